@@ -1,0 +1,100 @@
+"""Checkpoints: plain types and tensors, written so that a crash at any moment leaves the older one whole."""
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segtrain.errors import CheckpointError
+
+FORMAT = 1
+BEST, LAST = "best.pt", "last.pt"
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint: to a temporary file beside it, synced, then renamed over `path`.
+
+    Raises CheckpointError where the disk is full or not writable; the file that was there is then untouched.
+    """
+    buffer = io.BytesIO()
+    torch.save({"segtrain": FORMAT, **content}, buffer)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        kept = "; the older one is kept" if path.exists() else ""
+        size = f"{len(buffer.getbuffer()) / 2**20:.0f} MiB"
+        raise CheckpointError(f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some space and --resume") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut; not every system can open a folder."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything in it.
+
+    Raises CheckpointError for a file that is not there, truncated, not a checkpoint of segtrain, or holds code.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: is truncated, or no checkpoint at all")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path}: holds more than tensors and plain values, and is not loaded: it could run code") from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: is damaged: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or "segtrain" not in content:
+        raise CheckpointError(f"{path}: is no checkpoint of segtrain; it has no 'segtrain' entry")
+    if content["segtrain"] != FORMAT:
+        raise CheckpointError(f"{path}: has format {content['segtrain']}, this version reads {FORMAT}; update segtrain")
+    return content
+
+
+def find_checkpoint(run: Path, name: str) -> Path:
+    """best.pt or last.pt of a run folder; a path to a checkpoint file is taken as it is.
+
+    Raises CheckpointError for a path that is neither.
+    """
+    if run.is_file():
+        return run
+    path = run / name
+    if path.is_file():
+        return path
+    if not run.is_dir():
+        raise CheckpointError(f"{run}: there is no such run folder")
+    if not (run / "config.yml").is_file():
+        raise CheckpointError(f"{run}: is no run folder; it has neither {name} nor config.yml")
+    raise CheckpointError(f"{run}: has no {name}; the run stopped before it was first saved")
+
+
+def rng_state() -> dict[str, Any]:
+    """State of torch's generators: of the CPU and of every CUDA device."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_rng_state(state: dict[str, Any]) -> None:
+    """Set the generators back; CUDA's only where as many devices are there."""
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

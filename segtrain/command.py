@@ -1,0 +1,33 @@
+"""What every command does with errors: one line on stderr and an exit status."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from segtrain.errors import SegtrainError
+
+
+class Stopped(Exception):
+    """The command was asked to stop by a signal, and what it had is saved; the exit status is 128 and the signal's number."""
+
+    def __init__(self, number: int, message: str = "stopped"):
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+def run_command(main: Callable[[Any], None], options: Any) -> int:
+    """Run a command's main function; the exit status is 0, 2 for what the user can mend, or that of a signal."""
+    try:
+        main(options)
+    except SegtrainError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,379 @@
+"""Everything there is to configure: the sections, one after the other, and the rules that hold between them.
+
+The sections stand here and not beside their builders because this file imports neither torch nor any other slow library:
+a mistake in an experiment is told before they are loaded.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from segtrain.config import BASE_FILE, Mistake, NamedSection, Replaced, Section, load_tree, suggest, validate
+from segtrain.data.formats import FORMATS
+from segtrain.errors import ConfigError
+from segtrain.resolve import check_arguments, check_encoder, signature_arguments
+
+Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+Index = Annotated[int, Field(ge=0)]
+
+
+MEANS = ("miou", "mdice", "pixel_accuracy", "mean_class_accuracy", "fwiou", "mprecision", "mrecall")
+PER_CLASS = ("iou", "dice", "precision", "recall")
+
+
+class ClassConfig(Section):
+    """One class: its name, and how its pixels look in the mask files."""
+
+    name: str
+    """Name, as it appears in tables and in Weights & Biases."""
+    value: Index | None = None
+    """Value of its pixels in the mask file. Without value, values and color it is the class's place in the list."""
+    values: list[Index] | None = None
+    """Several values that all mean this class."""
+    color: Color | None = None
+    """RGB colour, 0..255. With value or values it is for pictures only; alone, masks are RGB and pixels of this colour are the class."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ClassConfig":
+        if self.value is not None and self.values is not None:
+            raise ValueError("value and values exclude one another; write one of them")
+        return self
+
+
+class DataConfig(NamedSection):
+    """What to train on. Keys beside the declared ones are the arguments of the format (docs/config.md lists them)."""
+
+    selector: ClassVar[str] = "format"
+    format: str = "folders"
+    """How the files lie on the disk: folders, csv or camvid."""
+    root: Path
+    """Folder of the data set; relative paths start in the working directory."""
+    classes: list[ClassConfig] | None = None
+    """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is binary
+    segmentation: mask value 0 is background. May be left out where the format knows its classes (camvid)."""
+    ignore_index: Annotated[int, Field(ge=0, le=65535)] = 255
+    """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
+    ignore_values: list[Index | Color] | None = None
+    """Further values or colours in the mask files that mean: ignore."""
+    channels: Annotated[int, Field(ge=1)] = 3
+    """Channels of the images and inputs of the model: 1 reads grey, 3 reads RGB, any other number must be in the files."""
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    """Images in a training batch."""
+    eval_batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Images in an evaluation batch, where they have the same size. Default: batch_size."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Processes that read and augment images; auto: two on a computer that trains on its CPU, else the cores, at most 8. The
+    number changes nothing in the results."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _bare_names(cls, classes: Any) -> Any:
+        return [{"name": item} if isinstance(item, str) else item for item in classes] if isinstance(classes, list) else classes
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: list[ClassConfig] | None) -> list[ClassConfig] | None:
+        names = [item.name for item in classes or []]
+        if classes == []:
+            raise ValueError("is empty; name at least one class")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"class names must differ: {', '.join(twice)}")
+        return classes
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> "DataConfig":
+        reader = FORMATS.get(self.format)
+        if reader is None:
+            return self  # the rules name it, with a suggestion
+        if self.classes is None:
+            if reader.CLASSES is None:
+                raise ValueError(f"classes is missing; format {self.format} cannot know them: write classes: [first, second, ..]")
+            self.classes = [ClassConfig(name=name, value=value, color=list(color)) for value, name, color in reader.CLASSES]
+            self.ignore_values = list(reader.IGNORE_VALUES) if self.ignore_values is None else self.ignore_values
+        if self.ignore_index < max(len(self.classes), 2):
+            raise ValueError(f"ignore_index {self.ignore_index} is the index of a class; take one above {len(self.classes)}, like 255")
+        return self
+
+    @property
+    def mode(self) -> str:
+        """binary for one class, multiclass for more: the word that losses know it by."""
+        return "binary" if len(self.classes) == 1 else "multiclass"
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names in the order of the confusion matrix: a binary task has its background first."""
+        names = [item.name for item in self.classes]
+        return ["background", *names] if self.mode == "binary" else names
+
+
+class ModelConfig(NamedSection):
+    """The network: an architecture of segmentation-models-pytorch and its own arguments beside it."""
+
+    name: str = "Unet"
+    """Architecture: Unet, UnetPlusPlus, MAnet, Linknet, FPN, PSPNet, DeepLabV3, DeepLabV3Plus, PAN, UPerNet, Segformer or DPT."""
+    encoder_name: str = "resnet34"
+    """Encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both)."""
+    encoder_weights: str | bool | None = None
+    """Weights to start the encoder from: a name like imagenet (true for a timm encoder), a path to a local file, or null."""
+    mean: list[float] | None = None
+    """Mean of each channel, in images scaled to 0..1. Default: what the encoder was pretrained with."""
+    std: list[Annotated[float, Field(gt=0)]] | None = None
+    """Standard deviation of each channel, in images scaled to 0..1. Default: as for mean."""
+    freeze: Literal["encoder", "encoder_batchnorm"] | None = None
+    """encoder: train the decoder only; encoder_batchnorm: keep the encoder's BatchNorm as it was pretrained."""
+
+
+class LossTerm(NamedSection):
+    """A term of the loss; keys beside the declared ones are the arguments of the loss."""
+
+    coef: float = 1.0
+    """Factor of the term in the sum."""
+    from_epoch: Annotated[int, Field(ge=0)] = 0
+    """Epochs that are trained before the term joins in."""
+
+
+class OptimizerConfig(NamedSection):
+    """An optimizer of torch.optim or timm.optim, with its own arguments beside the declared keys."""
+
+    name: str = "AdamW"
+    """Class of torch.optim, then timm.optim."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Learning rate of the decoder: the highest one where the schedule is OneCycleLR."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Weight decay of the weights; norms and biases get none."""
+    encoder_lr_factor: Annotated[float, Field(ge=0)] = 1.0
+    """The encoder's learning rate is lr times this: 0.1 is common for a pretrained one."""
+
+
+class ScheduleConfig(NamedSection):
+    """A scheduler of torch.optim.lr_scheduler, with its own arguments. What follows from the length of the training
+    (total_steps, T_max, total_iters, max_lr) is filled in unless it is written."""
+
+    name: str = "OneCycleLR"
+    """Class of torch.optim.lr_scheduler."""
+    interval: Literal["step", "epoch"] = "step"
+    """What the scheduler counts: optimizer steps, or epochs (StepLR with step_size: 10 then means ten epochs)."""
+
+
+class TransformsConfig(Section):
+    """Lists of albumentations: Name, Name: {arguments}, or Name: [children]."""
+
+    train: list[str | dict[str, Any]] = []
+    """Augmentation of the training images, in this order."""
+    val: list[str | dict[str, Any]] = []
+    """Done to every image in validation and prediction; only what keeps the frame: pixel-level transforms and plain resizing.
+    Predictions are scored and written at the original size all the same."""
+
+
+class TrainConfig(Section):
+    """How long, on what, and how exactly."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    """Passes over the training images."""
+    device: str = "auto"
+    """auto: cuda, else mps, else cpu; or any torch device, like cuda:1."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 where the processor or GPU computes it, else fp16 on a GPU, else fp32."""
+    channels_last: bool = True
+    """Memory layout in which convolutions are faster; changes no result beyond rounding."""
+    compile: bool = False
+    """Compile the model with torch.compile: a minute or more first, then faster on recent GPUs."""
+    accumulate_steps: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients are summed before a step of the optimizer: a larger batch than memory allows."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient of all parameters together."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Keep an exponential moving average of the weights with this decay per step, and evaluate and save it (0.999, say)."""
+    eval_every_epochs: Annotated[int, Field(ge=1)] = 1
+    """Epochs between two evaluations; the last epoch is always evaluated."""
+    eval_train: bool = False
+    """Evaluate on the training images as well, without augmentation."""
+    monitor: str = "miou"
+    """Metric of the validation that chooses best.pt: any column val/... of metrics.csv, without val/."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many evaluations without a better one."""
+    save_every_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """Minutes between two savings of last.pt within an epoch; the end of an epoch always saves."""
+
+
+class WandbConfig(Section):
+    """Weights & Biases."""
+
+    mode: Literal["online", "offline", "disabled"] = "online"
+    """online falls back to offline, with one line that says so, where there is no API key or no network."""
+    project: str = "segtrain"
+    """Project that the run appears in."""
+    entity: str | None = None
+    """User or team; default: your own."""
+    group: str | None = None
+    """Group of runs, like the folds of one experiment."""
+    tags: list[str] = []
+    """Tags of the run."""
+    notes: str | None = None
+    """What this run is for, in your words."""
+    artifacts: list[Literal["best", "latest"]] = []
+    """Checkpoints to upload as versions of a model artifact."""
+
+
+class LogConfig(Section):
+    """What is written beside metrics.csv, curves.png, confusion.png and predictions/, which always are."""
+
+    progress: bool = True
+    """Show the progress bar."""
+    images: Annotated[int, Field(ge=0)] = 6
+    """Validation images, always the same, whose predictions are drawn after an evaluation."""
+    every_steps: Annotated[int, Field(ge=1)] = 20
+    """Steps between two values of the loss in the step charts."""
+    tensorboard: bool = False
+    """Write TensorBoard events too, into the run folder."""
+    wandb: WandbConfig = WandbConfig()
+    """Weights & Biases."""
+
+
+class Config(Section):
+    """A whole experiment."""
+
+    name: str = Field("run", pattern=r"^[\w][\w.-]*$")
+    """Name of the experiment: runs are written to <runs_dir>/<name>-1, -2, and so on."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of everything random: weights, order, augmentation."""
+    runs_dir: Path = Path("runs")
+    """Folder that run folders are made in."""
+    data: DataConfig
+    """What to train on."""
+    transforms: TransformsConfig = TransformsConfig()
+    """Augmentation."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    loss: Annotated[dict[str, LossTerm], Replaced()] = {"CrossEntropyLoss": LossTerm()}
+    """A weighted sum: Name: coef, or Name: {coef, from_epoch, arguments}. Losses of segtrain, then smp, then torch.nn, or a
+    dotted path to your own. A file's loss replaces the one below it as a whole."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """The optimizer."""
+    schedule: ScheduleConfig | None = ScheduleConfig()
+    """The learning rate's course; null keeps it constant."""
+    train: TrainConfig = TrainConfig()
+    """The training."""
+    log: LogConfig = LogConfig()
+    """What is written and shown."""
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _bare_coefficients(cls, loss: Any) -> Any:
+        if not isinstance(loss, dict):
+            return loss
+        if not loss:
+            raise ValueError("is empty; name at least one loss, like CrossEntropyLoss: 1.0")
+        return {name: term if isinstance(term, dict) else {"coef": 1.0 if term is None else term} for name, term in loss.items()}
+
+    @model_validator(mode="after")
+    def _monitor_is_a_metric(self) -> "Config":
+        if self.data.classes is not None:
+            known = [*MEANS, *(f"{kind}/{name}" for kind in PER_CLASS for name in self.data.class_names)]
+            if self.train.monitor not in known:
+                raise ValueError(f"train.monitor: no metric '{self.train.monitor}'; {suggest(self.train.monitor, known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Config":
+        for key in ("mean", "std"):
+            given = getattr(self.model, key)
+            if given is not None and len(given) != self.data.channels:
+                raise ValueError(f"model.{key} has {len(given)} numbers for data.channels {self.data.channels}")
+        if min(term.from_epoch for term in self.loss.values()) > 0:
+            raise ValueError("loss: every term waits for its from_epoch; one must start with epoch 0")
+        return self
+
+
+REFUSED_MODEL_ARGUMENTS = {
+    "classes": "the number of outputs is the number of data.classes; take this line out",
+    "in_channels": "the number of inputs is data.channels; write it there",
+    "activation": "losses and metrics take logits; take this line out",
+    "aux_params": "a classification head is not trained here; take this line out",
+}
+REFUSED_TRANSFORMS = {
+    "Normalize": "the model normalises by itself; take it out (model.mean and model.std set the numbers)",
+    "ToTensorV2": "batches are tensors already; take it out",
+    "ToTensor3D": "batches are tensors already; take it out",
+}
+SCHEDULE_PROVIDED = ("optimizer", "total_steps", "steps_per_epoch", "epochs", "T_max", "total_iters", "max_lr")
+
+
+def _declared(section: type[Section], plain: dict) -> list[str]:
+    return [key for key in plain if key not in section.model_fields]
+
+
+def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
+    for place, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict) and len(item) != 1:
+            yield Mistake((*path, place), f"an item names one transform, not {len(item)}; its arguments go below its name, indented")
+            continue
+        name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, {})
+        arguments = {"transforms": arguments} if isinstance(arguments, list) else arguments or {}
+        here = (*path, place, name) if isinstance(item, dict) else (*path, place)
+        if name in REFUSED_TRANSFORMS:
+            yield Mistake(here, REFUSED_TRANSFORMS[name])
+        elif not isinstance(arguments, dict):
+            yield Mistake(here, f"expected arguments as {{argument: value}} or a list of transforms, not {arguments!r}")
+        else:
+            yield from check_arguments("transform", name, arguments.keys(), path=here)
+            inner = (*here, "transforms") if isinstance(item, dict) and isinstance(item[name], dict) else here
+            yield from _transform_mistakes(arguments.get("transforms"), inner)
+
+
+def _format_mistakes(data: dict) -> Iterator[Mistake]:
+    name = data.get("format", "folders")
+    reader = FORMATS.get(name) if isinstance(name, str) else None
+    if reader is None:
+        yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), FORMATS)}")
+        return
+    arguments = signature_arguments(reader.read).keys() - {"root", "seed"}
+    for key in _declared(DataConfig, data):
+        if key not in arguments:
+            known = arguments | DataConfig.model_fields.keys()
+            yield Mistake(("data", key), f"unknown key; format {name} has no '{key}'; {suggest(key, known)}")
+
+
+def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
+    """What is wrong with the names and arguments that belong to the libraries, in a tree that may be wrong elsewhere too."""
+
+    def section(key: str) -> dict | None:
+        value = plain.get(key, {})
+        return value if isinstance(value, dict) else None
+
+    if (data := section("data")) is not None:
+        yield from _format_mistakes(data)
+    if (model := section("model")) is not None:
+        declared = ("encoder_name", "encoder_weights")
+        yield from check_arguments(
+            "model", model.get("name", "Unet"), _declared(ModelConfig, model), path=("model",), provided=declared,
+            refused=REFUSED_MODEL_ARGUMENTS,
+        )  # fmt: skip
+        yield from check_encoder(model.get("encoder_name", "resnet34"), path=("model", "encoder_name"))
+    for name, term in (section("loss") or {}).items():
+        given = _declared(LossTerm, term) if isinstance(term, dict) else []
+        yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))
+    if (optimizer := section("optimizer")) is not None:
+        given = _declared(OptimizerConfig, optimizer)
+        yield from check_arguments("optimizer", optimizer.get("name", "AdamW"), given, path=("optimizer",), provided=("params",))
+    if schedule := section("schedule"):
+        given = _declared(ScheduleConfig, schedule)
+        name = schedule.get("name", "OneCycleLR")
+        yield from check_arguments("schedule", name, given, path=("schedule",), provided=SCHEDULE_PROVIDED)
+    for split, items in (section("transforms") or {}).items():
+        yield from _transform_mistakes(items, ("transforms", split))
+
+
+def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Config:
+    """The experiment that the files and `key.sub=value` arguments describe; with `resume`, laid over the config.yml of
+    that run folder. Raises ConfigError with every mistake, a line each.
+    """
+    base = BASE_FILE
+    if resume is not None:
+        base = Path(resume) / BASE_FILE
+        if not base.is_file():
+            raise ConfigError(f"{resume}: is no run folder; it has no {BASE_FILE}")
+    return validate(load_tree(arguments, Config, base=base), Config, rules=[library_mistakes])

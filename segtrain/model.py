@@ -1,0 +1,137 @@
+"""The network: an smp architecture that normalises, pads and crops by itself."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segtrain.errors import ConfigError
+from segtrain.experiment import ModelConfig
+from segtrain.weights import hub_settings, load_encoder_file, require_hub
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SegmentationModel(nn.Module):
+    """Logits for images of any size.
+
+    Shape:
+        - images: (N, C, H, W), values 0..255, uint8 or float; any H and W from 1 on.
+        - logits: (N, classes, H, W), float.
+
+    Mean and standard deviation are buffers, so they travel with the weights and into every exported form. Images whose
+    sides are not multiples of the encoder's stride are padded at the bottom and right by repeating the border.
+    """
+
+    def __init__(self, net: nn.Module, *, mean: Sequence[float], std: Sequence[float], freeze: str | None = None):
+        super().__init__()
+        self.net = net
+        self.stride = math.lcm(*_strides(net))
+        self.minimum_side = 128 if isinstance(net, smp.PAN) else 32  # PAN pools three times at 1/16 of the size
+        self.freeze = freeze
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
+        if freeze == "encoder":
+            net.encoder.requires_grad_(False)
+        elif freeze == "encoder_batchnorm":
+            for module in _batchnorms(net.encoder):
+                module.requires_grad_(False)
+        self.train(self.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class. Raises ValueError for anything but four dimensions and the model's number of channels."""
+        if images.ndim != 4 or images.shape[1] != self.mean.shape[1]:
+            raise ValueError(f"expected images (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
+        height, width = images.shape[-2:]
+        images = (images.float() - self.mean) / self.std
+        bottom = max(self.minimum_side - height, 0) or -height % self.stride
+        right = max(self.minimum_side - width, 0) or -width % self.stride
+        if bottom or right:
+            images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
+        return self.net(images)[..., :height, :width]
+
+    def train(self, mode: bool = True) -> "SegmentationModel":
+        """Switch to training or evaluation; what is frozen stays as in evaluation."""
+        super().train(mode)
+        if self.freeze == "encoder":
+            self.net.encoder.eval()
+        elif self.freeze == "encoder_batchnorm":
+            for module in _batchnorms(self.net.encoder):
+                module.eval()
+        return self
+
+
+def _batchnorms(module: nn.Module) -> list[nn.Module]:
+    return [child for child in module.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
+
+
+def _strides(net: nn.Module) -> list[int]:
+    """What both sides of an image must be multiples of; pyramids of transformers also need their window or patch."""
+    patch = getattr(getattr(getattr(net.encoder, "model", None), "patch_embed", None), "patch_size", 1)
+    patches = list(patch) if isinstance(patch, (tuple, list)) else [patch]
+    return [net.encoder.output_stride, *(int(side) for side in patches)]
+
+
+def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained: bool = True) -> SegmentationModel:
+    """The model of an experiment for images of `channels` channels, with `outputs` logits a pixel.
+
+    `pretrained=False` leaves encoder_weights alone: for a model whose weights are loaded afterwards. Raises ConfigError
+    where the libraries refuse an argument, where encoder and architecture do not fit, and where weights cannot be had.
+    """
+    source = (config.encoder_weights or None) if pretrained else None
+    local = isinstance(source, str) and ("/" in source or "." in source)
+    from_hub = source is not None and not local
+    if from_hub:
+        require_hub()
+    net = _create(config, channels, outputs, weights=source if from_hub else None)
+    if local:
+        load_encoder_file(net.encoder, source, channels=channels)
+    mean, std = _normalisation(config, channels, from_hub=from_hub)
+    return SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
+
+
+def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -> nn.Module:
+    if config.encoder_name.startswith("tu-") and weights is not None:
+        weights = True  # smp's convention for timm encoders, which carry the name of their weights after a dot
+    elif weights is True:
+        weights = "imagenet"
+    # Without it, a plain transformer takes images of the one size that it was pretrained at.
+    any_size = {"dynamic_img_size": True} if config.name == "DPT" else {}
+    try:
+        return getattr(smp, config.name)(
+            encoder_name=config.encoder_name,
+            encoder_weights=weights,
+            in_channels=channels,
+            classes=outputs,
+            **config.arguments,
+            **any_size,
+        )
+    except Exception as error:
+        what = f"model: {config.name} with encoder {config.encoder_name}"
+        reason = " ".join(str(error).split())
+        if weights is not None and not isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
+            hint = "write model.encoder_weights: null, or the path to a local file"
+            raise ConfigError(f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}") from error
+        if "downsampling pattern" in reason:
+            reason += " (a plain transformer has one resolution: name DPT takes it)"
+        raise ConfigError(f"{what}: {reason}") from error
+
+
+def _normalisation(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
+    """Mean and std in 0..1: as written, else what the encoder was pretrained with; ImageNet's where nothing says."""
+    mean, std = list(IMAGENET_MEAN), list(IMAGENET_STD)
+    if config.encoder_name.startswith("tu-"):
+        pretrained = timm.get_pretrained_cfg(config.encoder_name[3:], allow_unregistered=True)
+        if pretrained is not None:
+            mean, std = list(pretrained.mean), list(pretrained.std)
+    elif from_hub:
+        mean, std = hub_settings(config.encoder_name, config.encoder_weights)
+    if channels != len(mean):  # no standard to follow: every channel gets the average
+        mean, std = [sum(mean) / len(mean)] * channels, [sum(std) / len(std)] * channels
+    return config.mean or mean, config.std or std

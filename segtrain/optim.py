@@ -1,0 +1,146 @@
+"""Optimizer, learning-rate schedule and precision."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from segtrain.errors import ConfigError
+from segtrain.experiment import OptimizerConfig, ScheduleConfig
+from segtrain.model import SegmentationModel
+from segtrain.resolve import MODULES, find
+
+
+def parameter_groups(model: SegmentationModel, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Encoder and decoder, each with and without weight decay; what is frozen is in none, and no group is empty.
+
+    Biases and the scales of norms (everything of one dimension) get no weight decay: it would pull norms towards zero.
+    """
+    encoder = {id(parameter) for parameter in model.net.encoder.parameters()}
+    groups: dict[str, dict[str, Any]] = {}
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
+        part = "encoder" if id(parameter) in encoder else "decoder"
+        decay = parameter.ndim > 1
+        lr = config.lr * (config.encoder_lr_factor if part == "encoder" else 1.0)
+        empty = {"params": [], "lr": lr, "weight_decay": config.weight_decay if decay else 0.0, "part": part}
+        groups.setdefault(f"{part}/{decay}", empty)["params"].append(parameter)
+    return list(groups.values())
+
+
+def build_optimizer(config: OptimizerConfig, model: SegmentationModel) -> Optimizer:
+    """The optimizer of an experiment. Raises ConfigError where it refuses an argument or needs another kind of step."""
+    target = find(config.name, MODULES["optimizer"])
+    groups = parameter_groups(model, config)
+    named = inspect.signature(target).parameters
+    if "weight_decay" not in named:
+        groups = [{key: value for key, value in group.items() if key != "weight_decay"} for group in groups]
+    if config.name == "LBFGS":
+        raise ConfigError("optimizer: LBFGS evaluates the loss many times a step, which a training on batches cannot give")
+    try:
+        return target(groups, **({"lr": config.lr} if "lr" in named else {}), **config.arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer: {config.name}: {error}") from error
+
+
+class Schedule:
+    """A torch scheduler that knows what it counts: optimizer steps, epochs, or evaluations (ReduceLROnPlateau)."""
+
+    def __init__(self, scheduler: Any, interval: str):
+        self.scheduler = scheduler
+        self.interval = interval
+
+    def after_step(self) -> None:
+        """To be called after every step of the optimizer."""
+        if self.scheduler is not None and self.interval == "step":
+            self.scheduler.step()
+
+    def after_epoch(self) -> None:
+        """To be called after every epoch."""
+        if self.scheduler is not None and self.interval == "epoch":
+            self.scheduler.step()
+
+    def after_evaluation(self, score: float) -> None:
+        """To be called with the score of every evaluation; higher is better."""
+        if self.scheduler is not None and self.interval == "evaluation":
+            self.scheduler.step(score)
+
+    def state_dict(self) -> dict:
+        """What a resumed training needs, in plain types."""
+        return self.scheduler.state_dict() if self.scheduler is not None else {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over a saved state."""
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state)
+
+
+def build_schedule(config: ScheduleConfig | None, optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) -> Schedule:
+    """The schedule of an experiment; `steps_per_epoch` counts steps of the optimizer, not batches.
+
+    Fills in what follows from the length of the training. Raises ConfigError where the scheduler refuses an argument.
+    """
+    if config is None:
+        return Schedule(None, "step")
+    target = find(config.name, MODULES["schedule"])
+    total = epochs if config.interval == "epoch" else epochs * steps_per_epoch
+    follows = {
+        "max_lr": [group["lr"] for group in optimizer.param_groups],
+        "total_steps": total,
+        "T_max": total,
+        "total_iters": total,
+    }
+    if target is ReduceLROnPlateau:
+        follows["mode"] = "max"
+    named = inspect.signature(target).parameters
+    arguments = {key: value for key, value in follows.items() if key in named} | config.arguments
+    try:
+        scheduler = target(optimizer, **arguments)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(f"schedule: {config.name}: {error}") from error
+    return Schedule(scheduler, "evaluation" if target is ReduceLROnPlateau else config.interval)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of an experiment. Raises ConfigError for one that is not there."""
+    if name == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(accelerator)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"train.device: '{name}' cannot be used: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """float32, bfloat16 or float16; `auto` takes bf16 only where the hardware computes it, since elsewhere it is slower."""
+    if name != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    if device.type == "cpu" and computes_bf16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def computes_bf16() -> bool:
+    """Whether this processor multiplies bf16 by itself (AVX512-BF16 or AMX on x86, BF16 on Arm), as Linux tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
+
+
+def describe_parameters(model: nn.Module) -> str:
+    """Number of parameters, and of those that are trained where they differ."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return f"{total / 1e6:.1f} M parameters" + (f", {trained / 1e6:.1f} M of them trained" if trained < total else "")

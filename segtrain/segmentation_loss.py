@@ -1,0 +1,81 @@
+"""What the losses have in common.
+
+All share one contract. Logits are (N, C, H, W) of any floating type; the loss is computed in float32 whatever
+the autocast. The mask is integer: (N, H, W) with classes 0..C-1 in mode multiclass, (N, H, W) with 0 and 1 in mode
+binary (where C is 1), (N, C, H, W) with 0 and 1 in mode multilabel. Pixels with ``ignore_index`` count nowhere, neither
+in a numerator nor in a denominator; nothing but ignored pixels gives a loss of 0 with a gradient of 0. A mask that does
+not fit the logits raises ValueError with both shapes. No loss makes the host wait for the device.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segtrain.errors import ConfigError
+
+
+class SegmentationLoss(nn.Module, ABC):
+    """What every loss here does before its formula: check shapes, leave autocast, take the ignored pixels out."""
+
+    modes: ClassVar[tuple[str, ...]] = ("multiclass", "binary", "multilabel")
+
+    def __init__(self, mode: str, *, ignore_index: int = 255):
+        super().__init__()
+        if mode not in self.modes:
+            raise ConfigError(f"loss.{type(self).__name__}: no mode {mode!r}; it has: {', '.join(self.modes)}")
+        self.mode, self.ignore_index = mode, ignore_index
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """The loss, a float32 scalar."""
+        check_shapes(logits, mask, self.mode)
+        if self.mode == "binary":
+            mask = mask.unsqueeze(1)
+        ignored = mask == self.ignore_index
+        channels_ignored = ignored.unsqueeze(1) if self.mode == "multiclass" else ignored
+        with torch.autocast(logits.device.type, enabled=False):
+            logits = logits.float().masked_fill(channels_ignored, 0.0)
+            return self.compute_loss(logits, mask.long().masked_fill(ignored, 0), ~ignored)
+
+    @abstractmethod
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """The loss of float32 logits; target (int64) and valid (bool) have the mask's shape, binary (N, 1, H, W)."""
+
+    def keep_class_weights(self, class_weights: list[float] | None) -> None:
+        if class_weights is not None and self.mode == "binary":
+            raise ValueError("class_weights have no meaning in mode binary")
+        if isinstance(class_weights, str):
+            raise ValueError(f"class_weights {class_weights!r} is a name, which build_loss resolves; give numbers")
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights)
+
+    def check_class_weights(self, classes: int) -> Tensor | None:
+        if self.class_weights is not None and self.class_weights.shape != (classes,):
+            raise ValueError(f"class_weights are {len(self.class_weights)} numbers for {classes} classes")
+        return self.class_weights
+
+
+def check_shapes(logits: Tensor, mask: Tensor, mode: str) -> None:
+    """Raise ValueError with both shapes where the mask does not belong to the logits: broadcasting would hide it."""
+    if logits.ndim == 4 and (mode != "binary" or logits.shape[1] == 1):
+        expected = logits.shape if mode == "multilabel" else logits.shape[:1] + logits.shape[2:]
+        if mask.shape == expected:
+            return
+    layout = {
+        "multiclass": "(N, C, H, W) and a mask (N, H, W)",
+        "binary": "(N, 1, H, W) and a mask (N, H, W)",
+        "multilabel": "(N, C, H, W) and a mask (N, C, H, W)",
+    }
+    raise ValueError(f"{mode} takes logits {layout[mode]}, not {tuple(logits.shape)} and {tuple(mask.shape)}")
+
+
+def divide(total: Tensor, count: Tensor) -> Tensor:
+    """total / count, and 0 where nothing was counted and total is 0 with it."""
+    return total / torch.where(count > 0, count, 1)
+
+
+def check_range(name: str, value: float, *, high: float = float("inf")) -> float:
+    if not 0 <= value <= high:
+        raise ValueError(f"{name} is {value}, but must be {'0 or more' if high == float('inf') else f'in 0..{high:g}'}")
+    return value

@@ -1,0 +1,111 @@
+"""All that changes while a model is trained, and how it is saved and taken up again."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.optim import Optimizer
+
+from segtrain.checkpoint import restore_rng_state, rng_state
+from segtrain.errors import CheckpointError
+from segtrain.model import SegmentationModel
+from segtrain.optim import Schedule
+
+
+@dataclass
+class Best:
+    """The best evaluation so far; `matrix` is its confusion matrix, rows ground truth."""
+
+    score: float = float("-inf")
+    epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    matrix: list[list[int]] = field(default_factory=list)
+    evaluations_since: int = 0
+
+
+@dataclass
+class TrainState:
+    """Objects of a training and its position.
+
+    `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the sums
+    over those of the current epoch, so that an interrupted epoch still gets its mean.
+    """
+
+    model: SegmentationModel
+    optimizer: Optimizer
+    schedule: Schedule
+    device: torch.device
+    dtype: torch.dtype
+    scaler: torch.amp.GradScaler
+    ema: ModelEmaV3 | None = None
+    compiled: nn.Module | None = None
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    best: Best = field(default_factory=Best)
+
+    @property
+    def evaluated(self) -> SegmentationModel:
+        """The weights that are evaluated and kept as the best: their moving average where there is one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that an exact resumption needs, in plain types and tensors."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": rng_state(),
+            "position": {"epoch": self.epoch, "step": self.step, "total_steps": self.total_steps},
+            "loss_sums": dict(self.loss_sums),
+            "best": vars(self.best),
+        }
+
+    def load_dict(self, content: dict[str, Any]) -> None:
+        """Take up what `to_dict` saved. Raises CheckpointError where it belongs to another configuration."""
+        try:
+            self.model.load_state_dict(content["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(content["ema"] or content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.schedule.load_state_dict(content["schedule"])
+            self.scaler.load_state_dict(content["scaler"])
+            restore_rng_state(content["rng"])
+            self.epoch, self.step, self.total_steps = (content["position"][key] for key in ("epoch", "step", "total_steps"))
+            self.loss_sums = dict(content["loss_sums"])
+            self.best = Best(**content["best"])
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise CheckpointError(f"last.pt does not fit this configuration: {str(error).splitlines()[0]}") from error
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a number."""
+        finite = [torch.isfinite(parameter).all() for parameter in self.model.parameters()]
+        return bool(torch.stack(finite).all())
+
+
+def build_state(
+    model: SegmentationModel,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    ema_decay: float | None = None,
+    compile_model: bool = False,
+) -> TrainState:
+    """The state of a training that has not begun; `model` is on its device already."""
+    return TrainState(
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        device=device,
+        dtype=dtype,
+        scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
+        ema=ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay is not None else None,
+        compiled=torch.compile(model) if compile_model else None,
+    )

@@ -1,0 +1,104 @@
+"""albumentations pipelines from the lists of an experiment."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import albumentations
+import cv2
+import numpy as np
+from albumentations.augmentations.crops.transforms import CropSizeError
+
+from segtrain.errors import ConfigError, DataError
+from segtrain.resolve import MODULES, find
+
+Item = str | dict[str, Any]
+
+FRAME_KEEPING = ("Resize", "LongestMaxSize", "SmallestMaxSize", "NoOp")
+
+
+def build_transform(items: Sequence[Item], *, ignore_index: int, where: str = "transforms.train") -> albumentations.Compose:
+    """A pipeline for an image (HWC uint8) and its mask (HW), from Name, Name: {arguments} or Name: [children].
+
+    Every transform that fills what it uncovers fills masks with `ignore_index` unless told otherwise: albumentations'
+    own default would make it class 0. Raises ConfigError, with the place in the list, for what a transform refuses.
+    """
+    children = [_build(item, ignore_index, f"{where}.{place}") for place, item in enumerate(items)]
+    return albumentations.Compose(children, strict=True, seed=0)
+
+
+def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None:
+    """The pipeline of validation and prediction: pixel-level transforms and resizing, for the image alone; None if empty.
+
+    Raises ConfigError for a transform that moves pixels within the frame: a prediction could not be laid on the image again.
+    """
+    if not items:
+        return None
+    pipeline = build_transform(items, ignore_index=0, where="transforms.val")
+    for place, child in enumerate(pipeline.transforms):
+        name = type(child).__name__
+        if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
+            allowed = f"pixel-level transforms and {', '.join(FRAME_KEEPING[:3])}"
+            raise ConfigError(f"transforms.val.{place}: {name} changes the frame; whole images are scored, so only {allowed} go here")
+    return pipeline
+
+
+def _split(item: Item) -> tuple[str, dict[str, Any]]:
+    if isinstance(item, str):
+        return item, {}
+    name, arguments = next(iter(item.items()))
+    return name, {"transforms": arguments} if isinstance(arguments, list) else dict(arguments or {})
+
+
+def transform_names(items: Sequence[Item]) -> Iterator[str]:
+    """Every name in a list of transforms, those of children too."""
+    for item in items:
+        name, arguments = _split(item)
+        yield name
+        yield from transform_names(arguments.get("transforms", []))
+
+
+def _build(item: Item, ignore_index: int, where: str) -> Any:
+    name, arguments = _split(item)
+    target = find(name, MODULES["transform"])
+    if "transforms" in arguments:
+        children = enumerate(arguments["transforms"])
+        arguments["transforms"] = [_build(child, ignore_index, f"{where}.{name}.{place}") for place, child in children]
+    parameters = inspect.signature(target).parameters
+    if "fill_mask" in parameters:
+        arguments.setdefault("fill_mask", ignore_index)
+    try:
+        return target(**{key: _tuples(value) for key, value in arguments.items()})
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(f"{where}: {name}: {_reason(error)}") from error
+
+
+def _tuples(value: Any) -> Any:
+    """YAML has lists only; where albumentations has ranges it wants tuples."""
+    if isinstance(value, list) and all(isinstance(item, (int, float, list)) for item in value):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _reason(error: BaseException) -> str:
+    """The sentence in a library's error that helps, in one line; albumentations hides it in a pydantic error."""
+    cause = error.__cause__ or error
+    details = getattr(cause, "errors", None)
+    if callable(details):
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}, not {item.get('input')!r}" for item in details())
+    return " ".join(str(error).split())
+
+
+def apply(pipeline: albumentations.Compose, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Augment an image (HWC uint8) and its mask (HW); the outcome depends on `seed` alone.
+
+    Raises DataError where the image does not suit a transform, like a crop that is larger than the image.
+    """
+    pipeline.set_random_seed(seed)
+    try:
+        result = pipeline(image=image, mask=mask)
+    except CropSizeError as error:
+        raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in transforms.train") from error
+    except (ValueError, TypeError, cv2.error) as error:
+        raise DataError(f"transforms.train: {_reason(error)}") from error
+    return result["image"], result["mask"]

@@ -1,0 +1,219 @@
+"""Pictures of masks for people: colours, overlays, panels that compare ground truth and prediction.
+
+An image is HWC uint8 RGB, 0..255; a mask or prediction is HW of integers; colours are (red, green, blue), 0..255.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Color = tuple[int, int, int]
+
+IGNORED_COLOR: Color = (0, 0, 0)
+ERROR_COLOR: Color = (230, 30, 40)
+ERROR_IGNORED_COLOR: Color = (150, 150, 150)
+MARGIN_PX = 8
+PANEL_SIDE_PX = (256, 1024)  # the longer side of one picture in a panel: smaller ones are enlarged, larger ones reduced
+
+
+def default_colors(count: int) -> list[Color]:
+    """The first `count` colours of one fixed sequence; each is far from all before it, from greys and from ERROR_COLOR.
+
+    Distances are those of CIELAB, where they follow the eye. The next colour always is the candidate that is farthest
+    from its nearest taken one, so few classes are farther apart than many. The sequence repeats after about 2000.
+    """
+    order = _color_order()
+    return [order[index % len(order)] for index in range(count)]
+
+
+@functools.cache
+def _color_order() -> tuple[Color, ...]:
+    levels = np.linspace(0, 255, 16)
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    pixels = np.vstack([grid, ERROR_COLOR])
+    *lab, taken = cv2.cvtColor(np.float32(pixels / 255)[None], cv2.COLOR_RGB2LAB)[0].astype(np.float64)
+    lab = np.array(lab)
+    lightness, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
+    keep = (chroma > 28) & (chroma < 90) & (lightness > 38) & (lightness < 88)
+    grid, lab = grid[keep], lab[keep]
+    nearest = np.minimum(chroma[keep], np.linalg.norm(lab - taken, axis=1))  # chroma: the distance to the nearest grey
+    order = []
+    while nearest.max() > 0:
+        best = int(np.argmax(nearest.round(3)))  # rounded: the order must not hang on a processor's last bit
+        order.append(tuple(int(value) for value in grid[best]))
+        nearest = np.minimum(nearest, np.linalg.norm(lab - lab[best], axis=1))
+    return tuple(order)
+
+
+def colorize(mask: NDArray, colors: Sequence[Color], *, ignore_index: int = 255) -> NDArray[np.uint8]:
+    """Paint class indices.
+
+    Args:
+        mask: HW integers, 0..len(colors) - 1 or ignore_index.
+        colors: one per class.
+        ignore_index: painted black, also where it is one of the classes.
+
+    Returns:
+        HWC uint8 RGB.
+
+    Raises:
+        ValueError: the mask is not HW, or holds a value that is neither a class nor ignore_index.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2:
+        raise ValueError(f"expected a mask of shape (H, W), got {mask.shape}")
+    ignored = mask == ignore_index
+    wrong = ~ignored & ((mask < 0) | (mask >= len(colors)))
+    if wrong.any():
+        raise ValueError(f"mask value {mask[wrong][0]} is neither a class (0..{len(colors) - 1}) nor {ignore_index}")
+    table = np.array([*colors, IGNORED_COLOR], dtype=np.uint8)
+    return table[np.where(ignored, len(colors), mask)]
+
+
+def save_index_png(path: str | Path, mask: NDArray, *, colors: Sequence[Color] | None = None) -> None:
+    """Write class indices as a PNG of one channel: 8 bits, or 16 bits where a value is above 255.
+
+    Args:
+        path: the file, overwritten; its folder exists.
+        mask: HW integers, 0..65535.
+        colors: at most 256. Written as the palette of an 8-bit file, which viewers then show in colour while its pixels
+            still are the indices (PIL reads them as such; cv2 reads colours). A 16-bit PNG has no palette.
+
+    Raises:
+        ValueError: a value does not fit, or colours are given and there are too many or the values need 16 bits.
+    """
+    mask = np.asarray(mask)
+    low, high = (int(mask.min()), int(mask.max())) if mask.size else (0, 0)
+    if low < 0 or high > 65535:
+        raise ValueError(f"a PNG holds indices 0..65535, the mask has {low}..{high}")
+    if colors is not None and (high > 255 or len(colors) > 256):
+        raise ValueError(f"a palette has 256 colours, but there are {len(colors)} and indices up to {high}")
+    picture = Image.fromarray(mask.astype(np.uint16 if high > 255 else np.uint8))
+    if colors is not None:
+        picture.putpalette(np.array(colors, dtype=np.uint8).tobytes().ljust(768, b"\0"))
+    picture.save(path, format="PNG")
+
+
+def overlay(
+    image: NDArray[np.uint8], color_mask: NDArray[np.uint8], *, alpha: float = 0.5, ignored: NDArray | None = None
+) -> NDArray[np.uint8]:
+    """Blend colours over an image: (1 - alpha) * image + alpha * colour, HWC uint8 RGB.
+
+    Args:
+        image: HWC uint8 RGB.
+        color_mask: HWC uint8 RGB of the same size, as from `colorize`.
+        alpha: opacity of the colours, 0..1.
+        ignored: HW bool; where true the image shows through unchanged.
+
+    Raises:
+        ValueError: image and colours differ in shape.
+    """
+    if image.shape != color_mask.shape or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected image and colours of one shape (H, W, 3), got {image.shape} and {color_mask.shape}")
+    blend = np.rint((1 - alpha) * image.astype(np.float32) + alpha * color_mask.astype(np.float32)).astype(np.uint8)
+    return blend if ignored is None else np.where(ignored[..., None], image, blend)
+
+
+def compare_panel(
+    image: NDArray[np.uint8],
+    mask: NDArray | None,
+    prediction: NDArray,
+    *,
+    names: Sequence[str],
+    colors: Sequence[Color],
+    ignore_index: int = 255,
+) -> NDArray[np.uint8]:
+    """One picture: image | ground truth | prediction | errors, titled, above a legend of the classes that occur.
+
+    In the errors, wrong pixels are red, ignored ones light grey, right ones the image, dark and without colour.
+
+    Args:
+        image: HWC uint8 RGB. Enlarged or reduced so that its longer side lies in PANEL_SIDE_PX.
+        mask: HW integers, class indices or ignore_index; None leaves ground truth and errors out.
+        prediction: HW integers, class indices.
+        names: the C class names.
+        colors: the C colours.
+        ignore_index: mask value of the pixels that are neither tinted nor judged.
+
+    Returns:
+        HWC uint8 RGB; the pictures lie side by side, MARGIN_PX apart and from the edge.
+
+    Raises:
+        ValueError: sizes differ, or a value is neither a class nor ignore_index.
+    """
+    shapes = {image.shape[:2], prediction.shape} | (set() if mask is None else {mask.shape})
+    if len(shapes) != 1:
+        raise ValueError(f"image, mask and prediction must have one size, got {sorted(shapes)}")
+    image, prediction = _fit(image), _fit(prediction)
+    painted = colorize(prediction, colors, ignore_index=ignore_index)
+    tinted = overlay(image, painted, alpha=0.6, ignored=prediction == ignore_index)
+    if mask is None:
+        return _compose([("image", image), ("prediction", tinted)], _legend(prediction, names, colors))
+    mask = _fit(mask)
+    ignored = mask == ignore_index
+    wrong = ~ignored & (mask != prediction)
+    truth = overlay(image, colorize(mask, colors, ignore_index=ignore_index), alpha=0.6, ignored=ignored)
+    grey = image.mean(axis=2, keepdims=True)
+    errors = np.repeat(np.rint(30 + 0.35 * grey).astype(np.uint8), 3, axis=2)
+    errors[ignored] = ERROR_IGNORED_COLOR
+    errors[wrong] = ERROR_COLOR
+    share = wrong.sum() / max((~ignored).sum(), 1)
+    pictures = [("image", image), ("ground truth", truth), ("prediction", tinted), (f"errors {share:.1%}", errors)]
+    legend = _legend(np.concatenate([mask[~ignored], prediction.ravel()]), names, colors)
+    legend.append(("wrong", ERROR_COLOR))
+    return _compose(pictures, [*legend, ("ignored", ERROR_IGNORED_COLOR)] if ignored.any() else legend)
+
+
+def _fit(picture: NDArray) -> NDArray:
+    """Repeat or drop rows and columns, so that no colour and no index is invented."""
+    height, width = picture.shape[:2]
+    low, high = PANEL_SIDE_PX
+    longer = max(height, width)
+    scale = math.ceil(low / longer) if longer < low else min(1.0, high / longer)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    return picture[(np.arange(rows) * height // rows)[:, None], np.arange(columns) * width // columns]
+
+
+def _legend(indices: NDArray, names: Sequence[str], colors: Sequence[Color]) -> list[tuple[str, Color]]:
+    return [(names[index], colors[index]) for index in np.unique(indices)]
+
+
+def _compose(pictures: list[tuple[str, NDArray]], legend: list[tuple[str, Color]]) -> NDArray[np.uint8]:
+    """Draw titles, pictures and legend on white."""
+    height, width = pictures[0][1].shape[:2]
+    size = int(np.clip(max(height, width) // 22, 13, 26))
+    font = ImageFont.load_default(size=size)
+    line = round(size * 1.5)
+    total = len(pictures) * (width + MARGIN_PX) + MARGIN_PX
+    entries = [(_shorten(name, font, total // 2), color) for name, color in legend]
+    entry_width = round(max((font.getlength(name) for name, _ in entries), default=0) + size * 2.8)
+    columns = max(1, (total - MARGIN_PX) // entry_width)
+    top = line + MARGIN_PX
+    bottom = top + height + MARGIN_PX
+    canvas = Image.new("RGB", (total, bottom + math.ceil(len(entries) / columns) * line + MARGIN_PX), "white")
+    draw = ImageDraw.Draw(canvas)
+    for index, (title, picture) in enumerate(pictures):
+        left = MARGIN_PX + index * (width + MARGIN_PX)
+        draw.text((left, top - MARGIN_PX // 2), _shorten(title, font, width), fill=(30, 30, 30), font=font, anchor="ld")
+        canvas.paste(Image.fromarray(picture), (left, top))
+    for index, (name, color) in enumerate(entries):
+        left, middle = MARGIN_PX + index % columns * entry_width, bottom + index // columns * line + line // 2
+        half = round(size * 0.4)
+        draw.rectangle((left, middle - half, left + 2 * half, middle + half), fill=color)
+        draw.text((left + round(size * 1.3), middle), name, fill=(30, 30, 30), font=font, anchor="lm")
+    return np.asarray(canvas)
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Cut the text so that it is at most `width` pixels long."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"

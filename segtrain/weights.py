@@ -1,0 +1,109 @@
+"""Pretrained weights of an encoder: from the model hub, or from a local file."""
+
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segtrain.errors import ConfigError
+
+HUB_TIMEOUT_SECONDS = 4.0
+HEADS = ("fc.", "classifier.", "head.", "head_dist.", "last_linear.", "conv_head.", "bn2.", "head_drop.", "aux_classifier.")
+
+
+def require_hub() -> None:
+    """Make the hub answer from its cache at once where its server cannot be reached.
+
+    Its own client would retry for half a minute before it says so. What is cached still loads; what is not raises there.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return
+    reached = threading.Event()
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_TIMEOUT_SECONDS)
+            reached.set()
+        except urllib.error.HTTPError:
+            reached.set()  # an answer, if an unfriendly one
+        except OSError:
+            return
+
+    thread = threading.Thread(target=ask, daemon=True)  # a thread, because looking up a name knows no timeout
+    thread.start()
+    thread.join(HUB_TIMEOUT_SECONDS)
+    if not reached.is_set():
+        constants.HF_HUB_OFFLINE = True
+
+
+def hub_settings(encoder_name: str, weights: str | bool) -> tuple[list[float], list[float]]:
+    """Mean and std, in 0..1, that smp's weights of this encoder were trained with, from the hub or its cache."""
+    settings = smp.encoders.get_preprocessing_params(encoder_name, "imagenet" if weights is True else weights)
+    return settings["mean"], settings["std"]
+
+
+def load_encoder_file(encoder: nn.Module, path: str, *, channels: int) -> None:
+    """Load an encoder's weights from a .pth, .pt or .safetensors file: a state dict of smp's or timm's encoder.
+
+    Prefixes (`encoder.`, `model.`, `module.`, `backbone.`) and classification heads are recognised. A first convolution for
+    RGB is adapted to `channels`. Raises ConfigError for a file that is not there, would run code, or does not fit.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"model.encoder_weights: {path} is no file; write a path that exists, a name like imagenet, or null")
+    state = _read(path)
+    wanted = encoder.state_dict()
+    state = _renamed(state, wanted)
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise ConfigError(
+            f"model.encoder_weights: {path} does not fit this encoder: {len(missing)} of its {len(wanted)} tensors are missing, "
+            f"like {missing[0]}; the file holds {', '.join(list(state)[:3])}, .."
+        )
+    chosen = {key: _adapted(state[key], wanted[key], channels) for key in wanted if key in state}
+    for key, tensor in chosen.items():
+        if tensor.shape != wanted[key].shape:
+            shapes = f"{tuple(tensor.shape)} in the file, {tuple(wanted[key].shape)} in the encoder"
+            raise ConfigError(f"model.encoder_weights: {path} does not fit this encoder: {key} is {shapes}")
+    nn.Module.load_state_dict(encoder, chosen, strict=False)
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    try:
+        state = load_file(path) if path.endswith(".safetensors") else torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
+        raise ConfigError(f"model.encoder_weights: {path} cannot be read: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # pickle.UnpicklingError and its kin: the file asks for more than tensors
+        raise ConfigError(f"model.encoder_weights: {path} holds more than tensors and is not loaded") from error
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ConfigError(f"model.encoder_weights: {path} is no state dict of tensors")
+    return state
+
+
+def _renamed(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict under the encoder's own names: that choice of prefixes under which most of them are found."""
+    best, most = state, -1
+    for taken in ("", "encoder.", "net.encoder.", "module.", "backbone.", "model.", "module.encoder."):
+        for given in ("", "model."):
+            renamed = {given + key.removeprefix(taken): value for key, value in state.items() if key.startswith(taken)}
+            count = len(renamed.keys() & wanted.keys())
+            if count > most:
+                best, most = renamed, count
+    return {key: value for key, value in best.items() if key in wanted or not key.startswith(HEADS)}
+
+
+def _adapted(tensor: Tensor, wanted: Tensor, channels: int) -> Tensor:
+    """A first convolution's RGB weights for another number of channels, as timm adapts them."""
+    if channels != 3 and tensor.ndim == 4 and tensor.shape[1] == 3 and wanted.shape[1] == channels:
+        return timm.models.adapt_input_conv(channels, tensor)
+    return tensor

@@ -1,0 +1,145 @@
+"""YAML files as trees that remember where every value was written.
+
+The dialect is YAML 1.2's core schema, which says what people mean: `1e-3` is a number, `on`, `off`, `yes`, `no` and `12:30`
+are strings, and a key written twice is a mistake instead of a silent choice.
+"""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segtrain.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of the configuration and the place it comes from.
+
+    `data` is a dict of Values, a list of Values, or a scalar; `origin` is "file:line" or the command-line argument.
+    """
+
+    data: Any
+    origin: str
+
+    def plain(self) -> Any:
+        """The value without its origins."""
+        if isinstance(self.data, dict):
+            return {key: value.plain() for key, value in self.data.items()}
+        if isinstance(self.data, list):
+            return [value.plain() for value in self.data]
+        return self.data
+
+    def origin_of(self, path: tuple) -> str:
+        """Where the value at `path` was written, or the nearest enclosing value where it was not written at all."""
+        value = self
+        for key in path:
+            if isinstance(value.data, dict) and key in value.data:
+                value = value.data[key]
+            elif isinstance(value.data, list) and isinstance(key, int) and key < len(value.data):
+                value = value.data[key]
+            else:
+                break
+        return value.origin
+
+
+class _Resolver(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict = {}  # noqa: RUF012  (PyYAML's own class-level table, replaced on purpose)
+
+
+_FLOAT = r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+for _tag, _pattern in (
+    ("tag:yaml.org,2002:null", r"(?:~|null|Null|NULL|)"),
+    ("tag:yaml.org,2002:bool", r"(?:true|True|TRUE|false|False|FALSE)"),
+    ("tag:yaml.org,2002:int", r"(?:[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+)"),
+    ("tag:yaml.org,2002:float", rf"(?:{_FLOAT})"),
+):
+    _Resolver.add_implicit_resolver(_tag, re.compile(rf"^{_pattern}$"), None)
+
+
+def _scalar(text: str, tag: str) -> Any:
+    kind = tag.rsplit(":", 1)[-1]
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        digits = text.replace("_", "")
+        return int(digits, 0) if digits.lower().startswith(("0o", "0x")) else int(digits)
+    if kind == "float":
+        return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan").lower())
+    return text
+
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def _substitute(text: str, origin: str) -> str:
+    def value_of(match: re.Match) -> str:
+        name, default = match.groups()
+        if name in os.environ:
+            return os.environ[name]
+        if default is None:
+            raise ConfigError(f"{origin}: environment variable {name} is not set; set it or write ${{{name}:-default}}")
+        return default
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader) -> Value:
+    def place(inner: yaml.Node) -> str:
+        return f"{source}:{inner.start_mark.line + 1}" if source else origin
+
+    if isinstance(node, yaml.MappingNode):
+        entries: dict[str, Value] = {}
+        for key_node, value_node in node.value:
+            key = _build(key_node, source, place(key_node), loader).data
+            if not isinstance(key, (str, int, float)):
+                raise ConfigError(f"{place(key_node)}: a key must be a word, not {key!r}")
+            if str(key) in entries:
+                raise ConfigError(f"{place(key_node)}: key '{key}' is written twice (first in {entries[str(key)].origin})")
+            entries[str(key)] = _build(value_node, source, place(key_node), loader)
+        return Value(entries, origin)
+    if isinstance(node, yaml.SequenceNode):
+        return Value([_build(item, source, place(item), loader) for item in node.value], origin)
+    if "${" not in node.value:
+        return Value(_scalar(node.value, node.tag), origin)
+    text = _substitute(node.value, origin)
+    quoted = node.style is not None
+    return Value(text if quoted else _scalar(text, loader.resolve(yaml.ScalarNode, text, (True, False))), origin)
+
+
+def parse_yaml(text: str, *, source: str = "", origin: str = "") -> Value:
+    """Parse YAML text; values say `source:line` as their origin, or `origin` where there is no file."""
+    loader = _Resolver(text)
+    try:
+        node = loader.get_single_node()
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{source}:{mark.line + 1}" if source and mark else source or origin
+        raise ConfigError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    finally:
+        loader.dispose()
+    start = f"{source}:1" if source else origin
+    try:
+        return _build(node, source, start, loader) if node is not None else Value(None, start)
+    except RecursionError as error:
+        raise ConfigError(f"{start}: not valid YAML: an anchor contains itself, or the nesting is too deep") from error
+
+
+def load_yaml(path: Path | str) -> Value:
+    """Read a YAML file whose top level is a mapping; an empty file is an empty mapping."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise ConfigError(f"{path}: cannot be read: {reason}") from error
+    value = parse_yaml(text, source=str(path))
+    if value.data is None:
+        return replace(value, data={})
+    if not isinstance(value.data, dict):
+        raise ConfigError(f"{path}:1: an experiment is a mapping of keys to values, this file holds {value.plain()!r}")
+    return value

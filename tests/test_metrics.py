@@ -1,0 +1,224 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sklearn_metrics
+from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex, MulticlassPrecision, MulticlassRecall
+
+from segtrain.metrics import (
+    MIOU_DEFINITION,
+    ConfusionMatrix,
+    compute_dice,
+    compute_iou,
+    compute_metrics,
+    compute_precision,
+    compute_recall,
+    format_table,
+)
+
+GOLDEN = [[5, 1, 0], [2, 3, 1], [0, 0, 4]]  # rows: ground truth of 6, 6, 4 pixels; columns: 7, 4, 5 predicted
+NAMES = ["sky", "road", "car"]
+
+
+def draw(classes, *, ignore_index=255, seed=0, shape=(3, 20, 30)):
+    """Prediction right in about half of the pixels, and a tenth of the mask ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.randint(0, classes, shape, generator=generator)
+    guess = torch.randint(0, classes, shape, generator=generator)
+    prediction = torch.where(torch.rand(shape, generator=generator) < 0.5, mask, guess)
+    mask[torch.rand(shape, generator=generator) < 0.1] = ignore_index
+    return prediction, mask
+
+
+def count(prediction, mask, classes, **kwargs):
+    confusion = ConfusionMatrix(classes, **kwargs)
+    confusion.update(torch.as_tensor(prediction), torch.as_tensor(mask))
+    return confusion
+
+
+def test_rows_are_ground_truth_and_ignored_pixels_are_not_counted():
+    confusion = count([[0, 1, 1], [2, 0, 7]], [[0, 0, 1], [1, 255, 255]], 3)
+    assert confusion.matrix.tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
+    assert confusion.matrix.dtype == torch.int64
+
+
+def test_golden_scores():
+    assert compute_iou(GOLDEN) == pytest.approx([5 / 8, 3 / 7, 4 / 5])
+    assert compute_dice(GOLDEN) == pytest.approx([10 / 13, 6 / 10, 8 / 9])
+    assert compute_precision(GOLDEN) == pytest.approx([5 / 7, 3 / 4, 4 / 5])
+    assert compute_recall(GOLDEN) == pytest.approx([5 / 6, 3 / 6, 4 / 4])
+    metrics = compute_metrics(torch.tensor(GOLDEN), NAMES)
+    assert metrics["miou"] == pytest.approx((5 / 8 + 3 / 7 + 4 / 5) / 3)
+    assert metrics["mdice"] == pytest.approx((10 / 13 + 6 / 10 + 8 / 9) / 3)
+    assert metrics["pixel_accuracy"] == pytest.approx(12 / 16)
+    assert metrics["mean_class_accuracy"] == metrics["mrecall"] == pytest.approx((5 / 6 + 1 / 2 + 1) / 3)
+    assert metrics["mprecision"] == pytest.approx((5 / 7 + 3 / 4 + 4 / 5) / 3)
+    assert metrics["fwiou"] == pytest.approx((6 * 5 / 8 + 6 * 3 / 7 + 4 * 4 / 5) / 16)
+    assert metrics["iou/road"] == pytest.approx(3 / 7)
+    assert len(metrics) == 7 + 4 * 3
+
+
+def test_class_absent_from_both_is_nan_and_in_no_mean():
+    metrics = compute_metrics([[3, 0, 1], [0, 0, 0], [0, 0, 4]], NAMES)
+    assert all(math.isnan(metrics[f"{key}/road"]) for key in ("iou", "dice", "precision", "recall"))
+    assert metrics["miou"] == pytest.approx((3 / 4 + 4 / 5) / 2)
+    assert metrics["mrecall"] == pytest.approx((3 / 4 + 1) / 2)
+
+
+def test_class_that_is_only_predicted_lowers_miou_but_not_class_accuracy():
+    metrics = compute_metrics([[3, 1, 0], [0, 0, 0], [0, 0, 4]], NAMES)
+    assert metrics["iou/road"] == metrics["recall/road"] == metrics["precision/road"] == 0
+    assert metrics["miou"] == pytest.approx((3 / 4 + 0 + 1) / 3)
+    assert metrics["mrecall"] == pytest.approx((3 / 4 + 0 + 1) / 3)
+    assert metrics["mean_class_accuracy"] == pytest.approx((3 / 4 + 1) / 2)
+
+
+def test_class_that_is_never_predicted_has_precision_zero():
+    metrics = compute_metrics([[3, 0, 0], [2, 0, 0], [0, 0, 4]], NAMES)
+    assert metrics["precision/road"] == metrics["dice/road"] == 0
+    assert metrics["mprecision"] == pytest.approx((3 / 5 + 0 + 1) / 3)
+
+
+def test_nothing_counted_gives_nan_everywhere():
+    confusion = count([[0, 1]], [[255, 255]], 2)
+    assert confusion.matrix.sum() == 0
+    assert all(math.isnan(value) for value in compute_metrics(confusion.matrix, ["a", "b"]).values())
+
+
+def test_binary_is_two_classes():
+    metrics = compute_metrics(count([[1, 1, 0, 0]], [[1, 0, 0, 255]], 2).matrix, ["background", "crack"])
+    assert metrics["iou/crack"] == pytest.approx(1 / 2)
+    assert metrics["iou/background"] == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 11])
+def test_agrees_with_sklearn(classes):
+    prediction, mask = draw(classes)
+    matrix = count(prediction, mask, classes).matrix
+    true, predicted = mask[mask != 255].numpy(), prediction[mask != 255].numpy()
+    assert np.array_equal(matrix, sklearn_metrics.confusion_matrix(true, predicted))
+    for function, reference in (
+        (compute_iou, sklearn_metrics.jaccard_score),
+        (compute_dice, sklearn_metrics.f1_score),
+        (compute_precision, sklearn_metrics.precision_score),
+        (compute_recall, sklearn_metrics.recall_score),
+    ):
+        assert function(matrix) == pytest.approx(reference(true, predicted, average=None), abs=1e-12)
+    metrics = compute_metrics(matrix, [str(index) for index in range(classes)])
+    assert metrics["mean_class_accuracy"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(true, predicted))
+    assert metrics["pixel_accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(true, predicted))
+    assert metrics["fwiou"] == pytest.approx(sklearn_metrics.jaccard_score(true, predicted, average="weighted"))
+
+
+def test_agrees_with_torchmetrics_also_where_classes_are_absent():
+    prediction, mask = draw(4)
+    prediction[prediction == 3] = 1  # class 3 is never predicted, class 5 only predicted, class 4 in neither
+    prediction[0, 0, :5] = 5
+    metrics = compute_metrics(count(prediction, mask, 6).matrix, list("abcdef"))
+    for key, reference in (
+        ("miou", MulticlassJaccardIndex),
+        ("mdice", MulticlassF1Score),
+        ("mprecision", MulticlassPrecision),
+        ("mrecall", MulticlassRecall),
+    ):
+        expected = reference(6, average="macro", ignore_index=255)(prediction, mask)
+        assert metrics[key] == pytest.approx(float(expected), abs=1e-6), key
+
+
+@pytest.mark.parametrize("ignore_index", [255, -100, 0])
+def test_any_ignore_index_even_one_of_the_classes(ignore_index):
+    prediction, mask = draw(3, ignore_index=ignore_index)
+    matrix = count(prediction, mask, 3, ignore_index=ignore_index).matrix
+    assert matrix.sum() == (mask != ignore_index).sum()
+    assert matrix.diag().sum() == ((mask == prediction) & (mask != ignore_index)).sum()
+
+
+def test_parts_add_up_to_the_whole():
+    prediction, mask = draw(5)
+    whole = count(prediction, mask, 5)
+    parts = [count(prediction[index], mask[index], 5) for index in range(3)]
+    batches = ConfusionMatrix(5)
+    for index in range(3):
+        batches.update(prediction[index], mask[index])
+    assert torch.equal((parts[0] + parts[1] + parts[2]).matrix, whole.matrix)
+    assert torch.equal(batches.matrix, whole.matrix)
+    assert torch.equal(torch.stack([part.counts for part in parts]).sum(dim=0), whole.counts)
+    assert parts[0].matrix.sum() == (mask[0] != 255).sum()
+
+
+def test_layout_and_dtype_do_not_matter():
+    prediction, mask = draw(200)
+    turned = count(prediction.transpose(0, 2).to(torch.uint8), mask.transpose(0, 2).to(torch.uint8), 200)
+    assert torch.equal(turned.matrix, count(prediction, mask, 200).matrix)
+    assert count(torch.tensor([True, False]), torch.tensor([1, 0]), 2).matrix.tolist() == [[1, 0], [0, 1]]
+
+
+def test_reset_and_copy():
+    confusion = count([0, 1], [0, 1], 2)
+    confusion.matrix.fill_(9)
+    assert confusion.matrix.tolist() == [[1, 0], [0, 1]]
+    confusion.reset()
+    assert confusion.matrix.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("prediction", "mask", "message"),
+    [
+        ([0, 1, 1], [0, 2, 3], r"2 mask pixels are neither a class \(0..1\) nor ignore_index \(255\)"),
+        ([0, 1], [0, -1], "1 mask pixels are neither"),
+        ([0, 2], [0, 0], r"1 predicted pixels are not a class \(0..1\)"),
+        ([-1, 0], [1, 0], "1 predicted pixels are not"),
+        ([2, 0], [-1, 0], "1 mask pixels are neither"),  # -1 * 2 + 2 would be the cell (0, 0)
+    ],
+)
+def test_values_out_of_range_are_an_error_and_in_no_cell(prediction, mask, message):
+    confusion = count(prediction, mask, 2)
+    with pytest.raises(ValueError, match=message):
+        _ = confusion.matrix
+
+
+def test_wrong_arguments_are_errors():
+    with pytest.raises(ValueError, match=r"prediction \(1, 2\) and mask \(2, 1\) must have the same shape"):
+        ConfusionMatrix(2).update(torch.zeros(1, 2, dtype=torch.int64), torch.zeros(2, 1, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"expected class indices, got prediction of torch.float32"):
+        ConfusionMatrix(2).update(torch.zeros(2), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(ValueError, match="classes must be at least 1, not 0"):
+        ConfusionMatrix(0)
+    with pytest.raises(ValueError, match="2 class names for a confusion matrix of 3 classes"):
+        compute_metrics(GOLDEN, ["a", "b"])
+    with pytest.raises(ValueError, match="square"):
+        compute_iou([[1, 2, 3], [4, 5, 6]])
+    with pytest.raises(ValueError, match="cannot add matrices of 2 and 3 classes"):
+        ConfusionMatrix(2) + ConfusionMatrix(3)
+
+
+def test_table():
+    assert format_table([[3, 1, 0], [0, 4, 0], [0, 0, 0]], ["sky", "pavement", "car"]).split("\n") == [
+        "class        IoU    Dice  precision  recall   share",
+        "---------------------------------------------------",
+        "sky       0.7500  0.8571     1.0000  0.7500  50.00%",
+        "pavement  0.8000  0.8889     0.8000  1.0000  50.00%",
+        "car            -       -          -       -   0.00%",
+        "---------------------------------------------------",
+        "mean      0.7750  0.8730     0.9000  0.8750",
+        "pixel accuracy 0.8750, mean class accuracy 0.8750, frequency-weighted IoU 0.7750",
+        MIOU_DEFINITION,
+    ]
+
+
+def test_table_of_nothing():
+    assert "nan" not in format_table(np.zeros((2, 2)), ["a", "b"])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_counts_the_same_and_never_waits_for_the_device():
+    prediction, mask = draw(150)
+    confusion = ConfusionMatrix(150, device="cuda")
+    on_device = prediction.cuda(), mask.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        confusion.update(*on_device)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(confusion.matrix, count(prediction, mask, 150).matrix)
