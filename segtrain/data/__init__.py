@@ -1,0 +1,1 @@
+"""Samples from the disk to batches of images and masks."""

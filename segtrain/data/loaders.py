@@ -1,0 +1,169 @@
+"""Loaders: which samples, in which order, read by how many processes."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from segtrain.data.dataset import EvalSamples, TrainSamples
+from segtrain.data.formats import FORMATS
+from segtrain.data.labels import LabelDecoder
+from segtrain.data.sample import Sample, Splits
+from segtrain.errors import DataError, SegtrainError
+from segtrain.experiment import DataConfig, TransformsConfig
+from segtrain.transforms import build_eval_transform, build_transform
+
+
+class EndlessBatches(Sampler):
+    """Batches of (epoch, index), epoch after epoch without end, so that workers never idle between two epochs.
+
+    The order of an epoch depends on (seed, epoch) alone. What does not fill a batch is left out, unless it is all there is.
+    """
+
+    def __init__(self, count: int, *, batch_size: int, seed: int):
+        self.count = count
+        self.batch_size = min(batch_size, count)
+        self.seed = seed
+        self.start = (0, 0)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one epoch."""
+        return self.count // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, first = self.start
+        while True:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            order = torch.randperm(self.count, generator=generator).tolist()
+            for step in range(first, self.steps_per_epoch):
+                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+                yield [(epoch, index) for index in chosen]
+            epoch, first = epoch + 1, 0
+
+
+class TrainLoader:
+    """An endless stream of training batches from any position on."""
+
+    def __init__(self, dataset: TrainSamples, *, batch_size: int, workers: int, pin_memory: bool):
+        self.dataset = dataset
+        self.batches = EndlessBatches(len(dataset), batch_size=batch_size, seed=dataset.seed)
+        self.loader = _loader(dataset, batch_sampler=self.batches, workers=workers, pin_memory=pin_memory)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one epoch."""
+        return self.batches.steps_per_epoch
+
+    @property
+    def batch_size(self) -> int:
+        """Images of one batch."""
+        return self.batches.batch_size
+
+    def stream(self, epoch: int, step: int) -> Iterator[dict]:
+        """Batches from `step` of `epoch` on, both counted from 0. Raises DataError for a file that is wrong."""
+        self.batches.start = (epoch, step)
+        return _raising(self.loader)
+
+
+class EvalLoader:
+    """Every image once, in order, whole: lists of groups of one size. Raises DataError for a file that is wrong."""
+
+    def __init__(self, dataset: EvalSamples, *, batch_size: int, workers: int, pin_memory: bool):
+        self.dataset = dataset
+        batches = [list(range(i, min(i + batch_size, len(dataset)))) for i in range(0, len(dataset), batch_size)]
+        self.loader = _loader(dataset, batch_sampler=batches, workers=min(workers, len(batches)), pin_memory=pin_memory)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        return _raising(self.loader)
+
+
+@dataclass
+class Loaders:
+    """What a training reads: `train_eval` is the training set as the validation set is seen."""
+
+    train: TrainLoader
+    val: EvalLoader
+    train_eval: EvalLoader
+    decoder: LabelDecoder
+
+
+def _raising(loader: DataLoader) -> Iterator:
+    for batch in loader:
+        if isinstance(batch, SegtrainError):
+            raise batch
+        yield batch
+
+
+def _as_it_is(batch):
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides what follows
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is inherited, and would not end a worker
+
+
+def _loader(dataset, *, batch_sampler, workers: int, pin_memory: bool) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_sampler=batch_sampler,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        persistent_workers=workers > 0,
+        prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # its own, so that starting a loader draws nothing from the training's
+    )
+
+
+def count_workers(asked: int | str, device_type: str) -> int:
+    """The number of reading processes: two suffice beside a training on the CPU, whose cores they take."""
+    if asked != "auto":
+        return int(asked)
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(2, cores) if device_type == "cpu" else min(8, cores)
+
+
+def read_splits(config: DataConfig, *, seed: int) -> Splits:
+    """The splits of the data set on the disk. Raises DataError where train or val is missing or empty."""
+    splits = FORMATS[config.format].read(config.root, seed=seed, **config.arguments)
+    for split in ("train", "val"):
+        if not splits.get(split):
+            there = ", ".join(f"{name} ({len(samples)})" for name, samples in splits.items()) or "nothing"
+            raise DataError(f"data: the {split} split is empty; {config.root} as format {config.format} gives: {there}")
+    return splits
+
+
+def build_loaders(config: DataConfig, transforms: TransformsConfig, *, seed: int, device_type: str = "cpu") -> Loaders:
+    """Loaders of the training and validation images; opens no image yet."""
+    splits = read_splits(config, seed=seed)
+    decoder = LabelDecoder(config)
+    workers = count_workers(config.workers, device_type)
+    pin_memory = device_type == "cuda"
+    transform = build_transform(transforms.train, ignore_index=config.ignore_index)
+    eval_transform = build_eval_transform(transforms.val)
+
+    def evaluation(samples: list[Sample]) -> EvalLoader:
+        dataset = EvalSamples(samples, decoder, channels=config.channels, transform=eval_transform)
+        batch_size = config.eval_batch_size or config.batch_size
+        return EvalLoader(dataset, batch_size=batch_size, workers=workers, pin_memory=pin_memory)
+
+    train = TrainSamples(splits["train"], decoder, channels=config.channels, transform=transform, seed=seed)
+    return Loaders(
+        train=TrainLoader(train, batch_size=config.batch_size, workers=workers, pin_memory=pin_memory),
+        val=evaluation(splits["val"]),
+        train_eval=evaluation(splits["train"]),
+        decoder=decoder,
+    )
