@@ -110,8 +110,8 @@ def _as_it_is(batch):
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides what follows
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is inherited, and would not end a worker
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # both may reach the whole group; the parent finishes its step and ends us
 
 
 def _loader(dataset, *, batch_sampler, workers: int, pin_memory: bool) -> DataLoader:
