@@ -1,9 +1,9 @@
 """Train a segmentation model.
 
-  python train.py                                          train config.yml
-  python train.py experiments/x.yml train.epochs=5         lay files and single values over config.yml
-  python train.py --resume runs/street-1                   go on where a run was stopped
-  python train.py --check experiments/x.yml                build everything, read no data
+python train.py                                          train config.yml
+python train.py experiments/x.yml train.epochs=5         lay files and single values over config.yml
+python train.py --resume runs/street-1                   go on where a run was stopped
+python train.py --check experiments/x.yml                build everything, read no data
 """
 
 import argparse
@@ -15,7 +15,9 @@ from segtrain.command import run_command
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Command line to options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("layers", nargs="*", metavar="experiment.yml | key.sub=value", help="laid over config.yml, in this order")
+    parser.add_argument(
+        "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="laid over config.yml, in this order"
+    )
     parser.add_argument("--resume", metavar="RUN", help="run folder to go on with; key.sub=value still apply")
     parser.add_argument("--check", action="store_true", help="build everything but read no data, then exit")
     return parser.parse_args(arguments)
@@ -23,7 +25,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> None:
     """From the configuration to the report, in the order in which the data flows."""
-    from segtrain.experiment import load_config  # imports no torch: a mistake is told before seconds of importing
+    from segtrain.rules import load_config  # imports no torch: a mistake is told before seconds of importing
 
     config = load_config(options.layers, resume=options.resume)
 
@@ -42,7 +44,9 @@ def main(options: argparse.Namespace) -> None:
         loaders = build_loaders(data, config.transforms, seed=config.seed, device_type=device.type)
         statistics = build.inspect_labels(loaders, config)
         model = build.place_model(config, device)
-        loss = build_loss(config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=statistics.arrays)
+        loss = build_loss(
+            config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=statistics.arrays
+        )
         state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
         run = build.start_or_resume(config, state, resume=options.resume)
         build.describe(run, state, loaders, loss, statistics)

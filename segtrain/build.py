@@ -57,7 +57,8 @@ def build_training(config: Config, model: SegmentationModel, *, steps_per_epoch:
 
 
 def check(config: Config) -> None:
-    """Build everything that needs no data, weights from the hub included; raises ConfigError for what cannot be built."""
+    """Build everything that needs no data, weights from the hub included; raises ConfigError for what cannot be
+    built."""
     build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
     build_eval_transform(config.transforms.val)
     LabelDecoder(config.data)
@@ -77,7 +78,10 @@ def inspect_labels(loaders: Loaders, config: Config) -> ClassStatistics:
     count_classes(loaders.val.dataset.samples, loaders.decoder, names=names, cache=cache)
     statistics = count_classes(loaders.train.dataset.samples, loaders.decoder, names=names, cache=cache)
     if statistics.absent():
-        print(f"warning: no training mask has a pixel of: {', '.join(statistics.absent())}; are the values in data.classes right?")
+        print(
+            f"warning: no training mask has a pixel of: {', '.join(statistics.absent())}; "
+            "are the values in data.classes right?"
+        )
     return statistics
 
 
@@ -99,10 +103,13 @@ def describe(run: Run, state: TrainState, loaders: Loaders, loss: WeightedLoss, 
     run.log.say(f"classes  {statistics.describe()}")
     run.log.say(f"model    {model.name} {model.encoder_name}, {describe_parameters(state.model)}")
     for name, weights in loss.class_weights.items():
-        listed = ", ".join(f"{key} {value:.2f}" for key, value in zip(run.config.data.class_names, weights, strict=False))
+        listed = ", ".join(
+            f"{key} {value:.2f}" for key, value in zip(run.config.data.class_names, weights, strict=False)
+        )
         run.log.say(f"weights  {name}: {listed}")
     steps = loaders.train.steps_per_epoch
-    run.log.say(f"train    {train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images, {precision} on {state.device}")
+    length = f"{train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images"
+    run.log.say(f"train    {length}, {precision} on {state.device}")
     if state.total_steps:
         run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")
 
@@ -122,8 +129,8 @@ def explained_failures(config: Config) -> Iterator[None]:
             raise TrainingError(_no_memory(config, text)) from error
         if "Expected more than 1 value per channel" in text:
             raise TrainingError(
-                f"data.batch_size: {config.model.name} with {config.model.encoder_name} has a BatchNorm that needs at least two "
-                "images in a training batch, and there is one; raise data.batch_size (and have as many training images)"
+                f"data.batch_size: {config.model.name} with {config.model.encoder_name} has a BatchNorm that needs two "
+                "images or more in a training batch, and there is one; raise data.batch_size, with as many training images"
             ) from error
         raise
 
@@ -131,6 +138,6 @@ def explained_failures(config: Config) -> Iterator[None]:
 def _no_memory(config: Config, text: str) -> str:
     return (
         f"not enough memory ({' '.join(text.split())[:120]}); lower data.batch_size (now {config.data.batch_size}; "
-        "train.accumulate_steps makes up for it), the crop in transforms.train, data.eval_batch_size, or take a smaller "
-        f"model.encoder_name (now {config.model.encoder_name})"
+        "train.accumulate_steps makes up for it), the crop in transforms.train, data.eval_batch_size, or take "
+        f"a smaller model.encoder_name (now {config.model.encoder_name})"
     )

@@ -34,7 +34,9 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
         kept = "; the older one is kept" if path.exists() else ""
         size = f"{len(buffer.getbuffer()) / 2**20:.0f} MiB"
-        raise CheckpointError(f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some space and --resume") from error
+        raise CheckpointError(
+            f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some space and --resume"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -60,7 +62,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: holds more than tensors and plain values, and is not loaded: it could run code") from error
+        raise CheckpointError(
+            f"{path}: holds more than tensors and plain values, and is not loaded: it could run code"
+        ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: is damaged: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or "segtrain" not in content:

@@ -9,7 +9,8 @@ from segtrain.errors import SegtrainError
 
 
 class Stopped(Exception):
-    """The command was asked to stop by a signal, and what it had is saved; the exit status is 128 and the signal's number."""
+    """The command was asked to stop by a signal, and what it had is saved; the exit status is 128 and the signal's
+    number."""
 
     def __init__(self, number: int, message: str = "stopped"):
         super().__init__(message)

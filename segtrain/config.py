@@ -1,4 +1,5 @@
-"""The mechanism of the configuration: layers, overrides, origins and mistakes. What there is to configure is in experiment.py."""
+"""The mechanism of the configuration: layers, overrides, origins and mistakes. What there is to configure is in
+experiment.py."""
 
 import difflib
 import re
@@ -35,7 +36,8 @@ class NamedSection(Section):
 
 @dataclass(frozen=True)
 class Replaced:
-    """Marks a field (in Annotated) whose mapping replaces that of the layer below as a whole, and is not merged with it."""
+    """Marks a field (in Annotated) whose mapping replaces that of the layer below as a whole, and is not merged with
+    it."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ _OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")
 def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | str = BASE_FILE) -> Value:
     """Lay the base file, the experiment files and the `key.sub=value` arguments over one another, in that order.
 
-    A file that is the base itself is not laid twice. Raises ConfigError for what is not YAML, not a mapping or not there.
+    A file that is the base itself is not laid twice. Raises ConfigError for what is not YAML, not a mapping or not
+    there.
     """
     overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
     files = [Path(argument) for argument in arguments if not _OVERRIDE.match(argument)]

@@ -1,19 +1,16 @@
-"""Everything there is to configure: the sections, one after the other, and the rules that hold between them.
+"""Everything there is to configure: the sections, one after the other, and what must hold between them.
 
-The sections stand here and not beside their builders because this file imports neither torch nor any other slow library:
-a mistake in an experiment is told before they are loaded.
+The sections stand here and not beside their builders because this file imports neither torch nor any other slow
+library: a mistake in an experiment is told before they are loaded.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from segtrain.config import BASE_FILE, Mistake, NamedSection, Replaced, Section, load_tree, suggest, validate
+from segtrain.config import NamedSection, Replaced, Section, suggest
 from segtrain.data.formats import FORMATS
-from segtrain.errors import ConfigError
-from segtrain.resolve import check_arguments, check_encoder, signature_arguments
 
 Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 Index = Annotated[int, Field(ge=0)]
@@ -33,7 +30,8 @@ class ClassConfig(Section):
     values: list[Index] | None = None
     """Several values that all mean this class."""
     color: Color | None = None
-    """RGB colour, 0..255. With value or values it is for pictures only; alone, masks are RGB and pixels of this colour are the class."""
+    """RGB colour, 0..255. With value or values it is for pictures only; alone, masks are RGB and pixels of this
+    colour are the class."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "ClassConfig":
@@ -51,26 +49,31 @@ class DataConfig(NamedSection):
     root: Path
     """Folder of the data set; relative paths start in the working directory."""
     classes: list[ClassConfig] | None = None
-    """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is binary
-    segmentation: mask value 0 is background. May be left out where the format knows its classes (camvid)."""
+    """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
+    binary segmentation: mask value 0 is background. May be left out where the format knows its classes (camvid)."""
     ignore_index: Annotated[int, Field(ge=0, le=65535)] = 255
     """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
     ignore_values: list[Index | Color] | None = None
     """Further values or colours in the mask files that mean: ignore."""
     channels: Annotated[int, Field(ge=1)] = 3
-    """Channels of the images and inputs of the model: 1 reads grey, 3 reads RGB, any other number must be in the files."""
+    """Channels of the images and inputs of the model: 1 reads grey, 3 reads RGB, any other number must be in the
+    files."""
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Images in a training batch."""
     eval_batch_size: Annotated[int, Field(ge=1)] | None = None
     """Images in an evaluation batch, where they have the same size. Default: batch_size."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Processes that read and augment images; auto: two on a computer that trains on its CPU, else the cores, at most 8. The
-    number changes nothing in the results."""
+    """Processes that read and augment images; auto: two on a computer that trains on its CPU, else the cores, at most
+    8. The number changes nothing in the results."""
 
     @field_validator("classes", mode="before")
     @classmethod
     def _bare_names(cls, classes: Any) -> Any:
-        return [{"name": item} if isinstance(item, str) else item for item in classes] if isinstance(classes, list) else classes
+        return (
+            [{"name": item} if isinstance(item, str) else item for item in classes]
+            if isinstance(classes, list)
+            else classes
+        )
 
     @field_validator("classes")
     @classmethod
@@ -90,11 +93,17 @@ class DataConfig(NamedSection):
             return self  # the rules name it, with a suggestion
         if self.classes is None:
             if reader.CLASSES is None:
-                raise ValueError(f"classes is missing; format {self.format} cannot know them: write classes: [first, second, ..]")
-            self.classes = [ClassConfig(name=name, value=value, color=list(color)) for value, name, color in reader.CLASSES]
+                raise ValueError(
+                    f"classes is missing; format {self.format} cannot know them: write classes: [first, second, ..]"
+                )
+            self.classes = [
+                ClassConfig(name=name, value=value, color=list(color)) for value, name, color in reader.CLASSES
+            ]
             self.ignore_values = list(reader.IGNORE_VALUES) if self.ignore_values is None else self.ignore_values
         if self.ignore_index < max(len(self.classes), 2):
-            raise ValueError(f"ignore_index {self.ignore_index} is the index of a class; take one above {len(self.classes)}, like 255")
+            raise ValueError(
+                f"ignore_index {self.ignore_index} is a class's index; take one above {len(self.classes)}, like 255"
+            )
         return self
 
     @property
@@ -113,11 +122,13 @@ class ModelConfig(NamedSection):
     """The network: an architecture of segmentation-models-pytorch and its own arguments beside it."""
 
     name: str = "Unet"
-    """Architecture: Unet, UnetPlusPlus, MAnet, Linknet, FPN, PSPNet, DeepLabV3, DeepLabV3Plus, PAN, UPerNet, Segformer or DPT."""
+    """Architecture: Unet, UnetPlusPlus, MAnet, Linknet, FPN, PSPNet, DeepLabV3, DeepLabV3Plus, PAN, UPerNet,
+    Segformer or DPT."""
     encoder_name: str = "resnet34"
     """Encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both)."""
     encoder_weights: str | bool | None = None
-    """Weights to start the encoder from: a name like imagenet (true for a timm encoder), a path to a local file, or null."""
+    """Weights to start the encoder from: a name like imagenet (true for a timm encoder), a path to a local file, or
+    null."""
     mean: list[float] | None = None
     """Mean of each channel, in images scaled to 0..1. Default: what the encoder was pretrained with."""
     std: list[Annotated[float, Field(gt=0)]] | None = None
@@ -161,11 +172,11 @@ class ScheduleConfig(NamedSection):
 class TransformsConfig(Section):
     """Lists of albumentations: Name, Name: {arguments}, or Name: [children]."""
 
-    train: list[str | dict[str, Any]] = []
+    train: list[str | dict[str, Any]] = Field(default_factory=list)
     """Augmentation of the training images, in this order."""
-    val: list[str | dict[str, Any]] = []
-    """Done to every image in validation and prediction; only what keeps the frame: pixel-level transforms and plain resizing.
-    Predictions are scored and written at the original size all the same."""
+    val: list[str | dict[str, Any]] = Field(default_factory=list)
+    """Done to every image in validation and prediction; only what keeps the frame: pixel-level transforms and plain
+    resizing. Predictions are scored and written at the original size all the same."""
 
 
 class TrainConfig(Section):
@@ -186,7 +197,8 @@ class TrainConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient of all parameters together."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Keep an exponential moving average of the weights with this decay per step, and evaluate and save it (0.999, say)."""
+    """Keep an exponential moving average of the weights with this decay per step, and evaluate and save it (0.999,
+    say)."""
     eval_every_epochs: Annotated[int, Field(ge=1)] = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
     eval_train: bool = False
@@ -210,11 +222,11 @@ class WandbConfig(Section):
     """User or team; default: your own."""
     group: str | None = None
     """Group of runs, like the folds of one experiment."""
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     """Tags of the run."""
     notes: str | None = None
     """What this run is for, in your words."""
-    artifacts: list[Literal["best", "latest"]] = []
+    artifacts: list[Literal["best", "latest"]] = Field(default_factory=list)
     """Checkpoints to upload as versions of a model artifact."""
 
 
@@ -248,9 +260,9 @@ class Config(Section):
     """Augmentation."""
     model: ModelConfig = ModelConfig()
     """The network."""
-    loss: Annotated[dict[str, LossTerm], Replaced()] = {"CrossEntropyLoss": LossTerm()}
-    """A weighted sum: Name: coef, or Name: {coef, from_epoch, arguments}. Losses of segtrain, then smp, then torch.nn, or a
-    dotted path to your own. A file's loss replaces the one below it as a whole."""
+    loss: Annotated[dict[str, LossTerm], Replaced()] = Field(default_factory=lambda: {"CrossEntropyLoss": LossTerm()})
+    """A weighted sum: Name: coef, or Name: {coef, from_epoch, arguments}. Losses of segtrain, then smp, then torch.nn,
+    or a dotted path to your own. A file's loss replaces the one below it as a whole."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
     schedule: ScheduleConfig | None = ScheduleConfig()
@@ -267,14 +279,19 @@ class Config(Section):
             return loss
         if not loss:
             raise ValueError("is empty; name at least one loss, like CrossEntropyLoss: 1.0")
-        return {name: term if isinstance(term, dict) else {"coef": 1.0 if term is None else term} for name, term in loss.items()}
+        return {
+            name: term if isinstance(term, dict) else {"coef": 1.0 if term is None else term}
+            for name, term in loss.items()
+        }
 
     @model_validator(mode="after")
     def _monitor_is_a_metric(self) -> "Config":
         if self.data.classes is not None:
             known = [*MEANS, *(f"{kind}/{name}" for kind in PER_CLASS for name in self.data.class_names)]
             if self.train.monitor not in known:
-                raise ValueError(f"train.monitor: no metric '{self.train.monitor}'; {suggest(self.train.monitor, known)}")
+                raise ValueError(
+                    f"train.monitor: no metric '{self.train.monitor}'; {suggest(self.train.monitor, known)}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -286,94 +303,3 @@ class Config(Section):
         if min(term.from_epoch for term in self.loss.values()) > 0:
             raise ValueError("loss: every term waits for its from_epoch; one must start with epoch 0")
         return self
-
-
-REFUSED_MODEL_ARGUMENTS = {
-    "classes": "the number of outputs is the number of data.classes; take this line out",
-    "in_channels": "the number of inputs is data.channels; write it there",
-    "activation": "losses and metrics take logits; take this line out",
-    "aux_params": "a classification head is not trained here; take this line out",
-}
-REFUSED_TRANSFORMS = {
-    "Normalize": "the model normalises by itself; take it out (model.mean and model.std set the numbers)",
-    "ToTensorV2": "batches are tensors already; take it out",
-    "ToTensor3D": "batches are tensors already; take it out",
-}
-SCHEDULE_PROVIDED = ("optimizer", "total_steps", "steps_per_epoch", "epochs", "T_max", "total_iters", "max_lr")
-
-
-def _declared(section: type[Section], plain: dict) -> list[str]:
-    return [key for key in plain if key not in section.model_fields]
-
-
-def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
-    for place, item in enumerate(items if isinstance(items, list) else []):
-        if isinstance(item, dict) and len(item) != 1:
-            yield Mistake((*path, place), f"an item names one transform, not {len(item)}; its arguments go below its name, indented")
-            continue
-        name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, {})
-        arguments = {"transforms": arguments} if isinstance(arguments, list) else arguments or {}
-        here = (*path, place, name) if isinstance(item, dict) else (*path, place)
-        if name in REFUSED_TRANSFORMS:
-            yield Mistake(here, REFUSED_TRANSFORMS[name])
-        elif not isinstance(arguments, dict):
-            yield Mistake(here, f"expected arguments as {{argument: value}} or a list of transforms, not {arguments!r}")
-        else:
-            yield from check_arguments("transform", name, arguments.keys(), path=here)
-            inner = (*here, "transforms") if isinstance(item, dict) and isinstance(item[name], dict) else here
-            yield from _transform_mistakes(arguments.get("transforms"), inner)
-
-
-def _format_mistakes(data: dict) -> Iterator[Mistake]:
-    name = data.get("format", "folders")
-    reader = FORMATS.get(name) if isinstance(name, str) else None
-    if reader is None:
-        yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), FORMATS)}")
-        return
-    arguments = signature_arguments(reader.read).keys() - {"root", "seed"}
-    for key in _declared(DataConfig, data):
-        if key not in arguments:
-            known = arguments | DataConfig.model_fields.keys()
-            yield Mistake(("data", key), f"unknown key; format {name} has no '{key}'; {suggest(key, known)}")
-
-
-def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
-    """What is wrong with the names and arguments that belong to the libraries, in a tree that may be wrong elsewhere too."""
-
-    def section(key: str) -> dict | None:
-        value = plain.get(key, {})
-        return value if isinstance(value, dict) else None
-
-    if (data := section("data")) is not None:
-        yield from _format_mistakes(data)
-    if (model := section("model")) is not None:
-        declared = ("encoder_name", "encoder_weights")
-        yield from check_arguments(
-            "model", model.get("name", "Unet"), _declared(ModelConfig, model), path=("model",), provided=declared,
-            refused=REFUSED_MODEL_ARGUMENTS,
-        )  # fmt: skip
-        yield from check_encoder(model.get("encoder_name", "resnet34"), path=("model", "encoder_name"))
-    for name, term in (section("loss") or {}).items():
-        given = _declared(LossTerm, term) if isinstance(term, dict) else []
-        yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))
-    if (optimizer := section("optimizer")) is not None:
-        given = _declared(OptimizerConfig, optimizer)
-        yield from check_arguments("optimizer", optimizer.get("name", "AdamW"), given, path=("optimizer",), provided=("params",))
-    if schedule := section("schedule"):
-        given = _declared(ScheduleConfig, schedule)
-        name = schedule.get("name", "OneCycleLR")
-        yield from check_arguments("schedule", name, given, path=("schedule",), provided=SCHEDULE_PROVIDED)
-    for split, items in (section("transforms") or {}).items():
-        yield from _transform_mistakes(items, ("transforms", split))
-
-
-def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Config:
-    """The experiment that the files and `key.sub=value` arguments describe; with `resume`, laid over the config.yml of
-    that run folder. Raises ConfigError with every mistake, a line each.
-    """
-    base = BASE_FILE
-    if resume is not None:
-        base = Path(resume) / BASE_FILE
-        if not base.is_file():
-            raise ConfigError(f"{resume}: is no run folder; it has no {BASE_FILE}")
-    return validate(load_tree(arguments, Config, base=base), Config, rules=[library_mistakes])

@@ -47,7 +47,9 @@ class Predictor:
         content = load_checkpoint(path)
         config = read_config(content, path)
         chosen = resolve_device(device)
-        model = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False)
+        model = build_model(
+            config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False
+        )
         load_weights(model, content["model"], path)
         return cls(model, config, device=chosen, dtype=resolve_precision(precision or config.train.precision, chosen))
 
@@ -63,7 +65,8 @@ class Predictor:
         return logits
 
     def labels(self, logits: Tensor) -> Tensor:
-        """Class indices (N, H, W) int64 of logits (N, classes, H, W): the largest one, or above 0 for a single class."""
+        """Class indices (N, H, W) int64 of logits (N, classes, H, W): the largest one, or above 0 for a single
+        class."""
         return (logits[:, 0] > 0).long() if self.binary else logits.argmax(1)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
@@ -93,4 +96,6 @@ def load_weights(model: torch.nn.Module, state: dict[str, Tensor], path: Path) -
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: its weights do not fit its configuration: {str(error).splitlines()[-1].strip()}") from error
+        raise CheckpointError(
+            f"{path}: its weights do not fit its configuration: {str(error).splitlines()[-1].strip()}"
+        ) from error

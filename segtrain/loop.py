@@ -47,7 +47,9 @@ class LossMeter:
             self.latest = dict(zip(self.names, row, strict=True))
             if not np.isfinite(row).all():
                 bad = [name for name, value in self.latest.items() if not np.isfinite(value)]
-                raise TrainingError(_not_finite(f"{bad[-1].removeprefix('loss/')} is {self.latest[bad[-1]]}", step, self.state))
+                raise TrainingError(
+                    _not_finite(f"{bad[-1].removeprefix('loss/')} is {self.latest[bad[-1]]}", step, self.state)
+                )
             for name, value in self.latest.items():
                 self.state.loss_sums[name] = self.state.loss_sums.get(name, 0.0) + value
 
@@ -57,8 +59,11 @@ class LossMeter:
 
 
 def _not_finite(what: str, step: int, state: TrainState) -> str:
-    hint = "lower optimizer.lr, set train.clip_norm: 1.0" + (", or train.precision: fp32" if state.dtype != torch.float32 else "")
-    return f"training stopped at step {step} (epoch {state.epoch + 1}): {what}; the last checkpoint before it is kept; {hint}"
+    hint = "lower optimizer.lr, set train.clip_norm: 1.0" + (
+        ", or train.precision: fp32" if state.dtype != torch.float32 else ""
+    )
+    place = f"step {step} (epoch {state.epoch + 1})"
+    return f"training stopped at {place}: {what}; the last checkpoint before it is kept; {hint}"
 
 
 def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run) -> None:
@@ -108,7 +113,9 @@ def train_one_epoch(
             progress.update(images=len(batch["name"]), loss=meter.latest.get("loss"), wait_seconds=waited)
             if state.total_steps % run.config.log.every_steps == 0:
                 meter.drain()
-                run.log.step(state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | learning_rates(state))
+                run.log.step(
+                    state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | learning_rates(state)
+                )
             if run.must_save():
                 meter.drain()
                 run.save_last(state)
@@ -125,7 +132,8 @@ def train_one_epoch(
 def train_step(
     state: TrainState, batch: dict, loss: WeightedLoss, config: TrainConfig, *, update: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and backward of one batch and, with `update`, the step of the optimizer. Waits for nothing on the device."""
+    """Forward and backward of one batch and, with `update`, the step of the optimizer. Waits for nothing on the
+    device."""
     images = batch["image"].to(state.device, non_blocking=True)
     mask = batch["mask"].to(state.device, non_blocking=True).long()
     with autocast(state.device, state.dtype):
@@ -174,7 +182,14 @@ class Evaluation:
 
 
 def evaluate(
-    predictor: Predictor, loader: EvalLoader, loss: WeightedLoss, *, epoch: int, run: Run, title: str, shown: Sequence[str] = ()
+    predictor: Predictor,
+    loader: EvalLoader,
+    loss: WeightedLoss,
+    *,
+    epoch: int,
+    run: Run,
+    title: str,
+    shown: Sequence[str] = (),
 ) -> Evaluation:
     """Predict a split at the original size of its images; those named in `shown` come back as pictures."""
     data = predictor.config.data

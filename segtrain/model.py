@@ -117,7 +117,9 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         reason = " ".join(str(error).split())
         if weights is not None and not isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
             hint = "write model.encoder_weights: null, or the path to a local file"
-            raise ConfigError(f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}") from error
+            raise ConfigError(
+                f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}"
+            ) from error
         if "downsampling pattern" in reason:
             reason += " (a plain transformer has one resolution: name DPT takes it)"
         raise ConfigError(f"{what}: {reason}") from error

@@ -40,7 +40,9 @@ def build_optimizer(config: OptimizerConfig, model: SegmentationModel) -> Optimi
     if "weight_decay" not in named:
         groups = [{key: value for key, value in group.items() if key != "weight_decay"} for group in groups]
     if config.name == "LBFGS":
-        raise ConfigError("optimizer: LBFGS evaluates the loss many times a step, which a training on batches cannot give")
+        raise ConfigError(
+            "optimizer: LBFGS evaluates the loss many times a step, which a training on batches cannot give"
+        )
     try:
         return target(groups, **({"lr": config.lr} if "lr" in named else {}), **config.arguments)
     except (TypeError, ValueError) as error:
@@ -79,7 +81,9 @@ class Schedule:
             self.scheduler.load_state_dict(state)
 
 
-def build_schedule(config: ScheduleConfig | None, optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) -> Schedule:
+def build_schedule(
+    config: ScheduleConfig | None, optimizer: Optimizer, *, epochs: int, steps_per_epoch: int
+) -> Schedule:
     """The schedule of an experiment; `steps_per_epoch` counts steps of the optimizer, not batches.
 
     Fills in what follows from the length of the training. Raises ConfigError where the scheduler refuses an argument.
@@ -119,7 +123,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """float32, bfloat16 or float16; `auto` takes bf16 only where the hardware computes it, since elsewhere it is slower."""
+    """float32, bfloat16 or float16; `auto` takes bf16 only where the hardware computes it, since elsewhere it is
+    slower."""
     if name != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
     if device.type == "cuda":

@@ -119,14 +119,21 @@ def known_names(kind: str) -> Collection[str]:
 
 
 def accepted(kind: str, name: str) -> Arguments | None:
-    """The arguments of `name`, or None where no library has it. A dotted path is imported; ConfigError where it fails."""
+    """The arguments of `name`, or None where no library has it. A dotted path is imported; ConfigError where it
+    fails."""
     if "." in name:
         return signature_arguments(find(name, MODULES[kind]))
     return library_index()["names"][kind].get(name)
 
 
 def check_arguments(
-    kind: str, name: Any, given: Collection[str], *, path: tuple, provided: Collection[str] = (), refused: dict | None = None
+    kind: str,
+    name: Any,
+    given: Collection[str],
+    *,
+    path: tuple,
+    provided: Collection[str] = (),
+    refused: dict | None = None,
 ) -> Iterator[Mistake]:
     """What is wrong with calling `name` with the arguments `given`, which stand at `path`.
 
@@ -162,9 +169,15 @@ def check_encoder(name: Any, *, path: tuple) -> Iterator[Mistake]:
         yield Mistake(path, f"expected the name of an encoder, not {name!r}")
     elif name.startswith("tu-"):
         if name[3:].partition(".")[0] not in index["timm_models"]:
-            yield Mistake(path, f"timm has no model '{name[3:]}'; {suggest(name, [f'tu-{m}' for m in index['timm_models']])}")
+            yield Mistake(
+                path, f"timm has no model '{name[3:]}'; {suggest(name, [f'tu-{m}' for m in index['timm_models']])}"
+            )
     elif name not in index["encoders"]:
-        hint = f"; timm has it: write tu-{name}" if name in index["timm_models"] else f"; {suggest(name, index['encoders'])}"
+        hint = (
+            f"; timm has it: write tu-{name}"
+            if name in index["timm_models"]
+            else f"; {suggest(name, index['encoders'])}"
+        )
         yield Mistake(path, f"smp has no encoder '{name}'{hint}")
 
 

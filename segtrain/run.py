@@ -20,8 +20,8 @@ import torch
 import yaml
 from PIL import Image
 
-from segtrain.command import Stopped
 from segtrain.checkpoint import BEST, LAST, save_checkpoint
+from segtrain.command import Stopped
 from segtrain.data.loaders import EvalLoader
 from segtrain.errors import CheckpointError, TrainingError
 from segtrain.experiment import Config
@@ -37,8 +37,8 @@ PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albu
 
 
 class StopSignal:
-    """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process leaves; a second one is obeyed
-    at once."""
+    """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process leaves; a second one is
+    obeyed at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -86,14 +86,19 @@ class Run:
             raise Stopped(self.stop.number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
 
     def save_last(self, state: TrainState) -> None:
-        """Save all that resuming needs, then send the log up to here. Raises TrainingError rather than save a weight that
-        is not finite."""
+        """Save all that resuming needs, then send the log up to here. Raises TrainingError rather than save a weight
+        that is not finite."""
         if not state.is_finite():
             raise TrainingError(
-                f"training stopped at step {state.total_steps}: a weight is no longer finite; the last checkpoint is kept; "
-                "lower optimizer.lr, or set train.clip_norm: 1.0"
+                f"training stopped at step {state.total_steps}: a weight is no longer finite; "
+                "the last checkpoint is kept; lower optimizer.lr, or set train.clip_norm: 1.0"
             )
-        content = {"kind": "last", "config": plain_config(self.config), "wandb_id": self.log.wandb_id, **state.to_dict()}
+        content = {
+            "kind": "last",
+            "config": plain_config(self.config),
+            "wandb_id": self.log.wandb_id,
+            **state.to_dict(),
+        }
         save_checkpoint(self.folder / LAST, content)
         self.log.flush()
         self.log.checkpoint(self.folder / LAST, "latest", {"epoch": state.epoch})
@@ -118,8 +123,8 @@ class Run:
         self.log.checkpoint(self.folder / BEST, "best", {"epoch": best.epoch, self.config.train.monitor: best.score})
 
     def shown_names(self, loader: EvalLoader, *, final: bool) -> list[str]:
-        """The validation images whose predictions are drawn in this evaluation: always the same, spread over the set; none
-        where the last drawing is recent."""
+        """The validation images whose predictions are drawn in this evaluation: always the same, spread over the set;
+        none where the last drawing is recent."""
         self._drawing = final or time.monotonic() - self._pictured_at > PICTURES_EVERY_SECONDS
         samples = loader.dataset.samples
         count = min(self.config.log.images, len(samples)) if self._drawing else 0
@@ -157,13 +162,16 @@ class Run:
         self.draw(matrix)
         self.log.say(f"\nbest epoch {best.epoch}, {self.config.train.monitor} {best.score:.4f}, validation set:")
         self.log.say(format_table(matrix, self.config.data.class_names))
-        self.log.say(f"\n{self.folder}: {', '.join(sorted(path.name for path in self.folder.iterdir() if path.name[0] != '.'))}")
+        self.log.say(
+            f"\n{self.folder}: {', '.join(sorted(path.name for path in self.folder.iterdir() if path.name[0] != '.'))}"
+        )
         summary = {f"best/{name}": value for name, value in best.metrics.items() if not math.isnan(value)}
         self.log.finish(summary | {"best/epoch": best.epoch})
 
 
 def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, Any] | None = None) -> Run:
-    """Make the next run folder of this experiment, or take up the one that is resumed; write what it was started with."""
+    """Make the next run folder of this experiment, or take up the one that is resumed; write what it was started
+    with."""
     try:
         folder = resume if resume is not None else _next_folder(config)
         text = yaml.safe_dump(plain_config(config), sort_keys=False, allow_unicode=True, width=120)

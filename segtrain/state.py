@@ -29,8 +29,8 @@ class Best:
 class TrainState:
     """Objects of a training and its position.
 
-    `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the sums
-    over those of the current epoch, so that an interrupted epoch still gets its mean.
+    `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
+    sums over those of the current epoch, so that an interrupted epoch still gets its mean.
     """
 
     model: SegmentationModel
@@ -76,7 +76,9 @@ class TrainState:
             self.schedule.load_state_dict(content["schedule"])
             self.scaler.load_state_dict(content["scaler"])
             restore_rng_state(content["rng"])
-            self.epoch, self.step, self.total_steps = (content["position"][key] for key in ("epoch", "step", "total_steps"))
+            self.epoch, self.step, self.total_steps = (
+                content["position"][key] for key in ("epoch", "step", "total_steps")
+            )
             self.loss_sums = dict(content["loss_sums"])
             self.best = Best(**content["best"])
         except (KeyError, ValueError, RuntimeError, TypeError) as error:

@@ -17,7 +17,9 @@ Item = str | dict[str, Any]
 FRAME_KEEPING = ("Resize", "LongestMaxSize", "SmallestMaxSize", "NoOp")
 
 
-def build_transform(items: Sequence[Item], *, ignore_index: int, where: str = "transforms.train") -> albumentations.Compose:
+def build_transform(
+    items: Sequence[Item], *, ignore_index: int, where: str = "transforms.train"
+) -> albumentations.Compose:
     """A pipeline for an image (HWC uint8) and its mask (HW), from Name, Name: {arguments} or Name: [children].
 
     Every transform that fills what it uncovers fills masks with `ignore_index` unless told otherwise: albumentations'
@@ -28,9 +30,11 @@ def build_transform(items: Sequence[Item], *, ignore_index: int, where: str = "t
 
 
 def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None:
-    """The pipeline of validation and prediction: pixel-level transforms and resizing, for the image alone; None if empty.
+    """The pipeline of validation and prediction: pixel-level transforms and resizing, for the image alone; None if
+    empty.
 
-    Raises ConfigError for a transform that moves pixels within the frame: a prediction could not be laid on the image again.
+    Raises ConfigError for a transform that moves pixels within the frame: a prediction could not be laid on the image
+    again.
     """
     if not items:
         return None
@@ -39,7 +43,9 @@ def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None
         name = type(child).__name__
         if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
             allowed = f"pixel-level transforms and {', '.join(FRAME_KEEPING[:3])}"
-            raise ConfigError(f"transforms.val.{place}: {name} changes the frame; whole images are scored, so only {allowed} go here")
+            raise ConfigError(
+                f"transforms.val.{place}: {name} changes the frame; whole images are scored, so only {allowed} go here"
+            )
     return pipeline
 
 
@@ -85,11 +91,15 @@ def _reason(error: BaseException) -> str:
     cause = error.__cause__ or error
     details = getattr(cause, "errors", None)
     if callable(details):
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}, not {item.get('input')!r}" for item in details())
+        return "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}, not {item.get('input')!r}" for item in details()
+        )
     return " ".join(str(error).split())
 
 
-def apply(pipeline: albumentations.Compose, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def apply(
+    pipeline: albumentations.Compose, image: np.ndarray, mask: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Augment an image (HWC uint8) and its mask (HW); the outcome depends on `seed` alone.
 
     Raises DataError where the image does not suit a transform, like a crop that is larger than the image.

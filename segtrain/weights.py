@@ -16,13 +16,24 @@ from torch import Tensor, nn
 from segtrain.errors import ConfigError
 
 HUB_TIMEOUT_SECONDS = 4.0
-HEADS = ("fc.", "classifier.", "head.", "head_dist.", "last_linear.", "conv_head.", "bn2.", "head_drop.", "aux_classifier.")
+HEADS = (
+    "fc.",
+    "classifier.",
+    "head.",
+    "head_dist.",
+    "last_linear.",
+    "conv_head.",
+    "bn2.",
+    "head_drop.",
+    "aux_classifier.",
+)
 
 
 def require_hub() -> None:
     """Make the hub answer from its cache at once where its server cannot be reached.
 
-    Its own client would retry for half a minute before it says so. What is cached still loads; what is not raises there.
+    Its own client would retry for half a minute before it says so. What is cached still loads; what is not raises
+    there.
     """
     if constants.HF_HUB_OFFLINE:
         return
@@ -30,7 +41,9 @@ def require_hub() -> None:
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_TIMEOUT_SECONDS)
+            urllib.request.urlopen(
+                urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_TIMEOUT_SECONDS
+            )
             reached.set()
         except urllib.error.HTTPError:
             reached.set()  # an answer, if an unfriendly one
@@ -53,19 +66,22 @@ def hub_settings(encoder_name: str, weights: str | bool) -> tuple[list[float], l
 def load_encoder_file(encoder: nn.Module, path: str, *, channels: int) -> None:
     """Load an encoder's weights from a .pth, .pt or .safetensors file: a state dict of smp's or timm's encoder.
 
-    Prefixes (`encoder.`, `model.`, `module.`, `backbone.`) and classification heads are recognised. A first convolution for
-    RGB is adapted to `channels`. Raises ConfigError for a file that is not there, would run code, or does not fit.
+    Prefixes (`encoder.`, `model.`, `module.`, `backbone.`) and classification heads are recognised. A first convolution
+    for RGB is adapted to `channels`. Raises ConfigError for a file that is not there, would run code, or does not fit.
     """
     if not Path(path).is_file():
-        raise ConfigError(f"model.encoder_weights: {path} is no file; write a path that exists, a name like imagenet, or null")
+        raise ConfigError(
+            f"model.encoder_weights: {path} is no file; write a path that exists, a name like imagenet, or null"
+        )
     state = _read(path)
     wanted = encoder.state_dict()
     state = _renamed(state, wanted)
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     if missing:
         raise ConfigError(
-            f"model.encoder_weights: {path} does not fit this encoder: {len(missing)} of its {len(wanted)} tensors are missing, "
-            f"like {missing[0]}; the file holds {', '.join(list(state)[:3])}, .."
+            f"model.encoder_weights: {path} does not fit this encoder: "
+            f"{len(missing)} of its {len(wanted)} tensors are missing, like {missing[0]}; "
+            f"the file holds {', '.join(list(state)[:3])}, .."
         )
     chosen = {key: _adapted(state[key], wanted[key], channels) for key in wanted if key in state}
     for key, tensor in chosen.items():
@@ -77,7 +93,11 @@ def load_encoder_file(encoder: nn.Module, path: str, *, channels: int) -> None:
 
 def _read(path: str) -> dict[str, Tensor]:
     try:
-        state = load_file(path) if path.endswith(".safetensors") else torch.load(path, map_location="cpu", weights_only=True)
+        state = (
+            load_file(path)
+            if path.endswith(".safetensors")
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
         raise ConfigError(f"model.encoder_weights: {path} cannot be read: {str(error).splitlines()[0]}") from error
     except Exception as error:  # pickle.UnpicklingError and its kin: the file asks for more than tensors

@@ -1,7 +1,7 @@
 """YAML files as trees that remember where every value was written.
 
-The dialect is YAML 1.2's core schema, which says what people mean: `1e-3` is a number, `on`, `off`, `yes`, `no` and `12:30`
-are strings, and a key written twice is a mistake instead of a silent choice.
+The dialect is YAML 1.2's core schema, which says what people mean: `1e-3` is a number, `on`, `off`, `yes`, `no` and
+`12:30` are strings, and a key written twice is a mistake instead of a silent choice.
 """
 
 import os
@@ -37,9 +37,9 @@ class Value:
         """Where the value at `path` was written, or the nearest enclosing value where it was not written at all."""
         value = self
         for key in path:
-            if isinstance(value.data, dict) and key in value.data:
-                value = value.data[key]
-            elif isinstance(value.data, list) and isinstance(key, int) and key < len(value.data):
+            if (isinstance(value.data, dict) and key in value.data) or (
+                isinstance(value.data, list) and isinstance(key, int) and key < len(value.data)
+            ):
                 value = value.data[key]
             else:
                 break
@@ -100,7 +100,9 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader) -
             if not isinstance(key, (str, int, float)):
                 raise ConfigError(f"{place(key_node)}: a key must be a word, not {key!r}")
             if str(key) in entries:
-                raise ConfigError(f"{place(key_node)}: key '{key}' is written twice (first in {entries[str(key)].origin})")
+                raise ConfigError(
+                    f"{place(key_node)}: key '{key}' is written twice (first in {entries[str(key)].origin})"
+                )
             entries[str(key)] = _build(value_node, source, place(key_node), loader)
         return Value(entries, origin)
     if isinstance(node, yaml.SequenceNode):

@@ -37,7 +37,7 @@ def draw_scene(rng: np.random.Generator, height: int = 192, width: int = 256) ->
     street.draw_ground(painter, kerb_m, shadows)
     for _, draw in sorted(things, key=lambda thing: -thing[0]):
         draw(painter)
-    if rng.random() < 0.25:
+    if rng.random() < 0.18:
         street.draw_bonnet(painter)
     return develop(painter)
 

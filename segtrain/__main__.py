@@ -1,0 +1,98 @@
+"""python -m segtrain COMMAND: everything that is not training or predicting."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from segtrain.command import run_command
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Command line to options; `options.main` is the function of the command."""
+    parser = argparse.ArgumentParser(prog="python -m segtrain", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    models = commands.add_parser("models", help="list architectures and encoders, or measure one pair of them")
+    models.add_argument("words", nargs="*", help="a word that names must contain; or an architecture and an encoder")
+    models.add_argument("--size", nargs=2, type=int, default=(512, 512), metavar=("H", "W"), help="for multiply-adds")
+    models.set_defaults(main=list_models)
+
+    schema = commands.add_parser("schema", help="print the JSON schema of config.yml, for editors")
+    schema.set_defaults(main=print_schema)
+
+    reference = commands.add_parser("reference", help="print docs/config.md: every key of config.yml")
+    reference.set_defaults(main=print_reference)
+
+    demo = commands.add_parser("demo", help="draw the demo data set")
+    demo.add_argument("root", type=Path, help="folder to draw it into, like data/street")
+    demo.set_defaults(main=draw_demo_set)
+    return parser.parse_args(arguments)
+
+
+def list_models(options: argparse.Namespace) -> None:
+    """Architectures and encoders whose names contain the word; for a pair, its parameters and multiply-adds."""
+    from segtrain.resolve import library_index
+
+    index = library_index()
+    if len(options.words) == 2:
+        return measure_model(*options.words, size=tuple(options.size))
+    word = " ".join(options.words).lower()
+    groups = {
+        "architectures": index["names"]["model"],
+        "encoders of smp (weights)": [f"{name} ({', '.join(kinds)})" for name, kinds in index["encoders"].items()],
+        "encoders of timm": [f"tu-{name}" for name in index["timm_models"]],
+    }
+    for title, names in groups.items():
+        chosen = [name for name in names if word in name.lower()]
+        print(f"{title}: {len(chosen)}")
+        print("".join(f"  {name}\n" for name in chosen), end="")
+
+
+def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> None:
+    """Print parameters, multiply-adds and stride of an architecture with an encoder, at an input of `size` (H, W)."""
+    from segtrain.config import render_mistakes
+    from segtrain.errors import ConfigError
+    from segtrain.experiment import ModelConfig
+    from segtrain.resolve import check_arguments, check_encoder
+    from segtrain.yamltree import Value
+
+    mistakes = [*check_arguments("model", architecture, (), path=()), *check_encoder(encoder, path=())]
+    if mistakes:
+        raise ConfigError(render_mistakes(Value({}, "models"), mistakes))
+
+    from segtrain.model import build_model, count_multiply_adds
+
+    model = build_model(ModelConfig(name=architecture, encoder_name=encoder), channels=3, outputs=1)
+    parts = {"encoder": model.net.encoder, "whole model": model}
+    for name, part in parts.items():
+        print(f"{name:12} {sum(parameter.numel() for parameter in part.parameters()) / 1e6:8.2f} M parameters")
+    print(f"multiply-adds {count_multiply_adds(model, size) / 1e9:7.2f} G for one image of {size[0]} x {size[1]}")
+    print(f"image sides are padded to multiples of {model.stride}")
+
+
+def print_schema(_: argparse.Namespace) -> None:
+    """The JSON schema of an experiment file."""
+    from segtrain.reference import build_schema
+
+    print(json.dumps(build_schema(), indent=2))
+
+
+def print_reference(_: argparse.Namespace) -> None:
+    """The text of docs/config.md."""
+    from segtrain.reference import build_reference
+
+    print(build_reference(), end="")
+
+
+def draw_demo_set(options: argparse.Namespace) -> None:
+    """Draw the demo data set where it is missing."""
+    from segtrain.data.demo import draw_demo
+
+    draw_demo(options.root)
+    print(f"{options.root}: the demo data set is there")
+
+
+if __name__ == "__main__":
+    chosen = parse_arguments(sys.argv[1:])
+    sys.exit(run_command(chosen.main, chosen))

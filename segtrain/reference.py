@@ -1,0 +1,104 @@
+"""The schema and the reference of the configuration, made from its sections."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from segtrain.config import NamedSection, Section
+from segtrain.data.formats import FORMATS
+from segtrain.experiment import ClassConfig, Config, LossTerm
+
+INTRODUCTION = """# Every key of the configuration
+
+Made by `python -m segtrain reference > docs/config.md`; a test compares it with the code. How files and values are laid
+over one another is in the [README](../README.md).
+"""
+
+
+def build_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of an experiment file: no key is required, since files lie over config.yml."""
+    schema = Config.model_json_schema(by_alias=True)
+    schema["title"] = "segtrain experiment"
+    for part in (schema, *schema["$defs"].values()):
+        part.pop("required", None)
+    number_or_term = [{"type": "number"}, {"$ref": "#/$defs/LossTerm"}]
+    schema["properties"]["loss"]["additionalProperties"] = {"anyOf": number_or_term}
+    classes = schema["$defs"]["DataConfig"]["properties"]["classes"]["anyOf"][0]
+    classes["items"] = {"anyOf": [{"type": "string"}, classes["items"]]}
+    return schema
+
+
+def build_reference() -> str:
+    """Markdown: a table of keys for each section, then the arguments of the data formats."""
+    parts = [INTRODUCTION, *_tables("", Config)]
+    parts += [_table("data.classes[]", ClassConfig), _table("loss.<Name>", LossTerm)]
+    parts += [_format_table(name, module.read) for name, module in FORMATS.items()]
+    return "\n".join(parts)
+
+
+def _tables(path: str, section: type[Section]) -> Iterator[str]:
+    yield _table(path, section)
+    for key, field in section.model_fields.items():
+        nested = _nested(field.annotation)
+        if nested is not None:
+            yield from _tables(f"{path}.{key}".lstrip("."), nested)
+
+
+def _nested(annotation: Any) -> type[Section] | None:
+    for item in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(item, type) and issubclass(item, Section):
+            return item
+    return None
+
+
+def _table(path: str, section: type[Section]) -> str:
+    title = f"## {path}" if path else "## The top level"
+    rows = [f"{title}\n", f"{_one_line(section.__doc__)}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
+    for key, field in section.model_fields.items():
+        if _nested(field.annotation) and not path:
+            default = "section"
+        elif field.is_required():
+            default = "none, must be given"
+        else:
+            default = f"`{_default(field.get_default(call_default_factory=True))}`"
+        rows.append(f"| `{key}` | {_type(field.annotation)} | {default} | {_one_line(field.description)} |")
+    if issubclass(section, NamedSection):
+        rows.append("| any other | | | an argument of what is named |")
+    return "\n".join(rows) + "\n"
+
+
+def _format_table(name: str, read: Any) -> str:
+    rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n", "| key | default |", "|---|---|"]
+    for key, parameter in inspect.signature(read).parameters.items():
+        if key not in ("root", "seed"):
+            rows.append(f"| `{key}` | `{_default(parameter.default)}` |")
+    if len(rows) == 4:
+        rows[2:] = ["It has no keys of its own."]
+    return "\n".join(rows) + "\n"
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, Section):
+        return "section"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_default(item)}" for key, item in value.items()) + "}"
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if _hashable(value) else str(value)
+
+
+def _hashable(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, str))
+
+
+def _type(annotation: Any) -> str:
+    text = inspect.formatannotation(annotation)
+    for item, word in (("pathlib.Path", "path"), ("pathlib._local.Path", "path"), ("typing.", ""), ("NoneType", "null")):
+        text = text.replace(item, word)
+    text = re.sub(r"Annotated\[((?:[^\[\],]|\[[^\]]*\])+), .*?\)\]", r"\1", text)
+    text = re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace("'", "").replace(", ", " or "), text)
+    text = re.sub(r"segtrain\.\w+\.", "", text).replace("None", "null").replace("str", "text")
+    return text.replace(" | ", " or ").replace("|", "\\|")
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")

@@ -1,0 +1,107 @@
+"""What the schema cannot see: whether the names and arguments of a configuration are those of the libraries."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from segtrain.config import BASE_FILE, Mistake, Section, load_tree, suggest, validate
+from segtrain.data.formats import FORMATS
+from segtrain.errors import ConfigError
+from segtrain.experiment import Config, DataConfig, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig
+from segtrain.resolve import check_arguments, check_encoder, signature_arguments
+
+REFUSED_MODEL_ARGUMENTS = {
+    "classes": "the number of outputs is the number of data.classes; take this line out",
+    "in_channels": "the number of inputs is data.channels; write it there",
+    "activation": "losses and metrics take logits; take this line out",
+    "aux_params": "a classification head is not trained here; take this line out",
+}
+REFUSED_TRANSFORMS = {
+    "Normalize": "the model normalises by itself; take it out (model.mean and model.std set the numbers)",
+    "ToTensorV2": "batches are tensors already; take it out",
+    "ToTensor3D": "batches are tensors already; take it out",
+}
+SCHEDULE_PROVIDED = ("optimizer", "total_steps", "steps_per_epoch", "epochs", "T_max", "total_iters", "max_lr")
+
+
+def _declared(section: type[Section], plain: dict) -> list[str]:
+    return [key for key in plain if key not in section.model_fields]
+
+
+def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
+    for place, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict) and len(item) != 1:
+            yield Mistake(
+                (*path, place),
+                f"an item names one transform, not {len(item)}; its arguments go below its name, indented",
+            )
+            continue
+        name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, {})
+        arguments = {"transforms": arguments} if isinstance(arguments, list) else arguments or {}
+        here = (*path, place, name) if isinstance(item, dict) else (*path, place)
+        if name in REFUSED_TRANSFORMS:
+            yield Mistake(here, REFUSED_TRANSFORMS[name])
+        elif not isinstance(arguments, dict):
+            yield Mistake(here, f"expected arguments as {{argument: value}} or a list of transforms, not {arguments!r}")
+        else:
+            yield from check_arguments("transform", name, arguments.keys(), path=here)
+            inner = (*here, "transforms") if isinstance(item, dict) and isinstance(item[name], dict) else here
+            yield from _transform_mistakes(arguments.get("transforms"), inner)
+
+
+def _format_mistakes(data: dict) -> Iterator[Mistake]:
+    name = data.get("format", "folders")
+    reader = FORMATS.get(name) if isinstance(name, str) else None
+    if reader is None:
+        yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), FORMATS)}")
+        return
+    arguments = signature_arguments(reader.read).keys() - {"root", "seed"}
+    for key in _declared(DataConfig, data):
+        if key not in arguments:
+            known = arguments | DataConfig.model_fields.keys()
+            yield Mistake(("data", key), f"unknown key; format {name} has no '{key}'; {suggest(key, known)}")
+
+
+def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
+    """What is wrong with the names and arguments that belong to the libraries, in a tree that may be wrong elsewhere
+    too."""
+
+    def section(key: str) -> dict | None:
+        value = plain.get(key, {})
+        return value if isinstance(value, dict) else None
+
+    if (data := section("data")) is not None:
+        yield from _format_mistakes(data)
+    if (model := section("model")) is not None:
+        declared = ("encoder_name", "encoder_weights")
+        yield from check_arguments(
+            "model", model.get("name", "Unet"), _declared(ModelConfig, model), path=("model",), provided=declared,
+            refused=REFUSED_MODEL_ARGUMENTS,
+        )  # fmt: skip
+        yield from check_encoder(model.get("encoder_name", "resnet34"), path=("model", "encoder_name"))
+    for name, term in (section("loss") or {}).items():
+        given = _declared(LossTerm, term) if isinstance(term, dict) else []
+        yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))
+    if (optimizer := section("optimizer")) is not None:
+        given = _declared(OptimizerConfig, optimizer)
+        yield from check_arguments(
+            "optimizer", optimizer.get("name", "AdamW"), given, path=("optimizer",), provided=("params",)
+        )
+    if schedule := section("schedule"):
+        given = _declared(ScheduleConfig, schedule)
+        name = schedule.get("name", "OneCycleLR")
+        yield from check_arguments("schedule", name, given, path=("schedule",), provided=SCHEDULE_PROVIDED)
+    for split, items in (section("transforms") or {}).items():
+        yield from _transform_mistakes(items, ("transforms", split))
+
+
+def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Config:
+    """The experiment that the files and `key.sub=value` arguments describe; with `resume`, laid over the config.yml of
+    that run folder. Raises ConfigError with every mistake, a line each.
+    """
+    base = BASE_FILE
+    if resume is not None:
+        base = Path(resume) / BASE_FILE
+        if not base.is_file():
+            raise ConfigError(f"{resume}: is no run folder; it has no {BASE_FILE}")
+    return validate(load_tree(arguments, Config, base=base), Config, rules=[library_mistakes])
