@@ -1,0 +1,17 @@
+# docker build -t segtrain .
+# docker run --rm --gpus all --shm-size=2g -v "$PWD/data:/segtrain/data" -v "$PWD/runs:/segtrain/runs" segtrain
+# The same image runs with and without a GPU: torch's wheels bring CUDA, the host brings the driver.
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+WORKDIR /segtrain
+COPY requirements.txt requirements-dev.txt ./
+RUN pip install -r requirements-dev.txt
+
+# Any user may run the container (docker run --user "$(id -u):$(id -g)") and write where libraries keep their caches.
+ENV HOME=/home/segtrain
+RUN mkdir -p /home/segtrain data runs && chmod 777 /home/segtrain data runs
+
+COPY . .
+CMD ["python", "train.py"]

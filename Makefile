@@ -1,0 +1,37 @@
+# make train and make test need nothing but Python 3.11 or later and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := data/street
+INSTALLED := $(VENV)/installed
+
+# Tests run in two processes, one thread each: more threads a process only wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+.PHONY: train test lint check clean
+
+train: $(INSTALLED) $(DEMO)/demo.txt
+	$(BIN)/python train.py
+
+test: $(INSTALLED)
+	$(PYTEST)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+# What CI runs: style, every experiment file, the tests.
+check: lint
+	for file in experiments/*.yml; do $(BIN)/python train.py --check $$file train.device=cpu || exit 1; done
+	$(PYTEST)
+
+$(DEMO)/demo.txt: | $(INSTALLED)
+	$(BIN)/python -m segtrain demo $(DEMO)
+
+$(INSTALLED): requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
