@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +21,8 @@ class Section(BaseModel):
     """A part of the configuration whose keys are all declared."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=False)
+    shorthand: ClassVar[str | None] = None
+    """Key that a single value stands for where it is written instead of the mapping."""
 
 
 class NamedSection(Section):
@@ -48,6 +51,14 @@ class Mistake:
     message: str
 
 
+class MisplacedError(ValueError):
+    """Raised by a validator about a key further inside what it validates, so that the message names its line."""
+
+    def __init__(self, path: tuple, message: str):
+        super().__init__(message)
+        self.path = path
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """A short phrase that names the closest known word, or the known words where none is close."""
     known = sorted(known)
@@ -58,12 +69,69 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(known)}" if known and len(known) <= 40 else f"none of {len(known)} known names is close"
 
 
-def _section_of(annotation: Any) -> type[Section] | None:
-    candidates = (annotation, *get_args(annotation))
-    return next((item for item in candidates if isinstance(item, type) and issubclass(item, Section)), None)
+def alternatives(annotation: Any) -> list[Any]:
+    """The types that a union is made of, without the limits that Annotated adds; a plain type is its only one."""
+    if get_origin(annotation) is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [inner for item in get_args(annotation) for inner in alternatives(item)]
+    return [annotation]
 
 
-def _merge(base: Value, layer: Value, section: type[Section] | None) -> Value:
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section among the alternatives of a type, if there is one."""
+    found = (item for item in alternatives(annotation) if isinstance(item, type) and issubclass(item, Section))
+    return next(found, None)
+
+
+def _inside(annotation: Any, key: Any) -> Any:
+    """The type of what stands at `key` in a section, list or mapping of this type; Any where it is not declared."""
+    section = section_of(annotation)
+    if section is not None:
+        field = section.model_fields.get(key)
+        return field.annotation if field else Any
+    container = next((item for item in alternatives(annotation) if get_origin(item) in (list, dict)), None)
+    return get_args(container)[-1] if container else Any
+
+
+def _is_replaced(annotation: Any, key: str) -> bool:
+    section = section_of(annotation)
+    field = section.model_fields.get(key) if section else None
+    return field is not None and any(isinstance(mark, Replaced) for mark in field.metadata)
+
+
+_WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null", Any: "anything"}
+
+
+def describe_type(annotation: Any, *, plural: str = "") -> str:
+    """A type in words: `whole number or auto`, `list of numbers`."""
+    words = []
+    for item in alternatives(annotation):
+        origin = get_origin(item)
+        if origin is Literal:
+            words += [str(value) for value in get_args(item)]
+        elif origin is list:
+            words.append(f"list{plural} of {describe_type(get_args(item)[0], plural='s')}")
+        elif origin is dict or section_of(item):
+            words.append(f"mapping{plural}")
+        elif item is Path:
+            words.append(f"path{plural}")
+        else:
+            words.append(_WORDS[item] + plural * (item in (int, float, str)))
+    return " or ".join(dict.fromkeys(words))
+
+
+def _expand(value: Value, section: type[Section] | None) -> Value:
+    """The mapping that a single value stands for."""
+    if section is None or section.shorthand is None or value.data is None or isinstance(value.data, (dict, list)):
+        return value
+    return Value({section.shorthand: value}, value.origin)
+
+
+def _merge(base: Value, layer: Value, annotation: Any) -> Value:
+    section = section_of(annotation)
+    if isinstance(layer.data, dict):
+        base = _expand(base, section)
     if not (isinstance(base.data, dict) and isinstance(layer.data, dict)):
         return layer
     below = dict(base.data)
@@ -72,31 +140,28 @@ def _merge(base: Value, layer: Value, section: type[Section] | None) -> Value:
         if chosen is not None and section.selector in below and chosen.data != below[section.selector].data:
             below = {key: value for key, value in below.items() if key in section.model_fields}
     for key, value in layer.data.items():
-        field = section.model_fields.get(key) if section is not None else None
-        replaced = field is not None and any(isinstance(mark, Replaced) for mark in field.metadata)
-        if key in below and not replaced:
-            value = _merge(below[key], value, _section_of(field.annotation) if field else None)
+        if key in below and not _is_replaced(annotation, key):
+            value = _merge(below[key], value, _inside(annotation, key))
         below[key] = value
     return Value(below, base.origin)
 
 
-def _nested(base: Value | None, keys: Sequence[str], value: Value, section: type[Section] | None) -> Value:
+def _nested(base: Value | None, keys: Sequence[str], value: Value, annotation: Any) -> Value:
     """The layer that sets `keys` to `value` above `base`; a digit picks an item where the base is a list."""
     if not keys:
         return value
     head, rest = keys[0], keys[1:]
+    inside = _inside(annotation, head)
     if base is not None and isinstance(base.data, list):
         if not head.isdigit() or int(head) >= len(base.data):
             raise ConfigError(f"{value.origin}: '{head}' is no item of a list of {len(base.data)}; items count from 0")
         items, place = list(base.data), int(head)
-        layer = _nested(items[place], rest, value, None)
-        items[place] = _merge(items[place], layer, None)
+        items[place] = _merge(items[place], _nested(items[place], rest, value, inside), inside)
         return Value(items, base.origin)
-    field = section.model_fields.get(head) if section is not None else None
     below = base.data.get(head) if base is not None and isinstance(base.data, dict) else None
-    inner = _nested(below, rest, value, _section_of(field.annotation) if field else None)
-    if rest and below is not None and field and any(isinstance(mark, Replaced) for mark in field.metadata):
-        inner = _merge(below, inner, None)  # `loss.DiceLoss=0.3` sets one term of the sum
+    inner = _nested(below, rest, value, inside)
+    if rest and below is not None and _is_replaced(annotation, head):
+        inner = _merge(below, inner, inside)  # `loss.DiceLoss=0.3` sets one term of the sum
     return Value({head: inner}, value.origin)
 
 
@@ -141,8 +206,14 @@ _EXPECTED = {
 }
 
 
-def _describe(error: dict, schema: type[BaseModel]) -> Mistake:
+def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
     path, kind, given = tuple(error["loc"]), error["type"], error.get("input")
+    annotation: Any = schema
+    for place, key in enumerate(path):
+        if len([item for item in alternatives(annotation) if item is not NoneType]) > 1:
+            # pydantic has an error for each alternative and goes on with its name: one line about the value is enough
+            return Mistake(path[:place], f"expected {describe_type(annotation)}, not {_shown(plain, path[:place])}")
+        annotation = _inside(annotation, key)
     if kind == "extra_forbidden":
         return Mistake(path, f"unknown key; {suggest(str(path[-1]), _keys_at(schema, path[:-1]))}")
     if kind == "missing":
@@ -151,19 +222,26 @@ def _describe(error: dict, schema: type[BaseModel]) -> Mistake:
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return Mistake(path, f"{given!r} is none of {', '.join(allowed)}; {suggest(str(given), allowed)}")
     if kind == "value_error":
-        return Mistake(path, str(error["ctx"]["error"]))
+        cause = error["ctx"]["error"]
+        return Mistake((*path, *getattr(cause, "path", ())), str(cause))
     expected = next((text for word, text in _EXPECTED.items() if kind.startswith(word)), None)
     if expected:
         return Mistake(path, f"{expected}, not {given!r}")
     return Mistake(path, f"{error['msg'].replace('Input should', 'should')}, not {given!r}")
 
 
-def _keys_at(schema: type[BaseModel], path: tuple) -> list[str]:
-    """The declared keys of the section at `path`."""
-    section: type[BaseModel] | None = schema
+def _shown(plain: Any, path: tuple) -> str:
     for key in path:
-        field = section.model_fields.get(key) if section else None
-        section = _section_of(field.annotation) if field else None
+        plain = plain[key]
+    return repr(plain)
+
+
+def _keys_at(schema: type[Section], path: tuple) -> list[str]:
+    """The declared keys of the section at `path`."""
+    annotation: Any = schema
+    for key in path:
+        annotation = _inside(annotation, key)
+    section = section_of(annotation)
     return list(section.model_fields) if section else []
 
 
@@ -193,7 +271,7 @@ def validate(tree: Value, schema: type[Schema], *, rules: Sequence[Rule] = ()) -
     try:
         config = schema.model_validate(plain)
     except ValidationError as error:
-        mistakes += [_describe(item, schema) for item in error.errors()]
+        mistakes += [_describe(item, schema, plain) for item in error.errors()]
     found = {mistake.path for mistake in mistakes}
     for rule in rules:
         mistakes += [mistake for mistake in rule(plain) if mistake.path not in found]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from segtrain.config import NamedSection, Replaced, Section, suggest
+from segtrain.config import MisplacedError, NamedSection, Replaced, Section, suggest
 from segtrain.data.formats import FORMATS
 
 Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
@@ -23,6 +23,7 @@ PER_CLASS = ("iou", "dice", "precision", "recall")
 class ClassConfig(Section):
     """One class: its name, and how its pixels look in the mask files."""
 
+    shorthand: ClassVar[str] = "name"
     name: str
     """Name, as it appears in tables and in Weights & Biases."""
     value: Index | None = None
@@ -93,16 +94,17 @@ class DataConfig(NamedSection):
             return self  # the rules name it, with a suggestion
         if self.classes is None:
             if reader.CLASSES is None:
-                raise ValueError(
-                    f"classes is missing; format {self.format} cannot know them: write classes: [first, second, ..]"
+                raise MisplacedError(
+                    ("classes",), f"is missing; format {self.format} cannot know them: write classes: [first, second, ..]"
                 )
             self.classes = [
                 ClassConfig(name=name, value=value, color=list(color)) for value, name, color in reader.CLASSES
             ]
             self.ignore_values = list(reader.IGNORE_VALUES) if self.ignore_values is None else self.ignore_values
         if self.ignore_index < max(len(self.classes), 2):
-            raise ValueError(
-                f"ignore_index {self.ignore_index} is a class's index; take one above {len(self.classes)}, like 255"
+            raise MisplacedError(
+                ("ignore_index",),
+                f"{self.ignore_index} is a class's index; take one from {max(len(self.classes), 2)} on, like 255",
             )
         return self
 
@@ -140,6 +142,7 @@ class ModelConfig(NamedSection):
 class LossTerm(NamedSection):
     """A term of the loss; keys beside the declared ones are the arguments of the loss."""
 
+    shorthand: ClassVar[str] = "coef"
     coef: float = 1.0
     """Factor of the term in the sum."""
     from_epoch: Annotated[int, Field(ge=0)] = 0
@@ -289,8 +292,8 @@ class Config(Section):
         if self.data.classes is not None:
             known = [*MEANS, *(f"{kind}/{name}" for kind in PER_CLASS for name in self.data.class_names)]
             if self.train.monitor not in known:
-                raise ValueError(
-                    f"train.monitor: no metric '{self.train.monitor}'; {suggest(self.train.monitor, known)}"
+                raise MisplacedError(
+                    ("train", "monitor"), f"no metric '{self.train.monitor}'; {suggest(self.train.monitor, known)}"
                 )
         return self
 
@@ -299,7 +302,7 @@ class Config(Section):
         for key in ("mean", "std"):
             given = getattr(self.model, key)
             if given is not None and len(given) != self.data.channels:
-                raise ValueError(f"model.{key} has {len(given)} numbers for data.channels {self.data.channels}")
+                raise MisplacedError(("model", key), f"has {len(given)} numbers for data.channels {self.data.channels}")
         if min(term.from_epoch for term in self.loss.values()) > 0:
-            raise ValueError("loss: every term waits for its from_epoch; one must start with epoch 0")
+            raise MisplacedError(("loss",), "every term waits for its from_epoch; one must start with epoch 0")
         return self

@@ -1,11 +1,10 @@
 """The schema and the reference of the configuration, made from its sections."""
 
 import inspect
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from segtrain.config import NamedSection, Section
+from segtrain.config import NamedSection, Section, describe_type, section_of
 from segtrain.data.formats import FORMATS
 from segtrain.experiment import ClassConfig, Config, LossTerm
 
@@ -40,64 +39,46 @@ def build_reference() -> str:
 def _tables(path: str, section: type[Section]) -> Iterator[str]:
     yield _table(path, section)
     for key, field in section.model_fields.items():
-        nested = _nested(field.annotation)
+        nested = section_of(field.annotation)
         if nested is not None:
             yield from _tables(f"{path}.{key}".lstrip("."), nested)
-
-
-def _nested(annotation: Any) -> type[Section] | None:
-    for item in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(item, type) and issubclass(item, Section):
-            return item
-    return None
 
 
 def _table(path: str, section: type[Section]) -> str:
     title = f"## {path}" if path else "## The top level"
     rows = [f"{title}\n", f"{_one_line(section.__doc__)}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
     for key, field in section.model_fields.items():
-        if _nested(field.annotation) and not path:
+        if section_of(field.annotation):
             default = "section"
         elif field.is_required():
             default = "none, must be given"
         else:
             default = f"`{_default(field.get_default(call_default_factory=True))}`"
-        rows.append(f"| `{key}` | {_type(field.annotation)} | {default} | {_one_line(field.description)} |")
+        rows.append(f"| `{key}` | {describe_type(field.annotation)} | {default} | {_one_line(field.description)} |")
     if issubclass(section, NamedSection):
         rows.append("| any other | | | an argument of what is named |")
     return "\n".join(rows) + "\n"
 
 
 def _format_table(name: str, read: Any) -> str:
-    rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n", "| key | default |", "|---|---|"]
+    rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n", "| key | type | default |", "|---|---|---|"]
     for key, parameter in inspect.signature(read).parameters.items():
         if key not in ("root", "seed"):
-            rows.append(f"| `{key}` | `{_default(parameter.default)}` |")
+            rows.append(f"| `{key}` | {describe_type(parameter.annotation)} | `{_default(parameter.default)}` |")
     if len(rows) == 4:
         rows[2:] = ["It has no keys of its own."]
     return "\n".join(rows) + "\n"
 
 
 def _default(value: Any) -> str:
-    if isinstance(value, Section):
-        return "section"
+    """A value as it is written in YAML."""
+    if isinstance(value, LossTerm):
+        value = value.coef
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_default(item)}" for key, item in value.items()) + "}"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if _hashable(value) else str(value)
-
-
-def _hashable(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, str))
-
-
-def _type(annotation: Any) -> str:
-    text = inspect.formatannotation(annotation)
-    for item, word in (("pathlib.Path", "path"), ("pathlib._local.Path", "path"), ("typing.", ""), ("NoneType", "null")):
-        text = text.replace(item, word)
-    text = re.sub(r"Annotated\[((?:[^\[\],]|\[[^\]]*\])+), .*?\)\]", r"\1", text)
-    text = re.sub(r"Literal\[([^\]]*)\]", lambda match: match[1].replace("'", "").replace(", ", " or "), text)
-    text = re.sub(r"segtrain\.\w+\.", "", text).replace("None", "null").replace("str", "text")
-    return text.replace(" | ", " or ").replace("|", "\\|")
+    if isinstance(value, str):
+        return value or '""'
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _one_line(text: str | None) -> str:

@@ -43,7 +43,7 @@ def find(name: str, modules: Sequence[str]) -> Any:
             sys.path.insert(0, str(Path.cwd()))  # the user's own class lives beside the experiment
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
             raise ConfigError(f"'{name}' cannot be imported: {error}") from error
     for module_name in modules:
         found = getattr(importlib.import_module(module_name), name, None)
@@ -122,7 +122,10 @@ def accepted(kind: str, name: str) -> Arguments | None:
     """The arguments of `name`, or None where no library has it. A dotted path is imported; ConfigError where it
     fails."""
     if "." in name:
-        return signature_arguments(find(name, MODULES[kind]))
+        target = find(name, MODULES[kind])
+        if not callable(target):
+            raise ConfigError(f"'{name}' is a {type(target).__name__}, not a class")
+        return signature_arguments(target)
     return library_index()["names"][kind].get(name)
 
 

@@ -1,14 +1,17 @@
 """What the schema cannot see: whether the names and arguments of a configuration are those of the libraries."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from segtrain.config import BASE_FILE, Mistake, Section, load_tree, suggest, validate
+from pydantic import TypeAdapter, ValidationError
+
+from segtrain.config import BASE_FILE, Mistake, Section, describe_type, load_tree, suggest, validate
 from segtrain.data.formats import FORMATS
 from segtrain.errors import ConfigError
 from segtrain.experiment import Config, DataConfig, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig
-from segtrain.resolve import check_arguments, check_encoder, signature_arguments
+from segtrain.resolve import check_arguments, check_encoder
 
 REFUSED_MODEL_ARGUMENTS = {
     "classes": "the number of outputs is the number of data.classes; take this line out",
@@ -55,11 +58,18 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
     if reader is None:
         yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), FORMATS)}")
         return
-    arguments = signature_arguments(reader.read).keys() - {"root", "seed"}
+    parameters = dict(inspect.signature(reader.read).parameters)
+    del parameters["root"], parameters["seed"]
     for key in _declared(DataConfig, data):
-        if key not in arguments:
-            known = arguments | DataConfig.model_fields.keys()
+        if key not in parameters:
+            known = parameters.keys() | DataConfig.model_fields.keys()
             yield Mistake(("data", key), f"unknown key; format {name} has no '{key}'; {suggest(key, known)}")
+            continue
+        annotation = parameters[key].annotation
+        try:
+            TypeAdapter(annotation).validate_python(data[key], strict=True)
+        except ValidationError:
+            yield Mistake(("data", key), f"expected {describe_type(annotation)}, not {data[key]!r}")
 
 
 def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:

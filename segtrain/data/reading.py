@@ -8,7 +8,6 @@ from PIL import Image, ImageOps
 
 from segtrain.errors import DataError
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
 def _open(path: str) -> Image.Image:
@@ -62,14 +61,14 @@ def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
     Raises DataError for a broken file, a JPEG (it changes values), and an RGB picture where values are expected.
     """
     path = str(path)
-    if path.lower().endswith(JPEG_SUFFIXES):
-        raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation")
     if path.lower().endswith(".npy"):
         mask = _load_array(path)
         if mask.ndim != (3 if as_color else 2) or mask.dtype.kind not in "biu":
             raise DataError(f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}")
         return mask.astype(np.uint8) if mask.dtype == bool else mask
     picture = _open(path)
+    if picture.format == "JPEG":
+        raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation")
     if as_color:
         return np.asarray(picture.convert("RGB"))
     if picture.mode == "1":

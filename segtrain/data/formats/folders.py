@@ -34,17 +34,25 @@ def read(
     return {split: _pair(root, images[split], masks[split], image_suffix, mask_suffix, f"data ({split})") for split in images}
 
 
+def _is_wild(part: str) -> bool:
+    return any(sign in part for sign in "*?[")
+
+
 def _files(root: Path, pattern: str, suffix: str, what: str) -> dict[str, Path]:
-    """The image files of a folder (with its subfolders) or a glob: path without suffixes below it -> file."""
-    wild = next((i for i, part in enumerate(Path(pattern).parts) if any(sign in part for sign in "*?[")), None)
+    """The image files of a folder (with its subfolders) or a glob -> by what pairs them: their path without suffixes below
+    the folder, or those parts of it that the glob leaves open (so that */images/* and */masks/* pair)."""
     parts = Path(pattern).parts
-    folder = require_path(root.joinpath(*parts[:wild]), what)
-    below: Iterable[Path] = folder.rglob("*") if wild is None else folder.glob(str(Path(*parts[wild:])))
+    fixed = next((place for place, part in enumerate(parts) if _is_wild(part)), len(parts))
+    folder, signs = require_path(root.joinpath(*parts[:fixed]), what), parts[fixed:]
+    below: Iterable[Path] = folder.glob(str(Path(*signs))) if signs else folder.rglob("*")
     found: dict[str, Path] = {}
     for path in sorted(below):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue
-        key = path.relative_to(folder).with_suffix("").as_posix()
+        names = path.relative_to(folder).with_suffix("").parts
+        if signs and "**" not in signs:
+            names = (*(name for name, sign in zip(names[:-1], signs[:-1], strict=True) if _is_wild(sign)), names[-1])
+        key = "/".join(names)
         if not key.endswith(suffix):
             continue
         key = key.removesuffix(suffix)
