@@ -1,0 +1,26 @@
+"""The shipped experiments: each builds, and says at its head what it gave."""
+
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+
+from segtrain.build import check
+from segtrain.rules import load_config
+
+EXPERIMENTS = sorted((PROJECT / "experiments").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_builds_without_its_data(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(load_config([str(path), "train.device=cpu"]))
+    assert capsys.readouterr().out.startswith("ok: camvid-")
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_its_head_has_result_time_and_command(path: Path) -> None:
+    head = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    text = "\n".join(head)
+    assert "mIoU 0." in text
+    assert "minutes" in text
+    assert f"python train.py experiments/{path.name}" in text

@@ -1,0 +1,83 @@
+"""What the README says is what happens."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, SMALL, draw_sample, run
+
+from segtrain.experiment import Config
+from segtrain.rules import load_config
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_mistakes_are_reported_as_shown() -> None:
+    command, *expected = next(block for block in blocks("text") if "optimiser" in block).splitlines()
+    done = run("train.py", *command.removeprefix("$ python train.py ").split())
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == expected
+
+
+def test_own_data_in_five_lines_trains_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = next(block for block in blocks("yaml") if "name: mine" in block)
+    data = tmp_path / "data"
+    for index in range(10):
+        draw_sample(data, f"{index:03d}", seed=index)
+    experiment = tmp_path / "mine.yml"
+    experiment.write_text(example.replace("path/to/my/data", str(data)), encoding="utf-8")
+
+    done = run("train.py", experiment, *SMALL, f"runs_dir={tmp_path / 'runs'}")
+    assert done.returncode == 0, done.stderr
+    assert "8 training and 2 validation images" in done.stdout
+
+    done = run("predict.py", tmp_path / "runs/mine-1", data / "images", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"{index:03d}{kind}.png" for index in range(10) for kind in ("", "_color", "_overlay")}
+
+    (tmp_path / "runs/street-1").symlink_to(tmp_path / "runs/mine-1")
+    (tmp_path / "data/street/val").mkdir(parents=True)
+    (tmp_path / "data/street/val/images").symlink_to(data / "images")
+    (tmp_path / "data/images/0000.png").symlink_to(data / "images/000.png")
+    monkeypatch.chdir(tmp_path)
+    variables: dict = {}
+    exec(next(block for block in blocks("python") if "Predictor" in block), variables)
+    assert variables["prediction"].shape == (64, 80)
+
+
+@pytest.mark.parametrize("written", re.findall(r"`(\[(?:\{|\w).*?\])`", README))
+def test_the_ways_to_write_classes_are_valid(written: str) -> None:
+    if written.startswith(("[11", "[best")):
+        return
+    config = load_config([f"data.classes={written}"])
+    assert all(item.name for item in config.data.classes)
+
+
+def test_commands_name_files_and_keys_that_exist() -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("python train.py ")]
+    assert len(lines) >= 4
+    for line in lines:
+        arguments = line.removeprefix("python train.py ").split()
+        if "--resume" not in arguments:
+            layers = [argument for argument in arguments if not argument.startswith("--")]
+            assert isinstance(load_config(layers), Config), line
+
+
+def test_the_table_of_supported_things_is_true() -> None:
+    from segtrain.resolve import known_names
+
+    architectures = re.search(r"\| architectures \| (.*?) \|", README)[1].split(", ")
+    assert set(architectures) == set(known_names("model"))
+    for loss in ("CrossEntropyLoss", "BCEWithLogitsLoss", "DiceLoss", "JaccardLoss", "TverskyLoss", "FocalLoss"):
+        assert loss in known_names("loss")
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+?)\)", README):
+        assert target.startswith("https://") or (PROJECT / target).exists(), target
