@@ -48,10 +48,10 @@ def main(options: argparse.Namespace) -> None:
             config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=statistics.arrays
         )
         state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
-        run = build.start_or_resume(config, state, resume=options.resume)
-        build.describe(run, state, loaders, loss, statistics)
-        fit(state, loaders, loss.to(device), config.train, run)
-        run.report(state)
+        with build.start_or_resume(config, state, resume=options.resume) as run:
+            build.describe(run, state, loaders, loss, statistics)
+            fit(state, loaders, loss.to(device), config.train, run)
+            run.report(state)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,6 @@ def experiment(options: argparse.Namespace, model: str, folder: str) -> Config:
     layers = [
         "data.format=camvid",
         f"data.root={options.root}",
-        "data.classes=null",
         f"data.batch_size={options.batch_size}",
         f"data.workers={options.workers}",
         f"model={{name: {architecture}, encoder_name: {encoder}}}",

@@ -32,17 +32,20 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def list_models(options: argparse.Namespace) -> None:
     """Architectures and encoders whose names contain the word; for a pair, its parameters and multiply-adds."""
-    from segtrain.resolve import library_index
+    from segtrain.resolve import encoder_groups, library_index
 
-    index = library_index()
+    index, timm_groups = library_index(), encoder_groups()
     if len(options.words) == 2:
         return measure_model(*options.words, size=tuple(options.size))
     word = " ".join(options.words).lower()
     groups = {
         "architectures": index["names"]["model"],
         "encoders of smp (weights)": [f"{name} ({', '.join(kinds)})" for name, kinds in index["encoders"].items()],
-        "encoders of timm": [f"tu-{name}" for name in index["timm_models"]],
     }
+    if timm_groups is None:
+        timm_groups = {"pyramid": index["timm_models"], "plain": []}
+    groups["encoders of timm"] = [f"tu-{name}" for name in timm_groups["pyramid"]]
+    groups["encoders of timm that only DPT takes"] = [f"tu-{name}" for name in timm_groups["plain"]]
     for title, names in groups.items():
         chosen = [name for name in names if word in name.lower()]
         print(f"{title}: {len(chosen)}")
@@ -57,7 +60,7 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     from segtrain.resolve import check_arguments, check_encoder
     from segtrain.yamltree import Value
 
-    mistakes = [*check_arguments("model", architecture, (), path=()), *check_encoder(encoder, path=())]
+    mistakes = [*check_arguments("model", architecture, (), path=()), *check_encoder(encoder, path=(), architecture=architecture)]
     if mistakes:
         raise ConfigError(render_mistakes(Value({}, "models"), mistakes))
 

@@ -13,7 +13,7 @@ from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics, count_classes
-from segtrain.errors import TrainingError
+from segtrain.errors import CheckpointError, TrainingError
 from segtrain.experiment import Config
 from segtrain.losses import build_loss
 from segtrain.model import SegmentationModel, build_model
@@ -45,6 +45,13 @@ def build_training(config: Config, model: SegmentationModel, *, steps_per_epoch:
     optimizer = build_optimizer(config.optimizer, model)
     updates = -(-steps_per_epoch // config.train.accumulate_steps)
     schedule = build_schedule(config.schedule, optimizer, epochs=config.train.epochs, steps_per_epoch=updates)
+    plan = {
+        "optimizer": config.optimizer.model_dump(mode="json"),
+        "schedule": config.schedule and config.schedule.model_dump(mode="json"),
+        "epochs": config.train.epochs,
+        "updates_per_epoch": updates,
+        "accumulate_steps": config.train.accumulate_steps,
+    }
     return build_state(
         model,
         optimizer,
@@ -53,6 +60,7 @@ def build_training(config: Config, model: SegmentationModel, *, steps_per_epoch:
         dtype=resolve_precision(config.train.precision, device),
         ema_decay=config.train.ema_decay,
         compile_model=config.train.compile,
+        plan=plan,
     )
 
 
@@ -89,9 +97,16 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None) ->
     """A new run folder; or with `resume` that folder, and the state set to where its last.pt stands."""
     if resume is None:
         return start_run(config)
-    content = load_checkpoint(find_checkpoint(Path(resume), LAST))
+    path = find_checkpoint(Path(resume), LAST)
+    content = load_checkpoint(path)
+    if content.get("kind") != "last":
+        raise CheckpointError(
+            f"{path}: is no checkpoint to resume from, it holds weights alone; take the run's own {LAST}"
+        )
     state.load_dict(content)
-    return start_run(config, resume=Path(resume), resumed=content)
+    run = start_run(config, resume=Path(resume), resumed=content)
+    run.announce_best(state)
+    return run
 
 
 def describe(run: Run, state: TrainState, loaders: Loaders, loss: WeightedLoss, statistics: ClassStatistics) -> None:
@@ -127,10 +142,16 @@ def explained_failures(config: Config) -> Iterator[None]:
         text = str(error)
         if "can't allocate memory" in text or "out of memory" in text.lower():
             raise TrainingError(_no_memory(config, text)) from error
+        if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
+            raise TrainingError(
+                f"a process that reads images was ended from outside ({' '.join(text.split())[:120]}), most likely for "
+                f"lack of memory; lower data.workers (now {config.data.workers}) or data.batch_size (now "
+                f"{config.data.batch_size}); in a container give more shared memory, like --shm-size=4g"
+            ) from error
         if "Expected more than 1 value per channel" in text:
             raise TrainingError(
                 f"data.batch_size: {config.model.name} with {config.model.encoder_name} has a BatchNorm that needs two "
-                "images or more in a training batch, and there is one; raise data.batch_size, with as many training images"
+                "images or more in a training batch, and there is one; raise data.batch_size, with as many images"
             ) from error
         raise
 

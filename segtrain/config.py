@@ -30,6 +30,7 @@ class NamedSection(Section):
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
     selector: ClassVar[str] = "name"
+    forgotten: ClassVar[frozenset[str]] = frozenset()  # declared keys that mean nothing beside another name
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -112,6 +113,8 @@ def describe_type(annotation: Any, *, plural: str = "") -> str:
             words += [str(value) for value in get_args(item)]
         elif origin is list:
             words.append(f"list{plural} of {describe_type(get_args(item)[0], plural='s')}")
+        elif origin is dict and get_args(item)[1] is not Any and not section_of(get_args(item)[1]):
+            words.append(f"mapping{plural} to {describe_type(get_args(item)[1], plural='s')}")
         elif origin is dict or section_of(item):
             words.append(f"mapping{plural}")
         elif item is Path:
@@ -138,7 +141,8 @@ def _merge(base: Value, layer: Value, annotation: Any) -> Value:
     if section is not None and issubclass(section, NamedSection):
         chosen = layer.data.get(section.selector)
         if chosen is not None and section.selector in below and chosen.data != below[section.selector].data:
-            below = {key: value for key, value in below.items() if key in section.model_fields}
+            kept = section.model_fields.keys() - section.forgotten
+            below = {key: value for key, value in below.items() if key in kept}
     for key, value in layer.data.items():
         if key in below and not _is_replaced(annotation, key):
             value = _merge(below[key], value, _inside(annotation, key))
@@ -198,6 +202,7 @@ _EXPECTED = {
     "int": "expected a whole number",
     "float": "expected a number",
     "bool": "expected true or false",
+    "string_pattern": "expected letters, digits and _ - . alone",
     "string": "expected a word",
     "path": "expected a path",
     "list": "expected a list [..]",

@@ -159,14 +159,15 @@ class Log:
         class_names: Sequence[str],
         wandb_id: str | None = None,
         resume_epoch: int | None = None,
+        resume_step: int | None = None,
     ) -> None:
         """`folder` exists. `config` is the log section. `class_names`: of mask values 0..C-1, so two for a binary mask.
 
-        A resumed run passes the `wandb_id` of its checkpoint and `resume_epoch`, the whole epochs that it covers; rows
-        of metrics.csv past those are dropped, since they are trained again.
+        A resumed run passes what its checkpoint holds: the `wandb_id`; `resume_epoch`, the whole epochs that it covers
+        (rows of metrics.csv past those are dropped: they are trained again); `history_step`, as `resume_step`.
         """
         self._config = config
-        self._wandb_id = wandb_id
+        self._wandb_id, self._resume_step = wandb_id, resume_step
         self._queue: dict[int, Row] = {}
         self._resumable = resume_epoch is not None
         self._metrics = MetricsFile(folder / "metrics.csv", resume_epoch=resume_epoch)
@@ -181,6 +182,15 @@ class Log:
     def wandb_id(self) -> str | None:
         """For the checkpoint. Stays what it was when wandb is off this time: a later resume still finds the run."""
         return self._wandb_id
+
+    @property
+    def history_step(self) -> int | None:
+        """For the checkpoint: the last step of wandb's history once the queue is flushed. It may be past the train
+        step: a run that is stopped between a step and its evaluation has two rows, and wandb takes one of each step."""
+        last = self._writers["wandb"].last_step if "wandb" in self._writers else self._resume_step
+        for step in sorted(self._queue) if last is not None else ():
+            last = max(step, last + 1)
+        return last
 
     def say(self, text: str) -> None:
         """Print a line above the progress bar."""
@@ -247,7 +257,8 @@ class Log:
         self._writers.clear()
 
     def _start_wandb(self, folder: Path, arguments: dict[str, Any]) -> None:
-        writer = WandbWriter(folder, self._config.wandb, **arguments, run_id=self._wandb_id, say=self.say)
+        resumed = {"run_id": self._wandb_id, "resume_step": self._resume_step}
+        writer = WandbWriter(folder, self._config.wandb, **arguments, **resumed, say=self.say)
         self._add("wandb", writer)
         self._wandb_id = writer.run_id
 

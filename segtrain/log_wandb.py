@@ -41,6 +41,7 @@ class WandbWriter:
         resolved_config: dict[str, Any],
         class_names: list[str],
         run_id: str | None,
+        resume_step: int | None,
         say: Callable[[str], None],
     ) -> None:
         import wandb
@@ -49,7 +50,7 @@ class WandbWriter:
         self._class_names = class_names
         self._artifact_kinds = set(config.artifacts)
         self._best: tuple[Path, dict[str, Any]] | None = None
-        self._last_step = -1
+        self.last_step = -1 if resume_step is None else resume_step
         # An offline artifact waits for `wandb sync` as a copy in wandb's data folder: with the run, not in $HOME.
         os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
         arguments = {
@@ -82,9 +83,9 @@ class WandbWriter:
             values[f"panels/{panel.name}"] = _to_image(self._wandb, panel.panel, panel.name)
         if row.confusion is not None:
             values |= self._build_confusion(*row.confusion)
-        self._last_step = max(step, self._last_step + 1)
+        self.last_step = max(step, self.last_step + 1)
         # Without commit the newest row would stay in memory until the next one, and be lost when the run is killed.
-        self._run.log(values, step=self._last_step, commit=True)
+        self._run.log(values, step=self.last_step, commit=True)
 
     def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
         """'latest' goes out at once, for resuming elsewhere; of 'best' only the last one does, when the run ends."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.command import Stopped
 from segtrain.data.loaders import EvalLoader, Loaders
 from segtrain.errors import TrainingError
 from segtrain.experiment import TrainConfig
@@ -71,10 +72,14 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
 
     Raises TrainingError where the loss is no longer finite, and Stopped, after saving, when the run was asked to stop.
     """
+    if reason := why_finished(state, config):
+        longer = "train.epochs" if state.epoch >= config.epochs else "train.patience"
+        return run.log.say(f"nothing is left to train: {reason}; to go on, raise {longer}")
     stream = loaders.train.stream(state.epoch, state.step)
     meter = LossMeter(state)
-    while state.epoch < config.epochs:
+    while why_finished(state, config) is None:
         values = train_one_epoch(state, stream, loaders.train.steps_per_epoch, loss, config, run, meter)
+        run.require_finite(state)
         due = (state.epoch + 1) % config.eval_every_epochs == 0 or state.epoch + 1 == config.epochs
         improved = False
         if due:
@@ -90,9 +95,17 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
         if improved:
             run.save_best(state)
         run.save_last(state)
-        if config.patience is not None and state.best.evaluations_since >= config.patience:
-            run.log.say(f"stopping early: no better {config.monitor} in {config.patience} evaluations")
-            break
+    if state.epoch < config.epochs:
+        run.log.say(f"stopping early: {why_finished(state, config)}")
+
+
+def why_finished(state: TrainState, config: TrainConfig) -> str | None:
+    """What has ended the training, or None while something is left to train."""
+    if state.epoch >= config.epochs:
+        return f"{state.epoch} epochs are trained"
+    if config.patience is not None and state.best.evaluations_since >= config.patience:
+        return f"no better {config.monitor} in {config.patience} evaluations"
+    return None
 
 
 def train_one_epoch(
@@ -106,8 +119,10 @@ def train_one_epoch(
             asked = time.monotonic()
             batch = next(stream)
             waited = time.monotonic() - asked
-            update = (state.step + 1) % config.accumulate_steps == 0 or state.step + 1 == steps
-            total, terms = train_step(state, batch, loss, config, update=update)
+            first = state.step - state.step % config.accumulate_steps
+            batches = min(config.accumulate_steps, steps - first)
+            update = state.step + 1 == first + batches
+            total, terms = train_step(state, batch, loss, config, batches=batches, update=update)
             state.step, state.total_steps = state.step + 1, state.total_steps + 1
             meter.add(total, terms)
             progress.update(images=len(batch["name"]), loss=meter.latest.get("loss"), wait_seconds=waited)
@@ -116,10 +131,10 @@ def train_one_epoch(
                 run.log.step(
                     state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | learning_rates(state)
                 )
-            if run.must_save():
+            if update and run.must_save():  # between two updates there are gradients that last.pt does not hold
                 meter.drain()
                 run.save_last(state)
-            run.stop_if_asked()
+                run.stop_if_asked()
         meter.drain()
         values = {f"train/{name}": value for name, value in meter.means().items()} | learning_rates(state)
         return values | {
@@ -130,16 +145,16 @@ def train_one_epoch(
 
 
 def train_step(
-    state: TrainState, batch: dict, loss: WeightedLoss, config: TrainConfig, *, update: bool
+    state: TrainState, batch: dict, loss: WeightedLoss, config: TrainConfig, *, batches: int, update: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and backward of one batch and, with `update`, the step of the optimizer. Waits for nothing on the
-    device."""
+    """Forward and backward of one of the `batches` that share an update and, with `update`, the step of the optimizer.
+    Waits for nothing on the device."""
     images = batch["image"].to(state.device, non_blocking=True)
     mask = batch["mask"].to(state.device, non_blocking=True).long()
     with autocast(state.device, state.dtype):
         logits = (state.compiled or state.model)(images)
     total, terms = loss(logits, mask, state.epoch)
-    state.scaler.scale(total / config.accumulate_steps).backward()
+    state.scaler.scale(total / batches).backward()
     if update:
         if config.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
@@ -232,18 +247,28 @@ def _panel(batch: dict, prediction: Tensor, place: int, run: Run) -> Panel:
 def evaluate_all(
     state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run
 ) -> tuple[Evaluation, dict[str, float]]:
-    """The validation set, and the training set where asked: the evaluation of the first, the values of both."""
+    """The validation set, and the training set where asked: the evaluation of the first, the values of both.
+
+    Where a signal comes in meanwhile, the epoch is saved as trained but not evaluated.
+    """
     predictor = Predictor(state.evaluated, run.config, device=state.device, dtype=state.dtype)
     names = run.config.data.class_names
     started = time.monotonic()
     shown = run.shown_names(loaders.val, final=state.epoch + 1 == config.epochs)
     arguments = {"epoch": state.epoch, "run": run}
-    evaluation = evaluate(predictor, loaders.val, loss, title="validation", shown=shown, **arguments)
+    try:
+        evaluation = evaluate(predictor, loaders.val, loss, title="validation", shown=shown, **arguments)
+        val_seconds = time.monotonic() - started
+        on_train = None
+        if config.eval_train:
+            on_train = evaluate(predictor, loaders.train_eval, loss, title="training set", **arguments)
+    except Stopped:
+        run.save_last(state)
+        raise
     values = {"val/loss": evaluation.loss}
     values |= {f"val/{name}": value for name, value in compute_metrics(evaluation.matrix, names).items()}
-    values["val_seconds"] = time.monotonic() - started
-    if config.eval_train:
-        on_train = evaluate(predictor, loaders.train_eval, loss, title="training set", **arguments)
+    values["val_seconds"] = val_seconds
+    if on_train is not None:
         values |= {f"train/{name}": value for name, value in compute_metrics(on_train.matrix, names).items()}
     return evaluation, values
 

@@ -9,6 +9,8 @@ import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from segtrain.errors import ConfigError
 from segtrain.experiment import ModelConfig
@@ -75,7 +77,20 @@ def _strides(net: nn.Module) -> list[int]:
     """What both sides of an image must be multiples of; pyramids of transformers also need their window or patch."""
     patch = getattr(getattr(getattr(net.encoder, "model", None), "patch_embed", None), "patch_size", 1)
     patches = list(patch) if isinstance(patch, (tuple, list)) else [patch]
-    return [net.encoder.output_stride, *(int(side) for side in patches)]
+    # DPT makes a pyramid of 1/4, 1/8, .. of a transformer's one resolution; smp asks for multiples of the patch only.
+    pyramid = 2 ** (len(net.encoder.output_strides) + 1) if isinstance(net, smp.DPT) else 1
+    return [net.encoder.output_stride, pyramid, *(int(side) for side in patches)]
+
+
+def count_multiply_adds(model: SegmentationModel, size: tuple[int, int]) -> int:
+    """Multiply-adds of convolutions, matrix products and attention for one image of `size` (H, W), padding included."""
+    was_training = model.training
+    images = torch.zeros(1, model.mean.shape[1], *size, device=model.mean.device)
+    # Only plain attention is made of products that the counter knows on every device.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.eval()(images)
+    model.train(was_training)
+    return counter.get_total_flops() // 2
 
 
 def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained: bool = True) -> SegmentationModel:
@@ -101,8 +116,10 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         weights = True  # smp's convention for timm encoders, which carry the name of their weights after a dot
     elif weights is True:
         weights = "imagenet"
-    # Without it, a plain transformer takes images of the one size that it was pretrained at.
+    # Without these, a transformer takes images of the one size that it was pretrained at.
     any_size = {"dynamic_img_size": True} if config.name == "DPT" else {}
+    if config.encoder_name.startswith("tu-swin"):
+        any_size = {"strict_img_size": False}
     try:
         return getattr(smp, config.name)(
             encoder_name=config.encoder_name,
@@ -122,6 +139,8 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
             ) from error
         if "downsampling pattern" in reason:
             reason += " (a plain transformer has one resolution: name DPT takes it)"
+        elif "dynamic_img_size" in reason:
+            reason = "DPT takes plain transformers of timm that accept images of any size, and this is none"
         raise ConfigError(f"{what}: {reason}") from error
 
 

@@ -1,6 +1,7 @@
 """Optimizer, learning-rate schedule and precision."""
 
 import inspect
+import warnings
 from typing import Any
 
 import torch
@@ -58,18 +59,15 @@ class Schedule:
 
     def after_step(self) -> None:
         """To be called after every step of the optimizer."""
-        if self.scheduler is not None and self.interval == "step":
-            self.scheduler.step()
+        self._count("step")
 
     def after_epoch(self) -> None:
         """To be called after every epoch."""
-        if self.scheduler is not None and self.interval == "epoch":
-            self.scheduler.step()
+        self._count("epoch")
 
     def after_evaluation(self, score: float) -> None:
         """To be called with the score of every evaluation; higher is better."""
-        if self.scheduler is not None and self.interval == "evaluation":
-            self.scheduler.step(score)
+        self._count("evaluation", score)
 
     def state_dict(self) -> dict:
         """What a resumed training needs, in plain types."""
@@ -79,6 +77,21 @@ class Schedule:
         """Take over a saved state."""
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state)
+
+    def advance(self, *, epochs: int, updates: int) -> None:
+        """Bring a new schedule to where a training stands. One that follows the score starts anew."""
+        for _ in range(updates):
+            self.after_step()
+        for _ in range(epochs):
+            self.after_epoch()
+
+    def _count(self, interval: str, *score: float) -> None:
+        if self.scheduler is None or self.interval != interval:
+            return
+        with warnings.catch_warnings():
+            # The optimizer has taken no step yet where fp16 skipped its first one, or while `advance` is counting.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            self.scheduler.step(*score)
 
 
 def build_schedule(

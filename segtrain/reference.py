@@ -6,7 +6,8 @@ from typing import Any
 
 from segtrain.config import NamedSection, Section, describe_type, section_of
 from segtrain.data.formats import FORMATS
-from segtrain.experiment import ClassConfig, Config, LossTerm
+from segtrain.data.section import ClassConfig
+from segtrain.experiment import Config, LossTerm
 
 INTRODUCTION = """# Every key of the configuration
 

@@ -2,7 +2,8 @@
 
 Importing torch, timm, segmentation-models-pytorch and albumentations takes seconds, and a mistake in the configuration
 should be told at once. So the names and arguments of the pinned versions are kept in `library_index.json`
-(`python -m segtrain.resolve` writes it, a test compares it with the libraries). Where another version is installed, the
+(`python -m segtrain.resolve` writes it, a test compares it with the libraries; which timm models can be encoders takes
+minutes to find out, and `python -m segtrain.encoder_probe` adds that). Where another version is installed, the
 libraries themselves are asked: slower, with the same answer.
 """
 
@@ -135,23 +136,24 @@ def check_arguments(
     given: Collection[str],
     *,
     path: tuple,
+    name_path: tuple | None = None,
     provided: Collection[str] = (),
     refused: dict | None = None,
 ) -> Iterator[Mistake]:
-    """What is wrong with calling `name` with the arguments `given`, which stand at `path`.
+    """What is wrong with calling `name`, which stands at `name_path`, with the arguments `given`, which stand at `path`.
 
-    `provided` are the arguments that segtrain fills in itself; `refused` maps an argument to what to write instead.
+    Without `name_path` the name is the key at `path`. `provided` are the arguments that segtrain fills in itself; `refused` maps an argument to what to write instead.
     """
     if not isinstance(name, str):
-        yield Mistake(path, f"expected a name of a {kind}, not {name!r}")
+        yield Mistake(name_path or path, f"expected a name of a {kind}, not {name!r}")
         return
     try:
         arguments = accepted(kind, name)
     except ConfigError as error:
-        yield Mistake(path, str(error))
+        yield Mistake(name_path or path, str(error))
         return
     if arguments is None:
-        yield Mistake(path, f"unknown {kind} '{name}'; {suggest(name, known_names(kind))}")
+        yield Mistake(name_path or path, f"unknown {kind} '{name}'; {suggest(name, known_names(kind))}")
         return
     refused = refused or {}
     usable = arguments.keys() - refused.keys() - set(provided)
@@ -162,19 +164,28 @@ def check_arguments(
             yield Mistake((*path, key), f"{name} has no argument '{key}'; {suggest(key, usable)}")
     missing = [key for key in usable if arguments[key] and key not in given]
     if missing:
-        yield Mistake(path, f"{name} needs the argument{'s' * (len(missing) > 1)} {', '.join(sorted(missing))}")
+        yield Mistake(name_path or path, f"{name} needs the argument{'s' * (len(missing) > 1)} {', '.join(sorted(missing))}")
 
 
-def check_encoder(name: Any, *, path: tuple) -> Iterator[Mistake]:
-    """What is wrong with an encoder's name: one of smp's own, or tu- and a timm model with an optional .tag."""
+def encoder_groups() -> dict[str, list[str]] | None:
+    """timm's models by what they give: a `pyramid` of features, one resolution alone (`plain`: only DPT takes it), or
+    `none` for images of any size. None where no index says it for the timm that is installed."""
+    index = library_index()
+    groups = index.get("timm_features")
+    if groups is None:
+        return None
+    others = {*groups["plain"], *groups["none"]}
+    return {"pyramid": [name for name in index["timm_models"] if name not in others], **groups}
+
+
+def check_encoder(name: Any, *, path: tuple, architecture: str | None = None) -> Iterator[Mistake]:
+    """What is wrong with an encoder's name: one of smp's own, or tu- and a timm model with an optional .tag; and with
+    the pair that it makes with an architecture."""
     index = library_index()
     if not isinstance(name, str):
         yield Mistake(path, f"expected the name of an encoder, not {name!r}")
     elif name.startswith("tu-"):
-        if name[3:].partition(".")[0] not in index["timm_models"]:
-            yield Mistake(
-                path, f"timm has no model '{name[3:]}'; {suggest(name, [f'tu-{m}' for m in index['timm_models']])}"
-            )
+        yield from _timm_mistakes(name, path, architecture)
     elif name not in index["encoders"]:
         hint = (
             f"; timm has it: write tu-{name}"
@@ -184,6 +195,30 @@ def check_encoder(name: Any, *, path: tuple) -> Iterator[Mistake]:
         yield Mistake(path, f"smp has no encoder '{name}'{hint}")
 
 
-if __name__ == "__main__":
-    INDEX_FILE.write_text(json.dumps(read_libraries(), separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
+def _timm_mistakes(name: str, path: tuple, architecture: str | None) -> Iterator[Mistake]:
+    model, known = name[3:].partition(".")[0], library_index()["timm_models"]
+    groups = encoder_groups() or {"plain": (), "none": ()}
+    if model not in known:
+        yield Mistake(path, f"timm has no model '{name[3:]}'; {suggest(name, [f'tu-{m}' for m in known])}")
+    elif model in groups["none"]:
+        reason = "gives no features that an architecture takes for images of any size"
+        yield Mistake(path, f"timm's {model} {reason}; python -m segtrain models tu- lists those that do")
+    elif model in groups["plain"] and architecture in known_names("model") and architecture != "DPT":
+        reason = "a plain transformer with one resolution"
+        yield Mistake(path, f"timm's {model} is {reason}: model.name: DPT takes it, {architecture} does not")
+
+
+def write_index(index: dict[str, Any]) -> None:
+    """Write library_index.json."""
+    INDEX_FILE.write_text(json.dumps(index, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
     print(f"{INDEX_FILE}: written")
+
+
+if __name__ == "__main__":
+    old = json.loads(INDEX_FILE.read_text(encoding="utf-8")) if INDEX_FILE.exists() else {}
+    new = read_libraries()
+    if "timm_features" in old and old["timm_models"] == new["timm_models"]:
+        new["timm_features"] = old["timm_features"]
+    else:
+        print("timm has other models now: run python -m segtrain.encoder_probe as well")
+    write_index(new)

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from segtrain.config import BASE_FILE, Mistake, Section, describe_type, load_tree, suggest, validate
 from segtrain.data.formats import FORMATS
+from segtrain.data.section import DataConfig
 from segtrain.errors import ConfigError
-from segtrain.experiment import Config, DataConfig, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig
+from segtrain.experiment import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig
 from segtrain.resolve import check_arguments, check_encoder
 
 REFUSED_MODEL_ARGUMENTS = {
@@ -21,6 +22,7 @@ REFUSED_MODEL_ARGUMENTS = {
 }
 REFUSED_TRANSFORMS = {
     "Normalize": "the model normalises by itself; take it out (model.mean and model.std set the numbers)",
+    "ToFloat": "the model scales by itself, from 0..255; take it out",
     "ToTensorV2": "batches are tensors already; take it out",
     "ToTensor3D": "batches are tensors already; take it out",
 }
@@ -85,22 +87,23 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
     if (model := section("model")) is not None:
         declared = ("encoder_name", "encoder_weights")
         yield from check_arguments(
-            "model", model.get("name", "Unet"), _declared(ModelConfig, model), path=("model",), provided=declared,
-            refused=REFUSED_MODEL_ARGUMENTS,
+            "model", model.get("name", "Unet"), _declared(ModelConfig, model), path=("model",),
+            name_path=("model", "name"), provided=declared, refused=REFUSED_MODEL_ARGUMENTS,
         )  # fmt: skip
-        yield from check_encoder(model.get("encoder_name", "resnet34"), path=("model", "encoder_name"))
+        encoder = model.get("encoder_name", "resnet34")
+        yield from check_encoder(encoder, path=("model", "encoder_name"), architecture=model.get("name", "Unet"))
     for name, term in (section("loss") or {}).items():
         given = _declared(LossTerm, term) if isinstance(term, dict) else []
         yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))
-    if (optimizer := section("optimizer")) is not None:
-        given = _declared(OptimizerConfig, optimizer)
-        yield from check_arguments(
-            "optimizer", optimizer.get("name", "AdamW"), given, path=("optimizer",), provided=("params",)
-        )
-    if schedule := section("schedule"):
-        given = _declared(ScheduleConfig, schedule)
-        name = schedule.get("name", "OneCycleLR")
-        yield from check_arguments("schedule", name, given, path=("schedule",), provided=SCHEDULE_PROVIDED)
+    for kind, schema, provided in (
+        ("optimizer", OptimizerConfig, ("params",)),
+        ("schedule", ScheduleConfig, SCHEDULE_PROVIDED),
+    ):
+        if chosen := section(kind):
+            yield from check_arguments(
+                kind, chosen.get("name", schema().name), _declared(schema, chosen), path=(kind,),
+                name_path=(kind, "name"), provided=provided,
+            )  # fmt: skip
     for split, items in (section("transforms") or {}).items():
         yield from _transform_mistakes(items, ("transforms", split))
 

@@ -11,8 +11,8 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 import numpy as np
 import pandas
@@ -26,6 +26,7 @@ from segtrain.data.loaders import EvalLoader
 from segtrain.errors import CheckpointError, TrainingError
 from segtrain.experiment import Config
 from segtrain.log import Log
+from segtrain.log_wandb import first_line
 from segtrain.metrics import MIOU_DEFINITION, format_table
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.state import TrainState
@@ -42,8 +43,12 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def release(self) -> None:
+        """Give the signals back to whom they belonged."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.number = number
@@ -64,7 +69,7 @@ def plain_config(config: Config) -> dict[str, Any]:
 
 
 class Run:
-    """A run folder with its log, its checkpoints and its pictures."""
+    """A run folder with its log, its checkpoints and its pictures. As a context it closes the log after a failure."""
 
     def __init__(self, folder: Path, config: Config, log: Log, stop: StopSignal):
         self.folder = folder
@@ -74,6 +79,14 @@ class Run:
         self.colors = class_colors(config)
         self._drawing = False
         self._saved_at = self._pictured_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None:
+            self.log.finish(exit_code=getattr(error, "exit_code", 1))
+        self.stop.release()
 
     def must_save(self) -> bool:
         """Whether last.pt is due: by time, or because the run is asked to stop."""
@@ -85,18 +98,23 @@ class Run:
         if self.stop.number is not None:
             raise Stopped(self.stop.number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
 
+    def require_finite(self, state: TrainState) -> None:
+        """Raises TrainingError where a weight is no number any more: neither to be saved nor to be scored."""
+        if not state.is_finite():
+            raise TrainingError(
+                f"training stopped at step {state.total_steps} (epoch {state.epoch + 1}): a weight is no longer "
+                "finite; the last checkpoint before it is kept; lower optimizer.lr, or set train.clip_norm: 1.0"
+            )
+
     def save_last(self, state: TrainState) -> None:
         """Save all that resuming needs, then send the log up to here. Raises TrainingError rather than save a weight
         that is not finite."""
-        if not state.is_finite():
-            raise TrainingError(
-                f"training stopped at step {state.total_steps}: a weight is no longer finite; "
-                "the last checkpoint is kept; lower optimizer.lr, or set train.clip_norm: 1.0"
-            )
+        self.require_finite(state)
         content = {
             "kind": "last",
             "config": plain_config(self.config),
             "wandb_id": self.log.wandb_id,
+            "wandb_step": self.log.history_step,
             **state.to_dict(),
         }
         save_checkpoint(self.folder / LAST, content)
@@ -120,7 +138,13 @@ class Run:
             "definition": MIOU_DEFINITION,
         }
         save_checkpoint(self.folder / BEST, content)
-        self.log.checkpoint(self.folder / BEST, "best", {"epoch": best.epoch, self.config.train.monitor: best.score})
+        self.announce_best(state)
+
+    def announce_best(self, state: TrainState) -> None:
+        """Tell the log of best.pt where there is one: after it was saved, and once when a run is resumed."""
+        if (self.folder / BEST).is_file():
+            best, monitor = state.best, self.config.train.monitor
+            self.log.checkpoint(self.folder / BEST, "best", {"epoch": best.epoch, monitor: best.score})
 
     def shown_names(self, loader: EvalLoader, *, final: bool) -> list[str]:
         """The validation images whose predictions are drawn in this evaluation: always the same, spread over the set;
@@ -140,17 +164,19 @@ class Run:
             folder.mkdir(exist_ok=True)
             for panel in evaluation.panels:
                 Image.fromarray(panel.panel).save(folder / f"{panel.name.replace('/', '_')}.png")
-            self.draw(evaluation.matrix)
         except OSError as error:
-            self.log.say(f"warning: pictures were not written: {error.strerror}")
-            return
+            return self.log.say(f"warning: pictures were not written: {first_line(error)}")
+        self.draw(evaluation.matrix)
         self.log.images(state.total_steps, evaluation.panels)
         self.log.confusion(state.total_steps, evaluation.matrix, self.folder / "confusion.png")
 
     def draw(self, matrix: np.ndarray) -> None:
-        """curves.png of metrics.csv, and confusion.png of a confusion matrix (C, C)."""
-        plot_curves(pandas.read_csv(self.folder / "metrics.csv"), self.folder / "curves.png")
-        plot_confusion(matrix, self.config.data.class_names, self.folder / "confusion.png")
+        """curves.png of metrics.csv, and confusion.png of a confusion matrix (C, C); a full disk costs a warning."""
+        try:
+            plot_curves(pandas.read_csv(self.folder / "metrics.csv"), self.folder / "curves.png")
+            plot_confusion(matrix, self.config.data.class_names, self.folder / "confusion.png")
+        except OSError as error:
+            self.log.say(f"warning: curves.png and confusion.png were not written: {first_line(error)}")
 
     def report(self, state: TrainState) -> None:
         """Print the best evaluation, class by class, draw it, and close the log."""
@@ -175,21 +201,33 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
     try:
         folder = resume if resume is not None else _next_folder(config)
         text = yaml.safe_dump(plain_config(config), sort_keys=False, allow_unicode=True, width=120)
-        (folder / "config.yml").write_text(text, encoding="utf-8")
+        _replace_text(folder / "config.yml", text)
         with open(folder / "environment.txt", "a", encoding="utf-8") as file:
             file.write(describe_environment() + "\n")
+        log = Log(
+            folder,
+            config.log,
+            run_name=folder.name,
+            resolved_config=plain_config(config),
+            class_names=config.data.class_names,
+            wandb_id=resumed["wandb_id"] if resumed else None,
+            resume_epoch=resumed["position"]["epoch"] if resumed else None,
+            resume_step=resumed["wandb_step"] if resumed else None,
+        )
     except OSError as error:
-        raise CheckpointError(f"{config.runs_dir}: a run folder cannot be written: {error.strerror}") from error
-    log = Log(
-        folder,
-        config.log,
-        run_name=folder.name,
-        resolved_config=plain_config(config),
-        class_names=config.data.class_names,
-        wandb_id=resumed["wandb_id"] if resumed else None,
-        resume_epoch=resumed["position"]["epoch"] if resumed else None,
-    )
+        where = resume or config.runs_dir
+        raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
     return Run(folder, config, log, StopSignal())
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Write a small file beside the old one and rename it: a full disk must not cost the configuration of a run."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _next_folder(config: Config) -> Path:

@@ -30,7 +30,8 @@ class TrainState:
     """Objects of a training and its position.
 
     `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
-    sums over those of the current epoch, so that an interrupted epoch still gets its mean.
+    sums over those of the current epoch, so that an interrupted epoch still gets its mean. `plan` is what optimizer and
+    schedule were built from.
     """
 
     model: SegmentationModel
@@ -46,6 +47,7 @@ class TrainState:
     total_steps: int = 0
     loss_sums: dict[str, float] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
+    plan: dict[str, Any] = field(default_factory=dict)
 
     @property
     def evaluated(self) -> SegmentationModel:
@@ -64,16 +66,22 @@ class TrainState:
             "position": {"epoch": self.epoch, "step": self.step, "total_steps": self.total_steps},
             "loss_sums": dict(self.loss_sums),
             "best": vars(self.best),
+            "plan": self.plan,
         }
 
     def load_dict(self, content: dict[str, Any]) -> None:
-        """Take up what `to_dict` saved. Raises CheckpointError where it belongs to another configuration."""
+        """Take up what `to_dict` saved.
+
+        Where the plan is another one now (a lower lr, more epochs), it counts: the optimizer keeps its moments but
+        takes the new settings, and the new schedule goes on at the same place. Raises CheckpointError where the
+        content belongs to another configuration.
+        """
+        settings = [dict(group) for group in self.optimizer.param_groups]
         try:
             self.model.load_state_dict(content["model"])
             if self.ema is not None:
                 self.ema.module.load_state_dict(content["ema"] or content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.schedule.load_state_dict(content["schedule"])
             self.scaler.load_state_dict(content["scaler"])
             restore_rng_state(content["rng"])
             self.epoch, self.step, self.total_steps = (
@@ -81,13 +89,25 @@ class TrainState:
             )
             self.loss_sums = dict(content["loss_sums"])
             self.best = Best(**content["best"])
+            if content["plan"] == self.plan:
+                self.schedule.load_state_dict(content["schedule"])
+            else:
+                self._follow_new_plan(settings)
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"last.pt does not fit this configuration: {str(error).splitlines()[0]}") from error
 
+    def _follow_new_plan(self, settings: list[dict[str, Any]]) -> None:
+        """`settings`: the groups of the optimizer as they were built, before a checkpoint was loaded."""
+        for group, built in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update({key: value for key, value in built.items() if key != "params"})
+        epochs, per_epoch = min(self.epoch, self.plan["epochs"]), self.plan["updates_per_epoch"]
+        within = min(self.step // self.plan["accumulate_steps"], per_epoch) if epochs == self.epoch else 0
+        self.schedule.advance(epochs=epochs, updates=min(epochs * per_epoch + within, self.plan["epochs"] * per_epoch))
+
     def is_finite(self) -> bool:
-        """Whether every weight is a number."""
-        finite = [torch.isfinite(parameter).all() for parameter in self.model.parameters()]
-        return bool(torch.stack(finite).all())
+        """Whether every weight and every running statistic is a number."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return bool(torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all())
 
 
 def build_state(
@@ -99,6 +119,7 @@ def build_state(
     dtype: torch.dtype,
     ema_decay: float | None = None,
     compile_model: bool = False,
+    plan: dict[str, Any] | None = None,
 ) -> TrainState:
     """The state of a training that has not begun; `model` is on its device already."""
     return TrainState(
@@ -110,4 +131,5 @@ def build_state(
         scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
         ema=ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay is not None else None,
         compiled=torch.compile(model) if compile_model else None,
+        plan=plan or {},
     )

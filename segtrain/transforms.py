@@ -90,11 +90,14 @@ def _reason(error: BaseException) -> str:
     """The sentence in a library's error that helps, in one line; albumentations hides it in a pydantic error."""
     cause = error.__cause__ or error
     details = getattr(cause, "errors", None)
-    if callable(details):
-        return "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}, not {item.get('input')!r}" for item in details()
-        )
-    return " ".join(str(error).split())
+    if not callable(details):
+        return " ".join(str(error).split())
+    reasons = []
+    for item in details():
+        place, text = ".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")
+        whole = not place or item["type"] == "missing"  # then the input is all arguments together
+        reasons.append(f"{place}: {text}".removeprefix(": ") + ("" if whole else f", not {item.get('input')!r}"))
+    return "; ".join(reasons)
 
 
 def apply(
@@ -110,5 +113,12 @@ def apply(
     except CropSizeError as error:
         raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in transforms.train") from error
     except (ValueError, TypeError, cv2.error) as error:
+        if "nsufficient memory" in str(error):
+            raise MemoryError(_reason(error)) from error
         raise DataError(f"transforms.train: {_reason(error)}") from error
+    except KeyError as error:
+        raise DataError(f"transforms.train: a transform needs {error}, and there are image and mask alone") from error
+    if result["image"].dtype != image.dtype:
+        given = f"{result['image'].dtype} instead of {image.dtype}"
+        raise DataError(f"transforms.train: a transform gives images of {given}; take it out, the model scales by itself")
     return result["image"], result["mask"]

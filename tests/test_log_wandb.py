@@ -4,11 +4,9 @@ import json
 import os
 import pty
 import signal
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +14,7 @@ import numpy as np
 import pytest
 import wandb
 from PIL import Image
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb_records import find_runs, read_history, read_items, read_records
 
 from segtrain.experiment import LogConfig, WandbConfig
 from segtrain.log import Log
@@ -24,54 +22,10 @@ from segtrain.log import Log
 LABELS = {"0": "sky", "1": "road", "2": "ignored"}
 
 
-def read_records(folder: Path) -> Iterator[Record]:
-    """The records of one .wandb file: a LevelDB log of blocks of 32 KiB after 7 bytes of header."""
-    (path,) = folder.glob("*.wandb")
-    data, position, parts = path.read_bytes(), 7, []
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
-        parts.append(data[position + 7 : position + 7 + length])
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or its last part
-            yield Record.FromString(b"".join(parts))
-            parts = []
-
-
-def read_items(items) -> dict:
-    """wandb spreads a nested value over one item per leaf, each with its path of keys."""
-    values: dict = {}
-    for item in items:
-        *outer, name = [item.key] if item.key else item.nested_key
-        target = values
-        for key in outer:
-            target = target.setdefault(key, {})
-        target[name] = json.loads(item.value_json)
-    return values
-
-
-def read_history(folder: Path) -> list[dict]:
-    """Rows as logged, `step` beside the values; wandb's own (_runtime, _timestamp, _step) left out."""
-    rows = []
-    for record in read_records(folder):
-        if record.WhichOneof("record_type") == "history":
-            values = read_items(record.history.item)
-            row = {name: value for name, value in values.items() if not name.startswith("_")}
-            rows.append({"step": record.history.step.num} | row)
-    return rows
-
-
 def build_log(folder: Path, *, wandb_id: str | None = None, resume_epoch: int | None = None, **wandb) -> Log:
     config = LogConfig(progress=False, wandb=WandbConfig(**{"mode": "offline", "project": "streets"} | wandb))
     arguments = {"run_name": "toy-1", "resolved_config": {"train": {"epochs": 2}}, "class_names": ["sky", "road"]}
     return Log(folder, config, **arguments, wandb_id=wandb_id, resume_epoch=resume_epoch)
-
-
-def find_runs(folder: Path) -> list[Path]:
-    return sorted((folder / "wandb").glob("offline-run-*"))
 
 
 @pytest.fixture(autouse=True, scope="module")

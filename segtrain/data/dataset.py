@@ -56,7 +56,7 @@ class _Samples(Dataset):
     def __getitems__(self, keys: list):
         try:
             return self.batch(keys)
-        except SegtrainError as error:
+        except (SegtrainError, MemoryError) as error:
             return error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from segtrain.data.reading import read_mask
 from segtrain.errors import ConfigError, DataError
-from segtrain.experiment import ClassConfig, DataConfig
+from segtrain.data.section import ClassConfig, DataConfig
 
 _UNCLAIMED = -1
 

@@ -1,6 +1,7 @@
 """Loaders: which samples, in which order, read by how many processes."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from segtrain.data.dataset import EvalSamples, TrainSamples
 from segtrain.data.formats import FORMATS
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.sample import Sample, Splits
-from segtrain.errors import DataError, SegtrainError
-from segtrain.experiment import DataConfig, TransformsConfig
+from segtrain.errors import DataError
+from segtrain.data.section import DataConfig
+from segtrain.experiment import TransformsConfig
 from segtrain.transforms import build_eval_transform, build_transform
+
+SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # a process that finds none left dies of a bus error; Docker gives 64 MiB
 
 
 class EndlessBatches(Sampler):
@@ -98,7 +102,7 @@ class Loaders:
 
 def _raising(loader: DataLoader) -> Iterator:
     for batch in loader:
-        if isinstance(batch, SegtrainError):
+        if isinstance(batch, Exception):
             raise batch
         yield batch
 
@@ -132,8 +136,23 @@ def count_workers(asked: int | str, device_type: str) -> int:
     """The number of reading processes: two suffice beside a training on the CPU, whose cores they take."""
     if asked != "auto":
         return int(asked)
+    shared_bytes = shared_memory_bytes()
+    if shared_bytes is not None and shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
+        print(
+            f"warning: /dev/shm holds {shared_bytes >> 20} MiB, too little for reading processes; images are read by the "
+            "training process itself. In a container: docker run --shm-size=2g, or set data.workers if you know better"
+        )
+        return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return min(2, cores) if device_type == "cpu" else min(8, cores)
+
+
+def shared_memory_bytes() -> int | None:
+    """Size of the memory that processes share batches through; None where the system has no such limit."""
+    try:
+        return shutil.disk_usage("/dev/shm").total
+    except OSError:
+        return None
 
 
 def read_splits(config: DataConfig, *, seed: int) -> Splits:

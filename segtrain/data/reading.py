@@ -4,25 +4,34 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segtrain.errors import DataError
-
 
 
 def _open(path: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-            picture.load()
+            warnings.simplefilter("ignore")  # of large sizes and odd tags; what matters raises
+            with Image.open(path) as picture:
+                picture.load()
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three for broken files
         raise DataError(f"{path}: cannot be read as an image: {error}; is the file complete?") from error
+    picture.info.pop("transparency", None)  # it would go in the conversion to RGB anyway, with a warning
     return picture
+
+
+def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
+    try:
+        return picture.convert(mode)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read as {mode}: {error}; convert it to an RGB PNG") from error
 
 
 def _load_array(path: str) -> np.ndarray:
@@ -45,7 +54,7 @@ def read_image(path: str | Path, *, channels: int = 3) -> np.ndarray:
         if picture.mode.startswith(("I", "F")):
             raise DataError(f"{path}: has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits")
         if channels in (1, 3):
-            picture = picture.convert("L" if channels == 1 else "RGB")
+            picture = _convert(picture, "L" if channels == 1 else "RGB", path)
         image = np.asarray(ImageOps.exif_transpose(picture))
     image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3 or image.dtype != np.uint8 or 0 in image.shape:
@@ -70,12 +79,12 @@ def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
     if picture.format == "JPEG":
         raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation")
     if as_color:
-        return np.asarray(picture.convert("RGB"))
+        return np.asarray(_convert(picture, "RGB", path))
     if picture.mode == "1":
         return np.asarray(picture.convert("L")) // 255
     if picture.mode in ("L", "P") or picture.mode.startswith("I"):
         return np.asarray(picture)
-    planes = np.asarray(picture.convert("RGB"))
+    planes = np.asarray(_convert(picture, "RGB", path))
     if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
         raise DataError(f"{path}: is an RGB picture; give every class its color, like data.classes: [{{name: sky, color: [0, 0, 255]}}]")
     return planes[..., 0]

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,10 +56,11 @@ def count_classes(
             file.unlink()
     statistics = _count(samples, decoder, names)
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(statistics)), encoding="utf-8")
-        temporary.replace(file)
+        with suppress(OSError):  # it saves time, no more: a disk that is full or not writable is told where it matters
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(asdict(statistics)), encoding="utf-8")
+            temporary.replace(file)
     return statistics
 
 
