@@ -32,25 +32,21 @@ def main(options: argparse.Namespace) -> None:
     from segtrain import build
     from segtrain.data.loaders import build_loaders
     from segtrain.loop import fit
-    from segtrain.losses import build_loss
     from segtrain.optim import resolve_device
 
     if options.check:
         return build.check(config)
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
-    data = config.data
     with build.explained_failures(config):
-        loaders = build_loaders(data, config.transforms, seed=config.seed, device_type=device.type)
+        loaders = build_loaders(config.data, config.transforms, seed=config.seed, device_type=device.type)
         statistics = build.inspect_labels(loaders, config)
         model = build.place_model(config, device)
-        loss = build_loss(
-            config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=statistics.arrays
-        )
+        loss = build.place_loss(config, device, statistics=statistics)
         state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
         with build.start_or_resume(config, state, resume=options.resume) as run:
             build.describe(run, state, loaders, loss, statistics)
-            fit(state, loaders, loss.to(device), config.train, run)
+            fit(state, loaders, loss, config.train, run)
             run.report(state)
 
 

@@ -60,7 +60,8 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     from segtrain.resolve import check_arguments, check_encoder
     from segtrain.yamltree import Value
 
-    mistakes = [*check_arguments("model", architecture, (), path=()), *check_encoder(encoder, path=(), architecture=architecture)]
+    mistakes = [*check_arguments("model", architecture, (), path=())]
+    mistakes += check_encoder(encoder, path=(), architecture=architecture)
     if mistakes:
         raise ConfigError(render_mistakes(Value({}, "models"), mistakes))
 

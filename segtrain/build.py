@@ -13,7 +13,7 @@ from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics, count_classes
-from segtrain.errors import CheckpointError, TrainingError
+from segtrain.errors import CheckpointError, ConfigError, TrainingError
 from segtrain.experiment import Config
 from segtrain.losses import build_loss
 from segtrain.model import SegmentationModel, build_model
@@ -37,6 +37,21 @@ def place_model(config: Config, device: torch.device) -> SegmentationModel:
     model = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes))
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     return model.to(device, memory_format=layout)
+
+
+def place_loss(config: Config, device: torch.device, *, statistics: ClassStatistics | None) -> WeightedLoss:
+    """The loss of an experiment on its device, tried once: raises ConfigError for a term that refuses the number of
+    classes (class weights that are too few, say), which it sees only when it is called."""
+    data = config.data
+    arrays = statistics.arrays if statistics is not None else None
+    loss = build_loss(config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=arrays)
+    logits, mask = torch.zeros(2, len(data.classes), 64, 64), torch.zeros(2, 64, 64, dtype=torch.int64)
+    for name, term in zip(loss.names, loss.terms, strict=True):
+        try:
+            term(logits, mask)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"loss.{name}: {' '.join(str(error).split())}") from error
+    return loss.to(device)
 
 
 def build_training(config: Config, model: SegmentationModel, *, steps_per_epoch: int) -> TrainState:
@@ -71,7 +86,7 @@ def check(config: Config) -> None:
     build_eval_transform(config.transforms.val)
     LabelDecoder(config.data)
     model = place_model(config, resolve_device(config.train.device))
-    build_loss(config.loss, mode=config.data.mode, ignore_index=config.data.ignore_index, class_statistics=None)
+    place_loss(config, next(model.parameters()).device, statistics=None)
     build_training(config, model, steps_per_epoch=100)
     print(f"ok: {config.name}: {config.model.name} {config.model.encoder_name}, {describe_parameters(model)}")
 

@@ -50,7 +50,7 @@ class Predictor:
         model = build_model(
             config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False
         )
-        load_weights(model, content["model"], path)
+        load_weights(model, content.get("model"), path)
         return cls(model, config, device=chosen, dtype=resolve_precision(precision or config.train.precision, chosen))
 
     @torch.inference_mode()

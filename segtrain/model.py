@@ -18,6 +18,7 @@ from segtrain.weights import hub_settings, load_encoder_file, require_hub
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FREE_OF_SIZE = ("tu-samvit", "tu-naflexvit", "tu-qwen3_vit", "tu-gemma4_vit")  # transformers that need not be told
 
 
 class SegmentationModel(nn.Module):
@@ -52,11 +53,13 @@ class SegmentationModel(nn.Module):
             raise ValueError(f"expected images (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
         height, width = images.shape[-2:]
         images = (images.float() - self.mean) / self.std
-        bottom = max(self.minimum_side - height, 0) or -height % self.stride
-        right = max(self.minimum_side - width, 0) or -width % self.stride
+        bottom, right = self._padded(height) - height, self._padded(width) - width
         if bottom or right:
             images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
         return self.net(images)[..., :height, :width]
+
+    def _padded(self, side: int) -> int:
+        return -(-max(side, self.minimum_side) // self.stride) * self.stride
 
     def train(self, mode: bool = True) -> "SegmentationModel":
         """Switch to training or evaluation; what is frozen stays as in evaluation."""
@@ -116,10 +119,12 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         weights = True  # smp's convention for timm encoders, which carry the name of their weights after a dot
     elif weights is True:
         weights = "imagenet"
-    # Without these, a transformer takes images of the one size that it was pretrained at.
+    # Without these, most transformers take images of the one size that they were pretrained at.
     any_size = {"dynamic_img_size": True} if config.name == "DPT" else {}
     if config.encoder_name.startswith("tu-swin"):
         any_size = {"strict_img_size": False}
+    elif config.encoder_name.startswith(FREE_OF_SIZE):
+        any_size = {}
     try:
         return getattr(smp, config.name)(
             encoder_name=config.encoder_name,
@@ -132,7 +137,8 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
     except Exception as error:
         what = f"model: {config.name} with encoder {config.encoder_name}"
         reason = " ".join(str(error).split())
-        if weights is not None and not isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
+        ours = isinstance(error, (KeyError, TypeError, ValueError, AttributeError)) and not isinstance(error, OSError)
+        if weights is not None and not ours:
             hint = "write model.encoder_weights: null, or the path to a local file"
             raise ConfigError(
                 f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}"

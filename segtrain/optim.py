@@ -14,6 +14,13 @@ from segtrain.experiment import OptimizerConfig, ScheduleConfig
 from segtrain.model import SegmentationModel
 from segtrain.resolve import MODULES, find
 
+UNUSABLE = {
+    "LBFGS": "evaluates the loss many times a step, which a training on batches cannot give",
+    "Adahessian": "needs second derivatives, which a training step does not compute",
+    "Lookahead": "goes around another optimizer, which cannot be written here",
+    "SparseAdam": "takes sparse gradients alone, and those of a network of images are dense",
+}
+
 
 def parameter_groups(model: SegmentationModel, config: OptimizerConfig) -> list[dict[str, Any]]:
     """Encoder and decoder, each with and without weight decay; what is frozen is in none, and no group is empty.
@@ -40,10 +47,8 @@ def build_optimizer(config: OptimizerConfig, model: SegmentationModel) -> Optimi
     named = inspect.signature(target).parameters
     if "weight_decay" not in named:
         groups = [{key: value for key, value in group.items() if key != "weight_decay"} for group in groups]
-    if config.name == "LBFGS":
-        raise ConfigError(
-            "optimizer: LBFGS evaluates the loss many times a step, which a training on batches cannot give"
-        )
+    if target.__name__ in UNUSABLE:
+        raise ConfigError(f"optimizer: {target.__name__} {UNUSABLE[target.__name__]}")
     try:
         return target(groups, **({"lr": config.lr} if "lr" in named else {}), **config.arguments)
     except (TypeError, ValueError) as error:

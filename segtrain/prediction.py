@@ -17,6 +17,7 @@ from segtrain.visualize import colorize, overlay, save_index_png
 if TYPE_CHECKING:
     from segtrain.infer import Predictor
 
+
 def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
     """Image file -> path below the output folder, without suffix, of what is written for it.
 
@@ -45,7 +46,8 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
     owners: dict[Path, Path] = {}
     for path, name in found.items():
         if name in owners:
-            raise DataError(f"{owners[name]} and {path} would both be written to {output / name}.png; predict them apart")
+            clash = f"{owners[name]} and {path} would both be written to {output / name}.png"
+            raise DataError(f"{clash}; predict them apart")
         owners[name] = path
     return found
 
@@ -53,7 +55,8 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
 def predict_files(predictor: "Predictor", images: dict[Path, Path], output: Path) -> None:
     """Write an index PNG, a colour PNG and an overlay for each image, at its own size.
 
-    An image that cannot be read does not keep the others from being predicted; all such are then raised as one DataError.
+    An image that cannot be read does not keep the others from being predicted; all such are then raised as one
+    DataError.
     """
     from segtrain.run import class_colors
 

@@ -62,7 +62,8 @@ def _table(path: str, section: type[Section]) -> str:
 
 
 def _format_table(name: str, read: Any) -> str:
-    rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n", "| key | type | default |", "|---|---|---|"]
+    rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n"]
+    rows += ["| key | type | default |", "|---|---|---|"]
     for key, parameter in inspect.signature(read).parameters.items():
         if key not in ("root", "seed"):
             rows.append(f"| `{key}` | {describe_type(parameter.annotation)} | `{_default(parameter.default)}` |")

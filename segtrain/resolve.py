@@ -140,9 +140,11 @@ def check_arguments(
     provided: Collection[str] = (),
     refused: dict | None = None,
 ) -> Iterator[Mistake]:
-    """What is wrong with calling `name`, which stands at `name_path`, with the arguments `given`, which stand at `path`.
+    """What is wrong with calling `name`, which stands at `name_path`, with the arguments `given`, which stand at
+    `path`.
 
-    Without `name_path` the name is the key at `path`. `provided` are the arguments that segtrain fills in itself; `refused` maps an argument to what to write instead.
+    Without `name_path` the name is the key at `path`. `provided` are the arguments that segtrain fills in itself;
+    `refused` maps an argument to what to write instead.
     """
     if not isinstance(name, str):
         yield Mistake(name_path or path, f"expected a name of a {kind}, not {name!r}")
@@ -164,7 +166,8 @@ def check_arguments(
             yield Mistake((*path, key), f"{name} has no argument '{key}'; {suggest(key, usable)}")
     missing = [key for key in usable if arguments[key] and key not in given]
     if missing:
-        yield Mistake(name_path or path, f"{name} needs the argument{'s' * (len(missing) > 1)} {', '.join(sorted(missing))}")
+        word = "arguments" if len(missing) > 1 else "argument"
+        yield Mistake(name_path or path, f"{name} needs the {word} {', '.join(sorted(missing))}")
 
 
 def encoder_groups() -> dict[str, list[str]] | None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from albumentations.augmentations.crops.transforms import CropSizeError
 
+from segtrain.config import suggest
 from segtrain.errors import ConfigError, DataError
 from segtrain.resolve import MODULES, find
 
@@ -71,6 +72,8 @@ def _build(item: Item, ignore_index: int, where: str) -> Any:
         children = enumerate(arguments["transforms"])
         arguments["transforms"] = [_build(child, ignore_index, f"{where}.{name}.{place}") for place, child in children]
     parameters = inspect.signature(target).parameters
+    for key in arguments.keys() - parameters.keys():  # the library would warn, and go on without it
+        raise ConfigError(f"{where}: {name} has no argument '{key}'; {suggest(key, parameters)}")
     if "fill_mask" in parameters:
         arguments.setdefault("fill_mask", ignore_index)
     try:
@@ -119,6 +122,6 @@ def apply(
     except KeyError as error:
         raise DataError(f"transforms.train: a transform needs {error}, and there are image and mask alone") from error
     if result["image"].dtype != image.dtype:
-        given = f"{result['image'].dtype} instead of {image.dtype}"
-        raise DataError(f"transforms.train: a transform gives images of {given}; take it out, the model scales by itself")
+        given = f"gives images of {result['image'].dtype} instead of {image.dtype}"
+        raise DataError(f"transforms.train: a transform {given}; take it out, the model scales by itself")
     return result["image"], result["mask"]

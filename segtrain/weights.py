@@ -99,9 +99,10 @@ def _read(path: str) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
-        raise ConfigError(f"model.encoder_weights: {path} cannot be read: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # pickle.UnpicklingError and its kin: the file asks for more than tensors
-        raise ConfigError(f"model.encoder_weights: {path} holds more than tensors and is not loaded") from error
+        reason = str(error).partition("\n")[0] or "it ends too early"
+        raise ConfigError(f"model.encoder_weights: {path} cannot be read: {reason}") from error
+    except Exception as error:  # pickle.UnpicklingError and its kin: something else, or asks for more than tensors
+        raise ConfigError(f"model.encoder_weights: {path} is no file of tensors alone, and is not loaded") from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

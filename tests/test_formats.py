@@ -203,7 +203,9 @@ def test_a_table_with_splits(root, table):
 
 
 def test_a_table_with_folds(root, table):
-    table("mask,image,fold", *(f"m/{name}.png,{name}.png,{fold}" for name, fold in zip("abcd", [0, 1, 2, 1], strict=True)))
+    table(
+        "mask,image,fold", *(f"m/{name}.png,{name}.png,{fold}" for name, fold in zip("abcd", [0, 1, 2, 1], strict=True))
+    )
     assert names(csv.read(root, fold=1)) == {"train": ["a", "c"], "val": ["b", "d"]}
     assert names(csv.read(root, fold=0)) == {"train": ["b", "c", "d"], "val": ["a"]}
 
@@ -217,7 +219,7 @@ def test_a_table_of_pairs_alone(root, table):
 
 def test_paths_are_relative_to_the_table_or_absolute(root, table):
     table("image,mask", "../a.png,../m/a.png", f"{root}/b.png,{root}/m/b.png", file="lists/all.csv")
-    samples = sum(csv.read(root, file="lists/all.csv").values(), [])
+    samples = [sample for split in csv.read(root, file="lists/all.csv").values() for sample in split]
     assert sorted(str(sample.mask).removeprefix(f"{root}/") for sample in samples) == ["lists/../m/a.png", "m/b.png"]
 
 
@@ -240,7 +242,9 @@ CSV_MISTAKES = {
         "R/data.csv: data.fold is 0, but there is no column 'fold'; it has: image, mask",
     ),
     "nothing": ([""], {}, "R/data.csv: not a CSV file: No columns to parse from file"),
-    "another file": (["image,mask"], {"file": "x.csv"}, "data.file: R/x.csv does not exist; R holds: a.png, b.png, c.png, d.png, data.csv, m"),
+    "another file": (["image,mask"], {"file": "x.csv"}, 
+        "data.file: R/x.csv does not exist; R holds: a.png, b.png, c.png, d.png, data.csv, m",
+    ),
 }  # fmt: skip
 
 
@@ -254,7 +258,10 @@ def test_tables_that_are_wrong(case, root, table):
 def test_camvid(root):
     for split, count in (("train", 3), ("val", 2)):
         for index in range(count):
-            for folder, array in ((split, np.zeros((6, 8, 3), np.uint8)), (f"{split}annot", np.full((6, 8), 11, np.uint8))):
+            for folder, array in (
+                (split, np.zeros((6, 8, 3), np.uint8)),
+                (f"{split}annot", np.full((6, 8), 11, np.uint8)),
+            ):
                 (root / folder).mkdir(exist_ok=True)
                 Image.fromarray(array).save(root / folder / f"{index}.png")
     assert names(camvid.read(root)) == {"train": ["0", "1", "2"], "val": ["0", "1"]}

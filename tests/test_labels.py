@@ -114,7 +114,8 @@ def test_palette_images_give_their_indices_and_not_their_colours(save):
     picture.putdata([0, 1, 2, 255])
     picture.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200] + [0, 0, 0] * 253)
     path = save(picture)
-    assert Image.open(path).mode == "P"
+    with Image.open(path) as stored:
+        assert stored.mode == "P"
     assert decoder().read(path).tolist() == [[0, 1, 2, 255]]
 
 
@@ -127,7 +128,8 @@ def test_palette_images_give_their_colours_to_classes_that_are_colours(save):
 
 def test_bilevel_masks_are_0_and_1(save):
     path = save(Image.fromarray(u8([0, 255, 255])).convert("1"))
-    assert Image.open(path).mode == "1"
+    with Image.open(path) as stored:
+        assert stored.mode == "1"
     assert decoder(["crack"]).read(path).tolist() == [[0, 1, 1]]
 
 
@@ -224,7 +226,9 @@ CONFIG_MISTAKES = {
     "data.classes.1: 'b' and 'a' claim the same colour [1, 2, 3]": {
         "classes": [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [1, 2, 3]}]
     },
-    "data.classes.1: 'b' needs a color, as the other classes have": {"classes": [{"name": "a", "color": [1, 2, 3]}, "b"]},
+    "data.classes.1: 'b' needs a color, as the other classes have": {
+        "classes": [{"name": "a", "color": [1, 2, 3]}, "b"]
+    },
     "data.classes.0: value 65536 is past 65535, the largest that a mask may hold": {
         "classes": [{"name": "a", "value": 65536}, "b"]
     },

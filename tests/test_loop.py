@@ -21,7 +21,6 @@ from segtrain.data.reading import read_image, read_mask
 from segtrain.errors import TrainingError
 from segtrain.infer import Predictor
 from segtrain.loop import fit, train_step
-from segtrain.losses import build_loss
 from segtrain.rules import load_config
 
 # A network without BatchNorm in use, whose rate is so small that no weight ever changes: every epoch scores the same.
@@ -43,12 +42,7 @@ def prepare(dataset, tmp_path, monkeypatch):
             loaders = build_loaders(config.data, config.transforms, seed=config.seed)
             statistics = build.inspect_labels(loaders, config)
             model = build.place_model(config, torch.device("cpu"))
-            loss = build_loss(
-                config.loss,
-                mode=config.data.mode,
-                ignore_index=config.data.ignore_index,
-                class_statistics=statistics.arrays,
-            )
+            loss = build.place_loss(config, torch.device("cpu"), statistics=statistics)
             state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
             run = runs.enter_context(build.start_or_resume(config, state, resume=resume and str(resume)))
             return SimpleNamespace(config=config, loaders=loaders, loss=loss, state=state, run=run, folder=run.folder)
@@ -114,7 +108,8 @@ def test_two_batches_of_four_step_like_one_of_eight(prepare):
     batch = random_batch(8)
     weights = []
     for parts in ([(0, 8)], [(0, 4), (4, 8)]):
-        made = prepare("loss={CrossEntropyLoss: 1}", "optimizer={name: SGD, lr: 0.1}", "schedule=null")
+        exact = ["train.precision=fp32", "schedule=null"]
+        made = prepare("loss={CrossEntropyLoss: 1}", "optimizer={name: SGD, lr: 0.1}", *exact)
         made.state.model.eval()  # in training BatchNorm would see another batch
         for place, part in enumerate(parts):
             update = place + 1 == len(parts)
@@ -170,7 +165,7 @@ def test_what_is_evaluated_when_and_what_chooses_the_best(train):
 
 def test_the_moving_average_is_what_is_evaluated_and_kept(prepare):
     """With timm's warm-up the decay of update n is min(0.5, 1 - n ** (-2 / 3)): 0, 0, 0.370, 0.5 and 0.5."""
-    made = prepare("train.ema_decay=0.5", "train.epochs=1")
+    made = prepare("train.ema_decay=0.5", "train.epochs=1", "schedule=null")
     name = "net.segmentation_head.0.weight"
     average = None
     for seed, decay in enumerate((0, 0, 1 - 2 ** (-2 / 3), 0.5, 0.5)):
@@ -300,6 +295,7 @@ def test_new_settings_count_when_a_run_is_resumed(train, prepare):
 
 def test_a_single_class_is_trained_as_binary(train, tmp_path):
     draw_folders(tmp_path / "two", train=4, val=2, classes=2)
-    made = train(f"data.root={tmp_path / 'two'}", "data.classes=[{name: thing, value: 1}]", "train.epochs=1")
+    one_class = ["data.classes=[{name: thing, value: 1}]", "loss={BCEWithLogitsLoss: 1.0, DiceLoss: 1.0}"]
+    made = train(f"data.root={tmp_path / 'two'}", *one_class, "train.epochs=1")
     assert made.state.best.metrics.keys() >= {"val/iou/background", "val/iou/thing"}
     assert set(np.unique(Predictor.load(made.folder).predict(np.zeros((40, 50, 3), np.uint8)))) <= {0, 1}

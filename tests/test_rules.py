@@ -74,7 +74,9 @@ MISTAKES = {
     "schedule: {name: StepLr}": "1: schedule.name: unknown schedule 'StepLr'; did you mean 'StepLR'?",
     "schedule: {name: StepLR}": "1: schedule.name: StepLR needs the argument step_size",
     "schedule: {name: CyclicLR}": "1: schedule.name: CyclicLR needs the argument base_lr",
-    "schedule: {pct_stat: 0.1}": "1: schedule.pct_stat: OneCycleLR has no argument 'pct_stat'; did you mean 'pct_start'?",
+    "schedule: {pct_stat: 0.1}": (
+        "1: schedule.pct_stat: OneCycleLR has no argument 'pct_stat'; did you mean 'pct_start'?"
+    ),
     # transforms
     "transforms:\n  train: [HorizontlFlip]": (
         "2: transforms.train.0: unknown transform 'HorizontlFlip'; did you mean 'HorizontalFlip'?"
@@ -122,8 +124,8 @@ MISTAKES = {
         "config.yml:9: data.images: expected text or mapping to texts, not {'train': ['a'], 'val': 'val/images'}"
     ),
     "data: {mask_suffix: true}": "1: data.mask_suffix: expected text, not True",
-    "data: {format: csv, fold: x}": "1: data.fold: expected whole number or null, not 'x'",
-    "data: {format: csv, file: 3}": "1: data.file: expected text, not 3",
+    "data: {format: csv, classes: [a], fold: x}": "1: data.fold: expected whole number or null, not 'x'",
+    "data: {format: csv, classes: [a], file: 3}": "1: data.file: expected text, not 3",
     # a class of one's own that is not there
     "loss: {nowhere_at_all.Loss: 1}": (
         "1: loss.nowhere_at_all.Loss: 'nowhere_at_all.Loss' cannot be imported: No module named 'nowhere_at_all'"
@@ -143,8 +145,8 @@ def test_mistakes_of_the_schema_and_of_the_libraries_come_together(complain):
     assert complain(text, "optimizer.name=AdamX", "data.fold=3") == [
         "1: train.epochs: expected a whole number, not 'none'",
         "command line: data.fold=3: data.fold: unknown key; format folders has no 'fold'; known: batch_size, channels, "
-        "classes, eval_batch_size, format, ignore_index, ignore_values, image_suffix, images, mask_suffix, masks, root, "
-        "val_fraction, workers",
+        "classes, eval_batch_size, format, ignore_index, ignore_values, image_suffix, images, mask_suffix, masks, "
+        "root, val_fraction, workers",
         "3: model.name: unknown model 'Unett'; did you mean 'Unet'?",
         "4: model.encoder_name: smp has no encoder 'resnet19'; did you mean 'resnet18'?",
         "5: loss.DiceLos: unknown loss 'DiceLos'; did you mean 'DiceLoss'?",

@@ -5,6 +5,7 @@ import signal
 from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -75,7 +76,7 @@ def test_the_run_tells_where_it_came_from(finished):
     words = dict(line.split(": ", 1) for line in (finished.folder / "environment.txt").read_text().splitlines() if line)
     assert list(words)[:5] == ["command", "time", "commit", "machine", "python"]
     assert "train.py" in words["command"] and "train.epochs=2" in words["command"]
-    assert words["torch"] == torch.__version__
+    assert words["torch"] == version("torch")
     assert {"torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb"} < words.keys()
 
 
@@ -146,9 +147,10 @@ def test_the_script_reads_in_one_screen():
 
 
 # A loss that adds nothing, and at one forward pass of this process ends it: STOP is "train 3 15", the third pass of a
-# training batch and SIGTERM; "val 1 2" interrupts an evaluation. SIGINT goes to the whole group, as Ctrl-C does.
+# training batch and SIGTERM; "val 4 2" interrupts an evaluation (the first pass of this kind is the trial of the loss).
+# SIGINT goes to the whole group, as Ctrl-C does.
 STOP_LOSS = """
-import os, signal
+import os, signal, time
 import torch
 
 os.setpgid(0, 0)
@@ -163,6 +165,7 @@ class StopLoss(torch.nn.Module):
         self.passes[kind] += 1
         if os.environ["STOP"].startswith(f"{kind} {self.passes[kind]} "):
             number = int(os.environ["STOP"].split()[2])
+            time.sleep(2 if number == signal.SIGKILL else 0)  # wandb's own process writes its file twice a second
             os.killpg(0, number) if number == signal.SIGINT else os.kill(os.getpid(), number)
         return logits.sum() * 0
 """
@@ -197,7 +200,7 @@ def interrupted(tmp_path_factory) -> SimpleNamespace:
 
     def stop_three_times() -> list[SimpleNamespace]:
         resume, layers = ["--resume", "again/street-1"], [*INTERRUPTED, "data.root=street", "runs_dir=again"]
-        stops = [f"train 3 {signal.SIGTERM:d}", f"val 3 {signal.SIGINT:d}", f"train {killed_at} {signal.SIGKILL:d}", ""]
+        stops = [f"train 3 {signal.SIGTERM:d}", f"val 4 {signal.SIGINT:d}", f"train {killed_at} {signal.SIGKILL:d}", ""]
         parts, positions = [], []
         for place, stop in enumerate(stops):
             parts.append(start(*(resume if place else layers), stop=stop or "never"))
@@ -264,6 +267,8 @@ def test_a_stopped_run_tells_wandb_every_step_once(interrupted):
     assert len(parts) == 4
     ids = {record.run.run_id for part in parts for record in read_records(part) if record.HasField("run")}
     assert ids == {load_checkpoint(interrupted.stopped / "last.pt")["wandb_id"]}
+    codes = [[record.exit.exit_code for record in read_records(part) if record.HasField("exit")] for part in parts]
+    assert (codes[0], codes[1], codes[3]) == ([143], [130], [0])  # the third was killed
     (whole,) = find_runs(interrupted.whole)
     rows, expected = [row for part in parts for row in read_history(part)], read_history(whole)
 

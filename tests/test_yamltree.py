@@ -72,8 +72,7 @@ MISTAKES = {
     "a: &loop [*loop]\n": "x.yml:1: not valid YAML: an anchor contains itself, or the nesting is too deep",
     "a: *nothing\n": "x.yml:1: not valid YAML: found undefined alias 'nothing'",
     "a: ${SEGTRAIN_TEST_UNSET}\n": (
-        "x.yml:1: environment variable SEGTRAIN_TEST_UNSET is not set; "
-        "set it or write ${SEGTRAIN_TEST_UNSET:-default}"
+        "x.yml:1: environment variable SEGTRAIN_TEST_UNSET is not set; set it or write ${SEGTRAIN_TEST_UNSET:-default}"
     ),
 }
 

@@ -73,7 +73,7 @@ def place_furniture(painter: Painter, side: int, kerb_m: float, things: list[Thi
             things.append((z, partial(street.draw_tree, x=edge + side * 0.4, z=z, height_m=height_m)))
             canopy = cast_shadow(painter, edge - 1, edge + 1, z - 1, z + 1, height_m * 0.6)
             shadows.append(canopy[4:] + (canopy[:4] - canopy[:4].mean(axis=0)) * 0.6)
-    for z in np.arange(rng.uniform(7, 15), 27, rng.uniform(8, 14)):
+    for z in np.arange(rng.uniform(7, 15), 20, rng.uniform(8, 14)):
         kind = rng.choice(["lamp", "light", "sign"], p=[0.5, 0.2, 0.3])
         things.append((z, partial(street.draw_pole, x=edge, z=z, kind=kind)))
         shadows.append(cast_shadow(painter, edge - 0.08, edge + 0.08, z, z + 0.16, 5))
@@ -88,7 +88,7 @@ def place_traffic(painter: Painter, side: int, kerb_m: float, things: list[Thing
     parked, moving = side * (kerb_m - 1.1), side * max(kerb_m * 0.34, 1.3)
     lanes = [(parked, rng.uniform(5, 14), 0.6)] if kerb_m > 4.6 else []
     for x, first, density in [*lanes, (moving, rng.uniform(7, 18), 0.4)]:
-        for z in np.arange(first, 48, 7.0):
+        for z in np.arange(first, 40, 7.0):
             if rng.random() < density:
                 draw = partial(street.draw_car, x=x + rng.normal(0, 0.12), z=z, oncoming=side < 0)
                 things.append((z, draw))
@@ -96,7 +96,7 @@ def place_traffic(painter: Painter, side: int, kerb_m: float, things: list[Thing
     for _ in range(rng.poisson(3.2)):
         on_road = rng.random() < 0.15
         x = side * (rng.uniform(0, kerb_m) if on_road else kerb_m + rng.uniform(0.5, 2.5))
-        z = rng.uniform(6, 17)
+        z = rng.uniform(5, 13)
         things.append((z, partial(street.draw_person, x=x, z=z)))
         shadows.append(cast_shadow(painter, x - 0.15, x + 0.15, z - 0.1, z + 0.1, 1.7))
 

@@ -1,5 +1,7 @@
 """Loaders: which samples, in which order, read by how many processes."""
 
+import atexit
+import multiprocessing
 import os
 import shutil
 import signal
@@ -103,7 +105,10 @@ class Loaders:
 def _raising(loader: DataLoader) -> Iterator:
     for batch in loader:
         if isinstance(batch, Exception):
-            raise batch
+            try:
+                raise batch
+            finally:
+                del batch  # its traceback holds this frame: the two would keep one another, and the workers, alive
         yield batch
 
 
@@ -115,7 +120,19 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # both may reach the whole group; the parent finishes its step and ends us
+        # Both may reach the whole group; the parent finishes its step and ends us.
+        signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """The traceback of an error may hold a loader to the end of this process. Its workers ignore the SIGTERM with which
+    multiprocessing ends them, and it would wait for them for ever."""
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would take their end for an accident
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _loader(dataset, *, batch_sampler, workers: int, pin_memory: bool) -> DataLoader:

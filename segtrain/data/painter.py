@@ -181,7 +181,7 @@ def develop(painter: Painter) -> tuple[np.ndarray, np.ndarray]:
     image *= (1 - rng.uniform(0, 0.14) * (down**2 + right**2)).astype(np.float32)[..., None]
     image *= (rng.normal(1, 0.035, 3) * rng.uniform(0.85, 1.18) / 255).astype(np.float32)
     image = 255 * np.clip(image, 0, 1) ** np.float32(rng.uniform(0.85, 1.15))
-    image += rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1.5, 4.5))
+    image += rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1.0, 3.0))
     # Annotators cannot tell to the pixel where thin things end; as in Pascal VOC, a line around them counts nowhere.
     thin = ((mask == POLE) | (mask == PERSON)).astype(np.uint8)
     mask[cv2.dilate(thin, np.ones((3, 3), np.uint8)) > thin] = IGNORED

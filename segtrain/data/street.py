@@ -172,15 +172,15 @@ def draw_pole(painter: Painter, x: float, z: float, kind: str) -> None:
     """A street lamp, a traffic light or a road sign; its arm reaches over the street."""
     inwards, metal = -np.sign(x), painter.pick([(36, 40, 44), (44, 58, 52), (210, 212, 206)])
     height_m = {"lamp": 7.5, "light": 3.6, "sign": 2.7}[kind]
-    rods = [((x, 0), (x, height_m), z, 0.2, metal), ((x, 0), (x, 0.8), z, 0.28, metal * 0.8)]
+    rods = [((x, 0), (x, height_m), z, 0.3, metal), ((x, 0), (x, 0.8), z, 0.4, metal * 0.8)]
     if kind == "lamp":
         tip, arm_m = x + inwards * 1.8, height_m + 0.3
-        rods.append(((x, height_m), (tip, arm_m), z, 0.16, metal))
-        rods.append(((tip, arm_m), (tip + inwards * 0.5, arm_m), z, 0.26, (236, 232, 214)))
+        rods.append(((x, height_m), (tip, arm_m), z, 0.26, metal))
+        rods.append(((tip, arm_m), (tip + inwards * 0.5, arm_m), z, 0.36, (236, 232, 214)))
         painter.glow((tip, arm_m, z), 0.5)
     if kind == "light":
-        rods.append(((x, 2.9), (x, 3.6), z, 0.42, (34, 36, 36)))
-    painter.rods(rods, POLE, thinnest_px=3)
+        rods.append(((x, 2.9), (x, 3.6), z, 0.5, (34, 36, 36)))
+    painter.rods(rods, POLE, thinnest_px=4)
     if kind == "light":
         lit = painter.rng.integers(3)
         for row, colour in enumerate([(40, 220, 110), (250, 180, 40), (240, 50, 40)]):
@@ -193,7 +193,7 @@ def draw_pole(painter: Painter, x: float, z: float, kind: str) -> None:
 def draw_sign(painter: Painter, x: float, z: float) -> None:
     face = painter.pick([(200, 36, 40), (36, 84, 180), (236, 196, 60)])
     inside = painter.pick([(240, 240, 236), (220, 224, 230)])
-    painter.discs(np.array([[x, 2.6, z]] * 2), np.array([0.42, 0.26]), np.array([face, inside]), POLE)
+    painter.discs(np.array([[x, 2.6, z]] * 2), np.array([0.5, 0.32]), np.array([face, inside]), POLE)
 
 
 def draw_car(painter: Painter, x: float, z: float, *, oncoming: bool) -> None:

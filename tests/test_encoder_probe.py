@@ -1,0 +1,32 @@
+import json
+
+import pytest
+
+from segtrain.encoder_probe import group_by_kind, probe_encoder
+from segtrain.resolve import INDEX_FILE, encoder_groups, installed_versions, library_index
+
+STORED = json.loads(INDEX_FILE.read_text(encoding="utf-8"))
+ONE_OF_EACH = {
+    "resnet18": "pyramid",
+    "convnext_atto": "pyramid",
+    "swin_tiny_patch4_window7_224": "pyramid",
+    "vit_tiny_patch16_224": "plain",
+    "samvit_base_patch16": "plain",
+    "vit_base_patch14_dinov2": "none",
+    "beit_base_patch16_224": "none",
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), ONE_OF_EACH.items())
+def test_what_a_model_gives(name, kind):
+    assert probe_encoder(name) == kind
+    if STORED["versions"] == installed_versions():
+        assert name in encoder_groups()[kind]
+
+
+def test_groups_of_the_index():
+    assert group_by_kind(["a", "b", "c"], ["plain", "pyramid", "none"]) == {"plain": ["a"], "none": ["c"]}
+    if library_index() == STORED:
+        groups = encoder_groups()
+        assert sorted(name for names in groups.values() for name in names) == sorted(STORED["timm_models"])
+        assert len(groups["pyramid"]) > 700

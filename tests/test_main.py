@@ -1,0 +1,106 @@
+import json
+import re
+
+import pytest
+from conftest import run
+
+from segtrain.__main__ import parse_arguments
+from segtrain.command import run_command
+from segtrain.resolve import encoder_groups, library_index
+
+
+def call(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of `python -m segtrain ARGUMENTS`."""
+    options = parse_arguments(list(arguments))
+    status = run_command(options.main, options)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_models_with_a_word(capsys):
+    status, out, _ = call(capsys, "models", "unet")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[:4] == ["architectures: 2", "  Unet", "  UnetPlusPlus", "encoders of smp (weights): 0"]
+    _, out, _ = call(capsys, "models", "MobileNetV3_small")
+    listed = [line for line in out.splitlines() if line.startswith("  ")]
+    assert "  tu-mobilenetv3_small_050" in listed and all("mobilenetv3_small" in line for line in listed)
+    assert f"encoders of timm: {len(listed)}" in out
+
+
+def test_models_lists_what_can_be_written(capsys):
+    _, out, _ = call(capsys, "models")
+    listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
+    index = library_index()
+    assert index["names"]["model"].keys() | index["encoders"].keys() <= listed
+    assert {"tu-resnet18", "tu-convnext_tiny", "tu-vit_tiny_patch16_224"} <= listed
+    if encoder_groups() is not None:
+        assert "  resnet18 (imagenet, ssl, swsl)" in out.splitlines()
+        assert "tu-beit_base_patch16_224" not in listed
+        plain = out.partition("encoders of timm that only DPT takes: ")[2]
+        assert "  tu-vit_tiny_patch16_224\n" in plain and "convnext" not in plain
+
+
+def test_models_measures_a_pair(capsys):
+    status, out, _ = call(capsys, "models", "Unet", "resnet18", "--size", "100", "224")
+    assert status == 0
+    # resnet18 has 11.69 M parameters, 0.51 M of them in the classifier that is not there
+    assert out.splitlines()[0] == "encoder         11.18 M parameters"
+    assert re.fullmatch(r"whole model     14\.\d\d M parameters", out.splitlines()[1])
+    assert re.fullmatch(r"multiply-adds +\d\.\d\d G for one image of 100 x 224", out.splitlines()[2])
+    assert out.splitlines()[3:] == ["image sides are padded to multiples of 32"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "expected"),
+    [
+        ("Unett", "resnet18", ["models: unknown model 'Unett'; did you mean 'Unet'?"]),
+        ("Unet", "resnet81", ["models: smp has no encoder 'resnet81'; did you mean 'resnet18'?"]),
+        ("Unet", "convnext_tiny", ["models: smp has no encoder 'convnext_tiny'; timm has it: write tu-convnext_tiny"]),
+        ("Unet", "tu-resnet81", ["models: timm has no model 'resnet81'; did you mean 'tu-resnet18'?"]),
+        (
+            "Unet",
+            "tu-vit_tiny_patch16_224",
+            [
+                "models: timm's vit_tiny_patch16_224 is a plain transformer with one resolution: "
+                "model.name: DPT takes it, Unet does not"
+            ],
+        ),
+        (
+            "Unet",
+            "tu-beit_base_patch16_224",
+            [
+                "models: timm's beit_base_patch16_224 gives no features that an architecture takes for images of any "
+                "size; python -m segtrain models tu- lists those that do"
+            ],
+        ),
+    ],
+)
+def test_a_misspelt_name(capsys, architecture, encoder, expected):
+    if encoder.startswith(("tu-vit", "tu-beit")) and encoder_groups() is None:
+        pytest.skip("the index is of another timm")
+    status, out, err = call(capsys, "models", architecture, encoder)
+    assert (status, out, err.splitlines()) == (2, "", expected)
+
+
+def test_schema(capsys):
+    status, out, _ = call(capsys, "schema")
+    schema = json.loads(out)
+    assert status == 0 and {"data", "model", "loss", "train"} <= schema["properties"].keys()
+
+
+def test_reference(capsys):
+    status, out, _ = call(capsys, "reference")
+    assert status == 0 and out.startswith("# Every key of the configuration\n") and "| `encoder_name` |" in out
+
+
+def test_demo(tmp_path):
+    root = tmp_path / "street"
+    done = run("-m segtrain", "demo", root)
+    assert (done.returncode, done.stdout) == (0, f"{root}: the demo data set is there\n")
+    assert len(list(root.glob("train/images/*"))) == 160 and len(list(root.glob("val/masks/*"))) == 40
+
+
+def test_no_command_says_which_there_are():
+    done = run("-m segtrain")
+    assert done.returncode == 2 and "COMMAND" in done.stderr
