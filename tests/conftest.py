@@ -26,11 +26,12 @@ SMALL = [
 
 
 def draw_sample(folder: Path, name: str, *, seed: int, height: int = 64, width: int = 80, classes: int = 3) -> None:
-    """Write images/NAME.png and masks/NAME.png: blocks of `classes` classes, each in its own colour, and some ignored."""
+    """Write images/NAME.png and masks/NAME.png: blocks of `classes` classes, each in its colour, and some ignored."""
     rng = np.random.default_rng(seed)
     cells = rng.integers(0, classes, (-(-height // 16), -(-width // 16)))
     mask = np.kron(cells, np.ones((16, 16), np.int64)).astype(np.uint8)[:height, :width]
-    colors = np.array([[40, 40, 200], [40, 200, 40], [200, 40, 40], [200, 200, 40], [40, 200, 200], [200, 40, 200], [9, 9, 9]])
+    palette = [[40, 40, 200], [40, 200, 40], [200, 40, 40], [200, 200, 40], [40, 200, 200], [200, 40, 200], [9, 9, 9]]
+    colors = np.array(palette)
     image = np.clip(colors[mask] + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
     mask[:2] = 255
     for kind, array in (("images", cv2.cvtColor(image, cv2.COLOR_RGB2BGR)), ("masks", mask)):

@@ -24,7 +24,7 @@ ALLOWED = {
     "visualize": set(),
     "plots": set(),
     "checkpoint": {"errors"},
-    "transforms": {"errors", "resolve"},
+    "transforms": {"config", "errors", "resolve"},
     "weights": {"errors"},
     "losses": {"class_weights", "errors", "lovasz", "region_losses", "resolve", "segmentation_loss", "weighted_loss"},
 }
