@@ -191,6 +191,7 @@ def measure(options: argparse.Namespace, model: str) -> None:
             for key, train in contenders.items():
                 images = options.steps * options.batch_size
                 speeds[key].append(images / seconds_of(train, options.steps, device))
+    turns = f"{options.rounds} rounds of {options.steps} steps"
     print(f"{model}, batch {options.batch_size}, {HEIGHT} x {WIDTH}, {device}, {turns}")
     peaks = {key: peak_memory(options, model, key) for key in ("a", "c")}
     names = {"a": "segtrain, from files", "b": "bare step, resident batch", "c": "plain loop, from files"}
