@@ -93,6 +93,8 @@ class Schedule:
     def _count(self, interval: str, *score: float) -> None:
         if self.scheduler is None or self.interval != interval:
             return
+        if self.scheduler.last_epoch + 1 >= getattr(self.scheduler, "total_steps", float("inf")):
+            return  # past its last step OneCycleLR turns upwards again
         with warnings.catch_warnings():
             # The optimizer has taken no step yet where fp16 skipped its first one, or while `advance` is counting.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")

@@ -74,7 +74,7 @@ def _build(item: Item, ignore_index: int, where: str) -> Any:
     parameters = inspect.signature(target).parameters
     for key in arguments.keys() - parameters.keys():  # the library would warn, and go on without it
         raise ConfigError(f"{where}: {name} has no argument '{key}'; {suggest(key, parameters)}")
-    if "fill_mask" in parameters:
+    if "fill_mask" in parameters and parameters["fill_mask"].default is not None:  # None leaves the mask as it is
         arguments.setdefault("fill_mask", ignore_index)
     try:
         return target(**{key: _tuples(value) for key, value in arguments.items()})

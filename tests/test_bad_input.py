@@ -384,11 +384,10 @@ def test_process_without_a_hub(tmp_path):
 @pytest.mark.parametrize(
     "layers",
     [
-        ["transforms.train=[{RandomCrop: {height: 30000, width: 30000, pad_if_needed: true}}]", "data.workers=0"],
         ["transforms.train=[{RandomCrop: {height: 30000, width: 30000, pad_if_needed: true}}]", "data.workers=1"],
         ["transforms.train=[{Resize: {height: 3072, width: 3072}}]", "data.workers=0"],
     ],
-    ids=["image", "image-in-a-worker", "step"],
+    ids=["image", "step"],
 )
 def test_process_without_memory(dataset, tmp_path, layers):
     layers = [*ONE_EPOCH, f"data.root={dataset}", f"runs_dir={tmp_path / 'runs'}", *layers]
@@ -424,14 +423,13 @@ class Failing(torch.nn.Module):
 
     def forward(self, logits, mask):
         self.trained += logits.requires_grad
-        if self.trained == 3 and self.how == "kill the workers":
-            for child in multiprocessing.active_children():
-                child.kill()
+        if self.trained == 3 and self.how == "kill a worker":
+            multiprocessing.active_children()[0].kill()
         return (logits * (float("nan") if self.trained == 3 and self.how == "nan" else 0)).sum()
 """
 
 
-@pytest.mark.parametrize("how", ["nan", "kill the workers"])
+@pytest.mark.parametrize("how", ["nan", "kill a worker"])
 def test_process_that_fails_while_it_trains(dataset, tmp_path, how):
     (tmp_path / "own_loss.py").write_text(OWN_LOSS)
     (tmp_path / "config.yml").write_bytes((PROJECT / "config.yml").read_bytes())

@@ -88,8 +88,8 @@ def test_overfits_eight_images(train):
         "transforms.train=[]",
         "data.batch_size=8",
         "optimizer.lr=2e-2",
-        "train.epochs=60",
-        "train.eval_every_epochs=60",
+        "train.epochs=40",
+        "train.eval_every_epochs=40",
     )
     assert made.state.best.score > 0.95
     assert made.table["train/loss"].iloc[-1] < 0.1 * made.table["train/loss"].iloc[0]
@@ -128,7 +128,12 @@ def test_the_last_update_of_an_epoch_takes_the_mean_of_what_is_left(train):
     two, eight = train(*arguments, "train.accumulate_steps=2"), train(*arguments, "train.accumulate_steps=8")
     assert two.state.total_steps == eight.state.total_steps == 2
     assert_same_weights(two.state.model.state_dict(), eight.state.model.state_dict())
-    assert eight.state.schedule.scheduler.last_epoch == 1  # updates, not batches
+
+
+def test_the_rate_falls_to_the_end(train):
+    """6 epochs of 2 batches that share an update: 6 updates, of which OneCycle rises for 0.2 * 6 - 1 and then falls."""
+    rates = train("train.epochs=6", "train.eval_every_epochs=6", "train.accumulate_steps=2").table["lr"]
+    assert rates.is_monotonic_decreasing and rates.iloc[0] > 1.5e-3 and rates.iloc[-1] < 1e-7
 
 
 def test_clip_norm_bounds_the_step(prepare):

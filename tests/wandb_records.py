@@ -14,9 +14,12 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def read_records(folder: Path) -> Iterator[Record]:
-    """The records of one .wandb file: a LevelDB log of blocks of 32 KiB after 7 bytes of header."""
-    (path,) = folder.glob("*.wandb")
-    data, position, parts = path.read_bytes(), 7, []
+    """The records of one .wandb file: a LevelDB log of blocks of 32 KiB after 7 bytes of header.
+
+    A process that was killed as it began leaves a folder without the file, and so no records.
+    """
+    paths = list(folder.glob("*.wandb"))
+    data, position, parts = paths[0].read_bytes() if paths else b"", 7, []
     while position + 7 <= len(data):
         left = 32768 - position % 32768
         if left < 7:
