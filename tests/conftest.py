@@ -57,6 +57,8 @@ def dataset(tmp_path: Path) -> Path:
 def run(command: str, *arguments: object, cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess:
     """Run `train.py`, `predict.py` or `-m segtrain` as a user does, in a process of its own, with text output."""
     script = command.split() if command.startswith("-m") else [str(PROJECT / command)]
-    full = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"} | environment
+    # Without wandb's own variables: a test in this process that used wandb left the address of its service in them.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    full = inherited | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"} | environment
     line = [sys.executable, *script, *map(str, arguments)]
     return subprocess.run(line, cwd=cwd, env=full, capture_output=True, text=True, timeout=300)
