@@ -193,14 +193,14 @@ def measure(options: argparse.Namespace, model: str) -> None:
                 speeds[key].append(images / seconds_of(train, options.steps, device))
     turns = f"{options.rounds} rounds of {options.steps} steps"
     print(f"{model}, batch {options.batch_size}, {HEIGHT} x {WIDTH}, {device}, {turns}")
-    peaks = {key: peak_memory(options, model, key) for key in ("a", "c")}
     names = {"a": "segtrain, from files", "b": "bare step, resident batch", "c": "plain loop, from files"}
     for key, values in speeds.items():
-        memory = f", peak memory {peaks[key]}" if key in peaks else ""
-        print(f"  {key} {names[key]:26} {statistics.median(values):7.2f} images/s (median){memory}")
+        print(f"  {key} {names[key]:26} {statistics.median(values):7.2f} images/s (median)")
     for other in ("b", "c"):
         ratios = sorted(a / b for a, b in zip(speeds["a"], speeds[other], strict=True))
         print(f"  a/{other} {statistics.median(ratios):.3f} (from {ratios[0]:.3f} to {ratios[-1]:.3f})")
+    for key in ("a", "c"):
+        print(f"  {key} peak memory {peak_memory(options, model, key)}", flush=True)
 
 
 def peak_memory(options: argparse.Namespace, model: str, key: str) -> str:
