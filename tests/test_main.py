@@ -78,6 +78,7 @@ def test_models_measures_a_pair(capsys):
 )
 def test_a_misspelt_name(capsys, architecture, encoder, expected):
     if encoder.startswith(("tu-vit", "tu-beit")) and encoder_groups() is None:
+        # Only a probe of that timm, which takes minutes, could say; the pinned versions never come here.
         pytest.skip("the index is of another timm")
     status, out, err = call(capsys, "models", architecture, encoder)
     assert (status, out, err.splitlines()) == (2, "", expected)

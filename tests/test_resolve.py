@@ -96,6 +96,7 @@ def test_an_encoder_must_be_a_word():
 
 def test_validating_imports_no_torch():
     if json.loads(resolve.INDEX_FILE.read_text())["versions"] != installed_versions():
+        # Then the libraries are imported on purpose; the pinned versions never come here.
         pytest.skip("other versions than the index has: the libraries are asked")
     code = (
         "import sys; from segtrain.rules import load_config; load_config(['optimizer.name=SGD']);"
