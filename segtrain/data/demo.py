@@ -88,7 +88,7 @@ def place_traffic(painter: Painter, side: int, kerb_m: float, things: list[Thing
     parked, moving = side * (kerb_m - 1.1), side * max(kerb_m * 0.34, 1.3)
     lanes = [(parked, rng.uniform(5, 14), 0.6)] if kerb_m > 4.6 else []
     for x, first, density in [*lanes, (moving, rng.uniform(7, 18), 0.4)]:
-        for z in np.arange(first, 40, 7.0):
+        for z in np.arange(first, 30, 7.0):
             if rng.random() < density:
                 draw = partial(street.draw_car, x=x + rng.normal(0, 0.12), z=z, oncoming=side < 0)
                 things.append((z, draw))
@@ -96,7 +96,7 @@ def place_traffic(painter: Painter, side: int, kerb_m: float, things: list[Thing
     for _ in range(rng.poisson(3.2)):
         on_road = rng.random() < 0.15
         x = side * (rng.uniform(0, kerb_m) if on_road else kerb_m + rng.uniform(0.5, 2.5))
-        z = rng.uniform(5, 13)
+        z = rng.uniform(5, 10)
         things.append((z, partial(street.draw_person, x=x, z=z)))
         shadows.append(cast_shadow(painter, x - 0.15, x + 0.15, z - 0.1, z + 0.1, 1.7))
 
