@@ -225,7 +225,9 @@ def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
         return Mistake(path, "is missing; it has no default")
     if kind == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return Mistake(path, f"{given!r} is none of {', '.join(allowed)}; {suggest(str(given), allowed)}")
+        near = suggest(str(given), allowed)
+        hint = f"; {near}" if near.startswith("did") else ""  # else it would list the words again
+        return Mistake(path, f"{given!r} is none of {', '.join(allowed)}{hint}")
     if kind == "value_error":
         cause = error["ctx"]["error"]
         return Mistake((*path, *getattr(cause, "path", ())), str(cause))

@@ -96,7 +96,10 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader) -
     if isinstance(node, yaml.MappingNode):
         entries: dict[str, Value] = {}
         for key_node, value_node in node.value:
-            key = _build(key_node, source, place(key_node), loader).plain()
+            if not isinstance(key_node, yaml.ScalarNode):
+                wrong = _build(key_node, source, place(key_node), loader).plain()
+                raise ConfigError(f"{place(key_node)}: a key must be a word, not {wrong!r}")
+            key = _scalar(key_node.value, key_node.tag)  # as it is written: only values take variables
             if not isinstance(key, (str, int, float)):
                 raise ConfigError(f"{place(key_node)}: a key must be a word, not {key!r}")
             if str(key) in entries:

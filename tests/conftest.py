@@ -1,13 +1,27 @@
 """What several test files draw on: a small data set, and a process that runs a command of the project."""
 
 import os
+import shutil
 import subprocess
 import sys
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pandas
 import pytest
+import torch
+
+import train
+from segtrain import build
+from segtrain.command import run_command
+from segtrain.data.loaders import build_loaders
+from segtrain.loop import fit
+from segtrain.rules import load_config
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -62,3 +76,67 @@ def run(command: str, *arguments: object, cwd: Path = PROJECT, **environment: st
     full = inherited | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"} | environment
     line = [sys.executable, *script, *map(str, arguments)]
     return subprocess.run(line, cwd=cwd, env=full, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def main(monkeypatch) -> Callable[..., int]:
+    """train.py in this process: its exit status."""
+    monkeypatch.chdir(PROJECT)
+
+    def main(*layers: str, resume: Path | None = None) -> int:
+        return run_command(train.main, Namespace(layers=list(layers), resume=resume and str(resume), check=False))
+
+    return main
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A finished run of one epoch; its data set lies beside it."""
+    root = tmp_path_factory.mktemp("trained")
+    layers = [*SMALL, "train.epochs=1", f"data.root={draw_folders(root / 'street')}", f"runs_dir={root / 'runs'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(PROJECT)
+        assert run_command(train.main, Namespace(layers=layers, resume=None, check=False)) == 0
+    return root / "runs" / "street-1"
+
+
+@pytest.fixture
+def kept(trained, tmp_path) -> Path:
+    """A copy of that run, to be broken."""
+    return Path(shutil.copytree(trained, tmp_path / "kept"))
+
+
+@pytest.fixture
+def prepare(dataset, tmp_path, monkeypatch):
+    """Build everything of the small training with `overrides`, as train.py does, up to the first step."""
+    (tmp_path / "config.yml").write_text((PROJECT / "config.yml").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # where the classes of a user are found
+    with ExitStack() as runs:
+
+        def prepare(*overrides: str, resume: Path | None = None) -> SimpleNamespace:
+            common = [] if resume else [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path / 'runs'}"]
+            config = load_config([*common, "train.device=cpu", *overrides], resume=resume and str(resume))
+            build.seed_everything(config.seed)
+            loaders = build_loaders(config.data, config.transforms, seed=config.seed)
+            statistics = build.inspect_labels(loaders, config)
+            model = build.place_model(config, torch.device("cpu"))
+            loss = build.place_loss(config, torch.device("cpu"), statistics=statistics)
+            state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
+            run = runs.enter_context(build.start_or_resume(config, state, resume=resume and str(resume)))
+            return SimpleNamespace(config=config, loaders=loaders, loss=loss, state=state, run=run, folder=run.folder)
+
+        yield prepare
+
+
+@pytest.fixture
+def fitted(prepare):
+    """The small training with `overrides`, to its end."""
+
+    def fitted(*overrides: str, resume: Path | None = None) -> SimpleNamespace:
+        made = prepare(*overrides, resume=resume)
+        fit(made.state, made.loaders, made.loss, made.config.train, made.run)
+        made.table = pandas.read_csv(made.folder / "metrics.csv")
+        return made
+
+    return fitted

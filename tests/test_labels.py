@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from segtrain.data.labels import LabelDecoder
-from segtrain.errors import ConfigError, DataError
+from segtrain.errors import DataError
 from segtrain.experiment import DataConfig
 
 THREE = ["sky", "road", "car"]
@@ -42,12 +42,6 @@ def error_of(reader, path):
     with pytest.raises(DataError) as error:
         reader.read(path)
     return str(error.value).replace(path, "M")
-
-
-def config_error(**values):
-    with pytest.raises(ConfigError) as error:
-        decoder(**values)
-    return str(error.value)
 
 
 DECODED = {
@@ -216,35 +210,3 @@ def test_values_that_no_mask_can_hold(save):
     assert error_of(decoder(), save(np.array([[-1, 70000]]), "mask.npy")) == text
     text = "M: expected a mask of HW integers, not float64 of (1, 1)"
     assert error_of(decoder(), save(np.zeros((1, 1)), "mask.npy")) == text
-
-
-CONFIG_MISTAKES = {
-    "data.classes.1: 'b' and 'a' claim the same value 1": {
-        "classes": [{"name": "a", "value": 1}, {"name": "b", "values": [0, 1]}]
-    },
-    "data.classes.1: 'b' and 'a' claim the same value 1 ": {"classes": [{"name": "a", "value": 1}, "b"]},
-    "data.classes.1: 'b' and 'a' claim the same colour [1, 2, 3]": {
-        "classes": [{"name": "a", "color": [1, 2, 3]}, {"name": "b", "color": [1, 2, 3]}]
-    },
-    "data.classes.1: 'b' needs a color, as the other classes have": {
-        "classes": [{"name": "a", "color": [1, 2, 3]}, "b"]
-    },
-    "data.classes.0: value 65536 is past 65535, the largest that a mask may hold": {
-        "classes": [{"name": "a", "value": 65536}, "b"]
-    },
-    "data.classes: value 0 is the background of a single class; to make 0 'crack', write two classes": {
-        "classes": [{"name": "crack", "value": 0}]
-    },
-    "data.ignore_values: 3 is of the wrong kind; write colours [r, g, b], as the classes are": {
-        "classes": COLORS,
-        "ignore_values": [3],
-    },
-    "data.ignore_values: [1, 2, 3] is of the wrong kind; write values, as the classes have no bare color": {
-        "ignore_values": [[1, 2, 3]]
-    },
-}
-
-
-@pytest.mark.parametrize("text", CONFIG_MISTAKES)
-def test_classes_that_contradict_one_another(text):
-    assert config_error(**CONFIG_MISTAKES[text]) == text.strip()

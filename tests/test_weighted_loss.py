@@ -157,7 +157,11 @@ ERRORS = [
         "multiclass",
         "loss: no term is active in epoch 0 (DiceLoss from 2, LovaszLoss from 9)",
     ),
-    ({"CrossEntropyLoss": term()}, "binary", "loss.CrossEntropyLoss: no mode 'binary'; it has: multiclass"),
+    (
+        {"CrossEntropyLoss": term()},
+        "binary",
+        "loss.CrossEntropyLoss: no mode 'binary'; it has: multiclass; a single class is binary: take BCEWithLogitsLoss",
+    ),
     ({"MCCLoss": term()}, "multilabel", "loss.MCCLoss: no mode 'multilabel'; it has: multiclass, binary"),
     ({"DiceLoss": term(smoth=1)}, "binary", f"loss.DiceLoss: DiceLoss.{UNEXPECTED} 'smoth'"),
     ({"FocalLoss": term(gamma=-1)}, "binary", "loss.FocalLoss: gamma is -1, but must be 0 or more"),

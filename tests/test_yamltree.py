@@ -89,6 +89,7 @@ def test_environment_variables(monkeypatch):
     values = {"${SEGTRAIN_TEST_SET}": 3, "'${SEGTRAIN_TEST_SET}'": "3", "${SEGTRAIN_TEST_UNSET:-}": None}
     values["x-${SEGTRAIN_TEST_SET}/${SEGTRAIN_TEST_UNSET:-y}"] = "x-3/y"
     assert {text: parse_yaml(f"a: {text}").plain()["a"] for text in values} == values
+    assert parse_yaml("${SEGTRAIN_TEST_SET}: 1").plain() == {"${SEGTRAIN_TEST_SET}": 1}
 
 
 def test_files(tmp_path):

@@ -27,7 +27,9 @@ def read_sample(sample: Sample, decoder: LabelDecoder, channels: int) -> tuple[n
     mask = decoder.read(sample.mask)
     if image.shape[:2] != mask.shape:
         size = "{1} x {0} pixels".format
-        raise DataError(f"{sample.mask}: is {size(*mask.shape)}, but its image {sample.image} is {size(*image.shape[:2])}")
+        raise DataError(
+            f"{sample.mask}: is {size(*mask.shape)}, but its image {sample.image} is {size(*image.shape[:2])}"
+        )
     return image, mask
 
 
@@ -99,7 +101,7 @@ class EvalSamples(_Samples):
         self.transform = transform
 
     def batch(self, keys: list[int]) -> list[Batch]:
-        """Groups of image (N, C, H', W') uint8, mask (N, H, W) and name; H' and W' differ from H and W after resizing."""
+        """Groups of image (N, C, H', W') uint8, mask (N, H, W) and name; H', W' differ from H, W after resizing."""
         groups: dict[tuple, list] = {}
         for index in keys:
             sample = self.samples[index]

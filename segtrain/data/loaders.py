@@ -17,8 +17,8 @@ from segtrain.data.dataset import EvalSamples, TrainSamples
 from segtrain.data.formats import FORMATS
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.sample import Sample, Splits
-from segtrain.errors import DataError
 from segtrain.data.section import DataConfig
+from segtrain.errors import DataError
 from segtrain.experiment import TransformsConfig
 from segtrain.transforms import build_eval_transform, build_transform
 
@@ -28,7 +28,8 @@ SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # a process that finds none left dies of
 class EndlessBatches(Sampler):
     """Batches of (epoch, index), epoch after epoch without end, so that workers never idle between two epochs.
 
-    The order of an epoch depends on (seed, epoch) alone. What does not fill a batch is left out, unless it is all there is.
+    The order of an epoch depends on (seed, epoch) alone. What does not fill a batch is left out, unless it is all
+    there is.
     """
 
     def __init__(self, count: int, *, batch_size: int, seed: int):
@@ -156,8 +157,9 @@ def count_workers(asked: int | str, device_type: str) -> int:
     shared_bytes = shared_memory_bytes()
     if shared_bytes is not None and shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
         print(
-            f"warning: /dev/shm holds {shared_bytes >> 20} MiB, too little for reading processes; images are read by the "
-            "training process itself. In a container: docker run --shm-size=2g, or set data.workers if you know better"
+            f"warning: /dev/shm holds {shared_bytes >> 20} MiB, too little for reading processes; images are read "
+            "by the training process itself. In a container: docker run --shm-size=2g, or set data.workers, if you "
+            "know better"
         )
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -73,7 +73,9 @@ def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
     if path.lower().endswith(".npy"):
         mask = _load_array(path)
         if mask.ndim != (3 if as_color else 2) or mask.dtype.kind not in "biu":
-            raise DataError(f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}")
+            raise DataError(
+                f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}"
+            )
         return mask.astype(np.uint8) if mask.dtype == bool else mask
     picture = _open(path)
     if picture.format == "JPEG":
@@ -86,5 +88,8 @@ def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
         return np.asarray(picture)
     planes = np.asarray(_convert(picture, "RGB", path))
     if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
-        raise DataError(f"{path}: is an RGB picture; give every class its color, like data.classes: [{{name: sky, color: [0, 0, 255]}}]")
+        raise DataError(
+            f"{path}: is an RGB picture; give every class its color, like "
+            "data.classes: [{name: sky, color: [0, 0, 255]}]"
+        )
     return planes[..., 0]

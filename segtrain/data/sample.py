@@ -43,5 +43,7 @@ def require_path(path: Path, what: str) -> Path:
     parent = path.parent
     while not parent.exists():
         parent = parent.parent
-    beside = sorted(item.name for item in parent.iterdir() if not item.name.startswith("."))[:8] if parent.is_dir() else []
+    beside = (
+        sorted(item.name for item in parent.iterdir() if not item.name.startswith("."))[:8] if parent.is_dir() else []
+    )
     raise DataError(f"{what}: {path} does not exist; {parent} holds: {', '.join(beside) or 'nothing'}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from segtrain.config import MisplacedError, NamedSection, Section
+from segtrain.data.claims import LARGEST_VALUE, claim_values
 from segtrain.data.formats import FORMATS
 
 Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
@@ -45,7 +46,7 @@ class DataConfig(NamedSection):
     classes: list[ClassConfig] | None = None
     """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
     binary segmentation: mask value 0 is background. May be left out where the format knows its classes (camvid)."""
-    ignore_index: Annotated[int, Field(ge=0, le=65535)] = 255
+    ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
     """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
     ignore_values: list[Index | Color] | None = None
     """Further values or colours in the mask files that mean: ignore."""
@@ -100,6 +101,7 @@ class DataConfig(NamedSection):
                 ("ignore_index",),
                 f"{self.ignore_index} is a class's index; take one from {max(len(self.classes), 2)} on, like 255",
             )
+        claim_values(self.classes, self.ignore_values or [], ignore_index=self.ignore_index)
         return self
 
     @property

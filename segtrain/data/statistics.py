@@ -19,7 +19,7 @@ from segtrain.errors import DataError
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """Pixels of each class, pixels of the images that each class occurs in (ignored ones left out), and ignored pixels."""
+    """Pixels of each class, pixels of the images that each class occurs in (less the ignored ones), ignored pixels."""
 
     names: list[str]
     class_pixels: list[int]
@@ -33,7 +33,9 @@ class ClassStatistics:
     def describe(self) -> str:
         """Each class and its share of the labelled pixels, in one line."""
         total = max(sum(self.class_pixels), 1)
-        return ", ".join(f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True))
+        return ", ".join(
+            f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)
+        )
 
     def absent(self) -> list[str]:
         """The classes that have no pixel."""
@@ -93,8 +95,8 @@ def _count(samples: Sequence[Sample], decoder: LabelDecoder, names: list[str]) -
     statistics = ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), ignored)
     if decoder.binary and class_pixels[1] == 0 and ignored:
         raise DataError(
-            f"data.classes: no mask has a pixel of '{names[1]}', but {ignored} pixels have the value {decoder.ignore_index}, "
-            f"which is data.ignore_index; if they are '{names[1]}', write data.classes: "
+            f"data.classes: no mask has a pixel of '{names[1]}', but {ignored} pixels have the value "
+            f"{decoder.ignore_index}, which is data.ignore_index; if they are '{names[1]}', write data.classes: "
             f"[{{name: {names[1]}, value: {decoder.ignore_index}}}]"
         )
     return statistics

@@ -1,7 +1,7 @@
 """CamVid in the 480x360 version of the SegNet tutorial: 11 classes and void.
 
-Brostow, Fauqueur, Cipolla: Semantic object classes in video: a high-definition ground truth database. Pattern Recognition
-Letters, 2009. The folders are train, trainannot, val, valannot and, where it is there, test, testannot.
+Brostow, Fauqueur, Cipolla: Semantic object classes in video: a high-definition ground truth database. Pattern
+Recognition Letters, 2009. The folders are train, trainannot, val, valannot and, where it is there, test, testannot.
 """
 
 from pathlib import Path

@@ -9,12 +9,14 @@ CLASSES = None
 IGNORE_VALUES = ()
 
 
-def read(root: Path, *, file: str = "data.csv", fold: int | None = None, val_fraction: float = 0.2, seed: int = 0) -> Splits:
-    """Read `root/file`, a CSV with the columns image and mask and optionally split and fold; paths are relative to the file.
+def read(
+    root: Path, *, file: str = "data.csv", fold: int | None = None, val_fraction: float = 0.2, seed: int = 0
+) -> Splits:
+    """Read `root/file`, a CSV with the columns image and mask and optionally split and fold.
 
-    `split` holds train, val, ... for each row. With `fold`, rows whose column fold is that number are for validation and
-    the others for training. With neither, `val_fraction` of the rows is held out. Raises DataError for missing columns,
-    empty cells and files that are not there.
+    Paths are relative to the file. `split` holds train, val, ... for each row. With `fold`, rows whose column fold is
+    that number are for validation and the others for training. With neither, `val_fraction` of the rows is held out.
+    Raises DataError for missing columns, empty cells and files that are not there.
     """
     import pandas
 
@@ -37,7 +39,9 @@ def read(root: Path, *, file: str = "data.csv", fold: int | None = None, val_fra
     _check_files(samples, path)
     if fold is not None:
         if "fold" not in table.columns:
-            raise DataError(f"{path}: data.fold is {fold}, but there is no column 'fold'; it has: {', '.join(table.columns)}")
+            raise DataError(
+                f"{path}: data.fold is {fold}, but there is no column 'fold'; it has: {', '.join(table.columns)}"
+            )
         held_out = (table["fold"] == fold).tolist()
         return {"train": _where(samples, [not held for held in held_out]), "val": _where(samples, held_out)}
     if "split" in table.columns:
