@@ -5,86 +5,23 @@ checkpoint that a resumed run would start from has been saved: the history then 
 again, and a run that is killed and resumed neither loses nor doubles one.
 """
 
-import csv
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.errors import CheckpointError
+from segtrain.log_row import Panel, Row
 from segtrain.log_tensorboard import TensorBoardWriter
 from segtrain.log_wandb import WandbWriter, first_line, resolve_mode
+from segtrain.metrics_file import MetricsFile
 
 LINE_EVERY_SECONDS = 30.0
-
-
-class Panel(Protocol):
-    """One validation image: `image` HWC uint8 RGB, `mask` (None where there is no ground truth) and `prediction` HW
-    class indices of the same size, `panel` HWC uint8 RGB, the three side by side in colours."""
-
-    name: str
-    image: np.ndarray
-    mask: np.ndarray | None
-    prediction: np.ndarray
-    panel: np.ndarray
-
-
-@dataclass
-class Row:
-    """All that is known of one step. `confusion`: the (C, C) counts and their picture, HWC uint8 RGB."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    panels: list[Panel] = field(default_factory=list)
-    confusion: tuple[np.ndarray, np.ndarray | None] | None = None
-
-
-class MetricsFile:
-    """metrics.csv: one row per epoch, `epoch` (from 1) and `step` first. A column that comes later is empty before.
-
-    The whole file is written each time, beside the old one, and renamed: it is small, and no reader sees half of it.
-    """
-
-    def __init__(self, path: Path, *, resume_epoch: int | None = None) -> None:
-        self._path = path
-        self._rows: list[dict[str, Any]] = []
-        if resume_epoch is not None and path.exists():
-            self._rows = [row for row in _read_rows(path) if int(row["epoch"]) <= resume_epoch]
-            self._write()
-
-    def append(self, row: dict[str, Any]) -> None:
-        """Raises OSError when the disk is full or gone; the row is kept and goes out with the next one."""
-        self._rows.append(row)
-        self._write()
-
-    def _write(self) -> None:
-        columns = list(dict.fromkeys(name for row in self._rows for name in row))
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns or ["epoch", "step"], restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self._rows)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values() or not row.get("epoch", "").isdecimal():
-            raise CheckpointError(
-                f"{path}:{number}: not a row of epoch, step, ...; move the file away to resume without it"
-            )
-    return rows
 
 
 class Progress:

@@ -1,10 +1,9 @@
 """TensorBoard: the same rows as everywhere else, in event files under the run folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from segtrain.log import Row
+from segtrain.log_row import Row
 
 
 class TensorBoardWriter:
@@ -15,7 +14,7 @@ class TensorBoardWriter:
 
         self._events = SummaryWriter(str(folder))
 
-    def write(self, step: int, row: "Row") -> None:
+    def write(self, step: int, row: Row) -> None:
         for name, value in row.values.items():
             self._events.add_scalar(name, value, step)
         for panel in row.panels:

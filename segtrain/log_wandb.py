@@ -4,13 +4,12 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-if TYPE_CHECKING:
-    from segtrain.log import Panel, Row
+from segtrain.log_row import Panel, Row
 
 INIT_TIMEOUT_SECONDS = 20.0
 FINISH_TIMEOUT_SECONDS = 300.0
@@ -75,7 +74,7 @@ class WandbWriter:
     def run_id(self) -> str:
         return self._run.id
 
-    def write(self, step: int, row: "Row") -> None:
+    def write(self, step: int, row: Row) -> None:
         """One history row. wandb drops a row that is not past the last step, so a late row takes the next free one."""
         values: dict[str, Any] = dict(row.values)
         for panel in row.panels:
@@ -105,7 +104,7 @@ class WandbWriter:
         self._run.summary.update(summary or {})
         self._run.finish(exit_code=exit_code)
 
-    def _build_overlay(self, panel: "Panel") -> Any:
+    def _build_overlay(self, panel: Panel) -> Any:
         """The photo with its masks as layers that are switched on and off in the browser."""
         count = len(self._class_names)
         if count > 255:  # wandb stores masks as bytes, and one value is taken by the ignored pixels

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from segtrain.errors import CheckpointError
-from segtrain.log import Log, MetricsFile, describe_epoch
+from segtrain.log import Log, describe_epoch
+from segtrain.metrics_file import MetricsFile
 
 
 def build_log(

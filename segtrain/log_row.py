@@ -1,0 +1,26 @@
+"""What a run knows of one step, as the writers of its log take it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+
+class Panel(Protocol):
+    """One validation image: `image` HWC uint8 RGB, `mask` (None where there is no ground truth) and `prediction` HW
+    class indices of the same size, `panel` HWC uint8 RGB, the three side by side in colours."""
+
+    name: str
+    image: np.ndarray
+    mask: np.ndarray | None
+    prediction: np.ndarray
+    panel: np.ndarray
+
+
+@dataclass
+class Row:
+    """All that is known of one step. `confusion`: the (C, C) counts and their picture, HWC uint8 RGB."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    panels: list[Panel] = field(default_factory=list)
+    confusion: tuple[np.ndarray, np.ndarray | None] | None = None
