@@ -25,14 +25,19 @@ class ModelConfig(NamedSection):
     encoder_name: str = "resnet34"
     """Encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both)."""
     encoder_weights: str | bool | None = None
-    """Weights to start the encoder from: a name like imagenet (true for a timm encoder), a path to a local file, or
-    null."""
+    """Weights to start the encoder from: a name like imagenet, a path to a local file, or null. A timm encoder has
+    their name behind its own (tu-resnet50.a1_in1k), and imagenet or true here."""
     mean: list[float] | None = None
     """Mean of each channel, in images scaled to 0..1. Default: what the encoder was pretrained with."""
     std: list[Annotated[float, Field(gt=0)]] | None = None
     """Standard deviation of each channel, in images scaled to 0..1. Default: as for mean."""
     freeze: Literal["encoder", "encoder_batchnorm"] | None = None
     """encoder: train the decoder only; encoder_batchnorm: keep the encoder's BatchNorm as it was pretrained."""
+
+
+def is_file_name(weights: object) -> bool:
+    """Whether encoder_weights are a path, and not a name that the hub knows."""
+    return isinstance(weights, str) and ("/" in weights or "." in weights)
 
 
 class LossTerm(NamedSection):
@@ -96,14 +101,15 @@ class TrainConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient of all parameters together."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Keep an exponential moving average of the weights with this decay per step, and evaluate and save it (0.999,
-    say)."""
+    """Keep an exponential moving average of the weights with this decay per step of the optimizer, and evaluate and
+    save it (0.999, say)."""
     eval_every_epochs: Annotated[int, Field(ge=1)] = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
     eval_train: bool = False
     """Evaluate on the training images as well, without augmentation."""
     monitor: str = "miou"
-    """Metric of the validation that chooses best.pt: any column val/... of metrics.csv, without val/."""
+    """Metric of the validation that chooses best.pt, the highest being the best: any column val/... of metrics.csv but
+    the loss, without val/."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many evaluations without a better one."""
     save_every_minutes: Annotated[float, Field(gt=0)] = 10.0

@@ -16,7 +16,7 @@ from segtrain.experiment import Config
 from segtrain.model import SegmentationModel, build_model
 from segtrain.optim import resolve_device, resolve_precision
 from segtrain.resolve import known_names
-from segtrain.transforms import build_eval_transform, transform_names
+from segtrain.transforms import apply_eval, build_eval_transform, transform_names
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
@@ -50,7 +50,7 @@ class Predictor:
         model = build_model(
             config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False
         )
-        load_weights(model, content.get("model"), path)
+        load_weights(model, content.get("ema") or content.get("model"), path)  # what validation scored
         return cls(model, config, device=chosen, dtype=resolve_precision(precision or config.train.precision, chosen))
 
     @torch.inference_mode()
@@ -72,8 +72,7 @@ class Predictor:
     def predict(self, image: np.ndarray) -> np.ndarray:
         """The prediction, HW int64 class indices, for an image in HWC uint8, 0..255, of any size."""
         size = image.shape[:2]
-        if self.transform is not None:
-            image = self.transform(image=image)["image"]
+        image = apply_eval(self.transform, image)
         return self.labels(self.logits(images_to_tensor([image]), size))[0].cpu().numpy()
 
 

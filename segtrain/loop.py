@@ -152,7 +152,7 @@ def train_step(
     images = batch["image"].to(state.device, non_blocking=True)
     mask = batch["mask"].to(state.device, non_blocking=True).long()
     with autocast(state.device, state.dtype):
-        logits = (state.compiled or state.model)(images)
+        logits = (state.model if state.compiled is None else state.compiled)(images)
     total, terms = loss(logits, mask, state.epoch)
     state.scaler.scale(total / batches).backward()
     if update:
@@ -164,7 +164,7 @@ def train_step(
         state.optimizer.zero_grad(set_to_none=True)
         state.schedule.after_step()
         if state.ema is not None:
-            state.ema.update(state.model, step=state.total_steps)
+            state.ema.update(state.model, step=state.updates)
     return total, terms
 
 

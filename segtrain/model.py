@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from segtrain.errors import ConfigError
-from segtrain.experiment import ModelConfig
+from segtrain.experiment import ModelConfig, is_file_name
 from segtrain.weights import hub_settings, load_encoder_file, require_hub
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -103,7 +103,7 @@ def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained:
     where the libraries refuse an argument, where encoder and architecture do not fit, and where weights cannot be had.
     """
     source = (config.encoder_weights or None) if pretrained else None
-    local = isinstance(source, str) and ("/" in source or "." in source)
+    local = is_file_name(source)
     from_hub = source is not None and not local
     if from_hub:
         require_hub()

@@ -1,13 +1,14 @@
 """Optimizer, learning-rate schedule and precision."""
 
 import inspect
+import math
 import warnings
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from segtrain.errors import ConfigError
 from segtrain.experiment import OptimizerConfig, ScheduleConfig
@@ -122,11 +123,19 @@ def build_schedule(
         follows["mode"] = "max"
     named = inspect.signature(target).parameters
     arguments = {key: value for key, value in follows.items() if key in named} | config.arguments
+    if target is OneCycleLR:
+        arguments["pct_start"] = _rise(arguments.get("pct_start", named["pct_start"].default), arguments["total_steps"])
     try:
         scheduler = target(optimizer, **arguments)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ConfigError(f"schedule: {config.name}: {error}") from error
     return Schedule(scheduler, "evaluation" if target is ReduceLROnPlateau else config.interval)
+
+
+def _rise(pct_start: Any, total_steps: Any) -> Any:
+    """The share of the steps in which OneCycleLR rises; torch divides by zero where that is exactly one step."""
+    numbers = isinstance(pct_start, float) and isinstance(total_steps, int)
+    return pct_start * (1 - 1e-9) if numbers and math.isclose(pct_start * total_steps, 1) else pct_start
 
 
 def resolve_device(name: str) -> torch.device:

@@ -32,14 +32,14 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
             files = {path: path.relative_to(item) for path in sorted(Path(item).rglob("*"))}
         else:
             files = {require_path(Path(item), "images"): Path(Path(item).name)}
-        taken = {
+        images = {
             path: name.with_suffix("")
             for path, name in files.items()
-            if path.is_file()
-            and path.suffix.lower() in IMAGE_SUFFIXES
-            and not path.name.startswith(".")
-            and output.resolve() not in path.resolve().parents
+            if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
         }
+        taken = {path: name for path, name in images.items() if output.resolve() not in path.resolve().parents}
+        if images and not taken:
+            raise DataError(f"{item}: its images lie in the output folder {output}; write -o another folder")
         if not taken:
             raise DataError(f"{item}: no images there; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
         found |= taken

@@ -11,7 +11,7 @@ from segtrain.config import BASE_FILE, Mistake, Section, describe_type, load_tre
 from segtrain.data.formats import FORMATS
 from segtrain.data.section import DataConfig
 from segtrain.errors import ConfigError
-from segtrain.experiment import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig
+from segtrain.experiment import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
 from segtrain.resolve import check_arguments, check_encoder
 
 REFUSED_MODEL_ARGUMENTS = {
@@ -74,6 +74,13 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
             yield Mistake(("data", key), f"expected {describe_type(annotation)}, not {data[key]!r}")
 
 
+def _weights_mistakes(encoder: Any, weights: Any) -> Iterator[Mistake]:
+    named = isinstance(weights, str) and weights != "imagenet" and not is_file_name(weights)
+    if named and isinstance(encoder, str) and encoder.startswith("tu-"):
+        where = f"behind the encoder's, like {encoder.split('.')[0]}.a1_in1k"
+        yield Mistake(("model", "encoder_weights"), f"timm has the name of weights {where}; write imagenet here")
+
+
 def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
     """What is wrong with the names and arguments that belong to the libraries, in a tree that may be wrong elsewhere
     too."""
@@ -92,6 +99,7 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
         )  # fmt: skip
         encoder = model.get("encoder_name", "resnet34")
         yield from check_encoder(encoder, path=("model", "encoder_name"), architecture=model.get("name", "Unet"))
+        yield from _weights_mistakes(encoder, model.get("encoder_weights"))
     for name, term in (section("loss") or {}).items():
         given = _declared(LossTerm, term) if isinstance(term, dict) else []
         yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))

@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 import pandas
 import torch
-import yaml
 from PIL import Image
 
 from segtrain.checkpoint import BEST, LAST, save_checkpoint
@@ -31,6 +30,7 @@ from segtrain.metrics import MIOU_DEFINITION, format_table
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.state import TrainState
 from segtrain.visualize import default_colors
+from segtrain.yamltree import dump_yaml
 
 PICTURES_EVERY_SECONDS = 60.0
 BACKGROUND_COLOR = (60, 60, 60)
@@ -200,7 +200,7 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
     with."""
     try:
         folder = resume if resume is not None else _next_folder(config)
-        text = yaml.safe_dump(plain_config(config), sort_keys=False, allow_unicode=True, width=120)
+        text = dump_yaml(plain_config(config))
         _replace_text(folder / "config.yml", text)
         with open(folder / "environment.txt", "a", encoding="utf-8") as file:
             file.write(describe_environment() + "\n")

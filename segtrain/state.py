@@ -31,7 +31,7 @@ class TrainState:
 
     `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
     sums over those of the current epoch, so that an interrupted epoch still gets its mean. `plan` is what optimizer and
-    schedule were built from.
+    schedule were built from: their sections, epochs, updates_per_epoch and accumulate_steps.
     """
 
     model: SegmentationModel
@@ -40,6 +40,7 @@ class TrainState:
     device: torch.device
     dtype: torch.dtype
     scaler: torch.amp.GradScaler
+    plan: dict[str, Any]
     ema: ModelEmaV3 | None = None
     compiled: nn.Module | None = None
     epoch: int = 0
@@ -47,12 +48,16 @@ class TrainState:
     total_steps: int = 0
     loss_sums: dict[str, float] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
-    plan: dict[str, Any] = field(default_factory=dict)
 
     @property
     def evaluated(self) -> SegmentationModel:
         """The weights that are evaluated and kept as the best: their moving average where there is one."""
         return self.ema.module if self.ema is not None else self.model
+
+    @property
+    def updates(self) -> int:
+        """Steps of the optimizer before the one that the current batch belongs to."""
+        return self.epoch * self.plan["updates_per_epoch"] + self.step // self.plan["accumulate_steps"]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that an exact resumption needs, in plain types and tensors."""
@@ -78,23 +83,32 @@ class TrainState:
         """
         settings = [dict(group) for group in self.optimizer.param_groups]
         try:
+            was, now = content["plan"]["optimizer"]["name"], self.plan["optimizer"]["name"]
+            if was != now:
+                raise ValueError(f"optimizer.name was {was} and is {now}, which cannot go on with what that one noted")
             self.model.load_state_dict(content["model"])
             if self.ema is not None:
                 self.ema.module.load_state_dict(content["ema"] or content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.scaler.load_state_dict(content["scaler"])
+            if content["scaler"]:  # empty where it was saved in another precision
+                self.scaler.load_state_dict(content["scaler"])
             restore_rng_state(content["rng"])
             self.epoch, self.step, self.total_steps = (
                 content["position"][key] for key in ("epoch", "step", "total_steps")
             )
             self.loss_sums = dict(content["loss_sums"])
             self.best = Best(**content["best"])
-            if content["plan"] == self.plan:
+            if content["plan"] == self.plan or self._still_follows_the_score(content["plan"]):
                 self.schedule.load_state_dict(content["schedule"])
             else:
                 self._follow_new_plan(settings)
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"last.pt does not fit this configuration: {str(error).splitlines()[0]}") from error
+
+    def _still_follows_the_score(self, plan: dict[str, Any]) -> bool:
+        """Whether the schedule waits for the score, to which the length of the training means nothing."""
+        same = all(plan[key] == self.plan[key] for key in ("optimizer", "schedule"))
+        return same and self.schedule.interval == "evaluation"
 
     def _follow_new_plan(self, settings: list[dict[str, Any]]) -> None:
         """`settings`: the groups of the optimizer as they were built, before a checkpoint was loaded."""
@@ -117,9 +131,9 @@ def build_state(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    plan: dict[str, Any],
     ema_decay: float | None = None,
     compile_model: bool = False,
-    plan: dict[str, Any] | None = None,
 ) -> TrainState:
     """The state of a training that has not begun; `model` is on its device already."""
     return TrainState(
@@ -131,5 +145,5 @@ def build_state(
         scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
         ema=ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay is not None else None,
         compiled=torch.compile(model) if compile_model else None,
-        plan=plan or {},
+        plan=plan,
     )

@@ -34,8 +34,8 @@ def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None
     """The pipeline of validation and prediction: pixel-level transforms and resizing, for the image alone; None if
     empty.
 
-    Raises ConfigError for a transform that moves pixels within the frame: a prediction could not be laid on the image
-    again.
+    Every transform is applied always, whatever its p is by default: an image has one score. Raises ConfigError for a
+    transform that moves pixels within the frame (a prediction could not be laid on the image again), and for a p.
     """
     if not items:
         return None
@@ -47,6 +47,9 @@ def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None
             raise ConfigError(
                 f"transforms.val.{place}: {name} changes the frame; whole images are scored, so only {allowed} go here"
             )
+        if (p := _split(items[place])[1].get("p", 1)) != 1:
+            raise ConfigError(f"transforms.val.{place}: {name} with p {p} would score an image by chance; take p out")
+        child.p = 1.0
     return pipeline
 
 
@@ -110,18 +113,28 @@ def apply(
 
     Raises DataError where the image does not suit a transform, like a crop that is larger than the image.
     """
+    result = _apply(pipeline, seed, "transforms.train", image=image, mask=mask)
+    return result["image"], result["mask"]
+
+
+def apply_eval(pipeline: albumentations.Compose | None, image: np.ndarray) -> np.ndarray:
+    """An image (HWC uint8) as validation and prediction see it: the same each time, even where a transform draws."""
+    return image if pipeline is None else _apply(pipeline, 0, "transforms.val", image=image)["image"]
+
+
+def _apply(pipeline: albumentations.Compose, seed: int, where: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
     pipeline.set_random_seed(seed)
     try:
-        result = pipeline(image=image, mask=mask)
+        result = pipeline(**arrays)
     except CropSizeError as error:
-        raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in transforms.train") from error
+        raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in {where}") from error
     except (ValueError, TypeError, cv2.error) as error:
         if "nsufficient memory" in str(error):
             raise MemoryError(_reason(error)) from error
-        raise DataError(f"transforms.train: {_reason(error)}") from error
+        raise DataError(f"{where}: {_reason(error)}") from error
     except KeyError as error:
-        raise DataError(f"transforms.train: a transform needs {error}, and there are image and mask alone") from error
-    if result["image"].dtype != image.dtype:
-        given = f"gives images of {result['image'].dtype} instead of {image.dtype}"
-        raise DataError(f"transforms.train: a transform {given}; take it out, the model scales by itself")
-    return result["image"], result["mask"]
+        raise DataError(f"{where}: a transform needs {error}, and there are {' and '.join(arrays)} alone") from error
+    if result["image"].dtype != arrays["image"].dtype:
+        given = f"gives images of {result['image'].dtype} instead of {arrays['image'].dtype}"
+        raise DataError(f"{where}: a transform {given}; take it out, the model scales by itself")
+    return result

@@ -60,6 +60,15 @@ for _tag, _pattern in (
     _Resolver.add_implicit_resolver(_tag, re.compile(rf"^{_pattern}$"), None)
 
 
+class _Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers = _Resolver.yaml_implicit_resolvers
+
+
+def dump_yaml(plain: Any) -> str:
+    """YAML text that `parse_yaml` reads as the same values: a string that looks like a number to it is quoted."""
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
 def _scalar(text: str, tag: str) -> Any:
     kind = tag.rsplit(":", 1)[-1]
     if kind == "null":

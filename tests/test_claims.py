@@ -33,6 +33,10 @@ CONTRADICTIONS = {
         ["classes: [{name: crack, value: 0}]"],
         "x.yml:3: data.classes: value 0 is the background of a single class; to make 0 'crack', write two classes",
     ),
+    "a value of a class ignored": (
+        ["classes: [a, b, c]", "ignore_values:", "  - 9", "  - 2"],
+        "x.yml:6: data.ignore_values.1: value 2 is that of class 'c'",
+    ),
     "a number ignored among colours": (
         ["classes: [{name: a, color: [1, 2, 3]}]", "ignore_values:", "  - 3"],
         "x.yml:5: data.ignore_values.0: 3 is of the wrong kind; write colours [r, g, b], as the classes are",

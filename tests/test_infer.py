@@ -93,6 +93,13 @@ def test_what_is_loaded_predicts_as_what_was_saved(tmp_path, given):
     assert Predictor.load(tmp_path, device="cpu", precision="bf16").dtype == torch.bfloat16
 
 
+def test_the_moving_average_is_what_a_state_predicts_with(tmp_path):
+    raw, average = predictor_of(config_of(), seed=1), predictor_of(config_of(), seed=2)
+    save(raw, tmp_path / "last.pt", ema=average.model.state_dict())
+    assert not np.array_equal(raw.predict(IMAGE), average.predict(IMAGE))
+    assert np.array_equal(Predictor.load(tmp_path / "last.pt").predict(IMAGE), average.predict(IMAGE))
+
+
 def test_encoder_weights_are_not_fetched_for_what_is_loaded(tmp_path):
     predictor = predictor_of(config_of())
     config = predictor.config.model_dump(mode="json")

@@ -1,6 +1,7 @@
 """Training in this process, on a drawn set of a few images."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pandas
@@ -161,6 +162,16 @@ def test_stops_early_and_says_so_when_resumed(fitted, capsys):
 def test_reduce_on_plateau_follows_the_score(fitted):
     made = fitted(*STANDSTILL, "schedule={name: ReduceLROnPlateau, patience: 0, factor: 0.1, eps: 0}", "train.epochs=4")
     assert made.table["lr"].tolist() == pytest.approx([1e-30, 1e-30, 1e-31, 1e-32], rel=1e-6)
+
+
+def test_a_compiled_model_trains_the_same_weights(fitted, monkeypatch):
+    plain = fitted("train.epochs=1", "train.precision=fp32")
+    # The compiler's own backend needs a C++ compiler and a minute; what is traced is the same.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    compiled = fitted("train.epochs=1", "train.precision=fp32", "train.compile=true")
+    assert compiled.state.compiled is not None
+    for name, tensor in plain.state.model.state_dict().items():
+        torch.testing.assert_close(compiled.state.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_fp16_trains_on_the_cpu(fitted):

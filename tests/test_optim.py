@@ -99,6 +99,17 @@ def test_every_optimizer_trains_or_is_refused_in_one_line():
     assert {"LBFGS", "SparseAdam", "Adahessian", "Lookahead"} <= refused
 
 
+@pytest.mark.parametrize(("total", "pct_start"), [(5, 0.2), (10, 0.1), (2, 0.5)])
+def test_one_cycle_that_rises_for_one_step_or_less_falls_from_its_peak(total, pct_start):
+    schedule, optimizer = schedule_of("OneCycleLR", pct_start=pct_start, epochs=1, steps_per_epoch=total)
+    rates = []
+    for _ in range(total):
+        rates.append(optimizer.param_groups[0]["lr"])
+        schedule.after_step()
+    assert rates[0] == pytest.approx(1.0, rel=1e-3)
+    assert rates == sorted(rates, reverse=True)
+
+
 def test_one_cycle_step_by_step():
     schedule, optimizer = schedule_of("OneCycleLR", pct_start=0.3, epochs=2, steps_per_epoch=5)
     seen = []

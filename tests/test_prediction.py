@@ -67,6 +67,13 @@ def test_an_output_folder_inside_the_input_is_left_out(tmp_path):
     assert found(tmp_path, output=tmp_path / "out") == {"a.png": "a"}
 
 
+def test_an_output_folder_around_the_input_is_named(tmp_path):
+    draw(tmp_path / "images" / "a.png")
+    for item in (tmp_path / "images", tmp_path / "images" / "a.png"):
+        expected = f"{item}: its images lie in the output folder {tmp_path}; write -o another folder"
+        assert missing(item, output=tmp_path) == expected
+
+
 def test_two_images_with_one_name(tmp_path):
     for name in ("2.png", "2.jpg", "more/2.png"):
         draw(tmp_path / name)

@@ -55,6 +55,10 @@ MISTAKES = {
     "model: {encoder_name: convnext_tiny}": (
         "1: model.encoder_name: smp has no encoder 'convnext_tiny'; timm has it: write tu-convnext_tiny"
     ),
+    "model: {encoder_name: tu-resnet50.tv_in1k, encoder_weights: a1_in1k}": (
+        "1: model.encoder_weights: timm has the name of weights behind the encoder's, like tu-resnet50.a1_in1k; "
+        "write imagenet here"
+    ),
     "model: {encoder_name: tu-convnext_tiy}": (
         "1: model.encoder_name: timm has no model 'convnext_tiy'; did you mean 'tu-convnext_tiny'?"
     ),

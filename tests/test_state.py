@@ -9,11 +9,23 @@ from segtrain.optim import build_optimizer, build_schedule
 from segtrain.state import Best, TrainState, build_state
 
 
-def state_of(*, seed: int = 0, name: str = "AdamW", ema_decay: float | None = None, dtype=torch.float32) -> TrainState:
+def state_of(
+    *,
+    seed: int = 0,
+    name: str = "AdamW",
+    schedule_name: str = "OneCycleLR",
+    epochs: int = 2,
+    accumulate_steps: int = 1,
+    ema_decay: float | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> TrainState:
     model = tiny_model(seed=seed)
     optimizer = build_optimizer(OptimizerConfig(name=name, lr=0.01), model)
-    schedule = build_schedule(ScheduleConfig(), optimizer, epochs=2, steps_per_epoch=10)
-    return build_state(model, optimizer, schedule, device=torch.device("cpu"), dtype=dtype, ema_decay=ema_decay)
+    schedule = build_schedule(ScheduleConfig(name=schedule_name), optimizer, epochs=epochs, steps_per_epoch=10)
+    plan = {"optimizer": {"name": name}, "schedule": {"name": schedule_name}, "epochs": epochs}
+    plan |= {"updates_per_epoch": 10, "accumulate_steps": accumulate_steps}
+    arguments = {"plan": plan, "ema_decay": ema_decay}
+    return build_state(model, optimizer, schedule, device=torch.device("cpu"), dtype=dtype, **arguments)
 
 
 def train(state: TrainState, steps: int) -> None:
@@ -67,6 +79,42 @@ def test_the_state_of_another_configuration_is_refused():
     content.pop("best")
     with pytest.raises(CheckpointError, match=r"^last\.pt does not fit this configuration: 'best'$"):
         state_of().load_dict(content)
+
+
+def test_another_optimizer_cannot_go_on():
+    content = state_of().to_dict()
+    with pytest.raises(CheckpointError, match=r"optimizer\.name was AdamW and is RMSprop, which cannot go on with"):
+        state_of(name="RMSprop").load_dict(content)
+
+
+@pytest.mark.parametrize(("saved", "now"), [(torch.float32, torch.float16), (torch.float16, torch.bfloat16)])
+def test_another_precision_goes_on(saved, now):
+    state, other = state_of(dtype=saved), state_of(seed=9, dtype=now)
+    other.load_dict(state.to_dict())
+    assert torch.equal(weights(other.model), weights(state.model))
+    assert other.scaler.is_enabled() == (now == torch.float16)
+
+
+def test_a_rate_that_follows_the_score_outlives_a_longer_training():
+    """Patience 10: the twelfth score that is no better lowers the rate tenfold, whatever is trained after it."""
+    state = state_of(schedule_name="ReduceLROnPlateau")
+    for _ in range(12):
+        state.schedule.after_evaluation(0.5)
+    other = state_of(seed=9, schedule_name="ReduceLROnPlateau", epochs=6)
+    other.load_dict(state.to_dict())
+    assert other.optimizer.param_groups[0]["lr"] == pytest.approx(0.001)
+    for _ in range(11):
+        other.schedule.after_evaluation(0.5)
+    assert other.optimizer.param_groups[0]["lr"] == pytest.approx(0.0001)
+
+
+def test_updates_are_counted_and_not_batches():
+    """10 updates an epoch of 4 batches each, the last of fewer: batch 9 of epoch 3 belongs to update 20 + 2."""
+    state = state_of(accumulate_steps=4)
+    counted = []
+    for state.epoch, state.step in ((0, 0), (0, 3), (0, 4), (2, 9)):
+        counted.append(state.updates)
+    assert counted == [0, 0, 1, 22]
 
 
 def test_whether_every_weight_is_a_number():

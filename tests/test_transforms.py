@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segtrain.errors import ConfigError, DataError
-from segtrain.transforms import apply, build_eval_transform, build_transform, transform_names
+from segtrain.transforms import apply, apply_eval, build_eval_transform, build_transform, transform_names
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (40, 50, 3)).astype(np.uint8)
@@ -186,6 +186,21 @@ def test_evaluation_takes_what_keeps_the_frame():
     pipeline = build_eval_transform([{"Resize": {"height": 20, "width": 25}}, {"ToGray": {"p": 1}}])
     assert pipeline(image=IMAGE)["image"].shape == (20, 25, 3)
     assert build_eval_transform([{"LongestMaxSize": {"max_size": 25}}])(image=IMAGE)["image"].shape == (20, 25, 3)
+
+
+@pytest.mark.parametrize("item", ["ToGray", "CLAHE", "GaussNoise", {"RandomBrightnessContrast": {"p": 1}}])
+def test_evaluation_sees_an_image_the_same_way_each_time(item):
+    pipeline = build_eval_transform([item])
+    seen = [apply_eval(pipeline, IMAGE) for _ in range(8)]
+    assert all(np.array_equal(image, seen[0]) for image in seen)
+    assert not np.array_equal(seen[0], IMAGE)
+    assert np.array_equal(apply_eval(None, IMAGE), IMAGE)
+
+
+def test_evaluation_refuses_chance():
+    with pytest.raises(ConfigError) as error:
+        build_eval_transform(["Equalize", {"ToGray": {"p": 0.5}}])
+    assert str(error.value) == "transforms.val.1: ToGray with p 0.5 would score an image by chance; take p out"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from segtrain.errors import ConfigError
-from segtrain.yamltree import load_yaml, parse_yaml
+from segtrain.yamltree import dump_yaml, load_yaml, parse_yaml
 
 SCALARS = {
     "1e-3": 0.001,
@@ -90,6 +90,11 @@ def test_environment_variables(monkeypatch):
     values["x-${SEGTRAIN_TEST_SET}/${SEGTRAIN_TEST_UNSET:-y}"] = "x-3/y"
     assert {text: parse_yaml(f"a: {text}").plain()["a"] for text in values} == values
     assert parse_yaml("${SEGTRAIN_TEST_SET}: 1").plain() == {"${SEGTRAIN_TEST_SET}": 1}
+
+
+def test_what_is_dumped_is_read_as_the_same_values():
+    values = {"text": ["1e-3", "on", "12:30", "0o7", "true", "null", "", "a: b", "é"], "number": [1e-3, 7, True, None]}
+    assert parse_yaml(dump_yaml(values)).plain() == values
 
 
 def test_files(tmp_path):

@@ -35,20 +35,24 @@ def claim_values(
     Raises MisplacedError, with the path of keys inside the data section, where the classes contradict one another.
     """
     as_color, binary = are_colors(classes), len(classes) == 1
-    claims: dict[int, int] = {} if as_color else {ignore_index: ignore_index}
+    ignored: dict[int, int] = {}  # value -> its place in the list
     for place, value in enumerate(ignore_values):
         if isinstance(value, list) != as_color:
             wanted = (
                 "colours [r, g, b], as the classes are" if as_color else "values, as the classes have no bare color"
             )
             raise MisplacedError(("ignore_values", place), f"{value} is of the wrong kind; write {wanted}")
-        claims[pack_color(value)] = ignore_index
+        ignored[pack_color(value)] = place
+    claims = {value: ignore_index for value in ([] if as_color else [ignore_index]) + list(ignored)}
     owners: dict[int, str] = {}
     for place, item in enumerate(classes):
         for value in _values_of(item, place, as_color=as_color, binary=binary):
             if value in owners:
                 shown = show_value(value, as_color=as_color)
                 raise MisplacedError(("classes", place), f"'{item.name}' and '{owners[value]}' claim the same {shown}")
+            if value in ignored:
+                shown = show_value(value, as_color=as_color)
+                raise MisplacedError(("ignore_values", ignored[value]), f"{shown} is that of class '{item.name}'")
             owners[value] = item.name
             claims[value] = place + binary
     if binary and claims.setdefault(0, 0) != 0:

@@ -11,7 +11,7 @@ from segtrain.data.labels import LabelDecoder
 from segtrain.data.reading import read_image
 from segtrain.data.sample import Sample
 from segtrain.errors import DataError, SegtrainError
-from segtrain.transforms import apply
+from segtrain.transforms import apply, apply_eval
 
 Batch = dict[str, torch.Tensor | list[str]]
 
@@ -106,8 +106,10 @@ class EvalSamples(_Samples):
         for index in keys:
             sample = self.samples[index]
             image, mask = read_sample(sample, self.decoder, self.channels)
-            if self.transform is not None:
-                image = self.transform(image=image)["image"]
+            try:
+                image = apply_eval(self.transform, image)
+            except DataError as error:
+                raise DataError(f"{sample.image}: {error}") from error
             groups.setdefault((image.shape, mask.shape), []).append((image, mask, sample.name))
         return [
             {"image": images_to_tensor(images), "mask": masks_to_tensor(masks), "name": list(names)}
