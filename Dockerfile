@@ -1,5 +1,5 @@
 # docker build -t segtrain .
-# docker run --rm --gpus all --shm-size=2g -v "$PWD/data:/segtrain/data" -v "$PWD/runs:/segtrain/runs" segtrain
+# docker run --rm --gpus all --shm-size=2g -v "$PWD/runs:/segtrain/runs" segtrain
 # The same image runs with and without a GPU: torch's wheels bring CUDA, the host brings the driver.
 FROM python:3.11-slim-bookworm
 
@@ -14,4 +14,6 @@ ENV HOME=/home/segtrain
 RUN mkdir -p /home/segtrain data runs && chmod 777 /home/segtrain data runs
 
 COPY . .
+# What config.yml trains; a folder mounted over data/ takes its place.
+RUN python -m segtrain demo data/street
 CMD ["python", "train.py"]

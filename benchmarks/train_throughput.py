@@ -14,7 +14,6 @@ of a to b and of a to c, round by round. Peak memory of a and c is that of a pro
 
 import argparse
 import itertools
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,13 +24,13 @@ from pathlib import Path
 
 import albumentations
 import cv2
-import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from albumentations.pytorch import ToTensorV2
 from torch.utils.data import DataLoader, Dataset
 
 from segtrain import build
+from segtrain.command import run_command
 from segtrain.data.formats import camvid
 from segtrain.data.loaders import build_loaders, count_workers
 from segtrain.experiment import Config
@@ -138,7 +137,8 @@ def plain_loop(config: Config, device: torch.device) -> Contender:
     workers = count_workers(config.data.workers, device.type)
     pin = device.type == "cuda"
     loader = DataLoader(PlainDataset(config.data.root, transform), num_workers=workers, pin_memory=pin, **arguments)
-    model = smp.create_model(config.model.name, config.model.encoder_name, None, classes=11).to(device).train()
+    name, encoder = config.model.name, config.model.encoder_name
+    model = smp.create_model(name, encoder, None, classes=11, **config.model.arguments).to(device).train()
     loss_function = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=255)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
 
@@ -220,11 +220,14 @@ def run_alone(options: argparse.Namespace) -> None:
     if device.type == "cuda":
         print(f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB on the GPU")
     else:
-        print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+        import resource  # not on Windows
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB")
 
 
-def main() -> None:
-    """Parse the command line and measure each model."""
+def parse_arguments() -> argparse.Namespace:
+    """Command line to options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="CamVid: the folder with train, trainannot, val, valannot")
     parser.add_argument("--models", nargs="+", default=MODELS, metavar="ARCHITECTURE/ENCODER")
@@ -234,8 +237,11 @@ def main() -> None:
     parser.add_argument("--workers", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--only", choices=tuple(CONTENDERS), help="one contender alone; prints its peak of memory")
-    options = parser.parse_args()
-    np.random.seed(0)
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure each model."""
     build.seed_everything(0)
     if options.only:
         return run_alone(options)
@@ -244,4 +250,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, parse_arguments()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from segtrain.errors import ConfigError
 from segtrain.yamltree import Value, load_yaml, parse_yaml
@@ -36,6 +36,9 @@ class NamedSection(Section):
     def arguments(self) -> dict[str, Any]:
         """The arguments of the named thing, as they were written."""
         return dict(self.model_extra or {})
+
+
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]  # ~ is expanded: in key=~/x the shell does not
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def _merge(base: Value, layer: Value, annotation: Any) -> Value:
     section = section_of(annotation)
     if isinstance(layer.data, dict):
         base = _expand(base, section)
+    elif isinstance(base.data, dict):
+        layer = _expand(layer, section)
     if not (isinstance(base.data, dict) and isinstance(layer.data, dict)):
         return layer
     below = dict(base.data)
@@ -144,6 +149,9 @@ def _merge(base: Value, layer: Value, annotation: Any) -> Value:
             kept = section.model_fields.keys() - section.forgotten
             below = {key: value for key, value in below.items() if key in kept}
     for key, value in layer.data.items():
+        if key in below and value.data is None and getattr(section_of(_inside(annotation, key)), "shorthand", None):
+            del below[key]  # `loss.DiceLoss=null` takes a term out of the sum
+            continue
         if key in below and not _is_replaced(annotation, key):
             value = _merge(below[key], value, _inside(annotation, key))
         below[key] = value
@@ -231,10 +239,14 @@ def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
     if kind == "value_error":
         cause = error["ctx"]["error"]
         return Mistake((*path, *getattr(cause, "path", ())), str(cause))
+    section = section_of(annotation)
+    if kind == "model_type" and section is not None and section.shorthand is not None:
+        return Mistake(path, f"expected its {section.shorthand} alone or a mapping, not {given!r}")
     expected = next((text for word, text in _EXPECTED.items() if kind.startswith(word)), None)
     if expected:
         return Mistake(path, f"{expected}, not {given!r}")
-    return Mistake(path, f"{error['msg'].replace('Input should', 'should')}, not {given!r}")
+    reason = re.sub("^(Input|List) should", "should", error["msg"]).split(" after validation")[0]
+    return Mistake(path, f"{reason}, not {given!r}")
 
 
 def _shown(plain: Any, path: tuple) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from segtrain.config import MisplacedError, NamedSection, Replaced, Section, suggest
+from segtrain.config import MisplacedError, NamedSection, Replaced, Section, UserPath, suggest
 from segtrain.data.section import DataConfig
 
 MEANS = ("miou", "mdice", "pixel_accuracy", "mean_class_accuracy", "fwiou", "mprecision", "mrecall")
@@ -91,7 +91,7 @@ class TrainConfig(Section):
     device: str = "auto"
     """auto: cuda, else mps, else cpu; or any torch device, like cuda:1."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 where the processor or GPU computes it, else fp16 on a GPU, else fp32."""
+    """auto: bf16 where the processor or GPU computes it, else fp16 on a CUDA GPU, else fp32."""
     channels_last: bool = True
     """Memory layout in which convolutions are faster; changes no result beyond rounding."""
     compile: bool = False
@@ -157,7 +157,7 @@ class Config(Section):
     """Name of the experiment: runs are written to <runs_dir>/<name>-1, -2, and so on."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random: weights, order, augmentation."""
-    runs_dir: Path = Path("runs")
+    runs_dir: UserPath = Path("runs")
     """Folder that run folders are made in."""
     data: DataConfig
     """What to train on."""

@@ -8,7 +8,7 @@ import numpy as np
 
 class Panel(Protocol):
     """One validation image: `image` HWC uint8 RGB, `mask` (None where there is no ground truth) and `prediction` HW
-    class indices of the same size, `panel` HWC uint8 RGB, the three side by side in colours."""
+    class indices of the same size, `panel` HWC uint8 RGB, the picture that compares them."""
 
     name: str
     image: np.ndarray

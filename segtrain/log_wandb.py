@@ -18,7 +18,10 @@ MAX_CHART_CLASSES = 50
 
 
 def resolve_mode(mode: str) -> str:
-    """WANDB_MODE, where it is set, wins over the configuration: 'online', 'offline' or 'disabled'."""
+    """'online', 'offline' or 'disabled': WANDB_MODE, where it is set, wins over the configuration unless that says
+    disabled."""
+    if mode == "disabled":
+        return mode
     mode = os.environ.get("WANDB_MODE") or mode
     return {"dryrun": "offline", "run": "online", "shared": "online"}.get(mode, mode)
 

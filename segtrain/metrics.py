@@ -82,21 +82,6 @@ class ConfusionMatrix:
             raise ValueError(f"{bad_prediction} predicted pixels are not a class ({known})")
         return counts[:-3].reshape(self.classes, self.classes)
 
-    def reset(self) -> None:
-        """Forget everything counted."""
-        self.counts.zero_()
-
-    def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        """What one matrix would hold that had seen the pixels of both, on the device of the left one."""
-        if (self.classes, self.ignore_index) != (other.classes, other.ignore_index):
-            raise ValueError(
-                f"cannot add matrices of {self.classes} and {other.classes} classes, "
-                f"ignore_index {self.ignore_index} and {other.ignore_index}"
-            )
-        total = ConfusionMatrix(self.classes, ignore_index=self.ignore_index, device=self.counts.device)
-        total.counts += self.counts + other.counts.to(self.counts.device)
-        return total
-
 
 def _count(values: Tensor, bins: int) -> Tensor:
     """How often each of 0..bins-1 occurs in the int64 tensor `values`: int64 (bins,)."""

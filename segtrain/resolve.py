@@ -41,7 +41,7 @@ def find(name: str, modules: Sequence[str]) -> Any:
     if "." in name:
         module_name, _, attribute = name.rpartition(".")
         if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))  # the user's own class lives beside the experiment
+            sys.path.insert(0, str(Path.cwd()))  # the user's own class lies where the command is run
         try:
             return getattr(importlib.import_module(module_name), attribute)
         except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from segtrain.data.formats import FORMATS
 from segtrain.data.section import DataConfig
 from segtrain.errors import ConfigError
 from segtrain.experiment import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
-from segtrain.resolve import check_arguments, check_encoder
+from segtrain.resolve import check_arguments, check_encoder, library_index
 
 REFUSED_MODEL_ARGUMENTS = {
     "classes": "the number of outputs is the number of data.classes; take this line out",
@@ -42,9 +42,11 @@ def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
             )
             continue
         name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, {})
-        arguments = {"transforms": arguments} if isinstance(arguments, list) else arguments or {}
+        if isinstance(arguments, list) and all(isinstance(child, (str, dict)) for child in arguments):
+            arguments = {"transforms": arguments}
+        arguments = {} if arguments is None else arguments
         here = (*path, place, name) if isinstance(item, dict) else (*path, place)
-        if name in REFUSED_TRANSFORMS:
+        if isinstance(name, str) and name in REFUSED_TRANSFORMS:
             yield Mistake(here, REFUSED_TRANSFORMS[name])
         elif not isinstance(arguments, dict):
             yield Mistake(here, f"expected arguments as {{argument: value}} or a list of transforms, not {arguments!r}")
@@ -75,8 +77,12 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
 
 
 def _weights_mistakes(encoder: Any, weights: Any) -> Iterator[Mistake]:
-    named = isinstance(weights, str) and weights != "imagenet" and not is_file_name(weights)
-    if named and isinstance(encoder, str) and encoder.startswith("tu-"):
+    if not isinstance(weights, str) or not isinstance(encoder, str) or is_file_name(weights):
+        return
+    known = library_index()["encoders"].get(encoder)
+    if known is not None and weights not in known:
+        yield Mistake(("model", "encoder_weights"), f"{encoder} has no weights '{weights}'; {suggest(weights, known)}")
+    elif encoder.startswith("tu-") and weights != "imagenet":
         where = f"behind the encoder's, like {encoder.split('.')[0]}.a1_in1k"
         yield Mistake(("model", "encoder_weights"), f"timm has the name of weights {where}; write imagenet here")
 

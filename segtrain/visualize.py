@@ -76,28 +76,21 @@ def colorize(mask: NDArray, colors: Sequence[Color], *, ignore_index: int = 255)
     return table[np.where(ignored, len(colors), mask)]
 
 
-def save_index_png(path: str | Path, mask: NDArray, *, colors: Sequence[Color] | None = None) -> None:
+def save_index_png(path: str | Path, mask: NDArray) -> None:
     """Write class indices as a PNG of one channel: 8 bits, or 16 bits where a value is above 255.
 
     Args:
         path: the file, overwritten; its folder exists.
         mask: HW integers, 0..65535.
-        colors: at most 256. Written as the palette of an 8-bit file, which viewers then show in colour while its pixels
-            still are the indices (PIL reads them as such; cv2 reads colours). A 16-bit PNG has no palette.
 
     Raises:
-        ValueError: a value does not fit, or colours are given and there are too many or the values need 16 bits.
+        ValueError: a value does not fit.
     """
     mask = np.asarray(mask)
     low, high = (int(mask.min()), int(mask.max())) if mask.size else (0, 0)
     if low < 0 or high > 65535:
         raise ValueError(f"a PNG holds indices 0..65535, the mask has {low}..{high}")
-    if colors is not None and (high > 255 or len(colors) > 256):
-        raise ValueError(f"a palette has 256 colours, but there are {len(colors)} and indices up to {high}")
-    picture = Image.fromarray(mask.astype(np.uint16 if high > 255 else np.uint8))
-    if colors is not None:
-        picture.putpalette(np.array(colors, dtype=np.uint8).tobytes().ljust(768, b"\0"))
-    picture.save(path, format="PNG")
+    Image.fromarray(mask.astype(np.uint16 if high > 255 else np.uint8)).save(path, format="PNG")
 
 
 def overlay(

@@ -69,6 +69,7 @@ def load_encoder_file(encoder: nn.Module, path: str, *, channels: int) -> None:
     Prefixes (`encoder.`, `model.`, `module.`, `backbone.`) and classification heads are recognised. A first convolution
     for RGB is adapted to `channels`. Raises ConfigError for a file that is not there, would run code, or does not fit.
     """
+    path = str(Path(path).expanduser())
     if not Path(path).is_file():
         raise ConfigError(
             f"model.encoder_weights: {path} is no file; write a path that exists, a name like imagenet, or null"

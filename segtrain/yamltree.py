@@ -69,7 +69,14 @@ def dump_yaml(plain: Any) -> str:
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _scalar(text: str, tag: str) -> Any:
+def _scalar(text: str, tag: str, origin: str) -> Any:
+    try:
+        return _convert(text, tag)
+    except ValueError as error:  # a tag that was written, like !!int abc
+        raise ConfigError(f"{origin}: not valid YAML: {error}") from error
+
+
+def _convert(text: str, tag: str) -> Any:
     kind = tag.rsplit(":", 1)[-1]
     if kind == "null":
         return None
@@ -108,7 +115,7 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader) -
             if not isinstance(key_node, yaml.ScalarNode):
                 wrong = _build(key_node, source, place(key_node), loader).plain()
                 raise ConfigError(f"{place(key_node)}: a key must be a word, not {wrong!r}")
-            key = _scalar(key_node.value, key_node.tag)  # as it is written: only values take variables
+            key = _scalar(key_node.value, key_node.tag, place(key_node))  # as it is written: only values take variables
             if not isinstance(key, (str, int, float)):
                 raise ConfigError(f"{place(key_node)}: a key must be a word, not {key!r}")
             if str(key) in entries:
@@ -120,10 +127,11 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader) -
     if isinstance(node, yaml.SequenceNode):
         return Value([_build(item, source, place(item), loader) for item in node.value], origin)
     if "${" not in node.value:
-        return Value(_scalar(node.value, node.tag), origin)
+        return Value(_scalar(node.value, node.tag, origin), origin)
     text = _substitute(node.value, origin)
-    quoted = node.style is not None
-    return Value(text if quoted else _scalar(text, loader.resolve(yaml.ScalarNode, text, (True, False))), origin)
+    if node.style is not None:  # quoted
+        return Value(text, origin)
+    return Value(_scalar(text, loader.resolve(yaml.ScalarNode, text, (True, False)), origin), origin)
 
 
 def parse_yaml(text: str, *, source: str = "", origin: str = "") -> Value:

@@ -102,10 +102,16 @@ def test_an_override_reaches_into_a_list_of_transforms(load):
         ("loss.LovaszLoss=2", {"CrossEntropyLoss": 1.0, "DiceLoss": 0.5, "LovaszLoss": 2}),
         ("loss.DiceLoss.smooth=1", {"CrossEntropyLoss": 1.0, "DiceLoss": {"coef": 0.5, "smooth": 1}}),
         ("loss.DiceLoss.coef=2", {"CrossEntropyLoss": 1.0, "DiceLoss": {"coef": 2}}),
+        ("loss.DiceLoss=null", {"CrossEntropyLoss": 1.0}),
     ],
 )
 def test_a_loss_is_replaced_as_a_whole_but_one_term_can_be_set(load, layer, loss):
     assert load(layer).plain()["loss"] == loss
+
+
+def test_a_new_coefficient_keeps_the_rest_of_its_term(load):
+    tree = load("loss: {DiceLoss: {coef: 1, from_epoch: 3, smooth: 1}}\n", "loss.DiceLoss=0.3")
+    assert tree.plain()["loss"] == {"DiceLoss": {"coef": 0.3, "from_epoch": 3, "smooth": 1}}
 
 
 def test_another_name_drops_the_arguments_of_the_old_one_and_keeps_the_declared_fields(load):
@@ -172,7 +178,7 @@ def test_all_mistakes_at_once(load):
             "one.yml:1: optimiser: unknown key; did you mean 'optimizer'?",
             "one.yml:3: data.classes.0.name: is missing; it has no default",
             "one.yml:3: data.classes.0.nam: unknown key; did you mean 'name'?",
-            "one.yml:3: data.classes.1: expected a mapping of keys to values, not 5",
+            "one.yml:3: data.classes.1: expected its name alone or a mapping, not 5",
             "one.yml:4: data.workers: expected whole number or auto, not 'many'",
             "one.yml:5: data.ignore_values.0: expected whole number or list of whole numbers, not 'x'",
             "one.yml:5: data.ignore_values.1: expected whole number or list of whole numbers, not [1, 2, 300]",

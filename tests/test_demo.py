@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segtrain.data.demo import CLASSES, draw_demo, draw_scene
+from segtrain.data.demo import CLASSES, DRAWING, draw_demo, draw_scene
 from segtrain.errors import DataError
 
 NAMES = [name for name, _ in CLASSES]
@@ -123,7 +123,7 @@ def test_anything_else_is_refused_and_left_alone(tmp_path, change):
     with pytest.raises(DataError) as refusal:
         draw_demo(root, train=1, val=1, height=64, width=96, seed=seed)
     assert str(refusal.value) == (
-        f"{root}: exists and is not the demo set (1 train, 1 val scenes, 96 x 64, seed {seed}); "
+        f"{root}: exists and is not the demo set (1 train, 1 val scenes, 96 x 64, seed {seed}, drawing {DRAWING}); "
         "move it away or name another folder"
     )
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from segtrain.config import validate
@@ -39,6 +41,13 @@ def test_a_format_that_knows_its_classes():
     assert (config.classes[8].name, config.classes[8].value, config.classes[8].color) == ("car", 8, [64, 0, 128])
     assert DataConfig(format="camvid", root="x", ignore_values=[]).ignore_values == []
     assert DataConfig(format="camvid", root="x", classes=["a", "b"]).ignore_values is None
+
+
+def test_a_path_may_start_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("USERPROFILE", "/home/somebody")
+    assert data(root="~/streets").root == Path("/home/somebody/streets")
+    assert check("data: {root: x, classes: [a]}\nruns_dir: ~/runs").runs_dir == Path("/home/somebody/runs")
 
 
 def test_further_keys_are_the_arguments_of_the_format():
@@ -83,7 +92,7 @@ MISTAKES = {
         "x.yml:4: data.classes.0: value and values exclude one another; write one of them"
     ),
     "data: {root: x, classes: [{name: a, color: [1, 2]}]}": (
-        "x.yml:1: data.classes.0.color: List should have at least 3 items after validation, not 2, not [1, 2]"
+        "x.yml:1: data.classes.0.color: should have at least 3 items, not [1, 2]"
     ),
     "data: {root: x, classes: [{name: a, color: [1, 2, 256]}]}": (
         "x.yml:1: data.classes.0.color.2: should be less than or equal to 255, not 256"

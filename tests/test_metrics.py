@@ -141,7 +141,6 @@ def test_parts_add_up_to_the_whole():
     batches = ConfusionMatrix(5)
     for index in range(3):
         batches.update(prediction[index], mask[index])
-    assert torch.equal((parts[0] + parts[1] + parts[2]).matrix, whole.matrix)
     assert torch.equal(batches.matrix, whole.matrix)
     assert torch.equal(torch.stack([part.counts for part in parts]).sum(dim=0), whole.counts)
     assert parts[0].matrix.sum() == (mask[0] != 255).sum()
@@ -154,12 +153,10 @@ def test_layout_and_dtype_do_not_matter():
     assert count(torch.tensor([True, False]), torch.tensor([1, 0]), 2).matrix.tolist() == [[1, 0], [0, 1]]
 
 
-def test_reset_and_copy():
+def test_the_matrix_is_a_copy():
     confusion = count([0, 1], [0, 1], 2)
     confusion.matrix.fill_(9)
     assert confusion.matrix.tolist() == [[1, 0], [0, 1]]
-    confusion.reset()
-    assert confusion.matrix.sum() == 0
 
 
 @pytest.mark.parametrize(
@@ -189,8 +186,6 @@ def test_wrong_arguments_are_errors():
         compute_metrics(GOLDEN, ["a", "b"])
     with pytest.raises(ValueError, match="square"):
         compute_iou([[1, 2, 3], [4, 5, 6]])
-    with pytest.raises(ValueError, match="cannot add matrices of 2 and 3 classes"):
-        ConfusionMatrix(2) + ConfusionMatrix(3)
 
 
 def test_table():

@@ -69,6 +69,11 @@ def test_commands_name_files_and_keys_that_exist() -> None:
             assert isinstance(load_config(layers), Config), line
 
 
+@pytest.mark.parametrize("override", re.findall(r"`([a-z_]+(?:\.\w+)+=[^` ]+)`", README))
+def test_single_values_in_the_text_can_be_set(override: str) -> None:
+    assert isinstance(load_config([override]), Config)
+
+
 def test_the_table_of_supported_things_is_true() -> None:
     from segtrain.resolve import known_names
 

@@ -55,6 +55,9 @@ MISTAKES = {
     "model: {encoder_name: convnext_tiny}": (
         "1: model.encoder_name: smp has no encoder 'convnext_tiny'; timm has it: write tu-convnext_tiny"
     ),
+    "model: {encoder_name: resnet34, encoder_weights: imagnet}": (
+        "1: model.encoder_weights: resnet34 has no weights 'imagnet'; did you mean 'imagenet'?"
+    ),
     "model: {encoder_name: tu-resnet50.tv_in1k, encoder_weights: a1_in1k}": (
         "1: model.encoder_weights: timm has the name of weights behind the encoder's, like tu-resnet50.a1_in1k; "
         "write imagenet here"
@@ -104,6 +107,12 @@ MISTAKES = {
         "1: transforms.train.0.HorizontalFlip: expected arguments as {argument: value} or a list of transforms, not 0.5"
     ),
     "transforms: {train: [5]}": "1: transforms.train.0: expected text or mapping, not 5",
+    "transforms: {train: [[HorizontalFlip]]}": (
+        "1: transforms.train.0: expected text or mapping, not ['HorizontalFlip']"
+    ),
+    "transforms: {train: [{Resize: [256, 256]}]}": (
+        "1: transforms.train.0.Resize: expected arguments as {argument: value} or a list of transforms, not [256, 256]"
+    ),
     "transforms: {val: [{Normalize: {mean: [0, 0, 0]}}]}": (
         "1: transforms.val.0.Normalize: the model normalises by itself; "
         "take it out (model.mean and model.std set the numbers)"

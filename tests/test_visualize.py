@@ -90,19 +90,9 @@ def test_index_png_roundtrip(tmp_path, high, dtype):
     assert np.array_equal(Image.open(tmp_path / "mask.png"), mask)
 
 
-def test_index_png_with_palette_keeps_the_indices_and_shows_the_colours(tmp_path):
-    mask = np.array([[0, 1], [2, 255]], dtype=np.uint8)
-    save_index_png(tmp_path / "mask.png", mask, colors=COLORS)
-    picture = Image.open(tmp_path / "mask.png")
-    assert np.array_equal(picture, mask)
-    assert np.array_equal(picture.convert("RGB"), colorize(mask, COLORS))
-
-
 def test_index_png_refuses_what_does_not_fit(tmp_path):
     with pytest.raises(ValueError, match=r"indices 0..65535, the mask has -1..0"):
         save_index_png(tmp_path / "mask.png", np.array([[-1, 0]]))
-    with pytest.raises(ValueError, match="a palette has 256 colours, but there are 3 and indices up to 300"):
-        save_index_png(tmp_path / "mask.png", np.array([[300]]), colors=COLORS)
 
 
 def test_panel_shows_image_truth_prediction_and_errors():

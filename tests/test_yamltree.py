@@ -70,6 +70,7 @@ MISTAKES = {
     "a: 1\n\tb: 2\n": "x.yml:2: not valid YAML: found character '\\t' that cannot start any token",
     "? [1, 2]\n: 3\n": "x.yml:1: a key must be a word, not [1, 2]",
     "a: &loop [*loop]\n": "x.yml:1: not valid YAML: an anchor contains itself, or the nesting is too deep",
+    "a: !!int abc\n": "x.yml:1: not valid YAML: invalid literal for int() with base 10: 'abc'",
     "a: *nothing\n": "x.yml:1: not valid YAML: found undefined alias 'nothing'",
     "a: ${SEGTRAIN_TEST_UNSET}\n": (
         "x.yml:1: environment variable SEGTRAIN_TEST_UNSET is not set; set it or write ${SEGTRAIN_TEST_UNSET:-default}"

@@ -20,6 +20,7 @@ from segtrain.errors import DataError
 
 __all__ = ["CLASSES", "draw_demo", "draw_scene"]
 
+DRAWING = 2  # goes up with every change of what is drawn, so that an older set is not taken for this one
 Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in metres, and what draws it
 
 
@@ -112,7 +113,7 @@ def draw_demo(
     Raises DataError where root is anything else, or cannot be written.
     """
     root, counts = Path(root), {"train": train, "val": val}
-    contents = f"{train} train, {val} val scenes, {width} x {height}, seed {seed}"
+    contents = f"{train} train, {val} val scenes, {width} x {height}, seed {seed}, drawing {DRAWING}"
     if root.exists():
         require_complete(root, counts, contents)
         return

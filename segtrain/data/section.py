@@ -1,11 +1,10 @@
 """The `data` section: where the images and masks lie, and what the masks mean."""
 
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from segtrain.config import MisplacedError, NamedSection, Section
+from segtrain.config import MisplacedError, NamedSection, Section, UserPath
 from segtrain.data.claims import LARGEST_VALUE, claim_values
 from segtrain.data.formats import FORMATS
 
@@ -41,7 +40,7 @@ class DataConfig(NamedSection):
     forgotten: ClassVar[frozenset[str]] = frozenset({"classes", "ignore_values"})  # another format is another data set
     format: str = "folders"
     """How the files lie on the disk: folders, csv or camvid."""
-    root: Path
+    root: UserPath
     """Folder of the data set; relative paths start in the working directory."""
     classes: list[ClassConfig] | None = None
     """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
