@@ -14,6 +14,7 @@ of a to b and of a to c, round by round. Peak memory of a and c is that of a pro
 
 import argparse
 import itertools
+import re
 import statistics
 import subprocess
 import sys
@@ -220,10 +221,18 @@ def run_alone(options: argparse.Namespace) -> None:
     if device.type == "cuda":
         print(f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB on the GPU")
     else:
+        print(f"{peak_resident_bytes() / 2**30:.2f} GiB")
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process has had. On Linux getrusage would count that of the process that started it."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1]) * 1024
+    except OSError:
         import resource  # not on Windows
 
-        unit = 1 if sys.platform == "darwin" else 1024
-        print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB")
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, on macOS
 
 
 def parse_arguments() -> argparse.Namespace:
