@@ -133,7 +133,7 @@ def test_the_moving_average_is_what_is_evaluated_and_kept(prepare):
     average = None
     for seed, decay in enumerate((0, 0, 1 - 2 ** (-2 / 3), 0.5, 0.5)):
         train_step(made.state, random_batch(4, seed=seed), made.loss, made.config.train, batches=1, update=True)
-        made.state.total_steps += 1
+        made.state.step += 1
         weight = made.state.model.state_dict()[name]
         average = weight.clone() if average is None else decay * average + (1 - decay) * weight
     torch.testing.assert_close(made.state.ema.module.state_dict()[name], average)
