@@ -30,6 +30,8 @@ MODULES = {
 }
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "albumentations")
 
+PROBED = ("timm", "segmentation-models-pytorch")  # what a timm model gives to an architecture depends on these alone
+
 Arguments = dict[str, bool]  # argument name -> must it be given
 
 
@@ -107,11 +109,14 @@ def installed_versions() -> dict[str, str]:
 @cache
 def library_index() -> dict[str, Any]:
     """Names and arguments of everything that a configuration may name."""
-    if INDEX_FILE.exists():
-        index = json.loads(INDEX_FILE.read_text(encoding="utf-8"))
-        if index["versions"] == installed_versions():
-            return index
-    return read_libraries()
+    stored = json.loads(INDEX_FILE.read_text(encoding="utf-8")) if INDEX_FILE.exists() else {"versions": {}}
+    installed = installed_versions()
+    if stored["versions"] == installed:
+        return stored
+    index = read_libraries()
+    if all(stored["versions"].get(package) == installed[package] for package in PROBED):
+        index["timm_features"] = stored["timm_features"]
+    return index
 
 
 def known_names(kind: str) -> Collection[str]:
