@@ -39,10 +39,13 @@ def main(options: argparse.Namespace) -> None:
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
     with build.explained_failures(config):
-        loaders = build_loaders(config.data, config.transforms, seed=config.seed, device_type=device.type)
+        loaders = build_loaders(
+            config.data, config.transforms, seed=config.seed, device_type=device.type, cache=config.cache_dir
+        )
         model = build.place_model(config, device)
         state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
         statistics = build.inspect_labels(loaders, config)  # reads every mask, so after what is quick to refuse
+        build.keep_images(loaders, config)
         loss = build.place_loss(config, device, statistics=statistics)
         with build.start_or_resume(config, state, resume=options.resume) as run:
             build.describe(run, state, loaders, loss, statistics)

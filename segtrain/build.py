@@ -10,12 +10,15 @@ import numpy as np
 import torch
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
-from segtrain.data.labels import LabelDecoder
+from segtrain.data.balance import ClassBalance
+from segtrain.data.layers import build_decoder
 from segtrain.data.loaders import Loaders
-from segtrain.data.statistics import ClassStatistics, count_classes
+from segtrain.data.ram import keep_in_memory
+from segtrain.data.statistics import ClassStatistics, count_pixels, summarize
 from segtrain.errors import CheckpointError, ConfigError, TrainingError
 from segtrain.experiment import Config
 from segtrain.losses import build_loss
+from segtrain.memory import show_bytes
 from segtrain.model import SegmentationModel, build_model
 from segtrain.optim import build_optimizer, build_schedule, describe_parameters, resolve_device, resolve_precision
 from segtrain.run import Run, start_run
@@ -45,7 +48,8 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     data = config.data
     arrays = statistics.arrays if statistics is not None else None
     loss = build_loss(config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=arrays)
-    logits, mask = torch.zeros(2, len(data.classes), 64, 64), torch.zeros(2, 64, 64, dtype=torch.int64)
+    logits = torch.zeros(2, len(data.classes), 64, 64)
+    mask = torch.zeros(logits.shape if data.multilabel else (2, 64, 64), dtype=torch.int64)
     for name, term in zip(loss.names, loss.terms, strict=True):
         try:
             term(logits, mask)
@@ -84,7 +88,7 @@ def check(config: Config) -> None:
     built."""
     build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
     build_eval_transform(config.transforms.val)
-    LabelDecoder(config.data)
+    build_decoder(config.data)
     model = place_model(config, resolve_device(config.train.device))
     place_loss(config, next(model.parameters()).device, statistics=None)
     build_training(config, model, steps_per_epoch=100)
@@ -97,15 +101,27 @@ def inspect_labels(loaders: Loaders, config: Config) -> ClassStatistics:
     A class without a pixel is worth a warning: its IoU will be that of a class that nobody can learn.
     """
     names = config.data.class_names
-    cache = config.runs_dir / ".cache"
-    count_classes(loaders.val.dataset.samples, loaders.decoder, names=names, cache=cache)
-    statistics = count_classes(loaders.train.dataset.samples, loaders.decoder, names=names, cache=cache)
+    decoder, training = loaders.decoder, loaders.train.dataset
+    count_pixels(loaders.val.dataset.samples, decoder, cache=config.cache_dir)
+    counts = count_pixels(training.samples, decoder, cache=config.cache_dir)
+    statistics = summarize(counts, decoder, names=names)
+    if config.data.balance > 0:
+        training.balance = ClassBalance(config.data.balance, counts[:, :-1] > 0)
     if statistics.absent():
         print(
             f"warning: no training mask has a pixel of: {', '.join(statistics.absent())}; "
             "are the values in data.classes right?"
         )
     return statistics
+
+
+def keep_images(loaders: Loaders, config: Config) -> None:
+    """With data.cache, read all images and masks into memory. Raises DataError where it does not suffice."""
+    if config.data.cache is None:
+        return
+    taken = keep_in_memory([loaders.train.dataset, loaders.val.dataset])
+    loaders.train_eval.dataset.kept = loaders.train.dataset.kept
+    print(f"memory   {show_bytes(taken)} of images and masks are kept")
 
 
 def start_or_resume(config: Config, state: TrainState, *, resume: str | None) -> Run:

@@ -189,6 +189,11 @@ class Config(Section):
             for name, term in loss.items()
         }
 
+    @property
+    def cache_dir(self) -> Path:
+        """Folder for what was counted in the masks; it may be deleted at any time."""
+        return self.runs_dir / ".cache"
+
     @model_validator(mode="after")
     def _monitor_is_a_metric(self) -> "Config":
         if self.data.classes is not None:

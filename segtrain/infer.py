@@ -31,7 +31,7 @@ class Predictor:
         layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
         self.model = model.to(device, memory_format=layout).eval()
         self.config = config
-        self.binary = config.data.mode == "binary"
+        self.mode = config.data.mode
         self.device = device
         self.dtype = dtype
         self.transform = build_eval_transform(config.transforms.val)
@@ -66,11 +66,14 @@ class Predictor:
 
     def labels(self, logits: Tensor) -> Tensor:
         """Class indices (N, H, W) int64 of logits (N, classes, H, W): the largest one, or above 0 for a single
-        class."""
-        return (logits[:, 0] > 0).long() if self.binary else logits.argmax(1)
+        class; in multilabel layers (N, classes, H, W), 1 above 0."""
+        if self.mode == "multiclass":
+            return logits.argmax(1)
+        return (logits > 0).long() if self.mode == "multilabel" else (logits[:, 0] > 0).long()
 
     def predict(self, image: np.ndarray) -> np.ndarray:
-        """The prediction, HW int64 class indices, for an image in HWC uint8, 0..255, of any size."""
+        """The prediction, HW int64 class indices, or in multilabel CHW layers of 0 and 1, for an image of any size: HWC
+        uint8, 0..255, or float32 in 0..1 as read_image gives it where data.scale is set."""
         size = image.shape[:2]
         image = apply_eval(self.transform, image)
         return self.labels(self.logits(images_to_tensor([image]), size))[0].cpu().numpy()

@@ -128,7 +128,7 @@ class WandbWriter:
         values: dict[str, Any] = {}
         if picture is not None:
             values["val/confusion_picture"] = self._wandb.Image(Image.fromarray(picture))
-        if len(matrix) <= MAX_CHART_CLASSES:
+        if matrix.ndim == 2 and len(matrix) <= MAX_CHART_CLASSES:
             columns = ["Actual", "Predicted", "nPredictions"]
             names = self._class_names
             data = [[names[i], names[j], int(count)] for (i, j), count in np.ndenumerate(matrix)]

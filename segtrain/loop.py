@@ -14,10 +14,10 @@ from segtrain.data.loaders import EvalLoader, Loaders
 from segtrain.errors import TrainingError
 from segtrain.experiment import TrainConfig
 from segtrain.infer import Predictor, autocast
-from segtrain.metrics import ConfusionMatrix, compute_metrics
+from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics
 from segtrain.run import Run
 from segtrain.state import Best, TrainState
-from segtrain.visualize import compare_panel
+from segtrain.visualize import compare_panel, flatten_layers, to_rgb
 from segtrain.weighted_loss import WeightedLoss
 
 
@@ -189,7 +189,8 @@ class Panel:
 
 @dataclass
 class Evaluation:
-    """Result of one pass over a split: the confusion matrix (C, C) int64, rows ground truth, and the mean loss."""
+    """Result of one pass over a split: the confusion matrix (C, C) int64, rows ground truth, or (C, 2, 2) in
+    multilabel, and the mean loss."""
 
     matrix: np.ndarray
     loss: float
@@ -208,7 +209,8 @@ def evaluate(
 ) -> Evaluation:
     """Predict a split at the original size of its images; those named in `shown` come back as pictures."""
     data = predictor.config.data
-    confusion = ConfusionMatrix(len(data.class_names), ignore_index=data.ignore_index, device=predictor.device)
+    count_pixels = LayerConfusion if data.multilabel else ConfusionMatrix
+    confusion = count_pixels(len(data.class_names), ignore_index=data.ignore_index, device=predictor.device)
     loss_sum, count, panels = torch.zeros((), device=predictor.device), 0, []
     with run.log.progress(len(loader), title=title) as progress:
         asked = time.monotonic()
@@ -232,14 +234,14 @@ def evaluate(
 def _panel(batch: dict, prediction: Tensor, place: int, run: Run) -> Panel:
     data = run.config.data
     name, mask = batch["name"][place], batch["mask"][place].numpy()
-    image = batch["image"][place].permute(1, 2, 0).numpy()
-    if image.shape[2] != 3:
-        image = np.repeat(image[..., :1], 3, axis=2)
+    image = to_rgb(batch["image"][place].permute(1, 2, 0).numpy())
+    predicted = prediction[place].cpu().numpy()
+    if data.multilabel:
+        mask, predicted = (flatten_layers(layers, ignore_index=data.ignore_index) for layers in (mask, predicted))
     if image.shape[:2] != mask.shape:
         image = cv2.resize(image, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    predicted = prediction[place].cpu().numpy()
     picture = compare_panel(
-        image, mask, predicted, names=data.class_names, colors=run.colors, ignore_index=data.ignore_index
+        image, mask, predicted, names=data.picture_names, colors=run.colors, ignore_index=data.ignore_index
     )
     return Panel(name, image, mask, predicted, picture)
 

@@ -17,6 +17,12 @@ MIOU_DEFINITION = (
 )
 
 
+MULTILABEL_DEFINITION = (
+    "mIoU is the mean IoU over the classes that occur in ground truth or prediction, each from the hits, misses and "
+    "false alarms of all its pixels that are not ignored."
+)
+
+
 class ConfusionMatrix:
     """Counts pixels by (true class, predicted class).
 
@@ -83,6 +89,35 @@ class ConfusionMatrix:
         return counts[:-3].reshape(self.classes, self.classes)
 
 
+class LayerConfusion(ConfusionMatrix):
+    """Counts the pixels of classes that may overlap, each class for itself.
+
+    Args:
+        classes: number of classes C.
+        ignore_index: mask value of what is counted nowhere.
+        device: as in ConfusionMatrix.
+
+    It is one confusion matrix of 2 C rows: whether a pixel is class c or not are two of its classes.
+    """
+
+    def __init__(self, classes: int, *, ignore_index: int = 255, device: torch.device | str = "cpu") -> None:
+        super().__init__(2 * classes, ignore_index=-1, device=device)
+        self.ignored_value = ignore_index
+
+    @torch.no_grad()
+    def update(self, prediction: Tensor, mask: Tensor) -> None:
+        """Add layers: both (N, C, H, W) of 0 and 1, the mask also ignore_index. Raises as ConfusionMatrix does."""
+        first = 2 * torch.arange(self.classes // 2, device=mask.device).view(1, -1, 1, 1)
+        ignored = mask == self.ignored_value
+        super().update(prediction + first.to(prediction.device), (mask + first).masked_fill(ignored, -1))
+
+    @property
+    def matrix(self) -> Tensor:
+        """For each class the matrix of not-the-class and the class, (C, 2, 2) int64 on the CPU, rows ground truth."""
+        layers = torch.arange(self.classes // 2)
+        return super().matrix.reshape(len(layers), 2, len(layers), 2)[layers, :, layers, :]
+
+
 def _count(values: Tensor, bins: int) -> Tensor:
     """How often each of 0..bins-1 occurs in the int64 tensor `values`: int64 (bins,)."""
     if values.is_cuda:
@@ -94,9 +129,17 @@ def _count(values: Tensor, bins: int) -> Tensor:
 def _totals(matrix: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
     """Per class: pixels hit, pixels in ground truth, pixels predicted; float64 (C,) each."""
     cells = np.asarray(matrix, dtype=np.float64)
+    if cells.ndim == 3 and cells.shape[1:] == (2, 2):
+        return cells[:, 1, 1], cells[:, 1].sum(axis=1), cells[:, :, 1].sum(axis=1)
     if cells.ndim != 2 or cells.shape[0] != cells.shape[1]:
         raise ValueError(f"a confusion matrix is square, not {cells.shape}")
     return np.diag(cells), cells.sum(axis=1), cells.sum(axis=0)
+
+
+def _right(matrix: ArrayLike) -> tuple[float, float]:
+    """Pixels (with layers, pixels of every layer) that are right, and all of them."""
+    cells = np.asarray(matrix, dtype=np.float64)
+    return float(np.trace(cells, axis1=-2, axis2=-1).sum()), float(cells.sum())
 
 
 def _ratio(numerator: NDArray, denominator: NDArray, occurs: NDArray) -> NDArray:
@@ -142,7 +185,7 @@ def compute_metrics(matrix: ArrayLike, names: Sequence[str]) -> dict[str, float]
     """Every score of a confusion matrix, 0..1 or nan where nothing was counted.
 
     Args:
-        matrix: pixels, (C, C), rows ground truth, columns prediction.
+        matrix: pixels, (C, C), rows ground truth, columns prediction; or (C, 2, 2) as LayerConfusion has them.
         names: the C class names; ["background", name] for a binary task.
 
     Returns:
@@ -159,19 +202,19 @@ def compute_metrics(matrix: ArrayLike, names: Sequence[str]) -> dict[str, float]
     hit, true, _ = _totals(matrix)
     if len(names) != len(hit):
         raise ValueError(f"{len(names)} class names for a confusion matrix of {len(hit)} classes")
+    right, pixels = _right(matrix)
     per_class = {
         "iou": compute_iou(matrix),
         "dice": compute_dice(matrix),
         "precision": compute_precision(matrix),
         "recall": compute_recall(matrix),
     }
-    pixels = true.sum()
     metrics = {
         "miou": _mean(per_class["iou"]),
         "mdice": _mean(per_class["dice"]),
-        "pixel_accuracy": float(hit.sum() / pixels) if pixels else float("nan"),
+        "pixel_accuracy": right / pixels if pixels else float("nan"),
         "mean_class_accuracy": _mean(per_class["recall"][true > 0]),
-        "fwiou": float(np.nansum(true * per_class["iou"]) / pixels) if pixels else float("nan"),
+        "fwiou": float(np.nansum(true * per_class["iou"]) / true.sum()) if true.any() else float("nan"),
         "mprecision": _mean(per_class["precision"]),
         "mrecall": _mean(per_class["recall"]),
     }
@@ -187,7 +230,8 @@ def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
     """
     metrics = compute_metrics(matrix, names)
     _, true, _ = _totals(matrix)
-    shares = true / max(true.sum(), 1)
+    cells = np.asarray(matrix)
+    shares = true / np.maximum(cells.sum(axis=(1, 2)) if cells.ndim == 3 else true.sum(), 1)
     keys = ("iou", "dice", "precision", "recall")
     rows = [("class", "IoU", "Dice", "precision", "recall", "share")]
     for name, share in zip(names, shares, strict=True):
@@ -204,7 +248,8 @@ def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
         f"mean class accuracy {_cell(metrics['mean_class_accuracy'])}, "
         f"frequency-weighted IoU {_cell(metrics['fwiou'])}"
     )
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1].rstrip(), summary, MIOU_DEFINITION])
+    definition = MULTILABEL_DEFINITION if cells.ndim == 3 else MIOU_DEFINITION
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1].rstrip(), summary, definition])
 
 
 def _cell(value: float) -> str:

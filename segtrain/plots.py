@@ -51,34 +51,50 @@ def plot_confusion(matrix: ArrayLike, names: Sequence[str], path: str | Path) ->
     """Draw a confusion matrix with rows as shares of the true class, with percentages up to 20 classes.
 
     Args:
-        matrix: pixels, (C, C), rows ground truth, columns prediction. A row without pixels is left grey.
+        matrix: pixels, (C, C), rows ground truth, columns prediction. A row without pixels is left grey. Or (C, 2, 2),
+            where classes overlap: then what was found and missed of each, and how much of its prediction is wrong.
         names: the C class names.
         path: the PNG file, overwritten; its folder exists.
     """
+    cells = np.asarray(matrix, dtype=np.float64)
+    classes = len(names)
+    if cells.shape == (classes, 2, 2):
+        parts = np.stack([cells[:, 1, 1], cells[:, 1, 0], cells[:, 0, 1]], axis=1)
+        true, predicted = cells[:, 1].sum(axis=1), cells[:, :, 1].sum(axis=1)
+        totals, columns, horizontal = np.stack([true, true, predicted], axis=1), ["found", "missed", "false"], ""
+    elif cells.shape == (classes, classes):
+        parts, columns, horizontal = cells, [_shorten(name) for name in names], "prediction"
+        totals = np.broadcast_to(cells.sum(axis=1, keepdims=True), cells.shape)
+    else:
+        raise ValueError(f"{classes} class names for a confusion matrix of shape {cells.shape}")
+    share = np.divide(parts, totals, out=np.full_like(parts, np.nan), where=totals > 0)
+    _draw_shares(share, [_shorten(name) for name in names], columns, horizontal, path)
+
+
+def _draw_shares(share: np.ndarray, rows: list[str], columns: list[str], horizontal: str, path: str | Path) -> None:
     from matplotlib.colors import PowerNorm
     from matplotlib.ticker import PercentFormatter
 
-    cells = np.asarray(matrix, dtype=np.float64)
-    classes = len(names)
-    if cells.shape != (classes, classes):
-        raise ValueError(f"{classes} class names for a confusion matrix of shape {cells.shape}")
-    total = cells.sum(axis=1, keepdims=True)
-    share = np.divide(cells, total, out=np.full_like(cells, np.nan), where=total > 0)
+    classes = len(rows)
     side = float(np.clip(3.5 + 0.6 * classes, 6, 22))
     figure = _new_figure(side + 1.2, side)
     axes = figure.subplots()
     axes.set_facecolor("#e6e6e6")
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # a confusion of 1 % is worth seeing, beside hits of 95 %
-    picture = axes.imshow(share, cmap="Blues", norm=norm, interpolation="nearest")
+    picture = axes.imshow(share, cmap="Blues", norm=norm, interpolation="nearest", aspect="auto")
+    axes.set_box_aspect(1)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, aspect=35, format=PercentFormatter(1))
-    bar.set_label("share of the true class's pixels")
+    bar.set_label(
+        "share of the true class's pixels" if horizontal else "of the class's pixels; false: of the predicted"
+    )
     bar.outline.set_visible(False)
     size = float(np.clip(50 * side / classes, 4, 10))
-    labels = [_shorten(name) for name in names]
-    axes.set_xticks(range(classes), labels, rotation=90 if classes > 4 else 0, fontsize=size, parse_math=False)
-    axes.set_yticks(range(classes), labels, fontsize=size, parse_math=False)
+    rotation = 90 if len(columns) > 4 else 0
+    axes.set_xticks(range(len(columns)), columns, rotation=rotation, fontsize=size, parse_math=False)
+    axes.set_yticks(range(classes), rows, fontsize=size, parse_math=False)
     missing = " (grey: not in the ground truth)" if np.isnan(share).any() else ""
-    axes.set(xlabel="prediction", ylabel="ground truth", title=f"Confusion matrix{missing}")
+    title = f"Confusion matrix{missing}" if horizontal else "Each class for itself"
+    axes.set(xlabel=horizontal, ylabel="ground truth", title=title)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if classes <= MANY:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from segtrain.data.reading import read_image
 from segtrain.data.sample import IMAGE_SUFFIXES, require_path
 from segtrain.errors import DataError
-from segtrain.visualize import colorize, overlay, save_index_png
+from segtrain.visualize import colorize, flatten_layers, overlay, save_index_png, to_rgb
 
 if TYPE_CHECKING:
     from segtrain.infer import Predictor
@@ -53,25 +53,26 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
 
 
 def predict_files(predictor: "Predictor", images: dict[Path, Path], output: Path) -> None:
-    """Write an index PNG, a colour PNG and an overlay for each image, at its own size.
+    """Write an index PNG (in multilabel one of 0 and 255 for each class), a colour PNG and an overlay for each image, at
+    its own size.
 
     An image that cannot be read does not keep the others from being predicted; all such are then raised as one
     DataError.
     """
     from segtrain.run import class_colors
 
-    data = predictor.config.data
+    names = predictor.config.data.class_names
     colors = class_colors(predictor.config)
     broken: list[str] = []
     for path, name in tqdm(images.items(), desc="predicting", unit=" images", disable=None, leave=False):
         try:
-            image = read_image(path, channels=data.channels)
+            image = read_image(path, **predictor.config.data.image_options)
         except DataError as error:
             broken.append(str(error))
             continue
         prediction = predictor.predict(image)
         try:
-            _write(image, prediction, output / name, colors)
+            _write(image, prediction, output / name, colors, names)
         except OSError as error:
             raise DataError(f"{output / name}: cannot be written: {error.strerror}") from error
     print(f"{len(images) - len(broken)} images predicted, written to {output}")
@@ -79,10 +80,20 @@ def predict_files(predictor: "Predictor", images: dict[Path, Path], output: Path
         raise DataError("\n".join(broken))
 
 
-def _write(image: np.ndarray, prediction: np.ndarray, stem: Path, colors: Sequence[tuple[int, int, int]]) -> None:
+def _write(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    stem: Path,
+    colors: Sequence[tuple[int, int, int]],
+    names: Sequence[str],
+) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
+    if prediction.ndim == 3:
+        for layer, name in zip(prediction, names, strict=True):
+            save_index_png(stem.with_name(f"{stem.name}_{name.replace('/', '_')}.png"), 255 * layer)
+        prediction = flatten_layers(prediction)
+    else:
+        save_index_png(stem.with_name(f"{stem.name}.png"), prediction)
     picture = colorize(prediction, colors)
-    base = image if image.shape[2] == 3 else np.repeat(image[..., :1], 3, axis=2)
-    save_index_png(stem.with_name(f"{stem.name}.png"), prediction)
     Image.fromarray(picture).save(stem.with_name(f"{stem.name}_color.png"))
-    Image.fromarray(overlay(base, picture)).save(stem.with_name(f"{stem.name}_overlay.png"))
+    Image.fromarray(overlay(to_rgb(image), picture)).save(stem.with_name(f"{stem.name}_overlay.png"))

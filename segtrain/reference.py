@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from segtrain.config import NamedSection, Section, describe_type, section_of
-from segtrain.data.formats import FORMATS
+from segtrain.data.formats import FORMATS, PROVIDED
 from segtrain.data.section import ClassConfig
 from segtrain.experiment import Config, LossTerm
 
@@ -65,7 +65,7 @@ def _format_table(name: str, read: Any) -> str:
     rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n"]
     rows += ["| key | type | default |", "|---|---|---|"]
     for key, parameter in inspect.signature(read).parameters.items():
-        if key not in ("root", "seed"):
+        if key not in PROVIDED:
             rows.append(f"| `{key}` | {describe_type(parameter.annotation)} | `{_default(parameter.default)}` |")
     if len(rows) == 4:
         rows[2:] = ["It has no keys of its own."]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from segtrain.config import BASE_FILE, Mistake, Section, describe_type, load_tree, suggest, validate
-from segtrain.data.formats import FORMATS
+from segtrain.data.formats import FORMATS, PROVIDED
 from segtrain.data.section import DataConfig
 from segtrain.errors import ConfigError
 from segtrain.experiment import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
@@ -62,8 +62,7 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
     if reader is None:
         yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), FORMATS)}")
         return
-    parameters = dict(inspect.signature(reader.read).parameters)
-    del parameters["root"], parameters["seed"]
+    parameters = {k: v for k, v in inspect.signature(reader.read).parameters.items() if k not in PROVIDED}
     for key in _declared(DataConfig, data):
         if key not in parameters:
             known = parameters.keys() | DataConfig.model_fields.keys()

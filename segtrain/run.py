@@ -26,7 +26,7 @@ from segtrain.errors import CheckpointError, TrainingError
 from segtrain.experiment import Config
 from segtrain.log import Log
 from segtrain.log_wandb import first_line
-from segtrain.metrics import MIOU_DEFINITION, format_table
+from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.state import TrainState
 from segtrain.visualize import default_colors
@@ -60,7 +60,7 @@ def class_colors(config: Config) -> list[tuple[int, int, int]]:
     """The colour of each row of the confusion matrix: as configured, else well separated ones."""
     given = [tuple(item.color) if item.color else None for item in config.data.classes]
     colors = [color or default for color, default in zip(given, default_colors(len(given)), strict=True)]
-    return [BACKGROUND_COLOR, *colors] if config.data.mode == "binary" else colors
+    return colors if config.data.mode == "multiclass" else [BACKGROUND_COLOR, *colors]
 
 
 def plain_config(config: Config) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Run:
             "score": best.score,
             "epoch": best.epoch,
             "metrics": best.metrics,
-            "definition": MIOU_DEFINITION,
+            "definition": MULTILABEL_DEFINITION if self.config.data.multilabel else MIOU_DEFINITION,
         }
         save_checkpoint(self.folder / BEST, content)
         self.announce_best(state)
@@ -209,7 +209,7 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
             config.log,
             run_name=folder.name,
             resolved_config=plain_config(config),
-            class_names=config.data.class_names,
+            class_names=config.data.picture_names,
             wandb_id=resumed["wandb_id"] if resumed else None,
             resume_epoch=resumed["position"]["epoch"] if resumed else None,
             resume_step=resumed["wandb_step"] if resumed else None,

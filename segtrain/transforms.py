@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from albumentations.augmentations.crops.transforms import CropSizeError
 
+from segtrain.class_crop import ClassCrop
 from segtrain.config import suggest
 from segtrain.errors import ConfigError, DataError
 from segtrain.resolve import MODULES, find
@@ -41,13 +42,13 @@ def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None
         return None
     pipeline = build_transform(items, ignore_index=0, where="transforms.val")
     for place, child in enumerate(pipeline.transforms):
-        name = type(child).__name__
+        name, arguments = _split(items[place])
         if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
             allowed = f"pixel-level transforms and {', '.join(FRAME_KEEPING[:3])}"
             raise ConfigError(
                 f"transforms.val.{place}: {name} changes the frame; whole images are scored, so only {allowed} go here"
             )
-        if (p := _split(items[place])[1].get("p", 1)) != 1:
+        if (p := arguments.get("p", 1)) != 1:
             raise ConfigError(f"transforms.val.{place}: {name} with p {p} would score an image by chance; take p out")
         child.p = 1.0
     return pipeline
@@ -71,6 +72,8 @@ def transform_names(items: Sequence[Item]) -> Iterator[str]:
 def _build(item: Item, ignore_index: int, where: str) -> Any:
     name, arguments = _split(item)
     target = find(name, MODULES["transform"])
+    if target is albumentations.RandomCrop:
+        target = ClassCrop
     if "transforms" in arguments:
         children = enumerate(arguments["transforms"])
         arguments["transforms"] = [_build(child, ignore_index, f"{where}.{name}.{place}") for place, child in children]
@@ -107,18 +110,31 @@ def _reason(error: BaseException) -> str:
 
 
 def apply(
-    pipeline: albumentations.Compose, image: np.ndarray, mask: np.ndarray, seed: int
+    pipeline: albumentations.Compose, image: np.ndarray, mask: np.ndarray, seed: int, *, target: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Augment an image (HWC uint8) and its mask (HW); the outcome depends on `seed` alone.
+    """Augment an image (HWC uint8, or float32 in 0..1) and its mask (HW, or CHW with a layer for each class); the
+    outcome depends on `seed` alone. With a `target`, a RandomCrop takes a window that holds some of that class.
 
     Raises DataError where the image does not suit a transform, like a crop that is larger than the image.
     """
-    result = _apply(pipeline, seed, "transforms.train", image=image, mask=mask)
-    return result["image"], result["mask"]
+    for crop in _class_crops(pipeline):
+        crop.target = target
+    kind = "mask" if mask.ndim == 2 else "masks"
+    result = _apply(pipeline, seed, "transforms.train", **{"image": image, kind: mask})
+    return result["image"], result[kind]
+
+
+def _class_crops(pipeline: albumentations.BaseCompose) -> Iterator[ClassCrop]:
+    for child in pipeline.transforms:
+        if isinstance(child, albumentations.BaseCompose):
+            yield from _class_crops(child)
+        elif isinstance(child, ClassCrop):
+            yield child
 
 
 def apply_eval(pipeline: albumentations.Compose | None, image: np.ndarray) -> np.ndarray:
-    """An image (HWC uint8) as validation and prediction see it: the same each time, even where a transform draws."""
+    """An image (HWC uint8, or float32 in 0..1) as validation and prediction see it: the same each time, even where a
+    transform draws."""
     return image if pipeline is None else _apply(pipeline, 0, "transforms.val", image=image)["image"]
 
 

@@ -76,6 +76,33 @@ def colorize(mask: NDArray, colors: Sequence[Color], *, ignore_index: int = 255)
     return table[np.where(ignored, len(colors), mask)]
 
 
+def flatten_layers(layers: NDArray, *, ignore_index: int = 255) -> NDArray:
+    """Layers of classes that may overlap as one mask for pictures.
+
+    Args:
+        layers: CHW integers, 1 where a pixel is the class, 0 where not, or ignore_index.
+
+    Returns:
+        HW int32: 0 where no class is, else 1 + the last class that is, ignore_index where all layers have it.
+    """
+    last = len(layers) - (layers[::-1] == 1).argmax(axis=0)
+    flat = np.where((layers == 1).any(axis=0), last, 0).astype(np.int32)
+    return np.where((layers == ignore_index).all(axis=0), ignore_index, flat)
+
+
+def to_rgb(image: NDArray) -> NDArray[np.uint8]:
+    """Any image as one to look at, HWC uint8 RGB: the first three channels, or the first one as grey.
+
+    Args:
+        image: HWC uint8, or float, which is stretched: its darkest and brightest hundredth become black and white.
+    """
+    image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+    if image.dtype != np.uint8:
+        low, high = np.percentile(image, (1, 99))
+        image = (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
+    return image
+
+
 def save_index_png(path: str | Path, mask: NDArray) -> None:
     """Write class indices as a PNG of one channel: 8 bits, or 16 bits where a value is above 255.
 

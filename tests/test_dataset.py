@@ -13,6 +13,7 @@ from segtrain.errors import DataError
 from segtrain.experiment import DataConfig
 from segtrain.transforms import build_eval_transform, build_transform
 
+OPTIONS = {"channels": 3}
 DECODER = LabelDecoder(DataConfig(root="x", classes=["a", "b", "c"]))
 
 
@@ -26,7 +27,7 @@ def draw(folder: Path, sizes) -> list[Sample]:
 
 def train_samples(samples, transforms=(), seed=0):
     transform = build_transform(transforms, ignore_index=255)
-    return TrainSamples(samples, DECODER, channels=3, transform=transform, seed=seed)
+    return TrainSamples(samples, DECODER, image_options=OPTIONS, transform=transform, seed=seed)
 
 
 def test_seeds_of_samples_differ_and_stay_the_same():
@@ -50,7 +51,7 @@ def test_a_training_batch(tmp_path):
     assert batch["image"].shape == (2, 3, 20, 30) and batch["image"].dtype == torch.uint8
     assert batch["mask"].shape == (2, 20, 30) and batch["mask"].dtype == torch.uint8
     assert batch["name"] == ["2", "0"]
-    image, mask = read_sample(samples[2], DECODER, 3)
+    image, mask = read_sample(samples[2], DECODER, OPTIONS)
     assert np.array_equal(batch["image"][0].permute(1, 2, 0), image)
     assert np.array_equal(batch["mask"][0], mask)
 
@@ -89,7 +90,9 @@ def test_a_crop_larger_than_the_image(tmp_path):
 def test_an_image_and_a_mask_of_different_sizes(tmp_path, training):
     (sample,) = draw(tmp_path, [(20, 30)])
     cv2.imwrite(sample.mask, np.zeros((20, 28), np.uint8))
-    dataset = train_samples([sample]) if training else EvalSamples([sample], DECODER, channels=3, transform=None)
+    dataset = (
+        train_samples([sample]) if training else EvalSamples([sample], DECODER, image_options=OPTIONS, transform=None)
+    )
     error = dataset.__getitems__([(0, 0)] if training else [0])
     expected = f"{sample.mask}: is 28 x 20 pixels, but its image {sample.image} is 30 x 20 pixels"
     assert isinstance(error, DataError) and str(error) == expected
@@ -97,7 +100,7 @@ def test_an_image_and_a_mask_of_different_sizes(tmp_path, training):
 
 def test_evaluation_keeps_every_image_whole_in_groups_of_one_size(tmp_path):
     samples = draw(tmp_path, [(20, 30), (30, 20), (20, 30), (30, 20), (7, 9)])
-    groups = EvalSamples(samples, DECODER, channels=3, transform=None).__getitems__([0, 1, 2, 3, 4])
+    groups = EvalSamples(samples, DECODER, image_options=OPTIONS, transform=None).__getitems__([0, 1, 2, 3, 4])
     assert [(group["name"], tuple(group["image"].shape), tuple(group["mask"].shape)) for group in groups] == [
         (["0", "2"], (2, 3, 20, 30), (2, 20, 30)),
         (["1", "3"], (2, 3, 30, 20), (2, 30, 20)),
@@ -108,6 +111,6 @@ def test_evaluation_keeps_every_image_whole_in_groups_of_one_size(tmp_path):
 def test_evaluation_resizes_images_and_never_masks(tmp_path):
     samples = draw(tmp_path, [(20, 30), (40, 60)])
     transform = build_eval_transform([{"Resize": {"height": 10, "width": 15}}])
-    groups = EvalSamples(samples, DECODER, channels=3, transform=transform).batch([0, 1])
+    groups = EvalSamples(samples, DECODER, image_options=OPTIONS, transform=transform).batch([0, 1])
     assert [tuple(group["image"].shape) for group in groups] == [(1, 3, 10, 15)] * 2
     assert [tuple(group["mask"].shape) for group in groups] == [(1, 20, 30), (1, 40, 60)]

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from segtrain.data.formats import camvid, csv, folders
-from segtrain.data.loaders import read_splits
+from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.experiment import DataConfig
 
@@ -206,8 +206,8 @@ def test_a_table_with_folds(root, table):
     table(
         "mask,image,fold", *(f"m/{name}.png,{name}.png,{fold}" for name, fold in zip("abcd", [0, 1, 2, 1], strict=True))
     )
-    assert names(csv.read(root, fold=1)) == {"train": ["a", "c"], "val": ["b", "d"]}
-    assert names(csv.read(root, fold=0)) == {"train": ["b", "c", "d"], "val": ["a"]}
+    assert names(csv.read(root, val_fold=1)) == {"train": ["a", "c"], "val": ["b", "d"]}
+    assert names(csv.read(root, val_fold=0)) == {"train": ["b", "c", "d"], "val": ["a"]}
 
 
 def test_a_table_of_pairs_alone(root, table):
@@ -238,8 +238,8 @@ CSV_MISTAKES = {
     ),
     "no fold column": (
         ["image,mask", *ROWS],
-        {"fold": 0},
-        "R/data.csv: data.fold is 0, but there is no column 'fold'; it has: image, mask",
+        {"val_fold": 0},
+        "R/data.csv: no column 'fold'; it has: image, mask",
     ),
     "nothing": ([""], {}, "R/data.csv: not a CSV file: No columns to parse from file"),
     "another file": (["image,mask"], {"file": "x.csv"}, 

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from segtrain.data.labels import LabelDecoder
+from segtrain.data.sample import Sample
 from segtrain.errors import DataError
 from segtrain.experiment import DataConfig
 
@@ -16,6 +17,10 @@ COLORS = [
 
 def decoder(classes=THREE, **values):
     return LabelDecoder(DataConfig(root="x", classes=classes, **values))
+
+
+def read(reader, path):
+    return reader.read(Sample("name", "not read", path))
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def u8(*rows):
 
 def error_of(reader, path):
     with pytest.raises(DataError) as error:
-        reader.read(path)
+        read(reader, path)
     return str(error.value).replace(path, "M")
 
 
@@ -98,7 +103,7 @@ DECODED = {
 @pytest.mark.parametrize("case", DECODED)
 def test_decoding(case, save):
     values, stored, expected = DECODED[case]
-    mask = decoder(**values).read(save(stored))
+    mask = read(decoder(**values), save(stored))
     assert mask.dtype == np.uint8
     assert mask.tolist() == expected
 
@@ -110,33 +115,33 @@ def test_palette_images_give_their_indices_and_not_their_colours(save):
     path = save(picture)
     with Image.open(path) as stored:
         assert stored.mode == "P"
-    assert decoder().read(path).tolist() == [[0, 1, 2, 255]]
+    assert read(decoder(), path).tolist() == [[0, 1, 2, 255]]
 
 
 def test_palette_images_give_their_colours_to_classes_that_are_colours(save):
     picture = Image.fromarray(u8([0, 1, 2]), mode=None).convert("P")
     picture.putdata([0, 1, 2])
     picture.putpalette([255, 0, 0, 0, 0, 255, 128, 64, 128])
-    assert decoder(COLORS).read(save(picture, transparency=0)).tolist() == [[2, 0, 1]]
+    assert read(decoder(COLORS), save(picture, transparency=0)).tolist() == [[2, 0, 1]]
 
 
 def test_bilevel_masks_are_0_and_1(save):
     path = save(Image.fromarray(u8([0, 255, 255])).convert("1"))
     with Image.open(path) as stored:
         assert stored.mode == "1"
-    assert decoder(["crack"]).read(path).tolist() == [[0, 1, 1]]
+    assert read(decoder(["crack"]), path).tolist() == [[0, 1, 1]]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
 def test_arrays(save, dtype):
-    assert decoder().read(save(np.array([[0, 1]], dtype), "mask.npy")).tolist() == [[0, 1]]
+    assert read(decoder(), save(np.array([[0, 1]], dtype), "mask.npy")).tolist() == [[0, 1]]
 
 
 def test_more_than_255_classes(save):
     reader = decoder([f"class{index}" for index in range(300)], ignore_index=65535)
-    mask = reader.read(save(np.array([[0, 255, 299, 65535]], np.uint16)))
+    mask = read(reader, save(np.array([[0, 255, 299, 65535]], np.uint16)))
     assert mask.dtype == np.int32 and mask.tolist() == [[0, 255, 299, 65535]]
-    assert reader.read(save(u8([0, 255]))).tolist() == [[0, 255]]
+    assert read(reader, save(u8([0, 255]))).tolist() == [[0, 255]]
     assert error_of(reader, save(np.array([[300]], np.uint16))).startswith("M: no class claims value 300 (1 pixels); ")
 
 

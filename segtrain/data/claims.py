@@ -1,6 +1,6 @@
 """Which mask values, or colours, mean which class, as the configuration says it.
 
-A class is one value, several, or a colour. Where one class has nothing but a colour, masks are RGB, and all classes
+A class is one value, several, or colours. Where one class has nothing but colours, masks are RGB, and all classes
 need one. In binary segmentation value 0 (or black) is the background, index 0, and the one class is index 1.
 """
 
@@ -14,7 +14,7 @@ LARGEST_VALUE = (1 << 16) - 1
 
 def are_colors(classes: Sequence[Any]) -> bool:
     """Whether masks are read as RGB colours: a class has nothing else."""
-    return any(item.color and item.value is None and item.values is None for item in classes)
+    return any(item.colors or (item.color and item.value is None and item.values is None) for item in classes)
 
 
 def pack_color(value: int | list[int]) -> int:
@@ -65,9 +65,9 @@ def claim_values(
 
 def _values_of(item: Any, place: int, *, as_color: bool, binary: bool) -> list[int]:
     if as_color:
-        if item.color is None:
+        if item.color is None and not item.colors:
             raise MisplacedError(("classes", place), f"'{item.name}' needs a color, as the other classes have")
-        return [pack_color(item.color)]
+        return [pack_color(color) for color in item.colors or [item.color]]
     values = item.values or [place + binary if item.value is None else item.value]
     if max(values) > LARGEST_VALUE:
         raise MisplacedError(

@@ -3,7 +3,9 @@
 import numpy as np
 
 from segtrain.data.claims import LARGEST_VALUE, are_colors, claim_values, show_value
+from segtrain.data.formats import FORMATS
 from segtrain.data.reading import read_mask
+from segtrain.data.sample import Sample
 from segtrain.data.section import DataConfig
 from segtrain.errors import DataError
 
@@ -11,17 +13,22 @@ _UNCLAIMED = -1
 
 
 class LabelDecoder:
-    """Turns mask files into class indices, HW uint8, or int32 where an index needs more.
+    """Turns mask files into class indices, HW uint8, or int32 where an index needs more. `width` is the number of
+    indices: a binary task has two, background and the class.
 
     Ignored pixels get `ignore_index`. A value that nothing claims is an error: never silently a class, never silently
     ignored.
     """
 
+    multilabel = False
+
     def __init__(self, config: DataConfig):
         self.classes = config.classes
         self.ignore_index = config.ignore_index
         self.binary = config.mode == "binary"
+        self.width = len(self.classes) + self.binary
         self.as_color = are_colors(self.classes)
+        self.read_raw = getattr(FORMATS[config.format], "read_mask", read_mask)
         largest = max(len(self.classes), self.ignore_index)
         self.dtype = np.dtype(np.uint8 if largest < 256 else np.int32)
         claims = claim_values(self.classes, config.ignore_values or [], ignore_index=self.ignore_index)
@@ -29,13 +36,17 @@ class LabelDecoder:
         self.table = np.full(size, _UNCLAIMED, np.int16 if largest < 32768 else np.int32)
         for value, index in claims.items():
             self.table[value] = index
-        claimed = range(len(self.classes) + self.binary)
-        self.identity = not self.as_color and all(claims.get(index) == index for index in claimed)
+        self.identity = not self.as_color and all(claims.get(index) == index for index in range(self.width))
         self.identity &= all(index == value for value, index in claims.items())
 
-    def read(self, path: str) -> np.ndarray:
-        """The mask file as class indices. Raises DataError for what is unreadable or unclaimed, with file and value."""
-        raw = read_mask(path, as_color=self.as_color)
+    def read(self, sample: Sample) -> np.ndarray:
+        """The mask as class indices. Raises DataError for what is unreadable or unclaimed, with file and value."""
+        raw = self.read_raw(sample.mask, as_color=self.as_color)
+        path = sample.mask_file if sample.mask_file == sample.mask else f"{sample.mask_file}: {sample.name}"
+        return self.decode(raw, path)
+
+    def decode(self, raw: np.ndarray, path: str) -> np.ndarray:
+        """Class indices of what a mask file holds, HW integers or HWC uint8 RGB; `path` is for messages."""
         if self.as_color:
             raw = (raw[..., 0].astype(np.int32) << 16) | (raw[..., 1].astype(np.int32) << 8) | raw[..., 2]
         elif raw.dtype != np.uint8 and raw.size and (raw.min() < 0 or raw.max() >= len(self.table)):
@@ -52,6 +63,11 @@ class LabelDecoder:
         if unclaimed:
             raise DataError(self._unclaimed(raw, path))
         return mask.astype(self.dtype, copy=False)
+
+    def count(self, mask: np.ndarray) -> np.ndarray:
+        """Pixels of each class and, last, ignored ones: int64 (width + 1,), of a mask of class indices, HW."""
+        counts = np.bincount(mask.ravel(), minlength=max(self.width, self.ignore_index + 1))
+        return np.append(counts[: self.width], counts[self.ignore_index])
 
     def _unclaimed(self, raw: np.ndarray, path: str) -> str:
         values, counts = np.unique(raw, return_counts=True)

@@ -8,17 +8,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from segtrain.data.dataset import EvalSamples, TrainSamples
-from segtrain.data.formats import FORMATS
-from segtrain.data.labels import LabelDecoder
-from segtrain.data.sample import Sample, Splits
+from segtrain.data.layers import build_decoder
+from segtrain.data.sample import SampleTable
 from segtrain.data.section import DataConfig
-from segtrain.errors import DataError
+from segtrain.data.splits import read_splits
+from segtrain.data.statistics import Decoder
 from segtrain.experiment import TransformsConfig
 from segtrain.transforms import build_eval_transform, build_transform
 
@@ -100,7 +101,7 @@ class Loaders:
     train: TrainLoader
     val: EvalLoader
     train_eval: EvalLoader
-    decoder: LabelDecoder
+    decoder: Decoder
 
 
 def _raising(loader: DataLoader) -> Iterator:
@@ -174,31 +175,25 @@ def shared_memory_bytes() -> int | None:
         return None
 
 
-def read_splits(config: DataConfig, *, seed: int) -> Splits:
-    """The splits of the data set on the disk. Raises DataError where train or val is missing or empty."""
-    splits = FORMATS[config.format].read(config.root, seed=seed, **config.arguments)
-    for split in ("train", "val"):
-        if not splits.get(split):
-            there = ", ".join(f"{name} ({len(samples)})" for name, samples in splits.items()) or "nothing"
-            raise DataError(f"data: the {split} split is empty; {config.root} as format {config.format} gives: {there}")
-    return splits
-
-
-def build_loaders(config: DataConfig, transforms: TransformsConfig, *, seed: int, device_type: str = "cpu") -> Loaders:
-    """Loaders of the training and validation images; opens no image yet."""
-    splits = read_splits(config, seed=seed)
-    decoder = LabelDecoder(config)
+def build_loaders(
+    config: DataConfig, transforms: TransformsConfig, *, seed: int, device_type: str = "cpu", cache: Path | None = None
+) -> Loaders:
+    """Loaders of the training and validation images; opens no image yet, and masks only to make folds. `cache` is the
+    folder for what was counted in the masks."""
+    splits = read_splits(config, seed=seed, cache=cache)
+    decoder = build_decoder(config)
     workers = count_workers(config.workers, device_type)
     pin_memory = device_type == "cuda"
     transform = build_transform(transforms.train, ignore_index=config.ignore_index)
     eval_transform = build_eval_transform(transforms.val)
+    options = {"image_options": config.image_options}
 
-    def evaluation(samples: list[Sample]) -> EvalLoader:
-        dataset = EvalSamples(samples, decoder, channels=config.channels, transform=eval_transform)
+    def evaluation(samples: SampleTable) -> EvalLoader:
+        dataset = EvalSamples(samples, decoder, transform=eval_transform, **options)
         batch_size = config.eval_batch_size or config.batch_size
         return EvalLoader(dataset, batch_size=batch_size, workers=workers, pin_memory=pin_memory)
 
-    train = TrainSamples(splits["train"], decoder, channels=config.channels, transform=transform, seed=seed)
+    train = TrainSamples(splits["train"], decoder, transform=transform, seed=seed, **options)
     return Loaders(
         train=TrainLoader(train, batch_size=config.batch_size, workers=workers, pin_memory=pin_memory),
         val=evaluation(splits["val"]),

@@ -1,9 +1,10 @@
-"""What a data set is before any image is read: lists of pairs of files."""
+"""What a data set is before any image is read: tables of pairs of files."""
 
 import hashlib
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from segtrain.errors import DataError
 
@@ -11,29 +12,84 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 
 
 class Sample(NamedTuple):
-    """One image and its mask on the disk; `name` is unique in its split."""
+    """One image and its mask on the disk; `name` is unique in its split.
+
+    `mask` is a path; where each class has a file of its own, their paths, one a line, empty for one that is missing. A
+    format that keeps its masks otherwise writes the path of the file that holds the annotation, a tab, and whatever its
+    own read_mask makes the mask from. Samples of one `group` (a patient, a drive) are never
+    divided between training and validation.
+    """
 
     name: str
     image: str
     mask: str
+    group: str = ""
+
+    @property
+    def mask_files(self) -> list[str]:
+        """The files that the mask comes from."""
+        return self.mask.partition("\t")[0].split("\n")
+
+    @property
+    def mask_file(self) -> str:
+        """The file to name where something is wrong with the mask."""
+        return next(filter(None, self.mask_files), "")
 
 
-Splits = dict[str, list[Sample]]
+class SampleTable(Sequence[Sample]):
+    """Samples that cannot be changed, in two flat buffers: a million take some 200 MB, and reading processes that are
+    forked share them (a list of objects would be copied piece by piece, as their counts of references change)."""
+
+    def __init__(self, samples: Iterable[Sample] = ()):
+        self._text, self._ends = bytearray(), array("q", [0])
+        for sample in samples:
+            self._text += "\0".join(sample).encode("utf-8", "surrogateescape")
+            self._ends.append(len(self._text))
+        self._rows: Sequence[int] = range(len(self._ends) - 1)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Sample: ...
+    @overload
+    def __getitem__(self, place: slice) -> "SampleTable": ...
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return self.take(range(*place.indices(len(self))))
+        row = self._rows[place]
+        text = bytes(memoryview(self._text)[self._ends[row] : self._ends[row + 1]])
+        return Sample(*text.decode("utf-8", "surrogateescape").split("\0"))
+
+    def take(self, places: Iterable[int]) -> "SampleTable":
+        """The samples at these places, in this order; they share this table's memory."""
+        taken = SampleTable()
+        taken._text, taken._ends = self._text, self._ends
+        taken._rows = array("q", (self._rows[place] for place in places))
+        return taken
 
 
-def split_by_fraction(samples: Sequence[Sample], fraction: float, seed: int) -> Splits:
-    """Cut off a share of the samples for validation, chosen by seed and name: the same ones on every machine."""
+Splits = dict[str, SampleTable]
+
+
+def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> Splits:
+    """Cut off a share of the samples for validation, chosen by seed and name: the same ones on every machine. Samples
+    of one group stay together."""
+    table = samples if isinstance(samples, SampleTable) else SampleTable(samples)
     if not 0 < fraction < 1:
         raise DataError(f"data.val_fraction: expected a share between 0 and 1, not {fraction}")
-    if len(samples) < 2:
-        raise DataError(f"data: {len(samples)} sample cannot be split into training and validation")
-    order = sorted(samples, key=lambda sample: hashlib.sha256(f"{seed}:{sample.name}".encode()).digest())
-    count = min(max(round(len(samples) * fraction), 1), len(samples) - 1)
-    chosen = {sample.name for sample in order[:count]}
-    return {
-        "train": [sample for sample in samples if sample.name not in chosen],
-        "val": [sample for sample in samples if sample.name in chosen],
-    }
+    if len(table) < 2:
+        raise DataError(f"data: {len(table)} sample cannot be split into training and validation")
+    names = [sample.group or sample.name for sample in table]
+    order = sorted(range(len(table)), key=lambda i: (hashlib.sha256(f"{seed}:{names[i]}".encode()).digest(), i))
+    count = min(max(round(len(table) * fraction), 1), len(table) - 1)
+    while count < len(order) and names[order[count]] == names[order[count - 1]]:
+        count += 1  # up to the end of a group
+    if count == len(order):
+        raise DataError(
+            f"data: {len(set(names))} group(s) of {len(table)} samples cannot be split into training and validation"
+        )
+    return {"train": table.take(sorted(order[count:])), "val": table.take(sorted(order[:count]))}
 
 
 def require_path(path: Path, what: str) -> Path:
@@ -47,3 +103,17 @@ def require_path(path: Path, what: str) -> Path:
         sorted(item.name for item in parent.iterdir() if not item.name.startswith("."))[:8] if parent.is_dir() else []
     )
     raise DataError(f"{what}: {path} does not exist; {parent} holds: {', '.join(beside) or 'nothing'}")
+
+
+def require_layout(root: Path, wanted: Sequence[str], what: str = "data.root") -> None:
+    """Raises DataError unless all the `wanted` paths lie below root; says which folder above or below has them."""
+    require_path(root, what)
+    missing = [name for name in wanted if not (root / name).exists()]
+    if not missing:
+        return
+    below = sorted(item for item in root.iterdir() if item.is_dir() and not item.name.startswith("."))
+    deeper = [inner for item in below for inner in sorted(item.iterdir()) if inner.is_dir()]
+    for other in (*below[:100], *deeper[:1000], *root.resolve().parents):
+        if all((other / name).exists() for name in wanted):
+            raise DataError(f"{what}: {root} has no {missing[0]}, but {other} has; write {what}: {other}")
+    require_path(root / missing[0], what)

@@ -1,20 +1,25 @@
-"""How often each class occurs in the training masks: for class weights, and to find masks that mean something else."""
+"""How often each class occurs in each mask: for class weights, for folds and balanced sampling, and to find masks that
+mean something else."""
 
 import hashlib
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
 from segtrain.data.labels import LabelDecoder
+from segtrain.data.layers import LayerDecoder
 from segtrain.data.sample import Sample
 from segtrain.errors import DataError
+
+Decoder = LabelDecoder | LayerDecoder
+CHUNK = 4096  # samples handed to the threads at once: a million waiting calls would take a gigabyte
 
 
 @dataclass(frozen=True)
@@ -42,61 +47,100 @@ class ClassStatistics:
         return [name for name, pixels in zip(self.names, self.class_pixels, strict=True) if pixels == 0]
 
 
-def count_classes(
-    samples: Sequence[Sample], decoder: LabelDecoder, *, names: list[str], cache: Path | None = None
-) -> ClassStatistics:
-    """Read every mask once and count. The result is kept in the folder `cache` until a file or the classes change.
+def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> ClassStatistics:
+    """Statistics of all samples from the counts of each, (N, classes + 1) as count_pixels gives them.
 
-    Raises DataError for the first mask that cannot be read or holds a value that no class claims, and where masks hold
-    nothing but background and ignored pixels: then the object's value is most likely taken for the ignore index.
+    Raises DataError where masks hold nothing but background and ignored pixels: then the object's value is most likely
+    taken for the ignore index.
     """
-    file = cache / f"classes-{_fingerprint(samples, decoder, names)}.json" if cache is not None else None
-    if file is not None and file.is_file():
-        try:
-            return ClassStatistics(**json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
-            file.unlink()
-    statistics = _count(samples, decoder, names)
-    if file is not None:
-        with suppress(OSError):  # it saves time, no more: a disk that is full or not writable is told where it matters
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(asdict(statistics)), encoding="utf-8")
-            temporary.replace(file)
-    return statistics
+    by_class, ignored = counts[:, :-1].astype(np.int64), int(counts[:, -1].sum(dtype=np.int64))
+    class_pixels = by_class.sum(axis=0)
+    image_pixels = ((by_class > 0) * by_class.sum(axis=1, keepdims=True)).sum(axis=0)
+    if (decoder.binary or decoder.multilabel) and ignored and not class_pixels[decoder.binary :].any():
+        raise DataError(
+            f"data.classes: no mask has a pixel of '{names[-1]}', but {ignored} pixels have the value "
+            f"{decoder.ignore_index}, which is data.ignore_index; if they are '{names[-1]}', write data.classes: "
+            f"[{{name: {names[-1]}, value: {decoder.ignore_index}}}]"
+        )
+    return ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), ignored)
 
 
-def _fingerprint(samples: Sequence[Sample], decoder: LabelDecoder, names: list[str]) -> str:
-    digest = hashlib.sha256(repr((names, decoder.ignore_index, decoder.as_color)).encode())
-    digest.update(decoder.table.tobytes())
+def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | None = None) -> np.ndarray:
+    """Pixels of each class and, last, ignored ones, in the mask of each sample: uint32 (N, classes + 1); a binary task
+    has two classes.
+
+    What was counted is kept in the folder `cache`, mask by mask, until the file or the classes change. Raises DataError
+    for the first mask that cannot be read or holds a value that no class claims.
+    """
+    keys = np.fromiter(_keys(samples), np.uint64, len(samples))
+    file = cache / f"classes-{_fingerprint(decoder)}.npz" if cache is not None else None
+    known_keys, known = _load(file, decoder.width + 1)
+    places = np.searchsorted(known_keys, keys)
+    places[places == len(known_keys)] = 0
+    is_known = known_keys[places] == keys if len(known_keys) else np.zeros(len(keys), bool)
+    counts = np.empty((len(samples), decoder.width + 1), np.uint32)
+    counts[is_known] = known[places[is_known]]
+    missing = np.flatnonzero(~is_known)
+    if len(missing):
+        counts[missing] = _count(samples, missing.tolist(), decoder)
+        if file is not None:
+            order = np.unique(np.concatenate([known_keys, keys[missing]]), return_index=True)
+            _save(file, order[0], np.concatenate([known, counts[missing]])[order[1]])
+    return counts
+
+
+def _keys(samples: Sequence[Sample]) -> Iterator[int]:
+    """64 bits for each mask that change with its file."""
+    here = os.getcwd()
     for sample in samples:
-        try:
-            state = os.stat(sample.mask)
-        except OSError as error:
-            raise DataError(f"{sample.mask}: {error.strerror}") from error
-        digest.update(f"{os.path.abspath(sample.mask)}:{state.st_size}:{state.st_mtime_ns};".encode())
+        digest = hashlib.blake2b(f"{here}:{sample.mask}".encode("utf-8", "surrogateescape"), digest_size=8)
+        for file in filter(None, sample.mask_files):
+            try:
+                state = os.stat(file)
+            except OSError as error:
+                raise DataError(f"{file}: {error.strerror}") from error
+            digest.update(f":{state.st_size}:{state.st_mtime_ns}".encode())
+        yield int.from_bytes(digest.digest(), "little")
+
+
+def _fingerprint(decoder: Decoder) -> str:
+    digest = hashlib.sha256(repr((decoder.width, decoder.ignore_index, decoder.as_color)).encode())
+    digest.update(repr((decoder.read_raw.__module__, decoder.multilabel)).encode())
+    digest.update(decoder.table.tobytes())
     return digest.hexdigest()[:16]
 
 
-def _count(samples: Sequence[Sample], decoder: LabelDecoder, names: list[str]) -> ClassStatistics:
-    size = max(len(names), decoder.ignore_index + 1)
+def _load(file: Path | None, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted keys and their counts; none where there is no such file, or it is broken."""
+    if file is not None:
+        with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(file, allow_pickle=False) as kept:
+            keys, counts = kept["keys"], kept["counts"]
+            if keys.dtype == np.uint64 and counts.shape == (len(keys), columns):
+                return keys, counts
+    return np.empty(0, np.uint64), np.empty((0, columns), np.uint32)
 
-    def count_one(sample: Sample) -> np.ndarray:
-        return np.bincount(decoder.read(sample.mask).ravel(), minlength=size)
 
-    class_pixels, image_pixels, ignored = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64), 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counted = pool.map(count_one, samples)
-        for counts in tqdm(counted, total=len(samples), desc="counting classes", leave=False, delay=1.0, disable=None):
-            ignored += int(counts[decoder.ignore_index])
-            counts = counts[: len(names)]
-            class_pixels += counts
-            image_pixels += (counts > 0) * counts.sum()
-    statistics = ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), ignored)
-    if decoder.binary and class_pixels[1] == 0 and ignored:
-        raise DataError(
-            f"data.classes: no mask has a pixel of '{names[1]}', but {ignored} pixels have the value "
-            f"{decoder.ignore_index}, which is data.ignore_index; if they are '{names[1]}', write data.classes: "
-            f"[{{name: {names[1]}, value: {decoder.ignore_index}}}]"
-        )
-    return statistics
+def _save(file: Path, keys: np.ndarray, counts: np.ndarray) -> None:
+    with suppress(OSError):  # it saves time, no more: a disk that is full or not writable is told where it matters
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as target:
+                np.savez(target, keys=keys, counts=counts)
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _count(samples: Sequence[Sample], places: Sequence[int], decoder: Decoder) -> np.ndarray:
+    def count_one(place: int) -> np.ndarray:
+        return decoder.count(decoder.read(samples[place]))
+
+    counts = np.empty((len(places), decoder.width + 1), np.uint32)
+    progress = tqdm(total=len(places), desc="counting classes", leave=False, delay=1.0, disable=None)
+    with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(places), CHUNK):
+            for row, counted in enumerate(pool.map(count_one, places[start : start + CHUNK]), start):
+                counts[row] = counted
+                progress.update()
+    return counts

@@ -1,22 +1,40 @@
 """A table of image and mask paths."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from segtrain.data.sample import Sample, Splits, require_path, split_by_fraction
+from segtrain.data.about import Labels
+from segtrain.data.sample import Sample, SampleTable, Splits, require_path, split_by_fraction
 from segtrain.errors import DataError
 
-CLASSES = None
-IGNORE_VALUES = ()
+if TYPE_CHECKING:
+    import pandas
+
+ABOUT = None
+
+
+def labels(arguments: Mapping[str, Any]) -> Labels | None:
+    """The user's own."""
+    return None
 
 
 def read(
-    root: Path, *, file: str = "data.csv", fold: int | None = None, val_fraction: float = 0.2, seed: int = 0
+    root: Path,
+    *,
+    file: str = "data.csv",
+    val_fold: int | None = None,
+    group_column: str | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
 ) -> Splits:
-    """Read `root/file`, a CSV with the columns image and mask and optionally split and fold.
+    """Read `root/file`, a CSV with the columns image and mask and optionally split, fold and one of groups.
 
-    Paths are relative to the file. `split` holds train, val, ... for each row. With `fold`, rows whose column fold is
-    that number are for validation and the others for training. With neither, `val_fraction` of the rows is held out.
-    Raises DataError for missing columns, empty cells and files that are not there.
+    Paths are relative to the file. `split` holds train, val, ... for each row. With `val_fold`, rows whose column fold
+    is that number are for validation and the others for training. With neither, `val_fraction` of the rows is held
+    out. Rows with the same `group_column` (a patient, a drive) stay together in every split that is cut here. Raises
+    DataError for missing columns, empty cells and files that are not there.
     """
     import pandas
 
@@ -26,23 +44,20 @@ def read(
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: not a CSV file: {error}") from error
     table.columns = [str(column).strip() for column in table.columns]
-    for column in ("image", "mask"):
-        if column not in table.columns:
-            raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.columns)}")
+    for column in ["image", "mask", *([group_column] if group_column else [])]:
+        _require_column(table, column, path)
         empty = table.index[table[column].isna()]
         if len(empty):
             raise DataError(f"{path}:{empty[0] + 2}: column '{column}' is empty")
-    samples = [
-        Sample(_name(image), str(path.parent / str(image)), str(path.parent / str(mask)))
-        for image, mask in zip(table["image"], table["mask"], strict=True)
-    ]
+    groups = table[group_column].astype(str) if group_column else [""] * len(table)
+    samples = SampleTable(
+        Sample(_name(image), str(path.parent / str(image)), str(path.parent / str(mask)), group)
+        for image, mask, group in zip(table["image"], table["mask"], groups, strict=True)
+    )
     _check_files(samples, path)
-    if fold is not None:
-        if "fold" not in table.columns:
-            raise DataError(
-                f"{path}: data.fold is {fold}, but there is no column 'fold'; it has: {', '.join(table.columns)}"
-            )
-        held_out = (table["fold"] == fold).tolist()
+    if val_fold is not None:
+        _require_column(table, "fold", path)
+        held_out = (table["fold"] == val_fold).tolist()
         return {"train": _where(samples, [not held for held in held_out]), "val": _where(samples, held_out)}
     if "split" in table.columns:
         words = table["split"].astype(str).str.strip()
@@ -50,19 +65,24 @@ def read(
     return split_by_fraction(samples, val_fraction, seed)
 
 
+def _require_column(table: "pandas.DataFrame", column: str, path: Path) -> None:
+    if column not in table.columns:
+        raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.columns)}")
+
+
 def _name(image: str) -> str:
     return Path(str(image)).with_suffix("").as_posix()
 
 
-def _where(samples: list[Sample], chosen: list[bool]) -> list[Sample]:
-    return [sample for sample, keep in zip(samples, chosen, strict=True) if keep]
+def _where(samples: SampleTable, chosen: list[bool]) -> SampleTable:
+    return samples.take(place for place, keep in enumerate(chosen) if keep)
 
 
-def _check_files(samples: list[Sample], path: Path) -> None:
+def _check_files(samples: SampleTable, path: Path) -> None:
     seen: dict[str, int] = {}
     for line, sample in enumerate(samples, start=2):
         for column, file in (("image", sample.image), ("mask", sample.mask)):
-            if not Path(file).is_file():
+            if not os.path.isfile(file):
                 raise DataError(f"{path}:{line}: {column} {file} does not exist; paths are relative to the CSV file")
         if sample.image in seen:
             raise DataError(f"{path}:{line}: image {sample.image} stands in line {seen[sample.image]} already")

@@ -1,13 +1,21 @@
 """Folders of images and folders of masks, paired by the names of their files."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from glob import iglob
 from pathlib import Path
+from typing import Any, Literal
 
-from segtrain.data.sample import IMAGE_SUFFIXES, Sample, Splits, require_path, split_by_fraction
+from segtrain.data.about import Labels
+from segtrain.data.sample import IMAGE_SUFFIXES, Sample, SampleTable, Splits, require_path, split_by_fraction
 from segtrain.errors import DataError
 
-CLASSES = None
-IGNORE_VALUES = ()
+ABOUT = None
+
+
+def labels(arguments: Mapping[str, Any]) -> Labels | None:
+    """The user's own."""
+    return None
 
 
 def read(
@@ -17,18 +25,31 @@ def read(
     masks: str | dict[str, str] = {"train": "train/masks", "val": "val/masks"},  # noqa: B006
     image_suffix: str = "",
     mask_suffix: str = "",
+    missing_masks: Literal["error", "empty"] = "error",
     val_fraction: float = 0.2,
+    classes: Sequence[Any] = (),
     seed: int = 0,
 ) -> Splits:
     """Pair images with masks of the same path below their folder, whatever the file types.
 
-    `images` and `masks` are a folder or a glob below `root` for each split, or one of each for the whole set, of which
-    `val_fraction` is then held out for validation. `image_suffix` and `mask_suffix` are endings of the names that
-    differ (`_mask` where a.jpg has a_mask.png). Raises DataError where a file has no partner or a split is empty.
+    `images` and `masks` are a folder or a glob below `root` for each split (train, val, test or any other name), or one
+    of each for the whole set, of which `val_fraction` is then held out for validation. `image_suffix` and
+    `mask_suffix` are endings of the names that differ (`_mask` where a.jpg has a_mask.png). With `data.multilabel`,
+    `{class}` in `masks` or `mask_suffix` stands for the name of each class, whose masks lie there; with `missing_masks:
+    empty`, an image without the mask of a class does not show it. Raises DataError where a file has no partner or a
+    split is empty.
     """
     require_path(root, "data.root")
+    suffixes = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
+
+    def pair_all(images: str, masks: str, what: str) -> SampleTable:
+        if "{class}" not in masks + mask_suffix:
+            return pair(root, images, masks, what=what, **suffixes)
+        names = [item.name for item in classes]
+        return _pair_layers(root, images, masks, names, empty=missing_masks == "empty", what=what, **suffixes)
+
     if isinstance(images, str) and isinstance(masks, str):
-        return split_by_fraction(_pair(root, images, masks, image_suffix, mask_suffix, "data"), val_fraction, seed)
+        return split_by_fraction(pair_all(images, masks, "data"), val_fraction, seed)
     if (
         not isinstance(images, dict)
         or not isinstance(masks, dict)
@@ -36,59 +57,122 @@ def read(
         or "train" not in images
     ):
         raise DataError("data.images, data.masks: write a folder for each, or {train: folder, val: folder} for each")
-    return {
-        split: _pair(root, images[split], masks[split], image_suffix, mask_suffix, f"data ({split})")
-        for split in images
-    }
+    return {split: pair_all(images[split], masks[split], f"data ({split})") for split in images}
 
 
 def _is_wild(part: str) -> bool:
     return any(sign in part for sign in "*?[")
 
 
-def _files(root: Path, pattern: str, suffix: str, what: str) -> dict[str, Path]:
-    """The image files of a folder (with its subfolders) or a glob, by what pairs them: their path without suffixes
-    below the folder, or those parts of it that the glob leaves open (so that */images/* and */masks/* pair)."""
+def _walk(folder: str, below: str = "") -> Iterator[str]:
+    """Paths of the files below a folder, hidden ones left out; nothing is kept but one folder's entries."""
+    deeper = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                deeper.append(entry.name)
+            else:
+                yield below + entry.name
+    for name in deeper:
+        yield from _walk(f"{folder}/{name}", f"{below}{name}/")
+
+
+def _files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, dict[str, str]]:
+    """The image files of a folder (with its subfolders) or a glob, below the folder that is returned first, by what
+    pairs them: their path without suffixes below the folder, or those parts of it that the glob leaves open (so that
+    */images/* and */masks/* pair)."""
     parts = Path(pattern).parts
     fixed = next((place for place, part in enumerate(parts) if _is_wild(part)), len(parts))
-    folder, signs = require_path(root.joinpath(*parts[:fixed]), what), parts[fixed:]
-    below: Iterable[Path] = folder.glob(str(Path(*signs))) if signs else folder.rglob("*")
-    found: dict[str, Path] = {}
-    for path in sorted(below):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+    folder, signs = str(require_path(root.joinpath(*parts[:fixed]), what)), parts[fixed:]
+    below = iglob(str(Path(*signs)), root_dir=folder, recursive=True) if signs else _walk(folder)
+    anchored = bool(signs) and "**" not in signs
+    found: dict[str, str] = {}
+    for name in below:
+        key, dot = os.path.splitext(name)
+        if dot.lower() not in IMAGE_SUFFIXES:
             continue
-        names = path.relative_to(folder).with_suffix("").parts
-        if signs and "**" not in signs:
-            names = (*(name for name, sign in zip(names[:-1], signs[:-1], strict=True) if _is_wild(sign)), names[-1])
-        key = "/".join(names)
+        if anchored:
+            names = key.split(os.sep)
+            open_parts = [name for name, sign in zip(names[:-1], signs[:-1], strict=True) if _is_wild(sign)]
+            key = "/".join([*open_parts, names[-1]])
         if not key.endswith(suffix):
             continue
         key = key.removesuffix(suffix)
         if key in found:
+            first, second = sorted((f"{folder}/{found[key]}", f"{folder}/{name}"))
             raise DataError(
-                f"{what}: {found[key]} and {path} have the same name; which one is meant? remove or rename one"
+                f"{what}: {first} and {second} have the same name; which one is meant? remove or rename one"
             )
-        found[key] = path
-    return found
+        found[key] = name
+    return folder, found
 
 
-def _named(paths: list[Path]) -> str:
-    return ", ".join(str(path) for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+def _named(paths: list[str]) -> str:
+    return ", ".join(sorted(paths)[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
-def _pair(root: Path, images: str, masks: str, image_suffix: str, mask_suffix: str, what: str) -> list[Sample]:
-    image_files = _files(root, images, image_suffix, f"{what}.images")
-    mask_files = _files(root, masks, mask_suffix, f"{what}.masks")
+def pair(
+    root: Path, images: str, masks: str, *, image_suffix: str = "", mask_suffix: str = "", what: str = "data"
+) -> SampleTable:
+    """Images and masks of the same name below two folders, or globs, below `root`, in the order of their names.
+
+    Raises DataError, beginning with `what`, where a file has no partner or there is none.
+    """
+    image_folder, image_files = _files(root, images, image_suffix, f"{what}.images")
+    mask_folder, mask_files = _files(root, masks, mask_suffix, f"{what}.masks")
     if not image_files:
         raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
-    alone = [path for key, path in image_files.items() if key not in mask_files]
+    alone = [f"{image_folder}/{file}" for key, file in image_files.items() if key not in mask_files]
     if alone:
         raise DataError(
             f"{what}: {len(alone)} of {len(image_files)} images have no mask in {root / masks}: {_named(alone)}"
         )
-    alone = [path for key, path in mask_files.items() if key not in image_files]
+    alone = [f"{mask_folder}/{file}" for key, file in mask_files.items() if key not in image_files]
     if alone:
         raise DataError(
             f"{what}: {len(alone)} of {len(mask_files)} masks have no image in {root / images}: {_named(alone)}"
         )
-    return [Sample(key, str(path), str(mask_files[key])) for key, path in image_files.items()]
+    return SampleTable(
+        Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}")
+        for key in sorted(image_files)
+    )
+
+
+def _pair_layers(
+    root: Path,
+    images: str,
+    masks: str,
+    classes: Sequence[str],
+    *,
+    empty: bool,
+    image_suffix: str,
+    mask_suffix: str,
+    what: str,
+) -> SampleTable:
+    """As pair, with a mask for each class: Sample.mask holds their paths, one a line."""
+    image_folder, image_files = _files(root, images, image_suffix, f"{what}.images")
+    layers = []
+    for name in classes:
+        pattern, suffix = masks.replace("{class}", name), mask_suffix.replace("{class}", name)
+        folder, files = _files(root, pattern, suffix, f"{what}.masks")
+        layers.append({key: f"{folder}/{file}" for key, file in files.items()})
+        alone = [f"{image_folder}/{file}" for key, file in image_files.items() if key not in files]
+        if alone and not empty:
+            raise DataError(
+                f"{what}: {len(alone)} of {len(image_files)} images have no mask of '{name}' in {root / pattern}: "
+                f"{_named(alone)}; if they do not show it, write data.missing_masks: empty"
+            )
+        alone = [f"{folder}/{file}" for key, file in files.items() if key not in image_files]
+        if alone:
+            raise DataError(
+                f"{what}: {len(alone)} of {len(files)} masks have no image in {root / images}: {_named(alone)}"
+            )
+    bare = [f"{image_folder}/{file}" for key, file in image_files.items() if not any(key in layer for layer in layers)]
+    if bare:
+        raise DataError(f"{what}: {len(bare)} of {len(image_files)} images have no mask of any class: {_named(bare)}")
+    return SampleTable(
+        Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
+        for key in sorted(image_files)
+    )

@@ -1,0 +1,87 @@
+"""From the format on the disk to the samples that are trained and scored."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from segtrain.data.folds import assign_folds
+from segtrain.data.formats import FORMATS
+from segtrain.data.layers import build_decoder
+from segtrain.data.sample import Sample, SampleTable, Splits
+from segtrain.data.section import DataConfig
+from segtrain.data.statistics import count_pixels
+from segtrain.errors import DataError
+
+
+def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> Splits:
+    """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
+
+    With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. Raises DataError
+    where train or val is missing or empty, or an image is in both.
+    """
+    found = _read_roots(config, seed)
+    if config.group_pattern is not None:
+        found = {split: SampleTable(_grouped(samples, config.group_pattern)) for split, samples in found.items()}
+    splits = {split: samples for split, samples in found.items() if split not in ("train", "val")}
+    for split, wanted in (("train", config.train_split), ("val", config.val_split)):
+        if not found.get(wanted):
+            there = ", ".join(f"{name} ({len(samples)})" for name, samples in found.items()) or "nothing"
+            roots = " and ".join(map(str, config.roots))
+            raise DataError(f"data: the {wanted} split is empty; {roots} as format {config.format} gives: {there}")
+        splits[split] = found[wanted]
+    if config.folds is not None:
+        pool = _joined([splits["train"], splits["val"]])
+        counts = count_pixels(pool, build_decoder(config), cache=cache)
+        groups = [sample.group or sample.name for sample in pool]
+        folds = assign_folds(counts[:, :-1] > 0, groups, folds=config.folds, seed=seed)
+        splits["train"] = pool.take(np.flatnonzero(folds != config.fold).tolist())
+        splits["val"] = pool.take(np.flatnonzero(folds == config.fold).tolist())
+    _require_disjoint(splits["train"], splits["val"])
+    return splits
+
+
+def _read_roots(config: DataConfig, seed: int) -> Splits:
+    """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
+    read = FORMATS[config.format].read
+    provided = {"seed": seed, "classes": config.classes}
+    wanted = {key: value for key, value in provided.items() if key in inspect.signature(read).parameters}
+    parts = [read(root, **wanted, **config.arguments) for root in config.roots]
+    if len(parts) == 1:
+        return parts[0]
+    titles = [root.name for root in config.roots]
+    if len(set(titles)) < len(titles):
+        titles = [str(place) for place in range(len(titles))]
+    return {
+        split: SampleTable(
+            sample._replace(name=f"{title}/{sample.name}", group=sample.group and f"{title}/{sample.group}")
+            for title, part in zip(titles, parts, strict=True)
+            for sample in part.get(split, ())
+        )
+        for split in dict.fromkeys(split for part in parts for split in part)
+    }
+
+
+def _grouped(samples: SampleTable, pattern: str) -> Iterator[Sample]:
+    expression = re.compile(pattern)
+    for sample in samples:
+        match = expression.search(sample.name)
+        if match is None:
+            raise DataError(f"data.group_pattern: {pattern} is nowhere in the name {sample.name} of {sample.image}")
+        yield sample._replace(group=match[1] if expression.groups else match[0])
+
+
+def _joined(tables: list[SampleTable]) -> SampleTable:
+    return SampleTable(sample for table in tables for sample in table)
+
+
+def _require_disjoint(train: SampleTable, val: SampleTable) -> None:
+    held_out = {sample.image for sample in val}
+    both = [sample.image for sample in train if sample.image in held_out]
+    if both:
+        raise DataError(
+            f"data: {len(both)} image(s) are both in the training and in the validation split, {both[0]} for one; "
+            "the score would be of images that were learnt by heart"
+        )
