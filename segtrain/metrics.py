@@ -230,8 +230,8 @@ def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
     """
     metrics = compute_metrics(matrix, names)
     _, true, _ = _totals(matrix)
-    cells = np.asarray(matrix)
-    shares = true / np.maximum(cells.sum(axis=(1, 2)) if cells.ndim == 3 else true.sum(), 1)
+    layered = np.ndim(matrix) == 3
+    shares = true / np.maximum(np.asarray(matrix).sum(axis=(1, 2)) if layered else true.sum(), 1)
     keys = ("iou", "dice", "precision", "recall")
     rows = [("class", "IoU", "Dice", "precision", "recall", "share")]
     for name, share in zip(names, shares, strict=True):
@@ -248,7 +248,7 @@ def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
         f"mean class accuracy {_cell(metrics['mean_class_accuracy'])}, "
         f"frequency-weighted IoU {_cell(metrics['fwiou'])}"
     )
-    definition = MULTILABEL_DEFINITION if cells.ndim == 3 else MIOU_DEFINITION
+    definition = MULTILABEL_DEFINITION if layered else MIOU_DEFINITION
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1].rstrip(), summary, definition])
 
 

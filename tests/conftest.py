@@ -118,8 +118,9 @@ def prepare(dataset, tmp_path, monkeypatch):
             common = [] if resume else [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path / 'runs'}"]
             config = load_config([*common, "train.device=cpu", *overrides], resume=resume and str(resume))
             build.seed_everything(config.seed)
-            loaders = build_loaders(config.data, config.transforms, seed=config.seed)
+            loaders = build_loaders(config.data, config.transforms, seed=config.seed, cache=config.cache_dir)
             statistics = build.inspect_labels(loaders, config)
+            build.keep_images(loaders, config)
             model = build.place_model(config, torch.device("cpu"))
             loss = build.place_loss(config, torch.device("cpu"), statistics=statistics)
             state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)

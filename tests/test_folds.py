@@ -51,5 +51,5 @@ def test_samples_without_any_class_are_spread_too():
 
 
 def test_too_few_groups():
-    with pytest.raises(DataError, match="data.folds: 2 groups of samples cannot be split into 3 folds"):
+    with pytest.raises(DataError, match=r"data.folds: 2 groups of samples cannot be split into 3 folds"):
         assign_folds(np.ones((6, 1), bool), ["a", "b"] * 3, folds=3, seed=0)

@@ -68,13 +68,13 @@ def test_what_is_wrong_is_named(tmp_path):
     with pytest.raises(DataError) as error:
         decoder().read(sample(wet, wet))
     assert str(error.value) == (
-        f"{wet} (road): no class claims value 9 (2 pixels); give it to a class in data.classes, {{name: .., value: 9}}, "
-        "or write data.ignore_values: [9]"
+        f"{wet} (road): no class claims value 9 (2 pixels); "
+        "give it to a class in data.classes, {name: .., value: 9}, or write data.ignore_values: [9]"
     )
     jpeg = save(tmp_path, "m.jpg", np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(DataError, match="a JPEG changes the values of a mask"):
+    with pytest.raises(DataError, match=r"a JPEG changes the values of a mask"):
         decoder(["a", "b", "c"]).read(sample(jpeg))
-    with pytest.raises(DataError, match="has 3 channels, but data.channels is 2|4 channels|has 1 channels"):
+    with pytest.raises(DataError, match=r"road\.png: has 1 channels, but data\.classes has 2"):
         decoder().read(sample(road))
 
 

@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
-from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex, MulticlassPrecision, MulticlassRecall
+from torchmetrics.classification import (
+    MulticlassF1Score,
+    MulticlassJaccardIndex,
+    MulticlassPrecision,
+    MulticlassRecall,
+    MultilabelAccuracy,
+    MultilabelF1Score,
+    MultilabelJaccardIndex,
+    MultilabelPrecision,
+    MultilabelRecall,
+)
 
 from segtrain.metrics import (
     MIOU_DEFINITION,
+    MULTILABEL_DEFINITION,
     ConfusionMatrix,
+    LayerConfusion,
     compute_dice,
     compute_iou,
     compute_metrics,
@@ -204,6 +216,54 @@ def test_table():
 
 def test_table_of_nothing():
     assert "nan" not in format_table(np.zeros((2, 2)), ["a", "b"])
+
+
+# Truth and prediction of two overlapping classes on four pixels: by hand TP 1, FN 1, FP 1, TN 1 and TP 2, FN 0, FP 1.
+LAYERS = torch.tensor([[[1, 1, 0, 0]], [[1, 0, 255, 1]]])[None], torch.tensor([[[1, 0, 1, 0]], [[1, 1, 1, 1]]])[None]
+
+
+def test_overlapping_classes_are_counted_each_for_itself():
+    mask, prediction = LAYERS
+    confusion = LayerConfusion(2)
+    confusion.update(prediction, mask)
+    assert confusion.matrix.tolist() == [[[1, 1], [1, 1]], [[0, 1], [0, 2]]]
+    metrics = compute_metrics(confusion.matrix, ["road", "wet"])
+    assert metrics["iou/road"] == pytest.approx(1 / 3) and metrics["iou/wet"] == pytest.approx(2 / 3)
+    assert metrics["miou"] == pytest.approx(1 / 2) and metrics["pixel_accuracy"] == pytest.approx(4 / 7)
+    assert metrics["recall/road"] == pytest.approx(1 / 2) and metrics["precision/wet"] == pytest.approx(2 / 3)
+    assert metrics["fwiou"] == pytest.approx((2 / 3 + 2 * 2 / 3) / 4)
+    lines = format_table(confusion.matrix, ["road", "wet"]).split("\n")
+    assert lines[2].split() == ["road", "0.3333", "0.5000", "0.5000", "0.5000", "50.00%"]
+    assert lines[3].split()[-1] == "66.67%" and lines[-1] == MULTILABEL_DEFINITION
+
+
+def test_overlapping_classes_as_torchmetrics_has_them():
+    generator = torch.Generator().manual_seed(3)
+    mask = torch.randint(0, 2, (3, 5, 20, 30), generator=generator)
+    prediction = torch.where(torch.rand(mask.shape, generator=generator) < 0.7, mask, 1 - mask)
+    mask[torch.rand(mask.shape, generator=generator) < 0.1] = 255
+    confusion = LayerConfusion(5)
+    for start in range(3):
+        confusion.update(prediction[start : start + 1], mask[start : start + 1])
+    ours = compute_metrics(confusion.matrix, [str(place) for place in range(5)])
+    references = {
+        "iou": MultilabelJaccardIndex,
+        "dice": MultilabelF1Score,
+        "precision": MultilabelPrecision,
+        "recall": MultilabelRecall,
+    }
+    for kind, reference in references.items():
+        theirs = reference(5, average="none", ignore_index=255)(prediction, mask).tolist()
+        assert [ours[f"{kind}/{place}"] for place in range(5)] == pytest.approx(theirs), kind
+    theirs = MultilabelAccuracy(5, average="micro", ignore_index=255)(prediction, mask)
+    assert ours["pixel_accuracy"] == pytest.approx(float(theirs))
+
+
+def test_a_layer_that_is_neither_0_nor_1_is_told():
+    confusion = LayerConfusion(2)
+    confusion.update(torch.zeros(1, 2, 1, 1, dtype=torch.int64), torch.tensor([[[[0]], [[7]]]]))
+    with pytest.raises(ValueError, match="1 mask pixels are neither a class"):
+        _ = confusion.matrix
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -136,3 +136,11 @@ plot_curves(pd.DataFrame({"epoch": [1], "train/loss": [1.0]}), sys.argv[1])
 sys.exit(loaded or "matplotlib.pyplot" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "chart.png")], check=True)
+
+
+def test_classes_that_overlap_are_shown_each_for_itself(tmp_path, monkeypatch):
+    texts = record_texts(monkeypatch)
+    plot_confusion([[[6, 1], [1, 3]], [[5, 0], [5, 0]]], ["road", "wet"], tmp_path / "confusion.png")
+    assert {"found", "missed", "false", "road", "wet", "Each class for itself"} <= set(texts)
+    assert [texts.count(text) for text in ("75%", "25%")] == [1, 2] and "100%" in texts
+    assert has(read(tmp_path / "confusion.png"), (230, 230, 230), tolerance=2)  # nothing was predicted as wet

@@ -83,5 +83,5 @@ def test_a_folder_without_the_layout(tree):
     with pytest.raises(DataError) as error:
         require_layout(tree / "set", ["JPEGImages", "masks"])
     assert str(error.value) == f"data.root: {tree}/set/masks does not exist; {tree}/set holds: JPEGImages, lists"
-    with pytest.raises(DataError, match="data.root: .+/nothing does not exist; .+ holds: other, set"):
+    with pytest.raises(DataError, match=r"data.root: .+/nothing does not exist; .+ holds: other, set"):
         require_layout(tree / "nothing", ["JPEGImages"])

@@ -43,8 +43,8 @@ def test_splits_by_name(tmp_path):
         f"data: the final split is empty; {tmp_path} as format folders gives: train (2), val (2), test (2)"
     )
     assert error_of(tmp_path, train_split="test", **keys) == (
-        f"data: 2 image(s) are both in the training and in the validation split, {tmp_path}/val/images/000.png for one; "
-        "the score would be of images that were learnt by heart"
+        "data: 2 image(s) are both in the training and in the validation split, "
+        f"{tmp_path}/val/images/000.png for one; the score would be of images that were learnt by heart"
     )
 
 

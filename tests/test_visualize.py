@@ -12,8 +12,10 @@ from segtrain.visualize import (
     colorize,
     compare_panel,
     default_colors,
+    flatten_layers,
     overlay,
     save_index_png,
+    to_rgb,
 )
 
 NAMES = ["sky", "road", "car"]
@@ -167,3 +169,22 @@ def test_panel_survives_long_names_and_all_ignored():
 def test_panel_refuses_different_sizes():
     with pytest.raises(ValueError, match=r"must have one size, got \[\(192, 256\), \(256, 192\)\]"):
         compare_panel(paint(), None, np.zeros((256, 192), dtype=int), names=NAMES, colors=COLORS)
+
+
+def test_layers_lie_on_one_another_in_their_order():
+    layers = np.array([[[1, 1, 0, 0, 255]], [[0, 1, 0, 1, 255]]], np.uint8)
+    layers = np.concatenate([layers, [[[0, 0, 0, 255, 255]]]])
+    assert flatten_layers(layers).tolist() == [[1, 2, 0, 2, 255]]
+
+
+def test_any_image_can_be_looked_at():
+    rgb = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    assert to_rgb(rgb) is not None and (to_rgb(rgb) == rgb).all()
+    assert to_rgb(rgb[..., :1])[0, 1].tolist() == [3, 3, 3] and to_rgb(rgb[..., :2])[0, 1].tolist() == [3, 3, 3]
+    ramp = np.linspace(0.2, 0.3, 1001, dtype=np.float32).reshape(-1, 1, 1)
+    stretched = to_rgb(np.repeat(ramp, 5, axis=2))
+    assert stretched.dtype == np.uint8 and stretched.shape == (1001, 1, 3)
+    assert (
+        stretched[0, 0, 0] == stretched[10, 0, 0] == 0 and stretched[500, 0, 1] == 127 and stretched[-10, 0, 0] == 255
+    )
+    assert to_rgb(np.zeros((2, 2, 3), np.float32)).max() == 0

@@ -1,6 +1,7 @@
 """The `data` section: where the images and masks lie, and what the masks mean."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,6 +14,15 @@ from segtrain.data.formats import FORMATS
 
 Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 Index = Annotated[int, Field(ge=0)]
+
+
+def _texts(path: tuple, written: Any) -> Iterator[tuple[tuple, str]]:
+    """The texts in a mapping, and the paths of keys to them."""
+    if isinstance(written, dict):
+        for key, value in written.items():
+            yield from _texts((*path, key), value)
+    elif isinstance(written, str):
+        yield path, written
 
 
 class ClassConfig(Section):
@@ -155,8 +165,9 @@ class DataConfig(NamedSection):
             )
         if not self.multilabel:
             for key, written in self.arguments.items():
-                if "{class}" in str(written):
-                    raise MisplacedError((key,), "a mask for each {class} needs data.multilabel: true")
+                for path, text in _texts((key,), written):
+                    if "{class}" in text:
+                        raise MisplacedError(path, "a mask for each {class} needs data.multilabel: true")
             claim_values(self.classes, self.ignore_values or [], ignore_index=self.ignore_index)
             return self
         if self.ignore_index > 255:

@@ -1,0 +1,120 @@
+"""Trainings with the options of the data section that change what is read: each to its end."""
+
+import cv2
+import numpy as np
+import pandas
+import pytest
+from conftest import SMALL, draw_folders
+from PIL import Image
+
+from segtrain.checkpoint import load_checkpoint
+from segtrain.infer import Predictor
+from segtrain.metrics import MULTILABEL_DEFINITION
+from segtrain.prediction import find_images, predict_files
+
+NAMES = ["sky", "road", "building", "tree", "pole", "car", "person"]
+
+
+@pytest.fixture
+def layers(dataset):
+    """The drawn data set with a 0/255 mask for each of two classes that overlap: masks/low and masks/even."""
+    for split in ("train", "val"):
+        for path in (dataset / split / "masks").glob("*.png"):
+            mask = np.asarray(Image.open(path))
+            for name, chosen in (("low", mask < 3), ("even", mask % 2 == 0)):
+                target = dataset / split / name / path.name
+                target.parent.mkdir(exist_ok=True)
+                layer = np.where(chosen & (mask != 255), 255, 0).astype(np.uint8)
+                Image.fromarray(layer).save(target)
+    return [
+        "data.masks={train: 'train/{class}', val: 'val/{class}'}",
+        "data.multilabel=true",
+        "data.classes=[{name: low, value: 255, color: [200, 30, 30]}, {name: even, value: 255}]",
+        "data.ignore_index=254",
+        "loss={BCEWithLogitsLoss: 1.0}",
+    ]
+
+
+def test_classes_that_overlap(layers, dataset, fitted, tmp_path, capsys):
+    made = fitted(*layers, "loss={BCEWithLogitsLoss: 1.0, DiceLoss: 0.5}", "train.epochs=6", "optimizer.lr=5e-3")
+    assert {"val/iou/low", "val/iou/even", "val/miou"} < set(made.table.columns)
+    assert made.table["val/miou"].max() > 0.35
+    best = load_checkpoint(made.folder / "best.pt")
+    assert (best["classes"], best["definition"]) == (["low", "even"], MULTILABEL_DEFINITION)
+    made.run.report(made.state)
+    assert MULTILABEL_DEFINITION in capsys.readouterr().out
+    assert len(list((made.folder / "predictions").iterdir())) == 2 and (made.folder / "confusion.png").is_file()
+
+    predictor = Predictor.load(made.folder)
+    predict_files(predictor, find_images([str(dataset / "val/images")], output=tmp_path / "out"), tmp_path / "out")
+    image = cv2.cvtColor(cv2.imread(str(dataset / "val/images/000.png")), cv2.COLOR_BGR2RGB)
+    prediction = predictor.predict(image)
+    assert prediction.shape == (2, 64, 80) and set(np.unique(prediction)) <= {0, 1}
+    for place, name in enumerate(["low", "even"]):
+        assert (np.asarray(Image.open(tmp_path / f"out/000_{name}.png")) == 255 * prediction[place]).all()
+    assert not (tmp_path / "out/000.png").exists() and (tmp_path / "out/000_overlay.png").exists()
+
+
+def test_a_mask_of_a_class_that_is_missing(layers, dataset, main, capsys):
+    (dataset / "train/even/003.png").unlink()
+    common = [*SMALL, f"data.root={dataset}", f"runs_dir={dataset / 'runs'}", *layers, "train.epochs=1"]
+    assert main(*common) == 2
+    assert capsys.readouterr().err == (
+        f"data (train): 1 of 8 images have no mask of 'even' in {dataset}/train/even: {dataset}/train/images/003.png; "
+        "if they do not show it, write data.missing_masks: empty\n"
+    )
+    assert main(*common, "data.missing_masks=empty") == 0
+
+
+def test_a_mask_for_each_class_needs_multilabel(layers, dataset, main, capsys):
+    assert main(f"data.root={dataset}", layers[0]) == 2
+    line = f"command line: {layers[0]}: data.masks.train: a mask for each {{class}} needs data.multilabel: true\n"
+    assert capsys.readouterr().err == line
+
+
+def test_images_in_memory_train_to_the_same_weights(fitted, capsys):
+    plain = fitted("log.images=0")
+    kept = fitted("log.images=0", "data.cache=ram", "data.workers=2")
+    assert "memory   0 MiB of images and masks are kept\n" in capsys.readouterr().out
+    columns = [name for name in plain.table if "second" not in name and "wait" not in name]
+    pandas.testing.assert_frame_equal(plain.table[columns], kept.table[columns])
+
+
+def test_balanced_samples_show_a_rare_class_more_often(tmp_path, prepare):
+    root = draw_folders(tmp_path / "rare", train=12, val=2, classes=6)
+    path = root / "train/masks/005.png"
+    mask = np.asarray(Image.open(path)).copy()
+    mask[40:44, 60:64] = 6  # sixteen pixels of one image
+    Image.fromarray(mask).save(path)
+
+    def seen(share):
+        made = prepare(f"data.root={root}", f"data.balance={share}", "transforms.train.0.RandomCrop.height=32")
+        stream, images = made.loaders.train.stream(0, 0), 0
+        for _ in range(15):
+            images += int((next(stream)["mask"] == 6).any(dim=2).any(dim=1).sum())
+        return images
+
+    assert seen(0) <= 6  # of 60 samples
+    assert seen(1) >= 6  # a seventh of them are drawn for it, and all of their crops hold it
+
+
+def test_a_cross_validation(fitted, dataset):
+    first, second = (fitted("data.folds=3", f"data.fold={fold}", "train.epochs=1") for fold in (0, 2))
+    assert [len(made.loaders.train.dataset) + len(made.loaders.val.dataset) for made in (first, second)] == [12, 12]
+    held_out = [{sample.image for sample in made.loaders.val.dataset.samples} for made in (first, second)]
+    assert not held_out[0] & held_out[1]
+
+
+MISTAKES = {
+    "data.fold=3 data.folds=3": "data.fold: 3 is none of the 3 folds, which count from 0",
+    "data.bands=[1,2]": "data.bands: names 2 bands for data.channels 3; write channels too",
+    "data.group_pattern=(": "data.group_pattern: is no regular expression: ..",
+    "data.balance=2": "data.balance: should be less than or equal to 1, not 2",
+    "data.cache=disk": "data.cache: 'disk' is none of ram",
+}
+
+
+@pytest.mark.parametrize("layers", MISTAKES)
+def test_options_that_contradict(layers, main, capsys):
+    assert main(*layers.split()) == 2
+    assert MISTAKES[layers].rstrip(".") in capsys.readouterr().err.splitlines()[0]
