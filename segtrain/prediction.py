@@ -53,8 +53,8 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
 
 
 def predict_files(predictor: "Predictor", images: dict[Path, Path], output: Path) -> None:
-    """Write an index PNG (in multilabel one of 0 and 255 for each class), a colour PNG and an overlay for each image, at
-    its own size.
+    """Write an index PNG (in multilabel a PNG of 0 and 255 for each class), a colour PNG and an overlay for each image,
+    at its own size.
 
     An image that cannot be read does not keep the others from being predicted; all such are then raised as one
     DataError.

@@ -107,10 +107,10 @@ ROWS = (
     "| `encoder_weights` | text or true or false or null | `null` | Weights",
     "| `loss` | mapping | `{CrossEntropyLoss: 1.0}` | A weighted sum",
     "| `wandb` | mapping | section | Weights & Biases. |",
-    "| `root` | path | none, must be given | Folder",
+    "| `root` | path or list of paths | none, must be given | Folder",
     "| `compile` | true or false | `false` | Compile",
     "| `images` | text or mapping to texts | `{train: train/images, val: val/images}` |",
-    "| `fold` | whole number or null | `null` |",
+    "| `val_fold` | whole number or null | `null` |",
 )
 
 
@@ -122,4 +122,4 @@ def test_rows(row):
 def test_no_python_shows_in_the_types():
     types = [line.split("|")[2].strip() for line in REFERENCE.splitlines() if line.startswith("| `")]
     assert len(types) > 50
-    assert [text for text in types if not re.fullmatch(r"[a-z0-9_ ]+", text)] == []
+    assert [text for text in types if not re.fullmatch(r"[a-zA-Z0-9_ ]+", text)] == []

@@ -47,6 +47,28 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     assert int(run.stdout) < 250  # MiB; as tuples of texts they would take 450
 
 
+def test_forked_processes_read_a_table_without_copying_it():
+    code = """
+import os
+from segtrain.data.sample import Sample, SampleTable
+
+def private_kib():
+    lines = open("/proc/self/smaps_rollup").read().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
+
+table = SampleTable(Sample(f"frame_{i:07d}", f"images/{i:07d}.jpg", f"masks/{i:07d}.png") for i in range(300_000))
+if os.fork() == 0:
+    before = private_kib()
+    read = sum(len(sample.image) for sample in table)
+    assert read == 300_000 * len("images/0000000.jpg")
+    print(private_kib() - before)
+    os._exit(0)
+os.wait()
+"""
+    run = subprocess.run([sys.executable, "-uc", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 2000  # KiB, of a table of 16 MiB; a list of tuples would be copied whole
+
+
 def grouped(groups):
     return [Sample(f"{place}", "i", "m", group) for place, group in enumerate(groups)]
 
@@ -85,3 +107,19 @@ def test_a_folder_without_the_layout(tree):
     assert str(error.value) == f"data.root: {tree}/set/masks does not exist; {tree}/set holds: JPEGImages, lists"
     with pytest.raises(DataError, match=r"data.root: .+/nothing does not exist; .+ holds: other, set"):
         require_layout(tree / "nothing", ["JPEGImages"])
+
+
+def test_of_several_folders_that_fit_all_are_named(tree):
+    (tree / "other" / "lists").mkdir()
+    (tree / "other" / "JPEGImages").mkdir()
+    with pytest.raises(DataError) as error:
+        require_layout(tree, ["JPEGImages"])
+    assert str(error.value) == (
+        f"data.root: {tree} has no JPEGImages, but {tree}/other and {tree}/set have; write data.root: {tree}/other"
+    )
+
+
+def test_a_root_that_is_a_file(tree):
+    (tree / "file.zip").touch()
+    with pytest.raises(DataError, match=r"data.root: .+/file.zip is no folder"):
+        require_layout(tree / "file.zip", ["JPEGImages"])

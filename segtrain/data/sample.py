@@ -3,6 +3,7 @@
 import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -105,15 +106,35 @@ def require_path(path: Path, what: str) -> Path:
     raise DataError(f"{what}: {path} does not exist; {parent} holds: {', '.join(beside) or 'nothing'}")
 
 
-def require_layout(root: Path, wanted: Sequence[str], what: str = "data.root") -> None:
-    """Raises DataError unless all the `wanted` paths lie below root; says which folder above or below has them."""
-    require_path(root, what)
+def require_layout(root: Path, wanted: Sequence[str]) -> None:
+    """Raises DataError unless all the `wanted` paths lie below root, which is data.root; says which folder above or
+    below has them."""
+    require_nearby_layout(root, wanted)
+    if not root.is_dir():
+        raise DataError(f"data.root: {root} is no folder")
+    for name in wanted:
+        require_path(root / name, "data.root")
+
+
+def require_nearby_layout(root: Path, wanted: Sequence[str]) -> None:
+    """Raises DataError where root, which is data.root, does not exist, or has not all the `wanted` paths while a folder
+    above or below has."""
+    require_path(root, "data.root")
     missing = [name for name in wanted if not (root / name).exists()]
-    if not missing:
+    if not missing or not root.is_dir():
         return
-    below = sorted(item for item in root.iterdir() if item.is_dir() and not item.name.startswith("."))
-    deeper = [inner for item in below for inner in sorted(item.iterdir()) if inner.is_dir()]
-    for other in (*below[:100], *deeper[:1000], *root.resolve().parents):
-        if all((other / name).exists() for name in wanted):
-            raise DataError(f"{what}: {root} has no {missing[0]}, but {other} has; write {what}: {other}")
-    require_path(root / missing[0], what)
+    below = _folders_in(root)
+    deeper = [inner for item in below for inner in _folders_in(item)]
+    fitting = [item for item in (*below, *deeper) if all((item / name).exists() for name in wanted)]
+    fitting = fitting or [item for item in root.resolve().parents if all((item / name).exists() for name in wanted)][:1]
+    if fitting:
+        named = " and ".join(map(str, fitting[:3]))
+        have = "has" if len(fitting) == 1 else "have"
+        raise DataError(f"data.root: {root} has no {missing[0]}, but {named} {have}; write data.root: {fitting[0]}")
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """The first hundred folders in a folder; none where it may not be read."""
+    with suppress(OSError):
+        return sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))[:100]
+    return []

@@ -57,9 +57,11 @@ class ClassConfig(Section):
     @classmethod
     def known(cls, known: KnownClass) -> "ClassConfig":
         """The class of a published data set."""
-        written = {"values": list(known.values), "colors": [list(color) for color in known.colors]}
-        written["labels"] = list(known.labels)
-        return cls(name=known.name, color=list(known.color), **{key: value for key, value in written.items() if value})
+        written: dict[str, Any] = {"values": list(known.values), "colors": [list(color) for color in known.colors]}
+        if len(known.values) == 1:
+            written = {"value": known.values[0]}
+        written = {key: value for key, value in written.items() if value or value == 0}
+        return cls(name=known.name, color=list(known.color), labels=list(known.labels) or None, **written)
 
 
 class DataConfig(NamedSection):

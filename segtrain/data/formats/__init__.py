@@ -12,7 +12,39 @@ Each module has
 They are imported to check a configuration, so they import neither torch nor any other slow library at their top.
 """
 
-from segtrain.data.formats import camvid, csv, folders
+from segtrain.data.formats import (
+    ade20k,
+    camvid,
+    cityscapes,
+    coco_stuff,
+    csv,
+    deepscene,
+    folders,
+    lip,
+    list_file,
+    meter,
+    oxford_pet,
+    sbu_shadow,
+    sunrgbd,
+    voc,
+    voc_aug,
+)
 
-FORMATS = {"folders": folders, "csv": csv, "camvid": camvid}
+FORMATS = {
+    "folders": folders,
+    "csv": csv,
+    "list": list_file,
+    "ade20k": ade20k,
+    "camvid": camvid,
+    "cityscapes": cityscapes,
+    "coco_stuff": coco_stuff,
+    "deepscene": deepscene,
+    "lip": lip,
+    "meter": meter,
+    "oxford_pet": oxford_pet,
+    "sbu_shadow": sbu_shadow,
+    "sunrgbd": sunrgbd,
+    "voc": voc,
+    "voc_aug": voc_aug,
+}
 PROVIDED = ("root", "seed", "classes")  # arguments of read that are no keys of their own

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segtrain.data.about import Labels
-from segtrain.data.sample import Sample, SampleTable, Splits, require_path, split_by_fraction
+from segtrain.data.sample import Sample, SampleTable, Splits, require_nearby_layout, require_path, split_by_fraction
 from segtrain.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def read(
     """
     import pandas
 
+    require_nearby_layout(root, [file])
     path = require_path(root / file, "data.file")
     try:
         table = pandas.read_csv(path, skipinitialspace=True)

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segtrain.data.about import Labels
-from segtrain.data.sample import IMAGE_SUFFIXES, Sample, SampleTable, Splits, require_path, split_by_fraction
+from segtrain.data.sample import (
+    IMAGE_SUFFIXES,
+    Sample,
+    SampleTable,
+    Splits,
+    require_nearby_layout,
+    require_path,
+    split_by_fraction,
+)
 from segtrain.errors import DataError
 
 ABOUT = None
@@ -39,7 +47,8 @@ def read(
     empty`, an image without the mask of a class does not show it. Raises DataError where a file has no partner or a
     split is empty.
     """
-    require_path(root, "data.root")
+    written = [*images.values(), *masks.values()] if isinstance(images, dict) else [images]
+    require_nearby_layout(root, sorted({str(Path(*_fixed(text))) for text in written if "{class}" not in text}))
     suffixes = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
 
     def pair_all(images: str, masks: str, what: str) -> SampleTable:
@@ -64,6 +73,12 @@ def _is_wild(part: str) -> bool:
     return any(sign in part for sign in "*?[")
 
 
+def _fixed(pattern: str) -> tuple[str, ...]:
+    """The folders that a pattern begins with, up to the first sign that stands for something else."""
+    parts = Path(pattern).parts
+    return parts[: next((place for place, part in enumerate(parts) if _is_wild(part)), len(parts))]
+
+
 def _walk(folder: str, below: str = "") -> Iterator[str]:
     """Paths of the files below a folder, hidden ones left out; nothing is kept but one folder's entries."""
     deeper = []
@@ -83,9 +98,8 @@ def _files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, dict[
     """The image files of a folder (with its subfolders) or a glob, below the folder that is returned first, by what
     pairs them: their path without suffixes below the folder, or those parts of it that the glob leaves open (so that
     */images/* and */masks/* pair)."""
-    parts = Path(pattern).parts
-    fixed = next((place for place, part in enumerate(parts) if _is_wild(part)), len(parts))
-    folder, signs = str(require_path(root.joinpath(*parts[:fixed]), what)), parts[fixed:]
+    fixed = _fixed(pattern)
+    folder, signs = str(require_path(root.joinpath(*fixed), what)), Path(pattern).parts[len(fixed) :]
     below = iglob(str(Path(*signs)), root_dir=folder, recursive=True) if signs else _walk(folder)
     anchored = bool(signs) and "**" not in signs
     found: dict[str, str] = {}
