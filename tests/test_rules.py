@@ -159,6 +159,10 @@ def test_mistakes_of_the_schema_and_of_the_libraries_come_together(complain):
         "1: train.epochs: expected a whole number, not 'none'",
         "command line: data.folds_of=3: data.folds_of: unknown key; format folders has no 'folds_of'; "
         "did you mean 'folds'?",
+        "3: model.name: unknown model 'Unett'; did you mean 'Unet'?",
+        "4: model.encoder_name: smp has no encoder 'resnet19'; did you mean 'resnet18'?",
+        "5: loss.DiceLos: unknown loss 'DiceLos'; did you mean 'DiceLoss'?",
+        "command line: optimizer.name=AdamX: optimizer.name: unknown optimizer 'AdamX'; did you mean 'Adamax'?",
         "command line: optimizer.name=AdamX: optimizer.name: unknown optimizer 'AdamX'; did you mean 'Adamax'?",
     ]
 
