@@ -163,7 +163,6 @@ def test_mistakes_of_the_schema_and_of_the_libraries_come_together(complain):
         "4: model.encoder_name: smp has no encoder 'resnet19'; did you mean 'resnet18'?",
         "5: loss.DiceLos: unknown loss 'DiceLos'; did you mean 'DiceLoss'?",
         "command line: optimizer.name=AdamX: optimizer.name: unknown optimizer 'AdamX'; did you mean 'Adamax'?",
-        "command line: optimizer.name=AdamX: optimizer.name: unknown optimizer 'AdamX'; did you mean 'Adamax'?",
     ]
 
 
