@@ -74,7 +74,7 @@ def test_what_is_wrong_is_named(tmp_path):
     jpeg = save(tmp_path, "m.jpg", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(DataError, match=r"a JPEG changes the values of a mask"):
         decoder(["a", "b", "c"]).read(sample(jpeg))
-    with pytest.raises(DataError, match=r"road\.png: has 1 channels, but data\.classes has 2"):
+    with pytest.raises(DataError, match=r"road\.png: has 1 channels of uint8; .+ one of integers for each of the 2"):
         decoder().read(sample(road))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from segtrain.data.labels import LabelDecoder
-from segtrain.data.reading import read_image, read_mask
+from segtrain.data.reading import read_layers, read_mask
 from segtrain.data.sample import Sample
 from segtrain.data.section import DataConfig
 from segtrain.errors import DataError
@@ -35,9 +35,7 @@ class LayerDecoder:
         """The layers of a sample. Raises DataError for what is unreadable or unclaimed, with file and value."""
         files = sample.mask_files
         if len(files) == 1 and self.width > 1:
-            if files[0].lower().endswith((".jpg", ".jpeg")):
-                raise DataError(f"{files[0]}: a JPEG changes the values of a mask; save masks as PNG, TIFF or .npy")
-            raw = np.moveaxis(read_image(files[0], channels=self.width), -1, 0)
+            raw = read_layers(files[0], self.width)
             files *= self.width
         else:
             there = {file: read_mask(file, as_color=False) for file in files if file}

@@ -1,30 +1,71 @@
 """Image and mask files to arrays, with errors that name the file."""
 
+import struct
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from segtrain.data.tiff import ON_ITS_SIDE, Bands, fits_pillow, is_tiff, read_tiff, tiff_size, upright
 from segtrain.errors import DataError
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
+WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
-def _open(path: str) -> Image.Image:
+
+@contextmanager
+def _opened(path: str) -> Iterator[Image.Image | None]:
+    """A file whose header is read; None for a TIFF that Pillow does not know. Whatever goes wrong with it inside the
+    block is a DataError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large sizes and odd tags; what matters raises
-            with Image.open(path) as picture:
-                picture.load()
+            try:
+                picture = Image.open(path)
+            except UnidentifiedImageError:
+                if not is_tiff(path):
+                    raise
+                yield None
+                return
+            with picture:
+                yield picture
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three for broken files
-        raise DataError(f"{path}: cannot be read as an image: {error}; is the file complete?") from error
+    except (OSError, ValueError, SyntaxError, RuntimeError, LookupError, struct.error) as error:
+        # Pillow raises the first three for broken files, tifffile and its codecs all of them.
+        text = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as an image: {text}; is the file complete?") from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    # Not picture.getexif(), which decodes all of a PNG for it. Pillow turns a TIFF itself when it loads it.
+    return Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
+
+
+def _deep_bands(picture: Image.Image | None, path: str, *, all_bands: bool = False) -> Bands | None:
+    """What Pillow cannot give; None where it can, and then the picture is loaded."""
+    if picture is None or (picture.format == "TIFF" and (all_bands or not fits_pillow(picture.tag_v2))):
+        return read_tiff(path)
+    if picture.format == "PNG" and picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile[0].args):
+        import imagecodecs  # Pillow keeps the high byte alone
+
+        pixels = imagecodecs.png_decode(Path(path).read_bytes())
+        return Bands(upright(pixels, _orientation(picture)), 3 if pixels.shape[2] > 2 else 1)
+    try:
+        picture.load()
+    except (OSError, ValueError):
+        if picture.format != "TIFF":
+            raise
+        return read_tiff(path)  # a compression that this build of Pillow lacks, or a broken file: it says which
     picture.info.pop("transparency", None)  # it would go in the conversion to RGB anyway, with a warning
-    return picture
+    return None
 
 
 def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
@@ -34,59 +75,198 @@ def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
         raise DataError(f"{path}: cannot be read as {mode}: {error}; convert it to an RGB PNG") from error
 
 
-def _load_array(path: str) -> np.ndarray:
+def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as a NumPy array: {error}") from error
 
 
-def read_image(path: str | Path, *, channels: int = 3) -> np.ndarray:
-    """An image in HWC uint8, 0..255, with `channels` channels: grey for 1, RGB for 3, else as many as the file holds.
+def _is_array(path: str) -> bool:
+    return path.lower().endswith(".npy")
 
-    An EXIF rotation is applied. Raises DataError for a file that is broken, has other channels, or more than 8 bits.
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width, in pixels, that read_image gives, from the header of the file alone.
+
+    Raises DataError for a file that is no image.
     """
     path = str(path)
-    if path.lower().endswith(".npy"):
-        image = _load_array(path)
-    else:
-        picture = _open(path)
+    if _is_array(path):
+        height, width = _require_image(_load_array(path, mmap_mode="r"), path).shape[:2]
+        return height, width
+    with _opened(path) as picture:
+        if picture is None or picture.format == "TIFF":
+            return tiff_size(path)
+        width, height = picture.size
+        return (width, height) if _orientation(picture) in ON_ITS_SIDE else (height, width)
+
+
+def read_image(
+    path: str | Path, *, channels: int = 3, scale: float | None = None, bands: Sequence[int] | None = None
+) -> np.ndarray:
+    """An image in HWC with `channels` channels: uint8, 0..255, or with `scale` float32 in units of white.
+
+    Channels: 1 gives grey and 3 gives RGB of any picture, other numbers must be in the file. `bands` picks bands of
+    the file, counted from 1 as GDAL counts, in that order. `scale` is the raw value that means white: with it integers
+    and floats of any size are read and divided by it, which is 0..1 where no value is negative or past white; what is
+    not finite and what the file itself declares to be no data becomes 0. Without it more than 8 bits are refused.
+
+    An EXIF or TIFF orientation is applied. Raises DataError for a file that is broken or has other channels.
+    """
+    path = str(path)
+    raw = _read_bands(path, channels=channels, bands=bands)
+    pixels = _require_image(raw.pixels, path)
+    if scale is None and pixels.dtype != np.uint8:
+        raise DataError(f"{path}: {_explain_scale(raw)}")
+    if bands is not None:
+        pixels = _pick(pixels, bands, path)
+    if scale is not None:
+        pixels = _scaled(pixels, scale, raw.nodata)
+    pixels = _with_channels(pixels, channels, 0 if bands is not None else raw.colors)
+    if pixels.shape[2] != channels:
+        found = f"has {pixels.shape[2]} channels" if bands is None else f"data.bands picks {len(bands)} channels"
+        more = f"; data.bands: {list(range(1, channels + 1))} picks the first" if pixels.shape[2] > channels else ""
+        raise DataError(f"{path}: {found}, but data.channels is {channels}{more if bands is None else ''}")
+    return np.ascontiguousarray(pixels)
+
+
+def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Bands:
+    if _is_array(path):
+        return Bands(_load_array(path))
+    all_bands = bands is not None or channels not in (1, 3)
+    with _opened(path) as picture:
+        deep = _deep_bands(picture, path, all_bands=all_bands)
+        if deep is not None:
+            return deep
         if picture.mode.startswith(("I", "F")):
-            raise DataError(f"{path}: has more than 8 bits a channel (mode {picture.mode}); convert it to 8 bits")
-        if channels in (1, 3):
+            return Bands(upright(np.asarray(picture)[..., None], _orientation(picture)), 1)
+        if not all_bands:
             picture = _convert(picture, "L" if channels == 1 else "RGB", path)
-        image = np.asarray(ImageOps.exif_transpose(picture))
-    image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise DataError(f"{path}: expected an HWC uint8 image, not {image.dtype} of shape {image.shape}")
-    if image.shape[2] != channels:
-        raise DataError(f"{path}: has {image.shape[2]} channels, but data.channels is {channels}")
+        elif picture.mode in ("1", "P", "PA"):
+            picture = _convert(picture, "L" if picture.mode == "1" else "RGB", path)
+        return Bands(upright(np.asarray(picture), _orientation(picture)))
+
+
+def _require_image(pixels: np.ndarray, path: str) -> np.ndarray:
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.dtype.kind not in "biuf" or 0 in pixels.shape:
+        raise DataError(f"{path}: expected an image of HWC numbers, not {pixels.dtype} of shape {pixels.shape}")
+    return pixels
+
+
+def _explain_scale(raw: Bands) -> str:
+    """What to write as data.scale: the smallest usual white that no pixel exceeds."""
+    values = raw.pixels[np.isfinite(raw.pixels)]
+    values = values if raw.nodata is None else values[values != raw.nodata]
+    if not values.size:
+        return f"holds {raw.pixels.dtype} values, none of them finite"
+    low, high = (
+        f"{value:.6g}" if raw.pixels.dtype.kind == "f" else str(int(value)) for value in (values.min(), values.max())
+    )
+    white = next((white for white in WHITES if values.max() <= white), high)
+    return (
+        f"holds {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
+        f"({white} is a guess from that range)"
+    )
+
+
+def _pick(pixels: np.ndarray, bands: Sequence[int], path: str) -> np.ndarray:
+    outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
+    if outside:
+        raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
+    return pixels[..., [band - 1 for band in bands]]
+
+
+def _scaled(pixels: np.ndarray, scale: float, nodata: float | None) -> np.ndarray:
+    with np.errstate(all="ignore"):  # what overflows is not finite, and becomes 0
+        image = pixels.astype(np.float32) / np.float32(scale)
+    image[~np.isfinite(image)] = 0
+    if nodata is not None and not 0 <= nodata <= scale:  # between them it is a colour that harms nobody
+        image[pixels == pixels.dtype.type(nodata)] = 0
     return image
+
+
+def _with_channels(pixels: np.ndarray, channels: int, colors: int) -> np.ndarray:
+    """Grey or RGB as Pillow makes it, for pictures that did not come through it; `colors` as Bands has it."""
+    if colors == 1 and channels in (1, 3):
+        return np.repeat(pixels[..., :1], channels, axis=2)
+    if colors == 3 and channels == 3:
+        return pixels[..., :3]
+    if colors == 3 and channels == 1:
+        grey = pixels[..., :3].astype(np.float32, copy=False) @ LUMA
+        return (np.rint(grey) if pixels.dtype == np.uint8 else grey).astype(pixels.dtype, copy=False)[..., None]
+    return pixels
 
 
 def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
     """A mask file as it is: HW integers (palette PNGs give their indices), or HWC uint8 RGB with `as_color`.
 
-    Raises DataError for a broken file, a JPEG (it changes values), and an RGB picture where values are expected.
+    Whole numbers that a TIFF holds as floats are integers. Raises DataError for a broken file, a JPEG (it changes
+    values), and an RGB picture where values are expected.
     """
     path = str(path)
-    if path.lower().endswith(".npy"):
+    if _is_array(path):
         mask = _load_array(path)
         if mask.ndim != (3 if as_color else 2) or mask.dtype.kind not in "biu":
             raise DataError(
                 f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}"
             )
         return mask.astype(np.uint8) if mask.dtype == bool else mask
-    picture = _open(path)
-    if picture.format == "JPEG":
-        raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation")
+    with _opened(path) as picture:
+        if picture is not None and picture.format == "JPEG":
+            raise DataError(
+                f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation"
+            )
+        deep = _deep_bands(picture, path)
+        if deep is not None:
+            return _mask_of_bands(deep, path, as_color=as_color)
+        if as_color:
+            return np.asarray(_convert(picture, "RGB", path))
+        if picture.mode == "1":
+            return np.asarray(picture.convert("L")) // 255
+        if picture.mode in ("L", "P") or picture.mode.startswith("I"):
+            return np.asarray(picture)
+        return _one_plane(np.asarray(_convert(picture, "RGB", path)), path)
+
+
+def read_layers(path: str | Path, count: int) -> np.ndarray:
+    """A mask file with a channel for each of `count` classes that may overlap: CHW integers, as they are.
+
+    Raises DataError for a broken file, a JPEG, and another number of channels.
+    """
+    path = str(path)
+    if path.lower().endswith((".jpg", ".jpeg")):
+        raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, TIFF or .npy")
+    pixels = _require_image(_read_bands(path, channels=0, bands=None).pixels, path)
+    if pixels.shape[2] != count or pixels.dtype.kind == "f":
+        found = f"{pixels.shape[2]} channels of {pixels.dtype}"
+        raise DataError(
+            f"{path}: has {found}; a mask of overlapping classes has one of integers for each of the {count}"
+        )
+    return np.moveaxis(pixels, -1, 0)
+
+
+def _mask_of_bands(raw: Bands, path: str, *, as_color: bool) -> np.ndarray:
+    pixels = raw.pixels
     if as_color:
-        return np.asarray(_convert(picture, "RGB", path))
-    if picture.mode == "1":
-        return np.asarray(picture.convert("L")) // 255
-    if picture.mode in ("L", "P") or picture.mode.startswith("I"):
-        return np.asarray(picture)
-    planes = np.asarray(_convert(picture, "RGB", path))
+        if raw.colors != 3 or pixels.dtype != np.uint8:
+            raise DataError(
+                f"{path}: expected a mask in RGB of 8 bits, not {pixels.dtype} with {pixels.shape[2]} channels"
+            )
+        return pixels[..., :3]
+    if raw.colors == 0:
+        raise DataError(f"{path}: has {pixels.shape[2]} channels; a mask has one, which holds class values")
+    mask = pixels[..., 0] if raw.colors == 1 else _one_plane(pixels[..., :3], path)
+    if mask.dtype.kind != "f":
+        return mask
+    broken = mask[~np.isfinite(mask) | (mask != np.rint(mask))]
+    if broken.size:
+        raise DataError(f"{path}: holds {mask.dtype} values like {broken[0]:g}; a mask holds whole numbers, 0..65535")
+    return mask.astype(np.int64)
+
+
+def _one_plane(planes: np.ndarray, path: str) -> np.ndarray:
     if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
         raise DataError(
             f"{path}: is an RGB picture; give every class its color, like "

@@ -160,6 +160,10 @@ class DataConfig(NamedSection):
             self.classes = [ClassConfig.known(known) for known in labels.classes]
             if self.ignore_values is None:
                 self.ignore_values = [list(v) if isinstance(v, tuple) else v for v in labels.ignore_values]
+        if hasattr(reader, "IGNORED_RAW"):
+            self._take_names(reader.IGNORED_RAW)
+        if self.multilabel and hasattr(reader, "read_mask"):
+            raise MisplacedError(("multilabel",), f"format {self.format} has one mask for all classes; take it out")
         if self.ignore_index < max(len(self.classes), 2):
             raise MisplacedError(
                 ("ignore_index",),
@@ -181,6 +185,13 @@ class DataConfig(NamedSection):
                 path = ("classes", place) if error.path[0] == "classes" else error.path
                 raise MisplacedError(path, str(error)) from error
         return self
+
+    def _take_names(self, ignored: int) -> None:
+        """Where annotation files hold names, masks hold a class's place in the list, and a value for ignored pixels."""
+        for place, item in enumerate(self.classes, start=int(len(self.classes) == 1)):
+            if item.value is None and item.values is None:
+                item.value = place
+        self.ignore_values = list(dict.fromkeys([*(self.ignore_values or []), ignored]))
 
     @model_validator(mode="after")
     def _numbers_agree(self) -> "DataConfig":

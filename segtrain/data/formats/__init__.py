@@ -7,7 +7,8 @@ Each module has
   user names them;
 - `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and `classes` (the ClassConfig of
   the data section) are named by those that need them; all other arguments are keys of the `data` section;
-- where masks are no image files, `read_mask(mask, *, as_color) -> array`: HW integers of `Sample.mask`.
+- where masks are no image files, `read_mask(mask, *, as_color) -> array`: HW integers of `Sample.mask`; and where
+  these hold the places of the classes, since annotations hold names, `IGNORED_RAW`, the value of ignored pixels.
 
 They are imported to check a configuration, so they import neither torch nor any other slow library at their top.
 """
@@ -16,16 +17,20 @@ from segtrain.data.formats import (
     ade20k,
     camvid,
     cityscapes,
+    coco,
     coco_stuff,
     csv,
     deepscene,
     folders,
+    geotiff,
+    labelme,
     lip,
     list_file,
     meter,
     oxford_pet,
     sbu_shadow,
     sunrgbd,
+    tianchi,
     voc,
     voc_aug,
 )
@@ -34,6 +39,9 @@ FORMATS = {
     "folders": folders,
     "csv": csv,
     "list": list_file,
+    "geotiff": geotiff,
+    "coco": coco,
+    "labelme": labelme,
     "ade20k": ade20k,
     "camvid": camvid,
     "cityscapes": cityscapes,
@@ -44,6 +52,7 @@ FORMATS = {
     "oxford_pet": oxford_pet,
     "sbu_shadow": sbu_shadow,
     "sunrgbd": sunrgbd,
+    "tianchi": tianchi,
     "voc": voc,
     "voc_aug": voc_aug,
 }

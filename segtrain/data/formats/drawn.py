@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segtrain.data.claims import are_colors
 from segtrain.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,9 +44,6 @@ def read_legend(classes: "Sequence[ClassConfig]", *, unlabelled: str, other_labe
             if owners.setdefault(label, item.name) != item.name:
                 raise DataError(f"data.classes: '{owners[label]}' and '{item.name}' claim the same label '{label}'")
             values[label] = value
-    if are_colors(classes):
-        place, item = next((place, item) for place, item in enumerate(classes, start=int(binary)) if item.color)
-        raise DataError(f"data.classes: '{item.name}' has a color alone; write its place beside it: value: {place}")
     names = [item.name for item in classes]
     background = 0 if binary else names.index("background") if "background" in names else None
     if background is None and "background" in (unlabelled, other_labels):
@@ -75,8 +71,9 @@ def refuse_unclaimed(where: Path, labels: Counter[str]) -> None:
     )
 
 
-def load_json(path: Path, keys: Sequence[str], what: str) -> dict[str, Any]:
-    """An annotation file. Raises DataError for what is no JSON, with line and column, and where a key is missing."""
+def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
+    """An annotation file that has these keys. Raises DataError for what is no JSON, with line and column, and where a
+    key is missing or holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -85,13 +82,23 @@ def load_json(path: Path, keys: Sequence[str], what: str) -> dict[str, Any]:
         raise DataError(f"{path}: is no JSON: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    keys = [*lists, *texts]
     if not isinstance(content, dict):
         raise DataError(f"{path}: is no {what}: it holds a {type(content).__name__}, without {' and '.join(keys)}")
     missing = [key for key in keys if key not in content]
     if missing:
         there = ", ".join(content) or "none"
         raise DataError(f"{path}: is no {what}: it has no {' and no '.join(missing)}; its keys: {there}")
+    for key in keys:
+        if not isinstance(content[key], list if key in lists else str):
+            raise DataError(f"{path}: is no {what}: its {key} is no {'list' if key in lists else 'text'}")
     return content
+
+
+def name_of(file: str) -> str:
+    """The name of a sample after the path of its file, without suffix and without steps out of the data set."""
+    parts = os.path.splitext(file)[0].split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))
 
 
 def to_text(
