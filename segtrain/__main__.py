@@ -13,6 +13,28 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m segtrain", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    init = commands.add_parser("init", help="look at images and masks, and write the experiment that trains on them")
+    init.add_argument("images", help="folder or glob of the images")
+    init.add_argument("masks", help="folder or glob of the masks, of the same names")
+    init.add_argument("-o", "--output", type=Path, default=Path("config.yml"), help="file to write (config.yml)")
+    init.set_defaults(main=write_config)
+
+    check = commands.add_parser("check", help="find what is wrong with a data set: exit status 1 where something is")
+    check.add_argument("layers", nargs="*", metavar="experiment.yml | key.sub=value", help="as for train.py")
+    check.add_argument("--images", help="folder or glob of images, instead of an experiment")
+    check.add_argument("--masks", help="folder or glob of their masks")
+    check.add_argument("-o", "--output", type=Path, default=Path("check.html"), help="page to write (check.html)")
+    check.set_defaults(main=check_data)
+
+    datasets = commands.add_parser("datasets", help="list the public data sets that can be read")
+    datasets.add_argument("word", nargs="?", default="", help="a word of the name or title, or the name of one")
+    datasets.set_defaults(main=list_datasets)
+
+    download = commands.add_parser("download", help="fetch a public data set, as far as it may be fetched")
+    download.add_argument("name", help="as `datasets` lists it")
+    download.add_argument("root", type=Path, help="folder to put it in, like data/voc")
+    download.set_defaults(main=download_dataset)
+
     models = commands.add_parser("models", help="list architectures and encoders, or measure one pair of them")
     models.add_argument("words", nargs="*", help="a word that names must contain; or an architecture and an encoder")
     models.add_argument("--size", nargs=2, type=int, default=(512, 512), metavar=("H", "W"), help="for multiply-adds")
@@ -28,6 +50,34 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     demo.add_argument("root", type=Path, help="folder to draw it into, like data/street")
     demo.set_defaults(main=draw_demo_set)
     return parser.parse_args(arguments)
+
+
+def write_config(options: argparse.Namespace) -> None:
+    """Look at a data set and write the experiment that trains on it."""
+    from segtrain.init import init_config
+
+    init_config(options)
+
+
+def check_data(options: argparse.Namespace) -> int:
+    """Look for what is wrong with a data set; the exit status."""
+    from segtrain.doctor.check import check_data
+
+    return check_data(options)
+
+
+def list_datasets(options: argparse.Namespace) -> None:
+    """The public data sets whose layout is known, or all about one."""
+    from segtrain.datasets import list_datasets
+
+    list_datasets(options)
+
+
+def download_dataset(options: argparse.Namespace) -> None:
+    """Fetch a public data set."""
+    from segtrain.datasets import download_dataset
+
+    download_dataset(options)
 
 
 def list_models(options: argparse.Namespace) -> None:

@@ -17,10 +17,12 @@ class Stopped(Exception):
         self.exit_code = 128 + number
 
 
-def run_command(main: Callable[[Any], None], options: Any) -> int:
-    """Run a command's main function; the exit status is 0, 2 for what the user can mend, or that of a signal."""
+def run_command(main: Callable[[Any], int | None], options: Any) -> int:
+    """Run a command's main function; the exit status is what it returns or 0, 2 for what the user can mend, or that of
+    a signal."""
+    status = None
     try:
-        main(options)
+        status = main(options)
     except SegtrainError as error:
         print(error, file=sys.stderr)
         return 2
@@ -31,4 +33,4 @@ def run_command(main: Callable[[Any], None], options: Any) -> int:
         return 130
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return status or 0

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pandas
 import pytest
+import tifffile
+import torch
 from conftest import SMALL, draw_folders
 from PIL import Image
 
@@ -121,3 +123,32 @@ MISTAKES = {
 def test_options_that_contradict(layers, main, capsys):
     assert main(*layers.replace(" data", "\ndata").splitlines()) == 2
     assert MISTAKES[layers].rstrip(".") in capsys.readouterr().err.splitlines()[0]
+
+
+def test_images_of_four_bands_and_twelve_bits(dataset, tmp_path, fitted):
+    root = tmp_path / "aerial"
+    for split in ("train", "val"):
+        for path in (dataset / split / "images").glob("*.png"):
+            image = np.asarray(Image.open(path)).astype(np.uint16) * 16
+            bands = np.concatenate([image, image[..., :1] // 2], axis=2)
+            for kind, array in (
+                ("images", bands),
+                ("masks", np.asarray(Image.open(dataset / split / "masks" / path.name))),
+            ):
+                target = root / split / kind / f"{path.stem}.tif"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(target, array)
+    layers = [f"data={{format: geotiff, root: {root}, channels: 4, scale: 4080}}", "model.mean=[0.3, 0.3, 0.3, 0.2]"]
+    layers += [f"data.{kind}={{train: train/{kind}, val: val/{kind}}}" for kind in ("images", "masks")]
+    layers += ["model.std=[0.3, 0.3, 0.3, 0.2]", f"data.classes=[{', '.join(NAMES)}]"]
+    made = fitted(*layers)
+    batch = next(made.loaders.train.stream(0, 0))
+    assert batch["image"].shape == (4, 4, 64, 64) and batch["image"].dtype == torch.float32
+    first = Image.open(dataset / "val/images/000.png")
+    whole = next(iter(made.loaders.val))[0]["image"][0]
+    assert np.allclose(whole[:3].permute(1, 2, 0).numpy(), np.asarray(first), atol=1e-3)  # in 0..255, like any image
+    predictor = Predictor.load(made.folder)
+    out = tmp_path / "out"
+    predict_files(predictor, find_images([str(root / "val/images")], output=out), out)
+    assert np.asarray(Image.open(out / "000.png")).shape == (64, 80)
+    assert np.asarray(Image.open(out / "000_overlay.png")).shape == (64, 80, 3)

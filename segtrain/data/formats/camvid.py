@@ -76,9 +76,12 @@ ABOUT = About(
     licence="free for research and teaching",
     home="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
     archives=(
-        Archive("http://web4.cs.ucl.ac.uk/staff/g.brostow/MotionSegRecData/files/701_StillsRaw_full.zip"),
+        Archive(  # the sizes as those who fetch them say
+            "http://web4.cs.ucl.ac.uk/staff/g.brostow/MotionSegRecData/files/701_StillsRaw_full.zip", bytes=557_000_000
+        ),
         Archive(
             "http://web4.cs.ucl.ac.uk/staff/g.brostow/MotionSegRecData/data/LabeledApproved_full.zip",
+            bytes=16_567_585,
             folder="LabeledApproved_full",
         ),
     ),

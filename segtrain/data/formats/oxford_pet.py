@@ -18,17 +18,25 @@ if TYPE_CHECKING:
 PET = KnownClass("pet", (220, 60, 60), (1,))
 BACKGROUND = KnownClass("background", (0, 0, 0), (2,))
 BORDER = KnownClass("border", (240, 220, 80), (3,))
-# Addresses and checksums as torchvision has them.
-SERVER = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
+# Checksums and sizes as tensorflow_datasets has them; the files have moved to this server since.
+SERVER = "https://thor.robots.ox.ac.uk/datasets/pets/"
 ABOUT = About(
     title="Oxford-IIIT Pet: cats and dogs against the background",
     layout=("images/NAME.jpg", "annotations/trimaps/NAME.png", "annotations/{trainval,test}.txt"),
     images={"trainval": 3680, "test": 3669},
     licence="CC BY-SA 4.0",
-    home=SERVER,
+    home="https://www.robots.ox.ac.uk/~vgg/data/pets/",
     archives=(
-        Archive(f"{SERVER}data/images.tar.gz", checksum="md5:5c4f3ee8e5d25df40f4fd59a7f44e54c", bytes=791_918_971),
-        Archive(f"{SERVER}data/annotations.tar.gz", checksum="md5:95a8c909bbe2e81eed6a22bccdf3f68f", bytes=19_173_078),
+        Archive(
+            f"{SERVER}images.tar.gz",
+            "sha256:67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+            791_918_971,
+        ),
+        Archive(
+            f"{SERVER}annotations.tar.gz",
+            "sha256:52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+            19_173_078,
+        ),
     ),
 )
 
