@@ -70,13 +70,15 @@ class DataConfig(NamedSection):
     selector: ClassVar[str] = "format"
     forgotten: ClassVar[frozenset[str]] = frozenset({"classes", "ignore_values"})  # another format is another data set
     format: str = "folders"
-    """How the files lie on the disk: folders, csv or camvid."""
+    """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, or the name of a public data set, which
+    `python -m segtrain datasets` lists."""
     root: UserPath | list[UserPath]
     """Folder of the data set; relative paths start in the working directory. A list of folders of the same format is
     read one behind the other."""
     classes: list[ClassConfig] | None = None
     """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
-    binary segmentation: mask value 0 is background. May be left out where the format knows its classes (camvid)."""
+    binary segmentation: mask value 0 is background. May be left out where the format knows its classes, as those of
+    public data sets do."""
     ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
     """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
     ignore_values: list[Index | Color] | None = None

@@ -53,7 +53,7 @@ ABOUT = About(
     ),
     images={"train": 1464, "val": 1449, "trainval": 2913},
     licence="the images are from Flickr and under its terms of use",
-    home="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+    home="https://www.robots.ox.ac.uk/~vgg/projects/pascal/VOC/voc2012/",
     archives=(ARCHIVE,),
     by_hand="data.root is the folder VOCdevkit/VOC2012 that the archive unpacks to",
 )
