@@ -68,8 +68,8 @@ def _data_lines(recipe: Recipe, found: Findings) -> list[str]:
         lines.append(f"  channels: {found.channels}")
     if found.scale is not None:
         lines.append(_line(f"  scale: {found.scale:g}", "the value in the files that means white"))
-    lines.append(_line(f"  batch_size: {recipe.batch_size}", "fits the memory; higher where there is more"))
-    comment = "share of the samples drawn for a class: some are rare" if recipe.balance else "no class is rare"
+    lines.append(_line(f"  batch_size: {recipe.batch_size}", "what memory and number of images allow"))
+    comment = "share of the samples that are drawn for a class, for those that are in few images"
     return [*lines, _line(f"  balance: {recipe.balance:g}", comment)]
 
 

@@ -70,8 +70,8 @@ class DataConfig(NamedSection):
     selector: ClassVar[str] = "format"
     forgotten: ClassVar[frozenset[str]] = frozenset({"classes", "ignore_values"})  # another format is another data set
     format: str = "folders"
-    """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, or a public data set by its name, which
-    `python -m segtrain datasets` lists."""
+    """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, or the name of a public data set;
+    `python -m segtrain datasets` lists those."""
     root: UserPath | list[UserPath]
     """Folder of the data set; relative paths start in the working directory. A list of folders of the same format is
     read one behind the other."""
