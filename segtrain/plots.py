@@ -85,7 +85,7 @@ def _draw_shares(share: np.ndarray, rows: list[str], columns: list[str], horizon
     axes.set_box_aspect(1)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, aspect=35, format=PercentFormatter(1))
     bar.set_label(
-        "share of the true class's pixels" if horizontal else "of the class's pixels; false: of the predicted"
+        "share of the true class's pixels" if horizontal else "share of the class; false: of what was predicted"
     )
     bar.outline.set_visible(False)
     size = float(np.clip(50 * side / classes, 4, 10))
@@ -94,7 +94,7 @@ def _draw_shares(share: np.ndarray, rows: list[str], columns: list[str], horizon
     axes.set_yticks(range(classes), rows, fontsize=size, parse_math=False)
     missing = " (grey: not in the ground truth)" if np.isnan(share).any() else ""
     title = f"Confusion matrix{missing}" if horizontal else "Each class for itself"
-    axes.set(xlabel=horizontal, ylabel="ground truth", title=title)
+    axes.set(xlabel=horizontal, ylabel="ground truth" if horizontal else "", title=title)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if classes <= MANY:
