@@ -44,8 +44,9 @@ def main(options: argparse.Namespace) -> None:
         )
         model = build.place_model(config, device)
         state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
-        statistics = build.inspect_labels(loaders, config)  # reads every mask, so after what is quick to refuse
+        build.place_loss(config, device, statistics=None)
         build.keep_images(loaders, config)
+        statistics = build.inspect_labels(loaders, config)  # reads every mask, so after what is quick to refuse
         loss = build.place_loss(config, device, statistics=statistics)
         with build.start_or_resume(config, state, resume=options.resume) as run:
             build.describe(run, state, loaders, loss, statistics)

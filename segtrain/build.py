@@ -18,7 +18,6 @@ from segtrain.data.statistics import ClassStatistics, count_pixels, summarize
 from segtrain.errors import CheckpointError, ConfigError, TrainingError
 from segtrain.experiment import Config
 from segtrain.losses import build_loss
-from segtrain.memory import show_bytes
 from segtrain.model import SegmentationModel, build_model
 from segtrain.optim import build_optimizer, build_schedule, describe_parameters, resolve_device, resolve_precision
 from segtrain.run import Run, start_run
@@ -106,7 +105,7 @@ def inspect_labels(loaders: Loaders, config: Config) -> ClassStatistics:
     counts = count_pixels(training.samples, decoder, cache=config.cache_dir)
     statistics = summarize(counts, decoder, names=names)
     if config.data.balance > 0:
-        training.balance = ClassBalance(config.data.balance, counts[:, :-1] > 0)
+        training.balance = ClassBalance(config.data.balance, counts[:, : decoder.width] > 0)
     if statistics.absent():
         print(
             f"warning: no training mask has a pixel of: {', '.join(statistics.absent())}; "
@@ -116,12 +115,11 @@ def inspect_labels(loaders: Loaders, config: Config) -> ClassStatistics:
 
 
 def keep_images(loaders: Loaders, config: Config) -> None:
-    """With data.cache, read all images and masks into memory. Raises DataError where it does not suffice."""
-    if config.data.cache is None:
-        return
-    taken = keep_in_memory([loaders.train.dataset, loaders.val.dataset])
-    loaders.train_eval.dataset.kept = loaders.train.dataset.kept
-    print(f"memory   {show_bytes(taken)} of images and masks are kept")
+    """With data.cache, read all images and masks into memory, and say first how much that is. Raises DataError where
+    the memory does not suffice."""
+    if config.data.cache is not None:
+        keep_in_memory([loaders.train.dataset, loaders.val.dataset])
+        loaders.train_eval.dataset.kept = loaders.train.dataset.kept
 
 
 def start_or_resume(config: Config, state: TrainState, *, resume: str | None) -> Run:

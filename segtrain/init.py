@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segtrain.data.reading import WHITES
 from segtrain.data.sample import SampleTable, Splits, split_by_fraction
+from segtrain.doctor.class_lines import write_text
 from segtrain.doctor.duplicates import group_duplicates
 from segtrain.doctor.evidence import Evidence, gather
 from segtrain.doctor.examine import Examiner
-from segtrain.doctor.facts import Record
+from segtrain.doctor.facts import ImageFacts, Record
 from segtrain.doctor.pool import examine_all
 from segtrain.doctor.subject import Subject, from_folders
 from segtrain.errors import ConfigError, DataError
@@ -22,7 +24,7 @@ from segtrain.recipe import Recipe, Situation, choose_recipe
 from segtrain.recipe_text import Findings, write_experiment
 
 VAL_FRACTION = 0.2
-WHITES = (255, 1023, 4095, 10000, 65535)  # 8, 10 and 12 bits, reflectance as satellites have it, 16 bits
+TABLE = ".csv"  # of the images, beside the experiment, where some look alike
 LARGEST_GROUP = 0.5  # of the images: where more than this look alike they cannot all be kept on one side
 
 
@@ -40,8 +42,11 @@ def init_config(options: argparse.Namespace) -> None:
     Raises ConfigError where that exists, and DataError where the data do not give a training.
     """
     output: Path = options.output
-    if output.exists():
-        raise ConfigError(f"{output}: exists; write -o another file, like -o experiments/mine.yml")
+    if output.suffix not in (".yml", ".yaml"):
+        raise ConfigError(f"{output}: an experiment is a YAML file; write -o {output.with_suffix('.yml')}")
+    for file in (output, output.with_suffix(TABLE)):
+        if file.exists():
+            raise ConfigError(f"{file}: exists; write -o another file, like -o experiments/mine.yml")
     subject = from_folders(options.images, options.masks)
     if subject.findings:
         first = subject.findings[0]
@@ -57,7 +62,7 @@ def init_config(options: argparse.Namespace) -> None:
     found = describe_findings(options, evidence, machine, notes=notes, data_lines=data_lines)
     output.parent.mkdir(parents=True, exist_ok=True)
     if table is not None:
-        output.with_suffix(".csv").write_text(table, encoding="utf-8")
+        output.with_suffix(TABLE).write_text(table, encoding="utf-8")
     output.write_text(write_experiment(recipe, found), encoding="utf-8")
     _report(output, recipe, found, splits)
 
@@ -154,7 +159,8 @@ def place_data(subject: Subject, splits: Splits, output: Path) -> tuple[list[str
         for sample in samples:
             paths = [os.path.relpath(Path(path).resolve(), folder) for path in (sample.image, sample.mask)]
             rows.append(",".join([*map(_cell, paths), split, sample.group]))
-    lines = ["  format: csv", f"  root: {output.parent}", f"  file: {output.with_suffix('.csv').name}"]
+    table = write_text(output.with_suffix(TABLE).name)
+    lines = ["  format: csv", f"  root: {write_text(str(output.parent))}", f"  file: {table}", "  group_column: group"]
     return lines, "\n".join(rows) + "\n"
 
 
@@ -167,18 +173,17 @@ def describe_findings(
 ) -> Findings:
     """What the experiment file says of the data."""
     images = [record.image for record in evidence.records]
-    channels = {image.channels for image in images}
-    if len(channels) > 1:
-        raise DataError(
-            f"{options.images}: images have {' and '.join(map(str, sorted(channels)))} channels; convert them"
-        )
-    channels = channels.pop()
-    deep = {image.dtype for image in images} != {"uint8"}
+    kinds = {
+        (_channels(image.channels), image.dtype): record for image, record in zip(images, evidence.records, strict=True)
+    }
+    if len(kinds) > 1:
+        each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
+        raise DataError(f"{options.images}: images are of several kinds: {each}; make them alike")
+    channels, dtype = next(iter(kinds))
+    deep = dtype != "uint8"
     high = max(image.high for image in images)
     scale = float(next((white for white in WHITES if high <= white), high)) if deep else None
-    white = scale or 255.0
-    mean = np.mean([image.mean for image in images], axis=0) / white
-    std = np.sqrt(np.maximum(np.mean([image.square for image in images], axis=0) / white**2 - mean**2, 1e-12))
+    mean, std = measure_colors([image for image in images if image.channels == channels] or images, scale or 255.0)
     measured = channels != 3 or deep
     shown = " ".join(["python -m segtrain init", options.images, options.masks, "-o", str(options.output)])
     head = [
@@ -195,9 +200,21 @@ def describe_findings(
         pretrained=machine.hub,
         channels=channels if channels != 3 else None,
         scale=scale,
-        mean=mean.tolist() if measured else None,
-        std=std.tolist() if measured else None,
+        mean=mean if measured else None,
+        std=std if measured else None,
     )
+
+
+def _channels(found: int) -> int:
+    """What is trained on: grey images are read as RGB, as a set of photographs may have some of them."""
+    return 3 if found == 1 else found
+
+
+def measure_colors(images: Sequence[ImageFacts], white: float) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over all images, in units of white."""
+    mean = np.mean([image.mean for image in images], axis=0) / white
+    variance = np.mean([image.square for image in images], axis=0) / white**2 - mean**2
+    return mean.tolist(), np.sqrt(np.maximum(variance, 1e-12)).tolist()
 
 
 def _report(output: Path, recipe: Recipe, found: Findings, splits: Splits) -> None:

@@ -89,8 +89,8 @@ def _write(
 ) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     if prediction.ndim == 3:
-        for layer, name in zip(prediction, names, strict=True):
-            save_index_png(stem.with_name(f"{stem.name}_{name.replace('/', '_')}.png"), 255 * layer)
+        for place, (layer, name) in enumerate(zip(prediction, names, strict=True)):
+            save_index_png(stem.with_name(f"{stem.name}_{place}_{name.replace('/', '_')}.png"), 255 * layer)
         prediction = flatten_layers(prediction)
     else:
         save_index_png(stem.with_name(f"{stem.name}.png"), prediction)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from segtrain.doctor.class_lines import write_text
 from segtrain.recipe import Recipe
 
 
@@ -29,7 +30,7 @@ def write_experiment(recipe: Recipe, found: Findings) -> str:
     """The whole experiment file, YAML."""
     sections = [
         [f"# {line}".rstrip() for line in found.head],
-        [f"name: {found.name}", "seed: 0"],
+        [f"name: {write_text(found.name)}", "seed: 0"],
         _data_lines(recipe, found),
         _transform_lines(recipe, found),
         _model_lines(recipe, found),
@@ -108,7 +109,7 @@ def _model_lines(recipe: Recipe, found: Findings) -> list[str]:
     ]
     for key, values in (("mean", found.mean), ("std", found.std)):
         if values is not None:
-            written = ", ".join(f"{value:.4f}" for value in values)
+            written = ", ".join(f"{value:.4g}" for value in values)
             lines.append(_line(f"  {key}: [{written}]", "of these images, scaled to 0..1"))
     return lines
 

@@ -24,7 +24,8 @@ class SegmentationLoss(nn.Module, ABC):
     def __init__(self, mode: str, *, ignore_index: int = 255):
         super().__init__()
         if mode not in self.modes:
-            hint = "; a single class is binary: take BCEWithLogitsLoss" if mode == "binary" else ""
+            what = {"binary": "a single class is binary", "multilabel": "classes overlap"}.get(mode)
+            hint = f"; {what}: take BCEWithLogitsLoss" if what else ""
             raise ConfigError(f"loss.{type(self).__name__}: no mode {mode!r}; it has: {', '.join(self.modes)}{hint}")
         self.mode, self.ignore_index = mode, ignore_index
 

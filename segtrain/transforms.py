@@ -144,13 +144,17 @@ def _apply(pipeline: albumentations.Compose, seed: int, where: str, **arrays: np
         result = pipeline(**arrays)
     except CropSizeError as error:
         raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in {where}") from error
-    except (ValueError, TypeError, cv2.error) as error:
+    except (ValueError, TypeError, NotImplementedError, cv2.error) as error:
         if "nsufficient memory" in str(error):
             raise MemoryError(_reason(error)) from error
         raise DataError(f"{where}: {_reason(error)}") from error
     except KeyError as error:
         raise DataError(f"{where}: a transform needs {error}, and there are {' and '.join(arrays)} alone") from error
-    if result["image"].dtype != arrays["image"].dtype:
-        given = f"gives images of {result['image'].dtype} instead of {arrays['image'].dtype}"
-        raise DataError(f"{where}: a transform {given}; take it out, the model scales by itself")
+    image, given = result["image"], arrays["image"]
+    if image.dtype != given.dtype:
+        what = f"gives images of {image.dtype} instead of {given.dtype}"
+        raise DataError(f"{where}: a transform {what}; take it out, the model scales by itself")
+    if image.shape[2:] != given.shape[2:]:
+        what = f"gives images of shape {image.shape} from {given.shape}"
+        raise DataError(f"{where}: a transform {what}; take it out, the model takes data.channels")
     return result

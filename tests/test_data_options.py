@@ -1,5 +1,7 @@
 """Trainings with the options of the data section that change what is read: each to its end."""
 
+import re
+
 import cv2
 import numpy as np
 import pandas
@@ -53,7 +55,7 @@ def test_classes_that_overlap(layers, dataset, fitted, tmp_path, capsys):
     prediction = predictor.predict(image)
     assert prediction.shape == (2, 64, 80) and set(np.unique(prediction)) <= {0, 1}
     for place, name in enumerate(["low", "even"]):
-        assert (np.asarray(Image.open(tmp_path / f"out/000_{name}.png")) == 255 * prediction[place]).all()
+        assert (np.asarray(Image.open(tmp_path / f"out/000_{place}_{name}.png")) == 255 * prediction[place]).all()
     assert not (tmp_path / "out/000.png").exists() and (tmp_path / "out/000_overlay.png").exists()
 
 
@@ -77,7 +79,7 @@ def test_a_mask_for_each_class_needs_multilabel(layers, dataset, main, capsys):
 def test_images_in_memory_train_to_the_same_weights(fitted, capsys):
     plain = fitted("log.images=0")
     kept = fitted("log.images=0", "data.cache=ram", "data.workers=2")
-    assert "memory   0 MiB of images and masks are kept\n" in capsys.readouterr().out
+    assert "memory   about 0 MiB for 12 images and masks (data.cache: ram)\n" in capsys.readouterr().out
     columns = [name for name in plain.table if "second" not in name and "wait" not in name]
     pandas.testing.assert_frame_equal(plain.table[columns], kept.table[columns])
 
@@ -108,6 +110,17 @@ def test_a_cross_validation(fitted, dataset):
 
 
 MISTAKES = {
+    "data.fold=1": "data.fold: needs data.folds; the column fold of a table is chosen by val_fold",
+    "data.root=[]": "data.root: ",
+    "data={format: coco, root: x, classes: [{name: a, colors: [[1, 2, 3]]}, b]}": (
+        "data.classes.0: colors mean nothing where annotations hold names; write labels"
+    ),
+    "data={root: x, multilabel: true, classes: [{name: a, colors: [[1, 2, 3]]}, b]}": (
+        "data.classes.0: colors mean nothing where each class has a mask; write a value"
+    ),
+    "data={root: x, multilabel: true, classes: [a, b], ignore_index: 2}": (
+        "data.ignore_index: 2 must be above 2, the number of classes, and at most 255"
+    ),
     "data.fold=3 data.folds=3": "data.fold: 3 is none of the 3 folds, which count from 0",
     "data.bands=[1,2]": "data.bands: names 2 bands for data.channels 3; write channels too",
     "data.group_pattern=(": "data.group_pattern: is no regular expression: ..",
@@ -152,3 +165,18 @@ def test_images_of_four_bands_and_twelve_bits(dataset, tmp_path, fitted):
     predict_files(predictor, find_images([str(root / "val/images")], output=out), out)
     assert np.asarray(Image.open(out / "000.png")).shape == (64, 80)
     assert np.asarray(Image.open(out / "000_overlay.png")).shape == (64, 80, 3)
+
+
+def test_eight_bits_among_sixteen_are_refused(dataset, main, tmp_path, capsys):
+    layers = [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path}", "data.scale=65535", "train.epochs=1"]
+    assert main(*layers) == 2
+    line = capsys.readouterr().err
+    assert re.fullmatch(r".+\.png: holds 8 bits, but data.scale is 65535; all images must be of one kind\n", line)
+
+
+def test_a_loss_that_knows_no_overlap_is_told_before_masks_are_read(layers, dataset, main, capsys):
+    (dataset / "train/even/003.png").write_bytes(b"broken")
+    assert main(*SMALL, f"data.root={dataset}", *layers[:-1], "loss={CrossEntropyLoss: 1}") == 2
+    assert capsys.readouterr().err == (
+        "loss.CrossEntropyLoss: no mode 'multilabel'; it has: multiclass; classes overlap: take BCEWithLogitsLoss\n"
+    )

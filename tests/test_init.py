@@ -137,6 +137,10 @@ def test_images_that_look_alike_stay_together(pairs, main):
     assert table.groupby("group")["split"].nunique().max() == 1 and table["group"].nunique() == 20
     assert main(str(experiment), *SMALL, "train.epochs=1", f"runs_dir={pairs / 'runs'}") == 0
     assert len(decoded(experiment)) == 30
+    for fold in range(3):
+        config = load_config([str(experiment), "data.folds=3", f"data.fold={fold}"])
+        splits = read_splits(config.data, seed=0)
+        assert not {s.group for s in splits["train"]} & {s.group for s in splits["val"]}
 
 
 def test_folders_of_splits_are_kept(tmp_path):
@@ -165,6 +169,30 @@ def test_bands_and_bits(pairs, main):
     assert main(str(experiment), *SMALL, "train.epochs=1", f"runs_dir={pairs / 'runs'}") == 0
 
 
+def test_grey_photographs_among_others_and_floats(pairs):
+    path = pairs / "images/003.png"
+    Image.open(path).convert("L").save(path)
+    assert run_init(pairs, pairs / "2024.yml") == 0  # a name that YAML would take for a number
+    assert (load_config([str(pairs / "2024.yml")]).name, load_config([str(pairs / "2024.yml")]).data.channels) == (
+        "2024",
+        3,
+    )
+    for path in (pairs / "images").glob("*.png"):
+        tifffile.imwrite(
+            path.with_suffix(".tif"), np.asarray(Image.open(path).convert("RGB")).astype(np.float32) / 25500
+        )
+        path.unlink()
+    assert run_init(pairs, pairs / "floats.yml") == 0
+    config = load_config([str(pairs / "floats.yml")])
+    assert config.data.scale == 1 and 0.001 < config.model.mean[0] < 0.01 and config.model.std[0] > 0.001
+
+
+def mix(folder: Path) -> None:
+    path = folder / "images/003.png"
+    tifffile.imwrite(path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.uint16) * 100)
+    path.unlink()
+
+
 def break_mask(folder: Path) -> None:
     (folder / "masks/003.png").write_bytes((folder / "masks/003.png").read_bytes()[:60])
 
@@ -186,6 +214,14 @@ MISTAKES = {
         lambda folder: (folder / "masks").rename(folder / "labels"),
         "data.masks: M does not exist; .+ holds: images, labels",
     ),
+    "a table that is there": (
+        lambda folder: (folder / "mine.csv").write_text("mine"),
+        "F/mine.csv: exists; write -o another file, .+",
+    ),
+    "images of two kinds": (
+        mix,
+        "I: images are of several kinds: I/000.png has 3 channels of uint8, I/003.tif has 3 channels of uint16; .+",
+    ),
     "a file that is there": (
         lambda folder: (folder / "mine.yml").touch(),
         "F/mine.yml: exists; write -o another file, .+",
@@ -203,3 +239,8 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(case, pairs, c
     hint = "python -m segtrain check --images I --masks M says how to mend it"
     assert re.fullmatch(pattern.replace("HINT", re.escape(hint)), line.replace(str(pairs), "F")), line
     assert {path: path.stat().st_mtime_ns for path in pairs.rglob("*")} == before
+
+
+def test_the_experiment_is_yaml(pairs, capsys):
+    assert run_init(pairs, pairs / "mine.csv") == 2
+    assert capsys.readouterr().err == f"{pairs}/mine.csv: an experiment is a YAML file; write -o {pairs}/mine.yml\n"

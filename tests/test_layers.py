@@ -49,8 +49,10 @@ def test_a_channel_for_each_class(tmp_path):
 def test_counts(tmp_path):
     files = save(tmp_path, "road.png", ROAD), save(tmp_path, "wet.png", WET)
     counts = count_pixels([sample(*files), sample("", files[1])], decoder(), cache=tmp_path / "cache")
-    assert counts.tolist() == [[3, 2, 0], [0, 2, 0]]
-    assert summarize(counts, decoder(), names=["road", "wet"]).class_pixels == [3, 4]
+    assert counts.tolist() == [[3, 2, 0, 6], [0, 2, 0, 6]]
+    statistics = summarize(counts, decoder(), names=["road", "wet"])
+    assert (statistics.class_pixels, statistics.image_pixels) == ([3, 4], [6, 12])
+    assert statistics.describe() == "road 25.0%, wet 33.3%"  # of twelve pixels; they overlap
     save(tmp_path, "wet.png", np.vstack([WET, WET]))
     with pytest.raises(DataError, match="differ in height and width"):
         count_pixels([sample(*files)], decoder(), cache=tmp_path / "cache")  # the second file is looked at too

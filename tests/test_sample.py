@@ -79,9 +79,7 @@ def test_a_group_is_not_divided():
         splits = split_by_fraction(samples, 0.2, seed)
         groups = {split: {sample.group for sample in table} for split, table in splits.items()}
         assert len(groups["val"]) == 2 and len(groups["train"]) == 8 and not groups["val"] & groups["train"]
-    with pytest.raises(
-        DataError, match=r"data: 1 group\(s\) of 4 samples cannot be split into training and validation"
-    ):
+    with pytest.raises(DataError, match=r"data: 4 samples of one group cannot be split into training and validation"):
         split_by_fraction(grouped(["all"] * 4), 0.5, 0)
 
 
@@ -107,6 +105,15 @@ def test_a_folder_without_the_layout(tree):
     assert str(error.value) == f"data.root: {tree}/set/masks does not exist; {tree}/set holds: JPEGImages, lists"
     with pytest.raises(DataError, match=r"data.root: .+/nothing does not exist; .+ holds: other, set"):
         require_layout(tree / "nothing", ["JPEGImages"])
+
+
+def test_groups_of_very_different_sizes():
+    for seed in range(6):
+        assert len(split_by_fraction(grouped(["a"] + ["b"] * 9), 0.2, seed)["val"]) == 1
+        assert len(split_by_fraction(grouped(["a"] + ["b"] * 9), 0.9, seed)["val"]) in (1, 9)
+        many = [f"{place}" for place in range(10)] + ["drive"] * 90
+        assert len(split_by_fraction(grouped(many), 0.2, seed)["val"]) in (10, 9)
+    assert len(split_by_fraction(grouped(["a"] * 5 + ["b"] * 5), 0.1, 0)["val"]) == 5
 
 
 def test_of_several_folders_that_fit_all_are_named(tree):

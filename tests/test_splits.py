@@ -74,10 +74,11 @@ def test_groups_by_name(tmp_path):
     draw_folders(tmp_path, train=0, val=6)
     keys = {"folds": 2, "group_pattern": r"^\d\d(\d)"}  # frame 3 of train and frame 3 of val are one
     splits = split(tmp_path, **keys)
-    groups = {key: {name[2] for name in found} for key, found in names(splits).items()}
+    groups = {key: {sample.group for sample in samples} for key, samples in splits.items()}
+    assert all(name.startswith(("train/00", "val/00")) for name in names(splits)["val"])  # each name is there once
     assert groups["train"] | groups["val"] == set("012345") and not groups["train"] & groups["val"]
     assert error_of(tmp_path, group_pattern="drive") == (
-        f"data.group_pattern: drive is nowhere in the name 000 of {tmp_path}/train/images/000.png"
+        f"data.group_pattern: drive finds nothing in the name 000 of {tmp_path}/train/images/000.png"
     )
 
 
@@ -92,3 +93,31 @@ def test_a_table_s_groups_stay_together(tmp_path):
     assert error_of(tmp_path, format="csv", group_column="patent") == (
         f"{tmp_path}/data.csv: no column 'patent'; it has: image, mask, patient"
     )
+
+
+def test_what_is_in_both_splits_is_refused_before_folds_are_made(tmp_path):
+    draw_folders(tmp_path, train=3, val=3)
+    (tmp_path / "train.txt").write_text(
+        "".join(f"train/images/{n:03d}.png train/masks/{n:03d}.png\n" for n in range(3))
+    )
+    (tmp_path / "val.txt").write_text("./train/images/001.png train/masks/001.png\n")
+    for more in ({}, {"folds": 2}):
+        text = error_of(tmp_path, format="list", files={"train": "train.txt", "val": "val.txt"}, **more)
+        assert text.startswith("data: 1 image(s) are both in the training and in the validation split")
+    assert error_of([tmp_path, f"{tmp_path}/."]).startswith("data.root: names one folder twice")
+
+
+def test_a_group_on_both_sides_is_refused(tmp_path):
+    draw_folders(tmp_path, train=4, val=2)
+    text = error_of(tmp_path, group_pattern=r"\d")
+    assert text == (
+        "data: 1 group(s) of samples are both in the training and in the validation split, '0' for one; write "
+        "data.folds: 5, whose folds keep groups together, or mend the splits"
+    )
+    assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* finds nothing in the name 000")
+
+
+def test_images_of_one_name_in_both_splits_are_two(tmp_path):
+    draw_folders(tmp_path, train=4, val=4)
+    found = [name for fold in range(5) for name in names(split(tmp_path, folds=5, fold=fold))["val"]]
+    assert sorted(found) == sorted(f"{part}/{place:03d}" for part in ("train", "val") for place in range(4))

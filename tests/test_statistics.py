@@ -36,7 +36,7 @@ def count_classes(samples, reader, *, names, cache=None):
 def test_counts_by_hand(samples):
     statistics = count_classes(samples, decoder(), names=NAMES)
     # Class a: 2 + 3 pixels, in images of 6 and 3 labelled ones; class b: 4 pixels, in the image of 6.
-    assert statistics == ClassStatistics(NAMES, [5, 4, 0], [9, 6, 0], 3)
+    assert statistics == ClassStatistics(NAMES, [5, 4, 0], [9, 6, 0], 9)
     class_pixels, image_pixels = statistics.arrays()
     assert class_pixels.dtype == image_pixels.dtype == np.float64
     assert class_pixels.tolist() == [5, 4, 0] and image_pixels.tolist() == [9, 6, 0]
@@ -49,14 +49,14 @@ def test_binary_counts_have_the_background_first(tmp_path):
     statistics = count_classes(
         [save(tmp_path, "0", [[0, 0, 0, 200, 255]])], LabelDecoder(config), names=config.class_names
     )
-    assert statistics == ClassStatistics(["background", "crack"], [3, 1], [4, 4], 1)
+    assert statistics == ClassStatistics(["background", "crack"], [3, 1], [4, 4], 4)
 
 
 def test_pixels_of_each_mask(samples):
     counts = count_pixels(samples, decoder())
     assert counts.dtype == np.uint32
-    assert counts.tolist() == [[2, 4, 0, 2], [3, 0, 0, 1]]
-    assert count_pixels(samples[:0], decoder()).shape == (0, 4)
+    assert counts.tolist() == [[2, 4, 0, 2, 8], [3, 0, 0, 1, 4]]
+    assert count_pixels(samples[:0], decoder()).shape == (0, 5)
 
 
 def test_the_cache_is_used_until_something_changes(samples, tmp_path):
@@ -76,7 +76,7 @@ def test_the_cache_is_used_until_something_changes(samples, tmp_path):
     os.utime(samples[0].mask, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
     assert count() == [first[0], [value + 7 for value in first[1]]]  # the one whose file changed
     swapped = [{"name": "a", "value": 1}, {"name": "b", "value": 0}, "c"]
-    assert count(decoder(swapped)) == [[4, 2, 0, 2], [0, 3, 0, 1]]
+    assert count(decoder(swapped)) == [[4, 2, 0, 2, 8], [0, 3, 0, 1, 4]]
     assert len(list(cache.iterdir())) == 2
 
 
@@ -84,7 +84,7 @@ def test_samples_in_another_order_and_new_ones_share_the_cache(samples, tmp_path
     count_pixels(samples[:1], decoder(), cache=tmp_path / "cache")
     new = save(tmp_path, "new", [[2, 2, 2]])
     mixed = count_pixels([new, samples[1], samples[0], new], decoder(), cache=tmp_path / "cache").tolist()
-    assert mixed == [[0, 0, 3, 0], [3, 0, 0, 1], [2, 4, 0, 2], [0, 0, 3, 0]]
+    assert mixed == [[0, 0, 3, 0, 3], [3, 0, 0, 1, 4], [2, 4, 0, 2, 8], [0, 0, 3, 0, 3]]
     (file,) = (tmp_path / "cache").iterdir()
     with np.load(file) as kept:
         assert len(kept["keys"]) == 3 and (np.diff(kept["keys"]) > 0).all()

@@ -1,10 +1,10 @@
 """Folds of a cross-validation in which every class is spread evenly."""
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from segtrain.data.sample import seeded_hash
 from segtrain.errors import DataError
 
 
@@ -23,13 +23,11 @@ def assign_folds(presence: np.ndarray, groups: Sequence[str], *, folds: int, see
     Raises:
         DataError: there are fewer groups than folds.
     """
-    names, of_sample = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    names = sorted(set(groups), key=lambda name: seeded_hash(name, seed))
     if len(names) < folds:
         raise DataError(f"data.folds: {len(names)} groups of samples cannot be split into {folds} folds")
-    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(f"{seed}:{names[i]}".encode()).digest())
-    rank = np.empty(len(names), np.int64)
-    rank[order] = np.arange(len(names))
-    of_sample = rank[of_sample]  # groups are numbered in their order from here on
+    rank = {name: place for place, name in enumerate(names)}
+    of_sample = np.array([rank[name] for name in groups], np.int64)
     sizes = np.bincount(of_sample, minlength=len(names))
     counts = np.zeros((len(names), presence.shape[1]), np.int64)
     np.add.at(counts, of_sample, presence.astype(np.int64))

@@ -65,9 +65,9 @@ class LabelDecoder:
         return mask.astype(self.dtype, copy=False)
 
     def count(self, mask: np.ndarray) -> np.ndarray:
-        """Pixels of each class and, last, ignored ones: int64 (width + 1,), of a mask of class indices, HW."""
+        """Pixels of each class, then ignored ones, then all: int64 (width + 2,), of a mask of class indices, HW."""
         counts = np.bincount(mask.ravel(), minlength=max(self.width, self.ignore_index + 1))
-        return np.append(counts[: self.width], counts[self.ignore_index])
+        return np.append(counts[: self.width], [counts[self.ignore_index], mask.size])
 
     def _unclaimed(self, raw: np.ndarray, path: str) -> str:
         values, counts = np.unique(raw, return_counts=True)

@@ -48,9 +48,10 @@ class LayerDecoder:
         return np.stack([decoder.decode(layer, f"{file} ({item.name})") for decoder, layer, file, item in named])
 
     def count(self, mask: np.ndarray) -> np.ndarray:
-        """Pixels of each class and, last, the mean number of ignored ones in a layer: int64 (width + 1,)."""
+        """Pixels of each class, then the mean number of ignored ones in a layer, then all of a layer: int64
+        (width + 2,)."""
         ignored = (mask == self.ignore_index).sum() // self.width
-        return np.append((mask == 1).sum(axis=(1, 2)), ignored)
+        return np.append((mask == 1).sum(axis=(1, 2)), [ignored, mask[0].size])
 
 
 def build_decoder(config: DataConfig) -> LabelDecoder | LayerDecoder:

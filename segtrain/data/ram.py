@@ -27,16 +27,16 @@ def estimate_bytes(dataset: TrainSamples | EvalSamples) -> int:
     return round(count * float(np.mean(pixels)) * (image_bytes + mask_bytes))
 
 
-def keep_in_memory(datasets: Sequence[TrainSamples | EvalSamples]) -> int:
-    """Read everything once; the bytes that it took. Raises DataError, before anything is read, where the memory does
-    not suffice by the estimate."""
+def keep_in_memory(datasets: Sequence[TrainSamples | EvalSamples]) -> None:
+    """Read everything once, after a line that says what it takes. Raises DataError, before anything is read, where the
+    memory does not suffice by that estimate."""
     needed, free = sum(map(estimate_bytes, datasets)), read_available_bytes()
     if free is not None and needed > LARGEST_SHARE * free:
         raise DataError(
             f"data.cache: ram: {sum(map(len, datasets))} images take about {show_bytes(needed)} in memory, and "
             f"{show_bytes(free)} are free; write data.cache: null, or make the files smaller"
         )
-    taken = 0
+    print(f"memory   about {show_bytes(needed)} for {sum(map(len, datasets))} images and masks (data.cache: ram)")
     for dataset in datasets:
         kept = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -46,5 +46,3 @@ def keep_in_memory(datasets: Sequence[TrainSamples | EvalSamples]) -> int:
             ):
                 kept.append(pair)
         dataset.kept = kept
-        taken += sum(image.nbytes + mask.nbytes for image, mask in kept)
-    return taken

@@ -119,6 +119,8 @@ def read_image(
     pixels = _require_image(raw.pixels, path)
     if scale is None and pixels.dtype != np.uint8:
         raise DataError(f"{path}: {_explain_scale(raw)}")
+    if scale is not None and scale > 255 and pixels.dtype == np.uint8:
+        raise DataError(f"{path}: holds 8 bits, but data.scale is {scale:g}; all images must be of one kind")
     if bands is not None:
         pixels = _pick(pixels, bands, path)
     if scale is not None:

@@ -72,7 +72,7 @@ class DataConfig(NamedSection):
     format: str = "folders"
     """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, or the name of a public data set;
     `python -m segtrain datasets` lists those."""
-    root: UserPath | list[UserPath]
+    root: UserPath | Annotated[list[UserPath], Field(min_length=1)]
     """Folder of the data set; relative paths start in the working directory. A list of folders of the same format is
     read one behind the other."""
     classes: list[ClassConfig] | None = None
@@ -107,7 +107,8 @@ class DataConfig(NamedSection):
     """Channels of the images and inputs of the model: 1 reads grey, 3 reads RGB, any other number must be in the
     files."""
     scale: Annotated[float, Field(gt=0)] | None = None
-    """Value in the image files that means white, for images that are not 8 bit: 65535, 4095, 10000, 1.0."""
+    """Value in the image files that means white, for images that are not 8 bit: 65535, 4095, 10000, 1.0. Some
+    transforms (blur, noise, brightness) clip what lies outside 0..scale."""
     bands: list[Annotated[int, Field(ge=1)]] | None = None
     """Bands of the image files to take as channels, counted from 1, in this order. Default: all."""
     batch_size: Annotated[int, Field(ge=1)] = 8
@@ -166,6 +167,11 @@ class DataConfig(NamedSection):
             self._take_names(reader.IGNORED_RAW)
         if self.multilabel and hasattr(reader, "read_mask"):
             raise MisplacedError(("multilabel",), f"format {self.format} has one mask for all classes; take it out")
+        if self.multilabel and not len(self.classes) < self.ignore_index <= 255:
+            raise MisplacedError(
+                ("ignore_index",),
+                f"{self.ignore_index} must be above {len(self.classes)}, the number of classes, and at most 255",
+            )
         if self.ignore_index < max(len(self.classes), 2):
             raise MisplacedError(
                 ("ignore_index",),
@@ -178,9 +184,11 @@ class DataConfig(NamedSection):
                         raise MisplacedError(path, "a mask for each {class} needs data.multilabel: true")
             claim_values(self.classes, self.ignore_values or [], ignore_index=self.ignore_index)
             return self
-        if self.ignore_index > 255:
-            raise MisplacedError(("ignore_index",), f"{self.ignore_index} is past 255, which multilabel allows")
         for place, item in enumerate(self.classes):
+            if item.colors:
+                raise MisplacedError(
+                    ("classes", place), "colors mean nothing where each class has a mask; write a value"
+                )
             try:
                 claim_values([item.layer()], self.ignore_values or [], ignore_index=self.ignore_index)
             except MisplacedError as error:
@@ -190,13 +198,20 @@ class DataConfig(NamedSection):
 
     def _take_names(self, ignored: int) -> None:
         """Where annotation files hold names, masks hold a class's place in the list, and a value for ignored pixels."""
-        for place, item in enumerate(self.classes, start=int(len(self.classes) == 1)):
+        first = int(len(self.classes) == 1)
+        for place, item in enumerate(self.classes):
+            if item.colors:
+                raise MisplacedError(
+                    ("classes", place), "colors mean nothing where annotations hold names; write labels"
+                )
             if item.value is None and item.values is None:
-                item.value = place
+                item.value = place + first
         self.ignore_values = list(dict.fromkeys([*(self.ignore_values or []), ignored]))
 
     @model_validator(mode="after")
     def _numbers_agree(self) -> "DataConfig":
+        if self.folds is None and self.fold:
+            raise MisplacedError(("fold",), "needs data.folds; the column fold of a table is chosen by val_fold")
         if self.folds is not None and self.fold >= self.folds:
             raise MisplacedError(("fold",), f"{self.fold} is none of the {self.folds} folds, which count from 0")
         if self.bands is not None and len(self.bands) != self.channels:

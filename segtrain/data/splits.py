@@ -32,14 +32,17 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
             roots = " and ".join(map(str, config.roots))
             raise DataError(f"data: the {wanted} split is empty; {roots} as format {config.format} gives: {there}")
         splits[split] = found[wanted]
-    if config.folds is not None:
-        pool = _joined([splits["train"], splits["val"]])
-        counts = count_pixels(pool, build_decoder(config), cache=cache)
+    _require_disjoint(splits["train"], splits["val"])
+    if config.folds is None:
+        _require_apart(splits["train"], splits["val"])
+    else:
+        pool = _joined(splits["train"], splits["val"])
+        decoder = build_decoder(config)
+        counts = count_pixels(pool, decoder, cache=cache)
         groups = [sample.group or sample.name for sample in pool]
-        folds = assign_folds(counts[:, :-1] > 0, groups, folds=config.folds, seed=seed)
+        folds = assign_folds(counts[:, : decoder.width] > 0, groups, folds=config.folds, seed=seed)
         splits["train"] = pool.take(np.flatnonzero(folds != config.fold).tolist())
         splits["val"] = pool.take(np.flatnonzero(folds == config.fold).tolist())
-    _require_disjoint(splits["train"], splits["val"])
     return splits
 
 
@@ -52,6 +55,8 @@ def _read_roots(config: DataConfig, seed: int) -> Splits:
     if len(parts) == 1:
         return parts[0]
     titles = [root.name for root in config.roots]
+    if len({root.resolve() for root in config.roots}) < len(config.roots):
+        raise DataError(f"data.root: names one folder twice: {', '.join(map(str, config.roots))}")
     if len(set(titles)) < len(titles):
         titles = [str(place) for place in range(len(titles))]
     return {
@@ -68,13 +73,29 @@ def _grouped(samples: SampleTable, pattern: str) -> Iterator[Sample]:
     expression = re.compile(pattern)
     for sample in samples:
         match = expression.search(sample.name)
-        if match is None:
-            raise DataError(f"data.group_pattern: {pattern} is nowhere in the name {sample.name} of {sample.image}")
-        yield sample._replace(group=match[1] if expression.groups else match[0])
+        group = match and (match[1] if expression.groups else match[0])
+        if not group:
+            raise DataError(f"data.group_pattern: {pattern} finds nothing in the name {sample.name} of {sample.image}")
+        yield sample._replace(group=group)
 
 
-def _joined(tables: list[SampleTable]) -> SampleTable:
-    return SampleTable(sample for table in tables for sample in table)
+def _joined(train: SampleTable, val: SampleTable) -> SampleTable:
+    """Both, with the split before the names where they share one."""
+    names = {sample.name for sample in val}
+    if any(sample.name in names for sample in train):
+        pairs = [("train", train), ("val", val)]
+        return SampleTable(s._replace(name=f"{split}/{s.name}") for split, table in pairs for s in table)
+    return SampleTable(sample for table in (train, val) for sample in table)
+
+
+def _require_apart(train: SampleTable, val: SampleTable) -> None:
+    held_out = {sample.group for sample in val} - {""}
+    both = sorted({sample.group for sample in train} & held_out) if held_out else []
+    if both:
+        raise DataError(
+            f"data: {len(both)} group(s) of samples are both in the training and in the validation split, '{both[0]}' "
+            "for one; write data.folds: 5, whose folds keep groups together, or mend the splits"
+        )
 
 
 def _require_disjoint(train: SampleTable, val: SampleTable) -> None:

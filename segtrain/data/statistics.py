@@ -24,12 +24,13 @@ CHUNK = 4096  # samples handed to the threads at once: a million waiting calls w
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """Pixels of each class, pixels of the images that each class occurs in (less the ignored ones), ignored pixels."""
+    """Pixels of each class, pixels of the images that each class occurs in (less the ignored ones), and all pixels that
+    are not ignored."""
 
     names: list[str]
     class_pixels: list[int]
     image_pixels: list[int]
-    ignored_pixels: int
+    labelled_pixels: int
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """class_pixels and image_pixels as float64 arrays of shape (classes,)."""
@@ -37,7 +38,7 @@ class ClassStatistics:
 
     def describe(self) -> str:
         """Each class and its share of the labelled pixels, in one line."""
-        total = max(sum(self.class_pixels), 1)
+        total = max(self.labelled_pixels, 1)
         return ", ".join(
             f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)
         )
@@ -48,37 +49,37 @@ class ClassStatistics:
 
 
 def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> ClassStatistics:
-    """Statistics of all samples from the counts of each, (N, classes + 1) as count_pixels gives them.
+    """Statistics of all samples from the counts of each, (N, classes + 2) as count_pixels gives them.
 
     Raises DataError where masks hold nothing but background and ignored pixels: then the object's value is most likely
     taken for the ignore index.
     """
-    by_class, ignored = counts[:, :-1].astype(np.int64), int(counts[:, -1].sum(dtype=np.int64))
-    class_pixels = by_class.sum(axis=0)
-    image_pixels = ((by_class > 0) * by_class.sum(axis=1, keepdims=True)).sum(axis=0)
+    by_class, labelled = counts[:, :-2], counts[:, -1].astype(np.int64) - counts[:, -2]
+    class_pixels, ignored = by_class.sum(axis=0, dtype=np.int64), int(counts[:, -2].sum(dtype=np.int64))
+    image_pixels = ((by_class > 0) * labelled[:, None]).sum(axis=0)
     if (decoder.binary or decoder.multilabel) and ignored and not class_pixels[decoder.binary :].any():
         raise DataError(
             f"data.classes: no mask has a pixel of '{names[-1]}', but {ignored} pixels have the value "
             f"{decoder.ignore_index}, which is data.ignore_index; if they are '{names[-1]}', write data.classes: "
             f"[{{name: {names[-1]}, value: {decoder.ignore_index}}}]"
         )
-    return ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), ignored)
+    return ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), int(labelled.sum()))
 
 
 def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | None = None) -> np.ndarray:
-    """Pixels of each class and, last, ignored ones, in the mask of each sample: uint32 (N, classes + 1); a binary task
-    has two classes.
+    """Pixels of each class, then ignored ones, then all, in the mask of each sample: uint32 (N, classes + 2); a binary
+    task has two classes.
 
     What was counted is kept in the folder `cache`, mask by mask, until the file or the classes change. Raises DataError
     for the first mask that cannot be read or holds a value that no class claims.
     """
     keys = np.fromiter(_keys(samples), np.uint64, len(samples))
     file = cache / f"classes-{_fingerprint(decoder)}.npz" if cache is not None else None
-    known_keys, known = _load(file, decoder.width + 1)
+    known_keys, known = _load(file, decoder.width + 2)
     places = np.searchsorted(known_keys, keys)
     places[places == len(known_keys)] = 0
     is_known = known_keys[places] == keys if len(known_keys) else np.zeros(len(keys), bool)
-    counts = np.empty((len(samples), decoder.width + 1), np.uint32)
+    counts = np.empty((len(samples), decoder.width + 2), np.uint32)
     counts[is_known] = known[places[is_known]]
     missing = np.flatnonzero(~is_known)
     if len(missing):
@@ -104,7 +105,7 @@ def _keys(samples: Sequence[Sample]) -> Iterator[int]:
 
 
 def _fingerprint(decoder: Decoder) -> str:
-    digest = hashlib.sha256(repr((decoder.width, decoder.ignore_index, decoder.as_color)).encode())
+    digest = hashlib.sha256(repr((2, decoder.width, decoder.ignore_index, decoder.as_color)).encode())
     digest.update(repr((decoder.read_raw.__module__, decoder.multilabel)).encode())
     digest.update(decoder.table.tobytes())
     return digest.hexdigest()[:16]
@@ -113,7 +114,8 @@ def _fingerprint(decoder: Decoder) -> str:
 def _load(file: Path | None, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Sorted keys and their counts; none where there is no such file, or it is broken."""
     if file is not None:
-        with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(file, allow_pickle=False) as kept:
+        with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), open(file, "rb") as source:
+            kept = np.load(source, allow_pickle=False)
             keys, counts = kept["keys"], kept["counts"]
             if keys.dtype == np.uint64 and counts.shape == (len(keys), columns):
                 return keys, counts
@@ -136,7 +138,7 @@ def _count(samples: Sequence[Sample], places: Sequence[int], decoder: Decoder) -
     def count_one(place: int) -> np.ndarray:
         return decoder.count(decoder.read(samples[place]))
 
-    counts = np.empty((len(places), decoder.width + 1), np.uint32)
+    counts = np.empty((len(places), decoder.width + 2), np.uint32)
     progress = tqdm(total=len(places), desc="counting classes", leave=False, delay=1.0, disable=None)
     with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(places), CHUNK):

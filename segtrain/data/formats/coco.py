@@ -134,7 +134,8 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
 
     from segtrain.data import reading
 
-    file, _, text = mask.partition("\t")
+    files, _, text = mask.partition("\t")
+    file = files.partition("\n")[0]
     if '"png":' not in text:
         return drawn.read_mask(mask, as_color=as_color)
     content = json.loads(text)

@@ -171,5 +171,5 @@ def _panoptic_texts(
             known[key] = values.find(segment, f"{what}.segments_info[{number}]")
         picture = pictures[image]
         content = {"image": picture.file, "size": picture.size, "png": f"{folder}/{file}", "known": list(known.items())}
-        texts[image] = f"{path}\t{json.dumps(content, separators=(',', ':'))}"
+        texts[image] = f"{path}\n{folder}/{file}\t{json.dumps(content, separators=(',', ':'))}"
     return texts

@@ -36,26 +36,24 @@ def read(
     out. Rows with the same `group_column` (a patient, a drive) stay together in every split that is cut here. Raises
     DataError for missing columns, empty cells and files that are not there.
     """
-    import pandas
-
     require_nearby_layout(root, [file])
     path = require_path(root / file, "data.file")
-    try:
-        table = pandas.read_csv(path, skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not a CSV file: {error}") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    for column in ["image", "mask", *([group_column] if group_column else [])]:
+    table = _read_table(path)
+    also = [group_column] if group_column else []
+    for column in ["image", "mask", *also, *(["split"] if "split" in table.columns and val_fold is None else [])]:
         _require_column(table, column, path)
         empty = table.index[table[column].isna()]
         if len(empty):
-            raise DataError(f"{path}:{empty[0] + 2}: column '{column}' is empty")
+            raise DataError(f"{path}:{empty[0]}: column '{column}' is empty")
     groups = table[group_column].astype(str) if group_column else [""] * len(table)
+    folder = str(path.parent)
     samples = SampleTable(
-        Sample(_name(image), str(path.parent / str(image)), str(path.parent / str(mask)), group)
+        Sample(
+            os.path.splitext(str(image))[0], os.path.join(folder, str(image)), os.path.join(folder, str(mask)), group
+        )
         for image, mask, group in zip(table["image"], table["mask"], groups, strict=True)
     )
-    _check_files(samples, path)
+    _check_files(samples, table.index.tolist(), path)
     if val_fold is not None:
         _require_column(table, "fold", path)
         held_out = (table["fold"] == val_fold).tolist()
@@ -66,25 +64,35 @@ def read(
     return split_by_fraction(samples, val_fraction, seed)
 
 
+def _read_table(path: Path) -> "pandas.DataFrame":
+    """The rows that are not empty; their index is the line in the file."""
+    import pandas
+
+    options = {"skipinitialspace": True, "keep_default_na": False, "na_values": [""], "skip_blank_lines": False}
+    try:
+        table = pandas.read_csv(path, **options)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: not a CSV file: {' '.join(str(error).split())}") from error
+    table.columns = [str(column).strip() for column in table.columns]
+    table.index += 2
+    return table.dropna(how="all")
+
+
 def _require_column(table: "pandas.DataFrame", column: str, path: Path) -> None:
     if column not in table.columns:
         raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.columns)}")
-
-
-def _name(image: str) -> str:
-    return Path(str(image)).with_suffix("").as_posix()
 
 
 def _where(samples: SampleTable, chosen: list[bool]) -> SampleTable:
     return samples.take(place for place, keep in enumerate(chosen) if keep)
 
 
-def _check_files(samples: SampleTable, path: Path) -> None:
+def _check_files(samples: SampleTable, lines: list[int], path: Path) -> None:
     seen: dict[str, int] = {}
-    for line, sample in enumerate(samples, start=2):
+    for line, sample in zip(lines, samples, strict=True):
         for column, file in (("image", sample.image), ("mask", sample.mask)):
             if not os.path.isfile(file):
                 raise DataError(f"{path}:{line}: {column} {file} does not exist; paths are relative to the CSV file")
-        if sample.image in seen:
-            raise DataError(f"{path}:{line}: image {sample.image} stands in line {seen[sample.image]} already")
-        seen[sample.image] = line
+        if sample.name in seen:
+            raise DataError(f"{path}:{line}: image {sample.image} stands in line {seen[sample.name]} already")
+        seen[sample.name] = line

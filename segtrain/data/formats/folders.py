@@ -59,12 +59,7 @@ def read(
 
     if isinstance(images, str) and isinstance(masks, str):
         return split_by_fraction(pair_all(images, masks, "data"), val_fraction, seed)
-    if (
-        not isinstance(images, dict)
-        or not isinstance(masks, dict)
-        or images.keys() != masks.keys()
-        or "train" not in images
-    ):
+    if not isinstance(images, dict) or not isinstance(masks, dict) or images.keys() != masks.keys():
         raise DataError("data.images, data.masks: write a folder for each, or {train: folder, val: folder} for each")
     return {split: pair_all(images[split], masks[split], f"data ({split})") for split in images}
 
@@ -86,10 +81,10 @@ def _walk(folder: str, below: str = "") -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                deeper.append(entry.name)
-            else:
+            if not entry.is_dir():
                 yield below + entry.name
+            elif not (entry.is_symlink() and os.path.realpath(folder).startswith(os.path.realpath(entry.path))):
+                deeper.append(entry.name)  # a link to a folder around it would never end
     for name in deeper:
         yield from _walk(f"{folder}/{name}", f"{below}{name}/")
 
@@ -103,7 +98,7 @@ def _files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, dict[
     below = iglob(str(Path(*signs)), root_dir=folder, recursive=True) if signs else _walk(folder)
     anchored = bool(signs) and "**" not in signs
     found: dict[str, str] = {}
-    for name in below:
+    for name in _listed(below, what):
         key, dot = os.path.splitext(name)
         if dot.lower() not in IMAGE_SUFFIXES:
             continue
@@ -121,6 +116,13 @@ def _files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, dict[
             )
         found[key] = name
     return folder, found
+
+
+def _listed(names: Iterator[str], what: str) -> Iterator[str]:
+    try:
+        yield from names
+    except OSError as error:
+        raise DataError(f"{what}: {error.filename} cannot be listed: {error.strerror}") from error
 
 
 def _named(paths: list[str]) -> str:
@@ -169,6 +171,8 @@ def _pair_layers(
     image_folder, image_files = _files(root, images, image_suffix, f"{what}.images")
     layers = []
     for name in classes:
+        if _is_wild(name):
+            raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
         pattern, suffix = masks.replace("{class}", name), mask_suffix.replace("{class}", name)
         folder, files = _files(root, pattern, suffix, f"{what}.masks")
         layers.append({key: f"{folder}/{file}" for key, file in files.items()})

@@ -1,8 +1,8 @@
 """Folders of GeoTIFFs: images of any number of bands and type, and masks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segtrain.data.about import Labels
 from segtrain.data.formats import folders
@@ -24,7 +24,9 @@ def read(
     masks: str | dict[str, str] = "masks",
     image_suffix: str = "",
     mask_suffix: str = "",
+    missing_masks: Literal["error", "empty"] = "error",
     val_fraction: float = 0.2,
+    classes: Sequence[Any] = (),
     seed: int = 0,
 ) -> Splits:
     """Pair TIFFs of the same path below two folders; what else lies there (previews, world files, overviews) is left
@@ -40,7 +42,9 @@ def read(
         masks=_only_tiff(masks),
         image_suffix=image_suffix,
         mask_suffix=mask_suffix,
+        missing_masks=missing_masks,
         val_fraction=val_fraction,
+        classes=classes,
         seed=seed,
     )
 

@@ -54,7 +54,14 @@ def _read_list(root: Path, path: Path, what: str) -> SampleTable:
     return listed_samples(
         path,
         (
-            (line, Sample(os.path.splitext(image)[0], os.path.join(root, image), os.path.join(root, mask)))
+            (
+                line,
+                Sample(
+                    os.path.splitext(image)[0],
+                    os.path.normpath(os.path.join(root, image)),
+                    os.path.normpath(os.path.join(root, mask)),
+                ),
+            )
             for line, (image, mask) in pairs
         ),
     )
