@@ -173,9 +173,9 @@ def describe_findings(
 ) -> Findings:
     """What the experiment file says of the data."""
     images = [record.image for record in evidence.records]
-    kinds = {
-        (_channels(image.channels), image.dtype): record for image, record in zip(images, evidence.records, strict=True)
-    }
+    kinds: dict[tuple[int, str], Record] = {}
+    for record in evidence.records:
+        kinds.setdefault((_channels(record.image.channels), record.image.dtype), record)
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
         raise DataError(f"{options.images}: images are of several kinds: {each}; make them alike")

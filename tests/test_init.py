@@ -178,9 +178,8 @@ def test_grey_photographs_among_others_and_floats(pairs):
         3,
     )
     for path in (pairs / "images").glob("*.png"):
-        tifffile.imwrite(
-            path.with_suffix(".tif"), np.asarray(Image.open(path).convert("RGB")).astype(np.float32) / 25500
-        )
+        image = np.asarray(Image.open(path).convert("RGB")).astype(np.float32) / 25500
+        tifffile.imwrite(path.with_suffix(".tif"), image, photometric="rgb")
         path.unlink()
     assert run_init(pairs, pairs / "floats.yml") == 0
     config = load_config([str(pairs / "floats.yml")])
@@ -189,7 +188,7 @@ def test_grey_photographs_among_others_and_floats(pairs):
 
 def mix(folder: Path) -> None:
     path = folder / "images/003.png"
-    tifffile.imwrite(path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.uint16) * 100)
+    tifffile.imwrite(path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.uint16) * 100, photometric="rgb")
     path.unlink()
 
 

@@ -89,7 +89,7 @@ def _walk(folder: str, below: str = "") -> Iterator[str]:
         yield from _walk(f"{folder}/{name}", f"{below}{name}/")
 
 
-def _files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, dict[str, str]]:
+def find_files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, dict[str, str]]:
     """The image files of a folder (with its subfolders) or a glob, below the folder that is returned first, by what
     pairs them: their path without suffixes below the folder, or those parts of it that the glob leaves open (so that
     */images/* and */masks/* pair)."""
@@ -136,8 +136,8 @@ def pair(
 
     Raises DataError, beginning with `what`, where a file has no partner or there is none.
     """
-    image_folder, image_files = _files(root, images, image_suffix, f"{what}.images")
-    mask_folder, mask_files = _files(root, masks, mask_suffix, f"{what}.masks")
+    image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
+    mask_folder, mask_files = find_files(root, masks, mask_suffix, f"{what}.masks")
     if not image_files:
         raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
     alone = [f"{image_folder}/{file}" for key, file in image_files.items() if key not in mask_files]
@@ -168,13 +168,13 @@ def _pair_layers(
     what: str,
 ) -> SampleTable:
     """As pair, with a mask for each class: Sample.mask holds their paths, one a line."""
-    image_folder, image_files = _files(root, images, image_suffix, f"{what}.images")
+    image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
     layers = []
     for name in classes:
         if _is_wild(name):
             raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
         pattern, suffix = masks.replace("{class}", name), mask_suffix.replace("{class}", name)
-        folder, files = _files(root, pattern, suffix, f"{what}.masks")
+        folder, files = find_files(root, pattern, suffix, f"{what}.masks")
         layers.append({key: f"{folder}/{file}" for key, file in files.items()})
         alone = [f"{image_folder}/{file}" for key, file in image_files.items() if key not in files]
         if alone and not empty:
