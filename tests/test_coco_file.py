@@ -2,10 +2,24 @@ from functools import partial
 
 import numpy as np
 import pytest
-from coco_export import ANNOTATIONS, CATEGORIES, FILES, annotation, box, draw_set, error_of, merged, read_masks, write
+from coco_export import (
+    ANNOTATIONS,
+    CAT_DOG,
+    CATEGORIES,
+    FILES,
+    annotation,
+    box,
+    draw_set,
+    error_of,
+    merged,
+    read_masks,
+    write,
+)
 from PIL import Image
 
-from segtrain.data.formats import FORMATS, coco
+from segtrain.data.formats import coco
+from segtrain.data.labels import LabelDecoder
+from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
 from segtrain.experiment import DataConfig
 
@@ -16,8 +30,7 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def read(root, monkeypatch):
-    monkeypatch.setitem(FORMATS, "coco", coco)
+def read(root):
     return partial(read_masks, root)
 
 
@@ -58,6 +71,11 @@ PANOPTIC_MISTAKES = {
         "R/set.json: annotations[0].segments_info[0] has no id",
     ),
     "an unknown image": ({"image_id": 9}, "R/set.json: annotations[0] is of the unknown image 9"),
+    "segments that are no list": ({"segments_info": 3}, "R/set.json: annotations[0] has 3 as its segments_info"),
+    "an id that is a text": (
+        {"segments_info": [{"id": "65", "category_id": 7}]},
+        "R/set.json: annotations[0].segments_info[0] has the id '65'; ids are whole numbers",
+    ),
     "no picture": ({"file_name": "x.png"}, "R/set.json: annotations[0]: R/panoptic/x.png does not exist"),
     "another size": ({"segments": SEGMENTS[:4]}, "R/panoptic/a.png: is 6 x 4 pixels, but R/images/a.jpg 6 x 5"),
 }
@@ -76,6 +94,22 @@ def test_a_panoptic_file_and_a_file_of_objects_are_told_apart(read, root):
     write(root)
     text = "R/set.json: annotations[0] has no file_name and no segments_info"
     assert error_of(read, root, panoptic="panoptic") == text
+
+
+def test_what_was_counted_is_counted_anew_when_a_panoptic_picture_changes(root, tmp_path):
+    write_panoptic(root)
+    config = DataConfig(format="coco", root=root, classes=CAT_DOG)
+    options = {"annotations": "set.json", "images": "images", "panoptic": "panoptic", "val_fraction": 0.4}
+    decoder = LabelDecoder(config)
+
+    def count():
+        splits = coco.read(root, classes=config.classes, **options)
+        counts = [count_pixels(samples, decoder, cache=tmp_path / "cache") for samples in splits.values()]
+        return np.concatenate(counts).sum(axis=0).tolist()
+
+    assert count() == [6 + 60, 6, 6, 12, 90]  # background, dog, cat, ignored, all
+    write_panoptic(root, segments=[[258, 258, 65, 0, 0, 0]] * 3 + [[131072] * 6] * 2)
+    assert count() == [9 + 60, 6, 3, 12, 90]
 
 
 def changed(place, **changes):
@@ -102,6 +136,8 @@ MISTAKES = {
         "R/set.json: annotation 2 has the unknown category 'cat'; known: 7, 3, 90",
     ),
     "an unknown image": (changed(1, image_id="10"), "R/set.json: annotation 2 is of the unknown image '10'"),
+    "an image that is a list": (changed(1, image_id=[10]), "R/set.json: annotation 2 has [10] as its image_id"),
+    "a category that is a mapping": (changed(1, category_id={}), "R/set.json: annotation 2 has {} as its category_id"),
     "an annotation without an image": ({"annotations": [{"id": 4}]}, "R/set.json: annotation 4 has no image_id"),
     "an annotation that is nothing": ({"annotations": [None]}, "R/set.json: annotations[0] has no image_id"),
     "an image without a name": ({"images": [{"id": 1}]}, "R/set.json: images[0] has no file_name"),

@@ -4,16 +4,11 @@ import pytest
 from format_reading import decoded
 from format_trees import draw, draw_image, error_of
 
-from segtrain.data.formats import FORMATS, cityscapes
+from segtrain.data.formats import cityscapes
 
 # id -> trainId of all 34 labels that masks hold, from helpers/labels.py of cityscapesScripts
 TRAIN_IDS = [255, 255, 255, 255, 255, 255, 255, 0, 1, 255, 255, 2, 3, 4, 255, 255, 255, 5]
 TRAIN_IDS += [255, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255, 255, 16, 17, 18]
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(FORMATS, "cityscapes", cityscapes)
 
 
 def draw_frame(root, split, frame, mask, *, kind="gtFine", masks="labelIds"):

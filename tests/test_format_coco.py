@@ -18,7 +18,7 @@ from coco_export import (
     write,
 )
 
-from segtrain.data.formats import FORMATS, coco
+from segtrain.data.formats import coco
 from segtrain.data.labels import LabelDecoder
 from segtrain.experiment import DataConfig
 
@@ -35,8 +35,7 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def read(root, monkeypatch):
-    monkeypatch.setitem(FORMATS, "coco", coco)
+def read(root):
     return partial(read_masks, root)
 
 
@@ -140,8 +139,7 @@ def test_images_without_a_size_have_that_of_their_file(read, root):
     assert merged(read()) == MASKS
 
 
-def test_the_classes_of_voc(root, monkeypatch):
-    monkeypatch.setitem(FORMATS, "coco", coco)
+def test_the_classes_of_voc(root):
     assert coco.labels({}) is None
     config = DataConfig(format="coco", root=root, preset="voc")
     assert len(config.classes) == 21 and config.class_names[:2] == ["background", "aeroplane"]

@@ -6,16 +6,11 @@ from format_reading import decoded
 from format_trees import draw, draw_image, error_of, write_list
 from scipy.io import savemat
 
-from segtrain.data.formats import FORMATS, coco_stuff
+from segtrain.data.formats import coco_stuff
 from segtrain.visualize import default_colors
 
 UNUSED = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91]
 USED = [number for number in range(1, 183) if number not in UNUSED]  # ids in the order of the 171 classes
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(FORMATS, "coco_stuff", coco_stuff)
 
 
 def draw_164k(root, *, images="images", masks="annotations"):

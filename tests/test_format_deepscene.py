@@ -4,16 +4,11 @@ import pytest
 from format_reading import decoded
 from format_trees import draw, draw_image, error_of
 
-from segtrain.data.formats import FORMATS, deepscene
+from segtrain.data.formats import deepscene
 
 ROAD, GRASS, VEGETATION = [170, 170, 170], [0, 255, 0], [102, 102, 51]
 TREE, SKY, OBSTACLE, VOID = [0, 60, 0], [0, 120, 255], [0, 0, 0], [255, 255, 255]
 ALL = [[ROAD, GRASS, VEGETATION, TREE], [SKY, OBSTACLE, VOID, ROAD]]
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(FORMATS, "deepscene", deepscene)
 
 
 def draw_frame(root, split, frame, pixels, *, suffix):

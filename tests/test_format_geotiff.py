@@ -3,7 +3,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segtrain.data.formats import FORMATS, geotiff
+from segtrain.data.formats import geotiff
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.reading import read_image
 from segtrain.errors import DataError
@@ -31,8 +31,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_every_pixel(root, monkeypatch, capfd):
-    monkeypatch.setitem(FORMATS, "geotiff", geotiff)
+def test_every_pixel(root, capfd):
     config = DataConfig(format="geotiff", root=root, classes=["x", "y", "z"], channels=3, scale=10000, bands=[4, 3, 2])
     splits = geotiff.read(root, val_fraction=0.4)
     samples = {sample.name: sample for split in splits.values() for sample in split}

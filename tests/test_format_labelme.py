@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.data.formats import FORMATS, labelme
+from segtrain.data.formats import labelme
 from segtrain.data.labels import LabelDecoder
 from segtrain.errors import DataError
 from segtrain.experiment import DataConfig
@@ -55,9 +55,8 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def read(root, monkeypatch):
+def read(root):
     """split -> {name: rows of class indices as digits, ? where they are ignored}"""
-    monkeypatch.setitem(FORMATS, "labelme", labelme)
 
     def read(classes=CLASSES, **arguments):
         config = DataConfig(format="labelme", root=root, classes=classes, **arguments)

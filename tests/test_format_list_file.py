@@ -4,14 +4,9 @@ import pytest
 from format_reading import decoded
 from format_trees import draw, draw_image, error_of, names, write_list
 
-from segtrain.data.formats import FORMATS, list_file
+from segtrain.data.formats import list_file
 
 CLASSES = ["sky", "road"]
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(FORMATS, "list", list_file)
 
 
 @pytest.fixture

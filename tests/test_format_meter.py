@@ -4,12 +4,7 @@ import pytest
 from format_reading import decoded
 from format_trees import draw, draw_image, error_of
 
-from segtrain.data.formats import FORMATS, meter
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(FORMATS, "meter", meter)
+from segtrain.data.formats import meter
 
 
 @pytest.fixture

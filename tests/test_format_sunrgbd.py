@@ -4,7 +4,7 @@ import pytest
 from format_reading import decoded
 from format_trees import draw, draw_image, error_of, write_list
 
-from segtrain.data.formats import FORMATS, sunrgbd
+from segtrain.data.formats import sunrgbd
 
 TRAIN_LINES = [
     "sunrgbd_train_image/img-000001.jpg,sunrgbd_train_test_labels/img-005051.png",
@@ -16,11 +16,6 @@ TEST_LINES = [
     "sunrgbd_test_image/img-000001.jpg,sunrgbd_train_test_labels/img-000001.png",
     "sunrgbd_test_image/img-005050.jpg,sunrgbd_train_test_labels/img-005050.png",
 ]
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(FORMATS, "sunrgbd", sunrgbd)
 
 
 @pytest.fixture

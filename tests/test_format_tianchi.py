@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.data.formats import FORMATS, tianchi
+from segtrain.data.formats import tianchi
 from segtrain.data.labels import LabelDecoder
 from segtrain.errors import DataError
 from segtrain.experiment import DataConfig
@@ -32,16 +32,15 @@ def write(root, *lines):
     (root / "train_mask.csv").write_text("\n".join(lines) + "\n")
 
 
-def masks_of(root, monkeypatch, **arguments):
+def masks_of(root, **arguments):
     """split -> {name: class indices}"""
-    monkeypatch.setitem(FORMATS, "tianchi", tianchi)
     decoder = LabelDecoder(DataConfig(format="tianchi", root=root))
     splits = tianchi.read(root, **arguments)
     return {split: {s.name: decoder.read(s).tolist() for s in samples} for split, samples in splits.items()}
 
 
-def test_every_pixel(root, monkeypatch):
-    masks = masks_of(root, monkeypatch, val_fraction=0.4)
+def test_every_pixel(root):
+    masks = masks_of(root, val_fraction=0.4)
     assert len(masks["val"]) == 2
     assert masks["train"] | masks["val"] == MASKS
     sample = tianchi.read(root)["train"][0]
@@ -52,7 +51,7 @@ def test_every_pixel(root, monkeypatch):
 @pytest.mark.parametrize("header", [[], ["name,mask"], ["ImageId\tEncodedPixels"]])
 def test_tables_that_others_write(root, monkeypatch, separator, header):
     write(root, *header, *(f'"{name}.jpg"{separator}"{runs}"' for name, runs in RUNS.items()), "")
-    masks = masks_of(root, monkeypatch)
+    masks = masks_of(root)
     assert masks["train"] | masks["val"] == MASKS
 
 
@@ -108,7 +107,7 @@ BROKEN = {
 def test_broken_runs(root, monkeypatch, runs):
     write(root, *(f"{name}.jpg\t{runs if name == 'C' else ''}" for name in RUNS))
     with pytest.raises(DataError) as error:
-        masks_of(root, monkeypatch)
+        masks_of(root)
     assert str(error.value) == f"{root}/train_mask.csv:3: C.jpg: {BROKEN[runs]}"
 
 

@@ -73,6 +73,9 @@ def _fields(record: Any, keys: Sequence[str], path: Path, what: str) -> list[Any
     missing = [key for key in keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise DataError(f"{path}: {what} has no {' and no '.join(missing)}")
+    for key in keys:
+        if not isinstance(record[key], list if key == "segments_info" else (int, float, str)):
+            raise DataError(f"{path}: {what} has {json.dumps(record[key])[:60]} as its {key}")
     return [record[key] for key in keys]
 
 
@@ -168,6 +171,8 @@ def _panoptic_texts(
         known = {0: values.legend.outside}
         for number, segment in enumerate(segments):
             (key,) = _fields(segment, ("id",), path, f"{what}.segments_info[{number}]")
+            if not isinstance(key, int):
+                raise DataError(f"{path}: {what}.segments_info[{number}] has the id {key!r}; ids are whole numbers")
             known[key] = values.find(segment, f"{what}.segments_info[{number}]")
         picture = pictures[image]
         content = {"image": picture.file, "size": picture.size, "png": f"{folder}/{file}", "known": list(known.items())}
