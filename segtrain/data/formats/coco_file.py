@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segtrain.data.formats import drawn
-from segtrain.data.sample import Sample, SampleTable
+from segtrain.data.sample import Sample, SampleTable, name_some
 from segtrain.errors import DataError
 
 
@@ -64,8 +64,7 @@ def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, _P
         size = (record.get("height"), record.get("width"))
         pictures[key] = _Picture(name, whole, size if all(isinstance(side, int) for side in size) else None)
     if missing:
-        named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise DataError(f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {named}")
+        raise DataError(f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}")
     return pictures
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segtrain.data.sample import name_some
 from segtrain.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ def refuse_unclaimed(where: Path, labels: Counter[str]) -> None:
     """Raises DataError where there are labels, with the number of their objects, that no class claims."""
     if not labels:
         return
-    listed = ", ".join(f"{label} ({count})" for label, count in labels.most_common(6))
-    more = f" and {len(labels) - 6} more" if len(labels) > 6 else ""
+    listed = name_some([f"{label} ({count})" for label, count in labels.most_common()], most=6)
     raise DataError(
-        f"{where}: no class claims the labels of {labels.total()} objects: {listed}{more}; give them to classes, like "
+        f"{where}: no class claims the labels of {labels.total()} objects: {listed}; give them to classes, like "
         f"{{name: .., labels: [{labels.most_common(1)[0][0]}]}}, or write data.other_labels: background, or ignore"
     )
 

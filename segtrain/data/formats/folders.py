@@ -12,6 +12,7 @@ from segtrain.data.sample import (
     Sample,
     SampleTable,
     Splits,
+    name_some,
     require_nearby_layout,
     require_path,
     split_by_fraction,
@@ -125,10 +126,6 @@ def _listed(names: Iterator[str], what: str) -> Iterator[str]:
         raise DataError(f"{what}: {error.filename} cannot be listed: {error.strerror}") from error
 
 
-def _named(paths: list[str]) -> str:
-    return ", ".join(sorted(paths)[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-
-
 def pair(
     root: Path, images: str, masks: str, *, image_suffix: str = "", mask_suffix: str = "", what: str = "data"
 ) -> SampleTable:
@@ -143,12 +140,12 @@ def pair(
     alone = [f"{image_folder}/{file}" for key, file in image_files.items() if key not in mask_files]
     if alone:
         raise DataError(
-            f"{what}: {len(alone)} of {len(image_files)} images have no mask in {root / masks}: {_named(alone)}"
+            f"{what}: {len(alone)} of {len(image_files)} images have no mask in {root / masks}: {name_some(sorted(alone))}"
         )
     alone = [f"{mask_folder}/{file}" for key, file in mask_files.items() if key not in image_files]
     if alone:
         raise DataError(
-            f"{what}: {len(alone)} of {len(mask_files)} masks have no image in {root / images}: {_named(alone)}"
+            f"{what}: {len(alone)} of {len(mask_files)} masks have no image in {root / images}: {name_some(sorted(alone))}"
         )
     return SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}")
@@ -180,16 +177,18 @@ def _pair_layers(
         if alone and not empty:
             raise DataError(
                 f"{what}: {len(alone)} of {len(image_files)} images have no mask of '{name}' in {root / pattern}: "
-                f"{_named(alone)}; if they do not show it, write data.missing_masks: empty"
+                f"{name_some(sorted(alone))}; if they do not show it, write data.missing_masks: empty"
             )
         alone = [f"{folder}/{file}" for key, file in files.items() if key not in image_files]
         if alone:
             raise DataError(
-                f"{what}: {len(alone)} of {len(files)} masks have no image in {root / images}: {_named(alone)}"
+                f"{what}: {len(alone)} of {len(files)} masks have no image in {root / images}: {name_some(sorted(alone))}"
             )
     bare = [f"{image_folder}/{file}" for key, file in image_files.items() if not any(key in layer for layer in layers)]
     if bare:
-        raise DataError(f"{what}: {len(bare)} of {len(image_files)} images have no mask of any class: {_named(bare)}")
+        raise DataError(
+            f"{what}: {len(bare)} of {len(image_files)} images have no mask of any class: {name_some(sorted(bare))}"
+        )
     return SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
         for key in sorted(image_files)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from segtrain.data.about import Labels
 from segtrain.data.formats import drawn
-from segtrain.data.sample import IMAGE_SUFFIXES, Sample, SampleTable, Splits, require_layout, split_by_fraction
+from segtrain.data.sample import (
+    IMAGE_SUFFIXES,
+    Sample,
+    SampleTable,
+    Splits,
+    name_some,
+    require_layout,
+    split_by_fraction,
+)
 from segtrain.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,15 +65,14 @@ def read(
         raise DataError("data.annotations: write a folder, or {train: folder, val: folder}")
     require_layout(root, list(folders.values()))
     splits = {
-        split: [_annotated(path, legend, skip_lines=lines == "skip") for path in _json_files(root / folder)]
+        split: [_annotated(path, skip_lines=lines == "skip") for path in _json_files(root / folder)]
         for split, folder in folders.items()
     }
     _refuse_unclaimed({root / folder: splits[split] for split, folder in folders.items()}, legend)
     for split, names in _without_annotation(splits).items():
         if names and without_annotation == "error":
-            named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise DataError(
-                f"{root / folders[split]}: {len(names)} images beside the annotated ones have no JSON file: {named}; "
+                f"{root / folders[split]}: {len(names)} images beside the annotated ones have no JSON file: {name_some(names)}; "
                 "write data.without_annotation: background if there is nothing in them, or remove them"
             )
         splits[split] += [_Annotated(Path(name), name, None, []) for name in names]
@@ -94,7 +101,7 @@ def _json_files(folder: Path) -> Iterator[Path]:
     return iter(sorted(paths))
 
 
-def _annotated(path: Path, legend: drawn.Legend, *, skip_lines: bool) -> _Annotated:
+def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
     content = drawn.load_json(path, "file of labelme", lists=["shapes"], texts=["imagePath"])
     size = (content.get("imageHeight"), content.get("imageWidth"))
     shapes = []
