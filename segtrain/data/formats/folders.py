@@ -137,15 +137,15 @@ def pair(
     mask_folder, mask_files = find_files(root, masks, mask_suffix, f"{what}.masks")
     if not image_files:
         raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
-    alone = [f"{image_folder}/{file}" for key, file in image_files.items() if key not in mask_files]
+    alone = sorted(f"{image_folder}/{file}" for key, file in image_files.items() if key not in mask_files)
     if alone:
         raise DataError(
-            f"{what}: {len(alone)} of {len(image_files)} images have no mask in {root / masks}: {name_some(sorted(alone))}"
+            f"{what}: {len(alone)} of {len(image_files)} images have no mask in {root / masks}: {name_some(alone)}"
         )
-    alone = [f"{mask_folder}/{file}" for key, file in mask_files.items() if key not in image_files]
+    alone = sorted(f"{mask_folder}/{file}" for key, file in mask_files.items() if key not in image_files)
     if alone:
         raise DataError(
-            f"{what}: {len(alone)} of {len(mask_files)} masks have no image in {root / images}: {name_some(sorted(alone))}"
+            f"{what}: {len(alone)} of {len(mask_files)} masks have no image in {root / images}: {name_some(alone)}"
         )
     return SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}")
@@ -173,21 +173,23 @@ def _pair_layers(
         pattern, suffix = masks.replace("{class}", name), mask_suffix.replace("{class}", name)
         folder, files = find_files(root, pattern, suffix, f"{what}.masks")
         layers.append({key: f"{folder}/{file}" for key, file in files.items()})
-        alone = [f"{image_folder}/{file}" for key, file in image_files.items() if key not in files]
+        alone = sorted(f"{image_folder}/{file}" for key, file in image_files.items() if key not in files)
         if alone and not empty:
             raise DataError(
                 f"{what}: {len(alone)} of {len(image_files)} images have no mask of '{name}' in {root / pattern}: "
-                f"{name_some(sorted(alone))}; if they do not show it, write data.missing_masks: empty"
+                f"{name_some(alone)}; if they do not show it, write data.missing_masks: empty"
             )
-        alone = [f"{folder}/{file}" for key, file in files.items() if key not in image_files]
+        alone = sorted(f"{folder}/{file}" for key, file in files.items() if key not in image_files)
         if alone:
             raise DataError(
-                f"{what}: {len(alone)} of {len(files)} masks have no image in {root / images}: {name_some(sorted(alone))}"
+                f"{what}: {len(alone)} of {len(files)} masks have no image in {root / images}: {name_some(alone)}"
             )
-    bare = [f"{image_folder}/{file}" for key, file in image_files.items() if not any(key in layer for layer in layers)]
+    bare = sorted(
+        f"{image_folder}/{file}" for key, file in image_files.items() if not any(key in layer for layer in layers)
+    )
     if bare:
         raise DataError(
-            f"{what}: {len(bare)} of {len(image_files)} images have no mask of any class: {name_some(sorted(bare))}"
+            f"{what}: {len(bare)} of {len(image_files)} images have no mask of any class: {name_some(bare)}"
         )
     return SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
