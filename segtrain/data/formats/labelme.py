@@ -73,7 +73,8 @@ def read(
         if names and without_annotation == "error":
             raise DataError(
                 f"{root / folders[split]}: {len(names)} images beside the annotated ones have no JSON file: "
-                f"{name_some(names)}; write data.without_annotation: background if there is nothing in them, or remove them"
+                f"{name_some(names)}; write data.without_annotation: background if there is nothing in them, or "
+                "remove them"
             )
         splits[split] += [_Annotated(Path(name), name, None, []) for name in names]
     tables = {split: _table(root / folders[split], annotated, legend) for split, annotated in splits.items()}
