@@ -41,8 +41,7 @@ def part_of(batch: dict, first: int, last: int) -> dict:
 
 def test_overfits_eight_images(fitted):
     made = fitted(
-        "data.images={train: train/images, val: train/images}",
-        "data.masks={train: train/masks, val: train/masks}",
+        "data.val_split=train",
         "transforms.train=[]",
         "data.batch_size=8",
         "optimizer.lr=2e-2",

@@ -197,7 +197,7 @@ GOOD = (
     "loss={FocalLoss: {coef: 1, gamma: 2}, MSELoss: {reduction: sum}}",
     "transforms.train=[{OneOf: {transforms: [{Sequential: [HorizontalFlip, Transpose]}], p: 0.5}}, HorizontalFlip: ]",
     "data.val_fraction=0.5 data.images=a data.masks=b",
-    "data={format: csv, root: x, classes: [a, b], fold: 1}",
+    "data={format: csv, root: x, classes: [a, b], val_fold: 1}",
     "data={format: camvid, root: x}",
 )
 

@@ -162,7 +162,11 @@ ERRORS = [
         "binary",
         "loss.CrossEntropyLoss: no mode 'binary'; it has: multiclass; a single class is binary: take BCEWithLogitsLoss",
     ),
-    ({"MCCLoss": term()}, "multilabel", "loss.MCCLoss: no mode 'multilabel'; it has: multiclass, binary"),
+    (
+        {"MCCLoss": term()},
+        "multilabel",
+        "loss.MCCLoss: no mode 'multilabel'; it has: multiclass, binary; classes overlap: take BCEWithLogitsLoss",
+    ),
     ({"DiceLoss": term(smoth=1)}, "binary", f"loss.DiceLoss: DiceLoss.{UNEXPECTED} 'smoth'"),
     ({"FocalLoss": term(gamma=-1)}, "binary", "loss.FocalLoss: gamma is -1, but must be 0 or more"),
     ({"FocalTverskyLoss": term(gamma=0)}, "binary", "loss.FocalTverskyLoss: gamma is 0, but must be above 0"),

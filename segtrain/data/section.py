@@ -89,7 +89,8 @@ class DataConfig(NamedSection):
     train_split: str = "train"
     """Split of the format that is trained on: trainval, say, where a format has one."""
     val_split: str = "val"
-    """Split of the format that is scored after every evaluation, and chooses best.pt."""
+    """Split of the format that is scored after every evaluation, and chooses best.pt. The training split itself only
+    shows whether a model can learn some images by heart; otherwise no image may be in both."""
     folds: Annotated[int, Field(ge=2)] | None = None
     """Cross-validation: training and validation split are put together and parted anew into this many folds, each with
     its share of every class. The test split stays as it is."""
