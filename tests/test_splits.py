@@ -48,6 +48,13 @@ def test_splits_by_name(tmp_path):
     )
 
 
+def test_a_test_split_that_is_trained_on_is_refused(tmp_path):
+    draw_folders(tmp_path, train=2, val=2)
+    folders = {"train": "train", "val": "val", "test": "train"}
+    keys = {key: {name: f"{folder}/{key}" for name, folder in folders.items()} for key in ("images", "masks")}
+    assert error_of(tmp_path, **keys).startswith("data: 2 image(s) are both in the training and in the test split, ")
+
+
 def test_folds_part_train_and_val_anew(tmp_path):
     draw_folders(tmp_path, train=8, val=4)
     every = [sample.image for fold in range(4) for sample in split(tmp_path, folds=4, fold=fold)["val"]]

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
     """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
 
     With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. Raises DataError
-    where train or val is missing or empty, or an image is in both.
+    where train or val is missing or empty, or a training image is in the val or test split too.
     """
     found = _read_roots(config, seed)
     if config.group_pattern is not None:
@@ -34,7 +34,7 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
         splits[split] = found[wanted]
     if config.folds is None and config.train_split == config.val_split:
         return splits  # asked for, to see whether a model can learn some images by heart
-    _require_disjoint(splits["train"], splits["val"])
+    _require_disjoint(splits["train"], splits["val"], "validation")
     if config.folds is None:
         _require_apart(splits["train"], splits["val"])
     else:
@@ -45,6 +45,8 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
         folds = assign_folds(counts[:, : decoder.width] > 0, groups, folds=config.folds, seed=seed)
         splits["train"] = pool.take(np.flatnonzero(folds != config.fold).tolist())
         splits["val"] = pool.take(np.flatnonzero(folds == config.fold).tolist())
+    if "test" not in (config.train_split, config.val_split):
+        _require_disjoint(splits["train"], splits.get("test", ()), "test")
     return splits
 
 
@@ -100,11 +102,11 @@ def _require_apart(train: SampleTable, val: SampleTable) -> None:
         )
 
 
-def _require_disjoint(train: SampleTable, val: SampleTable) -> None:
-    held_out = {sample.image for sample in val}
+def _require_disjoint(train: SampleTable, other: Sequence[Sample], title: str) -> None:
+    held_out = {sample.image for sample in other}
     both = [sample.image for sample in train if sample.image in held_out]
     if both:
         raise DataError(
-            f"data: {len(both)} image(s) are both in the training and in the validation split, {both[0]} for one; "
+            f"data: {len(both)} image(s) are both in the training and in the {title} split, {both[0]} for one; "
             "the score would be of images that were learnt by heart"
         )
