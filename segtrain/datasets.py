@@ -36,7 +36,7 @@ def list_datasets(options: argparse.Namespace) -> None:
 
 
 def overview(modules: dict[str, ModuleType], *, width: int) -> Iterator[str]:
-    """Lines: a row of facts for each data set, its title and licence below; at most `width` characters where no
+    """Lines: a row of facts for each data set, its title, licence and layout below; at most `width` characters where no
     address is longer."""
     rows = [("name", "classes", "images", "get it")]
     for name, module in modules.items():
@@ -48,6 +48,8 @@ def overview(modules: dict[str, ModuleType], *, width: int) -> Iterator[str]:
         yield from wrap("  ".join(cells), width, rest="    ")
         if about:
             yield from wrap(f"{about.title}. Licence: {about.licence}", width, first="    ", rest="    ")
+            for line in about.layout:
+                yield from wrap(line, width, first="    - ", rest="      ")
     yield ""
     yield from wrap("python -m segtrain datasets NAME tells everything about one", width)
 

@@ -69,9 +69,15 @@ def test_the_list(only, capsys):
 name   classes  images           get it
 ant      yours  train 12, val 3  by hand
     Ants. Licence: CC0
+    - images/NAME.jpg
+    - masks/{train,val}/NAME.png, and a path that goes on and on until the line
+      is full
 zebra        2  train 12, val 3  download, more than 2.5 MB
     Drawn: blocks of colour, in two shades | and a third. Licence: free for
     research, and for whatever else comes to mind on a long evening
+    - images/NAME.jpg
+    - masks/{train,val}/NAME.png, and a path that goes on and on until the line
+      is full
 
 python -m segtrain datasets NAME tells everything about one
 """,
