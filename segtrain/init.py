@@ -22,6 +22,7 @@ from segtrain.errors import ConfigError, DataError
 from segtrain.memory import read_available_bytes
 from segtrain.recipe import Recipe, Situation, choose_recipe
 from segtrain.recipe_text import Findings, write_experiment
+from segtrain.replace_text import replace_text
 
 VAL_FRACTION = 0.2
 TABLE = ".csv"  # of the images, beside the experiment, where some look alike
@@ -60,10 +61,13 @@ def init_config(options: argparse.Namespace) -> None:
     recipe = choose_recipe(describe_situation(evidence, training, machine))
     data_lines, table = place_data(subject, splits, output)
     found = describe_findings(options, evidence, machine, notes=notes, data_lines=data_lines)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if table is not None:
-        output.with_suffix(TABLE).write_text(table, encoding="utf-8")
-    output.write_text(write_experiment(recipe, found), encoding="utf-8")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if table is not None:
+            replace_text(output.with_suffix(TABLE), table)
+        replace_text(output, write_experiment(recipe, found))
+    except OSError as error:
+        raise ConfigError(f"-o {output}: cannot be written: {error.strerror}") from error
     _report(output, recipe, found, splits)
 
 

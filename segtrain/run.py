@@ -28,6 +28,7 @@ from segtrain.log import Log
 from segtrain.log_wandb import first_line
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
 from segtrain.plots import plot_confusion, plot_curves
+from segtrain.replace_text import replace_text
 from segtrain.state import TrainState
 from segtrain.visualize import default_colors
 from segtrain.yamltree import dump_yaml
@@ -201,7 +202,7 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
     try:
         folder = resume if resume is not None else _next_folder(config)
         text = dump_yaml(plain_config(config))
-        _replace_text(folder / "config.yml", text)
+        replace_text(folder / "config.yml", text)
         with open(folder / "environment.txt", "a", encoding="utf-8") as file:
             file.write(describe_environment() + "\n")
         log = Log(
@@ -218,16 +219,6 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
         where = resume or config.runs_dir
         raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
     return Run(folder, config, log, StopSignal())
-
-
-def _replace_text(path: Path, text: str) -> None:
-    """Write a small file beside the old one and rename it: a full disk must not cost the configuration of a run."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _next_folder(config: Config) -> Path:

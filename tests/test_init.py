@@ -243,3 +243,9 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(case, pairs, c
 def test_the_experiment_is_yaml(pairs, capsys):
     assert run_init(pairs, pairs / "mine.csv") == 2
     assert capsys.readouterr().err == f"{pairs}/mine.csv: an experiment is a YAML file; write -o {pairs}/mine.yml\n"
+
+
+def test_an_experiment_that_cannot_be_written(pairs, capsys):
+    (pairs / "file").touch()
+    assert run_init(pairs, pairs / "file" / "deep" / "mine.yml") == 2
+    assert capsys.readouterr().err == f"-o {pairs}/file/deep/mine.yml: cannot be written: Not a directory\n"

@@ -13,6 +13,7 @@ from segtrain.doctor.style import COPY, CSS
 from segtrain.doctor.subject import Subject
 from segtrain.doctor.thumbnails import choose_samples, draw_samples
 from segtrain.errors import ConfigError
+from segtrain.replace_text import replace_text
 
 SAMPLES, OFFENDERS = 12, 6
 _LISTED_FILES = 1000
@@ -37,7 +38,7 @@ def write_page(
     drawn = draw_samples(evidence, examiner, [*wanted, *((place, frozenset()) for place in samples)])
     text = build_page(subject, evidence, findings, proposal=proposal, samples=samples, drawn=drawn)
     try:
-        path.write_text(text, encoding="utf-8", errors="replace")
+        replace_text(path, text.encode("utf-8", "replace").decode("utf-8"))  # names of files may be no text
     except OSError as error:
         raise ConfigError(f"-o {path}: cannot be written: {error.strerror}") from error
 
