@@ -25,7 +25,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> None:
     """Find the images, load the model, write the predictions."""
-    from segtrain.prediction import find_images, predict_files
+    from segtrain.prediction.files import find_images, predict_files
 
     images = find_images(options.inputs, output=options.output)
 

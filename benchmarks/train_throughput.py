@@ -35,7 +35,7 @@ from segtrain.command import run_command
 from segtrain.data.formats import camvid
 from segtrain.data.loaders import build_loaders, count_workers
 from segtrain.experiment import Config
-from segtrain.infer import autocast
+from segtrain.infer.network import autocast
 from segtrain.loop import LossMeter, train_one_epoch
 from segtrain.losses import build_loss
 from segtrain.optim import resolve_device

@@ -13,7 +13,9 @@ from segtrain.command import Stopped
 from segtrain.data.loaders import EvalLoader, Loaders
 from segtrain.errors import TrainingError
 from segtrain.experiment import TrainConfig
-from segtrain.infer import Predictor, autocast
+from segtrain.infer import Predictor
+from segtrain.infer.network import TorchNetwork, activate, autocast
+from segtrain.infer.views import resize_probabilities
 from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics
 from segtrain.run import Run
 from segtrain.state import Best, TrainState
@@ -198,7 +200,7 @@ class Evaluation:
 
 
 def evaluate(
-    predictor: Predictor,
+    network: TorchNetwork,
     loader: EvalLoader,
     loss: WeightedLoss,
     *,
@@ -208,20 +210,20 @@ def evaluate(
     shown: Sequence[str] = (),
 ) -> Evaluation:
     """Predict a split at the original size of its images; those named in `shown` come back as pictures."""
-    data = predictor.config.data
-    count_pixels = LayerConfusion if data.multilabel else ConfusionMatrix
-    confusion = count_pixels(len(data.class_names), ignore_index=data.ignore_index, device=predictor.device)
-    loss_sum, count, panels = torch.zeros((), device=predictor.device), 0, []
+    predictor, task = Predictor([network]), network.task
+    count_pixels = LayerConfusion if task.mode == "multilabel" else ConfusionMatrix
+    confusion = count_pixels(len(task.names), ignore_index=task.ignore_index, device=network.device)
+    loss_sum, count, panels = torch.zeros((), device=network.device), 0, []
     with run.log.progress(len(loader), title=title) as progress:
         asked = time.monotonic()
         for groups in loader:
             waited = time.monotonic() - asked
             for batch in groups:
-                mask = batch["mask"].to(predictor.device, non_blocking=True).long()
-                logits = predictor.logits(batch["image"], mask.shape[-2:])
-                prediction = predictor.labels(logits)
+                mask = batch["mask"].to(network.device, non_blocking=True).long()
+                size, logits = mask.shape[-2:], network.logits(batch["image"])
+                prediction = predictor.labels(resize_probabilities(activate(logits, task.mode), size))
                 confusion.update(prediction, mask)
-                loss_sum += loss(logits, mask, epoch)[0].detach() * len(mask)
+                loss_sum += loss(resize_probabilities(logits, size), mask, epoch)[0].detach() * len(mask)
                 count += len(mask)
                 chosen = [place for place, name in enumerate(batch["name"]) if name in shown]
                 panels += [_panel(batch, prediction, place, run) for place in chosen]
@@ -253,17 +255,17 @@ def evaluate_all(
 
     Where a signal comes in meanwhile, the epoch is saved as trained but not evaluated.
     """
-    predictor = Predictor(state.evaluated, run.config, device=state.device, dtype=state.dtype)
+    network = TorchNetwork(state.evaluated, run.config, device=state.device, dtype=state.dtype)
     names = run.config.data.class_names
     started = time.monotonic()
     shown = run.shown_names(loaders.val, final=state.epoch + 1 == config.epochs)
     arguments = {"epoch": state.epoch, "run": run}
     try:
-        evaluation = evaluate(predictor, loaders.val, loss, title="validation", shown=shown, **arguments)
+        evaluation = evaluate(network, loaders.val, loss, title="validation", shown=shown, **arguments)
         val_seconds = time.monotonic() - started
         on_train = None
         if config.eval_train:
-            on_train = evaluate(predictor, loaders.train_eval, loss, title="training set", **arguments)
+            on_train = evaluate(network, loaders.train_eval, loss, title="training set", **arguments)
     except Stopped:
         run.save_last(state)
         raise

@@ -30,11 +30,10 @@ from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_tabl
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.replace_text import replace_text
 from segtrain.state import TrainState
-from segtrain.visualize import default_colors
+from segtrain.task import class_colors
 from segtrain.yamltree import dump_yaml
 
 PICTURES_EVERY_SECONDS = 60.0
-BACKGROUND_COLOR = (60, 60, 60)
 PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb")
 
 
@@ -55,13 +54,6 @@ class StopSignal:
         self.number = number
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
-
-
-def class_colors(config: Config) -> list[tuple[int, int, int]]:
-    """The colour of each row of the confusion matrix: as configured, else well separated ones."""
-    given = [tuple(item.color) if item.color else None for item in config.data.classes]
-    colors = [color or default for color, default in zip(given, default_colors(len(given)), strict=True)]
-    return colors if config.data.mode == "multiclass" else [BACKGROUND_COLOR, *colors]
 
 
 def plain_config(config: Config) -> dict[str, Any]:

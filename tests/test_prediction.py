@@ -9,14 +9,15 @@ from tiny_model import tiny_model
 from segtrain.errors import DataError
 from segtrain.experiment import Config
 from segtrain.infer import Predictor
-from segtrain.prediction import find_images, predict_files
+from segtrain.infer.network import TorchNetwork
+from segtrain.prediction.files import find_images, predict_files
 
 
 @pytest.fixture
 def predictor() -> Predictor:
     classes = [{"name": "sky", "color": [10, 20, 30]}, {"name": "road", "color": [200, 0, 0]}]
     config = Config.model_validate({"data": {"root": "data", "classes": classes}})
-    return Predictor(tiny_model(), config, device=torch.device("cpu"), dtype=torch.float32)
+    return Predictor([TorchNetwork(tiny_model(), config, device=torch.device("cpu"), dtype=torch.float32)])
 
 
 def draw(path: Path, height: int = 20, width: int = 30, seed: int = 0) -> np.ndarray:

@@ -59,14 +59,11 @@ def predict_files(predictor: "Predictor", images: dict[Path, Path], output: Path
     An image that cannot be read does not keep the others from being predicted; all such are then raised as one
     DataError.
     """
-    from segtrain.run import class_colors
-
-    names = predictor.config.data.class_names
-    colors = class_colors(predictor.config)
+    names, colors = predictor.task.names, predictor.task.colors
     broken: list[str] = []
     for path, name in tqdm(images.items(), desc="predicting", unit=" images", disable=None, leave=False):
         try:
-            image = read_image(path, **predictor.config.data.image_options)
+            image = read_image(path, **predictor.task.image_options)
         except DataError as error:
             broken.append(str(error))
             continue

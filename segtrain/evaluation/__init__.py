@@ -1,0 +1,1 @@
+"""How good a model is: every score at original size, and how sure the scores are."""

@@ -1,0 +1,88 @@
+"""Networks from run folders, checkpoints and exported files."""
+
+import importlib
+import json
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
+from segtrain.errors import CheckpointError
+from segtrain.experiment import Config
+from segtrain.infer.network import Network, TorchNetwork
+from segtrain.model import build_model
+from segtrain.model_files import find_kind
+from segtrain.optim import resolve_device, resolve_precision
+from segtrain.resolve import known_names
+from segtrain.transforms import transform_names
+
+THRESHOLDS = "thresholds.json"
+
+
+def load_network(source: Path | str, *, device: str = "auto", precision: str | None = None) -> Network:
+    """The network of a run folder (its best.pt), a checkpoint or an exported file.
+
+    Raises CheckpointError for what is none of them, is damaged, or belongs to somebody else.
+    """
+    source = Path(source)
+    kind = find_kind(source)
+    if kind in (None, "run", "checkpoint"):
+        return load_trained(source, device=device, precision=precision)
+    module = importlib.import_module(f"segtrain.export.{kind.replace('-', '_')}")
+    return module.load(source, device=resolve_device(device), precision=precision)
+
+
+def load_trained(source: Path, *, device: str = "auto", precision: str | None = None) -> TorchNetwork:
+    """The network of a run folder (its best.pt) or a checkpoint file.
+
+    The model is rebuilt from the configuration in the checkpoint, which may name nothing but smp's and albumentations'
+    own classes. Thresholds that `evaluate --tune-threshold` left beside the checkpoint are taken. Raises
+    CheckpointError for what is not such a checkpoint.
+    """
+    path = find_checkpoint(source, BEST)
+    content = load_checkpoint(path)
+    config = read_config(content, path)
+    chosen = resolve_device(device)
+    model = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False)
+    load_weights(model, content.get("ema") or content.get("model"), path)  # what validation scored
+    dtype = resolve_precision(precision or config.train.precision, chosen)
+    network = TorchNetwork(model, config, device=chosen, dtype=dtype)
+    tuned = path.parent / THRESHOLDS
+    if tuned.is_file() and network.task.thresholds:
+        network.task = network.task.with_thresholds(_read_thresholds(tuned, network.task.names))
+    return network
+
+
+def _read_thresholds(path: Path, names: list[str]) -> list[float]:
+    """{class: threshold} in a JSON file, in the order of `names`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [float(content[name]) for name in names if name in content]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: holds no thresholds of classes: {error}; delete it to take 0.5") from error
+
+
+def read_config(content: dict, path: Path) -> Config:
+    """The configuration in a checkpoint. Raises CheckpointError where it is none, or names a class of somebody else."""
+    try:
+        config = Config.model_validate(content["config"])
+    except (KeyError, ValidationError) as error:
+        raise CheckpointError(f"{path}: its configuration cannot be read: {str(error).splitlines()[0]}") from error
+    if config.model.name not in known_names("model"):
+        raise CheckpointError(f"{path}: names the model '{config.model.name}', which smp does not have")
+    foreign = [name for name in transform_names(config.transforms.val) if name not in known_names("transform")]
+    if foreign:
+        raise CheckpointError(f"{path}: transforms.val names {foreign[0]}, which albumentations does not have")
+    return config
+
+
+def load_weights(model: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load a state dict. Raises CheckpointError where it is not this model's."""
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: its weights do not fit its configuration: {str(error).splitlines()[-1].strip()}"
+        ) from error

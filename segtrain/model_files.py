@@ -1,0 +1,56 @@
+"""Which paths are models: runs, checkpoints and exported files. Looks at names only."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from segtrain.errors import DataError
+
+SUFFIXES = {
+    ".pt": "checkpoint",
+    ".onnx": "onnx",
+    ".torchscript": "torchscript",
+    ".pt2": "exported-program",
+    ".xml": "openvino",
+    ".tflite": "tflite",
+}
+# A file in a folder that makes the folder a model.
+MARKERS = {
+    "best.pt": "run",
+    "last.pt": "run",
+    "config.yml": "run",
+    "saved_model.pb": "savedmodel",
+    "model.safetensors": "hub",
+}
+
+
+def find_kind(path: Path) -> str | None:
+    """What kind of model a path is by its name or by what the folder holds; None for anything else."""
+    if path.is_dir():
+        return next((kind for name, kind in MARKERS.items() if (path / name).exists()), None)
+    return SUFFIXES.get(path.suffix.lower())
+
+
+def split_models(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The models at the head of a command line, and what follows them.
+
+    The first argument is a model whatever it looks like, so that a wrong one is explained by what reads it; globs are
+    expanded. Raises DataError where nothing follows the models.
+    """
+    models: list[Path] = []
+    rest = list(arguments)
+    while rest:
+        found = _expand(rest[0])
+        if models and not all(find_kind(path) for path in found):
+            break
+        models += found
+        rest.pop(0)
+    if not rest:
+        raise DataError(f"no images after the model {models[-1]}; name folders, files or globs of them")
+    return models, rest
+
+
+def _expand(item: str) -> list[Path]:
+    if any(sign in item for sign in "*?[") and not Path(item).exists():
+        return [Path(path) for path in sorted(glob.glob(item))] or [Path(item)]
+    return [Path(item)]

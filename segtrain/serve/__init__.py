@@ -1,0 +1,1 @@
+"""A small server: an image in, a mask, overlay or polygons out."""
