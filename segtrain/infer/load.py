@@ -16,6 +16,7 @@ from segtrain.model import build_model
 from segtrain.model_files import find_kind
 from segtrain.optim import resolve_device, resolve_precision
 from segtrain.resolve import known_names
+from segtrain.task import Task
 from segtrain.transforms import transform_names
 
 THRESHOLDS = "thresholds.json"
@@ -51,16 +52,18 @@ def load_trained(source: Path, *, device: str = "auto", precision: str | None = 
     network = TorchNetwork(model, config, device=chosen, dtype=dtype)
     tuned = path.parent / THRESHOLDS
     if tuned.is_file() and network.task.thresholds:
-        network.task = network.task.with_thresholds(_read_thresholds(tuned, network.task.names))
+        network.task = _with_thresholds_of(tuned, network.task)
     return network
 
 
-def _read_thresholds(path: Path, names: list[str]) -> list[float]:
-    """{class: threshold} in a JSON file, in the order of `names`."""
+def _with_thresholds_of(path: Path, task: Task) -> Task:
+    """The task with the thresholds of a JSON file: {class: threshold}."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return [float(content[name]) for name in names if name in content]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return task.with_thresholds([float(content[name]) for name in task.names[-task.outputs :]])
+    except KeyError as error:
+        raise CheckpointError(f"{path}: has no threshold of the class {error}; delete it to take 0.5") from error
+    except (OSError, ValueError, TypeError, CheckpointError) as error:
         raise CheckpointError(f"{path}: holds no thresholds of classes: {error}; delete it to take 0.5") from error
 
 
@@ -68,8 +71,12 @@ def read_config(content: dict, path: Path) -> Config:
     """The configuration in a checkpoint. Raises CheckpointError where it is none, or names a class of somebody else."""
     try:
         config = Config.model_validate(content["config"])
-    except (KeyError, ValidationError) as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: {str(error).splitlines()[0]}") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        raise CheckpointError(f"{path}: its configuration cannot be read: {reason}") from error
     if config.model.name not in known_names("model"):
         raise CheckpointError(f"{path}: names the model '{config.model.name}', which smp does not have")
     foreign = [name for name in transform_names(config.transforms.val) if name not in known_names("transform")]

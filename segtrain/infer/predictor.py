@@ -32,13 +32,14 @@ class Predictor:
     def __init__(self, networks: Sequence[Network], options: InferOptions | None = None):
         self.networks = list(networks)
         self.options = options or InferOptions()
-        self.task = self._common_task()
-        self.device = self.networks[0].device
-        self.transforms = [build_eval_transform(network.task.transforms) for network in self.networks]
         weights = self.options.weights or (1.0,) * len(self.networks)
         if len(weights) != len(self.networks):
             raise ConfigError(f"--weights has {len(weights)} numbers for {len(self.networks)} models")
         self.weights = [weight / sum(weights) for weight in weights]
+        self.tasks = self._agreed_tasks()
+        self.task = self._common_task()
+        self.device = self.networks[0].device
+        self.transforms = [build_eval_transform(task.transforms) for task in self.tasks]
 
     @classmethod
     def load(
@@ -68,13 +69,13 @@ class Predictor:
         """
         size = images[0].shape[:2]
         total: Tensor | None = None
-        for network, transform, weight in zip(self.networks, self.transforms, self.weights, strict=True):
+        for place, (network, transform) in enumerate(zip(self.networks, self.transforms, strict=True)):
             prepared = images_to_tensor([apply_eval(transform, image) for image in images]).to(self.device)
             probabilities = resize_probabilities(self.apply(network, prepared).to(self.device), size)
             if self.options.vote:
-                probabilities = self._votes(probabilities)
+                probabilities = _votes(probabilities, self.tasks[place])
             if len(self.networks) > 1:
-                probabilities = probabilities * weight
+                probabilities = probabilities * self.weights[place]
             total = probabilities if total is None else total + probabilities
         return total
 
@@ -102,8 +103,7 @@ class Predictor:
         single class reaches its threshold; in multilabel layers (N, classes, H, W) of 0 and 1."""
         if self.task.mode == "multiclass":
             return probabilities.argmax(1)
-        thresholds = [0.5] * self.task.outputs if self.options.vote else self.task.thresholds
-        there = (probabilities >= probabilities.new_tensor(thresholds).view(1, -1, 1, 1)).long()
+        there = _reached(probabilities, self.task.thresholds).long()
         return there if self.task.mode == "multilabel" else there[:, 0]
 
     def predict(self, image: np.ndarray) -> np.ndarray:
@@ -111,30 +111,37 @@ class Predictor:
         uint8, 0..255, or float32 in 0..1 as read_image gives it where task.scale is set."""
         return self.labels(self.probabilities([image]))[0].cpu().numpy()
 
-    def _votes(self, probabilities: Tensor) -> Tensor:
-        if self.task.mode != "multiclass":
-            thresholds = probabilities.new_tensor(self.task.thresholds).view(1, -1, 1, 1)
-            return (probabilities >= thresholds).float()
-        votes = torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
-        return votes * (1 - TIE_BREAK) + probabilities * TIE_BREAK
-
-    def _common_task(self) -> Task:
+    def _agreed_tasks(self) -> list[Task]:
+        """The networks' tasks, with the thresholds of the options where they have some."""
         tasks = [network.task for network in self.networks]
         for task in tasks:
             if difference := _difference(tasks[0], task):
                 raise CheckpointError(f"the models of an ensemble differ: one {difference[0]}, another {difference[1]}")
         given = self.options.thresholds
         if given is None:
-            return _mean_thresholds(tasks)
-        return tasks[0].with_thresholds(list(given) * tasks[0].outputs if len(given) == 1 else list(given))
+            return tasks
+        return [task.with_thresholds(list(given) * (task.outputs if len(given) == 1 else 1)) for task in tasks]
+
+    def _common_task(self) -> Task:
+        if self.options.vote:  # the thresholds are applied to each model; what is left are shares of votes
+            return self.tasks[0].with_thresholds([0.5 for _ in self.tasks[0].thresholds])
+        columns = zip(*(task.thresholds for task in self.tasks), strict=True)
+        means = [sum(w * value for w, value in zip(self.weights, column, strict=True)) for column in columns]
+        return self.tasks[0].with_thresholds([min(mean, 1.0) for mean in means])
 
 
 TIE_BREAK = 1e-4  # the weight of probabilities beside whole votes: they decide only where the votes are level
 
 
-def _mean_thresholds(tasks: Sequence[Task]) -> Task:
-    columns = zip(*(task.thresholds for task in tasks), strict=True)
-    return tasks[0].with_thresholds([sum(column) / len(column) for column in columns])
+def _votes(probabilities: Tensor, task: Task) -> Tensor:
+    if task.mode != "multiclass":
+        return _reached(probabilities, task.thresholds).float()
+    votes = torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
+    return votes * (1 - TIE_BREAK) + probabilities * TIE_BREAK
+
+
+def _reached(probabilities: Tensor, thresholds: Sequence[float]) -> Tensor:
+    return probabilities >= probabilities.new_tensor(thresholds).view(1, -1, 1, 1)
 
 
 def _at_any_size(network: Network, images: Tensor) -> Tensor:

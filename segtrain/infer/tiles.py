@@ -85,7 +85,10 @@ def blend_strips(
 
 
 def predict_tiles(images: Tensor, apply: Apply, *, tile: tuple[int, int], overlap: float, batch_size: int) -> Tensor:
-    """Images (N, C, H, W) in memory through blend_strips: probabilities (N, K, H, W) float32."""
+    """Images (N, C, H, W) in memory through blend_strips: probabilities (N, K, H, W) float32; what fits into one tile
+    goes through `apply` as it is."""
+    if images.shape[-2] <= tile[0] and images.shape[-1] <= tile[1]:
+        return apply(images)
     strips = blend_strips(
         lambda top, bottom: images[:, :, top:bottom],
         tuple(images.shape[-2:]),
