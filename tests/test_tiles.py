@@ -83,7 +83,8 @@ def test_strips_come_in_order_and_hold_one_row_of_tiles():
         asked.append((top, bottom))
         return image[:, :, top:bottom]
 
-    strips = list(blend_strips(read_rows, (100, 40), by_pixel, tile=(30, 30), overlap=0.3, batch_size=2))
+    options = {"tile": (30, 30), "overlap": 0.3, "batch_size": 2}
+    strips = [(top, strip.clone()) for top, strip in blend_strips(read_rows, (100, 40), by_pixel, **options)]
     assert asked == [(0, 30), (17, 47), (35, 65), (52, 82), (70, 100)]
     assert [top for top, _ in strips] == [0, 17, 35, 52, 70]
     assert [strip.shape[2] for _, strip in strips] == [17, 18, 17, 18, 30]

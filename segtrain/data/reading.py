@@ -116,6 +116,13 @@ def read_image(
     """
     path = str(path)
     raw = _read_bands(path, channels=channels, bands=bands)
+    return to_image(raw, path, channels=channels, scale=scale, bands=bands)
+
+
+def to_image(
+    raw: Bands, path: str, *, channels: int = 3, scale: float | None = None, bands: Sequence[int] | None = None
+) -> np.ndarray:
+    """What a file holds, or some of its rows, as the image that read_image gives; `path` is for its errors."""
     pixels = _require_image(raw.pixels, path)
     if scale is None and pixels.dtype != np.uint8:
         raise DataError(f"{path}: {_explain_scale(raw)}")

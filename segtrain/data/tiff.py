@@ -82,17 +82,21 @@ def read_tiff(path: str) -> Bands:
         page = series.keyframe
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         pixels = upright(pixels, page.tags.valueof(ORIENTATION, 1))
-        return Bands(np.ascontiguousarray(pixels), _colors(page, pixels.shape[2]), _nodata(page, pixels.dtype))
+        return Bands(
+            np.ascontiguousarray(pixels), band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype)
+        )
 
 
-def _colors(page: "tifffile.TiffPage", channels: int) -> int:
+def band_colors(page: "tifffile.TiffPage", channels: int) -> int:
+    """What the first of the channels of a page are, as Bands has it."""
     if page.photometric in COLOR_PHOTOMETRICS:
         return 3
     has_alpha = page.extrasamples[:1] in [(kind,) for kind in ALPHA]
     return int(channels - has_alpha == 1)
 
 
-def _nodata(page: "tifffile.TiffPage", dtype: np.dtype) -> float | None:
+def declared_nodata(page: "tifffile.TiffPage", dtype: np.dtype) -> float | None:
+    """The value of a page's pixels that hold none, as GDAL notes it; None where nothing says so."""
     try:
         value = float(page.tags.valueof(GDAL_NODATA))
     except (TypeError, ValueError):  # no such tag, or a text that is no number

@@ -1,7 +1,8 @@
 """From images to predictions, the same way in validation, in prediction and in your own code."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,13 @@ from segtrain.data.dataset import images_to_tensor
 from segtrain.errors import CheckpointError, ConfigError
 from segtrain.infer.load import load_network
 from segtrain.infer.network import Network
-from segtrain.infer.tiles import pad_to, predict_tiles
+from segtrain.infer.tiles import blend_strips, pad_to, predict_tiles
 from segtrain.infer.views import average_views, resize_probabilities
 from segtrain.infer_options import InferOptions
 from segtrain.task import Task
 from segtrain.transforms import apply_eval, build_eval_transform
+
+ReadRows = Callable[[int, int], np.ndarray]
 
 
 class Predictor:
@@ -67,36 +70,61 @@ class Predictor:
 
         With options.vote the numbers are the share of the votes, ties broken by the mean probability.
         """
-        size = images[0].shape[:2]
-        total: Tensor | None = None
-        for place, (network, transform) in enumerate(zip(self.networks, self.transforms, strict=True)):
+        size, each = images[0].shape[:2], []
+        for network, transform in zip(self.networks, self.transforms, strict=True):
             prepared = images_to_tensor([apply_eval(transform, image) for image in images]).to(self.device)
-            probabilities = resize_probabilities(self.apply(network, prepared).to(self.device), size)
-            if self.options.vote:
-                probabilities = _votes(probabilities, self.tasks[place])
-            if len(self.networks) > 1:
-                probabilities = probabilities * self.weights[place]
-            total = probabilities if total is None else total + probabilities
-        return total
+            apply = self._in_views(network)
+            probabilities = predict_tiles(prepared, apply, **self._tiling) if self._tiling else apply(prepared)
+            each.append(resize_probabilities(probabilities, size))
+        return self._combine(each)
 
-    def apply(self, network: Network, images: Tensor) -> Tensor:
-        """Probabilities of one network for images (N, C, H, W) as it takes them, in tiles and views by the options."""
+    def strips(self, read_rows: ReadRows, size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
+        """Probabilities of an image that need never be in memory as a whole.
 
-        def in_views(images: Tensor) -> Tensor:
+        Args:
+            read_rows: (top, bottom) -> these rows of the image, HWC as `probabilities` takes images. It is asked for
+                the same rows once for each network, in a row.
+            size: height and width of the image.
+
+        Yields (first row, probabilities (1, task.outputs, rows, W)), every row once, in order; they lie in memory that
+        the next strip overwrites. Equal to what `probabilities` gives for the whole. Raises ConfigError where the
+        options have no tile, and where transforms.val wants to see the whole image.
+        """
+        if not self._tiling:
+            raise ConfigError("an image in strips needs --tile")
+        if names := [str(item) for task in self.tasks for item in task.transforms]:
+            raise ConfigError(f"an image in strips cannot go through transforms.val, which has {names[0]}")
+
+        def read_tensor(top: int, bottom: int) -> Tensor:
+            return images_to_tensor([read_rows(top, bottom)]).to(self.device)
+
+        parts = [blend_strips(read_tensor, size, self._in_views(network), **self._tiling) for network in self.networks]
+        for pieces in zip(*parts, strict=True):
+            yield pieces[0][0], self._combine([probabilities for _, probabilities in pieces])
+
+    @property
+    def _tiling(self) -> dict[str, Any]:
+        tile_px = self.options.tile_px
+        rest = {"overlap": self.options.overlap, "batch_size": self.options.batch_size}
+        return {} if tile_px is None else {"tile": (tile_px, tile_px), **rest}
+
+    def _in_views(self, network: Network) -> Callable[[Tensor], Tensor]:
+        """Probabilities (N, K, H, W) of one network for images (N, C, H, W), in the views of the options."""
+
+        def apply(images: Tensor) -> Tensor:
             return average_views(
                 images, lambda view: _at_any_size(network, view), scales=self.options.scales, flip=self.options.flip
-            )
+            ).to(self.device)
 
-        tile_px = self.options.tile_px
-        if tile_px is None:
-            return in_views(images)
-        return predict_tiles(
-            images,
-            in_views,
-            tile=(tile_px, tile_px),
-            overlap=self.options.overlap,
-            batch_size=self.options.batch_size,
-        )
+        return apply
+
+    def _combine(self, each: Sequence[Tensor]) -> Tensor:
+        """The mean or the vote of every network's probabilities."""
+        if self.options.vote:
+            each = [_votes(probabilities, task) for probabilities, task in zip(each, self.tasks, strict=True)]
+        if len(each) == 1:
+            return each[0]
+        return sum(weight * probabilities for weight, probabilities in zip(self.weights, each, strict=True))
 
     def labels(self, probabilities: Tensor) -> Tensor:
         """Class indices (N, H, W) int64 of probabilities (N, task.outputs, H, W): the most probable one, or 1 where a
@@ -109,7 +137,18 @@ class Predictor:
     def predict(self, image: np.ndarray) -> np.ndarray:
         """The prediction, HW int64 class indices, or in multilabel CHW layers of 0 and 1, for an image of any size: HWC
         uint8, 0..255, or float32 in 0..1 as read_image gives it where task.scale is set."""
-        return self.labels(self.probabilities([image]))[0].cpu().numpy()
+        return self.predict_batch([image])[0]
+
+    def predict_batch(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """The predictions (N, H, W), or in multilabel (N, C, H, W), of images of one size, as `predict` gives them. In
+        tiles it holds no more probabilities than those of one row of tiles."""
+        if not self._tiling or any(task.transforms for task in self.tasks):
+            return self.labels(self.probabilities(images)).cpu().numpy()
+        return np.stack([self._predict_in_strips(image) for image in images])
+
+    def _predict_in_strips(self, image: np.ndarray) -> np.ndarray:
+        strips = self.strips(lambda top, bottom: image[top:bottom], image.shape[:2])
+        return np.concatenate([self.labels(strip)[0].cpu().numpy() for _, strip in strips], axis=-2)
 
     def _agreed_tasks(self) -> list[Task]:
         """The networks' tasks, with the thresholds of the options where they have some."""

@@ -51,15 +51,19 @@ def blend_strips(
         read_rows: (top, bottom) -> these rows of the images, (N, C, bottom - top, W).
         size: height and width of the images.
         apply: images (B, C, h, w) -> probabilities (B, K, h, w).
-        tile: height and width of a tile; smaller images are one tile of their own size.
+        tile: height and width of a tile; what fits into one goes through `apply` as it is.
         overlap: least share of a tile that its neighbour covers too.
         batch_size: tiles that `apply` gets at once.
 
     Yields:
-        (first row, probabilities (N, K, rows, W) float32), every row once, in order.
+        (first row, probabilities (N, K, rows, W) float32), every row once, in order. They lie in memory that the next
+        strip overwrites.
     """
     (height, width), (tile_height, tile_width) = size, (min(tile[0], size[0]), min(tile[1], size[1]))
     tops, lefts = tile_starts(height, tile_height, overlap), tile_starts(width, tile_width, overlap)
+    if len(tops) == len(lefts) == 1:
+        images = read_rows(0, height)
+        return (yield 0, torch.cat([apply(part) for part in images.split(batch_size)]))
     total = mass = weights = None
     for place, top in enumerate(tops):
         rows = read_rows(top, top + tile_height)
@@ -76,19 +80,21 @@ def blend_strips(
                 if image == 0:
                     mass[:, left : left + tile_width] += weights
         done = (tops[place + 1] if place + 1 < len(tops) else height) - top
-        yield top, total[:, :, :done] / mass[:done]
-        if done < tile_height:
-            total[:, :, : tile_height - done] = total[:, :, done:].clone()
-            mass[: tile_height - done] = mass[done:].clone()
-            total[:, :, tile_height - done :] = 0
-            mass[tile_height - done :] = 0
+        yield top, total[:, :, :done].div_(mass[:done])
+        for sums in (total, mass):
+            _move_up(sums, done)
+
+
+def _move_up(sums: Tensor, rows: int) -> None:
+    """Drop the first rows of (..., H, W), in place, and go on with nothing in the last ones."""
+    kept = sums.shape[-2] - rows
+    rest = sums[..., rows:, :]
+    sums[..., :kept, :] = rest if kept <= rows else rest.clone()  # the two may not lie over one another
+    sums[..., kept:, :] = 0
 
 
 def predict_tiles(images: Tensor, apply: Apply, *, tile: tuple[int, int], overlap: float, batch_size: int) -> Tensor:
-    """Images (N, C, H, W) in memory through blend_strips: probabilities (N, K, H, W) float32; what fits into one tile
-    goes through `apply` as it is."""
-    if images.shape[-2] <= tile[0] and images.shape[-1] <= tile[1]:
-        return apply(images)
+    """Images (N, C, H, W) in memory through blend_strips: probabilities (N, K, H, W) float32."""
     strips = blend_strips(
         lambda top, bottom: images[:, :, top:bottom],
         tuple(images.shape[-2:]),
@@ -97,7 +103,7 @@ def predict_tiles(images: Tensor, apply: Apply, *, tile: tuple[int, int], overla
         overlap=overlap,
         batch_size=batch_size,
     )
-    return torch.cat([strip for _, strip in strips], dim=2)
+    return torch.cat([strip.clone() for _, strip in strips], dim=2)
 
 
 def pad_to(images: Tensor, size: tuple[int, int]) -> Tensor:
