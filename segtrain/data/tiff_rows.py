@@ -22,10 +22,10 @@ class TiffRows:
 
     def __init__(self, path: str):
         self.path = path
+        self._file: tifffile.TiffFile | None = None
         try:
             self._file = tifffile.TiffFile(path)
-            self._page = self._file.pages.first
-            page = self._page
+            page = self._page = self._file.pages.first
             self.height, self.width, self._bands = page.imagelength, page.imagewidth, page.samplesperpixel
             self.geo_tags = [
                 (tag.code, int(tag.dtype), tag.count, tag.value, True)
@@ -33,6 +33,8 @@ class TiffRows:
                 if tag is not None
             ]
         except (OSError, ValueError, RuntimeError, LookupError) as error:
+            if self._file is not None:
+                self._file.close()
             raise DataError(f"{path}: cannot be read as a TIFF: {' '.join(str(error).split())}") from error
         self._require_plain()
         self._decoded: dict[int, np.ndarray] = {}

@@ -144,6 +144,7 @@ def _write(path: Path, pass_over: _Pass) -> None:
         bigtiff=int(np.prod(shape, dtype=np.int64)) * kind.itemsize > BIG_TIFF_BYTES,
         extratags=rows.geo_tags,
         metadata=None,
+        maxworkers=1,  # more would ask for all blocks at once, and keep them
         **options,
     )
 
