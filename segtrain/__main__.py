@@ -6,13 +6,31 @@ import sys
 from pathlib import Path
 
 from segtrain.command import run_command
+from segtrain.evaluation import command as evaluation
+from segtrain.export import command as export
+from segtrain.serve import command as serve
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Command line to options; `options.main` is the function of the command."""
     parser = argparse.ArgumentParser(prog="python -m segtrain", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_data_commands(commands)
+    add_model_commands(commands)
 
+    schema = commands.add_parser("schema", help="print the JSON schema of config.yml, for editors")
+    schema.set_defaults(main=print_schema)
+
+    reference = commands.add_parser("reference", help="print docs/config.md: every key of config.yml")
+    reference.set_defaults(main=print_reference)
+
+    chosen = commands.choices.get(arguments[0]) if arguments else None
+    # Each by itself: below a parser of commands argparse wants all paths before, or all behind the flags.
+    return parser.parse_args(arguments) if chosen is None else chosen.parse_intermixed_args(arguments[1:])
+
+
+def add_data_commands(commands: argparse._SubParsersAction) -> None:
+    """What has to do with images and masks."""
     init = commands.add_parser("init", help="look at images and masks, and write the experiment that trains on them")
     init.add_argument("images", help="folder or glob of the images")
     init.add_argument("masks", help="folder or glob of the masks, of the same names")
@@ -35,21 +53,27 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     download.add_argument("root", type=Path, help="folder to put it in, like data/voc")
     download.set_defaults(main=download_dataset)
 
+    demo = commands.add_parser("demo", help="draw the demo data set")
+    demo.add_argument("root", type=Path, help="folder to draw it into, like data/street")
+    demo.set_defaults(main=draw_demo_set)
+
+
+def add_model_commands(commands: argparse._SubParsersAction) -> None:
+    """What has to do with architectures and trained models."""
+    parts = [
+        ("evaluate", evaluation, "score a model on a split of its data: every metric, intervals, the worst images"),
+        ("export", export, "write a model as ONNX, TorchScript, OpenVINO, .., and compare it with the original"),
+        ("serve", serve, "answer images over HTTP, and show a page to try a model on"),
+    ]
+    for name, part, text in parts:
+        command = commands.add_parser(name, help=text)
+        part.add_arguments(command)
+        command.set_defaults(main=part.main)
+
     models = commands.add_parser("models", help="list architectures and encoders, or measure one pair of them")
     models.add_argument("words", nargs="*", help="a word that names must contain; or an architecture and an encoder")
     models.add_argument("--size", nargs=2, type=int, default=(512, 512), metavar=("H", "W"), help="for multiply-adds")
     models.set_defaults(main=list_models)
-
-    schema = commands.add_parser("schema", help="print the JSON schema of config.yml, for editors")
-    schema.set_defaults(main=print_schema)
-
-    reference = commands.add_parser("reference", help="print docs/config.md: every key of config.yml")
-    reference.set_defaults(main=print_reference)
-
-    demo = commands.add_parser("demo", help="draw the demo data set")
-    demo.add_argument("root", type=Path, help="folder to draw it into, like data/street")
-    demo.set_defaults(main=draw_demo_set)
-    return parser.parse_args(arguments)
 
 
 def write_config(options: argparse.Namespace) -> None:

@@ -106,7 +106,12 @@ def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="0.5",
         help="probability from which on a class is there (one class, or classes that overlap)",
     )
-    group.add_argument("--batch-size", type=int, default=4, help="tiles, or images of one size, in one pass (4)")
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=4,
+        help="tiles, or images of one size, in one pass (4; evaluate: as in training)",
+    )
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
     group.add_argument("--precision", choices=PRECISIONS, help="default: as in the training")
 
