@@ -8,13 +8,17 @@ INSTALLED := $(VENV)/installed
 # Tests run in two processes, one thread each: more threads a process only wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: train test lint check clean
+.PHONY: train test page lint check clean
 
 train: $(INSTALLED) $(DEMO)/demo.txt
 	$(BIN)/python train.py
 
 test: $(INSTALLED)
 	$(PYTEST)
+
+# The page of `serve` in a real browser; needs Debian's chromium.
+page: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/page_in_chromium.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -55,8 +54,8 @@ def test_a_checkpoint_that_cannot_be_used(main, kept, tmp_path, capsys, case, na
     before = contents(kept)
     if name == "best.pt":
         draw_sample(tmp_path / "new", "a", seed=1)
-        inputs, output = [str(tmp_path / "new" / "images")], tmp_path / "out"
-        options = Namespace(run=kept, inputs=inputs, output=output, device="cpu", precision=None)
+        inputs, output = str(tmp_path / "new" / "images"), tmp_path / "out"
+        options = predict.parse_arguments([str(kept), inputs, "-o", str(output), "--device", "cpu"])
         assert run_command(predict.main, options) == 2
         assert not output.exists()
     else:
@@ -77,7 +76,7 @@ def test_a_folder_that_is_no_run(tmp_path, capsys):
     draw_sample(tmp_path / "new", "a", seed=1)
     (tmp_path / "empty").mkdir()
     for folder, text in (("nowhere", "there is no such run folder"), ("empty", "is no run folder; it has neither .+")):
-        inputs, output = [str(tmp_path / "new" / "images")], tmp_path / "out"
-        options = Namespace(run=tmp_path / folder, inputs=inputs, output=output, device="cpu", precision=None)
+        inputs, output = str(tmp_path / "new" / "images"), tmp_path / "out"
+        options = predict.parse_arguments([str(tmp_path / folder), inputs, "-o", str(output), "--device", "cpu"])
         assert run_command(predict.main, options) == 2
         assert_one_line(capsys.readouterr().err, re.escape(f"{tmp_path / folder}: ") + text)

@@ -14,7 +14,8 @@ from PIL import Image
 from segtrain.checkpoint import load_checkpoint
 from segtrain.infer import Predictor
 from segtrain.metrics import MULTILABEL_DEFINITION
-from segtrain.prediction.files import find_images, predict_files
+from segtrain.prediction.files import find_images
+from segtrain.prediction.job import predict_files
 
 NAMES = ["sky", "road", "building", "tree", "pole", "car", "person"]
 

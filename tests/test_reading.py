@@ -246,3 +246,16 @@ def test_a_mask_in_16_bit_colours_of_grey(tmp_path):
     values = np.array([[0, 300, 65535]], np.uint16)
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.repeat(values[..., None], 3, axis=2)))
     assert np.array_equal(read_mask(tmp_path / "a.png", as_color=False), values)
+
+
+def test_a_crafted_array_is_named(tmp_path):
+    path = tmp_path / "a.npy"
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (((\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    assert error_of(path).startswith("F: cannot be read as a NumPy array: ")
+
+
+def test_types_that_run_other_programs_are_not_opened(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    assert error_of(path) == "F: is not an image of a known type; is the file complete?"

@@ -9,7 +9,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*PROJECT.glob("segtrain/**/*.py"), *PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("*.py")])
 LIGHT = {"yamltree", "config", "resolve", "experiment", "rules", "errors", "command", "reference"}
 LIGHT |= {"infer_options", "model_files", "prediction.kinds"}
-LIGHT |= {"evaluation.command", "export.command", "serve.command"}
+LIGHT |= {"evaluation.command", "export.command", "serve.command", "serve.limits"}
 LIGHT |= {"data.about", "data.claims", "data.sample", "data.section"}
 FORMATS = {f"data.formats.{path.stem}" for path in PROJECT.glob("segtrain/data/formats/*.py")} - {
     "data.formats.__init__"

@@ -1,7 +1,7 @@
 """Image and mask files to arrays, with errors that name the file."""
 
 import struct
-import warnings
+import tokenize
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from segtrain.data.quiet import no_warnings
 from segtrain.data.tiff import ON_ITS_SIDE, Bands, fits_pillow, is_tiff, read_tiff, tiff_size, upright
 from segtrain.errors import DataError
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
 WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 
@@ -21,10 +23,9 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
     """A file whose header is read; None for a TIFF that Pillow does not know. Whatever goes wrong with it inside the
     block is a DataError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large sizes and odd tags; what matters raises
+        with no_warnings():  # of large sizes and odd tags; what matters raises
             try:
-                picture = Image.open(path)
+                picture = Image.open(path, formats=FORMATS)
             except UnidentifiedImageError:
                 if not is_tiff(path):
                     raise
@@ -38,7 +39,16 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
         raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
-    except (OSError, ValueError, SyntaxError, RuntimeError, LookupError, struct.error) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        RuntimeError,
+        LookupError,
+        ArithmeticError,
+        TypeError,
+        struct.error,
+    ) as error:
         # Pillow raises the first three for broken files, tifffile and its codecs all of them.
         text = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as an image: {text}; is the file complete?") from error
@@ -78,8 +88,9 @@ def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
 def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as a NumPy array: {error}") from error
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, tokenize.TokenError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as a NumPy array: {text}") from error
 
 
 def _is_array(path: str) -> bool:

@@ -130,7 +130,7 @@ class Predictor:
         """Class indices (N, H, W) int64 of probabilities (N, task.outputs, H, W): the most probable one, or 1 where a
         single class reaches its threshold; in multilabel layers (N, classes, H, W) of 0 and 1."""
         if self.task.mode == "multiclass":
-            return probabilities.argmax(1)
+            return probabilities.max(1).indices  # as argmax, several times as fast on a CPU
         there = _reached(probabilities, self.task.thresholds).long()
         return there if self.task.mode == "multilabel" else there[:, 0]
 

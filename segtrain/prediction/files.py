@@ -1,30 +1,25 @@
-"""Predictions from files to files."""
+"""Which files are predicted, and where results may go."""
 
 import glob
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
-
-from segtrain.data.reading import read_image
 from segtrain.data.sample import IMAGE_SUFFIXES, require_path
 from segtrain.errors import DataError
-from segtrain.visualize import colorize, flatten_layers, overlay, save_index_png, to_rgb
 
-if TYPE_CHECKING:
-    from segtrain.infer import Predictor
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 
 
 def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
-    """Image file -> path below the output folder, without suffix, of what is written for it.
+    """Image or video file -> path below the output folder, without suffix, of what is written for it.
 
     A folder is searched through, and its subfolders come again in the output; `output` itself is left out. Raises
-    DataError for an input that gives no image, and for two images whose results would have one name.
+    DataError for an input that gives no image.
     """
     found: dict[Path, Path] = {}
+    known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     for item in inputs:
         if any(sign in item for sign in "*?[") and not Path(item).exists():
             files = {path: Path(path.name) for path in map(Path, sorted(glob.glob(item, recursive=True)))}
@@ -35,62 +30,64 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
         images = {
             path: name.with_suffix("")
             for path, name in files.items()
-            if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() in known and not path.name.startswith(".") and path.is_file()
         }
         taken = {path: name for path, name in images.items() if output.resolve() not in path.resolve().parents}
         if images and not taken:
             raise DataError(f"{item}: its images lie in the output folder {output}; write -o another folder")
         if not taken:
-            raise DataError(f"{item}: no images there; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
+            raise DataError(f"{item}: no images there; known suffixes: {' '.join(sorted(known))}")
         found |= taken
-    owners: dict[Path, Path] = {}
-    for path, name in found.items():
-        if name in owners:
-            clash = f"{owners[name]} and {path} would both be written to {output / name}.png"
-            raise DataError(f"{clash}; predict them apart")
-        owners[name] = path
     return found
 
 
-def predict_files(predictor: "Predictor", images: dict[Path, Path], output: Path) -> None:
-    """Write an index PNG (in multilabel a PNG of 0 and 255 for each class), a colour PNG and an overlay for each image,
-    at its own size.
-
-    An image that cannot be read does not keep the others from being predicted; all such are then raised as one
-    DataError.
-    """
-    names, colors = predictor.task.names, predictor.task.colors
-    broken: list[str] = []
-    for path, name in tqdm(images.items(), desc="predicting", unit=" images", disable=None, leave=False):
-        try:
-            image = read_image(path, **predictor.task.image_options)
-        except DataError as error:
-            broken.append(str(error))
-            continue
-        prediction = predictor.predict(image)
-        try:
-            _write(image, prediction, output / name, colors, names)
-        except OSError as error:
-            raise DataError(f"{output / name}: cannot be written: {error.strerror}") from error
-    print(f"{len(images) - len(broken)} images predicted, written to {output}")
-    if broken:
-        raise DataError("\n".join(broken))
+def file_name_of(path: Path, name: Path) -> str:
+    """What tables call an image: its path below the folder that was given, with its suffix."""
+    return name.with_name(f"{name.name}{path.suffix}").as_posix()
 
 
-def _write(
-    image: np.ndarray,
-    prediction: np.ndarray,
-    stem: Path,
-    colors: Sequence[tuple[int, int, int]],
-    names: Sequence[str],
-) -> None:
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    if prediction.ndim == 3:
-        for place, (layer, name) in enumerate(zip(prediction, names, strict=True)):
-            save_index_png(stem.with_name(f"{stem.name}_{place}_{name.replace('/', '_')}.png"), 255 * layer)
-        prediction = flatten_layers(prediction)
-    else:
-        save_index_png(stem.with_name(f"{stem.name}.png"), prediction)
-    picture = colorize(prediction, colors)
-    Image.fromarray(picture).save(stem.with_name(f"{stem.name}_color.png"))
-    Image.fromarray(overlay(to_rgb(image), picture)).save(stem.with_name(f"{stem.name}_overlay.png"))
+def is_video(path: Path) -> bool:
+    """Whether a file is a video, by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def require_output(folder: Path) -> None:
+    """Raises DataError where a folder cannot be made or written to, without making it."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise DataError(f"{folder}: cannot be the output folder, {there} is a file; write -o another folder")
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # what os.access says is of no use to root and on network drives
+    except OSError as error:
+        reason = f"nothing can be written to {there} ({error.strerror})"
+        raise DataError(f"{folder}: cannot be the output folder, {reason}; write -o another folder") from error
+
+
+def refuse_clashes(targets: Iterable[tuple[Path, Path, Sequence[str]]]) -> None:
+    """Raises DataError where two of (input, its results without suffix, their suffixes) would write one file."""
+    owners: dict[str, Path] = {}
+    for path, name, suffixes in targets:
+        for suffix in suffixes:
+            owner = owners.setdefault(f"{name}{suffix}", path)
+            if owner != path:
+                raise DataError(f"{owner} and {path} would both be written to {name}{suffix}; predict them apart")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it, making its folder. Raises DataError where that cannot be done."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> DataError:
+    """One line for a full disk, a folder without permission and their like."""
+    return DataError(f"{path}: cannot be written: {error.strerror or error}")

@@ -1,0 +1,93 @@
+"""All that is written about images: files of each, tables of all, and the report."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from segtrain.errors import DataError
+from segtrain.prediction.coco import CocoFile, polygon_annotations, run_annotations
+from segtrain.prediction.manifest import Manifest
+from segtrain.prediction.result import Result, write_files
+from segtrain.prediction.submission import Sheet, Submission
+from segtrain.task import Task
+
+ANNOTATIONS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}
+RUNS_TABLE = "rle.csv"
+
+
+@dataclass
+class Report:
+    """What came of it: how many images, and frames of videos, were predicted; a line for each that was not; lines about
+    what may be unexpected."""
+
+    images: int = 0
+    frames: int = 0
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 where all were predicted, 1 where some were, 2 where none was."""
+        return (1 if self.images or self.frames else 2) if self.failures else 0
+
+    def summary(self, output: Path, seconds: float) -> str:
+        """A line on what was done in that time."""
+        counts = [(self.images, "images"), (self.frames, "frames")]
+        done = " and ".join(f"{count} {what}" for count, what in counts if count) or "no images"
+        speed = (self.images + self.frames) / max(seconds, 1e-9)
+        return f"{done} predicted, written to {output} ({speed:.1f} images/s)"
+
+
+Written = list[Any]  # what each table takes of an image
+
+
+class Outputs:
+    """Writes `kinds` (kinds.KINDS) of the images at `paths` below `output`; `sheet` is the table of runs that is asked
+    for, None without. A context: tables are written at its end."""
+
+    def __init__(self, task: Task, paths: Iterable[Path], output: Path, *, kinds: Sequence[str], sheet: Sheet | None):
+        self.task = task
+        self.output = output
+        self.kinds = kinds
+        self.report = Report()
+        self.manifest = Manifest(task.names, paths)
+        self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
+        for kind, (name, annotate) in ANNOTATIONS.items():
+            if kind in kinds:
+                self._tables.append(CocoFile(output / name, task, annotate))
+
+    def handle(self, result: Result) -> Written:
+        """Write the files of an image and note them; may be called from any thread. Raises DataError where one cannot
+        be written."""
+        files = write_files(result, self.kinds, self.output)
+        self.manifest.add(result.path, result.size, files, result.shares)
+        return [table.take(result) for table in self._tables]
+
+    def add(self, path: Path, written: Written | DataError) -> None:
+        """Add what `handle` returned for an image to the tables, or note why it could not be predicted."""
+        if isinstance(written, DataError):
+            self.report.failures.append(str(written))
+            self.manifest.add_failure(path, str(written))
+            return
+        for table, taken in zip(self._tables, written, strict=True):
+            table.add(taken)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the tables; raises DataError where one cannot be written. After an error those of all images are not
+        written, and the manifest says what is there."""
+        try:
+            if kind is None:
+                for table in self._tables:
+                    table.finish()
+                self.manifest.write(self.output)
+            else:
+                with suppress(DataError):
+                    self.manifest.write(self.output)
+        finally:
+            for table in self._tables:
+                table.discard()
