@@ -134,6 +134,8 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     from segtrain.resolve import check_arguments, check_encoder
     from segtrain.yamltree import Value
 
+    if min(size) < 1:
+        raise ConfigError(f"--size {size[0]} {size[1]}: a height and a width of at least 1")
     mistakes = [*check_arguments("model", architecture, (), path=())]
     mistakes += check_encoder(encoder, path=(), architecture=architecture)
     if mistakes:

@@ -1,6 +1,7 @@
 """How models are applied: tiles, scales, flips, ensembles, thresholds; the same flags for all that predict."""
 
 import argparse
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,8 +46,8 @@ class InferOptions:
                 f"--scales {_list(self.scales)}: each must be above 0 and at most 8",
             ),
             (
-                self.weights is None or (min(self.weights) >= 0 and sum(self.weights) > 0),
-                f"--weights {_list(self.weights)}: none may be negative, and one must be above 0",
+                self.weights is None or (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf),
+                f"--weights {_list(self.weights)}: none may be negative or endless, and one must be above 0",
             ),
             (
                 self.thresholds is None or all(0 <= value <= 1 for value in self.thresholds),

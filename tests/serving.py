@@ -120,7 +120,7 @@ def serving(folder: Path, network: Any = None, *, batch_size: int = 4, **limits:
     predictor = network if isinstance(network, Predictor) else Predictor([network], InferOptions(batch_size=batch_size))
     service = Service(predictor, names=["street-1"], limits=Limits(**limits), folder=folder)
     listener = open_socket("127.0.0.1", 0)
-    server = build_server(service, local=True)
+    server = build_server(service, address="127.0.0.1")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -146,10 +146,10 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     run = fitted(*overrides, "train.epochs=1").folder
     assert evaluate(run, "--tune-threshold") == 0
     said = capsys.readouterr().out
-    path = run / "thresholds.json"
+    path = run / "best.thresholds.json"
     assert f"written to {path}, where every command finds them; delete it to take 0.5 again\n" in said
     assert "optimistic" in said
-    kept = json.loads(path.read_text())
+    kept = json.loads(path.read_text())["thresholds"]
     found = re.findall(r"^(\w+) +threshold (\S+), IoU (\S+) before, (\S+) after$", said, re.MULTILINE)
     assert [(name, float(threshold)) for name, threshold, *_ in found] == list(kept.items())
     before = numbers_in(run / "evaluation-val-1")
@@ -157,6 +157,8 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
         before[f"iou/{name}"] == scores_of_training(run)[f"iou/{name}"] for name in names
     )
     assert evaluate(run) == 0
+    tuned = ",".join(f"{threshold:g}" for threshold in kept.values())
+    assert f"\napplied with thresholds {tuned}\n" in capsys.readouterr().out
     after = numbers_in(run / "evaluation-val-2")
     for name, _, old, new in found:
         assert (old, new) == (f"{before[f'iou/{name}']:.4f}", f"{after[f'iou/{name}']:.4f}")

@@ -122,6 +122,12 @@ def test_an_ensemble_of_folds_has_seen_each_others_images(variant, street, tmp_p
     assert numbers_in(tmp_path / "test")["images"] == 4
 
 
+def test_other_data_for_the_evaluation_do_not_change_what_was_trained_on(variant, street, capsys):
+    run = variant("first", images=IMAGES, masks=MASKS, folds=4)
+    said = refused(capsys, run, "data.fold=1")
+    assert said.startswith(f"{run}: was trained on 3 of the 3 images of the val split, {street}/")
+
+
 def test_so_has_one_of_another_seed(variant, street, capsys):
     whole = {"images": "*/images/*.png", "masks": "*/masks/*.png", "val_fraction": 0.5}
     first, second = variant("first", seed=1, **whole), variant("second", seed=2, **whole)

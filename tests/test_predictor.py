@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -86,6 +87,26 @@ def test_a_vote_takes_each_models_threshold():
     low, high = ONE.with_thresholds([0.2]), ONE.with_thresholds([0.9])
     assert predicted(Constant(0.3, task=low), Constant(0.3, task=low), Constant(0.3, task=ONE), vote=True) == 1
     assert predicted(Constant(0.8, task=high), Constant(0.8, task=high), Constant(0.8, task=ONE), vote=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "there"),
+    [(0.51, 0.01, 0), (0.51, 0.48, 0), (0.51, 0.5, 1), (0.99, 0.1, 1), (0.5, 0.49, 0), (0.49, 0.49, 0)],
+)
+def test_level_votes_for_one_class_go_by_the_probabilities(one, other, there):
+    assert predicted(Constant(one, task=ONE), Constant(other, task=ONE), vote=True) == there
+
+
+def test_level_votes_measure_each_probability_against_its_threshold():
+    low, high = ONE.with_thresholds([0.1]), ONE.with_thresholds([0.8])
+    # 0.2 is a ninth of the way from 0.1 to 1, 0.6 three quarters of the way from 0 to 0.8: a quarter is missing.
+    assert predicted(Constant(0.2, task=low), Constant(0.6, task=high), vote=True) == 0
+    assert predicted(Constant(0.5, task=low), Constant(0.6, task=high), vote=True) == 1
+    always, never = ONE.with_thresholds([0.0]), ONE.with_thresholds([1.0])
+    assert predicted(Constant(0.0, task=always), vote=True) == 1
+    assert (
+        predicted(Constant(0.99, task=never), vote=True) == 0 and predicted(Constant(1.0, task=never), vote=True) == 1
+    )
 
 
 def test_a_threshold_is_reached_from_its_value_on():
@@ -196,15 +217,35 @@ def test_tuned_thresholds_lie_beside_the_checkpoint(trained, tmp_path):
     torch.save(content, tmp_path / "best.pt")
     assert load_network(tmp_path, device="cpu").task.thresholds == [0.5] * 7
     tuned = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
-    path = tmp_path / "thresholds.json"
-    path.write_text(json.dumps(dict(zip(names, tuned, strict=True))))
+    path, thresholds = tmp_path / "best.thresholds.json", dict(zip(names, tuned, strict=True))
+    path.write_text(json.dumps({"epoch": 1, "thresholds": thresholds}))
     assert load_network(tmp_path, device="cpu").task.thresholds == tuned
     assert load_network(tmp_path / "best.pt", device="cpu").task.thresholds == tuned
-    for text in ("{", "[]", '{"heaven": 0.5}', f'{{"{names[0]}": []}}'):
+    shutil.copy(tmp_path / "best.pt", tmp_path / "last.pt")
+    assert load_network(tmp_path / "last.pt", device="cpu").task.thresholds == [0.5] * 7  # they are not its own
+    one = names[0]
+    reasons = {
+        "{": "holds no thresholds of classes: ",
+        "[]": "holds no thresholds of classes: ",
+        json.dumps({"epoch": 1, "thresholds": {}}): f"has no '{one}'; delete it to take thresholds of 0.5",
+        json.dumps({"epoch": 1, "thresholds": []}): "holds no thresholds of classes: ",
+        json.dumps({"epoch": 1, "thresholds": thresholds | {one: True}}): (
+            "holds no thresholds of classes: True is no number; delete it to take 0.5"
+        ),
+        json.dumps({"epoch": 1, "thresholds": thresholds | {one: 2.0}}): "holds no thresholds of classes: ",
+    }
+    for text, reason in reasons.items():
         path.write_text(text)
         with pytest.raises(CheckpointError) as error:
             load_network(tmp_path, device="cpu")
-        assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+        assert str(error.value).startswith(f"{path}: {reason}") and "\n" not in str(error.value)
+    path.write_text(json.dumps({"epoch": 3, "thresholds": thresholds}))
+    with pytest.raises(CheckpointError) as error:
+        load_network(tmp_path, device="cpu")
+    assert str(error.value) == (
+        f"{path}: was tuned for the model of epoch 3, and the checkpoint is of epoch 1; delete it to take 0.5, then "
+        "evaluate with --tune-threshold again"
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,7 +254,8 @@ def test_tuned_thresholds_lie_beside_the_checkpoint(trained, tmp_path):
         ({"tile_px": 8}, "--tile 8: a tile has at least 16 pixels"),
         ({"overlap": 1.0}, "--overlap 1.0: must be at least 0 and below 1"),
         ({"scales": (1.0, 0.0)}, "--scales 1,0: each must be above 0 and at most 8"),
-        ({"weights": (0.0, 0.0)}, "--weights 0,0: none may be negative, and one must be above 0"),
+        ({"weights": (0.0, 0.0)}, "--weights 0,0: none may be negative or endless, and one must be above 0"),
+        ({"weights": (float("inf"), 1.0)}, "--weights inf,1: none may be negative or endless, and one must be above 0"),
         ({"thresholds": (1.5,)}, "--threshold 1.5: a probability lies between 0 and 1"),
         ({"batch_size": 0}, "--batch-size 0: must be at least 1"),
     ],

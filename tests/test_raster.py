@@ -193,3 +193,17 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     with pytest.raises(DataError) as error:
         raster.predict_raster(predictor_of(), path, tmp_path / "out" / "a", with_overlay=False)
     assert str(error.value) == f"{tmp_path / 'out' / 'a.tif'}: cannot be written: File exists"
+
+
+def test_an_uncompressed_strip_is_read_in_parts(tmp_path):
+    path = write(tmp_path / "a.tif", PIXELS)
+    with TiffRows(str(path)) as rows:
+        assert rows._rows_per_segment >= 300  # one strip holds the image
+        assert np.array_equal(rows.read(100, 120).pixels, PIXELS[100:120]) and not rows._decoded
+
+
+def test_a_compressed_strip_that_is_as_large_as_the_image_is_refused(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.tif", PIXELS, rowsperstrip=300, compression="zlib")
+    monkeypatch.setattr("segtrain.data.tiff_rows.LARGEST_SEGMENT_BYTES", 300 * 270 * 3 - 1)
+    reason = "its compressed strips are as large as the image; save it in tiles"
+    assert refused(path) == f"{path}: is too large to be read at once, and {reason}"

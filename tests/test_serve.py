@@ -124,7 +124,7 @@ def test_other_names_and_other_pages_are_refused(client):
     assert client.ask("GET", "/", Host="evil.example").json == {"error": text}
     for host in ("localhost", "127.0.0.1:1", "[::1]:8000", "LOCALHOST:80"):
         assert client.ask("GET", "/health", Host=host).status == 200, host
-    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{client.port + 1}"):
+    for origin in ("https://evil.example", "null", "http://[", f"http://127.0.0.1:{client.port + 1}"):
         reply = client.ask("POST", "/predict", png(IMAGE), Origin=origin)
         assert (reply.status, reply.json["error"]) == (403, f"pages of {origin} may not use this server")
     own = f"http://127.0.0.1:{client.port}"

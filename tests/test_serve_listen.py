@@ -146,8 +146,11 @@ def options_of(*arguments):
     ("arguments", "text"),
     [
         (("--port", 70000), "--port 70000: a port lies between 0 and 65535"),
-        (("--max-mb", 0), "--max-mb 0: must be above 0"),
-        (("--max-megapixels", -1), "--max-megapixels -1: must be above 0"),
+        (("--max-mb", 0), "--max-mb 0: must be above 0, and a number"),
+        (("--max-mb", "nan"), "--max-mb nan: must be above 0, and a number"),
+        (("--max-megapixels", -1), "--max-megapixels -1: must be above 0, and a number"),
+        (("--max-megapixels", "inf"), "--max-megapixels inf: must be above 0, and a number"),
+        (("--host", "a..b"), "--host a..b: is no name of a machine"),
         (("--batch-size", 0), "--batch-size 0: must be at least 1"),
     ],
 )

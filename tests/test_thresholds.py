@@ -70,10 +70,10 @@ def test_classes_each_for_itself():
 
 
 def test_the_file(tmp_path):
-    path = tmp_path / "thresholds.json"
-    write_thresholds(path, [Tuned("a", 0.4, 0.0, 1.0), Tuned("b", 0.701, 0.5, 1.0)])
-    assert json.loads(path.read_text()) == {"a": 0.4, "b": 0.701}
-    assert [item.name for item in tmp_path.iterdir()] == ["thresholds.json"]
+    path = tmp_path / "best.thresholds.json"
+    write_thresholds(path, [Tuned("a", 0.4, 0.0, 1.0), Tuned("b", 0.701, 0.5, 1.0)], epoch=7)
+    assert json.loads(path.read_text()) == {"epoch": 7, "thresholds": {"a": 0.4, "b": 0.701}}
+    assert [item.name for item in tmp_path.iterdir()] == ["best.thresholds.json"]
     missing = tmp_path / "gone" / "thresholds.json"
     with pytest.raises(CheckpointError, match=f"^{missing}: cannot be written: No such file or directory$"):
-        write_thresholds(missing, [])
+        write_thresholds(missing, [], epoch=7)

@@ -1,5 +1,6 @@
 """Rows of a TIFF that is too large to be read as a whole."""
 
+import math
 from collections.abc import Iterator
 from typing import Self
 
@@ -10,6 +11,7 @@ from segtrain.data.tiff import ORIENTATION, Bands, band_colors, declared_nodata
 from segtrain.errors import DataError
 
 GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation and keys of GeoTIFF 1.1
+LARGEST_SEGMENT_BYTES = 2**28  # of a compressed tile or strip, which can only be unpacked as a whole
 PHOTOMETRICS = (1, 2, 6)  # grey, RGB, and the YCbCr of JPEG, which its codec turns into RGB
 
 
@@ -57,10 +59,8 @@ class TiffRows:
         pixels = np.zeros((bottom - top, self.width, self._bands), page.dtype)
         try:
             for index, first_row, first_column, planes in self._segments(top, bottom):
-                segment = self._decode(index)
-                height, width = min(self.height - first_row, len(segment)), self.width - first_column
-                begin, end = max(top, first_row), min(bottom, first_row + height)
-                part = segment[begin - first_row : end - first_row, :width]
+                begin, end = max(top, first_row), min(bottom, first_row + self._rows_per_segment, self.height)
+                part = self._rows_of(index, begin - first_row, end - first_row)[:, : self.width - first_column]
                 pixels[begin - top : end - top, first_column : first_column + part.shape[1], planes] = part
         except (OSError, ValueError, RuntimeError, LookupError) as error:
             text = " ".join(str(error).split())
@@ -73,6 +73,10 @@ class TiffRows:
             (len(self._file.series[0].pages) > 1, "its bands lie in several pages; save them as one page"),
             (page.tags.valueof(ORIENTATION, 1) != 1, "it is stored turned; save it upright"),
             (page.photometric not in PHOTOMETRICS, f"its colours are {page.photometric.name}; save it as RGB or grey"),
+            (
+                page.compression != 1 and math.prod(page.chunks) * page.dtype.itemsize > LARGEST_SEGMENT_BYTES,
+                "its compressed strips are as large as the image; save it in tiles",
+            ),
             (page.bitspersample not in (8, 16, 32, 64), f"it holds {page.bitspersample} bits; save it with 8 or 16"),
         ]
         for refused, reason in refusals:
@@ -96,6 +100,19 @@ class TiffRows:
         for index in list(self._decoded):
             if (index // across % down + 1) * self._rows_per_segment <= top:
                 del self._decoded[index]
+
+    def _rows_of(self, index: int, begin: int, end: int) -> np.ndarray:
+        """Some rows of a tile or strip, HWC, each counted from its own first one."""
+        page, plain = self._page, (1, 1, 1)
+        if page.is_tiled or (page.compression, page.predictor, page.fillorder) != plain:
+            return self._decode(index)[begin:end]
+        bands = 1 if page.planarconfig == 2 else self._bands  # a strip of any height: often it is the whole image
+        dtype = page.dtype.newbyteorder(self._file.byteorder)
+        row_bytes = self.width * bands * dtype.itemsize
+        file = self._file.filehandle
+        file.seek(page.dataoffsets[index] + begin * row_bytes)
+        data = file.read((end - begin) * row_bytes)
+        return np.frombuffer(data, dtype).reshape(end - begin, self.width, bands)
 
     def _decode(self, index: int) -> np.ndarray:
         """A tile or strip, HWC."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from segtrain.checkpoint import BEST, find_checkpoint
+from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
 from segtrain.errors import ConfigError
 from segtrain.evaluation import output
 from segtrain.evaluation.counts import iou_of
@@ -28,7 +28,7 @@ from segtrain.evaluation.thresholds import describe_tuned, tune, write_threshold
 from segtrain.evaluation.wandb_entry import find_entry, log_evaluation
 from segtrain.experiment import Config
 from segtrain.infer import Predictor
-from segtrain.infer.load import THRESHOLDS
+from segtrain.infer.load import thresholds_path
 from segtrain.infer_options import InferOptions
 from segtrain.model_files import find_kind
 from segtrain.plots import plot_confusion
@@ -67,7 +67,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
                 scores, speed = score_model(predictor, subject, batch_size=batch_size, tune=options.tune_threshold)
             tuned = tune_thresholds(scores, task, models) if options.tune_threshold else ""
         values = compute_values(scores, task.names, speed)
-        head = describe(subject, models, options, infer)
+        head = describe(subject, models, options, infer, task)
         text = "\n\n".join(part for part in (head, format_report(values, task), tuned) if part)
         panels = write_all(folder, text, scores, values, task, subject)
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
@@ -106,8 +106,9 @@ def tune_thresholds(scores: Scores, task: Task, models: Sequence[Path]) -> str:
     if len(models) > 1 or find_kind(models[0]) not in TRAINED:
         where = f"written nowhere, since they are of no single run; take them with {flag}"
     else:
-        path = find_checkpoint(models[0], BEST).parent / THRESHOLDS
-        write_thresholds(path, tuned)
+        checkpoint = find_checkpoint(models[0], BEST)
+        path = thresholds_path(checkpoint)
+        write_thresholds(path, tuned, epoch=load_checkpoint(checkpoint).get("epoch"))
         where = f"written to {path}, where every command finds them; delete it to take 0.5 again"
     return (
         f"{describe_tuned(tuned)}\n{where}\nThe scores above are with the thresholds before. Those after are "
@@ -115,18 +116,22 @@ def tune_thresholds(scores: Scores, task: Task, models: Sequence[Path]) -> str:
     )
 
 
-def describe(subject: Subject, models: Sequence[Path], options: argparse.Namespace, infer: InferOptions) -> str:
+def describe(
+    subject: Subject, models: Sequence[Path], options: argparse.Namespace, infer: InferOptions, task: Task
+) -> str:
     """What is scored, on what, and how, in a line or two."""
     data = subject.config.data
     what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
     roots = " and ".join(map(str, data.roots))
     lines = [f"{what}, on the {len(subject.samples)} images of the {subject.split} split of {roots} ({data.format})"]
     default, changed = InferOptions(batch_size=infer.batch_size), []
-    for key in ("tile_px", "overlap", "scales", "flip", "vote", "weights", "thresholds"):
+    for key in ("tile_px", "overlap", "scales", "flip", "vote", "weights"):
         value = getattr(infer, key)
         if value != getattr(default, key):
             shown = ",".join(f"{item:g}" for item in value) if isinstance(value, tuple) else value
             changed.append(f"{key} {shown}")
+    if any(threshold != 0.5 for threshold in task.thresholds):
+        changed.append(f"thresholds {','.join(f'{threshold:g}' for threshold in task.thresholds)}")
     if changed:
         lines.append(f"applied with {', '.join(changed)}")
     if subject.split == "train" and not options.against:

@@ -93,11 +93,12 @@ class Scorer:
 
     def result(self) -> Scores:
         """What was counted, after the last batch."""
+        order = sorted(range(len(self._names)), key=self._names.__getitem__)  # batches may have changed it
         return Scores(
-            self._names,
+            [self._names[place] for place in order],
             self._matrix,
-            np.stack(self._regions),
-            np.stack(self._boundaries),
+            np.stack([self._regions[place] for place in order]),
+            np.stack([self._boundaries[place] for place in order]),
             self._calibration if np.ndim(self._calibration) else None,
             self._histogram if np.ndim(self._histogram) else None,
             [shown for *_, shown in sorted(self._worst, key=lambda item: item[:2], reverse=True)],

@@ -83,11 +83,10 @@ def require_unseen(subject: Subject, members: Mapping[Path, Config], overrides: 
     evaluated = {os.path.abspath(sample.image) for sample in subject.samples}
     for model, config in members.items():
         try:
-            config = with_data(config, overrides)
-            if (config.data, config.seed) == (subject.config.data, subject.config.seed) and subject.split in (
-                "val",
-                "test",
-            ):
+            # Where the images lie may have changed since; which of them were trained on has not.
+            config = with_data(config, [override for override in overrides if override.startswith("data.root=")])
+            same = (config.data, config.seed) == (subject.config.data, subject.config.seed)
+            if same and subject.split in ("val", "test"):
                 continue  # read_splits has held them apart, or was asked not to
             trained = read_splits(config.data, seed=config.seed, cache=config.cache_dir)["train"]
         except (ConfigError, DataError) as error:

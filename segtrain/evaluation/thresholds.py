@@ -74,9 +74,11 @@ def tune(counted: NDArray[np.int64], *, names: list[str], thresholds: list[float
     return result
 
 
-def write_thresholds(path: Path, tuned: list[Tuned]) -> None:
-    """{class: threshold} as JSON, whole or not at all. Raises CheckpointError where it cannot be written."""
-    text = json.dumps({item.name: item.threshold for item in tuned}, indent=2) + "\n"
+def write_thresholds(path: Path, tuned: list[Tuned], *, epoch: int | None) -> None:
+    """The thresholds and the epoch of the checkpoint that they are for as JSON, whole or not at all. Raises
+    CheckpointError where it cannot be written."""
+    content = {"epoch": epoch, "thresholds": {item.name: item.threshold for item in tuned}}
+    text = json.dumps(content, indent=2) + "\n"
     try:
         replace_text(path, text)
     except OSError as error:

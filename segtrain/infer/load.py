@@ -19,7 +19,10 @@ from segtrain.resolve import known_names
 from segtrain.task import Task
 from segtrain.transforms import transform_names
 
-THRESHOLDS = "thresholds.json"
+
+def thresholds_path(checkpoint: Path) -> Path:
+    """Where the thresholds lie that were tuned for a checkpoint: best.thresholds.json for best.pt."""
+    return checkpoint.with_suffix(".thresholds.json")
 
 
 def load_network(source: Path | str, *, device: str = "auto", precision: str | None = None) -> Network:
@@ -50,21 +53,34 @@ def load_trained(source: Path, *, device: str = "auto", precision: str | None = 
     load_weights(model, content.get("ema") or content.get("model"), path)  # what validation scored
     dtype = resolve_precision(precision or config.train.precision, chosen)
     network = TorchNetwork(model, config, device=chosen, dtype=dtype)
-    tuned = path.parent / THRESHOLDS
+    tuned = thresholds_path(path)
     if tuned.is_file() and network.task.thresholds:
-        network.task = _with_thresholds_of(tuned, network.task)
+        network.task = _with_thresholds_of(tuned, network.task, epoch=content.get("epoch"))
     return network
 
 
-def _with_thresholds_of(path: Path, task: Task) -> Task:
-    """The task with the thresholds of a JSON file: {class: threshold}."""
+def _with_thresholds_of(path: Path, task: Task, *, epoch: int | None) -> Task:
+    """The task with the thresholds of a JSON file: {"epoch": of the checkpoint, "thresholds": {class: threshold}}."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return task.with_thresholds([float(content[name]) for name in task.names[-task.outputs :]])
+        tuned_epoch, thresholds = content["epoch"], content["thresholds"]
+        task = task.with_thresholds([_number(thresholds[name]) for name in task.names[-task.outputs :]])
     except KeyError as error:
-        raise CheckpointError(f"{path}: has no threshold of the class {error}; delete it to take 0.5") from error
+        raise CheckpointError(f"{path}: has no {error}; delete it to take thresholds of 0.5") from error
     except (OSError, ValueError, TypeError, CheckpointError) as error:
         raise CheckpointError(f"{path}: holds no thresholds of classes: {error}; delete it to take 0.5") from error
+    if tuned_epoch != epoch:
+        raise CheckpointError(
+            f"{path}: was tuned for the model of epoch {tuned_epoch}, and the checkpoint is of epoch {epoch}; delete "
+            "it to take 0.5, then evaluate with --tune-threshold again"
+        )
+    return task
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 def read_config(content: dict, path: Path) -> Config:

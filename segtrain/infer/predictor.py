@@ -173,10 +173,14 @@ TIE_BREAK = 1e-4  # the weight of probabilities beside whole votes: they decide 
 
 
 def _votes(probabilities: Tensor, task: Task) -> Tensor:
-    if task.mode != "multiclass":
-        return _reached(probabilities, task.thresholds).float()
-    votes = torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
-    return votes * (1 - TIE_BREAK) + probabilities * TIE_BREAK
+    if task.mode == "multiclass":
+        votes = torch.zeros_like(probabilities).scatter_(1, probabilities.max(1, keepdim=True).indices, 1.0)
+        return votes * (1 - TIE_BREAK) + probabilities * TIE_BREAK
+    votes = _reached(probabilities, task.thresholds)
+    thresholds = probabilities.new_tensor(task.thresholds).view(1, -1, 1, 1)
+    below, above = probabilities / thresholds, (probabilities - thresholds) / (1 - thresholds)
+    sure = torch.where(votes, 1 + above.nan_to_num(1.0), below.nan_to_num(0.0)) / 2  # a threshold is level
+    return votes.float() * (1 - TIE_BREAK) + sure * TIE_BREAK
 
 
 def _reached(probabilities: Tensor, thresholds: Sequence[float]) -> Tensor:

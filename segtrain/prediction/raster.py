@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image
 from tqdm import tqdm
 
 from segtrain.data.reading import to_image
@@ -17,6 +16,8 @@ from segtrain.data.tiff_rows import TiffRows
 from segtrain.errors import DataError
 from segtrain.infer import Predictor
 from segtrain.infer.tiles import tile_starts
+from segtrain.prediction.files import write_whole
+from segtrain.prediction.png import encode_picture
 from segtrain.visualize import colorize, flatten_layers, overlay, to_rgb
 
 LARGE_PX = 2**26  # pixels of an image from which on it is not held in memory as a whole
@@ -66,7 +67,7 @@ def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay
             files = [target]
             if with_overlay:
                 files.append(stem.with_name(f"{stem.name}_overlay.png"))
-                Image.fromarray(pass_over.preview()).save(files[-1])
+                write_whole(files[-1], encode_picture(pass_over.preview()))
         except OSError as error:
             raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
         finally:

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,8 +27,9 @@ HEADERS = {
 }
 
 
-def build_app(service: Service, *, local: bool) -> Starlette:
-    """The server as an ASGI application; `local` refuses requests under any other name than this machine's."""
+def build_app(service: Service, *, address: str | None) -> ASGIApp:
+    """The server as an ASGI application. With the `address` that it listens on it refuses requests under any other name
+    than that and LOCAL_NAMES."""
 
     async def health(_: Request) -> Response:
         return JSONResponse(service.describe_health())
@@ -41,16 +41,16 @@ def build_app(service: Service, *, local: bool) -> Starlette:
         answer = await service.predict(request)
         return Response(answer.content, media_type=answer.media_type)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *(Route(path, _page) for path in PAGE),
             Route("/health", health),
             Route("/model", model),
             Route("/predict", predict, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, names=LOCAL_NAMES if local else None)],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
+    return Guard(app, names=None if address is None else LOCAL_NAMES | {address})
 
 
 class Guard:
@@ -82,7 +82,7 @@ class Guard:
         if self.names is not None and _host_name(host) not in self.names:
             return f"this server does not answer to the name '{host[:80]}'; use 127.0.0.1 or localhost"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             return f"pages of {origin[:80]} may not use this server"
         return None
 

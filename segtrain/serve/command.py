@@ -1,6 +1,7 @@
 """python -m segtrain serve: its flags, and the order in which it starts."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Load the models and serve them until a signal comes; then raises Stopped."""
     infer = read_infer_options(options)
-    limits = Limits(max_bytes=round(options.max_mb * MEGABYTE), max_pixels=round(options.max_megapixels * MEGABYTE))
+    limits = Limits(max_bytes=_count(options.max_mb), max_pixels=_count(options.max_megapixels))
 
     from segtrain.export.network import require_libraries
 
@@ -48,3 +49,7 @@ def main(options: argparse.Namespace) -> None:
                 file=sys.stderr,
             )
         serve(predictor, listener, names=[Path(model).resolve().name for model in options.models], limits=limits)
+
+
+def _count(millions: float) -> int | float:
+    return round(millions * MEGABYTE) if math.isfinite(millions) else millions  # which Limits refuses

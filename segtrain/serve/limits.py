@@ -1,5 +1,6 @@
 """What a server takes, and for how long it waits."""
 
+import math
 from dataclasses import dataclass
 
 from segtrain.errors import ConfigError
@@ -33,5 +34,5 @@ class Limits:
 
     def __post_init__(self) -> None:
         for flag, value in (("--max-mb", self.max_bytes), ("--max-megapixels", self.max_pixels)):
-            if value < 1:
-                raise ConfigError(f"{flag} {value / MEGABYTE:g}: must be above 0")
+            if not 1 <= value < math.inf:
+                raise ConfigError(f"{flag} {value / MEGABYTE:g}: must be above 0, and a number")

@@ -36,6 +36,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
+    except UnicodeError as error:
+        raise ConfigError(f"--host {host}: is no name of a machine") from error
     except OSError as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
         raise ConfigError(f"--host {host} --port {port}: cannot listen there: {reason}") from error
@@ -52,7 +54,7 @@ def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str]
     with tempfile.TemporaryDirectory(prefix="segtrain-serve-") as folder:
         service = Service(predictor, names=names, limits=limits, folder=Path(folder))
         try:
-            server = build_server(service, local=is_loopback(listener))
+            server = build_server(service, address=host if is_loopback(listener) else None)
             with _noting_signals(server) as signals:
                 shown = f"[{host}]" if ":" in host else host
                 print(f"{', '.join(names)}: http://{shown}:{port} (Ctrl-C ends it)", flush=True)
@@ -81,12 +83,12 @@ def _noting_signals(server: uvicorn.Server) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def build_server(service: Service, *, local: bool) -> uvicorn.Server:
+def build_server(service: Service, *, address: str | None) -> uvicorn.Server:
     """The server of a service, to be run with a socket."""
     for name in ("uvicorn.error", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)  # tracebacks; what clients send wrong is told to them alone
     config = uvicorn.Config(
-        build_app(service, local=local),
+        build_app(service, address=address),
         http=functools.partial(PatientProtocol, limits=service.limits),
         ws="none",
         lifespan="off",
