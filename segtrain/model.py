@@ -54,12 +54,13 @@ class SegmentationModel(nn.Module):
         height, width = images.shape[-2:]
         images = (images.float() - self.mean) / self.std
         bottom, right = self._padded(height) - height, self._padded(width) - width
-        if bottom or right:
+        if torch.compiler.is_exporting() or bottom or right:  # what is exported decides when it runs
             images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
         return self.net(images)[..., :height, :width]
 
     def _padded(self, side: int) -> int:
-        return -(-max(side, self.minimum_side) // self.stride) * self.stride
+        # No negative numbers: ONNX divides them towards zero.
+        return (max(side, self.minimum_side) + self.stride - 1) // self.stride * self.stride
 
     def train(self, mode: bool = True) -> "SegmentationModel":
         """Switch to training or evaluation; what is frozen stays as in evaluation."""

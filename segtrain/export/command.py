@@ -1,0 +1,150 @@
+"""python -m segtrain export RUN --to TARGET."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from segtrain.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from segtrain.data.sample import Splits
+    from segtrain.export.options import ExportOptions
+    from segtrain.infer.network import Network, TorchNetwork
+
+TARGETS = ("onnx", "torchscript", "exported-program", "openvino", "savedmodel", "tflite", "hub")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the command."""
+    parser.add_argument("run", type=Path, help="run folder (its best.pt) or checkpoint")
+    parser.add_argument("--to", required=True, choices=TARGETS, help="format to write")
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="file or folder; default: in the run folder")
+    parser.add_argument("--labels", action="store_true", help="class indices come out instead of probabilities")
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument("--fp16", action="store_true", help="weights of 16 bits")
+    precision.add_argument("--int8", action="store_true", help="8 bits, calibrated on training images")
+    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="images of this size only")
+    parser.add_argument("--images", help="folder or glob of images to compare with; default: the validation split")
+    parser.add_argument(
+        "--max-difference",
+        type=float,
+        metavar="0.001",
+        help="largest difference of a probability that passes; default: 0.001, with --fp16 0.05, with --int8 any",
+    )
+    parser.add_argument(
+        "--max-changed",
+        type=float,
+        metavar="0.001",
+        help="share of the labels that may change; default: 0.001, with --fp16 0.01, with --int8 0.1",
+    )
+    parser.add_argument("--push", metavar="OWNER/NAME", help="with --to hub: push the folder there as well")
+    parser.add_argument("--licence", help="with --to hub: licence of the weights, for the model card")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Export, compare, put in place; 1 where the comparison fails."""
+    module = importlib.import_module(f"segtrain.export.{options.to.replace('-', '_')}")
+    precision = _check(options, module)
+
+    from segtrain.export.compare import LIMITS, compare
+    from segtrain.export.images import images_to_compare
+    from segtrain.export.place import choose_path, put_in_place, staged
+    from segtrain.infer.load import load_trained
+
+    network = load_trained(options.run, device="cpu", precision="fp32")
+    path = choose_path(options.output, _default_path(options, module, precision), options.to)
+    splits = _read_splits(network, options)
+    paths = images_to_compare(options.images, splits and splits["val"], output=path)
+    settings = _export_options(options, network, splits, first=paths[0] if module.FIXED else None)
+    with staged(path) as draft:
+        print(f"{path}: being written, then compared on {len(paths)} images", flush=True)
+        module.export(network, draft, settings)
+        exported = module.load(draft, device=network.device, precision="fp32")
+        difference = compare(network, exported, paths, labels=options.labels)
+        print(f"{path}: {difference}", flush=True)
+        limits = LIMITS[precision].replaced(difference=options.max_difference, changed=options.max_changed)
+        if not difference.within(limits):
+            print(f"{path}: is not kept: {limits}", file=sys.stderr)
+            return 1
+        if precision != "fp32":
+            print(f"{path}: {_describe_score(network, exported, splits)}", flush=True)
+        put_in_place(draft, path)
+    if hasattr(module, "publish"):
+        module.publish(path, settings)
+    return 0
+
+
+def _check(options: argparse.Namespace, module: ModuleType) -> str:
+    """The precision, after looking at what can be looked at before anything is loaded. Raises ConfigError."""
+    from segtrain.export.network import require_libraries
+
+    precision = "fp16" if options.fp16 else "int8" if options.int8 else "fp32"
+    if precision not in module.PRECISIONS:
+        others = [name for name in TARGETS if precision in _precisions(name)]
+        raise ConfigError(f"--{precision}: --to {options.to} has no such form; write --to {', '.join(others)}")
+    if options.to != "hub" and (options.push or options.licence):
+        raise ConfigError(f"--{'push' if options.push else 'licence'}: goes with --to hub alone")
+    if options.size is not None and min(options.size) < 1:
+        raise ConfigError(f"--size {options.size[0]} {options.size[1]}: a height and a width of at least 1")
+    if module.REQUIRES is not None:
+        extra, modules = module.REQUIRES
+        require_libraries(f"--to {options.to}", extra, modules)
+    return precision
+
+
+def _precisions(target: str) -> tuple[str, ...]:
+    return importlib.import_module(f"segtrain.export.{target.replace('-', '_')}").PRECISIONS
+
+
+def _default_path(options: argparse.Namespace, module: ModuleType, precision: str) -> Path:
+    """In the run folder, with what differs from the plain form in the name."""
+    folder = options.run if options.run.is_dir() else options.run.parent
+    parts = [Path(module.NAME).stem, *(["labels"] if options.labels else []), *([precision] * (precision != "fp32"))]
+    return folder / f"{'-'.join(parts)}{Path(module.NAME).suffix}"
+
+
+def _read_splits(network: "TorchNetwork", options: argparse.Namespace) -> "Splits | None":
+    """The data set of the run; None where it is not there and not needed."""
+    from segtrain.data.splits import read_splits
+
+    config = network.config
+    try:
+        return read_splits(config.data, seed=config.seed, cache=config.cache_dir)
+    except DataError as error:
+        if options.int8:
+            raise DataError(f"--int8 looks at training images: {error}") from error
+        if options.images is None:
+            raise DataError(f"{error}; or name images to compare with: --images FOLDER") from error
+        return None
+
+
+def _export_options(
+    options: argparse.Namespace, network: "TorchNetwork", splits: "Splits | None", *, first: Path | None
+) -> "ExportOptions":
+    from segtrain.export.images import calibration_images, read_prepared
+    from segtrain.export.options import ExportOptions
+
+    size = tuple(options.size) if options.size else None
+    if size is None and first is not None:
+        size = tuple(read_prepared(first, network.task).shape[-2:])
+    return ExportOptions(
+        source=options.run,
+        labels=options.labels,
+        precision="fp16" if options.fp16 else "int8" if options.int8 else "fp32",
+        size=size,
+        calibration=calibration_images(splits["train"] if splits else (), network.task, size),
+        push=options.push,
+        licence=options.licence,
+    )
+
+
+def _describe_score(network: "TorchNetwork", exported: "Network", splits: "Splits | None") -> str:
+    from segtrain.export.compare import compute_mious
+
+    if splits is None:
+        return "mIoU was not measured, the run's data set is not there"
+    (before, after), images = compute_mious([network, exported], splits["val"], network.config)
+    return f"mIoU {after:.4f} on {images} validation images, before {before:.4f}: {after - before:+.4f}"

@@ -1,0 +1,123 @@
+"""ONNX, run by ONNX Runtime."""
+
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segtrain.errors import CheckpointError, ConfigError
+from segtrain.export.graph import Graph, explain_failure, quiet, trace_program
+from segtrain.export.layers import replace_pools
+from segtrain.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision, require_libraries
+from segtrain.export.options import ExportOptions
+from segtrain.infer.network import Network, TorchNetwork
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+NAME = "model.onnx"
+PRECISIONS = ("fp32", "fp16", "int8")
+FIXED = False
+REQUIRES = ("onnx", ("onnx", "onnxscript", "onnxruntime"))
+
+INPUT = "images"
+OPSET = 18  # what torch's exporter writes by itself, and every runtime of the last years reads
+AXES = ("batch", "channels", "height", "width")
+
+
+def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
+    """See the package."""
+    import onnx
+
+    model = build_onnx(network, options)
+    if options.precision == "int8":
+        from segtrain.export.quantize import quantize
+
+        model = quantize(model, options.calibration)
+    note = Note.of(network.task, options)
+    onnx.helper.set_model_props(model, note.metadata())
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def build_onnx(network: TorchNetwork, options: ExportOptions) -> "onnx.ModelProto":
+    """The graph, without its note and not yet quantised. Raises ExportError where it cannot be had."""
+    graph = Graph(network, options)
+    replace_pools(graph)
+    program = trace_program(graph, network, options)
+    output = "labels" if options.labels else "probabilities"
+    try:
+        # The exporter reports its steps on stdout, whatever its `verbose` says.
+        with quiet(), redirect_stdout(io.StringIO()):
+            made = torch.onnx.export(
+                program, (), input_names=[INPUT], output_names=[output], opset_version=OPSET, verbose=False
+            )
+    except Exception as error:  # whatever has no translation
+        raise explain_failure(network, options, error) from error
+    model = made.model_proto
+    _name_axes(model)
+    return model
+
+
+def _name_axes(model: "onnx.ModelProto") -> None:
+    """Words instead of the exporter's symbols where the input's axes are open."""
+    names: dict[str, str] = {}
+    for axis, name in zip(model.graph.input[0].type.tensor_type.shape.dim, AXES, strict=True):
+        if axis.dim_param:
+            names[axis.dim_param] = name
+            axis.dim_param = name
+    output = model.graph.output[0].type.tensor_type.shape.dim
+    for axis, name in zip(output, AXES if len(output) == 4 else (AXES[0], *AXES[2:]), strict=True):
+        if axis.dim_param:
+            axis.dim_param = name
+    del model.graph.value_info[:]  # its symbols are the old ones, and every runtime infers it
+
+
+def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
+    """See the package."""
+    require_libraries(str(path), "onnx", ["onnxruntime"])
+    refuse_precision(path, precision)
+    session = _open(path, device)
+    note = read_note(session.get_modelmeta().custom_metadata_map.get(KEY), path)
+    _require_graph(session, note, path)
+
+    def run(images: Tensor) -> Tensor:
+        (given,) = session.run(None, {INPUT: np.ascontiguousarray(images.numpy())})
+        return torch.from_numpy(given)
+
+    return ExportedNetwork(note, torch.device("cpu"), run)
+
+
+def _open(path: Path, device: torch.device) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what fails is raised too
+    providers: list = ["CPUExecutionProvider"]
+    if device.type == "cuda":
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise ConfigError(f"{path}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or --device cpu")
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # the classes that onnxruntime raises have no common base
+        if not path.is_file():
+            raise CheckpointError(f"{path}: there is no such file") from error
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path}: is no ONNX file, or damaged: {reason}") from error
+
+
+def _require_graph(session: "onnxruntime.InferenceSession", note: Note, path: Path) -> None:
+    """Raises CheckpointError where the graph is not the one that its note tells of."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    kind = "tensor(uint8)" if note.task.scale is None else "tensor(float)"
+    found = [(item.name, item.type) for item in inputs], [item.name for item in outputs]
+    if found != ([(INPUT, kind)], [note.output]) or inputs[0].shape[1] != note.task.channels:
+        wanted = f"{INPUT} {kind} of {note.task.channels} channels to {note.output}"
+        raise CheckpointError(f"{path}: its graph is not what its metadata '{KEY}' says: {wanted}")
