@@ -171,3 +171,11 @@ def test_a_layer_that_is_missing(tmp_path):
     with pytest.raises(DataError) as error:
         pair_predictions(folder, [Sample("1", "/set/1.jpg", "m")], task)
     assert str(error.value) == f"--against {folder}: 1 prediction(s) are missing: 1_1_b.png"
+
+
+def test_signs_in_the_name_of_a_class_that_no_file_name_has(tmp_path):
+    task = Task(mode="multilabel", names=["a:b/c", 'd*e "f"'], colors=[(0, 0, 0)] * 3, thresholds=[0.5, 0.5])
+    files = [tmp_path / "x_0_a_b_c.png", tmp_path / "x_1_d_e _f_.png"]
+    for file in files:
+        Image.new("L", (2, 2)).save(file)
+    assert pair_predictions(tmp_path, [Sample("x", "in/x.png", "")], task) == {"x": files}

@@ -47,10 +47,32 @@ def test_files_and_globs(tmp_path):
     assert found(tmp_path / "[x].png", output=out) == {"[x].png": "[x]"}  # a file, although it reads like a glob
 
 
-def test_an_output_folder_inside_the_input_is_left_out(tmp_path):
-    for name in ("a.png", "out/a.png", "out/sub/a_color.png"):
+MANIFEST = "image,width,height,files,error\n{0}/a.png,1,1,a.png;sub/a_color.png,\n{0}/b;c.png,1,1,b;c.png,\n"
+
+
+def test_what_was_predicted_into_a_folder_inside_the_input_is_left_out(tmp_path):
+    for name in ("a.png", "b;c.png", "out/a.png", "out/sub/a_color.png", "out/b;c.png"):
         paint(tmp_path / name, [[0]])
-    assert found(tmp_path, output=tmp_path / "out") == {"a.png": "a"}
+    (tmp_path / "out" / "manifest.csv").write_text(MANIFEST.format(tmp_path))
+    assert found(tmp_path, output=tmp_path / "out") == {"a.png": "a", "b;c.png": "b;c"}
+
+
+@pytest.mark.parametrize("manifest", [None, "", "image,price\n", MANIFEST])
+def test_other_images_in_the_output_folder_are_named(tmp_path, manifest):
+    for name in ("a.png", "out/000.png"):
+        paint(tmp_path / name, [[0]])
+    if manifest is not None:
+        (tmp_path / "out" / "manifest.csv").write_text(manifest)
+    out = tmp_path / "out"
+    why = f"{out}/000.png lies in the output folder {out}, and no prediction wrote that; write -o another folder"
+    assert missing(tmp_path, output=out) == f"{tmp_path}: {why}"
+
+
+def test_links_that_lead_nowhere_are_images_that_cannot_be_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "dangling.png").symlink_to("nowhere")
+    (tmp_path / "in" / "loop.png").symlink_to("loop.png")
+    assert found(tmp_path / "in", output=tmp_path / "out") == {"dangling.png": "dangling", "loop.png": "loop"}
 
 
 def test_an_output_folder_around_the_input_is_named(tmp_path):

@@ -1,5 +1,6 @@
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagecodecs
@@ -7,14 +8,17 @@ import numpy as np
 import pytest
 import tifffile
 from bad_input import assert_one_line
-from painted import TASK, paint, painted, random_classes
+from painted import TASK, Painted, paint, painted, random_classes
 from PIL import Image
 
 from segtrain.data.reading import read_image
+from segtrain.errors import DataError
+from segtrain.infer import Predictor
 from segtrain.prediction import raster
 from segtrain.prediction.files import find_images
 from segtrain.prediction.job import predict_files
 from segtrain.prediction.outputs import Report
+from segtrain.prediction.pipeline import image_source, predict_stream
 from segtrain.task import Task
 
 RED = random_classes(0)
@@ -227,3 +231,67 @@ def test_a_large_tiff_that_cannot_be_read_in_rows_is_skipped(tmp_path, monkeypat
     report, _ = run(tmp_path)
     why = "is too large to be read at once, and its colours are PALETTE; save it as RGB or grey"
     assert report.failures == [f"{path}: {why}"] and report.status == 2
+
+
+def test_large_tiffs_that_would_write_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(raster, "LARGE_PX", 20 * 30 - 1)
+    for name in ("big.tif", "big.tiff"):
+        paint(tmp_path / "in" / name, RED)
+    with pytest.raises(DataError) as error:
+        run(tmp_path, kinds=["coco"])
+    first, second = (tmp_path / "in" / name for name in ("big.tif", "big.tiff"))
+    clash = f"{first} and {second} would both be written to {tmp_path}/out/big.tif; predict them apart"
+    assert str(error.value) == clash and not (tmp_path / "out").exists()
+
+
+def test_a_large_tiff_that_has_to_be_seen_as_a_whole_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(raster, "LARGE_PX", 20 * 30 - 1)
+    task = TASK.model_copy(update={"transforms": ["ToGray"]})
+    paint(tmp_path / "in" / "big.tif", RED)
+    report, _ = run(tmp_path, task)
+    why = "an image in strips cannot go through transforms.val, which has ToGray"
+    assert report.failures == [f"{tmp_path}/in/big.tif: is too large to be predicted as a whole: {why}"]
+    assert report.status == 2
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_large_tiff_that_memory_does_not_hold_is_skipped(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(raster, "LARGE_PX", 20 * 30 - 1)
+    paint(tmp_path / "in" / "big.tif", RED)
+    paint(tmp_path / "in" / "small.png", [[1]])
+
+    class Small(Painted):
+        def probabilities(self, images):
+            if images.shape[2:].numel() > 64:
+                raise error
+            return super().probabilities(images)
+
+    images = find_images([str(tmp_path / "in")], output=tmp_path / "out")
+    report = predict_files(Predictor([Small(TASK)]), images, tmp_path / "out", kinds=["index"])
+    reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
+    assert (report.images, report.failures) == (1, [f"{tmp_path}/in/big.tif: {reason}"])
+
+
+def test_an_image_that_memory_does_not_hold_is_skipped(tmp_path):
+    def read():
+        raise MemoryError
+
+    path = tmp_path / "a.png"
+    paint(path, RED)
+    source = image_source(path, Path("a"), read)
+    with ThreadPoolExecutor(1) as pool:
+        stream = predict_stream(painted(), [source], str, with_probabilities=False, readers=pool, writers=pool)
+        ((_, error),) = stream
+    assert isinstance(error, DataError)
+    assert str(error) == f"{path}: 30 x 20 pixels need more memory than there is, already to be read"
+
+
+def test_links_that_lead_nowhere_are_told(tmp_path):
+    paint(tmp_path / "in" / "z.png", RED)
+    (tmp_path / "in" / "dangling.png").symlink_to("nowhere")
+    (tmp_path / "in" / "loop.png").symlink_to("loop.png")
+    report, _ = run(tmp_path)
+    dangling, loop = report.failures
+    assert dangling == f"{tmp_path}/in/dangling.png: does not exist"
+    assert_one_line(loop, rf"{tmp_path}/in/loop.png: cannot be read as an image: .*symbolic links.*")
+    assert report.images == 1

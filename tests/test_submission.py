@@ -157,3 +157,15 @@ def test_videos_have_no_rows(tmp_path):
         predict_files(painted(LAYERS), images, tmp_path / "out", kinds=["rle"])
     expected = f"{tmp_path}/clip.mp4: a table of runs has a row for each image, and a video none; predict them apart"
     assert str(error.value) == expected
+
+
+def test_a_full_name_goes_before_a_short_one(tmp_path):
+    (tmp_path / "sample.csv").write_text("id,class,rle\na.png,sky,\nx/a.jpg,sky,\na,road,\n")
+    sheet = read_sample(tmp_path / "sample.csv", ["a.png", "x/a.png"], TASK)
+    assert sheet.keys == [("a.png", 0), ("x/a.png", 0), ("a.png", 1)]
+
+
+def test_a_header_with_an_empty_cell(tmp_path):
+    (tmp_path / "sample.csv").write_text(",class,rle\na.png,sky,\na.png,road,\n")
+    sheet = read_sample(tmp_path / "sample.csv", ["a.png"], TASK)
+    assert sheet.header == ["", "class", "rle"] and sheet.keys == [("a.png", 0), ("a.png", 1)]

@@ -8,6 +8,7 @@ import numpy as np
 from segtrain.data.reading import read_mask
 from segtrain.data.sample import Sample, name_some
 from segtrain.errors import DataError
+from segtrain.prediction.result import FILE_KINDS
 from segtrain.task import Task
 
 LAYER_VALUES = (0, 1, 255)  # of a prediction of one class: not there, and two ways to write that it is
@@ -30,9 +31,7 @@ def pair_predictions(folder: Path, samples: Sequence[Sample], task: Task) -> dic
     }
     if not files:
         raise DataError(f"--against {folder}: holds no PNG file; predictions are NAME.png, after their images")
-    endings = [""]
-    if task.mode == "multilabel":
-        endings = [f"_{place}_{name.replace('/', '_')}" for place, name in enumerate(task.names)]
+    endings = [suffix.removesuffix(".png") for suffix in FILE_KINDS["index"].suffixes(task)]
     stems: dict[str, Sample] = {}
     missing = []
     for sample in samples:

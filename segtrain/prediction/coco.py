@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segtrain.prediction.files import cannot_write
+from segtrain.prediction.files import cannot_write, temporary_name
 from segtrain.prediction.polygons import classes_drawn, cut_holes, find_regions
 from segtrain.prediction.result import Result
 from segtrain.task import Task
@@ -59,7 +59,7 @@ class CocoFile:
 
     def __init__(self, path: Path, task: Task, annotate: Callable[[Result], list[dict[str, Any]]]):
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.part")
+        self._temporary = temporary_name(path)
         self._file: TextIO | None = None
         self._annotate = annotate
         self._images: list[dict[str, Any]] = []

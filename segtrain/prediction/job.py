@@ -14,13 +14,14 @@ from segtrain.data.reading import read_image
 from segtrain.errors import ConfigError, DataError
 from segtrain.infer import Predictor
 from segtrain.prediction import raster
-from segtrain.prediction.files import file_name_of, is_video, refuse_clashes
+from segtrain.prediction.earlier import Target
+from segtrain.prediction.files import TooLongName, file_name_of, is_video, refuse_clashes
 from segtrain.prediction.kinds import DEFAULT, WITH_PROBABILITIES
 from segtrain.prediction.movies import SUFFIX as MOVIE_SUFFIX
-from segtrain.prediction.movies import find_movies, predict_movie
+from segtrain.prediction.movies import Movie, find_movies, predict_movie
 from segtrain.prediction.outputs import Outputs, Report
 from segtrain.prediction.pages import count_pictures
-from segtrain.prediction.pipeline import THREADS, Source, image_source, predict_stream
+from segtrain.prediction.pipeline import THREADS, Source, image_source, is_lack_of_memory, predict_stream
 from segtrain.prediction.result import list_suffixes
 from segtrain.prediction.submission import Sheet, name_unasked, plain_sheet, read_sample
 from segtrain.task import Task
@@ -47,24 +48,55 @@ def predict_files(
         sample: a sample submission; rle.csv is written as it asks for.
         fps: frames in a second of the videos that folders become; None takes images one by one.
 
-    Raises DataError where two images would write one file, for a sample that does not fit and where something cannot be
-    written, and ConfigError for a table of runs that a video would have to be in.
+    Raises DataError where two images would write one file, or a file would be written over that no prediction wrote,
+    for a sample that does not fit and where something cannot be written, and ConfigError for a table of runs that a
+    video would have to be in.
     """
     movies = find_movies(images, with_folders=fps is not None)
     pictures = {path: name for path, name in images.items() if not is_video(path)}
     stills = pictures if fps is None else {}
     chosen = tuple(kinds or (DEFAULT if stills else ()))
-    targets = [(path, output / name, list_suffixes(chosen, predictor.task)) for path, name in pictures.items()]
-    refuse_clashes(targets + [(movie.path, output / movie.name, [MOVIE_SUFFIX]) for movie in movies])
+    large = _find_large(stills)
+    suffixes = list_suffixes(chosen, predictor.task)
+    in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
+    targets = [Target(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
+    targets += [Target(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
+    refuse_clashes(targets, output=output)
+    targets += _frames_there(movies, output, suffixes)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
-    outputs = Outputs(predictor.task, images, output, kinds=chosen, sheet=sheet)
+    outputs = Outputs(predictor.task, images, output, kinds=chosen, sheet=sheet, targets=targets)
     outputs.report.notes += notes
     with outputs:
-        for path, name in _predict_stills(predictor, stills, outputs).items():
+        _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, outputs)
+        for path, name in large.items():
             _predict_large(predictor, path, name, outputs)
         for movie in movies:
-            predict_movie(predictor, movie, outputs, fps=fps, with_files=bool(kinds or sheet))
+            try:
+                predict_movie(predictor, movie, outputs, fps=fps, with_files=bool(kinds or sheet))
+            except TooLongName as error:
+                outputs.add(movie.path, error)
     return outputs.report
+
+
+def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
+    """Those that are too large to be predicted as a whole."""
+    with ThreadPoolExecutor(THREADS) as readers:
+        return {
+            path: stills[path]
+            for path, large in zip(stills, readers.map(raster.is_large, stills), strict=True)
+            if large
+        }
+
+
+def _frames_there(movies: Sequence[Movie], output: Path, suffixes: Sequence[str]) -> list[Target]:
+    """The frames of video files that there may be files for already; how many will come nobody knows."""
+    targets = []
+    for movie in movies:
+        folder = output / movie.name
+        if movie.frames is None and folder.is_dir():
+            places = sorted({file.name[:6] for file in folder.glob("[0-9]" * 6 + "*")})
+            targets += [Target(movie.path, movie.name / place, suffixes) for place in places]
+    return targets
 
 
 def _choose_sheet(
@@ -83,9 +115,8 @@ def _choose_sheet(
     return sheet, [note] if note else []
 
 
-def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Outputs) -> dict[Path, Path]:
-    """Predict images one by one; those that are too large for that come back."""
-    large: dict[Path, Path] = {}
+def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Outputs) -> None:
+    """Predict images as a whole."""
     notes: list[str] = []
 
     def read(path: Path) -> np.ndarray:
@@ -96,10 +127,7 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Out
 
     def sources() -> Iterator[Source]:
         for path, name in stills.items():
-            if raster.is_large(path):
-                large[path] = name
-            else:
-                yield image_source(path, name, partial(read, path))
+            yield image_source(path, name, partial(read, path))
 
     with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
         wanted = bool(WITH_PROBABILITIES & set(outputs.kinds))
@@ -113,7 +141,6 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Out
                 outputs.add(source.path, written)
                 bar.update()
     outputs.report.notes += sorted(notes)
-    return large
 
 
 def _predict_large(predictor: Predictor, path: Path, name: Path, outputs: Outputs) -> None:
@@ -128,6 +155,13 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, outputs: Output
         done = raster.predict_raster(predictor, path, outputs.output / name, with_overlay=with_overlay)
     except DataError as error:
         return outputs.add(path, error)
+    except ConfigError as error:
+        return outputs.add(path, DataError(f"{path}: is too large to be predicted as a whole: {error}"))
+    except (RuntimeError, MemoryError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
+        return outputs.add(path, DataError(f"{path}: {reason}"))
     files = [file.relative_to(outputs.output).as_posix() for file in done.files]
     outputs.report.images += 1
     outputs.manifest.add(path, (done.height, done.width), files, done.counts / (done.height * done.width))

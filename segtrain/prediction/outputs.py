@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from segtrain.errors import DataError
 from segtrain.prediction.coco import CocoFile, polygon_annotations, run_annotations
+from segtrain.prediction.earlier import Earlier, Target
+from segtrain.prediction.files import TooLongName
 from segtrain.prediction.manifest import Manifest
 from segtrain.prediction.result import Result, write_files
 from segtrain.prediction.submission import Sheet, Submission
@@ -45,23 +47,40 @@ Written = list[Any]  # what each table takes of an image
 
 class Outputs:
     """Writes `kinds` (kinds.KINDS) of the images at `paths` below `output`; `sheet` is the table of runs that is asked
-    for, None without. A context: tables are written at its end."""
+    for, None without. `targets` are all files of single images and videos. A context: tables are written at its end.
 
-    def __init__(self, task: Task, paths: Iterable[Path], output: Path, *, kinds: Sequence[str], sheet: Sheet | None):
+    Raises DataError where a file of that name is there already and no prediction wrote it.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        paths: Iterable[Path],
+        output: Path,
+        *,
+        kinds: Sequence[str],
+        sheet: Sheet | None,
+        targets: Sequence[Target],
+    ):
         self.task = task
         self.output = output
         self.kinds = kinds
         self.report = Report()
-        self.manifest = Manifest(task.names, paths)
+        earlier = Earlier(output)
+        self.manifest = Manifest(task.names, paths, targets, earlier)
         self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
         for kind, (name, annotate) in ANNOTATIONS.items():
             if kind in kinds:
                 self._tables.append(CocoFile(output / name, task, annotate))
+        earlier.refuse_others(targets, [table.path.name for table in self._tables])
 
-    def handle(self, result: Result) -> Written:
-        """Write the files of an image and note them; may be called from any thread. Raises DataError where one cannot
-        be written."""
-        files = write_files(result, self.kinds, self.output)
+    def handle(self, result: Result) -> Written | DataError:
+        """Write the files of an image and note them; may be called from any thread. A name that is too long is given
+        back as its error; raises DataError where a file cannot be written for another reason."""
+        try:
+            files = write_files(result, self.kinds, self.output)
+        except TooLongName as error:
+            return error
         self.manifest.add(result.path, result.size, files, result.shares)
         return [table.take(result) for table in self._tables]
 
@@ -75,6 +94,7 @@ class Outputs:
             table.add(taken)
 
     def __enter__(self) -> Self:
+        self.manifest.begin()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -84,10 +104,10 @@ class Outputs:
             if kind is None:
                 for table in self._tables:
                     table.finish()
-                self.manifest.write(self.output)
+                self.manifest.write()
             else:
                 with suppress(DataError):
-                    self.manifest.write(self.output)
+                    self.manifest.write()
         finally:
             for table in self._tables:
                 table.discard()

@@ -153,11 +153,15 @@ def _predict(
     predictor: Predictor, sources: Sequence[Source], futures: Sequence[Future], *, with_probabilities: bool
 ) -> list[Computed | DataError | None]:
     outcomes: list[Any] = []
-    for future in futures:
+    for source, future in zip(sources, futures, strict=True):
         try:
             outcomes.append(future.result())
         except DataError as error:
             outcomes.append(error)
+        except MemoryError:
+            height, width = source.size
+            reason = f"{width} x {height} pixels need more memory than there is, already to be read"
+            outcomes.append(DataError(f"{source.path}: {reason}"))
     places = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
     images = [outcomes[place] for place in places]
     for place, computed in zip(places, _compute(predictor, images, with_probabilities=with_probabilities), strict=True):
@@ -180,7 +184,7 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
     except DataError as error:
         reason = str(error)
     except (RuntimeError, MemoryError) as error:
-        if not _is_lack_of_memory(error):
+        if not is_lack_of_memory(error):
             raise
         height, width = images[0].shape[:2]
         mend = "--tile 512" if predictor.options.tile_px is None else "a smaller --tile or --batch-size"
@@ -191,7 +195,8 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
     return [part[0] for part in parts]
 
 
-def _is_lack_of_memory(error: Exception) -> bool:
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether it says that memory has run out, of the machine or of the GPU."""
     known = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, known) or "allocate memory" in str(error) or "not enough memory" in str(error)
 

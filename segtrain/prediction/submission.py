@@ -51,7 +51,8 @@ def read_sample(path: Path, images: Sequence[str], task: Task) -> Sheet:
     is not there, or one pair of them twice.
     """
     delimiter, table = _read_table(path)
-    has_header = not any(RUNS.fullmatch(cell) for cell in table[0])
+    columns = _runs_columns(table[1:] or table)
+    has_header = not any(RUNS.fullmatch(table[0][place].strip()) for place in columns)
     header, rows = (table[0], table[1:]) if has_header else (None, table)
     if not rows:
         raise DataError(f"{path}: has a header and no rows")
@@ -95,8 +96,12 @@ def _read_table(path: Path) -> tuple[str, list[list[str]]]:
     return delimiter, table
 
 
+def _runs_columns(rows: list[list[str]]) -> list[int]:
+    return [place for place in range(len(rows[0])) if all(RUNS.fullmatch(row[place].strip()) for row in rows)]
+
+
 def _find_runs_column(path: Path, rows: list[list[str]]) -> int:
-    found = [place for place in range(len(rows[0])) if all(RUNS.fullmatch(row[place].strip()) for row in rows)]
+    found = _runs_columns(rows)
     if len(found) != 1:
         what = f"{len(found)} of its {len(rows[0])} columns hold nothing but runs ('1 5 20 3') and empty cells"
         raise DataError(f"{path}: {what}; it must be one")
@@ -106,20 +111,21 @@ def _find_runs_column(path: Path, rows: list[list[str]]) -> int:
 
 
 class _Names:
-    """Finds an image by any of its names."""
+    """Finds an image by any of its names: a longer one that fits goes before a shorter one."""
 
     def __init__(self, images: Iterable[str]):
-        self._owners: dict[str, str] = {}
+        self._owners: list[dict[str, str]] = [{}, {}, {}, {}]
         for image in images:
             path = PurePosixPath(image)
-            for name in {image, path.with_suffix("").as_posix(), path.name, path.stem}:
-                self._owners[name] = "" if name in self._owners else image  # two images of one name: neither
+            names = (image, path.with_suffix("").as_posix(), path.name, path.stem)
+            for owners, name in zip(self._owners, names, strict=True):
+                owners[name] = "" if name in owners else image  # two images of one name: neither
 
     def find(self, name: str) -> str | None:
         """The image, also where the sample has it with another suffix."""
         path = PurePosixPath(name)
         stem = path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else name
-        return self._owners.get(name) or self._owners.get(stem)
+        return next((owners[form] for form in (name, stem) for owners in self._owners if form in owners), None) or None
 
 
 def _read_keys(path: Path, names: list[list[str]], images: _Names, task: Task) -> list[tuple[str, int]]:

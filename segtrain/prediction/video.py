@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from segtrain.errors import DataError
-from segtrain.prediction.files import cannot_write
+from segtrain.prediction.files import cannot_write, temporary_name
 from segtrain.prediction.pipeline import Source
 from segtrain.task import Task
 
@@ -103,7 +103,7 @@ class VideoWriter:
         self.path = path
         self.size = size
         self.frames = 0
-        self._temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+        self._temporary = temporary_name(path).with_suffix(f".part{path.suffix}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.touch()
