@@ -5,7 +5,7 @@
 
 Images per second of the network alone, on images that lie in memory at their own size, as
   torch        float32, as the run was trained (channels_last or not)
-  torch bf16   the same with autocast, which pays where the processor computes in bfloat16
+  torch bf16   the same with autocast, where the processor computes in bfloat16
   onnx, onnx int8, openvino, openvino int8: exported here, in ONNX Runtime and OpenVINO where they are installed
 
 They take turns in one process, so that a machine whose speed drifts slows all of them; what counts are the ratios to
@@ -31,6 +31,7 @@ from segtrain.export.images import calibration_images, read_prepared, spread
 from segtrain.export.options import ExportOptions
 from segtrain.infer.load import load_trained
 from segtrain.infer.network import Network, TorchNetwork
+from segtrain.optim import computes_bf16
 
 
 def exported_forms(network: TorchNetwork, train: SampleTable, folder: Path) -> Iterator[tuple[str, Network]]:
@@ -100,11 +101,10 @@ def main(options: argparse.Namespace) -> None:
     alike = [image for image in images if image.shape == images[0].shape]
     batches = list(torch.cat(alike).split(options.batch_size))
     with tempfile.TemporaryDirectory() as folder:
-        contenders: dict[str, Network] = {
-            "torch": network,
-            "torch bf16": load_trained(options.run, device="cpu", precision="bf16"),
-            **dict(exported_forms(network, splits["train"], Path(folder))),
-        }
+        contenders: dict[str, Network] = {"torch": network}
+        if computes_bf16():
+            contenders["torch bf16"] = load_trained(options.run, device="cpu", precision="bf16")
+        contenders |= exported_forms(network, splits["train"], Path(folder))
         shape = "{} x {}".format(*alike[0].shape[-2:])
         print(f"{len(alike)} images of {shape}, batch {options.batch_size}, {torch.get_num_threads()} threads")
         measure(contenders, batches, rounds=options.rounds)

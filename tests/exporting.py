@@ -84,9 +84,10 @@ def assert_equal_predictions(exported: Network, network: TorchNetwork) -> None:
     options = InferOptions(tile_px=32, overlap=0.5, scales=(0.75, 1.0), flip="d4", batch_size=3)
     image = images_of(1, 70, 50)[0].permute(1, 2, 0).numpy()
     mine, theirs = Predictor([network], options), Predictor([exported], options)
-    torch.testing.assert_close(theirs.probabilities([image]), mine.probabilities([image]), rtol=0, atol=1e-5)
+    expected = mine.probabilities([image])
+    torch.testing.assert_close(theirs.probabilities([image]), expected, rtol=0, atol=1e-5)
     assert np.array_equal(theirs.predict(image), mine.predict(image))
-    assert len(np.unique(theirs.predict(image))) > 1
+    assert (expected.amax((2, 3)) - expected.amin((2, 3))).max() > 0.02  # else the comparison says nothing
 
 
 def assert_labels_predict(exported: Network, network: TorchNetwork) -> None:
