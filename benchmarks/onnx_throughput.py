@@ -1,58 +1,31 @@
 """Speed of exported forms beside torch on this processor.
 
-  python -m benchmarks.onnx_throughput runs/camvid-1                       # the run's own validation images
-  python -m benchmarks.onnx_throughput runs/camvid-1 --images 40 --rounds 7 --batch-size 4 --threads 8
+  for to in "onnx" "onnx --int8" "openvino" "openvino --int8"; do python -m segtrain export runs/camvid-1 --to $to; done
+  python -m benchmarks.onnx_throughput runs/camvid-1 runs/camvid-1/model*.onnx runs/camvid-1/model*.xml
 
-Images per second of the network alone, on images that lie in memory at their own size, as
-  torch        float32, as the run was trained (channels_last or not)
-  torch bf16   the same with autocast, where the processor computes in bfloat16
-  onnx, onnx int8, openvino, openvino int8: exported here, in ONNX Runtime and OpenVINO where they are installed
-
-They take turns in one process, so that a machine whose speed drifts slows all of them; what counts are the ratios to
-`torch`, round by round. All have the same number of threads.
+Images per second of the networks alone, on validation images that lie in memory at their own size: of the run in
+float32 (and with bf16 autocast where the processor computes in bfloat16), and of each exported file. They take turns in
+one process, so that a machine whose speed drifts slows all of them; what counts are the ratios to the run in float32,
+round by round. All have the same number of threads.
 """
 
 import argparse
-import importlib.util
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from segtrain.command import run_command
-from segtrain.data.sample import SampleTable
 from segtrain.data.splits import read_splits
-from segtrain.export.images import calibration_images, read_prepared, spread
-from segtrain.export.options import ExportOptions
-from segtrain.infer.load import load_trained
-from segtrain.infer.network import Network, TorchNetwork
+from segtrain.export.images import read_prepared, spread
+from segtrain.infer.load import load_network, load_trained
+from segtrain.infer.network import Network
 from segtrain.optim import computes_bf16
 
-
-def exported_forms(network: TorchNetwork, train: SampleTable, folder: Path) -> Iterator[tuple[str, Network]]:
-    """What can be exported here, float32 and int8."""
-    for name, needed in (("onnx", ("onnxscript", "onnxruntime")), ("openvino", ("onnxscript", "openvino"))):
-        if not all(importlib.util.find_spec(library) for library in needed):
-            print(f"{name}: not installed, left out")
-            continue
-        module = importlib.import_module(f"segtrain.export.{name}")
-        for precision in ("fp32", "int8"):
-            options = ExportOptions(
-                source=folder,
-                labels=False,
-                precision=precision,
-                size=None,
-                calibration=calibration_images(train, network.task, None),
-            )
-            path = folder / f"{precision}-{module.NAME}"
-            module.export(network, path, options)
-            title = name if precision == "fp32" else f"{name} {precision}"
-            yield title, module.load(path, device=network.device, precision=None)
+PLAIN = "torch fp32"
 
 
 def seconds_of(network: Network, batches: list[Tensor]) -> float:
@@ -72,18 +45,18 @@ def measure(contenders: dict[str, Network], batches: list[Tensor], *, rounds: in
     for _ in range(rounds):
         for title, network in contenders.items():
             speeds[title].append(images / seconds_of(network, batches))
+    width = max(map(len, contenders))
     for title, values in speeds.items():
-        ratios = sorted(value / plain for value, plain in zip(values, speeds["torch"], strict=True))
-        turn = f"{statistics.median(values):8.2f} images/s (median)"
-        print(
-            f"  {title:14} {turn}  {statistics.median(ratios):.2f} of torch (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
+        ratios = sorted(value / plain for value, plain in zip(values, speeds[PLAIN], strict=True))
+        share = f"{statistics.median(ratios):.2f} of {PLAIN} (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(f"  {title:{width}} {statistics.median(values):8.2f} images/s (median)  {share}")
 
 
 def parse_arguments() -> argparse.Namespace:
     """Command line to options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder, whose data set is there")
+    parser.add_argument("exported", nargs="*", type=Path, help="exported files of it, for images of any size")
     parser.add_argument("--images", type=int, default=16, help="validation images of a turn")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
@@ -92,22 +65,20 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Export what can be exported, then measure."""
+    """Load everything, then measure."""
     if options.threads:
         torch.set_num_threads(options.threads)
     network = load_trained(options.run, device="cpu", precision="fp32")
-    splits = read_splits(network.config.data, seed=network.config.seed, cache=network.config.cache_dir)
-    images = [read_prepared(sample.image, network.task) for sample in spread(splits["val"], options.images)]
+    samples = read_splits(network.config.data, seed=network.config.seed, cache=network.config.cache_dir)["val"]
+    images = [read_prepared(sample.image, network.task) for sample in spread(samples, options.images)]
     alike = [image for image in images if image.shape == images[0].shape]
-    batches = list(torch.cat(alike).split(options.batch_size))
-    with tempfile.TemporaryDirectory() as folder:
-        contenders: dict[str, Network] = {"torch": network}
-        if computes_bf16():
-            contenders["torch bf16"] = load_trained(options.run, device="cpu", precision="bf16")
-        contenders |= exported_forms(network, splits["train"], Path(folder))
-        shape = "{} x {}".format(*alike[0].shape[-2:])
-        print(f"{len(alike)} images of {shape}, batch {options.batch_size}, {torch.get_num_threads()} threads")
-        measure(contenders, batches, rounds=options.rounds)
+    contenders: dict[str, Network] = {PLAIN: network}
+    if computes_bf16():
+        contenders["torch bf16"] = load_trained(options.run, device="cpu", precision="bf16")
+    contenders |= {path.name: load_network(path, device="cpu") for path in options.exported}
+    shape = "{} x {}".format(*alike[0].shape[-2:])
+    print(f"{len(alike)} images of {shape}, batch {options.batch_size}, {torch.get_num_threads()} threads", flush=True)
+    measure(contenders, list(torch.cat(alike).split(options.batch_size)), rounds=options.rounds)
 
 
 if __name__ == "__main__":

@@ -145,9 +145,9 @@ def resolve_device(name: str) -> torch.device:
         return torch.device(accelerator)
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).cpu()  # "meta" has memory for nothing
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"train.device: '{name}' cannot be used: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}") from error
     return device
 
 

@@ -96,7 +96,7 @@ REFUSED = {
         r"data\.batch_size: UPerNet with tu-mobilenetv3_small_050 has a BatchNorm that needs two images or more in a "
         r"training batch, and there is one; raise data\.batch_size, with as many images",
     ),
-    "device": (["train.device=cuda:99"], r"train\.device: 'cuda:99' cannot be used: .+"),
+    "device": (["train.device=cuda:99"], r"device 'cuda:99' cannot be used: .+"),
     "runs_dir is a file": (["runs_dir=train.py"], r"train\.py: a run folder cannot be written there: .+"),
 }
 

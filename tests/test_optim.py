@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 from tiny_model import tiny_model
@@ -221,9 +223,9 @@ def test_wrong_values_of_a_schedule():
 def test_the_device():
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto").type in ("cpu", "cuda", "mps")
-    assert message(lambda: resolve_device("gpu")).startswith("train.device: 'gpu' cannot be used: Expected one of cpu")
-    absent = "cuda:99"
-    assert message(lambda: resolve_device(absent)).startswith("train.device: 'cuda:99' cannot be used: ")
+    assert message(lambda: resolve_device("gpu")).startswith("device 'gpu' cannot be used: Expected one of cpu")
+    for absent in ("cuda:99", "meta"):
+        assert message(functools.partial(resolve_device, absent)).startswith(f"device '{absent}' cannot be used: ")
 
 
 def test_the_precision():

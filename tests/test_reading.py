@@ -107,7 +107,7 @@ def test_more_than_8_bits_need_their_white(tmp_path, dtype, suffix):
     path = save(tmp_path / f"a.{suffix}", np.array([[low, high]], dtype))
     assert (
         error_of(path, channels=1)
-        == f"F: holds {text}, the value that means white ({white} is a guess from that range)"
+        == f"F: holds {text}, the value that means white ({white} is a guess from that range), and train with it"
     )
 
 

@@ -42,7 +42,7 @@ def test_no_data_is_left_out_of_the_guess(tmp_path):
     pixels = np.array([[7, 900, -32768]], np.int16)
     tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=[(42113, "s", 0, "-32768", True)])
     text = "F: holds int16 values from 7 to 900; write data.scale: 1023, the value that means white "
-    assert error_of(tmp_path / "a.tif", channels=1) == text + "(1023 is a guess from that range)"
+    assert error_of(tmp_path / "a.tif", channels=1) == text + "(1023 is a guess from that range), and train with it"
 
 
 # How a TIFF of five bands is written; its pixels are HWC, or CHW where bands stand one after the other.

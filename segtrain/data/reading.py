@@ -187,7 +187,7 @@ def _explain_scale(raw: Bands) -> str:
     white = next((white for white in WHITES if values.max() <= white), high)
     return (
         f"holds {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
-        f"({white} is a guess from that range)"
+        f"({white} is a guess from that range), and train with it"
     )
 
 

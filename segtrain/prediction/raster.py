@@ -16,7 +16,7 @@ from segtrain.data.tiff_rows import TiffRows
 from segtrain.errors import DataError
 from segtrain.infer import Predictor
 from segtrain.infer.tiles import tile_starts
-from segtrain.prediction.files import write_whole
+from segtrain.prediction.files import temporary_name, write_whole
 from segtrain.prediction.png import encode_picture
 from segtrain.visualize import colorize, flatten_layers, overlay, to_rgb
 
@@ -57,7 +57,8 @@ def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay
     image. The predictor's options must have a tile. Raises DataError for a file that is damaged or of a kind that
     cannot be read in rows, and where the result cannot be written; nothing half written is left.
     """
-    target, temporary = stem.with_name(f"{stem.name}.tif"), stem.with_name(f".{stem.name}.tif.part")
+    target = stem.with_name(f"{stem.name}.tif")
+    temporary = temporary_name(target)
     with TiffRows(str(path)) as rows:
         pass_over = _Pass(predictor, rows, path, preview_step=-(-max(rows.height, rows.width) // PREVIEW_PX))
         try:
