@@ -136,7 +136,7 @@ def overlay(
     """
     if image.shape != color_mask.shape or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected image and colours of one shape (H, W, 3), got {image.shape} and {color_mask.shape}")
-    blend = np.rint((1 - alpha) * image.astype(np.float32) + alpha * color_mask.astype(np.float32)).astype(np.uint8)
+    blend = cv2.addWeighted(image, 1 - alpha, color_mask, alpha, 0)
     return blend if ignored is None else np.where(ignored[..., None], image, blend)
 
 

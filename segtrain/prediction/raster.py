@@ -18,7 +18,8 @@ from segtrain.infer import Predictor
 from segtrain.infer.tiles import tile_starts
 from segtrain.prediction.files import temporary_name, write_whole
 from segtrain.prediction.png import encode_picture
-from segtrain.visualize import colorize, flatten_layers, overlay, to_rgb
+from segtrain.prediction.result import paint
+from segtrain.visualize import flatten_layers, overlay, to_rgb
 
 LARGE_PX = 2**26  # pixels of an image from which on it is not held in memory as a whole
 TILE_PX = 512  # side of the tiles where --tile is not given
@@ -106,7 +107,7 @@ class _Pass:
         """The overlay of every so manieth pixel, HWC uint8 RGB."""
         image, prediction = np.concatenate(self._small_images), np.concatenate(self._small_predictions, axis=-2)
         flat = flatten_layers(prediction) if prediction.ndim == 3 else prediction
-        return overlay(to_rgb(image), colorize(flat, self.task.colors, ignore_index=-1))
+        return overlay(to_rgb(image), paint(flat, self.task.colors))
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
         raw = self.rows.read(top, bottom)

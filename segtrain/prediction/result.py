@@ -16,9 +16,8 @@ from segtrain.prediction.files import write_whole
 from segtrain.prediction.png import encode_indices, encode_picture
 from segtrain.prediction.polygons import build_geojson
 from segtrain.task import Task
-from segtrain.visualize import flatten_layers, to_rgb
+from segtrain.visualize import flatten_layers, overlay, to_rgb
 
-ALPHA = 0.5  # opacity of the colours in an overlay
 PALETTE_SIZE = 256
 
 
@@ -64,9 +63,8 @@ class Result:
 
     @cached_property
     def overlay(self) -> np.ndarray:
-        """The colours over the image, HWC uint8 RGB, as visualize.overlay has it."""
-        image, painted = to_rgb(self.image), paint(self.picture_indices, self.task.colors)
-        return cv2.addWeighted(image, 1 - ALPHA, painted, ALPHA, 0, dst=painted)
+        """The colours over the image, HWC uint8 RGB."""
+        return overlay(to_rgb(self.image), paint(self.picture_indices, self.task.colors))
 
 
 def paint(indices: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
