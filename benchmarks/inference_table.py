@@ -5,8 +5,8 @@
 
 Each row is `python -m segtrain evaluate` on the validation split in a process of its own: its mIoU, the images a second
 from files to scores, and the peak of its memory. The rows take turns, round by round, so that a machine whose speed
-drifts slows all of them; speed is the median over the rounds, also as a ratio to the plain row. The last run named is
-the first one's partner in the ensemble. ONNX files are exported once, to the output folder.
+drifts slows all of them; speed is the median over the rounds, also as a ratio to the first row. The last run named is
+the first one's partner in the ensemble. ONNX files are exported anew, to the output folder.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas
 
 from segtrain.command import run_command
-from segtrain.errors import TrainingError
+from segtrain.errors import ConfigError, TrainingError
 
 ONNX = {"onnx": [], "onnx fp16": ["--fp16"], "onnx int8": ["--int8"]}
 
@@ -40,6 +40,8 @@ def rows_of(options: argparse.Namespace) -> dict[str, list[str]]:
     for name in ONNX:
         rows[name] = [str(onnx_file(options, name)), "--config", first]
     chosen = options.rows.split(",") if options.rows else list(rows)
+    if unknown := sorted(set(chosen) - rows.keys()):
+        raise ConfigError(f"--rows {','.join(unknown)}: there is {', '.join(rows)}")
     return {name: [*rows[name], "--batch-size", str(options.batch_size)] for name in chosen}
 
 
@@ -74,8 +76,7 @@ def main(options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     for name in ONNX.keys() & rows.keys():
         path = onnx_file(options, name)
-        if not path.exists():
-            print(run_segtrain("export", str(options.runs[0]), "--to", "onnx", "-o", str(path), *ONNX[name])[0])
+        print(run_segtrain("export", str(options.runs[0]), "--to", "onnx", "-o", str(path), *ONNX[name])[0], flush=True)
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in rows}
     for _ in range(options.rounds):
         for name, arguments in rows.items():

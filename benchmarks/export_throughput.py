@@ -1,7 +1,7 @@
 """Speed of exported forms beside torch on this processor.
 
   for to in "onnx" "onnx --int8" "openvino" "openvino --int8"; do python -m segtrain export runs/camvid-1 --to $to; done
-  python -m benchmarks.onnx_throughput runs/camvid-1 runs/camvid-1/model*.onnx runs/camvid-1/model*.xml
+  python -m benchmarks.export_throughput runs/camvid-1 runs/camvid-1/model*.onnx runs/camvid-1/model*.xml
 
 Images per second of the networks alone, on validation images that lie in memory at their own size: of the run in
 float32 (and with bf16 autocast where the processor computes in bfloat16), and of each exported file. They take turns in
@@ -75,7 +75,7 @@ def main(options: argparse.Namespace) -> None:
     contenders: dict[str, Network] = {PLAIN: network}
     if computes_bf16():
         contenders["torch bf16"] = load_trained(options.run, device="cpu", precision="bf16")
-    contenders |= {path.name: load_network(path, device="cpu") for path in options.exported}
+    contenders |= {str(path): load_network(path, device="cpu") for path in options.exported}
     shape = "{} x {}".format(*alike[0].shape[-2:])
     print(f"{len(alike)} images of {shape}, batch {options.batch_size}, {torch.get_num_threads()} threads", flush=True)
     measure(contenders, list(torch.cat(alike).split(options.batch_size)), rounds=options.rounds)
