@@ -1,6 +1,5 @@
 """What a model is for: the images it takes and the classes it tells apart. It travels with every form of the model."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -83,15 +82,6 @@ class Task(BaseModel):
         except ValidationError as error:
             wanted = f"{len(self.thresholds)} between 0 and 1" if self.thresholds else "none: the largest wins"
             raise CheckpointError(f"thresholds {thresholds}: this model of mode {self.mode} takes {wanted}") from error
-
-
-def parse_task(text: str | bytes, path: Path) -> Task:
-    """The task in an exported file, as JSON. Raises CheckpointError where it is none."""
-    try:
-        return Task.model_validate_json(text)
-    except ValidationError as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: what segtrain notes in an exported file is damaged: {reason}") from error
 
 
 def class_colors(config: Config) -> list[tuple[int, int, int]]:

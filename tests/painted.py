@@ -25,6 +25,7 @@ class Painted:
     device = torch.device("cpu")
     input_size = None
     batch_size = None
+    gives_labels = False
 
     def __init__(self, task: Task):
         self.task = task

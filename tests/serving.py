@@ -34,6 +34,7 @@ class Channels:
     device = torch.device("cpu")
     input_size = None
     batch_size = None
+    gives_labels = False
 
     def __init__(self, task: Task = THREE):
         self.task = task

@@ -11,11 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from evaluating import BINARY, LAYERS, NAMES, draw_layers, evaluate, numbers_in, read_rows, refused, scores_of_training
+from exporting import options_of
 from PIL import Image
 
 from segtrain.checkpoint import load_checkpoint
 from segtrain.data.reading import read_image
+from segtrain.export import torchscript
 from segtrain.infer import Predictor
+from segtrain.infer.load import load_trained
 from segtrain.infer_options import InferOptions
 from segtrain.metrics import ConfusionMatrix, compute_metrics
 
@@ -166,6 +169,11 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     assert Predictor.load(run, device="cpu").task.thresholds == list(kept.values())
     assert evaluate(run, "--threshold", "0.5", "-o", run / "half") == 0
     assert numbers_in(run / "half")["miou"] == before["miou"]
+    labels = run / "labels.torchscript"
+    torchscript.export(load_trained(run, device="cpu"), labels, options_of(labels=True))
+    reason = "a model gives labels, not probabilities; export it without --labels"
+    assert refused(capsys, labels, "--config", run, "--tune-threshold") == f"--tune-threshold: {reason}"
+    assert refused(capsys, labels, "--config", run, "--threshold", "0.4") == f"--threshold: {reason}"
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,12 @@ def test_thresholds_that_were_tuned_go_along(tmp_path, monkeypatch):
     (run / "best.thresholds.json").write_text('{"epoch": 7, "thresholds": {"crack": 0.25}}')
     folder = export(run, tmp_path / "hub")
     assert Predictor.load(folder, device="cpu").task.thresholds == [0.25]
-    assert (
-        "| 0 | background | 60 60 60 | - | - |\n| 1 | crack | 102 68 221 | - | 0.25 |"
-        in (folder / "README.md").read_text()
-    )
+    card, note = (folder / "README.md").read_text(), "At thresholds of 0.5: those below were tuned afterwards."
+    assert "| 0 | background | 60 60 60 | - | - |\n| 1 | crack | 102 68 221 | - | 0.25 |" in card and note in card
     labels = run_card(folder, IMAGE, tmp_path, monkeypatch)
     assert np.array_equal(labels, Predictor.load(run, device="cpu").predict(IMAGE))
+    (run / "best.thresholds.json").unlink()
+    assert note not in (export(run, tmp_path / "plain") / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("name", "encoder"), [("DPT", "tu-vit_tiny_patch16_224"), ("PAN", "resnet18")])
@@ -90,7 +90,7 @@ def test_the_card(tmp_path):
         "- Normalised by mean 0.485, 0.456, 0.406 and standard deviation 0.229, 0.224, 0.225, of images in 0..1.",
         "- Both sides a multiple of 32: pad at the bottom and right by repeating the border, and crop the logits.",
         "- loss: 1 CrossEntropyLoss + 0.5 DiceLoss (after 3 epochs)",
-        "- epochs: 9, of which 7 made these weights",
+        "- epochs: 9; the weights are those after epoch 7",
         "published with 367 train, 101 val, 233 test images. Trained on the split `train`, scored on `val`.",
         "The weights: cc-by-4.0. The data that they were trained on: free for research and teaching.",
     ):
@@ -101,6 +101,15 @@ def test_data_of_ones_own_in_the_format_of_a_published_set(tmp_path):
     data = {"format": "voc", "root": "data", "classes": ["background", "ring"]}
     card = (export(train(tmp_path / "run", data=data), tmp_path / "hub") / "README.md").read_text()
     assert "2 classes of its authors' own data." in card and "PASCAL" not in card and "Flickr" not in card
+
+
+def test_some_classes_of_a_published_set_are_not_the_set(tmp_path):
+    data = {"format": "cityscapes", "root": "data", "classes": ["road", "car"]}
+    card = (export(train(tmp_path / "run", data=data), tmp_path / "hub") / "README.md").read_text()
+    assert "2 classes of its authors' own data, in the format of Cityscapes. Unet" in card
+    assert "## Data\n\nThe authors' own data, in the format of Cityscapes. Trained on the split `train`" in card
+    for claim in ("published with", "2975", "The data that they were trained on", "name: Cityscapes"):
+        assert claim not in card
 
 
 def test_a_card_without_a_score_or_a_licence(tmp_path):

@@ -7,10 +7,18 @@ import torch
 from conftest import draw_folders
 from exporting import CPU, config_of, images_of, options_of, tiny_network
 
+from segtrain.data.reading import read_image
 from segtrain.data.sample import Sample, SampleTable
 from segtrain.errors import DataError
 from segtrain.export.compare import LIMITS, Difference, Limits, compare, compute_mious
-from segtrain.export.images import batches_of, calibration_images, fit, images_to_compare, spread
+from segtrain.export.images import (
+    batches_of,
+    calibration_images,
+    fit,
+    images_to_compare,
+    read_prepared,
+    spread,
+)
 from segtrain.export.network import ExportedNetwork, Note
 from segtrain.export.options import ExportError
 from segtrain.infer import Predictor
@@ -35,7 +43,7 @@ def test_what_is_equal_does_not_differ(images):
     found = compare(network, exported_as(network, network.probabilities), images, labels=False)
     # of each image 1 x 60 x 90, 3 x 51 x 67 and 2 x 41 x 23
     assert found == Difference(0.0, (1, 3, 60, 90), 0, 2 * (60 * 90 + 3 * 51 * 67 + 2 * 41 * 23), 3)
-    assert found.within(Limits(0.0, 0.0))
+    assert Limits(0.0, 0.0, 0.0).explain(found) == ""
 
 
 def test_the_largest_difference_and_where_it_is(images):
@@ -47,18 +55,27 @@ def test_the_largest_difference_and_where_it_is(images):
             probabilities[1, :, 5, 7] = torch.tensor([1.5, 0.0, 0.0])
         return probabilities
 
+    small = [[*batches_of(read_prepared(path, network.task), None)][2] for path in images]
+    changed = sum(int(network.probabilities(batch)[1, :, 5, 7].argmax() != 0) for batch in small)
     found = compare(network, exported_as(network, run), images, labels=False)
     assert found.where == (2, 3, 41, 23) and 0.5 < found.largest <= 1.5
-    assert found.changed <= 2
+    assert found.changed == changed > 0
     assert str(found).startswith(f"largest difference in probability {found.largest:.2g} (at 2 x 41 x 23 pixels), 0.00")
-    assert not found.within(LIMITS["fp32"]) and not found.within(LIMITS["int8"].replaced(difference=0.4, changed=None))
+    passes = f"a probability differs by {found.largest:.4g}, at most {{}} may (--max-difference)"
+    assert LIMITS["fp32"].explain(found) == passes.format("0.001")
+    assert LIMITS["int8"].replaced(difference=0.4, changed=None, loss=None).explain(found) == passes.format("0.4")
 
 
-def test_no_number_does_not_pass(images):
+@pytest.mark.parametrize("height", [60, 41])  # of the first batch and the last
+def test_no_number_does_not_pass(images, height):
     network = tiny_network()
-    broken = exported_as(network, lambda given: network.probabilities(given) * float("nan"))
-    found = compare(network, broken, images, labels=False)
-    assert np.isnan(found.largest) and not found.within(Limits(1.0, 1.0))
+
+    def run(given):
+        return network.probabilities(given) * (float("nan") if given.shape[2] == height else 1.0)
+
+    found = compare(network, exported_as(network, run), images, labels=False)
+    assert np.isnan(found.largest)
+    assert Limits(1.0, 1.0, 1.0).explain(found) == "a probability differs by nan, at most 1 may (--max-difference)"
 
 
 def test_labels_alone_are_compared_where_labels_come_out(images):
@@ -70,8 +87,36 @@ def test_labels_alone_are_compared_where_labels_come_out(images):
         return labels.to(torch.uint8)
 
     found = compare(network, exported_as(network, run, labels=True), images, labels=True)
-    assert found.largest == 0 and found.changed == 2 * (1 + 3 + 2) * 2
-    assert found.within(Limits(0.0, found.share)) and not found.within(Limits(0.0, found.share * 0.99))
+    labels = 2 * (60 * 90 + 3 * 51 * 67 + 2 * 41 * 23)
+    assert found.largest is None and (found.changed, found.labels) == (2 * (1 + 3 + 2) * 2, labels)
+    assert str(found) == "0.0684% of 35,074 labels change, in batches of 3 shapes"
+    assert LIMITS["fp32"].explain(found) == ""
+    reason = Limits(0.0, 0.0005, 0.0).explain(found)
+    assert reason == "0.0684% of the labels change, at most 0.05% may (--max-changed)"
+
+
+def test_a_rare_class_that_is_gone_is_seen_in_the_score(images, tmp_path):
+    network = tiny_network(1)
+    found = Predictor([network]).probabilities([read_image(path) for path in images])
+    network.task = network.task.with_thresholds([float(found.flatten().quantile(0.95))])
+    samples = []
+    for path in images:  # ground truth that the network meets
+        mask = tmp_path / f"{path.stem}.mask.png"
+        assert cv2.imwrite(str(mask), Predictor([network]).predict(read_image(path)).astype(np.uint8))
+        samples.append(Sample(path.stem, str(path), str(mask)))
+    empty = exported_as(network, lambda given: torch.zeros(len(given), 1, *given.shape[2:]))
+    assert LIMITS["int8"].explain(compare(network, empty, images, labels=False)) == ""
+    (before, after), _ = compute_mious([network, empty], SampleTable(samples), config_of(1))
+    # of the background 95% are hit
+    assert before == 1 and after == pytest.approx((0.95 + 0) / 2, abs=1e-4)
+    assert LIMITS["int8"].explain_loss(before, after).startswith("0.5250 of mIoU is lost")
+
+
+def test_what_is_lost_in_the_score():
+    assert LIMITS["int8"].explain_loss(0.75, 0.71) == "" and LIMITS["int8"].explain_loss(0.5, 0.6) == ""
+    reason = "0.0600 of mIoU is lost, at most 0.05 may be (--max-loss)"
+    assert LIMITS["int8"].explain_loss(0.75, 0.69) == reason
+    assert LIMITS["int8"].explain_loss(float("nan"), float("nan")) == ""  # no pixel is labelled
 
 
 def test_one_size_is_compared_at_that_size(images):
@@ -87,11 +132,16 @@ def test_one_size_is_compared_at_that_size(images):
 
 def test_a_form_that_fails_says_on_what(images):
     def run(given):
-        raise RuntimeError("bad\nshape")
+        raise RuntimeError("The following operation failed in the TorchScript interpreter.\n\nbad shape\n")
 
-    with pytest.raises(ExportError) as error:
-        compare(tiny_network(), exported_as(tiny_network(), run), images, labels=False)
-    assert str(error.value) == "what was exported fails on 1 x 60 x 90 pixels: bad; write --size H W"
+    def fails(**changes) -> str:
+        with pytest.raises(ExportError) as error:
+            compare(tiny_network(), exported_as(tiny_network(), run, **changes), images, labels=False)
+        return str(error.value)
+
+    assert fails() == "what was exported fails on 1 x 60 x 90 pixels: bad shape; write --size H W"
+    advice = "write another --to"
+    assert fails(size=(48, 64)) == f"what was exported fails on 1 x 48 x 64 pixels: bad shape; {advice}"
 
 
 def test_batches_have_odd_sides_and_several_images():

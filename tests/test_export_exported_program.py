@@ -11,6 +11,8 @@ from exporting import (
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
+    assert_unfit,
+    images_of,
     options_of,
     real_network,
     refused,
@@ -21,6 +23,7 @@ from tiny_model import TinyNet
 from segtrain.errors import ConfigError
 from segtrain.export.exported_program import export, load
 from segtrain.export.graph import quiet
+from segtrain.export.network import Note
 from segtrain.export.options import ExportError
 
 
@@ -75,14 +78,27 @@ def test_others_run_it_with_torch_alone(tmp_path):
 
 def test_labels(tmp_path):
     network = tiny_network(2, multilabel=True)
+    network.task = network.task.with_thresholds([0.3, 0.6])
     export(network, tmp_path / "labels.pt2", options_of(labels=True))
     assert_labels_predict(loaded(tmp_path / "labels.pt2"), network)
 
 
 def test_halves(tmp_path, written):
-    network = tiny_network()
-    export(network, tmp_path / "model.pt2", options_of(precision="fp16"))
-    assert_equal_networks(loaded(tmp_path / "model.pt2"), network, shapes=[(1, 33, 40)], atol=0.02)
+    network, path = tiny_network(), tmp_path / "model.pt2"
+    export(network, path, options_of(precision="fp16"))
+    assert_equal_networks(loaded(path), network, shapes=[(1, 33, 40)], atol=0.02)
+    images = images_of(1, 33, 40)
+    assert not torch.equal(loaded(path).probabilities(images), loaded(written).probabilities(images))
+    assert load(path, device=CPU, precision="fp16").note.precision == "fp16"
+    with pytest.raises(ConfigError) as error:
+        load(path, device=CPU, precision="fp32")
+    assert str(error.value) == f"--precision fp32: {path} was exported in fp16; leave --precision out"
+
+
+def test_a_file_does_not_tell_where_it_was_made(written):
+    with zipfile.ZipFile(written) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(MODEL))
+        assert b"graph.py" not in archive.read(name)
 
 
 class Thirds(TinyNet):
@@ -122,19 +138,31 @@ MODEL, WEIGHTS = "models/model.json", "data/weights/model_weights_config.json"
             {WEIGHTS: (b'"use_pickle": false', b'"use_pickle": true')},
             "'probabilities.model.net.encoder.0.weight' in a form that must be unpickled",
         ),
-        ({WEIGHTS: (b'"weight_0"', b'"../x"')}, "'probabilities.model.net.encoder.0.weight' in ../x"),
-        ({MODEL: (b"torch.ops.aten.softmax.int", b"torch.hub.load")}, "the operation torch.hub.load"),
+        ({WEIGHTS: (b'"weight_0"', b'"../x"')}, "the path_name '../x'"),
+        ({MODEL: (b"torch.ops.aten.softmax.int", b"torch.hub.load")}, "the target 'torch.hub.load'"),
         (
             {MODEL: (b"torch.ops.aten.softmax.int", b"torch.ops.aten.from_file.default")},
-            "the operation torch.ops.aten.from_file.default",
+            "the target 'torch.ops.aten.from_file.default'",
         ),
-        ({MODEL: (b"_operator.add", b"_operator.methodcaller")}, "the operation _operator.methodcaller"),
+        ({MODEL: (b"_operator.add", b"_operator.methodcaller")}, "the target '_operator.methodcaller'"),
         (
             {MODEL: (b'"expr_str": "', b"\"expr_str\": \"__import__('os').system('true') or ")},
-            "the size __import__('os').system('true') or ",
+            "the expr_str \"__import__('os').system('true') or ",
         ),
+        ({MODEL: (b'"as_sym_ints"', b'"as_graph"')}, "the key 'as_graph' in arg"),
+        (
+            {MODEL: (b'"metadata": {}', b'"metadata": {"source_fn_stack": "a,os.system"}')},
+            "the key 'source_fn_stack' in",
+        ),
+        ({MODEL: (b'["images"]', b'["images=print()"]')}, "the forward_arg_names 'images=print()'"),
+        ({MODEL: (b'"softmax"', b'"softmax=print()"')}, "the name 'softmax=print()'"),
+        ({MODEL: (b"builtins.dict", b"collections.defaultdict")}, "the in_spec '[1, {"),
+        ({MODEL: (b'[1, {\\"type\\": null', b'[1, {\\"type\\": \\"builtins.list\\"')}, "the out_spec '[1, {"),
     ],
-    ids=["library", "object", "pickle", "path", "function", "file", "method", "expression"],
+    ids=[
+        *("library", "object", "pickle", "path", "function", "file", "method", "expression"),
+        *("graph", "import", "argument", "name", "in_spec", "out_spec"),
+    ],
 )
 def test_what_could_run_code_is_not_loaded(tmp_path, written, changes, found):
     path = tmp_path / "evil.pt2"
@@ -185,7 +213,7 @@ def test_damaged_files(tmp_path, written):
     for content in (whole[: len(whole) // 2], b"no model", b""):
         path.write_bytes(content)
         assert refused(load, path).startswith(f"{path}: is no exported program of torch, or damaged: ")
-    for text in (b"[]", b"{", b'{"graph_module": 1}'):
+    for text in (b"[]", b"{", b'{"graph_module": 1}', b"[" * 100_000):
         rewritten(written, {MODEL: text}, path)
         assert refused(load, path).startswith(f"{path}: is no exported program of torch, or damaged: ")
 
@@ -193,6 +221,21 @@ def test_damaged_files(tmp_path, written):
 def test_half_precision_is_not_a_matter_of_loading(written):
     with pytest.raises(ConfigError) as error:
         load(written, device=CPU, precision="bf16")
-    assert str(error.value) == (
-        f"--precision bf16: {written} computes as it was exported; leave --precision out, or export with --fp16"
-    )
+    assert str(error.value) == (f"--precision bf16: {written} was exported in fp32; leave --precision out")
+
+
+def test_records_that_swell_are_not_read(tmp_path, written):
+    path = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(written) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            swollen = name.endswith("extra/segtrain")
+            new.writestr(name, b" " * 10_000_000 if swollen else old.read(name), zipfile.ZIP_DEFLATED * swollen)
+    message = refused(load, path)
+    assert message.startswith(f"{path}: is not loaded: its ") and " bytes would become 10,0" in message
+
+
+def test_a_note_that_does_not_fit(tmp_path, written):
+    path = tmp_path / "other.pt2"
+    note = Note.of(tiny_network(5).task, options_of()).model_dump_json()
+    rewritten(written, {"extra/segtrain": note.encode()}, path)
+    assert_unfit(loaded(path), path, "gives 2 x 3 x 45 x 70 float32", "says 2 x 5 x 45 x 70 float32")

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import albumentations
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from hub_export import CAMVID, export, train
+from hub_export import CAMVID, export, options_of, train
 
+from segtrain.checkpoint import save_checkpoint
 from segtrain.errors import CheckpointError
 from segtrain.export import hub
 from segtrain.export.options import ExportError
@@ -49,6 +51,19 @@ def test_segtrain_loads_the_network_bit_for_bit(run, folder):
     assert loaded.task == trained.task
     assert torch.equal(loaded.probabilities([IMAGE]), trained.probabilities([IMAGE]))
     assert hub.load(folder, device=torch.device("cpu"), precision="bf16").dtype == torch.bfloat16
+
+
+def test_card_and_weights_are_of_one_checkpoint(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    network = load_trained(copy, device="cpu")
+    content = torch.load(copy / "best.pt")
+    next(iter(content["model"].values())).add_(1)
+    save_checkpoint(copy / "best.pt", content)  # as its training does
+    with pytest.raises(ExportError) as error:
+        hub.export(network, tmp_path / "hub", options_of(copy))
+    assert str(error.value) == f"{copy / 'best.pt'}: its training wrote a new one meanwhile; export it again"
+    assert not (tmp_path / "hub").exists()
 
 
 def test_flags_that_mean_nothing_here(run, tmp_path):

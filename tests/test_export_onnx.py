@@ -10,6 +10,7 @@ from exporting import (
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
+    assert_unfit,
     images_of,
     options_of,
     real_network,
@@ -17,7 +18,7 @@ from exporting import (
     tiny_network,
 )
 
-from segtrain.errors import ConfigError
+from segtrain.errors import CheckpointError, ConfigError
 from segtrain.export.network import Note
 from segtrain.export.onnx import export, load
 from segtrain.infer import Predictor
@@ -176,8 +177,7 @@ def test_damaged_files(tmp_path, tiny):
 
 
 def test_damaged_metadata(tmp_path, tiny):
-    network, path = tiny
-    note = Note.of(network.task, options_of())
+    _, path = tiny
     model = onnx.load(path)
 
     def with_note(text: str) -> str:
@@ -187,20 +187,40 @@ def test_damaged_metadata(tmp_path, tiny):
 
     assert with_note("{}") == f"{path}: its metadata 'segtrain' is damaged: task: Field required"
     assert with_note("[").startswith(f"{path}: its metadata 'segtrain' is damaged: the whole: Invalid JSON")
-    other = note.model_copy(update={"output": "labels"}).model_dump_json()
-    says = f"{path}: its graph is not what its metadata 'segtrain' says: images tensor(uint8) of 3 channels to labels"
-    assert with_note(other) == says
-    wider = note.model_copy(update={"task": tiny_network(channels=4).task}).model_dump_json()
-    assert with_note(wider).endswith("says: images tensor(uint8) of 4 channels to probabilities")
+    item = model.metadata_props[0].SerializeToString()
+    path.write_bytes(model.SerializeToString().replace(item, item.replace(b"[", b"\xff")))
+    assert refused(load, path).startswith(f"{path}: its metadata is damaged: 'utf-8' codec can't decode byte 0xff")
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "says"),
+    [
+        (tiny_network(2).task, {}, "says 2 x 2 x 45 x 70 float32"),
+        (tiny_network(3).task, {"labels": True}, "says 2 x 45 x 70 uint8"),
+    ],
+    ids=["classes", "labels"],
+)
+def test_a_note_that_does_not_fit(tmp_path, tiny, task, changes, says):
+    _, path = tiny
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, Note.of(task, options_of(**changes)).metadata())
+    onnx.save(model, path)
+    assert_unfit(loaded(path), path, says)
+
+
+def test_what_the_runtime_refuses_is_told_in_a_line(tiny):
+    _, path = tiny
+    with pytest.raises(CheckpointError) as error:
+        loaded(path).probabilities(images_of(1, 45, 70).float())
+    assert str(error.value).startswith(f"{path}: fails on images 1 x 3 x 45 x 70 float32: ")
+    assert "tensor(float)" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_what_it_cannot_be_asked_for(tiny):
     _, path = tiny
     with pytest.raises(ConfigError) as error:
         load(path, device=CPU, precision="bf16")
-    assert str(error.value) == (
-        f"--precision bf16: {path} computes as it was exported; leave --precision out, or export with --fp16"
-    )
+    assert str(error.value) == f"--precision bf16: {path} was exported in fp32; leave --precision out"
     assert load(path, device=CPU, precision="fp32").task == load(path, device=CPU, precision="auto").task
     with pytest.raises(ConfigError) as error:
         load(path, device=torch.device("cuda"), precision=None)
@@ -212,4 +232,4 @@ def test_what_is_missing_says_how_it_is_installed(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError) as error:
         load(path, device=CPU, precision=None)
-    assert str(error.value) == f'{path} needs onnxruntime: pip install "segtrain[onnx]"'
+    assert str(error.value) == f'{path} needs onnxruntime; in the folder of segtrain: pip install -e ".[onnx]"'

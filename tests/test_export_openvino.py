@@ -9,6 +9,7 @@ from exporting import (
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
+    assert_unfit,
     images_of,
     options_of,
     real_network,
@@ -17,6 +18,7 @@ from exporting import (
 )
 
 from segtrain.errors import ConfigError
+from segtrain.export.network import Note
 from segtrain.export.openvino import export, import_openvino, load
 
 openvino = import_openvino()  # the plain import would send a message
@@ -52,6 +54,7 @@ def test_what_others_read_in_the_file(tiny):
 
 @pytest.mark.parametrize("network", [tiny_network(1), tiny_network(2, multilabel=True)], ids=["binary", "multilabel"])
 def test_labels(tmp_path, network):
+    network.task = network.task.with_thresholds([0.3, 0.6][: len(network.task.thresholds)])
     export(network, tmp_path / "model.xml", options_of(labels=True))
     assert_labels_predict(loaded(tmp_path / "model.xml"), network)
 
@@ -87,6 +90,13 @@ def test_a_file_of_somebody_else(tmp_path):
     )
 
 
+def test_a_note_that_does_not_fit(tmp_path, tiny):
+    model, path = openvino.Core().read_model(tiny), tmp_path / "other.xml"
+    model.set_rt_info(Note.of(tiny_network(4).task, options_of()).model_dump_json(), ["segtrain"])
+    openvino.save_model(model, path)
+    assert_unfit(loaded(path), path, "gives 2 x 3 x 45 x 70 float32", "says 2 x 4 x 45 x 70 float32")
+
+
 def test_damaged_files(tmp_path, tiny):
     none = tmp_path / "none.xml"
     assert refused(load, none) == f"{none}: there is no none.xml; OpenVINO needs both files"
@@ -102,10 +112,8 @@ def test_damaged_files(tmp_path, tiny):
 def test_what_it_cannot_be_asked_for(tiny, monkeypatch):
     with pytest.raises(ConfigError) as error:
         load(tiny, device=CPU, precision="bf16")
-    assert str(error.value) == (
-        f"--precision bf16: {tiny} computes as it was exported; leave --precision out, or export with --fp16"
-    )
+    assert str(error.value) == f"--precision bf16: {tiny} was exported in fp32; leave --precision out"
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError) as error:
         load(tiny, device=CPU, precision=None)
-    assert str(error.value) == 'OpenVINO needs openvino: pip install "segtrain[openvino]"'
+    assert str(error.value) == 'OpenVINO needs openvino; in the folder of segtrain: pip install -e ".[openvino]"'

@@ -46,14 +46,17 @@ def test_without_the_libraries(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ConfigError) as error:
         savedmodel.load(folder, device=tiny_network().device, precision=None)
-    assert str(error.value) == f'{folder} needs tensorflow: pip install "segtrain[savedmodel]"'
+    assert str(error.value) == f'{folder} needs tensorflow; in the folder of segtrain: pip install -e ".[savedmodel]"'
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(ConfigError) as error:
         savedmodel.export(tiny_network(), tmp_path / "new", options_of(size=(32, 48)))
-    assert str(error.value) == '--to savedmodel needs litert_torch: pip install "segtrain[savedmodel-export]"'
+    assert str(error.value) == (
+        "--to savedmodel needs litert_torch; in the folder of segtrain: "
+        'python3 -m venv .venv-export && . .venv-export/bin/activate && pip install -e ".[savedmodel-export]"'
+    )
     assert not (tmp_path / "new").exists()
 
 
 def test_half_precision_is_refused_before_tensorflow_is_looked_for(folder):
-    with pytest.raises(ConfigError, match=r"^--precision bf16: .* computes as it was exported; leave --precision out"):
+    with pytest.raises(ConfigError, match=r"^--precision bf16: .* was exported in fp32; leave --precision out$"):
         savedmodel.load(folder, device=tiny_network().device, precision="bf16")

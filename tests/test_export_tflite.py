@@ -8,7 +8,7 @@ import pytest
 import torch
 from exporting import CPU, images_of, options_of, refused, tiny_network
 
-from segtrain.errors import ConfigError
+from segtrain.errors import CheckpointError, ConfigError
 from segtrain.export import tflite
 from segtrain.export.network import Note
 from segtrain.infer import Predictor
@@ -106,20 +106,70 @@ def test_a_damaged_graph(copied):
 def test_a_note_of_another_model(copied):
     content = copied.read_bytes()
     copied.write_bytes(content[: content.index(b"PK\3\4")])
-    tflite.append_note(copied, Note.of(tiny_network(2).task, options_of(size=(32, 32), labels=True), batch_size=1))
-    assert refused(tflite.load, copied) == (
-        f"{copied}: its graph is not what its metadata 'segtrain' says: uint8 1 x 20 x 48 x 3 to float32 1 x 20 x 48 x "
-        "3 instead of uint8 1 x 32 x 32 x 3 to uint8 1 x 32 x 32"
+    bare = copied.read_bytes()
+    tflite.append_note(copied, Note.of(tiny_network(2).task, options_of(size=(32, 32)), batch_size=1))
+    with pytest.raises(CheckpointError) as error:
+        load(copied).probabilities(images_of(1, 32, 32))
+    assert str(error.value).startswith(f"{copied}: fails on images 1 x 3 x 32 x 32 uint8: Cannot set tensor: ")
+    copied.write_bytes(bare)
+    tflite.append_note(copied, Note.of(tiny_network(2).task, options_of(size=SIZE, labels=True), batch_size=1))
+    with pytest.raises(CheckpointError) as error:
+        load(copied).probabilities(images_of(1, *SIZE))
+    assert str(error.value) == (
+        f"{copied}: gives 1 x 3 x 20 x 48 float32 for images 1 x 3 x 20 x 48 uint8, and its metadata 'segtrain' says "
+        "1 x 20 x 48 uint8"
     )
+
+
+def flagged(content: bytes, place: int, value: int) -> bytes:
+    """The archive with another byte in both headers of its only record, `place` in that at the front."""
+    changed = bytearray(content)
+    changed[content.index(b"PK\3\4") + place] = changed[content.index(b"PK\1\2") + place + 2] = value
+    return bytes(changed)
+
+
+def test_an_archive_that_cannot_be_read(copied):
+    bare = copied.read_bytes()
+    copied.write_bytes(bare[: bare.index(b"PK\3\4")])
+    with zipfile.ZipFile(copied, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("segtrain.json", " " * 100_000)
+    says = f"{copied}: its metadata 'segtrain' is damaged: "
+    swollen = copied.read_bytes()
+    assert refused(tflite.load, copied).startswith(f"{says}its ")
+    assert refused(tflite.load, copied).endswith(" bytes would become 100,000")
+    copied.write_bytes(bare[: bare.index(b"PK\3\4")])
+    with zipfile.ZipFile(copied, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("segtrain.json", bytes(range(256)))
+    content = copied.read_bytes()
+    encrypted, unknown = flagged(content, 6, 1), flagged(content, 8, 97)
+    start = content.index(b"PK\3\4") + 30 + len("segtrain.json")
+    broken = content[:start] + b"\xff" * 20 + content[start + 20 :]
+    for damaged in (encrypted, unknown, broken):
+        copied.write_bytes(damaged)
+        assert refused(tflite.load, copied).startswith(says)
+    assert len({encrypted, unknown, broken, content, swollen}) == 5
 
 
 def test_without_the_libraries(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(ConfigError) as error:
         load(COLOURS)
-    assert str(error.value) == f'{COLOURS} needs ai_edge_litert: pip install "segtrain[tflite]"'
+    assert str(error.value) == f'{COLOURS} needs ai_edge_litert; in the folder of segtrain: pip install -e ".[tflite]"'
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(ConfigError) as error:
         tflite.export(tiny_network(), tmp_path / "model.tflite", options_of(size=SIZE))
-    assert str(error.value) == '--to tflite needs litert_torch: pip install "segtrain[tflite-export]"'
+    assert str(error.value) == (
+        "--to tflite needs litert_torch; in the folder of segtrain: "
+        'python3 -m venv .venv-export && . .venv-export/bin/activate && pip install -e ".[tflite-export]"'
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_is_there_and_broken(monkeypatch, tmp_path):
+    (tmp_path / "ai_edge_litert.py").write_text('raise ImportError("libm.so.9: cannot open shared object file")')
+    monkeypatch.delitem(sys.modules, "ai_edge_litert", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        load(COLOURS)
+    reason = "which cannot be imported: libm.so.9: cannot open shared object file"
+    assert str(error.value) == f"{COLOURS} needs ai_edge_litert, {reason}"

@@ -10,12 +10,14 @@ from exporting import (
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
+    assert_unfit,
     images_of,
     options_of,
     real_network,
     refused,
     tiny_network,
 )
+from tiny_model import TinyNet
 from torch import Tensor, nn
 
 from segtrain.errors import ConfigError
@@ -62,6 +64,11 @@ class AtLoading(nn.Module):
         return images
 
 
+class Failing(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.float() + torch.zeros(32, 32)
+
+
 class Harmless(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return images
@@ -83,12 +90,28 @@ def test_other_architectures(tmp_path, name):
     assert_equal_networks(loaded(tmp_path / "model.torchscript"), network)
 
 
+class OfOneWidth(TinyNet):
+    """What it computes depends on the width that it was traced with."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + torch.linspace(0, 4, int(images.shape[-1]))
+
+
+@pytest.mark.parametrize("size", [(32, 64), (41, 70), (20, 20)])  # of multiples of the stride, others, and small ones
+def test_it_is_traced_with_the_size_that_was_asked_for(tmp_path, size):
+    network = tiny_network()
+    network.model.net.__class__ = OfOneWidth
+    export(network, tmp_path / "model.torchscript", options_of(size=size))
+    assert_equal_networks(loaded(tmp_path / "model.torchscript"), network, shapes=[(2, *size)])
+
+
 @pytest.mark.parametrize(
     "network",
     [tiny_network(), tiny_network(1), tiny_network(2, multilabel=True)],
     ids=lambda network: network.task.mode,
 )
 def test_labels(tmp_path, network):
+    network.task = network.task.with_thresholds([0.3, 0.6][: len(network.task.thresholds)])
     export(network, tmp_path / "labels.torchscript", options_of(labels=True))
     assert_labels_predict(loaded(tmp_path / "labels.torchscript"), network)
 
@@ -122,7 +145,16 @@ def test_code_that_does_more_than_compute_is_not_loaded(tmp_path, module, found)
     assert refused(load, path) == f"{path}: holds '{found}' in {name}, and is not loaded: it could run code"
 
 
-def test_operations_of_other_libraries_are_not_loaded(tmp_path):
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        (b"ops.image.decode(images)", "ops.image.decode(images)"),
+        (b"(ops #x\n  .image.decode(images))", "ops #x"),
+        (b"ops\\\n .image.decode(images)", "ops\\"),
+    ],
+    ids=["plain", "comment", "backslash"],
+)
+def test_operations_of_other_libraries_are_not_loaded(tmp_path, call, found):
     path = tmp_path / "evil.torchscript"
     save_script(Harmless(), path, note=NOTE)
     content = io.BytesIO()
@@ -131,11 +163,11 @@ def test_operations_of_other_libraries_are_not_loaded(tmp_path):
             text = old.read(name)
             new.writestr(
                 name,
-                text.replace(b"return images", b"return ops.image.decode(images)") if name.endswith(".py") else text,
+                text.replace(b"return images", b"return " + call) if name.endswith(".py") else text,
             )
     path.write_bytes(content.getvalue())
     name = f"code/__torch__/{__name__}.py"
-    assert refused(load, path) == f"{path}: holds 'ops.image' in {name}, and is not loaded: it could run code"
+    assert refused(load, path) == f"{path}: holds '{found}' in {name}, and is not loaded: it could run code"
 
 
 def test_a_file_of_somebody_else(tmp_path):
@@ -162,6 +194,23 @@ def test_half_precision_is_not_a_matter_of_loading(tmp_path):
     export(tiny_network(), path, options_of())
     with pytest.raises(ConfigError) as error:
         load(path, device=CPU, precision="fp16")
-    assert str(error.value) == (
-        f"--precision fp16: {path} computes as it was exported; leave --precision out, or export with --fp16"
-    )
+    assert str(error.value) == f"--precision fp16: {path} was exported in fp32; leave --precision out"
+
+
+def test_a_note_that_does_not_fit(tmp_path):
+    path = tmp_path / "model.torchscript"
+    save_script(Harmless(), path, note=NOTE)
+    assert_unfit(loaded(path), path, "gives 2 x 3 x 45 x 70 uint8", "says 2 x 3 x 45 x 70 float32")
+    fixed = Note.of(tiny_network().task, options_of(size=(32, 32))).model_dump_json()
+    save_script(Failing(), path, note=fixed)
+    assert_unfit(loaded(path), path, "fails on images 2 x 3 x 45 x 70 uint8: ")
+
+
+def test_records_that_swell_are_not_read(tmp_path):
+    path = tmp_path / "bomb.torchscript"
+    save_script(Harmless(), path, note=NOTE)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        top = archive.namelist()[0].split("/")[0]
+        archive.writestr(f"{top}/code/more.py", b" " * 10_000_000)
+    message = refused(load, path)
+    assert message.startswith(f"{path}: is not loaded: its ") and " bytes would become 10,0" in message

@@ -24,6 +24,7 @@ class Constant:
 
     device = torch.device("cpu")
     input_size = None
+    gives_labels = False
     batch_size = None
 
     def __init__(self, *probabilities: float, task: Task = THREE):

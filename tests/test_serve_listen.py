@@ -162,7 +162,7 @@ def test_wrong_flags_are_told_before_a_model_is_loaded(arguments, text, capsys):
 def test_what_has_to_be_installed(monkeypatch, capsys):
     monkeypatch.setattr(command, "REQUIRED", ("uvicorn", "no_such_server"))
     assert run_command(command.main, options_of("no/such/run")) == 2
-    expected = 'serve needs no_such_server: pip install "segtrain[serve]"\n'
+    expected = 'serve needs no_such_server; in the folder of segtrain: pip install -e ".[serve]"\n'
     assert capsys.readouterr().err == expected
 
 

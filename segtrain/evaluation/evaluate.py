@@ -63,6 +63,10 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             infer = replace(infer, batch_size=batch_size)
             predictor = load_predictor(models, subject, infer, options)
             task = predictor.task
+            if options.tune_threshold and predictor.gives_labels:
+                raise ConfigError(
+                    "--tune-threshold: a model gives labels, not probabilities; export it without --labels"
+                )
             with explained_memory(batch_size):
                 scores, speed = score_model(predictor, subject, batch_size=batch_size, tune=options.tune_threshold)
             tuned = tune_thresholds(scores, task, models) if options.tune_threshold else ""

@@ -58,7 +58,7 @@ def predict_pairs(predictor: Predictor, pairs: Sequence[Pair]) -> tuple[Tensor, 
     """Prediction and confidence, as Scorer takes them, of images of one size."""
     probabilities = predictor.probabilities([pair.image for pair in pairs])
     prediction = predictor.labels(probabilities)
-    if predictor.options.vote:  # shares of votes are no probabilities
+    if predictor.options.vote or predictor.gives_labels:  # shares of votes are no probabilities
         return prediction, None
     top = predictor.task.mode == "multiclass"
     return prediction, probabilities.amax(1, keepdim=True) if top else probabilities

@@ -13,6 +13,8 @@ it REQUIRES inside of functions, and has:
   ExportError in one line that says what to write instead.
 - `load(path: Path, *, device: torch.device, precision: str | None) -> Network`: an ExportedNetwork in general. Raises
   CheckpointError for what is damaged or not ours, ConfigError where a library, device or precision is not there.
+- `keep_edited(draft: Path, path: Path) -> None`, optional: take out of a draft what is to stay as it is in a folder
+  that is there already, and say so.
 - `publish(path: Path, options: ExportOptions) -> None`, optional: what is left to do once `path` is in its place.
 
 Graphs take images (N, C, H, W) of 0..255, uint8, or float32 where task.scale is set, and give what `Graph` says. Each

@@ -40,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="0.001",
         help="share of the labels that may change; default: 0.001, with --fp16 0.01, with --int8 0.1",
     )
+    parser.add_argument(
+        "--max-loss",
+        type=float,
+        metavar="0.02",
+        help="mIoU that may be lost with --fp16 or --int8; default: 0.02, with --int8 0.05",
+    )
     parser.add_argument("--push", metavar="OWNER/NAME", help="with --to hub: push the folder there as well")
     parser.add_argument("--licence", help="with --to hub: licence of the weights, for the model card")
 
@@ -49,32 +55,71 @@ def main(options: argparse.Namespace) -> int:
     module = importlib.import_module(f"segtrain.export.{options.to.replace('-', '_')}")
     precision = _check(options, module)
 
-    from segtrain.export.compare import LIMITS, compare
     from segtrain.export.images import images_to_compare
-    from segtrain.export.place import choose_path, put_in_place, staged
+    from segtrain.export.place import choose_path, put_in_place, staged, writing
     from segtrain.infer.load import load_trained
 
     network = load_trained(options.run, device="cpu", precision="fp32")
     path = choose_path(options.output, _default_path(options, module, precision), options.to)
     splits = _read_splits(network, options)
     paths = images_to_compare(options.images, splits and splits["val"], output=path)
-    settings = _export_options(options, network, splits, first=paths[0] if module.FIXED else None)
+    first = paths[0] if module.FIXED else None
+    settings = _export_options(options, network, splits=splits, precision=precision, first=first)
     with staged(path) as draft:
         print(f"{path}: being written, then compared on {len(paths)} images", flush=True)
-        module.export(network, draft, settings)
-        exported = module.load(draft, device=network.device, precision="fp32")
-        difference = compare(network, exported, paths, labels=options.labels)
-        print(f"{path}: {difference}", flush=True)
-        limits = LIMITS[precision].replaced(difference=options.max_difference, changed=options.max_changed)
-        if not difference.within(limits):
-            print(f"{path}: is not kept: {limits}", file=sys.stderr)
+        with writing(path):
+            module.export(network, draft, settings)
+        exported = module.load(draft, device=network.device, precision=precision)
+        if reason := _compare(
+            network, exported, images=paths, splits=splits, settings=settings, path=path, options=options
+        ):
+            print(f"{path}: is not kept: {reason}; {_advise(settings, module)}", file=sys.stderr)
             return 1
-        if precision != "fp32":
-            print(f"{path}: {_describe_score(network, exported, splits)}", flush=True)
-        put_in_place(draft, path)
+        if hasattr(module, "keep_edited"):
+            module.keep_edited(draft, path)
+        with writing(path):
+            put_in_place(draft, path)
     if hasattr(module, "publish"):
         module.publish(path, settings)
     return 0
+
+
+def _compare(
+    network: "TorchNetwork",
+    exported: "Network",
+    *,
+    images: "list[Path]",
+    splits: "Splits | None",
+    settings: "ExportOptions",
+    path: Path,
+    options: argparse.Namespace,
+) -> str:
+    """Print what is found; return what is beyond the limits, empty where nothing is."""
+    from segtrain.export.compare import LIMITS, compare, compute_mious
+
+    limits = LIMITS[settings.precision].replaced(
+        difference=options.max_difference, changed=options.max_changed, loss=options.max_loss
+    )
+    difference = compare(network, exported, images, labels=options.labels)
+    print(f"{path}: {difference}", flush=True)
+    if (reason := limits.explain(difference)) or settings.precision == "fp32":
+        return reason
+    if splits is None:
+        print(f"{path}: mIoU was not measured, the run's data set is not there", flush=True)
+        return ""
+    (before, after), number = compute_mious([network, exported], splits["val"], network.config)
+    score = f"mIoU {after:.4f} on {number} validation images, before {before:.4f}: {after - before:+.4f}"
+    print(f"{path}: {score}", flush=True)
+    return limits.explain_loss(before, after)
+
+
+def _advise(settings: "ExportOptions", module: ModuleType) -> str:
+    """What could help an export that differs too much."""
+    if settings.precision != "fp32":
+        return f"leave --{settings.precision} out"
+    if settings.size is None and module.NAME != "hub":
+        return "write --size H W, or another --to"
+    return "write another --to"
 
 
 def _check(options: argparse.Namespace, module: ModuleType) -> str:
@@ -100,10 +145,16 @@ def _precisions(target: str) -> tuple[str, ...]:
 
 
 def _default_path(options: argparse.Namespace, module: ModuleType, precision: str) -> Path:
-    """In the run folder, with what differs from the plain form in the name."""
-    folder = options.run if options.run.is_dir() else options.run.parent
-    parts = [Path(module.NAME).stem, *(["labels"] if options.labels else []), *([precision] * (precision != "fp32"))]
-    return folder / f"{'-'.join(parts)}{Path(module.NAME).suffix}"
+    """In the run folder, with what differs from the plain form of best.pt in the name."""
+    name, folder = Path(module.NAME), options.run
+    parts = [name.stem]
+    if options.run.is_file():
+        folder = options.run.parent
+        parts += [options.run.stem] * (options.run.name != "best.pt")
+    parts += ["labels"] * options.labels
+    parts += ["{}x{}".format(*options.size)] if options.size else []
+    parts += [precision] * (precision != "fp32")
+    return folder / f"{'-'.join(parts)}{name.suffix}"
 
 
 def _read_splits(network: "TorchNetwork", options: argparse.Namespace) -> "Splits | None":
@@ -122,7 +173,12 @@ def _read_splits(network: "TorchNetwork", options: argparse.Namespace) -> "Split
 
 
 def _export_options(
-    options: argparse.Namespace, network: "TorchNetwork", splits: "Splits | None", *, first: Path | None
+    options: argparse.Namespace,
+    network: "TorchNetwork",
+    *,
+    splits: "Splits | None",
+    precision: str,
+    first: Path | None,
 ) -> "ExportOptions":
     from segtrain.export.images import calibration_images, read_prepared
     from segtrain.export.options import ExportOptions
@@ -133,18 +189,9 @@ def _export_options(
     return ExportOptions(
         source=options.run,
         labels=options.labels,
-        precision="fp16" if options.fp16 else "int8" if options.int8 else "fp32",
+        precision=precision,
         size=size,
         calibration=calibration_images(splits["train"] if splits else (), network.task, size),
         push=options.push,
         licence=options.licence,
     )
-
-
-def _describe_score(network: "TorchNetwork", exported: "Network", splits: "Splits | None") -> str:
-    from segtrain.export.compare import compute_mious
-
-    if splits is None:
-        return "mIoU was not measured, the run's data set is not there"
-    (before, after), images = compute_mious([network, exported], splits["val"], network.config)
-    return f"mIoU {after:.4f} on {images} validation images, before {before:.4f}: {after - before:+.4f}"

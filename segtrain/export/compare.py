@@ -1,5 +1,6 @@
 """Whether an exported form gives what the network gives."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 from segtrain.data.dataset import read_sample
 from segtrain.data.layers import build_decoder
 from segtrain.data.sample import SampleTable
+from segtrain.errors import reason_of
 from segtrain.experiment import Config
 from segtrain.export.images import batches_of, read_prepared, spread
 from segtrain.export.options import ExportError
@@ -25,26 +27,41 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Limits:
-    """What passes: the largest difference of a probability, and the share of pixels whose label changes."""
+    """What passes: the largest difference of a probability, the share of labels that change, and the mIoU that is lost,
+    0..1 each. The last is the one that sees a class of few pixels go."""
 
     difference: float
     changed: float
+    loss: float
 
-    def replaced(self, *, difference: float | None, changed: float | None) -> "Limits":
+    def replaced(self, *, difference: float | None, changed: float | None, loss: float | None) -> "Limits":
         """With other limits where they are given."""
         return Limits(
-            self.difference if difference is None else difference, self.changed if changed is None else changed
+            self.difference if difference is None else difference,
+            self.changed if changed is None else changed,
+            self.loss if loss is None else loss,
         )
 
-    def __str__(self) -> str:
-        return (
-            f"what passes is a difference of at most {self.difference:g} (--max-difference) and {self.changed:.2%} of "
-            "the labels (--max-changed)"
-        )
+    def explain(self, found: "Difference") -> str:
+        """What is beyond the limits; empty where all passes. What is no number does not."""
+        reasons = []
+        if found.largest is not None and not found.largest <= self.difference:
+            allowed = f"at most {self.difference:g} may (--max-difference)"
+            reasons.append(f"a probability differs by {found.largest:.4g}, {allowed}")
+        if found.share > self.changed:
+            allowed = f"at most {100 * self.changed:g}% may (--max-changed)"
+            reasons.append(f"{found.share:.4%} of the labels change, {allowed}")
+        return ", and ".join(reasons)
+
+    def explain_loss(self, before: float, after: float) -> str:
+        """As `explain`, of two mIoU. Where no pixel is labelled both are no numbers, and nothing is lost."""
+        if not before - after > self.loss:
+            return ""
+        return f"{before - after:.4f} of mIoU is lost, at most {self.loss:g} may be (--max-loss)"
 
 
-# In 8 bits single probabilities may be anywhere on the borders between classes; labels tell.
-LIMITS = {"fp32": Limits(1e-3, 1e-3), "fp16": Limits(0.05, 0.01), "int8": Limits(1.0, 0.1)}
+# In 8 bits single probabilities may be anywhere on the borders between classes; labels and the score tell.
+LIMITS = {"fp32": Limits(1e-3, 1e-3, 0.0), "fp16": Limits(0.05, 0.01, 0.02), "int8": Limits(1.0, 0.1, 0.05)}
 
 
 @dataclass(frozen=True)
@@ -52,14 +69,14 @@ class Difference:
     """What was found.
 
     Args:
-        largest: difference of a probability; 0 where the form gives labels.
+        largest: difference of a probability; None where the form gives labels.
         where: shape (N, C, H, W) of the images that have it.
         changed: number of labels that differ.
         labels: number of labels.
-        shapes: number of shapes that the images had.
+        shapes: number of shapes that the batches had.
     """
 
-    largest: float
+    largest: float | None
     where: tuple[int, ...]
     changed: int
     labels: int
@@ -70,16 +87,12 @@ class Difference:
         """Share of the labels that change."""
         return self.changed / self.labels
 
-    def within(self, limits: Limits) -> bool:
-        """Whether it passes; what is no number does not."""
-        return self.largest <= limits.difference and self.share <= limits.changed
-
     def __str__(self) -> str:
+        labels = f"{self.share:.4%} of {self.labels:,} labels change, in batches of {self.shapes} shapes"
+        if self.largest is None:
+            return labels
         shape = "{0} x {2} x {3} pixels".format(*self.where)
-        return (
-            f"largest difference in probability {self.largest:.2g} (at {shape}), "
-            f"{self.share:.4%} of {self.labels:,} labels change, on images of {self.shapes} shapes"
-        )
+        return f"largest difference in probability {self.largest:.2g} (at {shape}), {labels}"
 
 
 def compare(network: TorchNetwork, exported: Network, paths: Iterable[Path], *, labels: bool) -> Difference:
@@ -89,12 +102,12 @@ def compare(network: TorchNetwork, exported: Network, paths: Iterable[Path], *, 
     images are left out. Raises ExportError where the form fails.
     """
     mine, theirs = Predictor([network]), Predictor([exported])
-    largest, where, changed, count, shapes = -1.0, (), 0, 0, set()
+    largest, where, changed, count, shapes = None, (), 0, 0, set()
     for path in _while_there_is_time(paths):
         for images in batches_of(read_prepared(path, network.task), exported.input_size):
             expected, given = network.probabilities(images), _run(exported, images)
-            found = 0.0 if labels else float((given - expected).abs().max())
-            if not found <= largest:  # the first one, a larger one, or no number at all
+            found = None if labels else float((given - expected).abs().max())
+            if found is not None and (largest is None or found > largest or math.isnan(found)):
                 largest, where = found, tuple(images.shape)
             differing = mine.labels(expected) != theirs.labels(given)
             changed += int(differing.sum())
@@ -133,7 +146,9 @@ def _run(exported: Network, images: Tensor) -> Tensor:
     try:
         parts = images.split(exported.batch_size or len(images))
         return torch.cat([exported.probabilities(part) for part in parts])
-    except Exception as error:  # every runtime has classes of its own
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+    except Exception as error:  # of a runtime, or of ExportedNetwork because of one
         shape = "{0} x {2} x {3} pixels".format(*images.shape)
-        raise ExportError(f"what was exported fails on {shape}: {reason[0][:200]}; write --size H W") from error
+        advice = "--size H W" if exported.input_size is None else "another --to"
+        # What TorchScript and OpenVINO say before their last line is where they were.
+        reason = reason_of(error.__cause__ or error, line=-1)
+        raise ExportError(f"what was exported fails on {shape}: {reason}; write {advice}") from error

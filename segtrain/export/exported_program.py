@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import torch
+from torch.export.pt2_archive._package import load_pt2
 
 from segtrain.export.archive import Archive, require_harmless_program
 from segtrain.export.graph import Graph, explain_failure, quiet, trace_program
@@ -16,10 +17,16 @@ PRECISIONS = ("fp32", "fp16")
 FIXED = False
 REQUIRES = None
 
+# What torch notes of the code that a node comes from: lines of it, its folders on this computer, names to import.
+ORIGINS = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom")
+
 
 def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package."""
     program = trace_program(Graph(network, options), network, options)
+    for node in program.graph.nodes:
+        for key in ORIGINS:
+            node.meta.pop(key, None)
     buffer = io.BytesIO()
     try:
         torch.export.save(program, buffer, extra_files=Note.of(network.task, options).metadata())
@@ -34,16 +41,17 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     The conditions that tracing left on sizes are not looked at: many come from how memory is laid out, and each form is
     compared on several sizes before it is written.
     """
-    refuse_precision(path, precision)
     archive = Archive(path, "exported program of torch")
     note = read_note(archive.read(f"extra/{KEY}") if f"extra/{KEY}" in archive.names else None, path)
+    refuse_precision(note, precision, path)
     require_harmless_program(archive)
     try:
         with quiet():
-            program = torch.export.load(io.BytesIO(archive.content))
+            # Not torch.export.load: it goes on to an old form, whose records are found in another way.
+            program = load_pt2(io.BytesIO(archive.content)).exported_programs["model"]
         if device.type != "cpu":
             program = torch.export.passes.move_to_device_pass(program, device)
         module = program.module(check_guards=False)
     except Exception as error:  # whatever a damaged description of a graph leads to
         raise archive.damaged(error) from error
-    return ExportedNetwork(note, device, module)
+    return ExportedNetwork(note, device, module, path)

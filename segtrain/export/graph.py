@@ -10,6 +10,7 @@ import torch.fx.experimental._config as shape_options
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from segtrain.errors import reason_of
 from segtrain.export.layers import replace_same_padding
 from segtrain.export.options import ExportError, ExportOptions
 from segtrain.infer.network import TorchNetwork, WithActivation
@@ -91,11 +92,10 @@ def trace_program(graph: Graph, network: TorchNetwork, options: ExportOptions) -
 def explain_failure(network: TorchNetwork, options: ExportOptions, error: Exception) -> ExportError:
     """What to write instead where an exporter gave up."""
     model = network.config.model
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     advice = "write another --to, or train another encoder" if options.size else "write --size H W, the size you need"
     extent = "of one size" if options.size else "of any size"
     named = f"{model.name} with encoder {model.encoder_name}"
-    return ExportError(f"{named} cannot be exported for images {extent}: {first[:200]}; {advice}")
+    return ExportError(f"{named} cannot be exported for images {extent}: {reason_of(error)}; {advice}")
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """A folder as the Hugging Face hub holds models: for segmentation-models-pytorch, albumentations and segtrain."""
 
 import contextlib
+import hashlib
 import io
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import albumentations
 import torch
@@ -15,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
-from segtrain.errors import CheckpointError
+from segtrain.errors import CheckpointError, first_fault
 from segtrain.experiment import Config, ModelConfig
 from segtrain.export.model_card import write_card
 from segtrain.export.options import ExportError, ExportOptions
@@ -34,7 +35,8 @@ REQUIRES = None
 
 NOTE = "segtrain.json"
 WEIGHTS = "model.safetensors"
-FILES = ["README.md", "config.json", WEIGHTS, "albumentations_config_eval.json", NOTE]
+CARD = "README.md"
+FILES = [CARD, "config.json", WEIGHTS, "albumentations_config_eval.json", NOTE]
 
 PixelValue = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -42,7 +44,8 @@ PixelValue = Annotated[float, Field(allow_inf_nan=False)]
 class HubNote(BaseModel):
     """What segtrain.json holds: the network is rebuilt from it and the weights.
 
-    `mean` and `std` are those of images in 0..255, one for each channel.
+    `mean` and `std` are those of images in 0..255, one for each channel. `card` is the SHA-256 of README.md as it was
+    written, by which one that was edited is known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,9 +57,10 @@ class HubNote(BaseModel):
     std: list[Annotated[PixelValue, Field(gt=0)]]
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     channels_last: bool
+    card: str | None = None
 
     @classmethod
-    def of(cls, network: TorchNetwork) -> "HubNote":
+    def of(cls, network: TorchNetwork, *, card: str) -> "HubNote":
         """The note of a network, without paths of the computer that it was trained on."""
         return cls(
             task=network.task,
@@ -65,6 +69,7 @@ class HubNote(BaseModel):
             std=network.model.std.flatten().tolist(),
             precision=network.config.train.precision,
             channels_last=network.config.train.channels_last,
+            card=card,
         )
 
     def config(self, path: Path) -> Config:
@@ -93,17 +98,39 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
         raise ExportError("--to hub writes the weights for images of any size: take --labels and --size out")
     if options.push is not None:
         _require_token(options.push)
-    best = load_checkpoint(find_checkpoint(options.source, BEST))
+    best = _read_again(network, find_checkpoint(options.source, BEST))
     card = write_card(network, best, source=options.push or "path/to/this/folder", licence=options.licence)
     path.mkdir()
-    (path / "README.md").write_text(card, encoding="utf-8")
+    (path / CARD).write_bytes(card.encode())
     try:
         network.model.net.save_pretrained(path)  # leaves a README.md that is there
     except SafetensorError as error:  # its own word for a disk that is full
         raise ExportError(f"{path / WEIGHTS}: cannot be written: {error}") from error
-    shutil.copymode(path / "README.md", path / WEIGHTS)  # which only its owner could read
+    shutil.copymode(path / CARD, path / WEIGHTS)  # which only its owner could read
     build_preprocessing(network).save_pretrained(path)
-    (path / NOTE).write_text(HubNote.of(network).model_dump_json(indent=2) + "\n", encoding="utf-8")
+    note = HubNote.of(network, card=_digest(path / CARD))
+    (path / NOTE).write_text(note.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _read_again(network: TorchNetwork, path: Path) -> dict[str, Any]:
+    """The checkpoint of the network. Raises ExportError where its training has written another one since."""
+    content = load_checkpoint(path)
+    weights, loaded = content.get("ema") or content["model"], network.model.state_dict()
+    if weights.keys() != loaded.keys() or not all(torch.equal(weights[name], loaded[name]) for name in loaded):
+        raise ExportError(f"{path}: its training wrote a new one meanwhile; export it again")
+    return content
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def keep_edited(draft: Path, path: Path) -> None:
+    """See the package: a card that was edited, or that segtrain did not write."""
+    card = path / CARD
+    if card.is_file() and _read_note(path).card != _digest(card):
+        (draft / CARD).unlink()
+        print(f"{card}: was edited, and stays as it is; delete it to have it written anew")
 
 
 def build_preprocessing(network: TorchNetwork) -> albumentations.Compose:
@@ -153,9 +180,7 @@ def _read_note(path: Path) -> HubNote:
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise CheckpointError(f"{file}: is damaged: {where}: {first['msg']}") from error
+        raise CheckpointError(f"{file}: is damaged: {first_fault(error)}") from error
 
 
 def publish(path: Path, options: ExportOptions) -> None:

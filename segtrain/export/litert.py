@@ -7,19 +7,15 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 
 from torch import Tensor, nn
 
-from segtrain.errors import CheckpointError
 from segtrain.export.graph import Graph, example_images
-from segtrain.export.network import KEY, Note
 from segtrain.export.options import ExportOptions
 from segtrain.infer.network import TorchNetwork
 
 INPUT = "images"
 SIGNATURE = "serving_default"  # what TensorFlow calls the one that a model is for
-Port = tuple[tuple[int, ...], str]  # shape and type, as numpy calls it
 
 
 class ChannelsBehind(nn.Module):
@@ -50,28 +46,6 @@ def to_front(pixels: Tensor) -> Tensor:
 def example_image(network: TorchNetwork, options: ExportOptions) -> Tensor:
     """A noise image (1, H, W, C) of options.size to trace a graph with."""
     return to_behind(example_images(network, options)[:1]).contiguous()
-
-
-def require_shapes(note: Note, given: Port, result: Port, path: Path) -> None:
-    """Raises CheckpointError where input and output are not what the note tells of."""
-    task = note.task
-    size = (1, *(note.input_size or ()))
-    flat = note.output == "labels" and task.mode != "multilabel"
-    labels = "uint8" if task.outputs <= 256 else "int32"
-    wanted = (
-        ((*size, task.channels), "uint8" if task.scale is None else "float32"),
-        (size if flat else (*size, task.outputs), labels if note.output == "labels" else "float32"),
-    )
-    if (given, result) != wanted:
-        raise CheckpointError(
-            f"{path}: its graph is not what its metadata '{KEY}' says: {_show(given)} to {_show(result)} instead of "
-            f"{_show(wanted[0])} to {_show(wanted[1])}"
-        )
-
-
-def _show(port: Port) -> str:
-    shape, kind = port
-    return f"{kind} {' x '.join(map(str, shape))}"
 
 
 @contextmanager

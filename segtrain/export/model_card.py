@@ -38,7 +38,7 @@ def write_card(network: TorchNetwork, best: dict[str, Any], *, source: str, lice
         f"---\n{_front_matter(config, about, scores, licence)}\n---",
         f"# {config.name}",
         _opening(network, about),
-        "## Score\n\n" + _score(config, best, scores),
+        "## Score\n\n" + _score(network, best, scores),
         "## Classes\n\n" + _classes(network.task, scores),
         "## Images\n\n" + _images(network),
         "## Use\n\n" + _use(network, source),
@@ -50,11 +50,26 @@ def write_card(network: TorchNetwork, best: dict[str, Any], *, source: str, lice
 
 
 def _known_set(config: Config) -> About | None:
-    """The published data set that was trained on. Its format may have been used for other data, with other classes."""
+    """The published data set that was trained on. Its format may have been used for other data, with other classes or
+    some of its own: only where all are there it is taken for the set."""
+    return FORMATS[config.data.format].ABOUT if _names(config) == _published_names(config) else None
+
+
+def _names(config: Config) -> set[str]:
+    return {item.name for item in config.data.classes}
+
+
+def _published_names(config: Config) -> set[str]:
     reader = FORMATS[config.data.format]
     labels = reader.labels(config.data.arguments) if reader.ABOUT is not None else None
-    known = {item.name for item in labels.classes} if labels is not None else set()
-    return reader.ABOUT if {item.name for item in config.data.classes} <= known else None
+    return {item.name for item in labels.classes} if labels is not None else set()
+
+
+def _origin(config: Config, about: About | None) -> str:
+    if about is not None:
+        return _title(about)
+    alike = FORMATS[config.data.format].ABOUT if _names(config) < _published_names(config) else None
+    return "its authors' own data" + (f", in the format of {_title(alike)}" if alike else "")
 
 
 def _title(about: About) -> str:
@@ -86,7 +101,7 @@ def _front_matter(config: Config, about: About | None, scores: dict[str, float],
 def _opening(network: TorchNetwork, about: About | None) -> str:
     config, task = network.config, network.task
     size = sum(parameter.numel() for parameter in network.model.net.parameters()) / 1e6
-    of = f"of {_title(about)}" if about else "of its authors' own data"
+    of = f"of {_origin(config, about)}"
     what = {
         "binary": f"One class, {task.names[-1]}, and the background, {of}.",
         "multiclass": f"{task.outputs} classes {of}.",
@@ -98,14 +113,17 @@ def _opening(network: TorchNetwork, about: About | None) -> str:
     )
 
 
-def _score(config: Config, best: dict[str, Any], scores: dict[str, float]) -> str:
+def _score(network: TorchNetwork, best: dict[str, Any], scores: dict[str, float]) -> str:
+    config = network.config
     if not scores:
         return "The checkpoint holds none."
     rows = [f"| {text} | {_number(scores[key])} |" for key, text in MEANS.items() if key in scores]
     table = "\n".join([f"| metric | split `{config.data.val_split}` |", "|---|---|", *rows])
     what = "At the original size of the images, after one pass over the whole image."
     chosen = f"`{best['monitor']}` on this split chose the epoch." if "monitor" in best else ""
-    return f"{table}\n\n{' '.join(filter(None, [best.get('definition'), what, chosen]))}"
+    tuned = any(threshold != 0.5 for threshold in network.task.thresholds)
+    at = "At thresholds of 0.5: those below were tuned afterwards." if tuned else ""
+    return f"{table}\n\n{' '.join(filter(None, [best.get('definition'), what, chosen, at]))}"
 
 
 def _classes(task: Task, scores: dict[str, float]) -> str:
@@ -225,7 +243,7 @@ def _training(config: Config, best: dict[str, Any]) -> str:
     losses = [f"{term.coef:g} {name}" + _after(term.from_epoch) for name, term in config.loss.items()]
     weights = config.model.encoder_weights
     start = "random" if not weights else "a local file" if is_file_name(weights) else str(weights)
-    epochs = f"{train.epochs}" + (f", of which {best['epoch']} made these weights" if best.get("epoch") else "")
+    epochs = f"{train.epochs}" + (f"; the weights are those after epoch {best['epoch']}" if best.get("epoch") else "")
     rows = {
         "architecture": f"{config.model.name}{_arguments(config.model.arguments)}",
         "encoder": f"{config.model.encoder_name}, weights at the start: {start}",
@@ -255,9 +273,9 @@ def _data(config: Config, about: About | None) -> str:
     splits = f"Trained on the split `{data.train_split}`, scored on `{data.val_split}`."
     if data.folds is not None:
         splits = f"Fold {data.fold} of {data.folds} was scored, the others trained on."
-    ignored = f"Pixels of the value {data.ignore_index} were neither trained nor scored."
+    ignored = "Pixels marked as ignored were neither trained nor scored."
     if about is None:
-        return f"The authors' own. {splits} {ignored}"
+        return f"{_origin(config, None).replace('its', 'The', 1)}. {splits} {ignored}"
     counts = ", ".join(f"{count} {split}" for split, count in about.images.items())
     return f"[{about.title}]({about.home}), published with {counts} images. {splits} {ignored}"
 

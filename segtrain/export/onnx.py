@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.errors import CheckpointError, ConfigError
+from segtrain.errors import CheckpointError, ConfigError, reason_of
 from segtrain.export.graph import Graph, explain_failure, quiet, trace_program
 from segtrain.export.layers import replace_pools
 from segtrain.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision, require_libraries
@@ -81,16 +81,18 @@ def _name_axes(model: "onnx.ModelProto") -> None:
 def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     """See the package."""
     require_libraries(str(path), "onnx", ["onnxruntime"])
-    refuse_precision(path, precision)
     session = _open(path, device)
-    note = read_note(session.get_modelmeta().custom_metadata_map.get(KEY), path)
-    _require_graph(session, note, path)
+    try:
+        note = read_note(session.get_modelmeta().custom_metadata_map.get(KEY), path)
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path}: its metadata is damaged: {reason_of(error)}") from error
+    refuse_precision(note, precision, path)
 
     def run(images: Tensor) -> Tensor:
         (given,) = session.run(None, {INPUT: np.ascontiguousarray(images.numpy())})
         return torch.from_numpy(given)
 
-    return ExportedNetwork(note, torch.device("cpu"), run)
+    return ExportedNetwork(note, torch.device("cpu"), run, path)
 
 
 def _open(path: Path, device: torch.device) -> "onnxruntime.InferenceSession":
@@ -109,15 +111,4 @@ def _open(path: Path, device: torch.device) -> "onnxruntime.InferenceSession":
     except Exception as error:  # the classes that onnxruntime raises have no common base
         if not path.is_file():
             raise CheckpointError(f"{path}: there is no such file") from error
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{path}: is no ONNX file, or damaged: {reason}") from error
-
-
-def _require_graph(session: "onnxruntime.InferenceSession", note: Note, path: Path) -> None:
-    """Raises CheckpointError where the graph is not the one that its note tells of."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    kind = "tensor(uint8)" if note.task.scale is None else "tensor(float)"
-    found = [(item.name, item.type) for item in inputs], [item.name for item in outputs]
-    if found != ([(INPUT, kind)], [note.output]) or inputs[0].shape[1] != note.task.channels:
-        wanted = f"{INPUT} {kind} of {note.task.channels} channels to {note.output}"
-        raise CheckpointError(f"{path}: its graph is not what its metadata '{KEY}' says: {wanted}")
+        raise CheckpointError(f"{path}: is no ONNX file, or damaged: {reason_of(error)}") from error

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.errors import CheckpointError
+from segtrain.errors import CheckpointError, reason_of
 from segtrain.export import onnx
 from segtrain.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision, require_libraries
 from segtrain.export.options import ExportOptions
@@ -47,7 +47,6 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
 def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     """See the package. It runs on the processor, wherever torch would."""
     openvino = import_openvino()
-    refuse_precision(path, precision)
     # The processor's own choice could be bfloat16, which the comparison at the export has not seen everywhere.
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
@@ -55,18 +54,18 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
         model = core.read_model(path)
         note = read_note(model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None, path)
         compiled = core.compile_model(model, "CPU", settings)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise CheckpointError(_explain(path, error)) from error
 
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(compiled(np.ascontiguousarray(images.numpy()))[0].copy())
 
-    return ExportedNetwork(note, torch.device("cpu"), run)
+    refuse_precision(note, precision, path)
+    return ExportedNetwork(note, torch.device("cpu"), run, path)
 
 
-def _explain(path: Path, error: RuntimeError) -> str:
+def _explain(path: Path, error: Exception) -> str:
     for file in (path, path.with_suffix(".bin")):
         if not file.is_file():
             return f"{path}: there is no {file.name}; OpenVINO needs both files"
-    reason = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
-    return f"{path}: is no model of OpenVINO, or damaged: {reason[:200]}"
+    return f"{path}: is no model of OpenVINO, or damaged: {reason_of(error, line=-1)}"  # before, it tells of its code

@@ -12,6 +12,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
+from segtrain.export.place import writing
+
 # What has 8-bit kernels; normalisation before it and activation behind it stay in float32.
 OPERATIONS = [
     "Add",
@@ -43,9 +45,9 @@ class _Images(CalibrationDataReader):
 
 def quantize(model: onnx.ModelProto, calibration: Callable[[], Iterator[Tensor]]) -> onnx.ModelProto:
     """The graph with 8-bit weights, a scale for each channel, and 8-bit activations whose ranges are those of the
-    calibration images (1, C, H, W)."""
+    calibration images (1, C, H, W). Raises ExportError where the folder for temporary files is full."""
     logging.getLogger("onnxruntime.quantization").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         whole, prepared, quantized = (Path(folder) / name for name in ("whole.onnx", "prepared.onnx", "quantized.onnx"))
         onnx.save(model, whole)
         quant_pre_process(whole, prepared, skip_symbolic_shape=True)

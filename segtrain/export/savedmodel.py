@@ -1,7 +1,6 @@
 """TensorFlow SavedModel, for TensorFlow Serving and programs of TensorFlow: one image of one size at a time."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.errors import CheckpointError, SegtrainError
+from segtrain.errors import CheckpointError, SegtrainError, reason_of
 from segtrain.export.graph import explain_failure
 from segtrain.export.litert import (
     INPUT,
     SIGNATURE,
     ChannelsBehind,
     example_image,
-    require_shapes,
     silent,
     to_behind,
     to_front,
@@ -114,7 +112,7 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
         note = read_note(file.read_bytes() if file.is_file() else None, path)
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from error
-    refuse_precision(path, precision)
+    refuse_precision(note, precision, path)
     with silent():
         require_libraries(str(path), "savedmodel", ["tensorflow"])
     import tensorflow as tf
@@ -123,29 +121,23 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
         with silent():
             require_harmless_graph((path / "saved_model.pb").read_bytes(), path)
             signature = tf.saved_model.load(str(path)).signatures[SIGNATURE]
-            given, result = signature.structured_input_signature[1][INPUT], signature.structured_outputs[note.output]
-            require_shapes(note, _port(given), _port(result), path)
+            given = signature.structured_input_signature[1][INPUT]
             signature(**{INPUT: tf.zeros(given.shape, given.dtype)})  # compiles, and talks about it
     except CheckpointError:
         raise
     except Exception as error:  # the classes that TensorFlow raises have no common base
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise CheckpointError(f"{path}: is a damaged SavedModel: {reason[:200]}") from error
+        raise CheckpointError(f"{path}: is a damaged SavedModel: {reason_of(error)}") from error
 
     def run(images: Tensor) -> Tensor:
         with tf.device("CPU:0"):
             result = signature(**{INPUT: tf.constant(to_behind(images).numpy())})[note.output]
         return to_front(torch.from_numpy(result.numpy()))
 
-    return ExportedNetwork(note, torch.device("cpu"), run)
-
-
-def _port(spec: "tensorflow.TensorSpec") -> tuple[tuple[int, ...], str]:
-    return tuple(spec.shape.as_list()), spec.dtype.name
+    return ExportedNetwork(note, torch.device("cpu"), run, path)
 
 
 COMPUTING = {"Identity", "NoOp", "ReadVariableOp", "StatefulPartitionedCall", "XlaCallModule"}
-# What saves and restores the weights. It needs the name of a file, which nothing that computes could give it.
+# What saves and restores the weights; nothing calls it when a model is loaded and run.
 STORING = COMPUTING | {
     "AssignVariableOp",
     "Const",
@@ -161,25 +153,40 @@ STORING = COMPUTING | {
 }
 
 
+OBJECTS = {"bare_concrete_function", "function", "user_object", "variable"}  # resources run functions when loaded
+
+
 def require_harmless_graph(content: bytes, path: Path) -> None:
-    """Raises CheckpointError where a saved_model.pb holds a function that could do more than compute."""
-    for name, operations, takes_file in _functions(content):
-        if foreign := operations - (STORING if takes_file else COMPUTING):
-            what = ", ".join(sorted(foreign))
-            raise CheckpointError(
-                f"{path}: is not loaded: its function {name} holds {what}, which segtrain never writes"
-            )
-
-
-def _functions(content: bytes) -> Iterator[tuple[str, set[str], bool]]:
-    """Name and operations of each function, and whether its first argument is text."""
-    from tensorflow.core.framework import types_pb2
+    """Raises CheckpointError where a saved_model.pb holds more than variables and functions that compute with them."""
     from tensorflow.core.protobuf import saved_model_pb2
 
-    for graph in saved_model_pb2.SavedModel.FromString(content).meta_graphs:
-        if not graph.object_graph_def.nodes:  # of TensorFlow 1: the graph itself would be run
-            yield "graph", {node.op for node in graph.graph_def.node}, False
-        for function in graph.graph_def.library.function:
-            arguments: Any = function.signature.input_arg
-            takes_file = bool(arguments) and arguments[0].type == types_pb2.DT_STRING
-            yield function.signature.name, {node.op for node in function.node_def}, takes_file
+    graphs = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    if len(graphs) != 1 or not graphs[0].object_graph_def.nodes:  # the graph itself would be run
+        raise _refuse(path, "is of TensorFlow 1")
+    (graph,) = graphs
+    if foreign := {node.WhichOneof("kind") for node in graph.object_graph_def.nodes} - OBJECTS:
+        raise _refuse(path, f"holds {', '.join(sorted(map(str, foreign)))}")
+    storing = _storing_functions(graph)
+    for function in graph.graph_def.library.function:
+        name = function.signature.name
+        operations, called = {node.op for node in function.node_def}, _called_by(function)
+        foreign = (operations - (STORING if name in storing else COMPUTING)) | (called & storing)
+        if foreign:
+            raise _refuse(path, f"has a function {name} that holds {', '.join(sorted(foreign))}")
+
+
+def _refuse(path: Path, found: str) -> CheckpointError:
+    return CheckpointError(f"{path}: is not loaded: it {found}, which segtrain never writes")
+
+
+def _storing_functions(graph: Any) -> set[str]:
+    """Names of the functions that a MetaGraphDef says save and restore it, unless they are among those of the model."""
+    stores = {name.partition(":")[0] for name in (graph.saver_def.save_tensor_name, graph.saver_def.restore_op_name)}
+    named = {node.attr["f"].func.name for node in graph.graph_def.node if node.name in stores}
+    return named - set(graph.object_graph_def.concrete_functions)
+
+
+def _called_by(function: Any) -> set[str]:
+    """Names of the functions that a FunctionDef hands to its operations."""
+    values = [value for node in function.node_def for value in node.attr.values()]
+    return {called.name for value in values for called in (value.func, *value.list.func)}

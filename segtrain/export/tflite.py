@@ -1,22 +1,22 @@
 """TFLite, for phones and small boards: one image of one size at a time, bytes in, run by LiteRT."""
 
+import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.errors import CheckpointError, SegtrainError
+from segtrain.errors import CheckpointError, SegtrainError, reason_of
 from segtrain.export.graph import explain_failure
 from segtrain.export.litert import (
     INPUT,
     SIGNATURE,
     ChannelsBehind,
     example_image,
-    require_shapes,
     silent,
     to_behind,
     to_front,
@@ -108,45 +108,43 @@ def read_tflite(path: Path) -> tuple[bytes, Note]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if content[4:8] != IDENTIFIER:
         raise CheckpointError(f"{path}: is no TFLite model")
+    return content, read_note(_read_record(content, path), path)
+
+
+def _read_record(content: bytes, path: Path) -> bytes | None:
+    """The text of the note; None where nothing of that kind lies behind the model."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(f"{KEY}.json")
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError):
-        text = None
-    return content, read_note(text, path)
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        record = archive.getinfo(f"{KEY}.json")
+    except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError):
+        return None
+    try:
+        if record.file_size > len(content):
+            raise ValueError(f"its {record.compress_size:,} bytes would become {record.file_size:,}")
+        return archive.read(record)
+    # Bytes that were compressed and are damaged; encrypted ones, and kinds of compression that Python does not know
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path}: its metadata '{KEY}' is damaged: {reason_of(error)}") from error
 
 
 def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     """See the package. It runs on the processor, wherever torch would."""
     content, note = read_tflite(path)
-    refuse_precision(path, precision)
+    refuse_precision(note, precision, path)
     require_libraries(str(path), "tflite", ["ai_edge_litert"])
     from ai_edge_litert.interpreter import Interpreter
 
-    with _explained(path):
+    try:
         with silent():
             interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
             interpreter.allocate_tensors()
         given, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    require_shapes(note, _port(given), _port(result), path)
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise CheckpointError(f"{path}: is a damaged TFLite model: {reason_of(error)}") from error
 
     def run(images: Tensor) -> Tensor:
         interpreter.set_tensor(given["index"], to_behind(images).contiguous().numpy())
-        with _explained(path):
-            interpreter.invoke()
+        interpreter.invoke()
         return to_front(torch.from_numpy(interpreter.get_tensor(result["index"])))
 
-    return ExportedNetwork(note, torch.device("cpu"), run)
-
-
-def _port(details: dict) -> tuple[tuple[int, ...], str]:
-    return tuple(details["shape"].tolist()), np.dtype(details["dtype"]).name
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{path}: is a damaged TFLite model: {reason}") from error
+    return ExportedNetwork(note, torch.device("cpu"), run, path)

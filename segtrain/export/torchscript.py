@@ -41,8 +41,9 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package."""
     graph = Graph(network, options)
     stride, minimum = graph.model.stride, graph.model.minimum_side
-    side = -(-minimum // stride) * stride
-    example = torch.zeros(2, network.task.channels, 2 * side, 3 * side)
+    sides = options.size or (2 * max(stride, minimum), 3 * max(stride, minimum))
+    height, width = (-(-max(side, minimum) // stride) * stride for side in sides)
+    example = torch.zeros(2, network.task.channels, height, width)
     try:
         with quiet(), torch.no_grad():
             traced = torch.jit.trace(graph, example, check_trace=False)
@@ -57,13 +58,13 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
 
 def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     """See the package. Code in the file that could do more than compute is refused."""
-    refuse_precision(path, precision)
     archive = Archive(path, "TorchScript file")
+    note = read_note(archive.read(f"extra/{KEY}") if f"extra/{KEY}" in archive.names else None, path)
+    refuse_precision(note, precision, path)
     require_harmless_script(archive)
-    extra = {KEY: ""}
     try:
         with quiet():
-            script = torch.jit.load(io.BytesIO(archive.content), map_location=device, _extra_files=extra)
+            script = torch.jit.load(io.BytesIO(archive.content), map_location=device)
     except (RuntimeError, ValueError) as error:
         raise archive.damaged(error) from error
-    return ExportedNetwork(read_note(extra[KEY], path), device, script)
+    return ExportedNetwork(note, device, script, path)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
-from segtrain.errors import CheckpointError
+from segtrain.errors import CheckpointError, first_fault, reason_of
 from segtrain.experiment import Config
 from segtrain.infer.network import Network, TorchNetwork
 from segtrain.model import build_model
@@ -90,9 +90,7 @@ def read_config(content: dict, path: Path) -> Config:
     except KeyError as error:
         raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
-        raise CheckpointError(f"{path}: its configuration cannot be read: {reason}") from error
+        raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
     if config.model.name not in known_names("model"):
         raise CheckpointError(f"{path}: names the model '{config.model.name}', which smp does not have")
     foreign = [name for name in transform_names(config.transforms.val) if name not in known_names("transform")]
@@ -106,6 +104,5 @@ def load_weights(model: torch.nn.Module, state: dict[str, Tensor], path: Path) -
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path}: its weights do not fit its configuration: {str(error).splitlines()[-1].strip()}"
-        ) from error
+        reason = reason_of(error, line=-1)
+        raise CheckpointError(f"{path}: its weights do not fit its configuration: {reason}") from error

@@ -15,13 +15,15 @@ class Network(Protocol):
     """Probabilities for a batch of images.
 
     `task` says what they mean. `device` is where images are best put. `input_size` is the one size (H, W) that it
-    takes, or None where it takes any; `batch_size` likewise is the one number of images, or None.
+    takes, or None where it takes any; `batch_size` likewise is the one number of images, or None. Where it
+    `gives_labels`, its probabilities are 0 and 1, and no threshold changes them.
     """
 
     task: Task
     device: torch.device
     input_size: tuple[int, int] | None
     batch_size: int | None
+    gives_labels: bool
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Probabilities (N, task.outputs, H, W) float32 in 0..1 on `device`, for images (N, C, H, W) of 0..255, uint8,
@@ -34,6 +36,7 @@ class TorchNetwork:
 
     input_size = None
     batch_size = None
+    gives_labels = False
 
     def __init__(self, model: SegmentationModel, config: Config, *, device: torch.device, dtype: torch.dtype):
         layout = torch.channels_last if config.train.channels_last else torch.contiguous_format

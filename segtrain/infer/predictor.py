@@ -28,8 +28,9 @@ class Predictor:
         networks: at least one; where there are more, their classes and the images they take are the same.
         options: tiles, views, votes, weights and thresholds.
 
-    `task` is the first network's, with the thresholds of the options. Raises CheckpointError for networks that do not
-    go together, ConfigError for options that do not suit them.
+    `task` is the first network's, with the thresholds of the options. `gives_labels` says that one of them gives
+    labels: its probabilities are 0 and 1, and over views, tiles and models the share of their votes. Raises
+    CheckpointError for networks that do not go together, ConfigError for options that do not suit them.
     """
 
     def __init__(self, networks: Sequence[Network], options: InferOptions | None = None):
@@ -39,6 +40,9 @@ class Predictor:
         if len(weights) != len(self.networks):
             raise ConfigError(f"--weights has {len(weights)} numbers for {len(self.networks)} models")
         self.weights = [weight / sum(weights) for weight in weights]
+        self.gives_labels = any(network.gives_labels for network in self.networks)
+        if self.gives_labels and self.options.thresholds is not None:
+            raise ConfigError("--threshold: a model gives labels, not probabilities; export it without --labels")
         self.tasks = self._agreed_tasks()
         self.task = self._common_task()
         self.device = self.networks[0].device
