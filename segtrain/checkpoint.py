@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from segtrain.errors import CheckpointError
+from segtrain.errors import CheckpointError, reason_of
 
 FORMAT = 1
 BEST, LAST = "best.pt", "last.pt"
@@ -66,7 +66,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: holds more than tensors and plain values, and is not loaded: it could run code"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: is damaged: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{path}: is damaged: {reason_of(error)}") from error
     if not isinstance(content, dict) or "segtrain" not in content:
         raise CheckpointError(f"{path}: is no checkpoint of segtrain; it has no 'segtrain' entry")
     if content["segtrain"] != FORMAT:

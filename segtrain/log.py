@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from segtrain.errors import reason_of
 from segtrain.log_row import Panel, Row
 from segtrain.log_tensorboard import TensorBoardWriter
-from segtrain.log_wandb import WandbWriter, first_line, resolve_mode
+from segtrain.log_wandb import WandbWriter, resolve_mode
 from segtrain.metrics_file import MetricsFile
 
 LINE_EVERY_SECONDS = 30.0
@@ -153,7 +154,7 @@ class Log:
         try:
             self._metrics.append({"epoch": epoch, "step": step} | values)
         except OSError as error:
-            self.say(f"warning: metrics.csv was not written: {first_line(error)}")
+            self.say(f"warning: metrics.csv was not written: {reason_of(error)}")
         self.say(describe_epoch(epoch, values, epochs=epochs, best=best))
         renamed = {f"epoch/{name}" if name.startswith("train/") else name: value for name, value in values.items()}
         self._row(step).values.update(renamed, epoch=epoch)
@@ -169,7 +170,7 @@ class Log:
                 with Image.open(picture_path) as file:
                     picture = np.asarray(file.convert("RGB"))
         except OSError as error:
-            self.say(f"warning: the confusion matrix is shown without its picture: {first_line(error)}")
+            self.say(f"warning: the confusion matrix is shown without its picture: {reason_of(error)}")
         self._row(step).confusion = (matrix, picture)
 
     def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
@@ -220,7 +221,7 @@ class Log:
             call()
         except Exception as error:
             self._writers.pop(name, None)
-            self.say(f"warning: {name} is off for the rest of this run: {first_line(error)}")
+            self.say(f"warning: {name} is off for the rest of this run: {reason_of(error)}")
 
 
 def describe_epoch(epoch: int, values: dict[str, float], *, epochs: int | None, best: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segtrain.errors import reason_of
 from segtrain.log_row import Panel, Row
 
 INIT_TIMEOUT_SECONDS = 20.0
@@ -173,17 +174,12 @@ def _start(wandb: Any, arguments: dict[str, Any], mode: str, say: Callable[[str]
                 return run
             reason = " (no API key; `wandb login` sets one)"
         except Exception as error:
-            reason = f" ({first_line(error)})"
+            reason = f" ({reason_of(error)})"
             # The run that did not start still holds its id in wandb's service; without this the next init is refused.
             wandb.teardown()
     run = wandb.init(mode="offline", **arguments)
     say(f"wandb: offline{reason}; upload with: wandb sync {Path(run.dir).parent}")
     return run
-
-
-def first_line(error: Exception) -> str:
-    """An error as one line: its type when it has no text."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _to_image(wandb: Any, image: np.ndarray, caption: str, *, masks: dict[str, Any] | None = None) -> Any:

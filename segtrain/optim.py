@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, reason_of
 from segtrain.experiment import OptimizerConfig, ScheduleConfig
 from segtrain.model import SegmentationModel
 from segtrain.resolve import MODULES, find
@@ -147,7 +147,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # "meta" has memory for nothing
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"device '{name}' cannot be used: {reason_of(error)}") from error
     return device
 
 

@@ -22,10 +22,9 @@ from PIL import Image
 from segtrain.checkpoint import BEST, LAST, save_checkpoint
 from segtrain.command import Stopped
 from segtrain.data.loaders import EvalLoader
-from segtrain.errors import CheckpointError, TrainingError
+from segtrain.errors import CheckpointError, TrainingError, reason_of
 from segtrain.experiment import Config
 from segtrain.log import Log
-from segtrain.log_wandb import first_line
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.replace_text import replace_text
@@ -158,7 +157,7 @@ class Run:
             for panel in evaluation.panels:
                 Image.fromarray(panel.panel).save(folder / f"{panel.name.replace('/', '_')}.png")
         except OSError as error:
-            return self.log.say(f"warning: pictures were not written: {first_line(error)}")
+            return self.log.say(f"warning: pictures were not written: {reason_of(error)}")
         self.draw(evaluation.matrix)
         self.log.images(state.total_steps, evaluation.panels)
         self.log.confusion(state.total_steps, evaluation.matrix, self.folder / "confusion.png")
@@ -169,7 +168,7 @@ class Run:
             plot_curves(pandas.read_csv(self.folder / "metrics.csv"), self.folder / "curves.png")
             plot_confusion(matrix, self.config.data.class_names, self.folder / "confusion.png")
         except OSError as error:
-            self.log.say(f"warning: curves.png and confusion.png were not written: {first_line(error)}")
+            self.log.say(f"warning: curves.png and confusion.png were not written: {reason_of(error)}")
 
     def report(self, state: TrainState) -> None:
         """Print the best evaluation, class by class, draw it, and close the log."""

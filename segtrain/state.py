@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from segtrain.checkpoint import restore_rng_state, rng_state
-from segtrain.errors import CheckpointError
+from segtrain.errors import CheckpointError, reason_of
 from segtrain.model import SegmentationModel
 from segtrain.optim import Schedule
 
@@ -103,7 +103,7 @@ class TrainState:
             else:
                 self._follow_new_plan(settings)
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise CheckpointError(f"last.pt does not fit this configuration: {str(error).splitlines()[0]}") from error
+            raise CheckpointError(f"last.pt does not fit this configuration: {reason_of(error)}") from error
 
     def _still_follows_the_score(self, plan: dict[str, Any]) -> bool:
         """Whether the schedule waits for the score, to which the length of the training means nothing."""

@@ -35,7 +35,7 @@ def images(tmp_path) -> list[Path]:
 
 def exported_as(network, run, **changes) -> ExportedNetwork:
     note = Note.of(network.task, options_of(**changes))
-    return ExportedNetwork(note, CPU, run)
+    return ExportedNetwork(note, CPU, run, Path("model.onnx"))
 
 
 def test_what_is_equal_does_not_differ(images):

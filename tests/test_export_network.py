@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def test_names_and_colours_are_those_of_the_indices():
 def labels() -> ExportedNetwork:
     """Binary: red pixels are of the class."""
     note = Note.of(KINDS["binary"][0], options_of(labels=True))
-    return ExportedNetwork(note, CPU, lambda images: (images[:, 0] >= 128).to(torch.uint8))
+    return ExportedNetwork(note, CPU, lambda images: (images[:, 0] >= 128).to(torch.uint8), Path("model.onnx"))
 
 
 def test_labels_have_no_threshold():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
-from segtrain.errors import CheckpointError
+from segtrain.errors import CheckpointError, reason_of
 from segtrain.evaluation.counts import iou_of, mean_of_known
 from segtrain.evaluation.output import CALIBRATION, CONFUSION
 from segtrain.evaluation.report import Value
@@ -18,7 +18,7 @@ from segtrain.evaluation.scoring import Scores, Shown
 from segtrain.experiment import Config
 from segtrain.infer.load import read_config
 from segtrain.log_row import Row
-from segtrain.log_wandb import WandbWriter, first_line, resolve_mode
+from segtrain.log_wandb import WandbWriter, resolve_mode
 
 LISTED_IMAGES = 1000  # rows of the table of images: the worst; images.csv has them all
 CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
@@ -93,7 +93,7 @@ def log_evaluation(
         writer.write(entry.step + 1, Row(values=numbers | shown))
         writer.finish(numbers, exit_code=0)
     except Exception as error:
-        print(f"warning: nothing was logged to Weights & Biases: {first_line(error)}")
+        print(f"warning: nothing was logged to Weights & Biases: {reason_of(error)}")
 
 
 def _class_table(wandb, values: dict[str, Value], names: Sequence[str]):

@@ -84,9 +84,7 @@ class ExportedNetwork:
         path: of the form, for errors.
     """
 
-    def __init__(
-        self, note: Note, device: torch.device, run: Callable[[Tensor], Tensor], path: Path = Path("what was exported")
-    ):
+    def __init__(self, note: Note, device: torch.device, run: Callable[[Tensor], Tensor], path: Path):
         self.gives_labels = note.output == "labels"
         halves = [0.5] * len(note.task.thresholds)
         self.task = note.task.with_thresholds(halves) if self.gives_labels else note.task
@@ -113,7 +111,8 @@ class ExportedNetwork:
             if "can't allocate memory" in str(error):  # torch's class for it, where there is no GPU, is a general one
                 raise
             what = _show(images.shape, images.dtype)
-            raise CheckpointError(f"{self.path}: fails on images {what}: {reason_of(error)}") from error
+            # What TorchScript and OpenVINO say before their last line is where they were.
+            raise CheckpointError(f"{self.path}: fails on images {what}: {reason_of(error, line=-1)}") from error
         return (given if self.task.mode == "multilabel" else given[:, None]).float()
 
     def _require_noted(self, given: Tensor, images: Tensor) -> None:
@@ -145,9 +144,7 @@ def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
             importlib.import_module(name)
         except ImportError as error:
             if error.name != name:
-                raise ConfigError(
-                    f"{what} needs {name}, which cannot be imported: {str(error).splitlines()[0]}"
-                ) from error
+                raise ConfigError(f"{what} needs {name}, which cannot be imported: {reason_of(error)}") from error
             raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {_install_command(extra)}") from error
 
 
