@@ -33,12 +33,15 @@ def average_views(images: Tensor, apply: Apply, *, scales: Sequence[float], flip
     for scale in scales:
         resized = resize_images(images, (max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)))
         for turns, mirrored in FLIPS[flip]:
-            view = torch.rot90(resized.flip(-1) if mirrored else resized, turns, (-2, -1))
-            probabilities = torch.rot90(apply(view), -turns, (-2, -1))
+            probabilities = _turn(apply(_turn(resized.flip(-1) if mirrored else resized, turns)), -turns)
             probabilities = resize_probabilities(probabilities.flip(-1) if mirrored else probabilities, size)
             total = probabilities if total is None else total + probabilities
     count = len(scales) * len(FLIPS[flip])
     return total if count == 1 else total / count
+
+
+def _turn(images: Tensor, turns: int) -> Tensor:
+    return torch.rot90(images, turns, (-2, -1)) if turns else images  # which would copy them for nothing
 
 
 def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:

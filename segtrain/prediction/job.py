@@ -21,7 +21,14 @@ from segtrain.prediction.movies import SUFFIX as MOVIE_SUFFIX
 from segtrain.prediction.movies import Movie, find_movies, predict_movie
 from segtrain.prediction.outputs import Outputs, Report
 from segtrain.prediction.pages import count_pictures
-from segtrain.prediction.pipeline import THREADS, Source, image_source, is_lack_of_memory, predict_stream
+from segtrain.prediction.pipeline import (
+    THREADS,
+    Source,
+    helping_threads,
+    image_source,
+    is_lack_of_memory,
+    predict_stream,
+)
 from segtrain.prediction.result import list_suffixes
 from segtrain.prediction.submission import Sheet, name_unasked, plain_sheet, read_sample
 from segtrain.task import Task
@@ -129,7 +136,7 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Out
         for path, name in stills.items():
             yield image_source(path, name, partial(read, path))
 
-    with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
+    with helping_threads(THREADS) as readers, helping_threads(THREADS) as writers:
         wanted = bool(WITH_PROBABILITIES & set(outputs.kinds))
         stream = predict_stream(
             predictor, sources(), outputs.handle, with_probabilities=wanted, readers=readers, writers=writers

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from segtrain.infer import Predictor
 from segtrain.prediction.files import is_video
 from segtrain.prediction.kinds import WITH_PROBABILITIES
 from segtrain.prediction.outputs import Outputs, Written
-from segtrain.prediction.pipeline import THREADS, Source, image_source, predict_stream
+from segtrain.prediction.pipeline import THREADS, Source, helping_threads, image_source, predict_stream
 from segtrain.prediction.result import Result
 from segtrain.prediction.video import VideoReader, VideoWriter
 
@@ -76,8 +75,8 @@ def predict_movie(predictor: Predictor, movie: Movie, outputs: Outputs, *, fps: 
             sources,
             track.handle,
             with_probabilities=with_files and bool(WITH_PROBABILITIES & set(outputs.kinds)),
-            readers=stack.enter_context(ThreadPoolExecutor(THREADS if movie.frames else 1)),
-            writers=stack.enter_context(ThreadPoolExecutor(1)),
+            readers=stack.enter_context(helping_threads(THREADS if movie.frames else 1)),
+            writers=stack.enter_context(helping_threads(1)),
         )
         bar = tqdm(total=total or None, desc=movie.path.name, unit=" frames", disable=None, leave=False)
         with bar, closing(stream):
