@@ -68,9 +68,9 @@ def images_of(number: int, height: int, width: int, *, seed: int = 0) -> torch.T
 
 
 def assert_equal_networks(
-    exported: Network, network: TorchNetwork, *, shapes: list = SHAPES, atol: float = 1e-5
+    exported: Network, network: TorchNetwork, *, shapes: list = SHAPES, atol: float = 3e-5
 ) -> None:
-    """The same probabilities for images of all these shapes."""
+    """The same probabilities for images of all these shapes, but for the order in which sums are taken."""
     for shape in shapes:
         images = images_of(*shape)
         given, expected = exported.probabilities(images), network.probabilities(images)
