@@ -144,6 +144,7 @@ def _apply(pipeline: albumentations.Compose, seed: int, where: str, **arrays: np
         result = pipeline(**arrays)
     except CropSizeError as error:
         raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in {where}") from error
+    # albumentations raises NotImplementedError where a transform cannot take such images: ChannelDropout, one channel.
     except (ValueError, TypeError, NotImplementedError, cv2.error) as error:
         if "nsufficient memory" in str(error):
             raise MemoryError(_reason(error)) from error

@@ -159,6 +159,7 @@ def _read_mat(path: str) -> "np.ndarray":
         content = loadmat(path, variable_names=["S", "names"])
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist") from error
+    # scipy raises NotImplementedError for files of MATLAB 7.3, which are HDF5; the others for what is damaged.
     except (OSError, ValueError, IndexError, TypeError, NotImplementedError, MatReadError) as error:
         raise DataError(f"{path}: cannot be read as a MAT file: {error}; is the file complete?") from error
     if "S" not in content:

@@ -155,6 +155,7 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
 
     try:
         values = loadmat(mask)["GTcls"][0]["Segmentation"][0]
+    # scipy raises NotImplementedError for files of MATLAB 7.3, which are HDF5; the others for what is damaged.
     except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MatReadError, zlib.error) as error:
         raise DataError(f"{mask}: no GTcls.Segmentation of SBD can be read: {error}; is the file complete?") from error
     return np.repeat(values[..., None], 3, axis=-1) if as_color else values
