@@ -16,7 +16,6 @@ from segtrain.export.options import ExportOptions
 from segtrain.task import Task
 
 KEY = "segtrain"
-FORMAT = 1
 
 
 class Note(BaseModel):
@@ -28,7 +27,7 @@ class Note(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     task: Task
     output: Literal["probabilities", "labels"]
     precision: Literal["fp32", "fp16", "int8"]
