@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segtrain.errors import SegtrainError
+from segtrain.memory import keep_freed_memory
 
 
 class Stopped(Exception):
@@ -20,6 +21,7 @@ class Stopped(Exception):
 def run_command(main: Callable[[Any], int | None], options: Any) -> int:
     """Run a command's main function; the exit status is what it returns or 0, 2 for what the user can mend, or that of
     a signal."""
+    keep_freed_memory()
     status = None
     try:
         status = main(options)

@@ -1,6 +1,7 @@
 import os
 import resource
 import signal
+import threading
 import time
 import warnings
 from argparse import Namespace
@@ -271,3 +272,13 @@ def test_an_interruption_leaves_whole_files_and_says_which(tmp_path):
         assert np.array_equal(read(tmp_path / "out" / name), random_classes(int(name[:2])))
     rows = (tmp_path / "out" / "manifest.csv").read_text().splitlines()[1:]
     assert [row.split(",")[3] for row in rows] == pictures
+
+
+def test_threads_step_back_only_where_the_network_needs_the_cores():
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    for device, lower in (("cpu", pipeline.NICE), ("cuda", 0)):
+        with pipeline.helping_threads(2, torch.device(device)) as threads:
+            assert threads.submit(priority).result() == min(priority() + lower, 19)
+    assert priority() == os.nice(0)

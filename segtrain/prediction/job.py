@@ -136,7 +136,8 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Out
         for path, name in stills.items():
             yield image_source(path, name, partial(read, path))
 
-    with helping_threads(THREADS) as readers, helping_threads(THREADS) as writers:
+    device = predictor.device
+    with helping_threads(THREADS, device) as readers, helping_threads(THREADS, device) as writers:
         wanted = bool(WITH_PROBABILITIES & set(outputs.kinds))
         stream = predict_stream(
             predictor, sources(), outputs.handle, with_probabilities=wanted, readers=readers, writers=writers

@@ -75,8 +75,8 @@ def predict_movie(predictor: Predictor, movie: Movie, outputs: Outputs, *, fps: 
             sources,
             track.handle,
             with_probabilities=with_files and bool(WITH_PROBABILITIES & set(outputs.kinds)),
-            readers=stack.enter_context(helping_threads(THREADS if movie.frames else 1)),
-            writers=stack.enter_context(helping_threads(1)),
+            readers=stack.enter_context(helping_threads(THREADS if movie.frames else 1, predictor.device)),
+            writers=stack.enter_context(helping_threads(1, predictor.device)),
         )
         bar = tqdm(total=total or None, desc=movie.path.name, unit=" frames", disable=None, leave=False)
         with bar, closing(stream):

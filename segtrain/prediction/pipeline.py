@@ -34,18 +34,19 @@ LEAST_CHANNELS = 32  # of float32 at full size that a network holds at once, whi
 Computed = tuple[np.ndarray, Tensor, Tensor | None]  # image, labels, probabilities
 
 
-def helping_threads(count: int) -> ThreadPoolExecutor:
-    """Threads that read and write while the network computes, and step back for it.
+def helping_threads(count: int, device: torch.device) -> ThreadPoolExecutor:
+    """Threads that read and write while the network computes on `device`, and step back for it where that is the CPU.
 
     A network's threads wait for one another after every operation: one that is kept off its core for a while holds up
     all. Where they share the cores evenly with the others, reading and writing cost twice their time.
     """
-    return ThreadPoolExecutor(count, initializer=_step_back)
+    # Elsewhere than on Linux it would be for the whole process.
+    in_its_way = device.type == "cpu" and sys.platform == "linux"
+    return ThreadPoolExecutor(count, initializer=_step_back if in_its_way else None)
 
 
 def _step_back() -> None:
-    if sys.platform == "linux":  # elsewhere it would be for the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 @dataclass(frozen=True)
