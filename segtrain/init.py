@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segtrain.data.reading import WHITES
 from segtrain.data.sample import SampleTable, Splits, split_by_fraction
+from segtrain.data.to_image import WHITES
 from segtrain.doctor.class_lines import write_text
 from segtrain.doctor.duplicates import group_duplicates
 from segtrain.doctor.evidence import Evidence, gather

@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -35,6 +38,25 @@ def test_every_mode_is_read_as_grey_or_rgb(tmp_path, mode, channels):
     assert image.shape == (20, 30, channels) and image.dtype == np.uint8
     expected = np.asarray(picture.convert("L" if channels == 1 else "RGB")).reshape(20, 30, channels)
     assert np.array_equal(image, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"gAMA", struct.pack(">I", 20000)),
+        (b"sBIT", bytes([5, 6, 5])),
+        (b"tRNS", struct.pack(">HHH", *PIXELS[0, 0])),
+        (b"iCCP", b"odd\0\0" + zlib.compress(b"no profile")),
+        (b"acTL", struct.pack(">II", 1, 0)),
+    ],
+)
+def test_what_else_is_in_a_png_changes_no_pixel(tmp_path, kind, body):
+    path = tmp_path / "a.png"
+    Image.fromarray(PIXELS).save(path)
+    content = path.read_bytes()
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    path.write_bytes(content[:33] + chunk + content[33:])  # behind the header
+    assert np.array_equal(read_image(path), PIXELS)
 
 
 def test_a_palette_with_transparency(tmp_path):

@@ -11,11 +11,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segtrain.data.quiet import no_warnings
 from segtrain.data.tiff import ON_ITS_SIDE, Bands, fits_pillow, is_tiff, read_tiff, tiff_size, upright
+from segtrain.data.to_image import require_image, to_image
 from segtrain.errors import DataError
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
-WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 
 @contextmanager
@@ -104,7 +103,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     path = str(path)
     if _is_array(path):
-        height, width = _require_image(_load_array(path, mmap_mode="r"), path).shape[:2]
+        height, width = require_image(_load_array(path, mmap_mode="r"), path).shape[:2]
         return height, width
     with _opened(path) as picture:
         if picture is None or picture.format == "TIFF":
@@ -130,32 +129,13 @@ def read_image(
     return to_image(raw, path, channels=channels, scale=scale, bands=bands)
 
 
-def to_image(
-    raw: Bands, path: str, *, channels: int = 3, scale: float | None = None, bands: Sequence[int] | None = None
-) -> np.ndarray:
-    """What a file holds, or some of its rows, as the image that read_image gives; `path` is for its errors."""
-    pixels = _require_image(raw.pixels, path)
-    if scale is None and pixels.dtype != np.uint8:
-        raise DataError(f"{path}: {_explain_scale(raw)}")
-    if scale is not None and scale > 255 and pixels.dtype == np.uint8:
-        raise DataError(f"{path}: holds 8 bits, but data.scale is {scale:g}; all images must be of one kind")
-    if bands is not None:
-        pixels = _pick(pixels, bands, path)
-    if scale is not None:
-        pixels = _scaled(pixels, scale, raw.nodata)
-    pixels = _with_channels(pixels, channels, 0 if bands is not None else raw.colors)
-    if pixels.shape[2] != channels:
-        found = f"has {pixels.shape[2]} channels" if bands is None else f"data.bands picks {len(bands)} channels"
-        more = f"; data.bands: {list(range(1, channels + 1))} picks the first" if pixels.shape[2] > channels else ""
-        raise DataError(f"{path}: {found}, but data.channels is {channels}{more if bands is None else ''}")
-    return np.ascontiguousarray(pixels)
-
-
 def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Bands:
     if _is_array(path):
         return Bands(_load_array(path))
     all_bands = bands is not None or channels not in (1, 3)
     with _opened(path) as picture:
+        if channels == 3 and not all_bands and (pixels := _decode_png(picture, path)) is not None:
+            return Bands(upright(pixels, _orientation(picture)), 3)
         deep = _deep_bands(picture, path, all_bands=all_bands)
         if deep is not None:
             return deep
@@ -168,55 +148,16 @@ def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Ban
         return Bands(upright(np.asarray(picture), _orientation(picture)))
 
 
-def _require_image(pixels: np.ndarray, path: str) -> np.ndarray:
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.ndim != 3 or pixels.dtype.kind not in "biuf" or 0 in pixels.shape:
-        raise DataError(f"{path}: expected an image of HWC numbers, not {pixels.dtype} of shape {pixels.shape}")
-    return pixels
+def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:
+    """RGB of 8 bits in two thirds of Pillow's time; None for all else, and where Pillow has to say what is wrong."""
+    if picture is None or picture.format != "PNG" or picture.mode != "RGB" or picture.tile[0].args != "RGB":
+        return None
+    import imagecodecs
 
-
-def _explain_scale(raw: Bands) -> str:
-    """What to write as data.scale: the smallest usual white that no pixel exceeds."""
-    values = raw.pixels[np.isfinite(raw.pixels)]
-    values = values if raw.nodata is None else values[values != raw.nodata]
-    if not values.size:
-        return f"holds {raw.pixels.dtype} values, none of them finite"
-    low, high = (
-        f"{value:.6g}" if raw.pixels.dtype.kind == "f" else str(int(value)) for value in (values.min(), values.max())
-    )
-    white = next((white for white in WHITES if values.max() <= white), high)
-    return (
-        f"holds {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
-        f"({white} is a guess from that range), and train with it"
-    )
-
-
-def _pick(pixels: np.ndarray, bands: Sequence[int], path: str) -> np.ndarray:
-    outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
-    if outside:
-        raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
-    return pixels[..., [band - 1 for band in bands]]
-
-
-def _scaled(pixels: np.ndarray, scale: float, nodata: float | None) -> np.ndarray:
-    with np.errstate(all="ignore"):  # what overflows is not finite, and becomes 0
-        image = pixels.astype(np.float32) / np.float32(scale)
-    image[~np.isfinite(image)] = 0
-    if nodata is not None and not 0 <= nodata <= scale:  # between them it is a colour that harms nobody
-        image[pixels == pixels.dtype.type(nodata)] = 0
-    return image
-
-
-def _with_channels(pixels: np.ndarray, channels: int, colors: int) -> np.ndarray:
-    """Grey or RGB as Pillow makes it, for pictures that did not come through it; `colors` as Bands has it."""
-    if colors == 1 and channels in (1, 3):
-        return np.repeat(pixels[..., :1], channels, axis=2)
-    if colors == 3 and channels == 3:
-        return pixels[..., :3]
-    if colors == 3 and channels == 1:
-        grey = pixels[..., :3].astype(np.float32, copy=False) @ LUMA
-        return (np.rint(grey) if pixels.dtype == np.uint8 else grey).astype(pixels.dtype, copy=False)[..., None]
-    return pixels
+    try:
+        return imagecodecs.spng_decode(Path(path).read_bytes())
+    except imagecodecs.SpngError:
+        return None
 
 
 def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
@@ -258,7 +199,7 @@ def read_layers(path: str | Path, count: int) -> np.ndarray:
     path = str(path)
     if path.lower().endswith((".jpg", ".jpeg")):
         raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, TIFF or .npy")
-    pixels = _require_image(_read_bands(path, channels=0, bands=None).pixels, path)
+    pixels = require_image(_read_bands(path, channels=0, bands=None).pixels, path)
     if pixels.shape[2] != count or pixels.dtype.kind == "f":
         found = f"{pixels.shape[2]} channels of {pixels.dtype}"
         raise DataError(

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.data.reading import WHITES, read_image
+from segtrain.data.reading import read_image
+from segtrain.data.to_image import WHITES
 from segtrain.doctor.evidence import Evidence
 from segtrain.doctor.facts import ImageFacts, Record
 from segtrain.doctor.finding import Finding, are, count_of, yaml_fix

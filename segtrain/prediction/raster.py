@@ -10,9 +10,9 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
-from segtrain.data.reading import to_image
 from segtrain.data.tiff import is_tiff, tiff_size
 from segtrain.data.tiff_rows import TiffRows
+from segtrain.data.to_image import to_image
 from segtrain.errors import DataError
 from segtrain.infer import Predictor
 from segtrain.infer.tiles import tile_starts
