@@ -57,7 +57,7 @@ def _decided(network: TorchNetwork) -> TorchNetwork:
 
 def options_of(**changes: object) -> ExportOptions:
     """Plain options but for these."""
-    plain = {"source": Path("run"), "labels": False, "precision": "fp32", "size": None, "calibration": lambda: iter(())}
+    plain = {"labels": False, "precision": "fp32", "size": None, "calibration": lambda: iter(())}
     return ExportOptions(**plain | changes)
 
 

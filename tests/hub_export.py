@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
+from exporting import options_of
 from torch import nn
 
 from segtrain.checkpoint import save_checkpoint
 from segtrain.experiment import Config
 from segtrain.export import hub
-from segtrain.export.options import ExportOptions
 from segtrain.infer.load import load_trained
 from segtrain.metrics import MIOU_DEFINITION
 from segtrain.model import build_model
@@ -32,7 +32,7 @@ def train(folder: Path, *, data: dict, model: dict = MODEL, val: list | None = N
         "model": model,
         "transforms": {"train": ["HorizontalFlip"], "val": val or []},
         "train": {"precision": "fp32", "epochs": 9},
-        "loss": {"CrossEntropyLoss": 1.0, "DiceLoss": {"coef": 0.5, "from_epoch": 3}},
+        "loss": {"CrossEntropyLoss": {"class_weights": "enet"}, "DiceLoss": {"coef": 0.5, "from_epoch": 3}},
     }
     config = Config.model_validate(settings)
     torch.manual_seed(0)
@@ -47,13 +47,7 @@ def train(folder: Path, *, data: dict, model: dict = MODEL, val: list | None = N
     return folder
 
 
-def options_of(run: Path, **given) -> ExportOptions:
-    """What `export RUN --to hub` makes of its flags."""
-    common = {"source": run, "labels": False, "precision": "fp32", "size": None, "calibration": lambda: iter(())}
-    return ExportOptions(**common | given)
-
-
 def export(run: Path, folder: Path, **given) -> Path:
     """Write the folder; return it."""
-    hub.export(load_trained(run, device="cpu"), folder, options_of(run, **given))
+    hub.export(load_trained(run, device="cpu"), folder, options_of(**given))
     return folder

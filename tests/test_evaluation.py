@@ -132,8 +132,9 @@ def test_a_folder_that_came_to_nothing_is_taken_away(kept, tmp_path, capsys):
     assert "has classes" in refused(capsys, kept, "data.classes=[a, b, c, d, e, f, g]")
     assert not list(kept.glob("evaluation-*"))
     (tmp_path / "mine").mkdir()
-    refused(capsys, kept, "data.classes=[a, b, c, d, e, f, g]", "-o", tmp_path / "mine")
-    assert (tmp_path / "mine").is_dir()
+    for folder in ("mine", "mine/new", "mine/other/new"):
+        refused(capsys, kept, "data.classes=[a, b, c, d, e, f, g]", "-o", tmp_path / folder)
+        assert (tmp_path / "mine").is_dir() and not list((tmp_path / "mine").iterdir())
 
 
 def test_votes_have_no_calibration(kept, tmp_path):

@@ -89,7 +89,7 @@ def test_the_card(tmp_path):
         "- RGB images, bytes, 0..255.",
         "- Normalised by mean 0.485, 0.456, 0.406 and standard deviation 0.229, 0.224, 0.225, of images in 0..1.",
         "- Both sides a multiple of 32: pad at the bottom and right by repeating the border, and crop the logits.",
-        "- loss: 1 CrossEntropyLoss + 0.5 DiceLoss (after 3 epochs)",
+        "- loss: 1 CrossEntropyLoss (class_weights enet) + 0.5 DiceLoss (after 3 epochs)",
         "- epochs: 9; the weights are those after epoch 7",
         "published with 367 train, 101 val, 233 test images. Trained on the split `train`, scored on `val`.",
         "The weights: cc-by-4.0. The data that they were trained on: free for research and teaching.",

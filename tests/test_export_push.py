@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hub_export import CAMVID, export, options_of, train
+from exporting import options_of
+from hub_export import CAMVID, export, train
 from huggingface_hub import constants
 
 from segtrain.export import hub
@@ -76,7 +77,7 @@ def server(monkeypatch) -> Iterator[ThreadingHTTPServer]:
 
 
 def test_push(run, folder, server, capsys):
-    hub.publish(folder, options_of(run, push="me/street"))
+    hub.publish(folder, options_of(push="me/street"))
     created = json.loads(server.asked["/api/repos/create"])
     assert created["name"] == "street" and created["organization"] == "me" and created["visibility"] == "private"
     commit = [json.loads(line) for line in server.asked["/api/models/me/street/commit/main"].splitlines()]
@@ -89,7 +90,7 @@ def test_push(run, folder, server, capsys):
 def test_a_push_that_is_refused(run, folder, server):
     server.status = 403
     with pytest.raises(ExportError) as error:
-        hub.publish(folder, options_of(run, push="me/street"))
+        hub.publish(folder, options_of(push="me/street"))
     assert str(error.value).startswith("--push me/street: refused: ") and "403" in str(error.value)
     assert str(error.value).endswith(f"; {folder} is there to be pushed") and "\n" not in str(error.value)
 
@@ -107,10 +108,10 @@ def test_a_push_without_a_network(run, folder, server):
     server.shutdown()
     server.server_close()
     with pytest.raises(ExportError) as error:
-        hub.publish(folder, options_of(run, push="me/street"))
+        hub.publish(folder, options_of(push="me/street"))
     assert str(error.value) == f"--push me/street: {server.url} cannot be reached; {folder} is there to be pushed"
 
 
 def test_nothing_is_pushed_unless_asked(run, folder, server):
-    hub.publish(folder, options_of(run))
+    hub.publish(folder, options_of())
     assert server.asked == {}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
+from segtrain.checkpoint import BEST, find_checkpoint
 from segtrain.errors import ConfigError
 from segtrain.evaluation import output
 from segtrain.evaluation.counts import iou_of
@@ -69,7 +69,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
                 )
             with explained_memory(batch_size):
                 scores, speed = score_model(predictor, subject, batch_size=batch_size, tune=options.tune_threshold)
-            tuned = tune_thresholds(scores, task, models) if options.tune_threshold else ""
+            tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold else ""
         values = compute_values(scores, task.names, speed)
         head = describe(subject, models, options, infer, task)
         text = "\n\n".join(part for part in (head, format_report(values, task), tuned) if part)
@@ -101,8 +101,9 @@ def load_predictor(
     return predictor
 
 
-def tune_thresholds(scores: Scores, task: Task, models: Sequence[Path]) -> str:
+def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]) -> str:
     """Find thresholds and keep them beside the checkpoint; what there is to say of them."""
+    task = predictor.task
     chosen = slice(-task.outputs, None)  # a binary task has its background in front
     before = iou_of(scores.regions.sum(axis=0))[chosen]
     tuned = tune(scores.histogram, names=task.names[chosen], thresholds=task.thresholds, before=before)
@@ -110,9 +111,8 @@ def tune_thresholds(scores: Scores, task: Task, models: Sequence[Path]) -> str:
     if len(models) > 1 or find_kind(models[0]) not in TRAINED:
         where = f"written nowhere, since they are of no single run; take them with {flag}"
     else:
-        checkpoint = find_checkpoint(models[0], BEST)
-        path = thresholds_path(checkpoint)
-        write_thresholds(path, tuned, epoch=load_checkpoint(checkpoint).get("epoch"))
+        path = thresholds_path(find_checkpoint(models[0], BEST))
+        write_thresholds(path, tuned, epoch=predictor.networks[0].trained.get("epoch"))
         where = f"written to {path}, where every command finds them; delete it to take 0.5 again"
     return (
         f"{describe_tuned(tuned)}\n{where}\nThe scores above are with the thresholds before. Those after are "

@@ -21,10 +21,11 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
     an evaluation, which is replaced; it may not hold files of the same names from elsewhere, like a run folder.
     Nothing is left of it where the work fails before anything is written. Raises DataError.
     """
-    new = asked is None or not asked.exists()
+    made = [] if asked is None else [path for path in (asked, *asked.parents) if not path.exists()]
     try:
         if asked is None:
             folder = _next_folder(source, split)
+            made = [folder]
         else:
             asked.mkdir(parents=True, exist_ok=True)
             folder = asked
@@ -38,9 +39,9 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
     try:
         yield folder
     except BaseException:
-        if new:
-            with suppress(OSError):  # there is something in it
-                folder.rmdir()
+        with suppress(OSError):  # there is something in it
+            for path in made:
+                path.rmdir()
         raise
 
 

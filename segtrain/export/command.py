@@ -187,7 +187,6 @@ def _export_options(
     if size is None and first is not None:
         size = tuple(read_prepared(first, network.task).shape[-2:])
     return ExportOptions(
-        source=options.run,
         labels=options.labels,
         precision=precision,
         size=size,

@@ -5,7 +5,7 @@ import hashlib
 import io
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import albumentations
 import torch
@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
 from segtrain.errors import CheckpointError, first_fault
 from segtrain.experiment import Config, ModelConfig
 from segtrain.export.model_card import write_card
@@ -98,8 +97,7 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
         raise ExportError("--to hub writes the weights for images of any size: take --labels and --size out")
     if options.push is not None:
         _require_token(options.push)
-    best = _read_again(network, find_checkpoint(options.source, BEST))
-    card = write_card(network, best, source=options.push or "path/to/this/folder", licence=options.licence)
+    card = write_card(network, source=options.push or "path/to/this/folder", licence=options.licence)
     path.mkdir()
     (path / CARD).write_bytes(card.encode())
     try:
@@ -110,15 +108,6 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     build_preprocessing(network).save_pretrained(path)
     note = HubNote.of(network, card=_digest(path / CARD))
     (path / NOTE).write_text(note.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def _read_again(network: TorchNetwork, path: Path) -> dict[str, Any]:
-    """The checkpoint of the network. Raises ExportError where its training has written another one since."""
-    content = load_checkpoint(path)
-    weights, loaded = content.get("ema") or content["model"], network.model.state_dict()
-    if weights.keys() != loaded.keys() or not all(torch.equal(weights[name], loaded[name]) for name in loaded):
-        raise ExportError(f"{path}: its training wrote a new one meanwhile; export it again")
-    return content
 
 
 def _digest(path: Path) -> str:

@@ -7,7 +7,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from segtrain.data.about import About
 from segtrain.data.formats import FORMATS
-from segtrain.experiment import Config, is_file_name
+from segtrain.experiment import Config, LossTerm, is_file_name
 from segtrain.infer.network import TorchNetwork
 from segtrain.model import SegmentationModel
 from segtrain.task import Task
@@ -23,26 +23,25 @@ MEANS = {
 }
 
 
-def write_card(network: TorchNetwork, best: dict[str, Any], *, source: str, licence: str | None) -> str:
+def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> str:
     """The card, Markdown behind a front matter of YAML.
 
     Args:
-        network: what is published.
-        best: content of best.pt: monitor, epoch, metrics and definition are taken, as far as they are in there.
+        network: what is published; what it does not say of its training is left out.
         source: what `from_pretrained` is given: a folder, or OWNER/NAME on the hub.
         licence: of the weights; None where nobody said.
     """
     config, about = network.config, _known_set(network.config)
-    scores = {key.removeprefix("val/"): value for key, value in best.get("metrics", {}).items()}
+    scores = {key.removeprefix("val/"): value for key, value in network.trained.get("metrics", {}).items()}
     parts = [
         f"---\n{_front_matter(config, about, scores, licence)}\n---",
         f"# {config.name}",
         _opening(network, about),
-        "## Score\n\n" + _score(network, best, scores),
+        "## Score\n\n" + _score(network, scores),
         "## Classes\n\n" + _classes(network.task, scores),
         "## Images\n\n" + _images(network),
         "## Use\n\n" + _use(network, source),
-        "## Training\n\n" + _training(config, best),
+        "## Training\n\n" + _training(config, network.trained.get("epoch")),
         "## Data\n\n" + _data(config, about),
         "## Licence\n\n" + _licence(about, licence),
     ]
@@ -113,17 +112,17 @@ def _opening(network: TorchNetwork, about: About | None) -> str:
     )
 
 
-def _score(network: TorchNetwork, best: dict[str, Any], scores: dict[str, float]) -> str:
-    config = network.config
+def _score(network: TorchNetwork, scores: dict[str, float]) -> str:
+    config, trained = network.config, network.trained
     if not scores:
         return "The checkpoint holds none."
     rows = [f"| {text} | {_number(scores[key])} |" for key, text in MEANS.items() if key in scores]
     table = "\n".join([f"| metric | split `{config.data.val_split}` |", "|---|---|", *rows])
     what = "At the original size of the images, after one pass over the whole image."
-    chosen = f"`{best['monitor']}` on this split chose the epoch." if "monitor" in best else ""
+    chosen = f"`{trained['monitor']}` on this split chose the epoch." if "monitor" in trained else ""
     tuned = any(threshold != 0.5 for threshold in network.task.thresholds)
     at = "At thresholds of 0.5: those below were tuned afterwards." if tuned else ""
-    return f"{table}\n\n{' '.join(filter(None, [best.get('definition'), what, chosen, at]))}"
+    return f"{table}\n\n{' '.join(filter(None, [trained.get('definition'), what, chosen, at]))}"
 
 
 def _classes(task: Task, scores: dict[str, float]) -> str:
@@ -238,12 +237,12 @@ def _padding(model: SegmentationModel) -> str:
     return f"-side % {model.stride}"
 
 
-def _training(config: Config, best: dict[str, Any]) -> str:
+def _training(config: Config, best_epoch: int | None) -> str:
     train, optimizer, schedule = config.train, config.optimizer, config.schedule
-    losses = [f"{term.coef:g} {name}" + _after(term.from_epoch) for name, term in config.loss.items()]
+    losses = [f"{term.coef:g} {name}{_in_brackets(term)}" for name, term in config.loss.items()]
     weights = config.model.encoder_weights
     start = "random" if not weights else "a local file" if is_file_name(weights) else str(weights)
-    epochs = f"{train.epochs}" + (f"; the weights are those after epoch {best['epoch']}" if best.get("epoch") else "")
+    epochs = f"{train.epochs}" + (f"; the weights are those after epoch {best_epoch}" if best_epoch else "")
     rows = {
         "architecture": f"{config.model.name}{_arguments(config.model.arguments)}",
         "encoder": f"{config.model.encoder_name}, weights at the start: {start}",
@@ -260,8 +259,10 @@ def _training(config: Config, best: dict[str, Any]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in rows.items())
 
 
-def _after(epoch: int) -> str:
-    return f" (after {epoch} epochs)" if epoch else ""
+def _in_brackets(term: LossTerm) -> str:
+    after = [f"after {term.from_epoch} epochs"] if term.from_epoch else []
+    words = [f"{name} {value}" for name, value in term.arguments.items()] + after
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _arguments(arguments: dict[str, Any]) -> str:

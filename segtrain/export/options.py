@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -19,7 +18,6 @@ class ExportOptions:
     """See the flags of the command.
 
     Args:
-        source: run folder or checkpoint of the network.
         labels: class indices instead of probabilities come out.
         precision: of the weights and, as far as the form allows, of the computation.
         size: the one size (H, W) of the images; None leaves it open.
@@ -29,7 +27,6 @@ class ExportOptions:
         licence: of the weights, for model cards.
     """
 
-    source: Path
     labels: bool
     precision: Literal["fp32", "fp16", "int8"]
     size: tuple[int, int] | None

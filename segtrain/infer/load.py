@@ -19,6 +19,8 @@ from segtrain.resolve import known_names
 from segtrain.task import Task
 from segtrain.transforms import transform_names
 
+TOLD = ("epoch", "monitor", "metrics", "definition")  # what a checkpoint says of its training, beside the configuration
+
 
 def thresholds_path(checkpoint: Path) -> Path:
     """Where the thresholds lie that were tuned for a checkpoint: best.thresholds.json for best.pt."""
@@ -52,10 +54,11 @@ def load_trained(source: Path, *, device: str = "auto", precision: str | None = 
     model = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False)
     load_weights(model, content.get("ema") or content.get("model"), path)  # what validation scored
     dtype = resolve_precision(precision or config.train.precision, chosen)
-    network = TorchNetwork(model, config, device=chosen, dtype=dtype)
+    trained = {key: content[key] for key in TOLD if key in content}
+    network = TorchNetwork(model, config, device=chosen, dtype=dtype, trained=trained)
     tuned = thresholds_path(path)
     if tuned.is_file() and network.task.thresholds:
-        network.task = _with_thresholds_of(tuned, network.task, epoch=content.get("epoch"))
+        network.task = _with_thresholds_of(tuned, network.task, epoch=trained.get("epoch"))
     return network
 
 

@@ -1,7 +1,8 @@
 """What turns images into probabilities: a trained model of torch, or an exported form of it."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,19 +33,31 @@ class Network(Protocol):
 
 
 class TorchNetwork:
-    """A SegmentationModel in evaluation mode. See Network."""
+    """A SegmentationModel in evaluation mode. See Network.
+
+    `trained` is what its checkpoint says of its training: epoch, monitor, metrics and definition, as far as it does.
+    """
 
     input_size = None
     batch_size = None
     gives_labels = False
 
-    def __init__(self, model: SegmentationModel, config: Config, *, device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self,
+        model: SegmentationModel,
+        config: Config,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        trained: Mapping[str, Any] | None = None,
+    ):
         layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
         self.model = model.to(device, memory_format=layout).eval()
         self.config = config
         self.task = Task.of(config)
         self.device = device
         self.dtype = dtype
+        self.trained = dict(trained or {})
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
