@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -24,6 +25,9 @@ from segtrain.loop import fit
 from segtrain.rules import load_config
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what goes to the background, and its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Settings that make a training of seconds: they go behind the shipped config.yml as key.sub=value.
 SMALL = [

@@ -28,7 +28,7 @@ IN_FLIGHT_BYTES = 2**29  # of images and results between reading and writing
 AHEAD_IMAGES = 32  # that are read before their turn
 BATCH_BYTES = 2**30  # of the probabilities of a batch
 LARGE_PX = 2**24  # images of more pixels are only begun where there is memory for them
-NICE = 10  # priority of the threads that read and write: lower than that of the network's
+NICE = 10  # how far the threads that read and write step back behind the network's
 LEAST_CHANNELS = 32  # of float32 at full size that a network holds at once, whichever it is
 
 Computed = tuple[np.ndarray, Tensor, Tensor | None]  # image, labels, probabilities
@@ -46,7 +46,8 @@ def helping_threads(count: int, device: torch.device) -> ThreadPoolExecutor:
 
 
 def _step_back() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + NICE, 19))
 
 
 @dataclass(frozen=True)
