@@ -173,7 +173,18 @@ def test_damaged_files(tmp_path, tiny):
     assert refused(load, tmp_path / "none.onnx") == f"{tmp_path / 'none.onnx'}: there is no such file"
     for name, content in (("half.onnx", path.read_bytes()[:700]), ("text.onnx", b"no model"), ("empty.onnx", b"")):
         (tmp_path / name).write_bytes(content)
-        assert refused(load, tmp_path / name).startswith(f"{tmp_path / name}: is no ONNX file, or damaged: ")
+        text = refused(load, tmp_path / name)
+        assert text.startswith(f"{tmp_path / name}: is no ONNX file that can be run, or damaged: ")
+        assert "ONNXRuntimeError" not in text and "/" not in text.partition("damaged: ")[2]
+
+
+def test_a_file_for_later_runtimes(tiny):
+    _, path = tiny
+    model = onnx.load(path)
+    model.ir_version = 99
+    onnx.save(model, path)
+    start = f"{path}: is no ONNX file that can be run, or damaged: Unsupported model IR version: 99, "
+    assert refused(load, path).startswith(start)
 
 
 def test_damaged_metadata(tmp_path, tiny):

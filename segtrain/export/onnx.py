@@ -1,6 +1,7 @@
 """ONNX, run by ONNX Runtime."""
 
 import io
+import re
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ REQUIRES = ("onnx", ("onnx", "onnxscript", "onnxruntime"))
 INPUT = "images"
 OPSET = 18  # what torch's exporter writes by itself, and every runtime of the last years reads
 AXES = ("batch", "channels", "height", "width")
+# What onnxruntime puts before its reason: code, file, and the place in its own source.
+PREAMBLE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .* failed:)?(/\S+:\d+ .*?\) )?")
 
 
 def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
@@ -111,4 +114,5 @@ def _open(path: Path, device: torch.device) -> "onnxruntime.InferenceSession":
     except Exception as error:  # the classes that onnxruntime raises have no common base
         if not path.is_file():
             raise CheckpointError(f"{path}: there is no such file") from error
-        raise CheckpointError(f"{path}: is no ONNX file, or damaged: {reason_of(error)}") from error
+        reason = reason_of(ValueError(PREAMBLE.sub("", str(error))))
+        raise CheckpointError(f"{path}: is no ONNX file that can be run, or damaged: {reason}") from error
