@@ -57,7 +57,7 @@ def test_classes_that_overlap(layers, dataset, fitted, tmp_path, capsys):
     assert prediction.shape == (2, 64, 80) and set(np.unique(prediction)) <= {0, 1}
     for place, name in enumerate(["low", "even"]):
         assert (np.asarray(Image.open(tmp_path / f"out/000_{place}_{name}.png")) == 255 * prediction[place]).all()
-    assert not (tmp_path / "out/000.png").exists() and (tmp_path / "out/000_overlay.png").exists()
+    assert not (tmp_path / "out/000.png").exists() and (tmp_path / "out/000_overlay.jpg").exists()
 
 
 def test_a_mask_of_a_class_that_is_missing(layers, dataset, main, capsys):
@@ -165,7 +165,7 @@ def test_images_of_four_bands_and_twelve_bits(dataset, tmp_path, fitted):
     out = tmp_path / "out"
     predict_files(predictor, find_images([str(root / "val/images")], output=out), out)
     assert np.asarray(Image.open(out / "000.png")).shape == (64, 80)
-    assert np.asarray(Image.open(out / "000_overlay.png")).shape == (64, 80, 3)
+    assert np.asarray(Image.open(out / "000_overlay.jpg")).shape == (64, 80, 3)
 
 
 def test_eight_bits_among_sixteen_are_refused(dataset, main, tmp_path, capsys):

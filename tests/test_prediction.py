@@ -19,8 +19,11 @@ from segtrain.errors import DataError
 from segtrain.infer import Predictor
 from segtrain.infer_options import InferOptions
 from segtrain.prediction import pipeline
+from segtrain.prediction.encode import encode_jpeg
 from segtrain.prediction.files import find_images
 from segtrain.prediction.job import predict_files
+
+DEFAULT_FILES = (".png", "_color.png", "_overlay.jpg")
 
 
 def run(folder: Path, output: Path, predictor: Predictor | None = None, **options):
@@ -73,15 +76,16 @@ def test_three_files_for_each_image_at_its_own_size(tmp_path):
     out = tmp_path / "out"
     report = run(tmp_path / "in", out)
     assert (report.images, report.frames, report.failures, report.notes, report.status) == (3, 0, [], [], 0)
-    expected = [f"{name}{kind}.png" for name in classes for kind in ("", "_color", "_overlay")]
+    expected = [f"{name}{end}" for name in classes for end in DEFAULT_FILES]
     assert names_in(out) == sorted([*expected, "manifest.csv"])
     for name, red in classes.items():
-        index, color, overlay = (Image.open(out / f"{name}{kind}.png") for kind in ("", "_color", "_overlay"))
+        index, color, overlay = (Image.open(out / f"{name}{end}") for end in DEFAULT_FILES)
         assert index.mode == "L" and np.array_equal(np.asarray(index), red)
         painted_by_hand = np.array(COLORS, np.uint8)[red]
         assert color.mode == "P" and np.array_equal(np.asarray(color.convert("RGB")), painted_by_hand)
-        assert overlay.mode == "RGB"
-        assert np.array_equal(np.asarray(overlay), np.rint(0.5 * images[name] + 0.5 * painted_by_hand))
+        assert overlay.format == "JPEG" and np.asarray(overlay).shape == (*red.shape, 3)
+        by_hand = np.rint(0.5 * images[name] + 0.5 * painted_by_hand).astype(np.uint8)
+        assert (out / f"{name}_overlay.jpg").read_bytes() == encode_jpeg(by_hand)
 
 
 def test_images_of_one_size_that_follow_one_another_go_together(tmp_path):
@@ -120,7 +124,7 @@ def test_the_manifest_says_what_was_written(tmp_path):
     run(tmp_path / "in", out, kinds=["index", "overlay"])
     assert (out / "manifest.csv").read_text() == (
         "image,width,height,files,error,share_sky,share_road,share_car\n"
-        f"{tmp_path}/in/b/a.png,4,2,b/a.png;b/a_overlay.png,,0.5,0.375,0.125\n"
+        f"{tmp_path}/in/b/a.png,4,2,b/a.png;b/a_overlay.jpg,,0.5,0.375,0.125\n"
         f"{tmp_path}/in/none.jpg,,,,{tmp_path}/in/none.jpg: is not an image of a known type; is the file complete?,,,\n"
     )
 
@@ -145,7 +149,7 @@ def test_failures_are_skipped_and_told(tmp_path):
     assert second == f"{tmp_path}/in/d.jpg: is not an image of a known type; is the file complete?"
     assert report.images == 2 and report.status == 1
     assert names_in(tmp_path / "out") == sorted(
-        [f"{name}{kind}.png" for name in "ac" for kind in ("", "_color", "_overlay")] + ["manifest.csv"]
+        [f"{name}{end}" for name in "ac" for end in DEFAULT_FILES] + ["manifest.csv"]
     )
 
 

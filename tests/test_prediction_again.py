@@ -97,10 +97,10 @@ def test_what_was_killed_may_be_predicted_again(tmp_path):
 
 
 def test_a_name_that_is_too_long_is_the_failure_of_its_image(tmp_path):
-    longest, too_long = "n" * (255 - len("_overlay.png")), "m" * (255 - len("_overlay.png") + 1)
+    longest, too_long = "n" * (255 - len("_overlay.jpg")), "m" * (255 - len("_overlay.jpg") + 1)
     for name in (longest, too_long, "z"):
         paint(tmp_path / "in" / f"{name}.png", [[0]])
     report = run(tmp_path / "in", tmp_path / "out", kinds=["overlay"])
-    expected = f"{tmp_path}/out/{too_long}_overlay.png: cannot be written: File name too long"
+    expected = f"{tmp_path}/out/{too_long}_overlay.jpg: cannot be written: File name too long"
     assert (report.images, report.failures) == (2, [expected])
-    assert names_in(tmp_path / "out") == ["manifest.csv", f"{longest}_overlay.png", "z_overlay.png"]
+    assert names_in(tmp_path / "out") == ["manifest.csv", f"{longest}_overlay.jpg", "z_overlay.jpg"]

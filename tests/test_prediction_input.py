@@ -214,11 +214,11 @@ def test_a_large_tiff_is_written_in_rows(tmp_path, monkeypatch):
         f"{path}: too large for coco; big.tif holds its classes",
     ]
     assert report.images == 2 and not report.failures
-    written = ["big.tif", "big_overlay.png", "coco.json", "manifest.csv", "small.png", "small_overlay.png"]
+    written = ["big.tif", "big_overlay.jpg", "coco.json", "manifest.csv", "small.png", "small_overlay.jpg"]
     assert sorted(item.name for item in out.iterdir()) == written
     assert np.array_equal(tifffile.imread(out / "big.tif"), RED)
     shares = (np.bincount(RED.ravel()) / RED.size).tolist()
-    row = ",".join([str(path), "30,20,big.tif;big_overlay.png,", *(f"{share:.6g}" for share in shares)])
+    row = ",".join([str(path), "30,20,big.tif;big_overlay.jpg,", *(f"{share:.6g}" for share in shares)])
     assert (out / "manifest.csv").read_text().splitlines()[1] == row
 
 

@@ -1,3 +1,4 @@
+import io
 import json
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from pycocotools.coco import COCO
 from segtrain.data import rle
 from segtrain.data.formats import coco
 from segtrain.experiment import DataConfig
+from segtrain.prediction.encode import JPEG_MOST_PX, encode_indices, encode_jpeg, encode_picture
 from segtrain.prediction.files import find_images
 from segtrain.prediction.job import predict_files
 from segtrain.prediction.kinds import KINDS
-from segtrain.prediction.png import encode_indices, encode_picture
 from segtrain.prediction.result import FILE_KINDS
 from segtrain.task import Task
 from segtrain.visualize import colorize, overlay
@@ -67,6 +68,22 @@ def test_a_palette_gives_every_reader_the_same_colours(tmp_path, count):
     assert np.array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], expected)
 
 
+def test_what_is_for_looking_at_is_close_to_what_it_shows():
+    rows, columns = np.mgrid[:90, :130]
+    smooth = np.dstack([rows * 2, columns * 1.9, 255 - rows - columns]).clip(0, 255).astype(np.uint8)
+    smooth[:, 65:] = (200, 0, 40)  # an edge of colours, which JPEG would smear with fewer pixels for colour
+    picture = Image.open(io.BytesIO(encode_jpeg(smooth)))
+    assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (130, 90))
+    away = np.abs(np.asarray(picture).astype(int) - smooth)
+    assert away.mean() < 1 and away.max() < 16, (away.mean(), away.max())
+
+
+def test_an_overlay_longer_than_jpeg_allows_is_reduced():
+    long = np.zeros((3, JPEG_MOST_PX + 1, 3), np.uint8)
+    assert Image.open(io.BytesIO(encode_jpeg(long))).size == (JPEG_MOST_PX // 2 + 1, 2)
+    assert Image.open(io.BytesIO(encode_jpeg(long[:, :-1]))).size == (JPEG_MOST_PX, 3)
+
+
 def test_colours_and_overlay_are_those_of_visualize(tmp_path):
     red = random_classes(0)
     image = paint(
@@ -75,7 +92,7 @@ def test_colours_and_overlay_are_those_of_visualize(tmp_path):
     out = run(tmp_path, ["color", "overlay"])
     colors = colorize(red, COLORS)
     assert np.array_equal(np.asarray(Image.open(out / "a_color.png").convert("RGB")), colors)
-    assert np.array_equal(read(out / "a_overlay.png"), overlay(image, colors))
+    assert (out / "a_overlay.jpg").read_bytes() == encode_jpeg(overlay(image, colors))
 
 
 def test_more_classes_than_a_byte_holds(tmp_path):

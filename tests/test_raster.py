@@ -15,6 +15,7 @@ from segtrain.infer import Predictor
 from segtrain.infer.network import TorchNetwork
 from segtrain.infer_options import InferOptions
 from segtrain.prediction import raster
+from segtrain.prediction.encode import encode_jpeg
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 270, 3), dtype=np.uint8)
 SCALE, TIE_POINT = (0.5, 0.5, 0.0), (0.0, 0.0, 0.0, 600000.0, 5200000.0, 0.0)
@@ -63,11 +64,11 @@ def test_a_large_tiff_is_predicted_as_a_small_one(tmp_path, layout):
     predictor = predictor_of(flip="horizontal", scales=(1.0, 0.5))
     result = raster.predict_raster(predictor, path, tmp_path / "out" / "a", with_overlay=True)
     prediction = predictor.predict(read_image(path))
-    assert result.files == [tmp_path / "out" / "a.tif", tmp_path / "out" / "a_overlay.png"]
+    assert result.files == [tmp_path / "out" / "a.tif", tmp_path / "out" / "a_overlay.jpg"]
     assert np.array_equal(tifffile.imread(result.files[0]), prediction) and len(np.unique(prediction)) == 2
     assert (result.height, result.width) == (300, 270)
     assert result.counts.tolist() == np.bincount(prediction.ravel()).tolist()
-    assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["a.tif", "a_overlay.png"]
+    assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["a.tif", "a_overlay.jpg"]
 
 
 def test_the_result_has_the_classes_colours_and_lies_where_the_image_lay(tmp_path):
@@ -94,8 +95,8 @@ def test_the_overlay_is_reduced(tmp_path, monkeypatch):
     predictor = predictor_of()
     raster.predict_raster(predictor, path, tmp_path / "out", with_overlay=True)
     colors = np.array([[10, 20, 30], [200, 0, 0]])[predictor.predict(PIXELS)[::3, ::3]]
-    expected = np.rint(0.5 * PIXELS[::3, ::3] + 0.5 * colors)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "out_overlay.png")), expected)
+    expected = np.rint(0.5 * PIXELS[::3, ::3] + 0.5 * colors).astype(np.uint8)
+    assert (tmp_path / "out_overlay.jpg").read_bytes() == encode_jpeg(expected)
 
 
 def test_layers_are_bands(tmp_path):

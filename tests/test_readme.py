@@ -40,7 +40,7 @@ def test_own_data_in_five_lines_trains_and_predicts(tmp_path: Path, monkeypatch:
     done = run("predict.py", tmp_path / "runs/mine-1", data / "images", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    written = {f"{index:03d}{kind}.png" for index in range(10) for kind in ("", "_color", "_overlay")}
+    written = {f"{index:03d}{end}" for index in range(10) for end in (".png", "_color.png", "_overlay.jpg")}
     assert names == {*written, "manifest.csv"}
 
     (tmp_path / "runs/street-1").symlink_to(tmp_path / "runs/mine-1")

@@ -167,7 +167,7 @@ def test_what_fails_is_told_without_a_traceback_and_harms_nobody_else(tmp_path, 
 
 def test_answers_are_the_files_that_predict_writes(trained, tmp_path):
     images = trained.parent.parent / "street" / "val" / "images"
-    wanted = {"index": ".png", "color": "_color.png", "overlay": "_overlay.png", "geojson": ".geojson"}
+    wanted = {"index": ".png", "color": "_color.png", "overlay": "_overlay.jpg", "geojson": ".geojson"}
     out, uploads = tmp_path / "out", tmp_path / "uploads"
     uploads.mkdir()
     arguments = [str(trained), str(images), "-o", str(out), "--device", "cpu", "--save", ",".join(wanted)]

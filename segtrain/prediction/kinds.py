@@ -7,7 +7,7 @@ from segtrain.config import suggest
 KINDS = {
     "index": "NAME.png: class indices, 16 bits above 256 classes; classes that overlap: NAME_0_CLASS.png .., 0 and 255",
     "color": "NAME_color.png: the colours of the classes, as a palette",
-    "overlay": "NAME_overlay.png: the colours over the image",
+    "overlay": "NAME_overlay.jpg: the colours over the image, for looking at",
     "npz": "NAME.npz: probabilities (classes, height, width) in float16, and names",
     "prob8": "NAME_prob_0_CLASS.png ..: probability of each class, 255 is 1",
     "prob16": "NAME_prob_0_CLASS.png ..: the same, 65535 is 1",

@@ -16,8 +16,8 @@ from segtrain.data.to_image import to_image
 from segtrain.errors import DataError
 from segtrain.infer import Predictor
 from segtrain.infer.tiles import tile_starts
+from segtrain.prediction.encode import encode_jpeg
 from segtrain.prediction.files import temporary_name, write_whole
-from segtrain.prediction.png import encode_picture
 from segtrain.prediction.result import paint
 from segtrain.visualize import flatten_layers, overlay, to_rgb
 
@@ -52,7 +52,7 @@ def is_large(path: Path) -> bool:
 
 def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool) -> RasterResult:
     """Write STEM.tif, class indices with the classes' colours as its palette (in multilabel a band of 0 and 255 for
-    each class), and where asked STEM_overlay.png, reduced to PREVIEW_PX. Georeferencing is carried over.
+    each class), and where asked STEM_overlay.jpg, reduced to PREVIEW_PX. Georeferencing is carried over.
 
     Memory beside the model: the tiles of one row, task.outputs * tile_px * width * 4 bytes, and as many rows of the
     image. The predictor's options must have a tile. Raises DataError for a file that is damaged or of a kind that
@@ -68,8 +68,8 @@ def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay
             os.replace(temporary, target)
             files = [target]
             if with_overlay:
-                files.append(stem.with_name(f"{stem.name}_overlay.png"))
-                write_whole(files[-1], encode_picture(pass_over.preview()))
+                files.append(stem.with_name(f"{stem.name}_overlay.jpg"))
+                write_whole(files[-1], encode_jpeg(pass_over.preview()))
         except OSError as error:
             raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
         finally:

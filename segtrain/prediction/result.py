@@ -12,8 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segtrain.prediction.encode import encode_indices, encode_jpeg, encode_picture
 from segtrain.prediction.files import write_whole
-from segtrain.prediction.png import encode_indices, encode_picture
 from segtrain.prediction.polygons import build_geojson
 from segtrain.task import Task
 from segtrain.visualize import flatten_layers, overlay, to_rgb
@@ -126,7 +126,7 @@ def _encode_geojson(result: Result) -> list[bytes]:
 FILE_KINDS = {
     "index": FileKind(_index_suffixes, _encode_index),
     "color": FileKind(lambda task: ["_color.png"], _encode_color),
-    "overlay": FileKind(lambda task: ["_overlay.png"], lambda result: [encode_picture(result.overlay)]),
+    "overlay": FileKind(lambda task: ["_overlay.jpg"], lambda result: [encode_jpeg(result.overlay)]),
     "npz": FileKind(lambda task: [".npz"], _encode_npz),
     "prob8": FileKind(lambda task: _class_suffixes(task, "_prob"), lambda r: _encode_probabilities(r, np.uint8)),
     "prob16": FileKind(lambda task: _class_suffixes(task, "_prob"), lambda r: _encode_probabilities(r, np.uint16)),

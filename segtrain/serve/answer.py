@@ -6,15 +6,13 @@ import json
 import zipfile
 from typing import NamedTuple
 
-from PIL import Image
-
+from segtrain.prediction.encode import encode_jpeg
 from segtrain.prediction.result import FILE_KINDS, Result
 from segtrain.task import Task
 from segtrain.visualize import to_rgb
 
 OUTPUTS = ("index", "color", "overlay", "geojson", "json")  # all but the last are words of predict.py's --save
-MEDIA_TYPES = {".png": "image/png", ".geojson": "application/geo+json"}
-JPEG_QUALITY = 90  # of the image that the page lays the colours over
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".geojson": "application/geo+json"}
 
 
 class Answer(NamedTuple):
@@ -50,14 +48,12 @@ def _files(result: Result, kind: str) -> Answer:
 def _summary(result: Result) -> Answer:
     """All that the page shows: size, classes with their shares of the pixels, pictures as data: addresses."""
     height, width = result.size
-    shown = io.BytesIO()
-    Image.fromarray(to_rgb(result.image)).save(shown, format="JPEG", quality=JPEG_QUALITY)
     classes = zip(list_classes(result.task), result.shares.tolist(), strict=True)
     content = {
         "width": width,
         "height": height,
         "classes": [{**entry, "share": share} for entry, share in classes],
-        "image": _data_address(Answer(shown.getvalue(), "image/jpeg")),
+        "image": _data_address(Answer(encode_jpeg(to_rgb(result.image)), "image/jpeg")),
         "color": _data_address(_files(result, "color")),
         "index": _data_address(_files(result, "index")),
     }
