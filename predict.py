@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from segtrain.command import run_command
+from segtrain.command import parse_output, run_command
 from segtrain.infer_options import add_infer_arguments, read_infer_options
 from segtrain.model_files import split_models
 from segtrain.prediction.kinds import DEFAULT, KINDS, parse_kinds
@@ -32,7 +32,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         metavar="MODEL INPUT",
         help="one or more run folders (their best.pt is taken), checkpoints or exported files; then images and videos",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write to")
+    parser.add_argument("-o", "--output", type=parse_output, required=True, help="folder to write to")
     parser.add_argument(
         "--save",
         type=parse_kinds,

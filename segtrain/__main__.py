@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from segtrain.command import run_command
+from segtrain.command import parse_output, run_command
 from segtrain.evaluation import command as evaluation
 from segtrain.export import command as export
 from segtrain.serve import command as serve
@@ -34,14 +34,18 @@ def add_data_commands(commands: argparse._SubParsersAction) -> None:
     init = commands.add_parser("init", help="look at images and masks, and write the experiment that trains on them")
     init.add_argument("images", help="folder or glob of the images")
     init.add_argument("masks", help="folder or glob of the masks, of the same names")
-    init.add_argument("-o", "--output", type=Path, default=Path("config.yml"), help="file to write (config.yml)")
+    init.add_argument(
+        "-o", "--output", type=parse_output, default=Path("config.yml"), help="file to write (config.yml)"
+    )
     init.set_defaults(main=write_config)
 
     check = commands.add_parser("check", help="find what is wrong with a data set: exit status 1 where something is")
     check.add_argument("layers", nargs="*", metavar="experiment.yml | key.sub=value", help="as for train.py")
     check.add_argument("--images", help="folder or glob of images, instead of an experiment")
     check.add_argument("--masks", help="folder or glob of their masks")
-    check.add_argument("-o", "--output", type=Path, default=Path("check.html"), help="page to write (check.html)")
+    check.add_argument(
+        "-o", "--output", type=parse_output, default=Path("check.html"), help="page to write (check.html)"
+    )
     check.set_defaults(main=check_data)
 
     datasets = commands.add_parser("datasets", help="list the public data sets that can be read")
@@ -50,11 +54,11 @@ def add_data_commands(commands: argparse._SubParsersAction) -> None:
 
     download = commands.add_parser("download", help="fetch a public data set, as far as it may be fetched")
     download.add_argument("name", help="as `datasets` lists it")
-    download.add_argument("root", type=Path, help="folder to put it in, like data/voc")
+    download.add_argument("root", type=parse_output, help="folder to put it in, like data/voc")
     download.set_defaults(main=download_dataset)
 
     demo = commands.add_parser("demo", help="draw the demo data set")
-    demo.add_argument("root", type=Path, help="folder to draw it into, like data/street")
+    demo.add_argument("root", type=parse_output, help="folder to draw it into, like data/street")
     demo.set_defaults(main=draw_demo_set)
 
 

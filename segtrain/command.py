@@ -1,8 +1,10 @@
-"""What every command does with errors: one line on stderr and an exit status."""
+"""What every command does with errors, one line on stderr and an exit status, and with paths that it writes to."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from segtrain.errors import SegtrainError
@@ -16,6 +18,14 @@ class Stopped(Exception):
     def __init__(self, number: int, message: str = "stopped"):
         super().__init__(message)
         self.exit_code = 128 + number
+
+
+def parse_output(text: str) -> Path:
+    """A file or folder to write to. Raises ArgumentTypeError for nothing at all: a variable that is not set would
+    otherwise mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name what is to be written")
+    return Path(text)
 
 
 def run_command(main: Callable[[Any], int | None], options: Any) -> int:

@@ -111,6 +111,24 @@ def test_demo(tmp_path):
     assert len(list(root.glob("train/images/*"))) == 160 and len(list(root.glob("val/masks/*"))) == 40
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "runs/a", "-o", ""],
+        ["export", "runs/a", "--to", "onnx", "-o", ""],
+        ["init", "images", "masks", "-o", ""],
+        ["check", "a.yml", "-o", ""],
+        ["demo", ""],
+        ["download", "voc", ""],
+    ],
+)
+def test_nothing_is_no_place_to_write_to(capsys, arguments):
+    with pytest.raises(SystemExit) as left:
+        parse_arguments(arguments)
+    assert left.value.code == 2
+    assert capsys.readouterr().err.endswith(": is empty; name what is to be written\n")
+
+
 def test_no_command_says_which_there_are():
     done = run("-m segtrain")
     assert done.returncode == 2 and "COMMAND" in done.stderr

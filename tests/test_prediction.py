@@ -14,6 +14,7 @@ from bad_input import assert_one_line
 from painted import COLORS, LAYERS, TASK, Painted, paint, painted, random_classes, read
 from PIL import Image
 
+import predict
 from segtrain.command import run_command
 from segtrain.errors import DataError
 from segtrain.infer import Predictor
@@ -86,6 +87,12 @@ def test_three_files_for_each_image_at_its_own_size(tmp_path):
         assert overlay.format == "JPEG" and np.asarray(overlay).shape == (*red.shape, 3)
         by_hand = np.rint(0.5 * images[name] + 0.5 * painted_by_hand).astype(np.uint8)
         assert (out / f"{name}_overlay.jpg").read_bytes() == encode_jpeg(by_hand)
+
+
+def test_an_empty_output_is_not_the_current_folder(capsys):
+    with pytest.raises(SystemExit):
+        predict.parse_arguments(["runs/a", "images", "-o", ""])
+    assert capsys.readouterr().err.endswith("argument -o/--output: is empty; name what is to be written\n")
 
 
 def test_images_of_one_size_that_follow_one_another_go_together(tmp_path):

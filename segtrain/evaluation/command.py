@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from segtrain.command import parse_output
 from segtrain.errors import ConfigError
 from segtrain.infer_options import InferOptions, add_infer_arguments, read_infer_options
 
@@ -35,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--wandb", action="store_true", help="log to the run's entry in Weights & Biases as well")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="folder to write to (a new RUN/evaluation-SPLIT-1, -2, ..)"
+        "-o",
+        "--output",
+        type=parse_output,
+        metavar="FOLDER",
+        help="folder to write to (a new RUN/evaluation-SPLIT-1, -2, ..)",
     )
     add_infer_arguments(parser)
     parser.set_defaults(batch_size=None)  # then that of the training, which the evaluation knows

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from segtrain.command import parse_output
 from segtrain.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the command."""
     parser.add_argument("run", type=Path, help="run folder (its best.pt) or checkpoint")
     parser.add_argument("--to", required=True, choices=TARGETS, help="format to write")
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="file or folder; default: in the run folder")
+    parser.add_argument(
+        "-o", "--output", type=parse_output, metavar="PATH", help="file or folder; default: in the run folder"
+    )
     parser.add_argument("--labels", action="store_true", help="class indices come out instead of probabilities")
     precision = parser.add_mutually_exclusive_group()
     precision.add_argument("--fp16", action="store_true", help="weights of 16 bits")
