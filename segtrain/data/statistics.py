@@ -58,10 +58,12 @@ def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> Clas
     class_pixels, ignored = by_class.sum(axis=0, dtype=np.int64), int(counts[:, -2].sum(dtype=np.int64))
     image_pixels = ((by_class > 0) * labelled[:, None]).sum(axis=0)
     if (decoder.binary or decoder.multilabel) and ignored and not class_pixels[decoder.binary :].any():
+        value, meant = decoder.ignore_index, names[decoder.binary :]
+        listed = " or ".join(f"'{name}'" for name in meant)
+        entries = ", ".join(f"{{name: {name}, value: {value}}}" for name in meant)
         raise DataError(
-            f"data.classes: no mask has a pixel of '{names[-1]}', but {ignored} pixels have the value "
-            f"{decoder.ignore_index}, which is data.ignore_index; if they are '{names[-1]}', write data.classes: "
-            f"[{{name: {names[-1]}, value: {decoder.ignore_index}}}]"
+            f"data.classes: no mask has a pixel of {listed}, but {ignored} pixels have the value {value}, which is "
+            f"data.ignore_index; if they are {listed}, write data.classes: [{entries}]"
         )
     return ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), int(labelled.sum()))
 
