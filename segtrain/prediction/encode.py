@@ -1,7 +1,7 @@
 """PNG and JPEG files, written fast.
 
-Indices and colours of classes are long runs, and photographs are noise: zlib's runs alone take a quarter of the time of
-its search for the former, and libdeflate's fastest level half the time of OpenCV's for the latter, for the same bytes.
+Indices and colours of classes are long runs: zlib's runs alone take a quarter of the time of its search. Probabilities
+end in noise: libdeflate's fastest level takes half the time of OpenCV's for the same bytes (measured on photographs).
 What is only for looking at is a JPEG: a quarter of libdeflate's time, and a third of the bytes.
 """
 
