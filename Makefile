@@ -18,7 +18,7 @@ test: $(INSTALLED)
 
 # The page of `serve` in a real browser; needs Debian's chromium.
 page: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/page_in_chromium.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/commands/serve/page_in_chromium.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

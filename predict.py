@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from segtrain.command import parse_output, run_command
-from segtrain.infer_options import add_infer_arguments, read_infer_options
-from segtrain.model_files import split_models
-from segtrain.prediction.kinds import DEFAULT, KINDS, parse_kinds
+from segtrain.commands.predict.kinds import DEFAULT, KINDS, parse_kinds
+from segtrain.inference.model_files import split_models
+from segtrain.inference.options import add_infer_arguments, read_infer_options
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -64,15 +64,15 @@ def _read_fps(text: str) -> float:
 
 def main(options: argparse.Namespace) -> int:
     """Find the images, load the models, write the predictions. 1 where some images failed, 2 where all did."""
-    from segtrain.prediction.files import find_images, require_output
+    from segtrain.commands.predict.inputs import find_images, require_output
 
     models, inputs = split_models(options.paths)
     infer_options = read_infer_options(options)
     images = find_images(inputs, output=options.output)
     require_output(options.output)
 
-    from segtrain.infer import Predictor
-    from segtrain.prediction.job import predict_files
+    from segtrain.commands.predict.job import predict_files
+    from segtrain.inference import Predictor
 
     predictor = Predictor.load(*models, device=options.device, precision=options.precision, options=infer_options)
     started = time.perf_counter()

@@ -25,14 +25,14 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> None:
     """From the configuration to the report, in the order in which the data flows."""
-    from segtrain.rules import load_config  # imports no torch: a mistake is told before seconds of importing
+    from segtrain.config.rules import load_config  # imports no torch: a mistake is told before seconds of importing
 
     config = load_config(options.layers, resume=options.resume)
 
-    from segtrain import build
     from segtrain.data.loaders import build_loaders
-    from segtrain.loop import fit
-    from segtrain.optim import resolve_device
+    from segtrain.training import build
+    from segtrain.training.loop import fit
+    from segtrain.training.optim import resolve_device
 
     if options.check:
         return build.check(config)

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segtrain.data.demo import draw_scene
+from segtrain.commands.demo.demo import draw_scene
 
 
 def draw_pair(folder: str, number: int, side: int) -> None:

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from segtrain import build
+from segtrain.commands.evaluate import scoring
+from segtrain.commands.evaluate.measure import predict_pairs
+from segtrain.commands.evaluate.reading import Pair
+from segtrain.commands.evaluate.scoring import Scorer
+from segtrain.commands.evaluate.source import find_subject
+from segtrain.config.rules import load_config
 from segtrain.data.dataset import read_sample
-from segtrain.evaluation import scoring
-from segtrain.evaluation.measure import predict_pairs
-from segtrain.evaluation.reading import Pair
-from segtrain.evaluation.scoring import Scorer
-from segtrain.evaluation.subject import find_subject
-from segtrain.infer import Predictor
-from segtrain.infer.network import TorchNetwork
-from segtrain.optim import resolve_device, resolve_precision
-from segtrain.rules import load_config
+from segtrain.inference import Predictor
+from segtrain.inference.network import TorchNetwork
+from segtrain.training import build
+from segtrain.training.optim import resolve_device, resolve_precision
 
 PARTS = {"confusion matrices": "count_pixels", "boundaries": "count_boundaries", "calibration": "count_confidences"}
 REST = "the rest of scoring"

@@ -28,7 +28,7 @@ def make_files(root: str, pairs: int) -> None:
 
 def measure(root: str) -> None:
     """Index the folder; print seconds and the peak memory of this process."""
-    from segtrain.data.section import DataConfig
+    from segtrain.config.data_schema import DataConfig
     from segtrain.data.splits import read_splits
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -32,13 +32,13 @@ import torch
 
 from benchmarks.train_throughput import peak_resident_bytes
 from segtrain.command import run_command
+from segtrain.commands.predict.inputs import find_images
+from segtrain.commands.predict.job import predict_files
 from segtrain.data.dataset import images_to_tensor
-from segtrain.data.reading import image_size, read_image
-from segtrain.infer import Predictor
-from segtrain.infer.tiles import tile_starts
-from segtrain.infer_options import PRECISIONS, InferOptions
-from segtrain.prediction.files import find_images
-from segtrain.prediction.job import predict_files
+from segtrain.images.reading import image_size, read_image
+from segtrain.inference import Predictor
+from segtrain.inference.options import PRECISIONS, InferOptions
+from segtrain.inference.tiles import tile_starts
 
 WORKLOADS = ("whole", "tiles")
 

@@ -30,18 +30,18 @@ import torch
 from albumentations.pytorch import ToTensorV2
 from torch.utils.data import DataLoader, Dataset
 
-from segtrain import build
 from segtrain.command import run_command
-from segtrain.data.formats import camvid
+from segtrain.config.rules import load_config
+from segtrain.config.schema import Config
 from segtrain.data.loaders import build_loaders, count_workers
-from segtrain.experiment import Config
-from segtrain.infer.network import autocast
-from segtrain.loop import LossMeter, train_one_epoch
-from segtrain.losses import build_loss
-from segtrain.optim import resolve_device
-from segtrain.rules import load_config
-from segtrain.run import start_run
-from segtrain.transforms import build_transform
+from segtrain.data.transforms import build_transform
+from segtrain.formats.public import camvid
+from segtrain.inference.network import autocast
+from segtrain.losses.build import build_loss
+from segtrain.training import build
+from segtrain.training.loop import LossMeter, train_one_epoch
+from segtrain.training.optim import resolve_device
+from segtrain.training.run import start_run
 
 HEIGHT, WIDTH = 352, 480
 MODELS = ("Unet/resnet18", "FPN/mobilenet_v2")

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from segtrain.command import parse_output, run_command
-from segtrain.evaluation import command as evaluation
-from segtrain.export import command as export
-from segtrain.serve import command as serve
+from segtrain.commands.evaluate import command as evaluation
+from segtrain.commands.export import command as export
+from segtrain.commands.serve import command as serve
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -82,35 +82,35 @@ def add_model_commands(commands: argparse._SubParsersAction) -> None:
 
 def write_config(options: argparse.Namespace) -> None:
     """Look at a data set and write the experiment that trains on it."""
-    from segtrain.init import init_config
+    from segtrain.commands.check.init import init_config
 
     init_config(options)
 
 
 def check_data(options: argparse.Namespace) -> int:
     """Look for what is wrong with a data set; the exit status."""
-    from segtrain.doctor.check import check_data
+    from segtrain.commands.check.command import check_data
 
     return check_data(options)
 
 
 def list_datasets(options: argparse.Namespace) -> None:
     """The public data sets whose layout is known, or all about one."""
-    from segtrain.datasets import list_datasets
+    from segtrain.commands.datasets.command import list_datasets
 
     list_datasets(options)
 
 
 def download_dataset(options: argparse.Namespace) -> None:
     """Fetch a public data set."""
-    from segtrain.datasets import download_dataset
+    from segtrain.commands.datasets.command import download_dataset
 
     download_dataset(options)
 
 
 def list_models(options: argparse.Namespace) -> None:
     """Architectures and encoders whose names contain the word; for a pair, its parameters and multiply-adds."""
-    from segtrain.resolve import encoder_groups, library_index
+    from segtrain.config.libraries import encoder_groups, library_index
 
     index, timm_groups = library_index(), encoder_groups()
     if len(options.words) == 2:
@@ -132,11 +132,11 @@ def list_models(options: argparse.Namespace) -> None:
 
 def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> None:
     """Print parameters, multiply-adds and stride of an architecture with an encoder, at an input of `size` (H, W)."""
-    from segtrain.config import render_mistakes
+    from segtrain.config.layers import render_mistakes
+    from segtrain.config.libraries import check_arguments, check_encoder
+    from segtrain.config.schema import ModelConfig
+    from segtrain.config.tree import Value
     from segtrain.errors import ConfigError
-    from segtrain.experiment import ModelConfig
-    from segtrain.resolve import check_arguments, check_encoder
-    from segtrain.yamltree import Value
 
     if min(size) < 1:
         raise ConfigError(f"--size {size[0]} {size[1]}: a height and a width of at least 1")
@@ -145,7 +145,7 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     if mistakes:
         raise ConfigError(render_mistakes(Value({}, "models"), mistakes))
 
-    from segtrain.model import build_model, count_multiply_adds
+    from segtrain.models.model import build_model, count_multiply_adds
 
     model = build_model(ModelConfig(name=architecture, encoder_name=encoder), channels=3, outputs=1)
     parts = {"encoder": model.net.encoder, "whole model": model}
@@ -157,21 +157,21 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
 
 def print_schema(_: argparse.Namespace) -> None:
     """The JSON schema of an experiment file."""
-    from segtrain.reference import build_schema
+    from segtrain.config.reference import build_schema
 
     print(json.dumps(build_schema(), indent=2))
 
 
 def print_reference(_: argparse.Namespace) -> None:
     """The text of docs/config.md."""
-    from segtrain.reference import build_reference
+    from segtrain.config.reference import build_reference
 
     print(build_reference(), end="")
 
 
 def draw_demo_set(options: argparse.Namespace) -> None:
     """Draw the demo data set where it is missing."""
-    from segtrain.data.demo import draw_demo
+    from segtrain.commands.demo.demo import draw_demo
 
     draw_demo(options.root)
     print(f"{options.root}: the demo data set is there")

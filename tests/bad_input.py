@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from conftest import SMALL
+from tests.conftest import SMALL
 
 ONE_EPOCH = [*SMALL, "train.epochs=1"]
 

@@ -18,11 +18,11 @@ import pytest
 import torch
 
 import train
-from segtrain import build
 from segtrain.command import run_command
+from segtrain.config.rules import load_config
 from segtrain.data.loaders import build_loaders
-from segtrain.loop import fit
-from segtrain.rules import load_config
+from segtrain.training import build
+from segtrain.training.loop import fit
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from segtrain.data.reading import read_image
 from segtrain.errors import DataError
+from segtrain.images.reading import read_image
 
 
 def save(path, pixels, *, alpha=False):

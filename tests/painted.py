@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segtrain.infer import Predictor
-from segtrain.infer_options import InferOptions
-from segtrain.task import Task
+from segtrain.inference import Predictor
+from segtrain.inference.options import InferOptions
+from segtrain.inference.task import Task
 
 COLORS = [(10, 20, 30), (200, 0, 0), (0, 150, 0), (0, 0, 250)]
 TASK = Task(mode="multiclass", names=["sky", "road", "car"], colors=COLORS[:3])

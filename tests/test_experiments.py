@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
 
-from segtrain.build import check
-from segtrain.rules import load_config
+from segtrain.config.rules import load_config
+from segtrain.training.build import check
+from tests.conftest import PROJECT
 
 EXPERIMENTS = sorted((PROJECT / "experiments").glob("camvid_*.yml"))  # beside them lie those of the user
 

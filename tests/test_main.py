@@ -2,12 +2,12 @@ import json
 import re
 
 import pytest
-from conftest import run
 
-from segtrain import resolve
 from segtrain.__main__ import parse_arguments
 from segtrain.command import run_command
-from segtrain.resolve import library_index
+from segtrain.config import libraries as resolve
+from segtrain.config.libraries import library_index
+from tests.conftest import run
 
 
 def call(capsys, *arguments: str) -> tuple[int, str, str]:

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, SMALL, draw_sample, run
 
-from segtrain.datasets import build_datasets_table
-from segtrain.experiment import Config
-from segtrain.rules import load_config
+from segtrain.commands.datasets.command import build_datasets_table
+from segtrain.config.rules import load_config
+from segtrain.config.schema import Config
+from tests.conftest import PROJECT, SMALL, draw_sample, run
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
@@ -77,7 +77,7 @@ def test_single_values_in_the_text_can_be_set(override: str) -> None:
 
 
 def test_the_table_of_supported_things_is_true() -> None:
-    from segtrain.resolve import known_names
+    from segtrain.config.libraries import known_names
 
     architectures = re.search(r"\| architectures \| (.*?) \|", README)[1].split(", ")
     assert set(architectures) == set(known_names("model"))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from segtrain.model import SegmentationModel
+from segtrain.models.model import SegmentationModel
 
 
 class TinyEncoder(nn.Sequential):

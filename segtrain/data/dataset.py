@@ -9,11 +9,11 @@ import torch
 from torch.utils.data import Dataset
 
 from segtrain.data.balance import ClassBalance
-from segtrain.data.reading import read_image
-from segtrain.data.sample import Sample
 from segtrain.data.statistics import Decoder
+from segtrain.data.transforms import apply, apply_eval
 from segtrain.errors import DataError, SegtrainError
-from segtrain.transforms import apply, apply_eval
+from segtrain.formats.sample import Sample
+from segtrain.images.reading import read_image
 
 Batch = dict[str, torch.Tensor | list[str]]
 

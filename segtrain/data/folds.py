@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segtrain.data.sample import seeded_hash
 from segtrain.errors import DataError
+from segtrain.formats.sample import seeded_hash
 
 
 def assign_folds(presence: np.ndarray, groups: Sequence[str], *, folds: int, seed: int) -> np.ndarray:

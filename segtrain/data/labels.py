@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from segtrain.data.claims import LARGEST_VALUE, are_colors, claim_values, show_value
-from segtrain.data.formats import FORMATS
-from segtrain.data.reading import read_mask
-from segtrain.data.sample import Sample
-from segtrain.data.section import DataConfig
+from segtrain.config.claims import LARGEST_VALUE, are_colors, claim_values, show_value
+from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError
+from segtrain.formats import FORMATS
+from segtrain.formats.sample import Sample
+from segtrain.images.reading import read_mask
 
 _UNCLAIMED = -1
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from segtrain.config.data_schema import DataConfig
 from segtrain.data.labels import LabelDecoder
-from segtrain.data.reading import read_layers, read_mask
-from segtrain.data.sample import Sample
-from segtrain.data.section import DataConfig
 from segtrain.errors import DataError
+from segtrain.formats.sample import Sample
+from segtrain.images.reading import read_layers, read_mask
 
 
 class LayerDecoder:

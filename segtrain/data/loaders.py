@@ -14,14 +14,14 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from segtrain.config.data_schema import DataConfig
+from segtrain.config.schema import TransformsConfig
 from segtrain.data.dataset import EvalSamples, TrainSamples
 from segtrain.data.layers import build_decoder
-from segtrain.data.sample import SampleTable
-from segtrain.data.section import DataConfig
 from segtrain.data.splits import read_splits
 from segtrain.data.statistics import Decoder
-from segtrain.experiment import TransformsConfig
-from segtrain.transforms import build_eval_transform, build_transform
+from segtrain.data.transforms import build_eval_transform, build_transform
+from segtrain.formats.sample import SampleTable
 
 SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # a process that finds none left dies of a bus error; Docker gives 64 MiB
 

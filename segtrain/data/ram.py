@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from segtrain.data import reading
 from segtrain.data.dataset import EvalSamples, TrainSamples
 from segtrain.errors import DataError
+from segtrain.images import reading
 from segtrain.memory import read_available_bytes, show_bytes
 
 MEASURED = 200  # images whose headers are read for the estimate

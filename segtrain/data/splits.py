@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from segtrain.config.data_schema import DataConfig
 from segtrain.data.folds import assign_folds
-from segtrain.data.formats import FORMATS
 from segtrain.data.layers import build_decoder
-from segtrain.data.sample import Sample, SampleTable, Splits
-from segtrain.data.section import DataConfig
 from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
+from segtrain.formats import FORMATS
+from segtrain.formats.sample import Sample, SampleTable, Splits
 
 
 def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> Splits:

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.layers import LayerDecoder
-from segtrain.data.sample import Sample
 from segtrain.errors import DataError
+from segtrain.formats.sample import Sample
 
 Decoder = LabelDecoder | LayerDecoder
 CHUNK = 4096  # samples handed to the threads at once: a million waiting calls would take a gigabyte

@@ -1,0 +1,1 @@
+"""The commands of `python -m segtrain`, one folder each; each can be deleted without touching the rest."""

@@ -1,0 +1,152 @@
+"""Images that training would refuse or misread: their type, their channels, their size against the crop."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.finding import Finding, are, count_of, yaml_fix
+from segtrain.commands.check.record import ImageFacts, Record
+from segtrain.errors import DataError
+from segtrain.images.reading import read_image
+from segtrain.images.to_image import WHITES
+
+DARK = 2  # images whose brightest value is this many times below white train as good as black
+_COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
+
+
+def find_deep_images(evidence: Evidence) -> list[Finding]:
+    """Images of more than 8 bits: the value that means white, and the bits that are really used."""
+    deep = [place for place, r in enumerate(evidence.records) if r.image is not None and r.image.dtype != "uint8"]
+    if not deep:
+        return []
+    images = [evidence.records[place].image for place in deep]
+    kinds = ", ".join(sorted({image.dtype for image in images}))
+    files = tuple(evidence.records[place].sample.image for place in deep)
+    white, meaning = find_white(images)
+    scale = evidence.config.data.scale if evidence.config is not None else None
+    if evidence.config is not None and scale is None:
+        return [
+            Finding(
+                "error",
+                f"{count_of(len(deep), 'image')} {are(len(deep))} {kinds}, and data.scale is missing",
+                f"{meaning}. Training must know which value means white.",
+                yaml_fix("data:", f"  scale: {white:g}"),
+                files,
+            )
+        ]
+    if scale is None:
+        title = f"{count_of(len(deep), 'image')} {are(len(deep))} {kinds}"
+        return [Finding("note", title, f"{meaning}.", yaml_fix("data:", f"  scale: {white:g}"), files)]
+    if scale >= DARK * white:
+        return [
+            Finding(
+                "warning",
+                f"data.scale is {scale:g}, but the images end at {white:g}",
+                f"{meaning}. As it is, they train as good as black.",
+                yaml_fix("data:", f"  scale: {white:g}"),
+                files,
+            )
+        ]
+    return []
+
+
+def find_white(images: Iterable[ImageFacts]) -> tuple[float, str]:
+    """The value that most likely means white in images that are not 8 bit, and what they hold, in words."""
+    images = list(images)
+    high = max(image.high for image in images)
+    used = 0
+    for image in images:
+        used |= image.used_bits
+    white = next((white for white in WHITES if high <= white), high)
+    if not used:
+        return white, f"Their values end at {high:g}"
+    if all(_is_stretched(image) for image in images):
+        return 65535, "They hold 8 bits, stretched to 16 (each byte twice)"
+    spare = (used & -used).bit_length() - 1  # zeros below the lowest bit that is ever set
+    if used.bit_length() == 16 and spare >= 2:
+        return 65535, f"They hold {16 - spare} bits, moved up to 16"
+    if used.bit_length() <= 14:
+        return white, f"They hold {max(used.bit_length(), 8)} bits: no value is above {high:g}"
+    return white, f"Their values end at {high:g}"
+
+
+def _is_stretched(image: ImageFacts) -> bool:
+    """Whether 16 bits are 8 bits written twice; the bits that occur at all are then the same in both bytes."""
+    ends = (int(image.low), int(image.high), image.used_bits)
+    return image.dtype == "uint16" and image.high > 255 and all(value % _COPIED_BYTE == 0 for value in ends)
+
+
+def find_refused_images(evidence: Evidence) -> list[Finding]:
+    """Kinds of images that training does not read: one of each kind is read as it would."""
+    if evidence.config is None:
+        return []
+    kinds: dict[tuple, list[int]] = {}
+    for place, record in enumerate(evidence.records):
+        if record.image is not None and (record.image.dtype == "uint8" or evidence.config.data.scale is not None):
+            image = record.image
+            kind = (image.file_type, image.dtype, image.channels, Path(record.sample.image).suffix.lower())
+            kinds.setdefault(kind, []).append(place)
+    findings = []
+    for (file_type, dtype, channels, _), places in kinds.items():
+        try:
+            read_image(evidence.records[places[0]].sample.image, **evidence.config.data.image_options)
+        except DataError as error:
+            kind = f"{file_type}, {count_of(channels, 'channel')}, {dtype}"
+            title = f"{count_of(len(places), 'image')} ({kind}) would be refused"
+            files = tuple(evidence.records[place].sample.image for place in places)
+            fix = yaml_fix("data:", f"  channels: {channels}") if _other_channels(evidence, channels) else None
+            findings.append(Finding("error", title, str(error), fix, files))
+    return findings
+
+
+def _other_channels(evidence: Evidence, channels: int) -> bool:
+    data = evidence.config.data
+    return data.bands is None and data.channels != channels
+
+
+def find_channel_statistics(evidence: Evidence) -> list[Finding]:
+    """Mean and standard deviation of the channels where images are no RGB of 8 bits and the experiment has none."""
+    records = [record for record in evidence.records if record.image is not None]
+    numbers = {record.image.channels for record in records}
+    if len(numbers) != 1:
+        return []
+    channels, config = numbers.pop(), evidence.config
+    if config is not None and (config.model.mean is not None or config.data.channels == 3 or config.data.bands):
+        return []
+    if channels == 3:
+        return []
+    train = [record for record in records if record.split in ("train", "all")] or records
+    mean, std = compute_statistics(train)
+    wide = any(record.image.dtype != "uint8" for record in records)
+    scale = (config.data.scale if config is not None else None) or (
+        find_white([r.image for r in records])[0] if wide else 255
+    )
+    lines = [
+        "model:",
+        f"  mean: {[round(float(value), 4) for value in mean / scale]}",
+        f"  std: {[round(float(value), 4) for value in std / scale]}",
+    ]
+    if config is None:
+        lines = ["data:", f"  channels: {channels}", *lines]
+    return [
+        Finding(
+            "note",
+            f"The images have {count_of(channels, 'channel')}, and no known mean",
+            "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
+            "training images.",
+            yaml_fix(*lines),
+        )
+    ]
+
+
+def compute_statistics(records: Iterable[Record]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel over all pixels, in the values of the files; (channels,) each."""
+    images = [record.image for record in records]
+    weights = np.array([image.height * image.width for image in images], np.float64)
+    weights /= weights.sum()
+    mean = weights @ np.array([image.mean for image in images])
+    square = weights @ np.array([image.square for image in images])
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))

@@ -1,0 +1,39 @@
+"""The command `check`."""
+
+import argparse
+
+from segtrain.commands.check.dataset_report import gather
+from segtrain.commands.check.examine import Examiner
+from segtrain.commands.check.findings import find_all
+from segtrain.commands.check.page import write_page
+from segtrain.commands.check.pool import examine_all
+from segtrain.commands.check.report import describe_set, write_proposal, write_report
+from segtrain.commands.check.source import from_experiment, from_folders
+from segtrain.errors import ConfigError
+
+
+def check_data(options: argparse.Namespace) -> int:
+    """Look at every image and mask, print what is wrong with them, and write the page `options.output`: the experiment
+    of `options.layers`, or the folders `options.images` and `options.masks`.
+
+    Returns 1, the exit status, where a finding is an error, else 0. Raises ConfigError or DataError for a wrong command
+    line or configuration.
+    """
+    if (options.images is None) != (options.masks is None) or (options.images and options.layers):
+        raise ConfigError("check: give an experiment, or --images DIR and --masks DIR")
+    if not options.output.parent.is_dir():
+        raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
+    if options.images is not None:
+        subject = from_folders(options.images, options.masks)
+    else:
+        subject = from_experiment(options.layers)
+    examiner = Examiner(subject.config.data if subject.config is not None else None)
+    evidence = gather(subject, examine_all(subject.splits, examiner))
+    findings = find_all(evidence, subject.findings)
+    proposal = write_proposal(subject, evidence) if subject.config is None else []
+    print("\n".join(describe_set(subject, evidence)))
+    if proposal:
+        print("", "an experiment for it, with names to be changed:", *(f"  {line}" for line in proposal), sep="\n")
+    write_page(options.output, subject, evidence, findings, proposal=proposal, examiner=examiner)
+    print("\n".join(write_report(findings, options.output)))
+    return int(any(finding.level == "error" for finding in findings))

@@ -1,0 +1,260 @@
+"""One pair of files to a record of facts; every file is decoded once."""
+
+import hashlib
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrain.commands.check.raw_pictures import Picture, read_picture
+from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageFacts, MaskFacts, Record
+from segtrain.config.claims import are_colors
+from segtrain.config.data_schema import DataConfig
+from segtrain.errors import DataError
+from segtrain.formats import FORMATS
+from segtrain.formats.sample import Sample
+from segtrain.images.bands import upright
+
+TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
+FIT_PX = 512  # longer side at which the edges of image and mask are compared
+
+
+class Examiner:
+    """Makes the record of a sample. It is sent to other processes, so it holds the configuration and little else."""
+
+    def __init__(self, config: DataConfig | None):
+        self.config = config
+        self.channels = config.channels if config is not None else 3
+        self._layers = None
+
+    def __call__(self, split: str, sample: Sample) -> Record:
+        """The record of a sample; what is wrong with its files stands in it, and nothing is raised."""
+        image = mask = picture = planes = fit = None
+        image_error = mask_error = ""
+        try:
+            picture = read_picture(sample.image)
+            pixels = to_channels(picture, self.channels)
+            image, grey = describe_image(picture, upright(pixels, picture.orientation))
+        except (DataError, MemoryError) as error:
+            image_error = _one_line(error)
+        try:
+            mask, planes = self.read_mask(sample)
+        except (DataError, MemoryError) as error:
+            mask_error = _one_line(error)
+        if image is not None and planes is not None:
+            if picture.orientation != 1:
+                fit = compute_fit(grey, turn_back(grey, picture.orientation), planes)
+            if grey.shape == planes.shape:
+                shown = upright(pixels, picture.orientation)
+                mask = mask._replace(tones=compute_tones(shown, planes, mask.codes))
+        return Record(split, sample, image, mask, image_error, mask_error, fit)
+
+    def read_mask(self, sample: Sample) -> tuple[MaskFacts, NDArray]:
+        """The facts of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
+        config = self.config
+        if config is not None and config.multilabel:
+            return self._read_layers(sample)
+        own = getattr(FORMATS[config.format], "read_mask", None) if config is not None else None
+        if own is None:
+            picture = read_picture(sample.mask)
+        else:
+            picture = Picture(own(sample.mask, as_color=are_colors(config.classes)), "")
+        planes, is_color = to_codes(picture, sample.mask_file)
+        return describe_mask(picture, planes, is_color=is_color), planes
+
+    def _read_layers(self, sample: Sample) -> tuple[MaskFacts, NDArray]:
+        """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
+        from segtrain.data.layers import build_decoder
+
+        self._layers = self._layers or build_decoder(self.config)
+        layers = self._layers.read(sample)
+        ignored = (layers == self.config.ignore_index).sum() // len(layers)
+        counts = np.append((layers == 1).sum(axis=(1, 2)), ignored)
+        planes = np.full(layers.shape[1:], self.config.ignore_index, np.int64)
+        planes[(layers == 0).all(axis=0)] = -1  # no class, which is no mistake here
+        for index, layer in enumerate(layers):
+            planes[layer == 1] = index
+        facts = describe_mask(Picture(planes, ""), planes, is_color=False)
+        codes = np.append(np.arange(len(layers)), self.config.ignore_index)
+        rows = np.stack([counts, counts, np.zeros_like(counts)], axis=1)
+        return facts._replace(codes=codes, counts=rows), planes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_layers": None}
+
+
+def _one_line(error: Exception) -> str:
+    return "not enough memory to read it" if isinstance(error, MemoryError) else str(error)
+
+
+def to_channels(picture: Picture, channels: int) -> NDArray:
+    """The pixels HWC as they are stored, palettes as RGB, without alpha where three channels are asked for."""
+    pixels = picture.pixels
+    if picture.palette is not None:
+        pixels = _colors_of(picture)[pixels]
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] == 4 and picture.file_type != "TIFF" and channels != 4:
+        return pixels[..., :3]
+    return pixels
+
+
+def _colors_of(picture: Picture) -> NDArray[np.uint8]:
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(picture.palette)] = picture.palette[:256]
+    return table
+
+
+def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageFacts, NDArray[np.uint8]]:
+    """The facts of an image, HWC, and the image in grey, HW uint8."""
+    height, width, channels = pixels.shape
+    pixels = np.ascontiguousarray(pixels)
+    known = pixels
+    if pixels.dtype != np.uint8:
+        known = _known_values(pixels, picture.nodata)
+        pixels = np.where(np.isfinite(pixels) & (pixels != picture.nodata), pixels, 0)  # as training has it
+    used_bits = int(np.bitwise_or.reduce(known, axis=None)) if known.dtype.kind in "iu" and known.itemsize > 1 else 0
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    mean, square = _moments(pixels)
+    grey = to_grey(pixels)
+    thumbnail = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
+    digest.update(pixels.data)
+    facts = ImageFacts(
+        height=height, width=width, channels=channels, dtype=str(pixels.dtype), file_type=picture.file_type,
+        orientation=picture.orientation, low=low, high=high, used_bits=used_bits, mean=mean, square=square,
+        digest=digest.digest()[:16], hash=compute_hash(thumbnail), thumbnail=thumbnail.tobytes(),
+    )  # fmt: skip
+    return facts, grey
+
+
+def _known_values(pixels: NDArray, nodata: float | None) -> NDArray:
+    """The values that are finite and not what the file notes for pixels that hold none."""
+    chosen = np.isfinite(pixels) if nodata is None else np.isfinite(pixels) & (pixels != nodata)
+    return pixels if chosen.all() else pixels[chosen]
+
+
+def _moments(pixels: NDArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Means of the values and of their squares, one per channel."""
+    if pixels.dtype == np.uint8 and pixels.shape[2] <= 4:
+        mean, std = (numbers.ravel() for numbers in cv2.meanStdDev(pixels))
+        return tuple(mean.tolist()), tuple((std**2 + mean**2).tolist())
+    flat = pixels.reshape(-1, pixels.shape[2]).astype(np.float64)
+    return tuple(flat.mean(axis=0).tolist()), tuple((flat**2).mean(axis=0).tolist())
+
+
+def to_grey(pixels: NDArray) -> NDArray[np.uint8]:
+    """HWC of any type and number of channels to HW uint8; what is not 8 bit is stretched to its own range."""
+    if pixels.dtype == np.uint8:
+        return (
+            cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.shape[2] == 3 else np.ascontiguousarray(pixels[..., 0])
+        )
+    grey = pixels[..., :3].astype(np.float32).mean(axis=2)
+    low, high = grey.min(), grey.max()
+    return ((grey - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def compute_hash(thumbnail: NDArray[np.uint8]) -> int:
+    """64 bits that change little when an image is resized, compressed or brightened: pHash, the signs of the 8 x 8
+    lowest frequencies against their median (Zauner: Implementation and Benchmarking of Perceptual Image Hash
+    Functions, 2010, section 3.2.1)."""
+    lowest = cv2.dct(thumbnail.astype(np.float32))[:8, :8].ravel()
+    return int.from_bytes(np.packbits(lowest > np.median(lowest[1:])).tobytes(), "big")
+
+
+def to_codes(picture: Picture, path: str) -> tuple[NDArray, bool]:
+    """What a mask file holds as HW integers, and whether they are packed colours. Grey RGB pictures are values.
+
+    Raises DataError for fractions and for a number of channels that is no mask's.
+    """
+    pixels = picture.pixels
+    if pixels.dtype.kind == "f":
+        if not np.isfinite(pixels).all() or (pixels != np.rint(pixels)).any():
+            raise DataError(f"{path}: a mask holds whole numbers, not {pixels.dtype} with fractions")
+        pixels = pixels.astype(np.int64)
+    if pixels.ndim == 2:
+        return pixels, False
+    if pixels.shape[2] == 1:
+        return pixels[..., 0], False
+    if pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
+        raise DataError(f"{path}: expected a mask of HW values or RGB colours, not {pixels.dtype} of {pixels.shape}")
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return red, False
+    return (red.astype(np.int32) << 16) | (green.astype(np.int32) << 8) | blue, True
+
+
+def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskFacts:
+    """The facts of a mask whose codes are `planes`, HW integers; without tones."""
+    equal = planes[:-1] == planes[1:]
+    square = np.zeros(planes.shape, bool)
+    square[:-1, :-1] = equal[:, :-1] & equal[:, 1:] & (planes[:-1, :-1] == planes[:-1, 1:])
+    frame = np.concatenate([planes[0], planes[-1], planes[1:-1, 0], planes[1:-1, -1]])
+    codes, pixels = count_values(planes)
+    counts = np.zeros((len(codes), 3), np.int64)
+    counts[:, 0] = pixels
+    for column, chosen in ((1, planes[square]), (2, frame)):
+        found, number = count_values(chosen)
+        counts[np.searchsorted(codes, found), column] = number
+    kept = np.sort(np.argsort(-pixels, kind="stable")[:KEPT_VALUES])
+    palette = None
+    if picture.palette is not None:
+        colors = _colors_of(picture)[codes[kept]].astype(np.int64)
+        palette = (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
+    return MaskFacts(
+        height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, dtype=str(picture.pixels.dtype),
+        is_color=is_color, codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32),
+        palette=palette, further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
+    )  # fmt: skip
+
+
+def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The values of an array of integers in rising order, and how often each occurs."""
+    flat = planes.ravel()
+    if flat.dtype == np.uint8:
+        counts = np.bincount(flat, minlength=256)
+        codes = np.flatnonzero(counts)
+        return codes.astype(np.int64), counts[codes].astype(np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if len(flat) else np.zeros(0, np.int64)
+    lengths = np.diff(starts, append=len(flat))  # runs of one value: far fewer than pixels
+    codes, place = np.unique(flat[starts], return_inverse=True)
+    return codes.astype(np.int64), np.bincount(place, lengths, minlength=len(codes)).astype(np.int64)
+
+
+def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The mean colour of an image (HWC, its first three channels) below each of these codes: float32 (n, 3), nan where
+    none of the pixels that are looked at has the code."""
+    step = max(1, math.isqrt(planes.size // TONE_SAMPLES))
+    colors, chosen = image[::step, ::step, :3], planes[::step, ::step].ravel()
+    colors = np.repeat(colors[..., :1], 3, axis=2) if colors.shape[2] < 3 else colors
+    place = np.searchsorted(codes, chosen).clip(max=len(codes) - 1)
+    known = codes[place] == chosen
+    colors, place = colors.reshape(-1, 3)[known].astype(np.float64), place[known]
+    number = np.bincount(place, minlength=len(codes))
+    sums = np.stack([np.bincount(place, colors[:, channel], minlength=len(codes)) for channel in range(3)], axis=1)
+    with np.errstate(invalid="ignore"):
+        return (sums / number[:, None]).astype(np.float32)
+
+
+def turn_back(pixels: NDArray, orientation: int) -> NDArray:
+    """Undoes `upright`: of the eight orientations only 6 and 8 are not their own inverse."""
+    return upright(pixels, {6: 8, 8: 6}.get(orientation, orientation))
+
+
+def compute_fit(turned: NDArray[np.uint8], stored: NDArray[np.uint8], planes: NDArray) -> Fit:
+    """How well a mask (HW) follows the edges of its image (HW grey), turned and as it is stored."""
+    return Fit(
+        *(_edge_agreement(grey, planes) if grey.shape == planes.shape else math.nan for grey in (turned, stored))
+    )
+
+
+def _edge_agreement(grey: NDArray[np.uint8], planes: NDArray) -> float:
+    step = max(1, max(grey.shape) // FIT_PX)
+    grey, planes = np.ascontiguousarray(grey[::step, ::step]), planes[::step, ::step]
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1.5).astype(np.float32)
+    gradient = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    edges = np.zeros(planes.shape, bool)
+    edges[:-1] |= planes[:-1] != planes[1:]
+    edges[:, :-1] |= planes[:, :-1] != planes[:, 1:]
+    return float(gradient[edges].mean() / max(gradient.mean(), 1e-6)) if edges.any() else math.nan

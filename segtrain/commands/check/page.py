@@ -1,0 +1,138 @@
+"""check.html: one file to look at, with nothing from outside."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segtrain.commands.check.charts import draw_classes, draw_legend, draw_sizes, escape
+from segtrain.commands.check.check_sizes import find_crop
+from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.examine import Examiner
+from segtrain.commands.check.finding import LEVELS, Finding
+from segtrain.commands.check.report import count_levels, describe_set
+from segtrain.commands.check.source import Subject
+from segtrain.commands.check.style import COPY, CSS
+from segtrain.commands.check.thumbnails import choose_samples, draw_samples
+from segtrain.errors import ConfigError
+from segtrain.files import replace_text
+
+SAMPLES, OFFENDERS = 12, 6
+_LISTED_FILES = 1000
+Drawn = dict[tuple[int, frozenset[int]], str]
+
+
+def write_page(
+    path: Path,
+    subject: Subject,
+    evidence: Evidence,
+    findings: Sequence[Finding],
+    *,
+    proposal: Sequence[str],
+    examiner: Examiner,
+) -> None:
+    """Write the page; `proposal` are the lines of an experiment where there is none yet.
+
+    Raises ConfigError where the file cannot be written.
+    """
+    samples = choose_samples(evidence, SAMPLES)
+    wanted = [(place, finding.marked) for finding in findings for place in finding.records[:OFFENDERS]]
+    drawn = draw_samples(evidence, examiner, [*wanted, *((place, frozenset()) for place in samples)])
+    text = build_page(subject, evidence, findings, proposal=proposal, samples=samples, drawn=drawn)
+    try:
+        replace_text(path, text.encode("utf-8", "replace").decode("utf-8"))  # names of files may be no text
+    except OSError as error:
+        raise ConfigError(f"-o {path}: cannot be written: {error.strerror}") from error
+
+
+def build_page(
+    subject: Subject,
+    evidence: Evidence,
+    findings: Sequence[Finding],
+    *,
+    proposal: Sequence[str],
+    samples: Sequence[int],
+    drawn: Drawn,
+) -> str:
+    """The page as HTML; `samples` are places of records, and `drawn` their pictures."""
+    title, numbers = describe_set(subject, evidence)
+    worst = min((finding.level for finding in findings), key=LEVELS.index, default="good")
+    crop = None if evidence.config is None else find_crop(evidence.config.transforms.train)
+    parts = [
+        f"<h1>{escape(title)}</h1><p class='quiet'>{escape(numbers)}</p>",
+        f'<p class="verdict {worst}">{count_levels(findings).capitalize()}</p>',
+        _contents(findings),
+        _section("An experiment for it", _fix("write in experiments/mine.yml", proposal) if proposal else ""),
+        "".join(_finding(finding, evidence, drawn, place) for place, finding in enumerate(findings)),
+        _section("Classes", draw_classes(evidence)),
+        _section("Samples", _samples(evidence, samples, drawn)),
+        _section("Sizes", draw_sizes(evidence, crop)),
+    ]
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}: check</title><style>{CSS}</style></head>"
+        f"<body><main>{''.join(parts)}</main><script>{COPY}</script></body></html>\n"
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f'<section><h2>{title}</h2><div class="card">{content}</div></section>' if content else ""
+
+
+def _fix(label: str, lines: Sequence[str]) -> str:
+    text = escape("\n".join(lines))
+    button = '<button type="button" data-copy>copy</button>'
+    return f'<div class="fix"><p class="label"><span>{escape(label)}</span>{button}</p><pre>{text}</pre></div>'
+
+
+def _contents(findings: Sequence[Finding]) -> str:
+    """The titles of all findings, where they do not fit on one screen."""
+    if len(findings) < 3:
+        return ""
+    items = "".join(
+        f'<li>{_level(finding)} <a href="#f{place}">{escape(finding.title)}</a></li>'
+        for place, finding in enumerate(findings)
+    )
+    return f'<nav class="card"><ol>{items}</ol></nav>'
+
+
+def _finding(finding: Finding, evidence: Evidence, drawn: Drawn, place: int) -> str:
+    pictures = [
+        _picture(evidence, place, drawn[place, finding.marked])
+        for place in finding.records[:OFFENDERS]
+        if (place, finding.marked) in drawn
+    ]
+    fix = _fix(finding.fix.label, finding.fix.lines) if finding.fix is not None else ""
+    return (
+        f'<article class="card finding {finding.level}" id="f{place}">{_level(finding)}'
+        f"<h3>{escape(finding.title)}</h3><p>{escape(finding.explanation)}</p>"
+        f"{''.join(_gallery(pictures))}{fix}{_files(finding.files)}</article>"
+    )
+
+
+def _level(finding: Finding) -> str:
+    return f'<span class="level {finding.level}">{finding.level}</span>'
+
+
+def _gallery(pictures: Sequence[str]) -> str:
+    return f'<div class="pictures">{"".join(pictures)}</div>' if pictures else ""
+
+
+def _picture(evidence: Evidence, place: int, address: str) -> str:
+    record = evidence.records[place]
+    split = "" if record.split == "all" else f"{record.split}: "
+    alternative = f'alt="{escape(record.sample.name)}, the image and its mask"'
+    caption = f"<figcaption>{escape(split + record.sample.name)}</figcaption>"
+    return f'<figure><img src="{address}" {alternative}>{caption}</figure>'
+
+
+def _files(files: Sequence[str]) -> str:
+    if not files:
+        return ""
+    items = "".join(f"<li>{escape(file)}</li>" for file in files[:_LISTED_FILES])
+    more = f"<li>and {len(files) - _LISTED_FILES:,} more</li>" if len(files) > _LISTED_FILES else ""
+    return f"<details><summary>{len(files):,} listed</summary><ul>{items}{more}</ul></details>"
+
+
+def _samples(evidence: Evidence, samples: Sequence[int], drawn: Drawn) -> str:
+    pictures = [_picture(evidence, p, drawn[p, frozenset()]) for p in samples if (p, frozenset()) in drawn]
+    return draw_legend(evidence) + _gallery(pictures) if pictures else ""

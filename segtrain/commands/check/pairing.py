@@ -1,0 +1,122 @@
+"""Images and masks paired by name, whatever is wrong with some of them: the pairs that there are, and findings."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from segtrain.commands.check.class_lines import write_text
+from segtrain.commands.check.finding import Finding, are, count_of, set_aside, shell_fix, yaml_fix
+from segtrain.errors import DataError
+from segtrain.formats import folders
+from segtrain.formats.sample import IMAGE_SUFFIXES, Sample, SampleTable, Splits
+
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+SPLIT_NAMES |= {"test": "test", "testing": "test"}
+_TRIED = 50  # images whose names are compared with those of the masks
+
+
+class Pairing(NamedTuple):
+    """Pairs below two folders, what is wrong with the others, and the endings by which names differ."""
+
+    samples: SampleTable
+    findings: list[Finding]
+    image_suffix: str = ""
+    mask_suffix: str = ""
+
+
+def pair_folders(
+    root: Path, images: str, masks: str, *, image_suffix: str = "", mask_suffix: str = "", what: str = "data"
+) -> Pairing:
+    """What segtrain.formats.folders.pair would pair, without those that it would refuse.
+
+    Where next to nothing pairs, endings of the names are looked for by which it would. Raises DataError where a folder
+    is missing, or holds two images of one name.
+    """
+    image_folder, image_files = folders.find_files(root, images, image_suffix, f"{what}.images")
+    mask_folder, mask_files = folders.find_files(root, masks, mask_suffix, f"{what}.masks")
+    for found, pattern, kind in ((image_files, images, "images"), (mask_files, masks, "masks")):
+        if not found:
+            known = " ".join(sorted(IMAGE_SUFFIXES))
+            raise DataError(f"{what}: no {kind} in {root / pattern}; known suffixes: {known}")
+    endings = ("", "")
+    if 2 * len(image_files.keys() & mask_files.keys()) < len(image_files):
+        endings = _find_endings(sorted(image_files), sorted(mask_files))
+        image_files = {key.removesuffix(endings[0]): file for key, file in image_files.items()}
+        mask_files = {key.removesuffix(endings[1]): file for key, file in mask_files.items()}
+    pairs = sorted(image_files.keys() & mask_files.keys())
+    samples = SampleTable(
+        Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}") for key in pairs
+    )
+    found = []
+    for kind, other, here, there, folder, where in (
+        ("image", "mask", image_files, mask_files, image_folder, mask_folder),
+        ("mask", "image", mask_files, image_files, mask_folder, image_folder),
+    ):
+        alone = sorted(f"{folder}/{file}" for key, file in here.items() if key not in there)
+        if alone:
+            found.append(_alone(kind, other, alone, len(here), where))
+    return Pairing(samples, found, *endings)
+
+
+def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str]:
+    """The endings of image names and mask names without which most of them are the same; empty where there are none."""
+    votes: Counter[tuple[str, str]] = Counter()
+    for image in images[:: max(1, len(images) // _TRIED)]:
+        place = bisect_left(masks, image)
+        for mask in masks[max(0, place - 1) : place + 1]:
+            common = next((i for i, (a, b) in enumerate(zip(image, mask, strict=False)) if a != b), len(image))
+            common = min(common, len(mask))
+            if common < min(len(image), len(mask)):  # _leftImg8bit and _label have an l in common, which is no name's
+                common = max((image.rfind(sign, 0, common) for sign in "_-. "), default=common)
+            if common > image.rfind("/") + 1:
+                votes[image[common:], mask[common:]] += 1
+    for (image_ending, mask_ending), _ in votes.most_common(3):
+        keys = {key.removesuffix(image_ending) for key in images if key.endswith(image_ending)}
+        if sum(key.endswith(mask_ending) and key.removesuffix(mask_ending) in keys for key in masks) * 2 > len(images):
+            return image_ending, mask_ending
+    return "", ""
+
+
+def different_endings(image_ending: str, mask_ending: str) -> Finding:
+    """Names that pair once their endings are told."""
+    lines = [
+        f"  {key}: {write_text(ending)}"
+        for key, ending in (("image_suffix", image_ending), ("mask_suffix", mask_ending))
+        if ending
+    ]
+    return Finding(
+        "error",
+        "The names of images and masks have different endings",
+        "Images and masks are paired by name. They pair once the endings are told; the rest was looked at like that.",
+        yaml_fix("data:", *lines),
+    )
+
+
+def _alone(kind: str, other: str, files: list[str], total: int, where: str) -> Finding:
+    """Files without a partner."""
+    number = len(files)
+    if number == total:
+        fix = shell_fix(f"ls {Path(files[0]).parent} | head -3; ls {where} | head -3   # how do the names differ?")
+    else:
+        fix = set_aside(files)
+    return Finding(
+        "error",
+        f"{number:,} of {count_of(total, kind)} {'has' if number == 1 else 'have'} no {other}",
+        f"Nothing of the same name {are(number)} in {where}. Add what is missing; the lines take the files out of the "
+        "data set instead.",
+        fix,
+        tuple(files),
+    )
+
+
+def split_by_folder(samples: SampleTable) -> Splits:
+    """Splits by the first folder of each name, where all of them are names of splits; otherwise one split of all."""
+    heads = [sample.name.partition("/")[0] for sample in samples]
+    if not all(head in SPLIT_NAMES and "/" in sample.name for head, sample in zip(heads, samples, strict=True)):
+        return {"all": samples}
+    places: dict[str, list[int]] = {}
+    for place, head in enumerate(heads):
+        places.setdefault(SPLIT_NAMES[head], []).append(place)
+    return {split: samples.take(places[split]) for split in ("train", "val", "test") if split in places}

@@ -1,0 +1,246 @@
+"""From the values that masks hold to the `classes:` that they most likely mean."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrain.commands.check.class_lines import write_classes
+from segtrain.commands.check.values import Values
+from segtrain.config.claims import pack_color
+from segtrain.config.data_schema import ClassConfig
+from segtrain.formats import FORMATS
+from segtrain.formats.dataset_info import Labels
+
+LOOSE = (
+    0.2  # a value lies on edges alone where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
+)
+LEAST_LOOSE = 8  # so many values on edges, and half of all, are smoothing or compression and no classes
+MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or colour, at JPEG quality 20 to 95
+LEAST_SQUARE = 0.0002  # share of all squares that makes a class of a value in masks that are smoothed or compressed
+STRAY_PIXELS, STRAY_SHARE = 16, 1e-5
+MOST_CLASSES = 250  # data.ignore_index is 255
+FAR_BELOW_BORDER = 200  # 255 is a border, to be ignored, where the other values end here
+SPREAD = 32  # how far JPEG carries most of the pixels of a mask from their colours
+SHIFTED = 4  # how far compression moves a colour, when it is compared with those of published sets
+
+Kind = Literal["binary", "indices", "values", "colors", "photographs", "instances", "nothing"]
+
+
+class Proposal(NamedTuple):
+    """What masks most likely mean.
+
+    `classes` and `ignore_values` can be written as they are; `codes` are the values or packed colours that they cover.
+    `strays` are values that a handful of pixels have in one mask. `noise` is the share of the pixels that have one of
+    `noise_values` others: smoothed edges or JPEG, by `cause`. `known` names the published data set whose colours these
+    are. `lines` are the YAML. Without classes, `kind` says what the masks are instead.
+    """
+
+    kind: Kind
+    classes: list[ClassConfig]
+    ignore_values: list[int | list[int]]
+    codes: NDArray[np.int64]
+    strays: NDArray[np.int64]
+    noise: float
+    noise_values: int
+    cause: Literal["", "jpeg", "blended"]
+    known: str
+    lines: list[str]
+
+
+def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposal:
+    """The classes of these values; `known` are the labels of published sets, by name, whose colours are recognised."""
+    solid, cause = find_solid(values)
+    real = values.take(solid)
+    noise = 1 - real.pixels.sum() / values.total_pixels
+    noise_values = len(values.codes) - len(real.codes) + values.further_values
+    rest = {"noise": float(noise) if cause else 0.0, "noise_values": noise_values if cause else 0, "cause": cause}
+    stray = find_strays(real)
+    real, rest["strays"] = real.take(~stray), real.codes[stray]
+    is_photograph = noise > 0.5 and not _lies_near(values, real)
+    if is_photograph or len(real.codes) > MOST_CLASSES:
+        kind = "photographs" if is_photograph else "instances"
+        return Proposal(kind, [], [], real.codes, **rest, known="", lines=[])
+    palette = real.codes if real.is_color else real.palette
+    if palette is not None and not real.is_color:
+        palette = palette[real.codes != 255]  # the border of VOC, in whatever colour
+    title, names = recognise(palette, known) if palette is not None else ("", {})
+    kind, classes, ignored = _name_classes(real, names)
+    comments = _comments(real, classes)
+    if title and cause:
+        classes, ignored = _published(known[title])
+    elif title and real.is_color:  # values keep their order: the place of a class is its value
+        order = [item.name for item in known[title].classes]
+        classes.sort(key=lambda item: order.index(item.name))
+    ignored += [_rgb(int(code)) if real.is_color else int(code) for code in rest["strays"] if classes]
+    lines = write_classes(classes, ignore_values=ignored, comments=comments) if classes else []
+    if title and lines:
+        lines[1] += f"   # by the colours of {title}"
+    return Proposal(kind, classes, ignored, real.codes, **rest, known=title, lines=lines)
+
+
+def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "blended"]]:
+    """Which values are meant, and what made the others: JPEG files, or values that were blended before they were saved
+    (smoothed edges, resizing, a JPEG in between).
+
+    Values that are meant fill areas; those of smoothing and compression lie on edges, or close to a value that fills a
+    larger area.
+    """
+    filled = values.square / np.maximum(values.pixels, 1)
+    loose = filled < LOOSE
+    everything = np.ones(len(values.codes), bool)
+    if not values.lossy and (loose.sum() < LEAST_LOOSE or 2 * loose.sum() < len(loose)):
+        return everything, ""
+    solid = np.zeros(len(values.codes), bool)
+    planes, merged = _planes(values), MERGED_COLORS if values.is_color else MERGED
+    large = np.flatnonzero((values.square >= LEAST_SQUARE * values.square.sum()) & ~loose)
+    for place in large[np.argsort(-values.square[large], kind="stable")]:
+        solid[place] = (_distance(planes[place : place + 1], planes[solid]) > merged).all()
+    if not solid.any():
+        solid[np.argmax(values.pixels)] = True
+    return solid, "jpeg" if values.lossy else "blended"
+
+
+def _lies_near(values: Values, real: Values) -> bool:
+    """Whether most pixels have a value near a meant one, as in a compressed mask, and not any, as in a photograph."""
+    near = (_distance(_planes(values), _planes(real)) <= SPREAD).any(axis=1)
+    return bool(2 * values.pixels[near].sum() > values.pixels.sum())
+
+
+def find_strays(values: Values) -> NDArray[np.bool_]:
+    """Which values are slips: a handful of pixels, in one mask or one of a hundred, where others have many more."""
+    few = values.pixels <= max(STRAY_PIXELS, STRAY_SHARE * values.total_pixels)
+    rare = values.masks <= max(1, values.total_masks // 100)
+    return few & rare & (values.pixels < 0.01 * values.pixels.max(initial=0)) & (values.total_masks > 1)
+
+
+def _distance(planes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The largest difference in a channel between each of n and each of m colours or values: (n, m)."""
+    columns = [abs(planes - other).max(axis=1) for other in others]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(planes), 0), np.int64)
+
+
+def is_near(codes: NDArray[np.int64], others: NDArray[np.int64], *, is_color: bool) -> NDArray[np.bool_]:
+    """Which of n values, or packed colours, are where compression carries one of m others: (n,)."""
+    planes, targets = ((_split(array) if is_color else array[:, None]) for array in (codes, others))
+    return (_distance(planes, targets) <= (MERGED_COLORS if is_color else MERGED)).any(axis=1)
+
+
+def _planes(values: Values) -> NDArray[np.int64]:
+    """(n, 3) red, green, blue, or (n, 1) values."""
+    return _split(values.codes) if values.is_color else values.codes[:, None]
+
+
+def _split(colors: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1)
+
+
+def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:
+    """The published set whose colours these packed ones are, and the class of each, "" where it is ignored.
+
+    Three colours at least must be its classes', and none a stranger, within what compression changes. Of several sets
+    it is the one with the fewest classes.
+    """
+    for title, labels in sorted(known.items(), key=lambda item: len(item[1].classes)):
+        palette = dict.fromkeys([0, *(pack_color(list(v)) for v in labels.ignore_values if isinstance(v, tuple))], "")
+        palette |= {pack_color(list(c)): item.name for item in labels.classes for c in item.colors or [item.color]}
+        distance = _distance(_split(colors), _split(np.array([*palette])))
+        names = [*palette.values()]
+        found = {int(code): names[place] for code, place in zip(colors, distance.argmin(axis=1), strict=True)}
+        if (distance.min(axis=1) <= SHIFTED).all() and sum(name != "" for name in found.values()) >= 3:
+            return title, found
+    return "", {}
+
+
+def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]]:
+    """A published set's classes as RGB masks have them, and black where that is no class."""
+    classes = [
+        ClassConfig(name=item.name, colors=[*map(list, item.colors)])
+        if len(item.colors) > 1
+        else ClassConfig(name=item.name, color=list(item.color))
+        for item in labels.classes
+    ]
+    taken = {tuple(color) for item in classes for color in item.colors or [item.color]}
+    return classes, [] if (0, 0, 0) in taken else [[0, 0, 0]]
+
+
+def _name_classes(real: Values, names: dict[int, str]) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
+    """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour."""
+    codes = [int(code) for code in real.codes]
+    if real.is_color:
+        return _name_colors([codes[place] for place in np.argsort(-real.pixels, kind="stable")], names)
+    border = 255 in codes and len(codes) > 2 and max(code for code in codes if code != 255) < FAR_BELOW_BORDER
+    classes = [code for code in codes if not (border and code == 255)]
+    ignored: list[int | list[int]] = []  # 255 is data.ignore_index
+    if len(classes) < 2:
+        return "nothing", [], []
+    if len(classes) == 2 and classes[0] == 0:
+        return "binary", [ClassConfig(name="object", value=None if classes[1] == 1 else classes[1])], []
+    if names:
+        colors = dict(zip(codes, map(int, real.palette), strict=True))
+        void = [code for code in classes if names.get(colors[code]) == ""]
+        classes = [code for code in classes if code not in void]
+        ignored += void
+        titles = [names[colors[code]] for code in classes]
+    else:
+        titles = [f"class_{code}" for code in classes]
+    if classes == [*range(len(classes))]:
+        return "indices", [ClassConfig(name=title) for title in titles], ignored
+    written = [ClassConfig(name=title, value=code) for title, code in zip(titles, classes, strict=True)]
+    return "values", written, ignored
+
+
+def _name_colors(codes: list[int], names: dict[int, str]) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
+    if len(codes) < 2:
+        return "nothing", [], []
+    if len(codes) == 2 and 0 in codes:
+        return "binary", [ClassConfig(name="object", color=_rgb(max(codes)))], []
+    void = [code for code in codes if names.get(code) == ""]
+    joined: dict[str, list[list[int]]] = {}
+    for place, code in enumerate((code for code in codes if code not in void), start=1):
+        joined.setdefault(names.get(code) or ("background" if code == 0 else f"class_{place}"), []).append(_rgb(code))
+    classes = [
+        ClassConfig(name=name, color=found[0]) if len(found) == 1 else ClassConfig(name=name, colors=found)
+        for name, found in joined.items()
+    ]
+    return "colors", classes, [_rgb(code) for code in void]
+
+
+def _rgb(code: int) -> list[int]:
+    return [code >> 16, code >> 8 & 255, code & 255]
+
+
+def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:
+    """How often each class occurs, by name."""
+    comments = {}
+    for place, item in enumerate(classes):
+        if item.color or item.colors:
+            wanted = [pack_color(color) for color in item.colors or [item.color]]
+        else:
+            wanted = [item.value if item.value is not None else place + (len(classes) == 1)]
+        chosen = np.isin(real.codes, wanted)
+        share = real.pixels[chosen].sum() / real.total_pixels
+        comments[item.name] = (
+            f"{show_share(share)} of the pixels, in {real.masks[chosen].max()} of {real.total_masks} masks"
+        )
+    return comments
+
+
+def show_share(share: float) -> str:
+    """A share as a percentage that never is 0 % for what is there."""
+    if 0 < share < 0.0001:
+        return "less than 0.01 %"
+    return f"{100 * share:.{2 if share < 0.01 else 1}f} %"
+
+
+def known_labels() -> dict[str, Labels]:
+    """The labels of every published set that a format knows, in each of its versions."""
+    found = {}
+    for name, module in FORMATS.items():
+        found[name] = module.labels({})
+        for key, parameter in inspect.signature(module.read).parameters.items():
+            for word in get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ():
+                found[f"{name} ({key}: {word})"] = module.labels({key: word})
+    return {name: labels for name, labels in found.items() if labels is not None}

@@ -1,0 +1,1 @@
+"""`python -m segtrain demo`: the drawn demo set."""

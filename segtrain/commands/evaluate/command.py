@@ -1,0 +1,78 @@
+"""python -m segtrain evaluate: score models, or predictions that are there, on a split of a data set."""
+
+import argparse
+from pathlib import Path
+
+from segtrain.command import parse_output
+from segtrain.errors import ConfigError
+from segtrain.inference.options import InferOptions, add_infer_arguments, read_infer_options
+
+DESCRIPTION = """Score a model, an ensemble of several, or predictions that are there already, on a split of a data set,
+at the original size of its images. The data are those of the first model's run, with data.KEY=VALUE laid over them
+(data.root=.. where they were moved); images are batched as in the training unless --batch-size says otherwise."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL | data.key=value",
+        help="run folders (their best.pt), checkpoints or exported files; several are an ensemble",
+    )
+    parser.add_argument("--split", default="val", help="val (default), test, train, or another that the format has")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="RUN | experiment.yml",
+        help="where the data are said, instead of the first model",
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="score these PNG files of class indices, and run no model"
+    )
+    parser.add_argument(
+        "--tune-threshold", action="store_true", help="find the thresholds of the best IoU, and keep them for the model"
+    )
+    parser.add_argument("--wandb", action="store_true", help="log to the run's entry in Weights & Biases as well")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=parse_output,
+        metavar="FOLDER",
+        help="folder to write to (a new RUN/evaluation-SPLIT-1, -2, ..)",
+    )
+    add_infer_arguments(parser)
+    parser.set_defaults(batch_size=None)  # then that of the training, which the evaluation knows
+
+
+def main(options: argparse.Namespace) -> None:
+    """Refuse what does not go together, then evaluate."""
+    given = options.batch_size
+    options.batch_size = 1 if given is None else given
+    infer = read_infer_options(options)
+    options.batch_size = given
+    checks = [
+        (
+            options.against and infer != InferOptions(batch_size=infer.batch_size),
+            "--against scores predictions as they are; take the flags of how a model is applied out",
+        ),
+        (options.against and options.tune_threshold, "--against has no probabilities; take --tune-threshold out"),
+        (options.against and options.wandb, "--wandb logs what the run itself predicts; take --against or it out"),
+        (
+            options.tune_threshold and options.split == "test",
+            "--tune-threshold: thresholds chosen on the test split would make its score worthless; take --split val",
+        ),
+        (options.tune_threshold and infer.vote, "--tune-threshold: votes have no threshold; take --vote out"),
+        (
+            options.tune_threshold and infer.thresholds,
+            "--tune-threshold finds what --threshold sets; take one of them out",
+        ),
+    ]
+    for wrong, message in checks:
+        if wrong:
+            raise ConfigError(message)
+
+    from segtrain.commands.evaluate.evaluate import evaluate
+
+    evaluate(options, infer)

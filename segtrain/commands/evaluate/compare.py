@@ -1,0 +1,99 @@
+"""Predictions that are there already, as PNG files, made by anyone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segtrain.commands.predict.result import FILE_KINDS
+from segtrain.errors import DataError
+from segtrain.formats.sample import Sample, name_some
+from segtrain.images.reading import read_mask
+from segtrain.inference.task import Task
+
+LAYER_VALUES = (0, 1, 255)  # of a prediction of one class: not there, and two ways to write that it is
+
+
+def pair_predictions(folder: Path, samples: Sequence[Sample], task: Task) -> dict[str, list[Path]]:
+    """The files of the prediction of each sample, by its name: one, or in multilabel one for each class.
+
+    A prediction lies below `folder` as NAME.png, where NAME is the image's file without its suffix, with as many of its
+    folders as it takes (or the name of the sample in the data set); in multilabel as NAME_0_CLASS.png and so on, as
+    predict.py writes them. NAME_ANYTHING.png beside it is left alone. Raises DataError for predictions that are
+    missing, that belong to no image, and for one that belongs to two.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--against {folder}: is no folder")
+    files = {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() == ".png" and not path.name.startswith(".")
+    }
+    if not files:
+        raise DataError(f"--against {folder}: holds no PNG file; predictions are NAME.png, after their images")
+    endings = [suffix.removesuffix(".png") for suffix in FILE_KINDS["index"].suffixes(task)]
+    stems: dict[str, Sample] = {}
+    missing = []
+    for sample in samples:
+        stem = next((stem for stem in _stems(sample) if stem + endings[0] in files), None)
+        if stem is None:
+            missing.append(f"{Path(sample.image).with_suffix('').name}{endings[0]}.png")
+        elif stem in stems:
+            raise DataError(
+                f"{files[stem + endings[0]]}: could belong to {stems[stem].image} and to {sample.image}; "
+                "lay predictions into folders like those of the images"
+            )
+        else:
+            stems[stem] = sample
+            missing += [f"{stem}{ending}.png" for ending in endings if stem + ending not in files]
+    if missing:
+        raise DataError(f"--against {folder}: {len(missing)} prediction(s) are missing: {name_some(missing)}")
+    _refuse_others(files, set(stems), endings)
+    return {sample.name: [files[stem + ending] for ending in endings] for stem, sample in stems.items()}
+
+
+def _stems(sample: Sample) -> list[str]:
+    parts = Path(sample.image).with_suffix("").parts
+    return [sample.name, *("/".join(parts[first:]) for first in range(len(parts)))]
+
+
+def _refuse_others(files: dict[str, Path], stems: set[str], endings: Sequence[str]) -> None:
+    used = {stem + ending for stem in stems for ending in endings}
+    others = [
+        str(path)
+        for key, path in files.items()
+        if key not in used and not any(sign == "_" and key[:place] in stems for place, sign in enumerate(key))
+    ]
+    if others:
+        raise DataError(f"{name_some(others)}: belongs to no image of the split; --split may name another one")
+
+
+def read_prediction(
+    paths: Sequence[Path], image: str, mask: np.ndarray, task: Task, *, ignore_index: int
+) -> np.ndarray:
+    """A prediction, like `mask`: HW class indices, or CHW layers of 0 and 1. What it holds where `mask` is ignored
+    does not matter.
+
+    Raises DataError, which names the file, for another size than the mask's and a value that is no class.
+    """
+    layers = [read_mask(path, as_color=False) for path in paths]
+    for path, layer in zip(paths, layers, strict=True):
+        if layer.shape != mask.shape[-2:]:
+            size = "{1} x {0} pixels".format
+            raise DataError(f"{path}: is {size(*layer.shape)}, but its image {image} is {size(*mask.shape[-2:])}")
+    known = mask != ignore_index
+    if task.mode != "multilabel":
+        return _checked(layers[0], range(len(task.names)), known, paths[0])
+    named = zip(layers, known, paths, strict=True)
+    return np.stack([_checked(layer, LAYER_VALUES, there, path) > 0 for layer, there, path in named]).astype(np.uint8)
+
+
+def _checked(layer: np.ndarray, allowed: Sequence[int], known: np.ndarray, path: Path) -> np.ndarray:
+    """The values; 0 for those that are not allowed, where that does not matter."""
+    wrong = ~np.isin(layer, list(allowed))
+    if (wrong & known).any():
+        value = layer[wrong & known][0]
+        listed = f"0..{len(allowed) - 1}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
+        count = int((layer[known] == value).sum())
+        raise DataError(f"{path}: holds the value {value} ({count} pixels), which is no class; expected {listed}")
+    return np.where(wrong, 0, layer).astype(np.int32)

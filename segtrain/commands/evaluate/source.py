@@ -1,0 +1,116 @@
+"""What is evaluated on: the images and masks of a split, and whether a model has learnt them."""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
+from segtrain.config.layers import BASE_FILE
+from segtrain.config.rules import load_config
+from segtrain.config.schema import Config
+from segtrain.config.tree import dump_yaml
+from segtrain.data.layers import build_decoder
+from segtrain.data.splits import read_splits
+from segtrain.data.statistics import Decoder
+from segtrain.errors import CheckpointError, ConfigError, DataError
+from segtrain.formats.sample import SampleTable
+from segtrain.inference.load import read_config
+from segtrain.inference.model_files import find_kind
+from segtrain.inference.task import Task
+
+TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; None is explained by what reads it
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The samples of a split; `config` says what their masks mean."""
+
+    config: Config
+    split: str
+    samples: SampleTable
+    decoder: Decoder
+
+
+def config_in(model: Path) -> Config:
+    """The configuration in the best.pt of a run folder or in a checkpoint. Raises CheckpointError for anything else."""
+    path = find_checkpoint(model, BEST)
+    return read_config(load_checkpoint(path), path)
+
+
+def read_named_config(source: Path) -> Config:
+    """What --config names: a run folder, a checkpoint, or an experiment file, laid over config.yml as for train.py."""
+    if source.is_dir():
+        return load_config([], resume=str(source))
+    return config_in(source) if find_kind(source) == "checkpoint" else load_config([str(source)])
+
+
+def with_data(config: Config, overrides: Sequence[str]) -> Config:
+    """The configuration with data.KEY=VALUE laid over it; of the other sections the defaults, since a checkpoint may
+    name classes there that are not to be looked for. Raises ConfigError for what is wrong with one."""
+    if not overrides:
+        return config
+    for override in overrides:
+        if not override.startswith("data."):
+            raise ConfigError(
+                f"command line: {override}: an evaluation takes data.KEY=VALUE alone; the rest is as it was trained"
+            )
+    kept = config.model_dump(mode="json", include={"name", "seed", "runs_dir", "data"})
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, BASE_FILE).write_text(dump_yaml(kept), encoding="utf-8")
+        return load_config(overrides, resume=folder)
+
+
+def find_subject(config: Config, split: str) -> Subject:
+    """The samples of a split. Raises DataError where the data set has no such split, or an empty one."""
+    splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir)
+    if not splits.get(split):
+        there = ", ".join(f"{name} ({len(samples)})" for name, samples in splits.items() if samples)
+        roots = " and ".join(map(str, config.data.roots))
+        raise DataError(
+            f"--split {split}: there is none, or it is empty; {roots} as format {config.data.format} gives: {there}"
+        )
+    return Subject(config, split, splits[split], build_decoder(config.data))
+
+
+def require_unseen(subject: Subject, members: Mapping[Path, Config], overrides: Sequence[str]) -> None:
+    """Raises DataError where a model was trained on an image that it is to be scored on, unless the training split is
+    asked for by its name. A model whose own data are not there any more is only warned of."""
+    if subject.split == "train":
+        return
+    evaluated = {os.path.abspath(sample.image) for sample in subject.samples}
+    for model, config in members.items():
+        try:
+            # Where the images lie may have changed since; which of them were trained on has not.
+            config = with_data(config, [override for override in overrides if override.startswith("data.root=")])
+            same = (config.data, config.seed) == (subject.config.data, subject.config.seed)
+            if same and subject.split in ("val", "test"):
+                continue  # read_splits has held them apart, or was asked not to
+            trained = read_splits(config.data, seed=config.seed, cache=config.cache_dir)["train"]
+        except (ConfigError, DataError) as error:
+            print(f"warning: it cannot be told which images {model} was trained on: {error}")
+            continue
+        seen = sorted({os.path.abspath(sample.image) for sample in trained} & evaluated)
+        if seen:
+            raise DataError(
+                f"{model}: was trained on {len(seen)} of the {len(evaluated)} images of the {subject.split} split, "
+                f"{seen[0]} for one: its score would be of images that were learnt by heart; evaluate with "
+                "--split test, or together only models that held out the same images (one data.fold, one seed)"
+            )
+
+
+def require_same_task(subject: Subject, task: Task, model: Path) -> None:
+    """Raises CheckpointError where the masks have other classes than the model, or it takes other images."""
+    ours = Task.of(subject.config)
+    for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
+        mine, theirs = getattr(ours, key), getattr(task, key)
+        if mine != theirs:
+            shown = [", ".join(value) if isinstance(value, list) else str(value) for value in (theirs, mine)]
+            raise CheckpointError(f"{model}: has {what} {shown[0]}, but the data to evaluate on have {shown[1]}")
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument is key.sub=value, and not a path of that name."""
+    return bool(re.match(r"^[A-Za-z_][\w.-]*=", argument)) and not Path(argument).exists()

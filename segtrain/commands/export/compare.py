@@ -1,0 +1,154 @@
+"""Whether an exported form gives what the network gives."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segtrain.commands.export.images import batches_of, read_prepared, spread
+from segtrain.commands.export.options import ExportError
+from segtrain.config.schema import Config
+from segtrain.data.dataset import read_sample
+from segtrain.data.layers import build_decoder
+from segtrain.errors import reason_of
+from segtrain.formats.sample import SampleTable
+from segtrain.inference import Predictor
+from segtrain.inference.network import Network, TorchNetwork
+from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics
+
+SCORED_IMAGES = 100
+SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What passes: the largest difference of a probability, the share of labels that change, and the mIoU that is lost,
+    0..1 each. The last is the one that sees a class of few pixels go."""
+
+    difference: float
+    changed: float
+    loss: float
+
+    def replaced(self, *, difference: float | None, changed: float | None, loss: float | None) -> "Limits":
+        """With other limits where they are given."""
+        return Limits(
+            self.difference if difference is None else difference,
+            self.changed if changed is None else changed,
+            self.loss if loss is None else loss,
+        )
+
+    def explain(self, found: "Difference") -> str:
+        """What is beyond the limits; empty where all passes. What is no number does not."""
+        reasons = []
+        if found.largest is not None and not found.largest <= self.difference:
+            allowed = f"at most {self.difference:g} may (--max-difference)"
+            reasons.append(f"a probability differs by {found.largest:.4g}, {allowed}")
+        if found.share > self.changed:
+            allowed = f"at most {100 * self.changed:g}% may (--max-changed)"
+            reasons.append(f"{found.share:.4%} of the labels change, {allowed}")
+        return ", and ".join(reasons)
+
+    def explain_loss(self, before: float, after: float) -> str:
+        """As `explain`, of two mIoU. Where no pixel is labelled both are no numbers, and nothing is lost."""
+        if not before - after > self.loss:
+            return ""
+        return f"{before - after:.4f} of mIoU is lost, at most {self.loss:g} may be (--max-loss)"
+
+
+# In 8 bits single probabilities may be anywhere on the borders between classes; labels and the score tell.
+LIMITS = {"fp32": Limits(1e-3, 1e-3, 0.0), "fp16": Limits(0.05, 0.01, 0.02), "int8": Limits(1.0, 0.1, 0.05)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What was found.
+
+    Args:
+        largest: difference of a probability; None where the form gives labels.
+        where: shape (N, C, H, W) of the images that have it.
+        changed: number of labels that differ.
+        labels: number of labels.
+        shapes: number of shapes that the batches had.
+    """
+
+    largest: float | None
+    where: tuple[int, ...]
+    changed: int
+    labels: int
+    shapes: int
+
+    @property
+    def share(self) -> float:
+        """Share of the labels that change."""
+        return self.changed / self.labels
+
+    def __str__(self) -> str:
+        labels = f"{self.share:.4%} of {self.labels:,} labels change, in batches of {self.shapes} shapes"
+        if self.largest is None:
+            return labels
+        shape = "{0} x {2} x {3} pixels".format(*self.where)
+        return f"largest difference in probability {self.largest:.2g} (at {shape}), {labels}"
+
+
+def compare(network: TorchNetwork, exported: Network, paths: Iterable[Path], *, labels: bool) -> Difference:
+    """Compare on image files, each in batches of several sizes, or of exported.input_size where it takes no other.
+
+    With `labels` the form gives labels, and only they are compared. Of a form that is slow on this device some of the
+    images are left out. Raises ExportError where the form fails.
+    """
+    mine, theirs = Predictor([network]), Predictor([exported])
+    largest, where, changed, count, shapes = None, (), 0, 0, set()
+    for path in _while_there_is_time(paths):
+        for images in batches_of(read_prepared(path, network.task), exported.input_size):
+            expected, given = network.probabilities(images), _run(exported, images)
+            found = None if labels else float((given - expected).abs().max())
+            if found is not None and (largest is None or found > largest or math.isnan(found)):
+                largest, where = found, tuple(images.shape)
+            differing = mine.labels(expected) != theirs.labels(given)
+            changed += int(differing.sum())
+            count += differing.numel()
+            shapes.add(images.shape)
+    return Difference(largest, where, changed, count, len(shapes))
+
+
+def compute_mious(networks: Sequence[Network], samples: SampleTable, config: Config) -> tuple[list[float], int]:
+    """Mean IoU of each network, as training counts it, on up to SCORED_IMAGES of the samples; and their number."""
+    predictors, decoder = [Predictor([network]) for network in networks], build_decoder(config.data)
+    task = predictors[0].task
+    count_pixels = LayerConfusion if task.mode == "multilabel" else ConfusionMatrix
+    confusions = [count_pixels(len(task.names), ignore_index=task.ignore_index) for _ in networks]
+    number = 0
+    for sample in _while_there_is_time(spread(samples, SCORED_IMAGES)):
+        image, mask = read_sample(sample, decoder, task.image_options)
+        for predictor, confusion in zip(predictors, confusions, strict=True):
+            prediction = torch.from_numpy(predictor.predict(image))[None]
+            confusion.update(prediction, torch.from_numpy(mask.astype(np.int64))[None])
+        number += 1
+    return [compute_metrics(confusion.matrix.numpy(), task.names)["miou"] for confusion in confusions], number
+
+
+def _while_there_is_time(items: Iterable) -> Iterator:
+    """The first item and as many others as begin within SECONDS: halves on a processor that does not compute in them
+    take a minute for an image."""
+    started = time.monotonic()
+    for place, item in enumerate(items):
+        if place and time.monotonic() - started > SECONDS:
+            return
+        yield item
+
+
+def _run(exported: Network, images: Tensor) -> Tensor:
+    try:
+        parts = images.split(exported.batch_size or len(images))
+        return torch.cat([exported.probabilities(part) for part in parts])
+    except Exception as error:  # of a runtime, or of ExportedNetwork because of one
+        shape = "{0} x {2} x {3} pixels".format(*images.shape)
+        advice = "--size H W" if exported.input_size is None else "another --to"
+        # What TorchScript and OpenVINO say before their last line is where they were.
+        reason = reason_of(error.__cause__ or error, line=-1)
+        raise ExportError(f"what was exported fails on {shape}: {reason}; write {advice}") from error

@@ -1,0 +1,109 @@
+"""The network as a graph that other runtimes can run: what is exported, and how it is traced."""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.fx.experimental._config as shape_options
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from segtrain.commands.export.layers import replace_same_padding
+from segtrain.commands.export.options import ExportError, ExportOptions
+from segtrain.errors import reason_of
+from segtrain.inference.network import TorchNetwork, WithActivation
+from segtrain.models.model import SegmentationModel
+
+
+class Graph(nn.Module):
+    """Normalisation, padding, the network, and what makes of its logits what a Note calls `output`.
+
+    Shape:
+        - images: (N, C, H, W), 0..255, uint8, or float32 where task.scale is set.
+        - probabilities: (N, task.outputs, H, W) float32.
+        - labels: (N, H, W) uint8 class indices (int32 from 257 classes on): the most probable one, or 1 where a single
+          class reaches its threshold. In multilabel (N, task.outputs, H, W) uint8 of 0 and 1.
+
+    It holds a copy of the network, in the order of memory that every runtime has. In fp16 the weights of smp's network
+    are halves, and what goes through it; normalisation and activation stay in float32.
+    """
+
+    def __init__(self, network: TorchNetwork, options: ExportOptions):
+        super().__init__()
+        # The layout of channels_last would leave conditions on the number of images in a traced graph.
+        model = copy.deepcopy(network.model).to(memory_format=torch.contiguous_format)
+        replace_same_padding(model.net)
+        if options.precision == "fp16":
+            model.net.half().register_forward_pre_hook(_as_halves)
+        self.probabilities = WithActivation(model, network.task.mode)
+        self.mode = network.task.mode
+        self.labels = options.labels
+        self.label_type = torch.uint8 if network.task.outputs <= 256 else torch.int32
+        self.register_buffer("thresholds", torch.tensor(network.task.thresholds).view(1, -1, 1, 1))
+        self.requires_grad_(False).eval()
+
+    @property
+    def model(self) -> SegmentationModel:
+        """The copy."""
+        return self.probabilities.model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        probabilities = self.probabilities(images)
+        if not self.labels:
+            return probabilities
+        if self.mode == "multiclass":
+            return probabilities.argmax(1).to(self.label_type)
+        there = (probabilities >= self.thresholds).to(self.label_type)
+        return there if self.mode == "multilabel" else there[:, 0]
+
+
+def _as_halves(_: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
+    return tuple(images.half() for images in arguments)
+
+
+def example_images(network: TorchNetwork, options: ExportOptions) -> Tensor:
+    """Two noise images (2, C, H, W) to trace a graph with: of options.size, else of sides that the stride does not
+    divide."""
+    model = network.model
+    side = max(model.stride, model.minimum_side)
+    size = options.size or (2 * side + 11, 3 * side + 5)
+    images = torch.randint(0, 256, (2, network.task.channels, *size), generator=torch.Generator().manual_seed(0))
+    return images.to(torch.uint8 if network.task.scale is None else torch.float32)
+
+
+def trace_program(graph: Graph, network: TorchNetwork, options: ExportOptions) -> ExportedProgram:
+    """The graph for any number of images, of any size unless options.size is given.
+
+    Raises ExportError where the network computes with sizes in ways that cannot be traced.
+    """
+    free = (0,) if options.size else (0, 2, 3)
+    # Without it, sides of one pixel deep in the network would be told apart from others, and small images refused.
+    with shape_options.patch(backed_size_oblivious=True), quiet():
+        try:
+            shapes = ({axis: Dim.DYNAMIC for axis in free},)
+            return torch.export.export(graph, (example_images(network, options),), dynamic_shapes=shapes, strict=False)
+        except Exception as error:  # whatever the code of a network raises when sizes are symbols
+            raise explain_failure(network, options, error) from error
+
+
+def explain_failure(network: TorchNetwork, options: ExportOptions, error: Exception) -> ExportError:
+    """What to write instead where an exporter gave up."""
+    model = network.config.model
+    advice = "write another --to, or train another encoder" if options.size else "write --size H W, the size you need"
+    extent = "of one size" if options.size else "of any size"
+    named = f"{model.name} with encoder {model.encoder_name}"
+    return ExportError(f"{named} cannot be exported for images {extent}: {reason_of(error)}; {advice}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without warnings that tell exporters' own news to people who cannot act on them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        warnings.filterwarnings("ignore", message="The given buffer is not writable")  # and nobody writes to it
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield

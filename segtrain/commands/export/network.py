@@ -1,0 +1,153 @@
+"""What exported forms say about themselves, and how they serve as networks."""
+
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from torch import Tensor
+from torch.nn import functional
+
+from segtrain.commands.export.options import ExportOptions
+from segtrain.errors import CheckpointError, ConfigError, SegtrainError, first_fault, reason_of
+from segtrain.inference.task import Task
+
+KEY = "segtrain"
+
+
+class Note(BaseModel):
+    """What an exported form says about itself, as JSON under KEY.
+
+    `output` is what the graph gives (see Graph), `precision` what its weights are in. `input_size` (H, W) and
+    `batch_size` are given where the graph takes only that.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    task: Task
+    output: Literal["probabilities", "labels"]
+    precision: Literal["fp32", "fp16", "int8"]
+    input_size: tuple[PositiveInt, PositiveInt] | None = None
+    batch_size: PositiveInt | None = None
+
+    @classmethod
+    def of(cls, task: Task, options: ExportOptions, *, batch_size: int | None = None) -> "Note":
+        """The note of an export."""
+        output = "labels" if options.labels else "probabilities"
+        precision, size = options.precision, options.size
+        return cls(task=task, output=output, precision=precision, input_size=size, batch_size=batch_size)
+
+    def metadata(self) -> dict[str, str]:
+        """The note, and for others the names and RGB colours of what comes out, as JSON each.
+
+        There is one of each for every channel: for a single class it is that class, without its background. Where
+        indices come out instead of channels, names[i] is the index i: background and class for a single one.
+        """
+        indices = self.output == "labels" and self.task.mode != "multilabel"
+        count = len(self.task.names) if indices else self.task.outputs
+        names, colors = json.dumps(self.task.picture_names[-count:]), json.dumps(self.task.colors[-count:])
+        return {KEY: self.model_dump_json(), "names": names, "colors": colors}
+
+
+def read_note(text: str | bytes | None, path: Path) -> Note:
+    """The note in an exported file. Raises CheckpointError where there is none (None or empty), or it is damaged."""
+    if not text:
+        raise CheckpointError(
+            f"{path}: was not exported by segtrain: its metadata has no '{KEY}'; write one with "
+            "python -m segtrain export RUN"
+        )
+    try:
+        return Note.model_validate_json(text)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: its metadata '{KEY}' is damaged: {first_fault(error)}") from error
+
+
+def refuse_precision(note: Note, precision: str | None, path: Path) -> None:
+    """Raises ConfigError where a form is asked to compute in another precision than it was exported in."""
+    if precision not in (None, "auto", note.precision):
+        raise ConfigError(f"--precision {precision}: {path} was exported in {note.precision}; leave --precision out")
+
+
+class ExportedNetwork:
+    """An exported form as a Network. Labels become probabilities of 0 and 1, with thresholds of one half: what is
+    averaged over scales, flips, tiles or models is then the share of their votes.
+
+    Args:
+        note: what the form says about itself.
+        device: where `run` takes images and gives its result.
+        run: images (N, C, H, W) to what the graph gives, as Graph says.
+        path: of the form, for errors.
+    """
+
+    def __init__(self, note: Note, device: torch.device, run: Callable[[Tensor], Tensor], path: Path):
+        self.gives_labels = note.output == "labels"
+        halves = [0.5] * len(note.task.thresholds)
+        self.task = note.task.with_thresholds(halves) if self.gives_labels else note.task
+        self.note = note
+        self.path = path
+        self.device = device
+        self.input_size = note.input_size
+        self.batch_size = note.batch_size
+        self.run = run
+
+    @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """See Network. Raises CheckpointError where the form fails, or gives something else than its note says."""
+        try:
+            given = self.run(images.to(self.device))
+            self._require_noted(given, images)
+            if not self.gives_labels:
+                return given
+            if self.task.mode == "multiclass":
+                return functional.one_hot(given.long(), self.task.outputs).movedim(-1, 1).float()
+        except (SegtrainError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # every runtime has classes of its own
+            if "can't allocate memory" in str(error):  # torch's class for it, where there is no GPU, is a general one
+                raise
+            what = _show(images.shape, images.dtype)
+            # What TorchScript and OpenVINO say before their last line is where they were.
+            raise CheckpointError(f"{self.path}: fails on images {what}: {reason_of(error, line=-1)}") from error
+        return (given if self.task.mode == "multilabel" else given[:, None]).float()
+
+    def _require_noted(self, given: Tensor, images: Tensor) -> None:
+        outputs, (number, _, *size) = self.task.outputs, images.shape
+        flat = self.gives_labels and self.task.mode != "multilabel"
+        shape = (number, *size) if flat else (number, outputs, *size)
+        integer = torch.uint8 if outputs <= 256 else torch.int32
+        dtype = integer if self.gives_labels else torch.float32
+        if tuple(given.shape) != shape or given.dtype != dtype:
+            raise CheckpointError(
+                f"{self.path}: gives {_show(given.shape, given.dtype)} for images {_show(images.shape, images.dtype)}, "
+                f"and its metadata '{KEY}' says {_show(shape, dtype)}"
+            )
+
+
+def _show(shape: Sequence[int], dtype: torch.dtype) -> str:
+    return f"{' x '.join(map(str, shape))} {str(dtype).removeprefix('torch.')}"
+
+
+# What they bring does not go with requirements.txt; see pyproject.toml.
+APART = ("savedmodel-export", "tflite-export")
+
+
+def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
+    """Import modules of an extra of segtrain. Raises ConfigError where one is not there, with the command that installs
+    it for those who work in the folder of segtrain, or cannot be imported, with the reason."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            if error.name != name:
+                raise ConfigError(f"{what} needs {name}, which cannot be imported: {reason_of(error)}") from error
+            raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {_install_command(extra)}") from error
+
+
+def _install_command(extra: str) -> str:
+    """Editable, as what is installed otherwise would be a copy that grows old."""
+    command = f'pip install -e ".[{extra}]"'
+    return f"python3 -m venv .venv-export && . .venv-export/bin/activate && {command}" if extra in APART else command

@@ -1,0 +1,70 @@
+"""TorchScript, for programs in C++ and on phones."""
+
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segtrain.commands.export.archive import Archive, require_harmless_script
+from segtrain.commands.export.graph import Graph, explain_failure, quiet
+from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision
+from segtrain.commands.export.options import ExportOptions
+from segtrain.inference.network import Network, TorchNetwork
+
+NAME = "model.torchscript"
+PRECISIONS = ("fp32", "fp16")
+FIXED = False
+REQUIRES = None
+
+
+class _Padded(nn.Module):
+    """A traced graph that takes multiples of the stride, behind a padding that is decided for each image."""
+
+    def __init__(self, graph: nn.Module, stride: int, minimum_side: int):
+        super().__init__()
+        self.graph = graph
+        self.stride = stride
+        self.minimum_side = minimum_side
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2], images.shape[3]
+        bottom = (max(height, self.minimum_side) + self.stride - 1) // self.stride * self.stride - height
+        right = (max(width, self.minimum_side) + self.stride - 1) // self.stride * self.stride - width
+        padded = functional.pad(images.float(), [0, right, 0, bottom], mode="replicate")
+        result: Tensor = self.graph(padded)
+        return result[..., :height, :width]
+
+
+def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
+    """See the package."""
+    graph = Graph(network, options)
+    stride, minimum = graph.model.stride, graph.model.minimum_side
+    sides = options.size or (2 * max(stride, minimum), 3 * max(stride, minimum))
+    height, width = (-(-max(side, minimum) // stride) * stride for side in sides)
+    example = torch.zeros(2, network.task.channels, height, width)
+    try:
+        with quiet(), torch.no_grad():
+            traced = torch.jit.trace(graph, example, check_trace=False)
+            script = torch.jit.freeze(torch.jit.script(_Padded(traced, stride, minimum)).eval())
+    except Exception as error:  # whatever the code of a network raises when it is traced
+        raise explain_failure(network, options, error) from error
+    buffer = io.BytesIO()  # torch's own error for a full disk is hard to tell from others
+    with quiet():
+        torch.jit.save(script, buffer, _extra_files=Note.of(network.task, options).metadata())
+    path.write_bytes(buffer.getbuffer())
+
+
+def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
+    """See the package. Code in the file that could do more than compute is refused."""
+    archive = Archive(path, "TorchScript file")
+    note = read_note(archive.read(f"extra/{KEY}") if f"extra/{KEY}" in archive.names else None, path)
+    refuse_precision(note, precision, path)
+    require_harmless_script(archive)
+    try:
+        with quiet():
+            script = torch.jit.load(io.BytesIO(archive.content), map_location=device)
+    except (RuntimeError, ValueError) as error:
+        raise archive.damaged(error) from error
+    return ExportedNetwork(note, device, script, path)

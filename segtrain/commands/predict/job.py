@@ -1,0 +1,175 @@
+"""From files to files: images, videos and large TIFFs through a Predictor."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from segtrain.commands.predict import raster
+from segtrain.commands.predict.earlier import Target
+from segtrain.commands.predict.inputs import TooLongName, file_name_of, is_video, refuse_clashes
+from segtrain.commands.predict.kinds import DEFAULT, WITH_PROBABILITIES
+from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
+from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
+from segtrain.commands.predict.outputs import Outputs, Report
+from segtrain.commands.predict.pages import count_pictures
+from segtrain.commands.predict.pipeline import (
+    THREADS,
+    Source,
+    helping_threads,
+    image_source,
+    is_lack_of_memory,
+    predict_stream,
+)
+from segtrain.commands.predict.result import list_suffixes
+from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sample
+from segtrain.errors import ConfigError, DataError
+from segtrain.images.reading import read_image
+from segtrain.inference import Predictor
+from segtrain.inference.task import Task
+
+IN_ROWS = ("index", "color", "overlay")  # what a TIFF that is predicted in rows can be written as
+
+
+def predict_files(
+    predictor: Predictor,
+    images: dict[Path, Path],
+    output: Path,
+    *,
+    kinds: Sequence[str] | None = None,
+    sample: Path | None = None,
+    fps: float | None = None,
+) -> Report:
+    """Predict images and videos as find_images gives them; write `kinds` (kinds.KINDS) for each, and manifest.csv.
+
+    An image that cannot be predicted is noted in the report and in the manifest. Videos become NAME_overlay.mp4, and
+    with `fps` so do folders of images, FOLDER_overlay.mp4; of their frames `kinds` are written only where given.
+
+    Args:
+        kinds: None is DEFAULT for images and nothing for frames.
+        sample: a sample submission; rle.csv is written as it asks for.
+        fps: frames in a second of the videos that folders become; None takes images one by one.
+
+    Raises DataError where two images would write one file, or a file would be written over that no prediction wrote,
+    for a sample that does not fit and where something cannot be written, and ConfigError for a table of runs that a
+    video would have to be in.
+    """
+    movies = find_movies(images, with_folders=fps is not None)
+    pictures = {path: name for path, name in images.items() if not is_video(path)}
+    stills = pictures if fps is None else {}
+    chosen = tuple(kinds or (DEFAULT if stills else ()))
+    large = _find_large(stills)
+    suffixes = list_suffixes(chosen, predictor.task)
+    in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
+    targets = [Target(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
+    targets += [Target(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
+    refuse_clashes(targets, output=output)
+    targets += _frames_there(movies, output, suffixes)
+    sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
+    outputs = Outputs(predictor.task, images, output, kinds=chosen, sheet=sheet, targets=targets)
+    outputs.report.notes += notes
+    with outputs:
+        _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, outputs)
+        for path, name in large.items():
+            _predict_large(predictor, path, name, outputs)
+        for movie in movies:
+            try:
+                predict_movie(predictor, movie, outputs, fps=fps, with_files=bool(kinds or sheet))
+            except TooLongName as error:
+                outputs.add(movie.path, error)
+    return outputs.report
+
+
+def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
+    """Those that are too large to be predicted as a whole."""
+    with ThreadPoolExecutor(THREADS) as readers:
+        return {
+            path: stills[path]
+            for path, large in zip(stills, readers.map(raster.is_large, stills), strict=True)
+            if large
+        }
+
+
+def _frames_there(movies: Sequence[Movie], output: Path, suffixes: Sequence[str]) -> list[Target]:
+    """The frames of video files that there may be files for already; how many will come nobody knows."""
+    targets = []
+    for movie in movies:
+        folder = output / movie.name
+        if movie.frames is None and folder.is_dir():
+            places = sorted({file.name[:6] for file in folder.glob("[0-9]" * 6 + "*")})
+            targets += [Target(movie.path, movie.name / place, suffixes) for place in places]
+    return targets
+
+
+def _choose_sheet(
+    images: dict[Path, Path], kinds: Sequence[str], sample: Path | None, task: Task
+) -> tuple[Sheet | None, list[str]]:
+    """The table of runs that is asked for, and what is to be said about it."""
+    if sample is None and "rle" not in kinds:
+        return None, []
+    if video := next(filter(is_video, images), None):
+        raise ConfigError(f"{video}: a table of runs has a row for each image, and a video none; predict them apart")
+    names = [file_name_of(path, name) for path, name in images.items()]
+    if sample is None:
+        return plain_sheet(names, task), []
+    sheet = read_sample(sample, names, task)
+    note = name_unasked(sample, sheet, names)
+    return sheet, [note] if note else []
+
+
+def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Outputs) -> None:
+    """Predict images as a whole."""
+    notes: list[str] = []
+
+    def read(path: Path) -> np.ndarray:
+        image = read_image(path, **predictor.task.image_options)
+        if (count := count_pictures(path)) > 1 and predictor.task.channels in (1, 3) and not predictor.task.bands:
+            notes.append(f"{path}: holds {count} pictures, the first is predicted; save them one by one for all")
+        return image
+
+    def sources() -> Iterator[Source]:
+        for path, name in stills.items():
+            yield image_source(path, name, partial(read, path))
+
+    device = predictor.device
+    with helping_threads(THREADS, device) as readers, helping_threads(THREADS, device) as writers:
+        wanted = bool(WITH_PROBABILITIES & set(outputs.kinds))
+        stream = predict_stream(
+            predictor, sources(), outputs.handle, with_probabilities=wanted, readers=readers, writers=writers
+        )
+        bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=None, leave=False)
+        with bar, closing(stream):
+            for source, written in stream:
+                outputs.report.images += not isinstance(written, DataError)
+                outputs.add(source.path, written)
+                bar.update()
+    outputs.report.notes += sorted(notes)
+
+
+def _predict_large(predictor: Predictor, path: Path, name: Path, outputs: Outputs) -> None:
+    """A TIFF that is read and written in rows, always in tiles."""
+    if predictor.options.tile_px is None:
+        predictor = Predictor(predictor.networks, replace(predictor.options, tile_px=raster.TILE_PX))
+        outputs.report.notes.append(f"{path}: large, so predicted in tiles as with --tile {raster.TILE_PX}")
+    if beyond := [kind for kind in outputs.kinds if kind not in IN_ROWS]:
+        outputs.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
+    with_overlay = "overlay" in outputs.kinds
+    try:
+        done = raster.predict_raster(predictor, path, outputs.output / name, with_overlay=with_overlay)
+    except DataError as error:
+        return outputs.add(path, error)
+    except ConfigError as error:
+        return outputs.add(path, DataError(f"{path}: is too large to be predicted as a whole: {error}"))
+    except (RuntimeError, MemoryError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
+        return outputs.add(path, DataError(f"{path}: {reason}"))
+    files = [file.relative_to(outputs.output).as_posix() for file in done.files]
+    outputs.report.images += 1
+    outputs.manifest.add(path, (done.height, done.width), files, done.counts / (done.height * done.width))

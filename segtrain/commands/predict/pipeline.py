@@ -1,0 +1,259 @@
+"""Reading, computing and writing at the same time."""
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segtrain.commands.predict.inputs import file_name_of
+from segtrain.commands.predict.result import PALETTE_SIZE, Result
+from segtrain.errors import DataError
+from segtrain.images.reading import image_size
+from segtrain.inference import Predictor
+from segtrain.inference.task import Task
+from segtrain.memory import read_available_bytes, show_bytes
+
+THREADS = min(os.cpu_count() or 2, 8)  # that read, and as many that write
+IN_FLIGHT_BYTES = 2**29  # of images and results between reading and writing
+AHEAD_IMAGES = 32  # that are read before their turn
+BATCH_BYTES = 2**30  # of the probabilities of a batch
+LARGE_PX = 2**24  # images of more pixels are only begun where there is memory for them
+NICE = 10  # how far the threads that read and write step back behind the network's
+LEAST_CHANNELS = 32  # of float32 at full size that a network holds at once, whichever it is
+
+Computed = tuple[np.ndarray, Tensor, Tensor | None]  # image, labels, probabilities
+
+
+def helping_threads(count: int, device: torch.device) -> ThreadPoolExecutor:
+    """Threads that read and write while the network computes on `device`, and step back for it where that is the CPU.
+
+    A network's threads wait for one another after every operation: one that is kept off its core for a while holds up
+    all. Where they share the cores evenly with the others, reading and writing cost twice their time.
+    """
+    # Elsewhere than on Linux it would be for the whole process.
+    in_its_way = device.type == "cpu" and sys.platform == "linux"
+    return ThreadPoolExecutor(count, initializer=_step_back if in_its_way else None)
+
+
+def _step_back() -> None:
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + NICE, 19))
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image that is to be predicted. `path`, `name` and `file_name` are those of Result; `size` is height and width
+    in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError."""
+
+    path: Path
+    name: Path
+    file_name: str
+    size: tuple[int, int]
+    read: Callable[[], np.ndarray | None]
+
+    def failing(self, error: DataError) -> "Source":
+        """The same with an error instead of an image."""
+        return replace(self, size=(0, 0), read=partial(_fail, error))
+
+
+def _fail(error: DataError) -> None:
+    raise error
+
+
+def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> Source:
+    """The source of an image file; an error in its header is raised when it is read."""
+    source = Source(path, name, file_name_of(path, name), (0, 0), read)
+    try:
+        return replace(source, size=image_size(path))
+    except DataError as error:
+        return source.failing(error)
+
+
+def predict_stream(
+    predictor: Predictor,
+    sources: Iterable[Source],
+    handle: Callable[[Result], Any],
+    *,
+    with_probabilities: bool,
+    readers: Executor,
+    writers: Executor,
+) -> Iterator[tuple[Source, Any]]:
+    """Predict images that are read in `readers` and handled in `writers` while others are computed in this thread.
+
+    Images of one size that follow one another are computed together. Memory is bounded by IN_FLIGHT_BYTES, or by one
+    batch where it alone is more.
+
+    Yields (source, what `handle` returned), in the order of the sources; a DataError instead for an image that cannot
+    be read or predicted. What `handle` raises ends the whole; so does closing the iterator.
+    """
+    batches = _group(sources, predictor, with_probabilities=with_probabilities)
+    reading: deque[tuple[_Batch, list[Future]]] = deque()
+    writing: deque[tuple[_Batch, Future]] = deque()
+    upcoming = next(batches, None)
+    try:
+        while upcoming or reading or writing:
+            while upcoming and _may_begin(upcoming, [batch for batch, _ in reading], [batch for batch, _ in writing]):
+                reading.append((upcoming, [readers.submit(source.read) for source in upcoming.sources]))
+                upcoming = next(batches, None)
+            if reading:
+                batch, futures = reading.popleft()
+                outcomes = _predict(predictor, batch.sources, futures, with_probabilities=with_probabilities)
+                writing.append((batch, writers.submit(_handle_all, batch.sources, outcomes, predictor.task, handle)))
+            while writing and (writing[0][1].done() or not reading):
+                batch, future = writing.popleft()
+                values = zip(batch.sources, future.result(), strict=True)
+                yield from ((source, value) for source, value in values if value is not None)
+                if upcoming:
+                    break  # there may be room to read again
+    finally:
+        for future in [future for _, futures in reading for future in futures] + [future for _, future in writing]:
+            future.cancel()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images of one size, and the bytes that they and their results take between reading and writing."""
+
+    sources: list[Source]
+    bytes: int
+
+
+def _may_begin(batch: _Batch, reading: Sequence[_Batch], writing: Sequence[_Batch]) -> bool:
+    if not reading and not writing:
+        return True
+    taken = sum(other.bytes for other in (*reading, *writing))
+    ahead = sum(len(other.sources) for other in reading)
+    return taken + batch.bytes <= IN_FLIGHT_BYTES and ahead < AHEAD_IMAGES
+
+
+def _group(sources: Iterable[Source], predictor: Predictor, *, with_probabilities: bool) -> Iterator[_Batch]:
+    """Images of one size that follow one another, as many as go into a batch."""
+    task = predictor.task
+    layers = len(task.names) if task.mode == "multilabel" else 1
+    bytes_per_px = task.channels * (1 if task.scale is None else 4) + layers + 6  # 6: colours and overlay
+    bytes_per_px += 4 * task.outputs if with_probabilities else 0
+    gathered: list[Source] = []
+    for source in sources:
+        source = _refuse_too_large(source, predictor)
+        pixels = source.size[0] * source.size[1]
+        most = min(predictor.options.batch_size, max(BATCH_BYTES // max(4 * task.outputs * pixels, 1), 1))
+        if gathered and (gathered[0].size != source.size or len(gathered) >= most):
+            yield _Batch(gathered, sum(height * width for height, width in (s.size for s in gathered)) * bytes_per_px)
+            gathered = []
+        gathered.append(source)
+    if gathered:
+        yield _Batch(gathered, sum(height * width for height, width in (s.size for s in gathered)) * bytes_per_px)
+
+
+def _refuse_too_large(source: Source, predictor: Predictor) -> Source:
+    """A small file may hold an image that no memory does: the system would end the whole process for it."""
+    height, width = source.size
+    if height * width <= LARGE_PX or predictor.device.type != "cpu" or predictor.options.tile_px:
+        return source
+    needed = 4 * height * width * (2 * predictor.task.outputs + LEAST_CHANNELS)
+    free = read_available_bytes()
+    if free is None or needed <= free:
+        return source
+    what = f"{width} x {height} pixels need at least {show_bytes(needed)} of memory, {show_bytes(free)} are free"
+    return source.failing(DataError(f"{source.path}: {what}; write --tile 512"))
+
+
+def _predict(
+    predictor: Predictor, sources: Sequence[Source], futures: Sequence[Future], *, with_probabilities: bool
+) -> list[Computed | DataError | None]:
+    outcomes: list[Any] = []
+    for source, future in zip(sources, futures, strict=True):
+        try:
+            outcomes.append(future.result())
+        except DataError as error:
+            outcomes.append(error)
+        except MemoryError:
+            height, width = source.size
+            reason = f"{width} x {height} pixels need more memory than there is, already to be read"
+            outcomes.append(DataError(f"{source.path}: {reason}"))
+    places = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
+    images = [outcomes[place] for place in places]
+    for place, computed in zip(places, _compute(predictor, images, with_probabilities=with_probabilities), strict=True):
+        outcomes[place] = (
+            DataError(f"{sources[place].path}: {computed}") if isinstance(computed, DataError) else computed
+        )
+    return outcomes
+
+
+def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool) -> list[Computed | DataError]:
+    """Where a batch fails, each of its images by itself."""
+    if not images:
+        return []
+    try:
+        labels, probabilities = _labels_of(predictor, images, with_probabilities=with_probabilities)
+        return [
+            (image, labels[place], None if probabilities is None else probabilities[place])
+            for place, image in enumerate(images)
+        ]
+    except DataError as error:
+        reason = str(error)
+    except (RuntimeError, MemoryError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        height, width = images[0].shape[:2]
+        mend = "--tile 512" if predictor.options.tile_px is None else "a smaller --tile or --batch-size"
+        reason = f"{width} x {height} pixels need more memory than there is; write {mend}"
+    if len(images) == 1:
+        return [DataError(reason)]
+    parts = [_compute(predictor, [image], with_probabilities=with_probabilities) for image in images]
+    return [part[0] for part in parts]
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether it says that memory has run out, of the machine or of the GPU."""
+    known = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, known) or "allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def _labels_of(
+    predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool
+) -> tuple[Sequence[Tensor], Tensor | None]:
+    """Labels as Result has them and, where wanted, probabilities, both on the device, whose work goes on meanwhile."""
+    kind = torch.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else torch.int32
+    in_strips = predictor.options.tile_px and not any(task.transforms for task in predictor.tasks)
+    if in_strips and not with_probabilities:
+        return [_labels_in_strips(predictor, image, kind) for image in images], None
+    probabilities = predictor.probabilities(images)
+    return predictor.labels(probabilities).to(kind), probabilities if with_probabilities else None
+
+
+def _labels_in_strips(predictor: Predictor, image: np.ndarray, kind: torch.dtype) -> Tensor:
+    """As Predictor.predict gives them, in an eighth of the memory."""
+    layers = (len(predictor.task.names),) if predictor.task.mode == "multilabel" else ()
+    labels = torch.empty((*layers, *image.shape[:2]), dtype=kind)
+    for top, probabilities in predictor.strips(lambda first, end: image[first:end], image.shape[:2]):
+        labels[..., top : top + probabilities.shape[2], :] = predictor.labels(probabilities)[0]
+    return labels
+
+
+def _handle_all(
+    sources: Sequence[Source],
+    outcomes: Sequence[Computed | DataError | None],
+    task: Task,
+    handle: Callable[[Result], Any],
+) -> list[Any]:
+    values: list[Any] = []
+    for source, outcome in zip(sources, outcomes, strict=True):
+        if not isinstance(outcome, tuple):
+            values.append(outcome)
+            continue
+        image, labels, probabilities = outcome
+        on_host = None if probabilities is None else probabilities.cpu().numpy()
+        result = Result(source.path, source.name, source.file_name, task, image, labels.cpu().numpy(), on_host)
+        values.append(handle(result))
+    return values

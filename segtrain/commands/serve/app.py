@@ -1,0 +1,114 @@
+"""The addresses of the server, and what is said where something is wrong."""
+
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from segtrain.commands.serve.service import Service
+
+PAGE = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# Of all answers. The page runs and shows nothing but what comes from here.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def build_app(service: Service, *, address: str | None) -> ASGIApp:
+    """The server as an ASGI application. With the `address` that it listens on it refuses requests under any other name
+    than that and LOCAL_NAMES."""
+
+    async def health(_: Request) -> Response:
+        return JSONResponse(service.describe_health())
+
+    async def model(_: Request) -> Response:
+        return JSONResponse(service.describe_model())
+
+    async def predict(request: Request) -> Response:
+        answer = await service.predict(request)
+        return Response(answer.content, media_type=answer.media_type)
+
+    app = Starlette(
+        routes=[
+            *(Route(path, _page) for path in PAGE),
+            Route("/health", health),
+            Route("/model", model),
+            Route("/predict", predict, methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: _refuse, Exception: _fail},
+    )
+    return Guard(app, names=None if address is None else LOCAL_NAMES | {address})
+
+
+class Guard:
+    """Refuses what other pages may make a browser send, and adds HEADERS to every answer.
+
+    Args:
+        names: what the server may be called in Host; None for anything. A page elsewhere can give its own name the
+            address of this machine and would then be allowed to read the answers (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, *, names: frozenset[str] | None):
+        self.app = app
+        self.names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request or pass it on."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refusal = self._refusal(Headers(scope=scope))
+        answer = self.app if refusal is None else JSONResponse({"error": refusal}, 403)
+        await answer(scope, receive, send_with_headers)
+
+    def _refusal(self, headers: Headers) -> str | None:
+        host = headers.get("host", "")
+        if self.names is not None and _host_name(host) not in self.names:
+            return f"this server does not answer to the name '{host[:80]}'; use 127.0.0.1 or localhost"
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            return f"pages of {origin[:80]} may not use this server"
+        return None
+
+
+def _host_name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # brackets of IPv6 that do not close
+        return None
+
+
+async def _page(request: Request) -> Response:
+    name = PAGE[request.url.path]
+    content = (files("segtrain.commands.serve") / "page" / name).read_bytes()
+    return Response(content, media_type=MEDIA_TYPES[name[name.rindex(".") :]])
+
+
+def _refuse(request: Request, error: HTTPException) -> Response:
+    text = error.detail
+    if error.status_code == 404:
+        text = f"there is nothing at {request.url.path[:80]}; there are GET /, /health, /model and POST /predict"
+    elif error.status_code == 405:
+        allowed = " or ".join(sorted(error.headers["Allow"].split(", ")))
+        text = f"{request.method} is not for {request.url.path}; write {allowed}"
+    return JSONResponse({"error": text}, error.status_code, headers=error.headers)
+
+
+def _fail(_: Request, __: Exception) -> Response:
+    return JSONResponse({"error": "the prediction failed; the server's own output says why"}, 500)

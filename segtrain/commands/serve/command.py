@@ -1,0 +1,55 @@
+"""python -m segtrain serve: its flags, and the order in which it starts."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from segtrain.commands.serve.limits import MEGABYTE, Limits
+from segtrain.inference.options import add_infer_arguments, read_infer_options
+
+REQUIRED = ("uvicorn", "starlette", "python_multipart")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the command."""
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="run folder, checkpoint or exported file; several are an ensemble"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine alone; 0.0.0.0: everybody)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000); 0 takes a free one")
+    parser.add_argument(
+        "--max-mb", type=float, default=Limits.max_bytes / MEGABYTE, help="largest request, in million bytes (32)"
+    )
+    parser.add_argument("--max-megapixels", type=float, default=Limits.max_pixels / MEGABYTE, help="largest image (16)")
+    add_infer_arguments(parser)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Load the models and serve them until a signal comes; then raises Stopped."""
+    infer = read_infer_options(options)
+    limits = Limits(max_bytes=_count(options.max_mb), max_pixels=_count(options.max_megapixels))
+
+    from segtrain.commands.export.network import require_libraries
+
+    require_libraries("serve", "serve", REQUIRED)
+
+    from segtrain.commands.serve.listen import is_loopback, open_socket, serve
+
+    with open_socket(options.host, options.port) as listener:  # before the models: a taken port is told at once
+        from segtrain.inference import Predictor
+
+        predictor = Predictor.load(*options.models, device=options.device, precision=options.precision, options=infer)
+        if not is_loopback(listener):
+            print(
+                f"warning: --host {options.host}: whoever reaches this machine can use the model; there is neither a "
+                "password nor encryption",
+                file=sys.stderr,
+            )
+        serve(predictor, listener, names=[Path(model).resolve().name for model in options.models], limits=limits)
+
+
+def _count(millions: float) -> int | float:
+    return round(millions * MEGABYTE) if math.isfinite(millions) else millions  # which Limits refuses

@@ -1,0 +1,120 @@
+"""From a request to an image: every bound is checked before what it bounds is done."""
+
+import asyncio
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from segtrain.commands.serve.limits import MEGABYTE, Limits
+from segtrain.errors import DataError
+from segtrain.images.bands import is_tiff
+from segtrain.images.reading import image_size, read_image
+from segtrain.inference.task import Task
+
+# How files of the types in IMAGE_SUFFIXES begin. Pillow knows more types, and runs other programs for some of them.
+IMAGE_HEADS = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|BM|II[*+]\0|MM\0[*+]|GIF8[79]a|RIFF....WEBP|P[1-7]\s|\x93NUMPY", re.DOTALL
+)
+IMAGE_TYPES = "PNG, JPEG, TIFF, WebP, BMP, GIF, PPM, NumPy"
+NUMPY_HEAD = b"\x93NUMPY"
+COPY_BYTES = 1 << 20
+
+
+def check_length(request: Request, max_bytes: int) -> None:
+    """Raises HTTPException where a request does not say how long its body is, or it is empty or too long."""
+    length = request.headers.get("content-length")
+    if length is None or "transfer-encoding" in request.headers:
+        raise HTTPException(411, "the request does not say how long it is; send Content-Length")
+    if int(length) > max_bytes:
+        raise HTTPException(
+            413, f"the request has {_millions(int(length))} MB; at most {_millions(max_bytes)} are taken"
+        )
+    if int(length) == 0:
+        raise HTTPException(400, "the request is empty; send an image as its body, or as a file of a form")
+
+
+async def receive_file(request: Request, path: Path, limits: Limits) -> Path:
+    """Write the image file of a request, its whole body or the first file of a form, to `path`; .npy is added to that
+    where it is one. Raises HTTPException for what is not there in time or holds no file."""
+    allowed_s = limits.allowed_s(int(request.headers["content-length"]))
+    try:
+        async with asyncio.timeout(allowed_s):
+            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+                await _write_form(request, path)
+            else:
+                with path.open("wb") as file:
+                    async for chunk in request.stream():
+                        file.write(chunk)
+    except TimeoutError as error:
+        late = f"the request did not come in whole within {allowed_s:.3g} seconds"
+        raise HTTPException(408, late, headers={"Connection": "close"}) from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the connection ended before the request did") from error
+    except OSError as error:
+        raise HTTPException(507, f"the server cannot store the image: {error.strerror}") from error
+    with path.open("rb") as file:
+        is_numpy = file.read(len(NUMPY_HEAD)) == NUMPY_HEAD
+    return path.rename(path.with_suffix(".npy")) if is_numpy else path
+
+
+async def _write_form(request: Request, path: Path) -> None:
+    async with request.form(max_files=1, max_fields=8) as form:
+        uploads = [part for part in form.values() if isinstance(part, UploadFile)]
+        if not uploads:
+            raise HTTPException(400, "the form holds no file; send one like curl -F image=@photo.jpg")
+        with path.open("wb") as file:
+            while chunk := await uploads[0].read(COPY_BYTES):
+                file.write(chunk)
+
+
+def read_upload(path: Path, task: Task, max_pixels: int) -> np.ndarray:
+    """The image in a file that a client sent, as read_image gives it for the task.
+
+    Raises HTTPException for what is no image, has too many pixels, or is not what the model takes.
+    """
+    with path.open("rb") as file:
+        if not IMAGE_HEADS.match(file.read(16)):
+            raise HTTPException(415, f"the file is not an image of a known type: {IMAGE_TYPES}")
+    try:
+        check_size(path, task, max_pixels)
+        return read_image(path, **task.image_options)
+    except HTTPException:
+        raise
+    except DataError as error:
+        if isinstance(error.__cause__, Image.DecompressionBombError):
+            many = f"the image has far more than the {_millions(max_pixels)} million pixels that are taken"
+            raise HTTPException(413, many) from error
+        raise HTTPException(422, f"the file {str(error).removeprefix(f'{path}: ')}") from error
+    except Exception as error:  # there is nothing that decoders do not raise at bytes made to confuse them
+        raise HTTPException(422, f"the file cannot be read as an image: {type(error).__name__}") from error
+
+
+def check_size(path: Path, task: Task, max_pixels: int) -> None:
+    """Raises HTTPException where what the head of an image file announces is too much to be decoded."""
+    height, width = image_size(path)
+    if height * width > max_pixels:
+        found = f"the image has {width} x {height} pixels, {_millions(height * width)} million"
+        raise HTTPException(413, f"{found}; at most {_millions(max_pixels)} million are taken")
+    if not is_tiff(str(path)):
+        return
+    import tifffile
+
+    # A compressed TIFF of a few bytes may have any number of bands, in tiles of any size, and all are unpacked.
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        values = max(series.size, math.prod(series.keyframe.chunks))
+    most = max_pixels * max(task.channels, *(task.bands or []), 4)
+    if values > most:
+        raise HTTPException(
+            413, f"the TIFF unpacks to {_millions(values)} million values; at most {_millions(most)} are taken"
+        )
+
+
+def _millions(number: int) -> str:
+    return f"{number / MEGABYTE:.4g}"

@@ -1,0 +1,105 @@
+"""What a running server holds: the models, the images that are dealt with, the counts of both."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from segtrain.commands.predict.result import Result
+from segtrain.commands.serve.answer import OUTPUTS, Answer, build_answer, list_classes
+from segtrain.commands.serve.batcher import Batcher
+from segtrain.commands.serve.limits import Limits
+from segtrain.commands.serve.receive import check_length, read_upload, receive_file
+from segtrain.inference import Predictor
+
+RETRY_AFTER_S = 2
+NAME = Path("image")  # what clients call their files is of no matter here
+
+
+class Service:
+    """A Predictor that answers requests.
+
+    Args:
+        predictor: used by no one else from here on.
+        names: of the models, for people.
+        limits: what clients may ask for.
+        folder: where the files of requests lie while they are read.
+
+    `close` ends the thread that predicts.
+    """
+
+    def __init__(self, predictor: Predictor, *, names: Sequence[str], limits: Limits, folder: Path):
+        self.batcher = Batcher(predictor, max_pixels=limits.max_pixels)
+        self.limits = limits
+        self.waiting = 0
+        self._names = list(names)
+        self._task = predictor.task
+        self._device = str(predictor.device)
+        self._folder = folder
+        # As many images in memory as two batches have: one is computed, one is read or written.
+        self._in_memory = asyncio.Semaphore(2 * predictor.options.batch_size)
+
+    def close(self) -> None:
+        """Predict what waits, then end."""
+        self.batcher.close()
+
+    def describe_health(self) -> dict[str, Any]:
+        """What /health tells."""
+        return {
+            "status": "ok",
+            "models": self._names,
+            "device": self._device,
+            "images": self.batcher.images,
+            "batches": self.batcher.batches,
+            "waiting": self.waiting,
+        }
+
+    def describe_model(self) -> dict[str, Any]:
+        """What /model tells."""
+        return {
+            "models": self._names,
+            "mode": self._task.mode,
+            "classes": list_classes(self._task),
+            "max_bytes": self.limits.max_bytes,
+            "max_pixels": self.limits.max_pixels,
+        }
+
+    async def predict(self, request: Request) -> Answer:
+        """The answer to a request with an image, as its `output` says. Raises HTTPException for what is refused."""
+        output = request.query_params.get("output", OUTPUTS[0])
+        if output not in OUTPUTS:
+            raise HTTPException(400, f"there is no output '{output[:40]}'; write one of {', '.join(OUTPUTS)}")
+        check_length(request, self.limits.max_bytes)
+        with self._place(), self._file() as path:
+            path = await receive_file(request, path, self.limits)
+            async with self._in_memory:
+                image = await asyncio.to_thread(read_upload, path, self._task, self.limits.max_pixels)
+                labels = await asyncio.wrap_future(self.batcher.submit(image))
+                result = Result(path, NAME, NAME.name, self._task, image, labels)
+                return await asyncio.to_thread(build_answer, result, output)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self.waiting >= self.limits.max_waiting:
+            busy = f"{self.waiting} images are waiting already; come again in {RETRY_AFTER_S} seconds"
+            raise HTTPException(503, busy, headers={"Retry-After": str(RETRY_AFTER_S)})
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+    @contextmanager
+    def _file(self) -> Iterator[Path]:
+        """A path that is free, and deleted afterwards, also with the suffix that receive_file may add."""
+        path = self._folder / secrets.token_hex(8)
+        try:
+            yield path
+        finally:
+            for left in (path, path.with_suffix(".npy")):
+                left.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Configuration: YAML layers to one checked experiment. Imports nothing slow."""

@@ -1,0 +1,251 @@
+"""The `data` section: where the images and masks lie, and what the masks mean."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from segtrain.config.claims import LARGEST_VALUE, claim_values
+from segtrain.config.layers import MisplacedError, NamedSection, Section, UserPath
+from segtrain.formats import FORMATS
+from segtrain.formats.dataset_info import KnownClass
+
+Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+Index = Annotated[int, Field(ge=0)]
+
+
+def _texts(path: tuple, written: Any) -> Iterator[tuple[tuple, str]]:
+    """The texts in a mapping, and the paths of keys to them."""
+    if isinstance(written, dict):
+        for key, value in written.items():
+            yield from _texts((*path, key), value)
+    elif isinstance(written, str):
+        yield path, written
+
+
+class ClassConfig(Section):
+    """One class: its name, and how its pixels look in the mask files."""
+
+    shorthand: ClassVar[str] = "name"
+    name: str
+    """Name, as it appears in tables and in Weights & Biases."""
+    value: Index | None = None
+    """Value of its pixels in the mask file. Without value, values and color it is the class's place in the list."""
+    values: list[Index] | None = None
+    """Several values that all mean this class."""
+    color: Color | None = None
+    """RGB colour, 0..255. With value or values it is for pictures only; alone, masks are RGB and pixels of this
+    colour are the class."""
+    colors: list[Color] | None = None
+    """Several colours in RGB masks that all mean this class; color is then for pictures only."""
+    labels: list[str] | None = None
+    """Names in annotation files (formats coco and labelme) that mean this class. Default: its own name."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ClassConfig":
+        for first, second in (("value", "values"), ("value", "colors"), ("values", "colors")):
+            if getattr(self, first) is not None and getattr(self, second) is not None:
+                raise ValueError(f"{first} and {second} exclude one another; write one of them")
+        return self
+
+    def layer(self) -> "ClassConfig":
+        """The class as the only one of a mask of its own, where a colour is for pictures."""
+        return self.model_copy(update={"color": None})
+
+    @classmethod
+    def known(cls, known: KnownClass) -> "ClassConfig":
+        """The class of a published data set."""
+        written: dict[str, Any] = {"values": list(known.values), "colors": [list(color) for color in known.colors]}
+        if len(known.values) == 1:
+            written = {"value": known.values[0]}
+        written = {key: value for key, value in written.items() if value or value == 0}
+        return cls(name=known.name, color=list(known.color), labels=list(known.labels) or None, **written)
+
+
+class DataConfig(NamedSection):
+    """What to train on. Keys beside the declared ones are the arguments of the format (docs/config.md lists them)."""
+
+    selector: ClassVar[str] = "format"
+    forgotten: ClassVar[frozenset[str]] = frozenset({"classes", "ignore_values"})  # another format is another data set
+    format: str = "folders"
+    """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, or the name of a public data set;
+    `python -m segtrain datasets` lists those."""
+    root: UserPath | Annotated[list[UserPath], Field(min_length=1)]
+    """Folder of the data set; relative paths start in the working directory. A list of folders of the same format is
+    read one behind the other."""
+    classes: list[ClassConfig] | None = None
+    """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
+    binary segmentation: mask value 0 is background. May be left out where the format knows its classes, as those of
+    public data sets do."""
+    ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
+    """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
+    ignore_values: list[Index | Color] | None = None
+    """Further values or colours in the mask files that mean: ignore."""
+    multilabel: bool = False
+    """Classes may overlap: every class has a mask of its own (a file for each, or a channel of one file), in which its
+    value (1 by default) is the class and 0 is not."""
+    train_split: str = "train"
+    """Split of the format that is trained on: trainval, say, where a format has one."""
+    val_split: str = "val"
+    """Split of the format that is scored after every evaluation, and chooses best.pt. The training split itself only
+    shows whether a model can learn some images by heart; otherwise no image may be in both."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Cross-validation: training and validation split are put together and parted anew into this many folds, each with
+    its share of every class. The test split stays as it is."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """The fold that is validated on; the others are trained on."""
+    group_pattern: str | None = None
+    """Regular expression that finds in the name of a sample what it must not be parted from (a patient, a drive) when
+    folds are made: its first group, or the whole match."""
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training samples that are drawn for a class: each class as often as the others, an image that has
+    it and, where transforms.train has a RandomCrop, a crop that holds some of it. 0: every image once in an epoch."""
+    cache: Literal["ram"] | None = None
+    """ram: read every image once and keep it in memory, decoded."""
+    channels: Annotated[int, Field(ge=1)] = 3
+    """Channels of the images and inputs of the model: 1 reads grey, 3 reads RGB, any other number must be in the
+    files."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """Value in the image files that means white, for images that are not 8 bit: 65535, 4095, 10000, 1.0. Some
+    transforms (blur, noise, brightness) clip what lies outside 0..scale."""
+    bands: list[Annotated[int, Field(ge=1)]] | None = None
+    """Bands of the image files to take as channels, counted from 1, in this order. Default: all."""
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    """Images in a training batch."""
+    eval_batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Images in an evaluation batch, where they have the same size. Default: batch_size."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Processes that read and augment images; auto: two on a computer that trains on its CPU, else the cores, at most
+    8. The number changes nothing in the results."""
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _is_expression(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from error
+        return pattern
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _bare_names(cls, classes: Any) -> Any:
+        return (
+            [{"name": item} if isinstance(item, str) else item for item in classes]
+            if isinstance(classes, list)
+            else classes
+        )
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: list[ClassConfig] | None) -> list[ClassConfig] | None:
+        names = [item.name for item in classes or []]
+        if classes == []:
+            raise ValueError("is empty; name at least one class")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"class names must differ: {', '.join(twice)}")
+        return classes
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> "DataConfig":
+        reader = FORMATS.get(self.format)
+        if reader is None:
+            return self  # the rules name it, with a suggestion
+        if self.classes is None:
+            labels = reader.labels(self.arguments)
+            if labels is None:
+                raise MisplacedError(
+                    ("classes",),
+                    f"is missing; format {self.format} cannot know them: write classes: [first, second, ..]",
+                )
+            self.classes = [ClassConfig.known(known) for known in labels.classes]
+            if self.ignore_values is None:
+                self.ignore_values = [list(v) if isinstance(v, tuple) else v for v in labels.ignore_values]
+        if hasattr(reader, "IGNORED_RAW"):
+            self._take_names(reader.IGNORED_RAW)
+        if self.multilabel and hasattr(reader, "read_mask"):
+            raise MisplacedError(("multilabel",), f"format {self.format} has one mask for all classes; take it out")
+        if self.multilabel and not len(self.classes) < self.ignore_index <= 255:
+            raise MisplacedError(
+                ("ignore_index",),
+                f"{self.ignore_index} must be above {len(self.classes)}, the number of classes, and at most 255",
+            )
+        if self.ignore_index < max(len(self.classes), 2):
+            raise MisplacedError(
+                ("ignore_index",),
+                f"{self.ignore_index} is a class's index; take one from {max(len(self.classes), 2)} on, like 255",
+            )
+        if not self.multilabel:
+            for key, written in self.arguments.items():
+                for path, text in _texts((key,), written):
+                    if "{class}" in text:
+                        raise MisplacedError(path, "a mask for each {class} needs data.multilabel: true")
+            claim_values(self.classes, self.ignore_values or [], ignore_index=self.ignore_index)
+            return self
+        for place, item in enumerate(self.classes):
+            if item.colors:
+                raise MisplacedError(
+                    ("classes", place), "colors mean nothing where each class has a mask; write a value"
+                )
+            try:
+                claim_values([item.layer()], self.ignore_values or [], ignore_index=self.ignore_index)
+            except MisplacedError as error:
+                path = ("classes", place) if error.path[0] == "classes" else error.path
+                raise MisplacedError(path, str(error)) from error
+        return self
+
+    def _take_names(self, ignored: int) -> None:
+        """Where annotation files hold names, masks hold a class's place in the list, and a value for ignored pixels."""
+        first = int(len(self.classes) == 1)
+        for place, item in enumerate(self.classes):
+            if item.colors:
+                raise MisplacedError(
+                    ("classes", place), "colors mean nothing where annotations hold names; write labels"
+                )
+            if item.value is None and item.values is None:
+                item.value = place + first
+        self.ignore_values = list(dict.fromkeys([*(self.ignore_values or []), ignored]))
+
+    @model_validator(mode="after")
+    def _numbers_agree(self) -> "DataConfig":
+        if self.folds is None and self.fold:
+            raise MisplacedError(("fold",), "needs data.folds; the column fold of a table is chosen by val_fold")
+        if self.folds is not None and self.fold >= self.folds:
+            raise MisplacedError(("fold",), f"{self.fold} is none of the {self.folds} folds, which count from 0")
+        if self.bands is not None and len(self.bands) != self.channels:
+            raise MisplacedError(
+                ("bands",), f"names {len(self.bands)} bands for data.channels {self.channels}; write channels too"
+            )
+        return self
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders of the data set."""
+        return self.root if isinstance(self.root, list) else [self.root]
+
+    @property
+    def image_options(self) -> dict[str, Any]:
+        """How read_image is to read the images of this data set."""
+        given = {"channels": self.channels, "scale": self.scale, "bands": self.bands}
+        return {key: value for key, value in given.items() if value is not None}
+
+    @property
+    def mode(self) -> str:
+        """binary for one class, multiclass for more, multilabel where they overlap: the word that losses know."""
+        if self.multilabel:
+            return "multilabel"
+        return "binary" if len(self.classes) == 1 else "multiclass"
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names in the order of the confusion matrix: a binary task has its background first."""
+        names = [item.name for item in self.classes]
+        return ["background", *names] if self.mode == "binary" else names
+
+    @property
+    def picture_names(self) -> list[str]:
+        """The names of the indices in pictures; where classes overlap, 0 is none of them."""
+        return ["none", *self.class_names] if self.multilabel else self.class_names

@@ -1,0 +1,232 @@
+"""Names of the libraries' things: where they live, which arguments they take, and what is closest to a misspelt one.
+
+Importing torch, timm, segmentation-models-pytorch and albumentations takes seconds, and a mistake in the configuration
+should be told at once. So the names and arguments of the pinned versions are kept in `library_index.json`
+(`python -m segtrain.config.libraries` writes it, a test compares it with the libraries; which timm models can be
+encoders takes minutes to find out, and `python -m tools.encoder_probe` adds that). Where another version is installed,
+the libraries themselves are asked: slower, with the same answer.
+"""
+
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from segtrain.config.layers import Mistake, suggest
+from segtrain.errors import ConfigError
+
+INDEX_FILE = Path(__file__).with_name("library_index.json")
+MODULES = {
+    "model": ("segmentation_models_pytorch",),
+    "loss": ("segtrain.losses.build", "segmentation_models_pytorch.losses", "torch.nn"),
+    "optimizer": ("torch.optim", "timm.optim"),
+    "schedule": ("torch.optim.lr_scheduler",),
+    "transform": ("albumentations",),
+}
+PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "albumentations")
+
+PROBED = ("timm", "segmentation-models-pytorch")  # what a timm model gives to an architecture depends on these alone
+
+Arguments = dict[str, bool]  # argument name -> must it be given
+
+
+def find(name: str, modules: Sequence[str]) -> Any:
+    """The object called `name` in the first of `modules` that has it; a dotted path is imported from where it says.
+
+    Raises ConfigError for what is not there, with the reason.
+    """
+    if "." in name:
+        module_name, _, attribute = name.rpartition(".")
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))  # the user's own class lies where the command is run
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+            raise ConfigError(f"'{name}' cannot be imported: {error}") from error
+    for module_name in modules:
+        found = getattr(importlib.import_module(module_name), name, None)
+        if found is not None:
+            return found
+    raise ConfigError(f"'{name}' is not in {', '.join(modules)}")
+
+
+def signature_arguments(target: Any) -> Arguments:
+    """The named arguments of a class or function, even where it swallows more through **kwargs."""
+    parameters = inspect.signature(target).parameters.values()
+    named = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return {p.name: p.default is p.empty for p in named}
+
+
+def _classes(kind: str) -> Iterator[tuple[str, type]]:
+    import torch
+
+    bases: dict[str, Any] = {
+        "model": torch.nn.Module,
+        "loss": torch.nn.Module,
+        "optimizer": torch.optim.Optimizer,
+        "schedule": torch.optim.lr_scheduler.LRScheduler,
+    }
+    if kind == "transform":
+        import albumentations
+
+        bases["transform"] = (albumentations.BasicTransform, albumentations.BaseCompose)
+    for module_name in reversed(MODULES[kind]):
+        module = importlib.import_module(module_name)
+        for name, item in vars(module).items():
+            public = isinstance(item, type) and issubclass(item, bases[kind]) and not name.startswith("_")
+            if public and not inspect.isabstract(item) and (kind != "loss" or name.endswith("Loss")):
+                yield name, item
+
+
+def read_libraries() -> dict[str, Any]:
+    """The index as the installed libraries give it: imports them all, which takes seconds."""
+    import segmentation_models_pytorch as smp
+    import timm
+
+    names = {kind: {name: signature_arguments(item) for name, item in _classes(kind)} for kind in MODULES}
+    for kind, abstract in {"optimizer": "Optimizer", "schedule": "LRScheduler"}.items():
+        names[kind].pop(abstract, None)
+    encoders = {name: sorted(entry["pretrained_settings"]) for name, entry in smp.encoders.encoders.items()}
+    return {"versions": installed_versions(), "names": names, "encoders": encoders, "timm_models": timm.list_models()}
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the indexed packages, without the local part that names a CPU or CUDA build."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package).partition("+")[0]
+        except PackageNotFoundError as error:
+            raise ConfigError(f"{package} is not installed; run: pip install -r requirements.txt") from error
+    return found
+
+
+@cache
+def library_index() -> dict[str, Any]:
+    """Names and arguments of everything that a configuration may name."""
+    stored = json.loads(INDEX_FILE.read_text(encoding="utf-8")) if INDEX_FILE.exists() else {"versions": {}}
+    installed = installed_versions()
+    if stored["versions"] == installed:
+        return stored
+    index = read_libraries()
+    if all(stored["versions"].get(package) == installed[package] for package in PROBED):
+        index["timm_features"] = stored["timm_features"]
+    return index
+
+
+def known_names(kind: str) -> Collection[str]:
+    """What may be written as the name of a model, loss, optimizer, schedule or transform."""
+    return library_index()["names"][kind].keys()
+
+
+def accepted(kind: str, name: str) -> Arguments | None:
+    """The arguments of `name`, or None where no library has it. A dotted path is imported; ConfigError where it
+    fails."""
+    if "." in name:
+        target = find(name, MODULES[kind])
+        if not callable(target):
+            raise ConfigError(f"'{name}' is a {type(target).__name__}, not a class")
+        return signature_arguments(target)
+    return library_index()["names"][kind].get(name)
+
+
+def check_arguments(
+    kind: str,
+    name: Any,
+    given: Collection[str],
+    *,
+    path: tuple,
+    name_path: tuple | None = None,
+    provided: Collection[str] = (),
+    refused: dict | None = None,
+) -> Iterator[Mistake]:
+    """What is wrong with calling `name`, which stands at `name_path`, with the arguments `given`, which stand at
+    `path`.
+
+    Without `name_path` the name is the key at `path`. `provided` are the arguments that segtrain fills in itself;
+    `refused` maps an argument to what to write instead.
+    """
+    if not isinstance(name, str):
+        yield Mistake(name_path or path, f"expected a name of a {kind}, not {name!r}")
+        return
+    try:
+        arguments = accepted(kind, name)
+    except ConfigError as error:
+        yield Mistake(name_path or path, str(error))
+        return
+    if arguments is None:
+        yield Mistake(name_path or path, f"unknown {kind} '{name}'; {suggest(name, known_names(kind))}")
+        return
+    refused = refused or {}
+    usable = arguments.keys() - refused.keys() - set(provided)
+    for key in given:
+        if key in refused:
+            yield Mistake((*path, key), refused[key])
+        elif key not in usable and key not in provided:
+            yield Mistake((*path, key), f"{name} has no argument '{key}'; {suggest(key, usable)}")
+    missing = [key for key in usable if arguments[key] and key not in given]
+    if missing:
+        word = "arguments" if len(missing) > 1 else "argument"
+        yield Mistake(name_path or path, f"{name} needs the {word} {', '.join(sorted(missing))}")
+
+
+def encoder_groups() -> dict[str, list[str]] | None:
+    """timm's models by what they give: a `pyramid` of features, one resolution alone (`plain`: only DPT takes it), or
+    `none` for images of any size. None where no index says it for the timm that is installed."""
+    index = library_index()
+    groups = index.get("timm_features")
+    if groups is None:
+        return None
+    others = {*groups["plain"], *groups["none"]}
+    return {"pyramid": [name for name in index["timm_models"] if name not in others], **groups}
+
+
+def check_encoder(name: Any, *, path: tuple, architecture: str | None = None) -> Iterator[Mistake]:
+    """What is wrong with an encoder's name: one of smp's own, or tu- and a timm model with an optional .tag; and with
+    the pair that it makes with an architecture."""
+    index = library_index()
+    if not isinstance(name, str):
+        yield Mistake(path, f"expected the name of an encoder, not {name!r}")
+    elif name.startswith("tu-"):
+        yield from _timm_mistakes(name, path, architecture)
+    elif name not in index["encoders"]:
+        hint = (
+            f"; timm has it: write tu-{name}"
+            if name in index["timm_models"]
+            else f"; {suggest(name, index['encoders'])}"
+        )
+        yield Mistake(path, f"smp has no encoder '{name}'{hint}")
+
+
+def _timm_mistakes(name: str, path: tuple, architecture: str | None) -> Iterator[Mistake]:
+    model, known = name[3:].partition(".")[0], library_index()["timm_models"]
+    groups = encoder_groups() or {"plain": (), "none": ()}
+    if model not in known:
+        yield Mistake(path, f"timm has no model '{name[3:]}'; {suggest(name, [f'tu-{m}' for m in known])}")
+    elif model in groups["none"]:
+        reason = "gives no features that an architecture takes for images of any size"
+        yield Mistake(path, f"timm's {model} {reason}; python -m segtrain models tu- lists those that do")
+    elif model in groups["plain"] and architecture in known_names("model") and architecture != "DPT":
+        reason = "a plain transformer with one resolution"
+        yield Mistake(path, f"timm's {model} is {reason}: model.name: DPT takes it, {architecture} does not")
+
+
+def write_index(index: dict[str, Any]) -> None:
+    """Write library_index.json."""
+    INDEX_FILE.write_text(json.dumps(index, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{INDEX_FILE}: written")
+
+
+if __name__ == "__main__":
+    old = json.loads(INDEX_FILE.read_text(encoding="utf-8")) if INDEX_FILE.exists() else {}
+    new = read_libraries()
+    if "timm_features" in old and old["timm_models"] == new["timm_models"]:
+        new["timm_features"] = old["timm_features"]
+    else:
+        print("timm has other models now: run python -m tools.encoder_probe as well")
+    write_index(new)

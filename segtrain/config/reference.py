@@ -1,0 +1,87 @@
+"""The schema and the reference of the configuration, made from its sections."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from segtrain.config.data_schema import ClassConfig
+from segtrain.config.layers import NamedSection, Section, describe_type, section_of
+from segtrain.config.schema import Config, LossTerm
+from segtrain.formats import FORMATS, PROVIDED
+
+INTRODUCTION = """# Every key of the configuration
+
+Made by `python -m segtrain reference > docs/config.md`; a test compares it with the code. How files and values are laid
+over one another is in the [README](../README.md).
+"""
+
+
+def build_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of an experiment file: no key is required, since files lie over config.yml."""
+    schema = Config.model_json_schema(by_alias=True)
+    schema["title"] = "segtrain experiment"
+    for part in (schema, *schema["$defs"].values()):
+        part.pop("required", None)
+    number_or_term = [{"type": "number"}, {"$ref": "#/$defs/LossTerm"}]
+    schema["properties"]["loss"]["additionalProperties"] = {"anyOf": number_or_term}
+    classes = schema["$defs"]["DataConfig"]["properties"]["classes"]["anyOf"][0]
+    classes["items"] = {"anyOf": [{"type": "string"}, classes["items"]]}
+    return schema
+
+
+def build_reference() -> str:
+    """Markdown: a table of keys for each section, then the arguments of the data formats."""
+    parts = [INTRODUCTION, *_tables("", Config)]
+    parts += [_table("data.classes[]", ClassConfig), _table("loss.<Name>", LossTerm)]
+    parts += [_format_table(name, module.read) for name, module in FORMATS.items()]
+    return "\n".join(parts)
+
+
+def _tables(path: str, section: type[Section]) -> Iterator[str]:
+    yield _table(path, section)
+    for key, field in section.model_fields.items():
+        nested = section_of(field.annotation)
+        if nested is not None:
+            yield from _tables(f"{path}.{key}".lstrip("."), nested)
+
+
+def _table(path: str, section: type[Section]) -> str:
+    title = f"## {path}" if path else "## The top level"
+    rows = [f"{title}\n", f"{_one_line(section.__doc__)}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
+    for key, field in section.model_fields.items():
+        if section_of(field.annotation):
+            default = "section"
+        elif field.is_required():
+            default = "none, must be given"
+        else:
+            default = f"`{_default(field.get_default(call_default_factory=True))}`"
+        rows.append(f"| `{key}` | {describe_type(field.annotation)} | {default} | {_one_line(field.description)} |")
+    if issubclass(section, NamedSection):
+        rows.append("| any other | | | an argument of what is named |")
+    return "\n".join(rows) + "\n"
+
+
+def _format_table(name: str, read: Any) -> str:
+    rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n"]
+    rows += ["| key | type | default |", "|---|---|---|"]
+    for key, parameter in inspect.signature(read).parameters.items():
+        if key not in PROVIDED:
+            rows.append(f"| `{key}` | {describe_type(parameter.annotation)} | `{_default(parameter.default)}` |")
+    if len(rows) == 4:
+        rows[2:] = ["It has no keys of its own."]
+    return "\n".join(rows) + "\n"
+
+
+def _default(value: Any) -> str:
+    """A value as it is written in YAML."""
+    if isinstance(value, LossTerm):
+        value = value.coef
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_default(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, str):
+        return value or '""'
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")

@@ -1,0 +1,133 @@
+"""What the schema cannot see: whether the names and arguments of a configuration are those of the libraries."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from segtrain.config.data_schema import DataConfig
+from segtrain.config.layers import BASE_FILE, Mistake, Section, describe_type, load_tree, suggest, validate
+from segtrain.config.libraries import check_arguments, check_encoder, library_index
+from segtrain.config.schema import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
+from segtrain.errors import ConfigError
+from segtrain.formats import FORMATS, PROVIDED
+
+REFUSED_MODEL_ARGUMENTS = {
+    "classes": "the number of outputs is the number of data.classes; take this line out",
+    "in_channels": "the number of inputs is data.channels; write it there",
+    "activation": "losses and metrics take logits; take this line out",
+    "aux_params": "a classification head is not trained here; take this line out",
+}
+REFUSED_TRANSFORMS = {
+    "Normalize": "the model normalises by itself; take it out (model.mean and model.std set the numbers)",
+    "ToFloat": "the model scales by itself, from 0..255; take it out",
+    "ToTensorV2": "batches are tensors already; take it out",
+    "ToTensor3D": "batches are tensors already; take it out",
+}
+SCHEDULE_PROVIDED = ("optimizer", "total_steps", "steps_per_epoch", "epochs", "T_max", "total_iters", "max_lr")
+
+
+def _declared(section: type[Section], plain: dict) -> list[str]:
+    return [key for key in plain if key not in section.model_fields]
+
+
+def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
+    for place, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict) and len(item) != 1:
+            yield Mistake(
+                (*path, place),
+                f"an item names one transform, not {len(item)}; its arguments go below its name, indented",
+            )
+            continue
+        name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, {})
+        if isinstance(arguments, list) and all(isinstance(child, (str, dict)) for child in arguments):
+            arguments = {"transforms": arguments}
+        arguments = {} if arguments is None else arguments
+        here = (*path, place, name) if isinstance(item, dict) else (*path, place)
+        if isinstance(name, str) and name in REFUSED_TRANSFORMS:
+            yield Mistake(here, REFUSED_TRANSFORMS[name])
+        elif not isinstance(arguments, dict):
+            yield Mistake(here, f"expected arguments as {{argument: value}} or a list of transforms, not {arguments!r}")
+        else:
+            yield from check_arguments("transform", name, arguments.keys(), path=here)
+            inner = (*here, "transforms") if isinstance(item, dict) and isinstance(item[name], dict) else here
+            yield from _transform_mistakes(arguments.get("transforms"), inner)
+
+
+def _format_mistakes(data: dict) -> Iterator[Mistake]:
+    name = data.get("format", "folders")
+    reader = FORMATS.get(name) if isinstance(name, str) else None
+    if reader is None:
+        yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), FORMATS)}")
+        return
+    parameters = {k: v for k, v in inspect.signature(reader.read).parameters.items() if k not in PROVIDED}
+    for key in _declared(DataConfig, data):
+        if key not in parameters:
+            known = parameters.keys() | DataConfig.model_fields.keys()
+            yield Mistake(("data", key), f"unknown key; format {name} has no '{key}'; {suggest(key, known)}")
+            continue
+        annotation = parameters[key].annotation
+        try:
+            TypeAdapter(annotation).validate_python(data[key], strict=True)
+        except ValidationError:
+            yield Mistake(("data", key), f"expected {describe_type(annotation)}, not {data[key]!r}")
+
+
+def _weights_mistakes(encoder: Any, weights: Any) -> Iterator[Mistake]:
+    if not isinstance(weights, str) or not isinstance(encoder, str) or is_file_name(weights):
+        return
+    known = library_index()["encoders"].get(encoder)
+    if known is not None and weights not in known:
+        yield Mistake(("model", "encoder_weights"), f"{encoder} has no weights '{weights}'; {suggest(weights, known)}")
+    elif encoder.startswith("tu-") and weights != "imagenet":
+        where = f"behind the encoder's, like {encoder.split('.')[0]}.a1_in1k"
+        yield Mistake(("model", "encoder_weights"), f"timm has the name of weights {where}; write imagenet here")
+
+
+def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
+    """What is wrong with the names and arguments that belong to the libraries, in a tree that may be wrong elsewhere
+    too."""
+
+    def section(key: str) -> dict | None:
+        value = plain.get(key, {})
+        return value if isinstance(value, dict) else None
+
+    if (data := section("data")) is not None:
+        yield from _format_mistakes(data)
+    if (model := section("model")) is not None:
+        declared = ("encoder_name", "encoder_weights")
+        yield from check_arguments(
+            "model", model.get("name", "Unet"), _declared(ModelConfig, model), path=("model",),
+            name_path=("model", "name"), provided=declared, refused=REFUSED_MODEL_ARGUMENTS,
+        )  # fmt: skip
+        encoder = model.get("encoder_name", "resnet34")
+        yield from check_encoder(encoder, path=("model", "encoder_name"), architecture=model.get("name", "Unet"))
+        yield from _weights_mistakes(encoder, model.get("encoder_weights"))
+    for name, term in (section("loss") or {}).items():
+        given = _declared(LossTerm, term) if isinstance(term, dict) else []
+        yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))
+    for kind, schema, provided in (
+        ("optimizer", OptimizerConfig, ("params",)),
+        ("schedule", ScheduleConfig, SCHEDULE_PROVIDED),
+    ):
+        if chosen := section(kind):
+            yield from check_arguments(
+                kind, chosen.get("name", schema().name), _declared(schema, chosen), path=(kind,),
+                name_path=(kind, "name"), provided=provided,
+            )  # fmt: skip
+    for split, items in (section("transforms") or {}).items():
+        yield from _transform_mistakes(items, ("transforms", split))
+
+
+def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Config:
+    """The experiment that the files and `key.sub=value` arguments describe; with `resume`, laid over the config.yml of
+    that run folder. Raises ConfigError with every mistake, a line each.
+    """
+    base = BASE_FILE
+    if resume is not None:
+        base = Path(resume) / BASE_FILE
+        if not base.is_file():
+            raise ConfigError(f"{resume}: is no run folder; it has no {BASE_FILE}")
+    return validate(load_tree(arguments, Config, base=base), Config, rules=[library_mistakes])

@@ -1,0 +1,161 @@
+"""albumentations pipelines from the lists of an experiment."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import albumentations
+import cv2
+import numpy as np
+from albumentations.augmentations.crops.transforms import CropSizeError
+
+from segtrain.config.layers import suggest
+from segtrain.config.libraries import MODULES, find
+from segtrain.data.class_crop import ClassCrop
+from segtrain.errors import ConfigError, DataError
+
+Item = str | dict[str, Any]
+
+FRAME_KEEPING = ("Resize", "LongestMaxSize", "SmallestMaxSize", "NoOp")
+
+
+def build_transform(
+    items: Sequence[Item], *, ignore_index: int, where: str = "transforms.train"
+) -> albumentations.Compose:
+    """A pipeline for an image (HWC uint8) and its mask (HW), from Name, Name: {arguments} or Name: [children].
+
+    Every transform that fills what it uncovers fills masks with `ignore_index` unless told otherwise: albumentations'
+    own default would make it class 0. Raises ConfigError, with the place in the list, for what a transform refuses.
+    """
+    children = [_build(item, ignore_index, f"{where}.{place}") for place, item in enumerate(items)]
+    return albumentations.Compose(children, strict=True, seed=0)
+
+
+def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None:
+    """The pipeline of validation and prediction: pixel-level transforms and resizing, for the image alone; None if
+    empty.
+
+    Every transform is applied always, whatever its p is by default: an image has one score. Raises ConfigError for a
+    transform that moves pixels within the frame (a prediction could not be laid on the image again), and for a p.
+    """
+    if not items:
+        return None
+    pipeline = build_transform(items, ignore_index=0, where="transforms.val")
+    for place, child in enumerate(pipeline.transforms):
+        name, arguments = _split(items[place])
+        if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
+            allowed = f"pixel-level transforms and {', '.join(FRAME_KEEPING[:3])}"
+            raise ConfigError(
+                f"transforms.val.{place}: {name} changes the frame; whole images are scored, so only {allowed} go here"
+            )
+        if (p := arguments.get("p", 1)) != 1:
+            raise ConfigError(f"transforms.val.{place}: {name} with p {p} would score an image by chance; take p out")
+        child.p = 1.0
+    return pipeline
+
+
+def _split(item: Item) -> tuple[str, dict[str, Any]]:
+    if isinstance(item, str):
+        return item, {}
+    name, arguments = next(iter(item.items()))
+    return name, {"transforms": arguments} if isinstance(arguments, list) else dict(arguments or {})
+
+
+def transform_names(items: Sequence[Item]) -> Iterator[str]:
+    """Every name in a list of transforms, those of children too."""
+    for item in items:
+        name, arguments = _split(item)
+        yield name
+        yield from transform_names(arguments.get("transforms", []))
+
+
+def _build(item: Item, ignore_index: int, where: str) -> Any:
+    name, arguments = _split(item)
+    target = find(name, MODULES["transform"])
+    if target is albumentations.RandomCrop:
+        target = ClassCrop
+    if "transforms" in arguments:
+        children = enumerate(arguments["transforms"])
+        arguments["transforms"] = [_build(child, ignore_index, f"{where}.{name}.{place}") for place, child in children]
+    parameters = inspect.signature(target).parameters
+    for key in arguments.keys() - parameters.keys():  # the library would warn, and go on without it
+        raise ConfigError(f"{where}: {name} has no argument '{key}'; {suggest(key, parameters)}")
+    if "fill_mask" in parameters and parameters["fill_mask"].default is not None:  # None leaves the mask as it is
+        arguments.setdefault("fill_mask", ignore_index)
+    try:
+        return target(**{key: _tuples(value) for key, value in arguments.items()})
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(f"{where}: {name}: {_reason(error)}") from error
+
+
+def _tuples(value: Any) -> Any:
+    """YAML has lists only; where albumentations has ranges it wants tuples."""
+    if isinstance(value, list) and all(isinstance(item, (int, float, list)) for item in value):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _reason(error: BaseException) -> str:
+    """The sentence in a library's error that helps, in one line; albumentations hides it in a pydantic error."""
+    cause = error.__cause__ or error
+    details = getattr(cause, "errors", None)
+    if not callable(details):
+        return " ".join(str(error).split())
+    reasons = []
+    for item in details():
+        place, text = ".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")
+        whole = not place or item["type"] == "missing"  # then the input is all arguments together
+        reasons.append(f"{place}: {text}".removeprefix(": ") + ("" if whole else f", not {item.get('input')!r}"))
+    return "; ".join(reasons)
+
+
+def apply(
+    pipeline: albumentations.Compose, image: np.ndarray, mask: np.ndarray, seed: int, *, target: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Augment an image (HWC uint8, or float32 in 0..1) and its mask (HW, or CHW with a layer for each class); the
+    outcome depends on `seed` alone. With a `target`, a RandomCrop takes a window that holds some of that class.
+
+    Raises DataError where the image does not suit a transform, like a crop that is larger than the image.
+    """
+    for crop in _class_crops(pipeline):
+        crop.target = target
+    kind = "mask" if mask.ndim == 2 else "masks"
+    result = _apply(pipeline, seed, "transforms.train", **{"image": image, kind: mask})
+    return result["image"], result[kind]
+
+
+def _class_crops(pipeline: albumentations.BaseCompose) -> Iterator[ClassCrop]:
+    for child in pipeline.transforms:
+        if isinstance(child, albumentations.BaseCompose):
+            yield from _class_crops(child)
+        elif isinstance(child, ClassCrop):
+            yield child
+
+
+def apply_eval(pipeline: albumentations.Compose | None, image: np.ndarray) -> np.ndarray:
+    """An image (HWC uint8, or float32 in 0..1) as validation and prediction see it: the same each time, even where a
+    transform draws."""
+    return image if pipeline is None else _apply(pipeline, 0, "transforms.val", image=image)["image"]
+
+
+def _apply(pipeline: albumentations.Compose, seed: int, where: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+    pipeline.set_random_seed(seed)
+    try:
+        result = pipeline(**arrays)
+    except CropSizeError as error:
+        raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in {where}") from error
+    # albumentations raises NotImplementedError where a transform cannot take such images: ChannelDropout, one channel.
+    except (ValueError, TypeError, NotImplementedError, cv2.error) as error:
+        if "nsufficient memory" in str(error):
+            raise MemoryError(_reason(error)) from error
+        raise DataError(f"{where}: {_reason(error)}") from error
+    except KeyError as error:
+        raise DataError(f"{where}: a transform needs {error}, and there are {' and '.join(arrays)} alone") from error
+    image, given = result["image"], arrays["image"]
+    if image.dtype != given.dtype:
+        what = f"gives images of {image.dtype} instead of {given.dtype}"
+        raise DataError(f"{where}: a transform {what}; take it out, the model scales by itself")
+    if image.shape[2:] != given.shape[2:]:
+        what = f"gives images of shape {image.shape} from {given.shape}"
+        raise DataError(f"{where}: a transform {what}; take it out, the model takes data.channels")
+    return result

@@ -1,0 +1,154 @@
+"""Annotation files of COCO: objects as polygons or runs, or panoptic pictures. COCO itself, and what others export.
+
+Lin, Maire, Belongie, Bourdev, Girshick, Hays, Perona, Ramanan, Zitnick, Dollar: Microsoft COCO: Common Objects in
+Context. ECCV, 2014. Panoptic: Kirillov, He, Girshick, Rother, Dollar: Panoptic Segmentation. CVPR, 2019. The layout of
+the files: https://cocodataset.org/#format-data.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from segtrain.errors import DataError
+from segtrain.formats import polygons as drawn
+from segtrain.formats.coco_file import read_file
+from segtrain.formats.dataset_info import About, Archive, KnownClass, Labels
+from segtrain.formats.public import voc
+from segtrain.formats.sample import Splits, require_layout, split_by_fraction
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from segtrain.config.data_schema import ClassConfig
+
+IGNORED_RAW = drawn.IGNORED_RAW
+# Names of VOC's classes in COCO, where they are others.
+COCO_NAMES = {
+    "aeroplane": "airplane",
+    "diningtable": "dining table",
+    "motorbike": "motorcycle",
+    "pottedplant": "potted plant",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+SERVER = "http://images.cocodataset.org/"  # its certificate is that of another host: no https
+ABOUT = About(
+    title="COCO 2017: 80 classes of objects, and every export in its format (CVAT, Label Studio, Roboflow, ..)",
+    layout=("{train2017,val2017}/NAME.jpg", "annotations/instances_{train,val}2017.json"),
+    images={"train": 118287, "val": 5000},
+    licence="annotations: CC BY 4.0; images: terms of use of Flickr",
+    home="https://cocodataset.org",
+    archives=(  # sizes and checksums as tensorflow_datasets has them
+        Archive(
+            f"{SERVER}zips/train2017.zip",
+            "sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+            19_336_861_798,
+        ),
+        Archive(
+            f"{SERVER}zips/val2017.zip",
+            "sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+            815_585_330,
+        ),
+        Archive(
+            f"{SERVER}annotations/annotations_trainval2017.zip",
+            "sha256:113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+            252_907_541,
+        ),
+    ),
+)
+
+
+def labels(arguments: Mapping[str, Any]) -> Labels | None:
+    """With preset voc, the 21 classes of PASCAL VOC by their names in COCO; otherwise the user's own."""
+    if arguments.get("preset") != "voc":
+        return None
+    return Labels(
+        tuple(
+            KnownClass(name, color, (place,), labels=(COCO_NAMES.get(name, name),))
+            for place, (name, color) in enumerate(voc.CLASSES)
+        )
+    )
+
+
+def read(
+    root: Path,
+    *,
+    annotations: str | dict[str, str] = {  # noqa: B006 (never changed)
+        "train": "annotations/instances_train2017.json",
+        "val": "annotations/instances_val2017.json",
+    },
+    images: str | dict[str, str] = {"train": "train2017", "val": "val2017"},  # noqa: B006
+    panoptic: str | dict[str, str] | None = None,
+    preset: Literal["voc"] | None = None,
+    unlabelled: Literal["background", "ignore"] = "background",
+    other_labels: Literal["error", "background", "ignore"] | None = None,
+    crowd: Literal["ignore", "class"] | None = None,
+    val_fraction: float = 0.2,
+    classes: "Sequence[ClassConfig]",
+    seed: int = 0,
+) -> Splits:
+    """Images with the objects of a JSON file for each split, or of one file, of which `val_fraction` is held out.
+
+    `annotations` are files below `root` and `images` folders below it that file_name starts in: a folder for each
+    split, or one for all. Roboflow's are `annotations: {train: train/_annotations.coco.json, val:
+    valid/_annotations.coco.json}` with `images: {train: train, val: valid}`. A class is the objects of the categories
+    in its `labels`, by default that of its own name. Objects are polygons or runs (counts, compressed or not); small
+    ones are drawn over large ones. For panoptic files `panoptic` are the folders of their PNG files.
+
+    `unlabelled`: what pixels outside all objects are: the class named background (0 in a binary task) or ignored.
+    `other_labels`: what objects are that no class claims; by default an error, and background with `preset`. `crowd`:
+    whether regions with iscrowd: 1 are ignored or their class; by default ignored, and an error where these are most
+    of a file's objects (CVAT marks what is painted so). `preset: voc` gives the 21 classes of PASCAL VOC where
+    data.classes is left out.
+
+    An image without objects is all unlabelled; polygons of fewer than three points are left out. Raises DataError for
+    boxes without a segmentation, for unknown ids, and for images that are missing or of another size.
+    """
+    other_labels = other_labels or ("background" if preset else "error")
+    legend = drawn.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    places = _places(annotations, images, panoptic)
+    require_layout(root, [place for split in places.values() for place in split if place is not None])
+    tables = {
+        split: read_file(root / file, root / folder, pictures and root / pictures, legend, crowd=crowd)
+        for split, (file, folder, pictures) in places.items()
+    }
+    return tables if isinstance(annotations, dict) else split_by_fraction(tables[""], val_fraction, seed)
+
+
+def _places(*written: str | dict[str, str] | None) -> dict[str, tuple[str | None, ...]]:
+    """File and folders of each split, one text standing for all of them; the split is "" where there is one file."""
+    splits = list(written[0]) if isinstance(written[0], dict) else [""]
+    by_split = [place if isinstance(place, dict) else dict.fromkeys(splits, place) for place in written]
+    wanted = "train" if isinstance(written[0], dict) else ""
+    if wanted not in splits or any(place.keys() != set(splits) for place in by_split):
+        raise DataError(
+            "data.annotations, data.images, data.panoptic: write a file and a folder, or {train: .., val: ..} for each"
+        )
+    return {split: tuple(place[split] for place in by_split) for split in splits}
+
+
+def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
+    """HW uint16: the place of each pixel's class in data.classes, from 1 where there is one class alone, and 65535
+    where it is ignored. Raises DataError for what is broken. There are no colours."""
+    import numpy as np
+
+    from segtrain.images import reading
+
+    files, _, text = mask.partition("\t")
+    file = files.partition("\n")[0]
+    if '"png":' not in text:
+        return drawn.read_mask(mask, as_color=as_color)
+    content = json.loads(text)
+    size = drawn.require_size(file, content["image"], content["size"])
+    png = reading.read_mask(content["png"], as_color=True).astype(np.int32)
+    if png.shape[:2] != size:
+        height, width = png.shape[:2]
+        raise DataError(f"{content['png']}: is {width} x {height} pixels, but {content['image']} {size[1]} x {size[0]}")
+    segments = png @ np.array([1, 256, 256**2], np.int32)
+    known, values = np.array(sorted(content["known"])).T
+    places = np.searchsorted(known, segments).clip(max=len(known) - 1)
+    if (known[places] != segments).any():
+        unknown = segments[known[places] != segments][0]
+        raise DataError(f"{content['png']}: {file} has no segment {unknown} of it")
+    return values.astype(np.uint16)[places]

@@ -1,0 +1,179 @@
+"""One annotation file of COCO as samples."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from segtrain.errors import DataError
+from segtrain.formats import polygons as drawn
+from segtrain.formats.sample import Sample, SampleTable, name_some
+
+
+class _Picture(NamedTuple):
+    name: str
+    file: str
+    size: tuple[int, int] | None
+
+
+def read_file(
+    path: Path, images: Path, panoptic: Path | None, legend: drawn.Legend, *, crowd: str | None
+) -> SampleTable:
+    """The images of a file with their objects, for coco.read_mask. `images` and `panoptic` are folders. Raises
+    DataError, with the file, for whatever contradicts itself or is not there."""
+    content = drawn.load_json(path, "annotation file of COCO", lists=["images", "annotations", "categories"])
+    pictures = _pictures(path, content["images"], images)
+    values = _Values(path, content["categories"], legend, crowd)
+    if panoptic is not None:
+        texts = _panoptic_texts(path, content["annotations"], pictures, values, panoptic)
+    else:
+        texts = _object_texts(path, content["annotations"], pictures, values)
+    values.check()
+    nothing = {"outside": legend.outside, "objects": (), "largest_first": True}
+    return SampleTable(
+        Sample(
+            picture.name,
+            picture.file,
+            texts.get(key) or drawn.to_text(path, image=picture.file, size=picture.size, **nothing),
+        )
+        for key, picture in pictures.items()
+    )
+
+
+def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, _Picture]:
+    pictures: dict[Any, _Picture] = {}
+    owners: dict[str, Any] = {}
+    missing, listings = [], {}
+    for place, record in enumerate(records):
+        key, file = _fields(record, ("id", "file_name"), path, f"images[{place}]")
+        file = str(file).replace("\\", "/")
+        name = drawn.name_of(file)
+        if key in pictures:
+            raise DataError(f"{path}: {pictures[key].file} and {file} have the same id {key}")
+        if name in owners:
+            raise DataError(f"{path}: the images {owners[name]} and {key} have the same name {name}")
+        owners[name] = key
+        whole = os.path.join(folder, file)
+        below, leaf = os.path.split(whole)
+        if below not in listings:
+            listings[below] = set(os.listdir(below)) if os.path.isdir(below) else set()
+        if leaf not in listings[below]:
+            missing.append(file)
+        size = (record.get("height"), record.get("width"))
+        pictures[key] = _Picture(name, whole, size if all(isinstance(side, int) for side in size) else None)
+    if missing:
+        raise DataError(f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}")
+    return pictures
+
+
+def _fields(record: Any, keys: Sequence[str], path: Path, what: str) -> list[Any]:
+    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise DataError(f"{path}: {what} has no {' and no '.join(missing)}")
+    for key in keys:
+        if not isinstance(record[key], list if key == "segments_info" else (int, float, str)):
+            raise DataError(f"{path}: {what} has {json.dumps(record[key])[:60]} as its {key}")
+    return [record[key] for key in keys]
+
+
+class _Values:
+    """What the objects of a file are; counts what is wrong with them until the whole file is seen."""
+
+    def __init__(self, path: Path, categories: Sequence[dict], legend: drawn.Legend, crowd: str | None):
+        self.path, self.legend, self.crowd = path, legend, crowd
+        self.names: dict[Any, str] = {}
+        for place, record in enumerate(categories):
+            key, name = _fields(record, ("id", "name"), path, f"categories[{place}]")
+            if key in self.names:
+                raise DataError(f"{path}: the categories {self.names[key]} and {name} have the same id {key}")
+            self.names[key] = name
+        self.unclaimed: Counter[str] = Counter()
+        self.objects = self.crowds = 0
+
+    def find(self, record: dict, what: str) -> int:
+        """The raw mask value of an object. Raises DataError for an unknown category."""
+        (category,) = _fields(record, ("category_id",), self.path, what)
+        if category not in self.names:
+            known = ", ".join(map(str, list(self.names)[:8])) or "none"
+            raise DataError(f"{self.path}: {what} has the unknown category {category!r}; known: {known}")
+        label = self.names[category]
+        if label not in self.legend.values:
+            if self.legend.other is None:
+                self.unclaimed[label] += 1
+            return self.legend.other or 0
+        is_crowd = record.get("iscrowd") == 1
+        self.objects += 1
+        self.crowds += is_crowd
+        return drawn.IGNORED_RAW if is_crowd and self.crowd != "class" else self.legend.values[label]
+
+    def check(self) -> None:
+        """Raises DataError for labels that no class claims, and where ignoring crowds would ignore most objects."""
+        drawn.refuse_unclaimed(self.path, self.unclaimed)
+        if self.crowd is None and 2 * self.crowds > self.objects:
+            raise DataError(
+                f"{self.path}: {self.crowds} of {self.objects} objects have iscrowd: 1, which CVAT writes for whatever "
+                "is painted; write data.crowd: class to train on them, or data.crowd: ignore where they are crowds"
+            )
+
+
+def _object_texts(
+    path: Path, records: Sequence[dict], pictures: dict[Any, _Picture], values: _Values
+) -> dict[Any, str]:
+    """Sample.mask of each image that has objects."""
+    objects: dict[Any, list[tuple[int, str, Any]]] = {}
+    boxes = []
+    for place, record in enumerate(records):
+        what = f"annotation {record['id']}" if isinstance(record, dict) and "id" in record else f"annotations[{place}]"
+        (image,) = _fields(record, ("image_id",), path, what)
+        if image not in pictures:
+            raise DataError(f"{path}: {what} is of the unknown image {image!r}")
+        if "segments_info" in record:
+            raise DataError(f"{path}: is a panoptic file; write data.panoptic, the folder of its PNG files")
+        value = values.find(record, what)
+        if not record.get("segmentation"):
+            boxes.append(what)
+        objects.setdefault(image, []).append((value, what, record.get("segmentation")))
+    if boxes:
+        raise DataError(
+            f"{path}: {len(boxes)} of {len(records)} objects have no segmentation, {boxes[0]} for one; boxes make no "
+            "masks: this is an export for detection, export it for segmentation"
+        )
+    outside = values.legend.outside
+    return {
+        key: drawn.to_text(
+            path,
+            image=pictures[key].file,
+            size=pictures[key].size,
+            outside=outside,
+            objects=drawing,
+            largest_first=True,
+        )
+        for key, drawing in objects.items()
+    }
+
+
+def _panoptic_texts(
+    path: Path, records: Sequence[dict], pictures: dict[Any, _Picture], values: _Values, folder: Path
+) -> dict[Any, str]:
+    """Sample.mask of each image that has a PNG file."""
+    texts: dict[Any, str] = {}
+    there = set(os.listdir(folder))
+    for place, record in enumerate(records):
+        what = f"annotations[{place}]"
+        image, file, segments = _fields(record, ("image_id", "file_name", "segments_info"), path, what)
+        if image not in pictures:
+            raise DataError(f"{path}: {what} is of the unknown image {image!r}")
+        if file not in there:
+            raise DataError(f"{path}: {what}: {folder}/{file} does not exist")
+        known = {0: values.legend.outside}
+        for number, segment in enumerate(segments):
+            (key,) = _fields(segment, ("id",), path, f"{what}.segments_info[{number}]")
+            if not isinstance(key, int):
+                raise DataError(f"{path}: {what}.segments_info[{number}] has the id {key!r}; ids are whole numbers")
+            known[key] = values.find(segment, f"{what}.segments_info[{number}]")
+        picture = pictures[image]
+        content = {"image": picture.file, "size": picture.size, "png": f"{folder}/{file}", "known": list(known.items())}
+        texts[image] = f"{path}\n{folder}/{file}\t{json.dumps(content, separators=(',', ':'))}"
+    return texts

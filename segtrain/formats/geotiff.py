@@ -1,0 +1,55 @@
+"""Folders of GeoTIFFs: images of any number of bands and type, and masks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from segtrain.formats import folders
+from segtrain.formats.dataset_info import Labels
+from segtrain.formats.sample import Splits
+
+ABOUT = None
+TIFF = "**/*.[tT][iI][fF]*"  # the folder with its subfolders, as folders has it
+
+
+def labels(arguments: Mapping[str, Any]) -> Labels | None:
+    """The user's own."""
+    return None
+
+
+def read(
+    root: Path,
+    *,
+    images: str | dict[str, str] = "images",
+    masks: str | dict[str, str] = "masks",
+    image_suffix: str = "",
+    mask_suffix: str = "",
+    missing_masks: Literal["error", "empty"] = "error",
+    val_fraction: float = 0.2,
+    classes: Sequence[Any] = (),
+    seed: int = 0,
+) -> Splits:
+    """Pair TIFFs of the same path below two folders; what else lies there (previews, world files, overviews) is left
+    alone. The keys are those of the format folders.
+
+    Images may have any number of bands (`data.channels`, `data.bands`) of 8 or 16 bits or floats (`data.scale` then
+    says which value means white). Masks have one band of whole numbers, floats among them. Raises DataError where a
+    file has no partner or a split is empty.
+    """
+    return folders.read(
+        root,
+        images=_only_tiff(images),
+        masks=_only_tiff(masks),
+        image_suffix=image_suffix,
+        mask_suffix=mask_suffix,
+        missing_masks=missing_masks,
+        val_fraction=val_fraction,
+        classes=classes,
+        seed=seed,
+    )
+
+
+def _only_tiff(place: str | dict[str, str]) -> str | dict[str, str]:
+    if isinstance(place, dict):
+        return {split: _only_tiff(folder) for split, folder in place.items()}
+    return place if any(sign in place for sign in "*?[") else f"{place}/{TIFF}"

@@ -1,0 +1,215 @@
+"""labelme: a JSON file of outlines for each image. Kentaro Wada, https://github.com/wkentaro/labelme."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from segtrain.errors import DataError
+from segtrain.formats import polygons as drawn
+from segtrain.formats.dataset_info import Labels
+from segtrain.formats.sample import (
+    IMAGE_SUFFIXES,
+    Sample,
+    SampleTable,
+    Splits,
+    name_some,
+    require_layout,
+    split_by_fraction,
+)
+
+if TYPE_CHECKING:
+    from segtrain.config.data_schema import ClassConfig
+
+ABOUT = None
+IGNORED_RAW = drawn.IGNORED_RAW
+LINES = ("line", "linestrip", "point", "points")
+
+read_mask = drawn.read_mask
+
+
+def labels(arguments: Mapping[str, Any]) -> Labels | None:
+    """The user's own."""
+    return None
+
+
+def read(
+    root: Path,
+    *,
+    annotations: str | dict[str, str] = {"train": "train", "val": "val"},  # noqa: B006 (never changed)
+    lines: Literal["error", "skip"] = "error",
+    without_annotation: Literal["error", "background"] = "error",
+    unlabelled: Literal["background", "ignore"] = "background",
+    other_labels: Literal["error", "background", "ignore"] = "error",
+    val_fraction: float = 0.2,
+    classes: "Sequence[ClassConfig]",
+    seed: int = 0,
+) -> Splits:
+    """The JSON files of labelme 4 and 5 below a folder for each split, or below one, of which `val_fraction` is held
+    out. An image is where its file says, or beside it. A class is the shapes with one of its `labels`, by default its
+    own name.
+
+    Polygons, rectangles, circles and masks are drawn in the order of the file, later ones over earlier ones. `lines`:
+    whether lines and points, which cover no area, are an error or left out. `without_annotation`: what images are
+    that lie beside the annotated ones without a JSON file, which labelme writes for no image without shapes.
+    `unlabelled`: what pixels outside all shapes are: the class named background (0 in a binary task) or ignored.
+    `other_labels`: what shapes are that no class claims.
+
+    Raises DataError for a shape of another kind and for an image that is missing, or in two files, or of another size
+    than its file says.
+    """
+    legend = drawn.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    folders = {"": annotations} if isinstance(annotations, str) else annotations
+    if isinstance(annotations, dict) and "train" not in annotations:
+        raise DataError("data.annotations: write a folder, or {train: folder, val: folder}")
+    require_layout(root, list(folders.values()))
+    splits = {
+        split: [_annotated(path, skip_lines=lines == "skip") for path in _json_files(root / folder)]
+        for split, folder in folders.items()
+    }
+    _refuse_unclaimed({root / folder: splits[split] for split, folder in folders.items()}, legend)
+    for split, names in _without_annotation(splits).items():
+        if names and without_annotation == "error":
+            raise DataError(
+                f"{root / folders[split]}: {len(names)} images beside the annotated ones have no JSON file: "
+                f"{name_some(names)}; write data.without_annotation: background if there is nothing in them, or "
+                "remove them"
+            )
+        splits[split] += [_Annotated(Path(name), name, None, []) for name in names]
+    tables = {split: _table(root / folders[split], annotated, legend) for split, annotated in splits.items()}
+    return tables if isinstance(annotations, dict) else split_by_fraction(tables[""], val_fraction, seed)
+
+
+class _Annotated(NamedTuple):
+    path: Path
+    """The JSON file, or the image where it has none."""
+    image: str
+    size: tuple[int, int] | None
+    shapes: list[tuple[str, str, Any]]
+    """Label, name for messages, outline."""
+
+
+def _json_files(folder: Path) -> Iterator[Path]:
+    paths = [
+        Path(below, name)
+        for below, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".json") and not name.startswith(".")
+    ]
+    if not paths:
+        raise DataError(f"{folder}: no .json files of labelme there")
+    return iter(sorted(paths))
+
+
+def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
+    content = drawn.load_json(path, "file of labelme", lists=["shapes"], texts=["imagePath"])
+    size = (content.get("imageHeight"), content.get("imageWidth"))
+    shapes = []
+    for place, shape in enumerate(content["shapes"]):
+        if not isinstance(shape, dict) or "label" not in shape or "points" not in shape:
+            raise DataError(f"{path}: shapes[{place}] has no label and points")
+        kind, what = shape.get("shape_type") or "polygon", f"shape {place + 1} ({shape['label']})"
+        if kind in LINES and skip_lines:
+            continue
+        try:
+            shapes.append((str(shape["label"]), what, _outline(kind, shape)))
+        except ValueError as error:
+            raise DataError(f"{path}: {what}: {error}") from error
+    return _Annotated(
+        path, _image_of(path, content), size if all(isinstance(side, int) for side in size) else None, shapes
+    )
+
+
+def _outline(kind: str, shape: dict) -> Any:
+    """A shape as drawn.to_text takes it. Raises ValueError for one that is broken or covers no area."""
+    try:
+        points = [(float(x), float(y)) for x, y in shape["points"]]
+    except (ValueError, TypeError) as error:
+        raise ValueError("its points are no pairs of x and y") from error
+    if kind in LINES:
+        raise ValueError(f"is a {kind}, which covers no area; draw a polygon, or write data.lines: skip")
+    if kind == "rectangle" and len(points) == 2:
+        (left, top), (right, bottom) = points
+        points = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    if kind in ("polygon", "rectangle", "oriented_rectangle"):
+        return [[number for point in points for number in point]]
+    if kind == "circle" and len(points) == 2:
+        (x, y), (edge_x, edge_y) = points
+        return {"circle": [x, y, ((edge_x - x) ** 2 + (edge_y - y) ** 2) ** 0.5]}
+    if kind == "mask" and isinstance(shape.get("mask"), str) and points:
+        return {"bitmap": shape["mask"], "at": points[0]}
+    raise ValueError(
+        f"a {kind} with {len(points)} points is no shape that is known: polygon, rectangle, oriented_rectangle, circle "
+        "and mask are drawn"
+    )
+
+
+def _image_of(path: Path, content: dict) -> str:
+    written = content["imagePath"].replace("\\", "/")
+    places = [os.path.normpath(path.parent / written), str(path.parent / written.rpartition("/")[2])]
+    found = next(filter(os.path.isfile, places), None)
+    if found is None and content.get("imageData"):
+        code = (
+            "import base64, json; d = json.load(open({!r})); open({!r}, 'wb').write(base64.b64decode(d['imageData']))"
+        )
+        command = code.format(str(path), places[1])
+        raise DataError(
+            f"{path}: image {places[0]} does not exist; the file holds it as imageData, to write it out: "
+            f'python -c "{command}"'
+        )
+    if found is None:
+        raise DataError(f"{path}: image {places[0]} does not exist, nor does {places[1]}")
+    return found
+
+
+def _refuse_unclaimed(splits: Mapping[Path, Sequence[_Annotated]], legend: drawn.Legend) -> None:
+    for folder, annotated in splits.items():
+        counts = Counter(label for item in annotated for label, _, _ in item.shapes if label not in legend.values)
+        drawn.refuse_unclaimed(folder, counts if legend.other is None else Counter())
+
+
+def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str, list[str]]:
+    """Images of each split that have no file. Raises DataError where images are in two files, and where such an image
+    lies in a folder of two splits, so that nothing says which of them it is in."""
+    owners: dict[str, Path] = {}
+    folders: dict[str, str] = {}
+    shared = set()
+    for split, annotated in splits.items():
+        for item in annotated:
+            first = owners.setdefault(item.image, item.path)
+            if first != item.path:
+                raise DataError(f"{item.path}: image {item.image} is that of {first} already; remove one of them")
+            folder = os.path.dirname(item.image)
+            if folders.setdefault(folder, split) != split:
+                shared.add(folder)
+    found: dict[str, list[str]] = {split: [] for split in splits}
+    for folder, split in folders.items():
+        names = [f"{folder}/{name}" for name in sorted(os.listdir(folder))]
+        alone = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and name not in owners]
+        if alone and folder in shared:
+            raise DataError(
+                f"{folder}: {len(alone)} images have no JSON file, {alone[0]} for one, and the folder is of more than "
+                "one split; remove them"
+            )
+        found[split] += alone
+    return found
+
+
+def _table(folder: Path, annotated: Sequence[_Annotated], legend: drawn.Legend) -> SampleTable:
+    rows: dict[str, Sample] = {}
+    for item in annotated:
+        name = drawn.name_of(os.path.relpath(item.path, folder))
+        if name in rows:
+            raise DataError(f"{item.path}: another sample has the name {name} already")
+        objects = [(legend.values.get(label, legend.other), what, outline) for label, what, outline in item.shapes]
+        mask = drawn.to_text(
+            item.path,
+            image=item.image,
+            size=item.size,
+            outside=legend.outside,
+            objects=objects,
+            largest_first=False,
+        )
+        rows[name] = Sample(name, item.image, mask)
+    return SampleTable(rows.values())

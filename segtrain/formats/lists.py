@@ -1,0 +1,84 @@
+"""Text files that list samples, one a line: what several data sets publish their splits as."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from segtrain.errors import DataError
+from segtrain.formats.sample import Sample, SampleTable, require_path
+
+
+def read_lines(path: Path, what: str = "data") -> list[tuple[int, str]]:
+    """(number, text) of the lines that are not empty, counted from 1, without the white space around them.
+
+    Raises DataError, beginning with `what` where the file is missing, and where it is no text or has no such line.
+    """
+    try:
+        text = require_path(path, what).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no text in UTF-8: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: is empty; expected one sample a line")
+    return lines
+
+
+def read_names(path: Path, what: str = "data") -> list[tuple[int, str]]:
+    """(line, name) of a list with one name a line. Raises DataError as read_lines does, and for a name that is there
+    twice."""
+    names = read_lines(path, what)
+    require_distinct(path, names)
+    return names
+
+
+def read_pairs(path: Path, what: str = "data") -> list[tuple[int, tuple[str, str]]]:
+    """(line, (image, mask)) of a list with two paths a line, parted by a tab, a comma or spaces: the first of these
+    that is in the line, so that paths in a line with a tab may hold the others."""
+    pairs = []
+    for line, text in read_lines(path, what):
+        sign = next((sign for sign in "\t," if sign in text), None)
+        parts = [part.strip() for part in text.split(sign)]
+        if len(parts) != 2 or not all(parts):
+            raise DataError(
+                f"{path}:{line}: expected an image and a mask with a space, a comma or a tab between them, not: {text}"
+            )
+        pairs.append((line, (parts[0], parts[1])))
+    return pairs
+
+
+def require_distinct(path: Path, names: Iterable[tuple[int, str]]) -> None:
+    """Raises DataError for a name that two lines of the list have."""
+    seen: dict[str, int] = {}
+    for line, name in names:
+        if seen.setdefault(name, line) != line:
+            raise DataError(f"{path}:{line}: {name} stands in line {seen[name]} already; remove one of them")
+
+
+def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]]) -> SampleTable:
+    """The samples of a list, given with their lines. Raises DataError for a name that two have and for a file that is
+    not there."""
+    rows = list(samples)
+    require_distinct(path, ((line, sample.name) for line, sample in rows))
+    for what, files in (("image", [s.image for _, s in rows]), ("mask", [s.mask_file for _, s in rows])):
+        missing = [place for place, file in enumerate(files) if not os.path.exists(file)]
+        if missing:
+            line, first = rows[missing[0]][0], files[missing[0]]
+            raise DataError(
+                f"{path}:{line}: {what} {first} does not exist; {len(missing)} of the {len(rows)} {what}s in this list "
+                "are missing"
+            )
+    return SampleTable(sample for _, sample in rows)
+
+
+def samples_of_names(path: Path, *, images: Path, image_suffix: str, masks: Path, mask_suffix: str) -> SampleTable:
+    """The samples of a list of names: `images/NAME<image_suffix>` with `masks/NAME<mask_suffix>`, in the list's
+    order."""
+    return listed_samples(
+        path,
+        (
+            (line, Sample(name, f"{images}/{name}{image_suffix}", f"{masks}/{name}{mask_suffix}"))
+            for line, name in read_names(path)
+        ),
+    )

@@ -1,0 +1,232 @@
+"""What coco and labelme share: objects with names and outlines, drawn into a mask when it is read."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from segtrain.errors import DataError
+from segtrain.formats.sample import name_some
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from segtrain.config.data_schema import ClassConfig
+
+IGNORED_RAW = 65535  # the value of ignored pixels in what read_mask returns
+
+NO_OUTLINE = "its segmentation is neither a list of polygons [x, y, x, y, ..] nor {counts, size}"
+
+
+class Legend(NamedTuple):
+    """Raw mask values: of each label, of pixels outside all objects, and of labels that no class claims (None: they are
+    an error)."""
+
+    values: dict[str, int]
+    outside: int
+    other: int | None
+
+
+def read_legend(classes: "Sequence[ClassConfig]", *, unlabelled: str, other_labels: str) -> Legend:
+    """A class's value is its place in the list, or 1 where it is the only one. Raises DataError where classes are
+    values or colours, share a label, or leave no background for what has to be one."""
+    binary = len(classes) == 1
+    values: dict[str, int] = {}
+    owners: dict[str, str] = {}
+    for value, item in enumerate(classes, start=int(binary)):
+        if (item.values or [value if item.value is None else item.value]) != [value] or item.colors:
+            raise DataError(
+                f"data.classes: '{item.name}' has values or colors; in annotation files labels are names: take them "
+                "out, and write labels: [first, second] where the names there are others"
+            )
+        for label in item.labels or [item.name]:
+            if owners.setdefault(label, item.name) != item.name:
+                raise DataError(f"data.classes: '{owners[label]}' and '{item.name}' claim the same label '{label}'")
+            values[label] = value
+    names = [item.name for item in classes]
+    background = 0 if binary else names.index("background") if "background" in names else None
+    if background is None and "background" in (unlabelled, other_labels):
+        key = "unlabelled" if unlabelled == "background" else "other_labels"
+        raise DataError(
+            f"data.classes: none is named background, which pixels {_WHERE[key]} would be; write "
+            f"classes: [background, ...] or data.{key}: ignore"
+        )
+    kinds = {"background": background, "ignore": IGNORED_RAW, "error": None}
+    return Legend(values, kinds[unlabelled], kinds[other_labels])
+
+
+_WHERE = {"unlabelled": "outside all objects", "other_labels": "of other labels"}
+
+
+def refuse_unclaimed(where: Path, labels: Counter[str]) -> None:
+    """Raises DataError where there are labels, with the number of their objects, that no class claims."""
+    if not labels:
+        return
+    listed = name_some([f"{label} ({count})" for label, count in labels.most_common()], most=6)
+    raise DataError(
+        f"{where}: no class claims the labels of {labels.total()} objects: {listed}; give them to classes, like "
+        f"{{name: .., labels: [{labels.most_common(1)[0][0]}]}}, or write data.other_labels: background, or ignore"
+    )
+
+
+def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
+    """An annotation file that has these keys. Raises DataError for what is no JSON, with line and column, and where a
+    key is missing or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: is no JSON: {error.msg} (column {error.colno})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no JSON: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    keys = [*lists, *texts]
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is no {what}: it holds a {type(content).__name__}, without {' and '.join(keys)}")
+    missing = [key for key in keys if key not in content]
+    if missing:
+        there = ", ".join(content) or "none"
+        raise DataError(f"{path}: is no {what}: it has no {' and no '.join(missing)}; its keys: {there}")
+    for key in keys:
+        if not isinstance(content[key], list if key in lists else str):
+            raise DataError(f"{path}: is no {what}: its {key} is no {'list' if key in lists else 'text'}")
+    return content
+
+
+def name_of(file: str) -> str:
+    """The name of a sample after the path of its file, without suffix and without steps out of the data set."""
+    parts = os.path.splitext(file)[0].split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))
+
+
+def to_text(
+    path: Path,
+    *,
+    image: str,
+    size: tuple[int, int] | None,
+    outside: int,
+    objects: Sequence[tuple[int, str, Any]],
+    largest_first: bool,
+) -> str:
+    """Sample.mask of a drawing in the annotation file `path`: objects of value, name for messages, and outline, which
+    is one of
+
+    - a list of polygons [x, y, x, y, ..] in pixels from the upper left corner of the image;
+    - {counts, size: [height, width]}: COCO's runs, a list or compressed;
+    - {circle: [x, y, radius]};
+    - {bitmap: a PNG in base64, at: [x, y]}: its upper left pixel.
+    """
+    drawing = {"image": image, "size": size, "outside": outside, "largest_first": largest_first, "objects": objects}
+    return f"{path}\t{json.dumps(drawing, separators=(',', ':'))}"
+
+
+def require_size(file: str, image: str, size: Sequence[int] | None) -> tuple[int, int]:
+    """Height and width of an image. Raises DataError where the annotation file says another."""
+    from segtrain.images.reading import image_size
+
+    height, width = image_size(image)
+    if size is not None and tuple(size) != (height, width):
+        hint = "; rotate it for good, as its EXIF says" if tuple(size) == (width, height) else ""
+        raise DataError(
+            f"{file}: has an image of {size[1]} x {size[0]} pixels, but {image} is {width} x {height}{hint}"
+        )
+    return height, width
+
+
+def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
+    """HW uint16: the values of the objects that to_text was given, later ones over earlier ones (or small ones over
+    large ones), and `outside` elsewhere. Pixels are those of pycocotools. Raises DataError, with file and object, for
+    an outline that is broken or of another size than the image. There are no colours."""
+    import numpy as np
+
+    from segtrain.images import rle
+
+    file, _, text = mask.partition("\t")
+    drawing = json.loads(text)
+    height, width = require_size(file, drawing["image"], drawing["size"])
+    drawn = []
+    for value, name, outline in drawing["objects"]:
+        try:
+            drawn.append((value, _runs(outline, height, width)))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{file}: {name} of {os.path.basename(drawing['image'])}: {error}") from error
+    if drawing["largest_first"]:
+        drawn.sort(key=lambda item: -item[1][:, 1].sum())
+    pixels = np.full(height * width, drawing["outside"], np.uint16)
+    for value, runs in drawn:
+        rle.fill(pixels, runs, value)
+    return np.ascontiguousarray(pixels.reshape((height, width), order="F"))
+
+
+def _runs(outline: Any, height: int, width: int) -> "np.ndarray":
+    from segtrain.images import rle
+
+    if isinstance(outline, list):
+        return _polygon_runs(outline, height, width)
+    if not isinstance(outline, dict):
+        raise ValueError(NO_OUTLINE)
+    if "circle" in outline:
+        return _circle_runs(outline["circle"], height, width)
+    if "bitmap" in outline:
+        return _bitmap_runs(outline["bitmap"], outline["at"], height, width)
+    if not isinstance(outline.get("counts"), str | list) or "size" not in outline:
+        raise ValueError(NO_OUTLINE)
+    if outline["size"] != [height, width]:
+        raise ValueError(f"its counts are of size {outline['size']}, but the image is [{height}, {width}]")
+    return rle.runs_of_counts(outline["counts"], height, width)
+
+
+def _polygon_runs(polygons: list, height: int, width: int) -> "np.ndarray":
+    """Polygons of fewer than three points cover nothing and are left out."""
+    import numpy as np
+    from pycocotools import mask
+
+    from segtrain.images import rle
+
+    far = 2 * max(height, width)
+    for polygon in polygons:
+        if not isinstance(polygon, list) or not all(isinstance(number, int | float) for number in polygon):
+            raise ValueError(NO_OUTLINE)
+        if len(polygon) % 2:
+            raise ValueError(f"a polygon has {len(polygon)} numbers; x and y make pairs")
+        wrong = [number for number in polygon if not -far <= number <= far]  # pycocotools would not survive them
+        if wrong:
+            raise ValueError(f"a point at {wrong[0]} lies far outside of the image, {width} x {height}")
+    polygons = [polygon for polygon in polygons if len(polygon) >= 6]
+    if not polygons:
+        return np.zeros((0, 2), np.int64)
+    merged = mask.merge(mask.frPyObjects(polygons, height, width))
+    return rle.runs_of_counts(merged["counts"].decode("ascii"), height, width)
+
+
+def _circle_runs(circle: Sequence[float], height: int, width: int) -> "np.ndarray":
+    """Pixels whose middle lies in the circle."""
+    import numpy as np
+
+    from segtrain.images import rle
+
+    x, y, radius = circle
+    rows, columns = np.ogrid[:height, :width]
+    return rle.find_runs((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 <= radius**2)
+
+
+def _bitmap_runs(bitmap: str, at: Sequence[float], height: int, width: int) -> "np.ndarray":
+    import base64
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from segtrain.images import rle
+
+    try:
+        patch = np.asarray(Image.open(io.BytesIO(base64.b64decode(bitmap))).convert("L")) > 0
+    except OSError as error:
+        raise ValueError(f"its mask is no image: {error}") from error
+    left, top = round(at[0]), round(at[1])
+    whole = np.zeros((height, width), bool)
+    part = patch[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
+    whole[max(top, 0) : max(top, 0) + part.shape[0], max(left, 0) : max(left, 0) + part.shape[1]] = part
+    return rle.find_runs(whole)

@@ -1,0 +1,236 @@
+"""Image and mask files to arrays, with errors that name the file."""
+
+import struct
+import tokenize
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from segtrain.errors import DataError
+from segtrain.images.bands import ON_ITS_SIDE, Bands, fits_pillow, is_tiff, read_tiff, tiff_size, upright
+from segtrain.images.quiet import no_warnings
+from segtrain.images.to_image import require_image, to_image
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Image.Image | None]:
+    """A file whose header is read; None for a TIFF that Pillow does not know. Whatever goes wrong with it inside the
+    block is a DataError."""
+    try:
+        with no_warnings():  # of large sizes and odd tags; what matters raises
+            try:
+                picture = Image.open(path, formats=FORMATS)
+            except UnidentifiedImageError:
+                if not is_tiff(path):
+                    raise
+                yield None
+                return
+            with picture:
+                yield picture
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: does not exist") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: {error}") from error
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        RuntimeError,
+        LookupError,
+        ArithmeticError,
+        TypeError,
+        struct.error,
+    ) as error:
+        # Pillow raises the first three for broken files, tifffile and its codecs all of them.
+        text = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as an image: {text}; is the file complete?") from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    # Not picture.getexif(), which decodes all of a PNG for it. Pillow turns a TIFF itself when it loads it.
+    return Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
+
+
+def _deep_bands(picture: Image.Image | None, path: str, *, all_bands: bool = False) -> Bands | None:
+    """What Pillow cannot give; None where it can, and then the picture is loaded."""
+    if picture is None or (picture.format == "TIFF" and (all_bands or not fits_pillow(picture.tag_v2))):
+        return read_tiff(path)
+    if picture.format == "PNG" and picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile[0].args):
+        import imagecodecs  # Pillow keeps the high byte alone
+
+        pixels = imagecodecs.png_decode(Path(path).read_bytes())
+        return Bands(upright(pixels, _orientation(picture)), 3 if pixels.shape[2] > 2 else 1)
+    try:
+        picture.load()
+    except (OSError, ValueError):
+        if picture.format != "TIFF":
+            raise
+        return read_tiff(path)  # a compression that this build of Pillow lacks, or a broken file: it says which
+    picture.info.pop("transparency", None)  # it would go in the conversion to RGB anyway, with a warning
+    return None
+
+
+def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
+    try:
+        return picture.convert(mode)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read as {mode}: {error}; convert it to an RGB PNG") from error
+
+
+def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, tokenize.TokenError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as a NumPy array: {text}") from error
+
+
+def _is_array(path: str) -> bool:
+    return path.lower().endswith(".npy")
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width, in pixels, that read_image gives, from the header of the file alone.
+
+    Raises DataError for a file that is no image.
+    """
+    path = str(path)
+    if _is_array(path):
+        height, width = require_image(_load_array(path, mmap_mode="r"), path).shape[:2]
+        return height, width
+    with _opened(path) as picture:
+        if picture is None or picture.format == "TIFF":
+            return tiff_size(path)
+        width, height = picture.size
+        return (width, height) if _orientation(picture) in ON_ITS_SIDE else (height, width)
+
+
+def read_image(
+    path: str | Path, *, channels: int = 3, scale: float | None = None, bands: Sequence[int] | None = None
+) -> np.ndarray:
+    """An image in HWC with `channels` channels: uint8, 0..255, or with `scale` float32 in units of white.
+
+    Channels: 1 gives grey and 3 gives RGB of any picture, other numbers must be in the file. `bands` picks bands of
+    the file, counted from 1 as GDAL counts, in that order. `scale` is the raw value that means white: with it integers
+    and floats of any size are read and divided by it, which is 0..1 where no value is negative or past white; what is
+    not finite and what the file itself declares to be no data becomes 0. Without it more than 8 bits are refused.
+
+    An EXIF or TIFF orientation is applied. Raises DataError for a file that is broken or has other channels.
+    """
+    path = str(path)
+    raw = _read_bands(path, channels=channels, bands=bands)
+    return to_image(raw, path, channels=channels, scale=scale, bands=bands)
+
+
+def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Bands:
+    if _is_array(path):
+        return Bands(_load_array(path))
+    all_bands = bands is not None or channels not in (1, 3)
+    with _opened(path) as picture:
+        if channels == 3 and not all_bands and (pixels := _decode_png(picture, path)) is not None:
+            return Bands(upright(pixels, _orientation(picture)), 3)
+        deep = _deep_bands(picture, path, all_bands=all_bands)
+        if deep is not None:
+            return deep
+        if picture.mode.startswith(("I", "F")):
+            return Bands(upright(np.asarray(picture)[..., None], _orientation(picture)), 1)
+        if not all_bands:
+            picture = _convert(picture, "L" if channels == 1 else "RGB", path)
+        elif picture.mode in ("1", "P", "PA"):
+            picture = _convert(picture, "L" if picture.mode == "1" else "RGB", path)
+        return Bands(upright(np.asarray(picture), _orientation(picture)))
+
+
+def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:
+    """RGB of 8 bits in two thirds of Pillow's time; None for all else, and where Pillow has to say what is wrong."""
+    if picture is None or picture.format != "PNG" or picture.mode != "RGB" or picture.tile[0].args != "RGB":
+        return None
+    import imagecodecs
+
+    try:
+        return imagecodecs.spng_decode(Path(path).read_bytes())
+    except imagecodecs.SpngError:
+        return None
+
+
+def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
+    """A mask file as it is: HW integers (palette PNGs give their indices), or HWC uint8 RGB with `as_color`.
+
+    Whole numbers that a TIFF holds as floats are integers. Raises DataError for a broken file, a JPEG (it changes
+    values), and an RGB picture where values are expected.
+    """
+    path = str(path)
+    if _is_array(path):
+        mask = _load_array(path)
+        if mask.ndim != (3 if as_color else 2) or mask.dtype.kind not in "biu":
+            raise DataError(
+                f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}"
+            )
+        return mask.astype(np.uint8) if mask.dtype == bool else mask
+    with _opened(path) as picture:
+        if picture is not None and picture.format == "JPEG":
+            raise DataError(
+                f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation"
+            )
+        deep = _deep_bands(picture, path)
+        if deep is not None:
+            return _mask_of_bands(deep, path, as_color=as_color)
+        if as_color:
+            return np.asarray(_convert(picture, "RGB", path))
+        if picture.mode == "1":
+            return np.asarray(picture.convert("L")) // 255
+        if picture.mode in ("L", "P") or picture.mode.startswith("I"):
+            return np.asarray(picture)
+        return _one_plane(np.asarray(_convert(picture, "RGB", path)), path)
+
+
+def read_layers(path: str | Path, count: int) -> np.ndarray:
+    """A mask file with a channel for each of `count` classes that may overlap: CHW integers, as they are.
+
+    Raises DataError for a broken file, a JPEG, and another number of channels.
+    """
+    path = str(path)
+    if path.lower().endswith((".jpg", ".jpeg")):
+        raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, TIFF or .npy")
+    pixels = require_image(_read_bands(path, channels=0, bands=None).pixels, path)
+    if pixels.shape[2] != count or pixels.dtype.kind == "f":
+        found = f"{pixels.shape[2]} channels of {pixels.dtype}"
+        raise DataError(
+            f"{path}: has {found}; a mask of overlapping classes has one of integers for each of the {count}"
+        )
+    return np.moveaxis(pixels, -1, 0)
+
+
+def _mask_of_bands(raw: Bands, path: str, *, as_color: bool) -> np.ndarray:
+    pixels = raw.pixels
+    if as_color:
+        if raw.colors != 3 or pixels.dtype != np.uint8:
+            raise DataError(
+                f"{path}: expected a mask in RGB of 8 bits, not {pixels.dtype} with {pixels.shape[2]} channels"
+            )
+        return pixels[..., :3]
+    if raw.colors == 0:
+        raise DataError(f"{path}: has {pixels.shape[2]} channels; a mask has one, which holds class values")
+    mask = pixels[..., 0] if raw.colors == 1 else _one_plane(pixels[..., :3], path)
+    if mask.dtype.kind != "f":
+        return mask
+    broken = mask[~np.isfinite(mask) | (mask != np.rint(mask))]
+    if broken.size:
+        raise DataError(f"{path}: holds {mask.dtype} values like {broken[0]:g}; a mask holds whole numbers, 0..65535")
+    return mask.astype(np.int64)
+
+
+def _one_plane(planes: np.ndarray, path: str) -> np.ndarray:
+    if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
+        raise DataError(
+            f"{path}: is an RGB picture; give every class its color, like "
+            "data.classes: [{name: sky, color: [0, 0, 255]}]"
+        )
+    return planes[..., 0]

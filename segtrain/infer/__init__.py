@@ -1,5 +1,0 @@
-"""From images to predictions, the same way in validation, in prediction and in your own code."""
-
-from segtrain.infer.predictor import Predictor
-
-__all__ = ["Predictor"]

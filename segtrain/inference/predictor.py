@@ -1,0 +1,232 @@
+"""From images to predictions, the same way in validation, in prediction and in your own code."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segtrain.data.dataset import images_to_tensor
+from segtrain.data.transforms import apply_eval, build_eval_transform
+from segtrain.errors import CheckpointError, ConfigError
+from segtrain.inference.load import load_network
+from segtrain.inference.network import Network
+from segtrain.inference.options import InferOptions
+from segtrain.inference.task import Task
+from segtrain.inference.tiles import blend_strips, pad_to, predict_tiles
+from segtrain.inference.views import average_views, resize_probabilities
+
+ReadRows = Callable[[int, int], np.ndarray]
+
+
+class Predictor:
+    """One network or several, applied to images of any size.
+
+    Args:
+        networks: at least one; where there are more, their classes and the images they take are the same.
+        options: tiles, views, votes, weights and thresholds.
+
+    `task` is the first network's, with the thresholds of the options. `gives_labels` says that one of them gives
+    labels: its probabilities are 0 and 1, and over views, tiles and models the share of their votes. Raises
+    CheckpointError for networks that do not go together, ConfigError for options that do not suit them.
+    """
+
+    def __init__(self, networks: Sequence[Network], options: InferOptions | None = None):
+        self.networks = list(networks)
+        self.options = options or InferOptions()
+        weights = self.options.weights or (1.0,) * len(self.networks)
+        if len(weights) != len(self.networks):
+            raise ConfigError(f"--weights has {len(weights)} numbers for {len(self.networks)} models")
+        self.weights = [weight / sum(weights) for weight in weights]
+        self.gives_labels = any(network.gives_labels for network in self.networks)
+        if self.gives_labels and self.options.thresholds is not None:
+            raise ConfigError("--threshold: a model gives labels, not probabilities; export it without --labels")
+        self.tasks = self._agreed_tasks()
+        self.task = self._common_task()
+        self.device = self.networks[0].device
+        self.transforms = [build_eval_transform(task.transforms) for task in self.tasks]
+
+    @classmethod
+    def load(
+        cls,
+        *sources: Path | str,
+        device: str = "auto",
+        precision: str | None = None,
+        options: InferOptions | None = None,
+    ) -> "Predictor":
+        """From run folders (their best.pt), checkpoints or exported files; several are an ensemble.
+
+        Raises CheckpointError for what is none of these, and for models of differing classes.
+        """
+        networks = [load_network(source, device=device, precision=precision) for source in sources]
+        for source, network in zip(sources, networks, strict=True):
+            if difference := _difference(networks[0].task, network.task):
+                raise CheckpointError(f"{source}: {difference[1]}, but {sources[0]} {difference[0]}")
+        return cls(networks, options)
+
+    def probabilities(self, images: Sequence[np.ndarray]) -> Tensor:
+        """Probabilities (N, task.outputs, H, W) float32 on `device`, for images of one size.
+
+        Args:
+            images: HWC uint8, 0..255, or float32 in 0..1 as read_image gives them where task.scale is set.
+
+        With options.vote the numbers are the share of the votes, ties broken by the mean probability.
+        """
+        size, each = images[0].shape[:2], []
+        for network, transform in zip(self.networks, self.transforms, strict=True):
+            prepared = images_to_tensor([apply_eval(transform, image) for image in images]).to(self.device)
+            apply = self._in_views(network)
+            probabilities = predict_tiles(prepared, apply, **self._tiling) if self._tiling else apply(prepared)
+            each.append(resize_probabilities(probabilities, size))
+        return self._combine(each)
+
+    def strips(self, read_rows: ReadRows, size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
+        """Probabilities of an image that need never be in memory as a whole.
+
+        Args:
+            read_rows: (top, bottom) -> these rows of the image, HWC as `probabilities` takes images. It is asked for
+                the same rows once for each network, in a row.
+            size: height and width of the image.
+
+        Yields (first row, probabilities (1, task.outputs, rows, W)), every row once, in order; they lie in memory that
+        the next strip overwrites. Equal to what `probabilities` gives for the whole. Raises ConfigError where the
+        options have no tile, and where transforms.val wants to see the whole image.
+        """
+        if not self._tiling:
+            raise ConfigError("an image in strips needs --tile")
+        if names := [str(item) for task in self.tasks for item in task.transforms]:
+            raise ConfigError(f"an image in strips cannot go through transforms.val, which has {names[0]}")
+
+        def read_tensor(top: int, bottom: int) -> Tensor:
+            return images_to_tensor([read_rows(top, bottom)]).to(self.device)
+
+        parts = [blend_strips(read_tensor, size, self._in_views(network), **self._tiling) for network in self.networks]
+        for pieces in zip(*parts, strict=True):
+            yield pieces[0][0], self._combine([probabilities for _, probabilities in pieces])
+
+    @property
+    def _tiling(self) -> dict[str, Any]:
+        tile_px = self.options.tile_px
+        rest = {"overlap": self.options.overlap, "batch_size": self.options.batch_size}
+        return {} if tile_px is None else {"tile": (tile_px, tile_px), **rest}
+
+    def _in_views(self, network: Network) -> Callable[[Tensor], Tensor]:
+        """Probabilities (N, K, H, W) of one network for images (N, C, H, W), in the views of the options."""
+
+        def apply(images: Tensor) -> Tensor:
+            return average_views(
+                images, lambda view: _at_any_size(network, view), scales=self.options.scales, flip=self.options.flip
+            ).to(self.device)
+
+        return apply
+
+    def _combine(self, each: Sequence[Tensor]) -> Tensor:
+        """The mean or the vote of every network's probabilities."""
+        if self.options.vote:
+            each = [_votes(probabilities, task) for probabilities, task in zip(each, self.tasks, strict=True)]
+        if len(each) == 1:
+            return each[0]
+        return sum(weight * probabilities for weight, probabilities in zip(self.weights, each, strict=True))
+
+    def labels(self, probabilities: Tensor) -> Tensor:
+        """Class indices (N, H, W) int64 of probabilities (N, task.outputs, H, W): the most probable one, or 1 where a
+        single class reaches its threshold; in multilabel layers (N, classes, H, W) of 0 and 1."""
+        if self.task.mode == "multiclass":
+            return probabilities.max(1).indices  # as argmax, several times as fast on a CPU
+        there = _reached(probabilities, self.task.thresholds).long()
+        return there if self.task.mode == "multilabel" else there[:, 0]
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """The prediction, HW int64 class indices, or in multilabel CHW layers of 0 and 1, for an image of any size: HWC
+        uint8, 0..255, or float32 in 0..1 as read_image gives it where task.scale is set."""
+        return self.predict_batch([image])[0]
+
+    def predict_batch(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """The predictions (N, H, W), or in multilabel (N, C, H, W), of images of one size, as `predict` gives them. In
+        tiles it holds no more probabilities than those of one row of tiles."""
+        if not self._tiling or any(task.transforms for task in self.tasks):
+            return self.labels(self.probabilities(images)).cpu().numpy()
+        return np.stack([self._predict_in_strips(image) for image in images])
+
+    def _predict_in_strips(self, image: np.ndarray) -> np.ndarray:
+        strips = self.strips(lambda top, bottom: image[top:bottom], image.shape[:2])
+        return np.concatenate([self.labels(strip)[0].cpu().numpy() for _, strip in strips], axis=-2)
+
+    def _agreed_tasks(self) -> list[Task]:
+        """The networks' tasks, with the thresholds of the options where they have some."""
+        tasks = [network.task for network in self.networks]
+        for task in tasks:
+            if difference := _difference(tasks[0], task):
+                raise CheckpointError(f"the models of an ensemble differ: one {difference[0]}, another {difference[1]}")
+        given = self.options.thresholds
+        if given is None:
+            return tasks
+        return [task.with_thresholds(list(given) * (task.outputs if len(given) == 1 else 1)) for task in tasks]
+
+    def _common_task(self) -> Task:
+        if self.options.vote:  # the thresholds are applied to each model; what is left are shares of votes
+            return self.tasks[0].with_thresholds([0.5 for _ in self.tasks[0].thresholds])
+        columns = zip(*(task.thresholds for task in self.tasks), strict=True)
+        means = [sum(w * value for w, value in zip(self.weights, column, strict=True)) for column in columns]
+        return self.tasks[0].with_thresholds([min(mean, 1.0) for mean in means])
+
+
+TIE_BREAK = 1e-4  # the weight of probabilities beside whole votes: they decide only where the votes are level
+
+
+def _votes(probabilities: Tensor, task: Task) -> Tensor:
+    if task.mode == "multiclass":
+        votes = torch.zeros_like(probabilities).scatter_(1, probabilities.max(1, keepdim=True).indices, 1.0)
+        return votes * (1 - TIE_BREAK) + probabilities * TIE_BREAK
+    votes = _reached(probabilities, task.thresholds)
+    thresholds = probabilities.new_tensor(task.thresholds).view(1, -1, 1, 1)
+    below, above = probabilities / thresholds, (probabilities - thresholds) / (1 - thresholds)
+    sure = torch.where(votes, 1 + above.nan_to_num(1.0), below.nan_to_num(0.0)) / 2  # a threshold is level
+    return votes.float() * (1 - TIE_BREAK) + sure * TIE_BREAK
+
+
+def _reached(probabilities: Tensor, thresholds: Sequence[float]) -> Tensor:
+    return probabilities >= probabilities.new_tensor(thresholds).view(1, -1, 1, 1)
+
+
+def _at_any_size(network: Network, images: Tensor) -> Tensor:
+    """Probabilities of a network that may take images of one size and number only."""
+    if network.batch_size is None:
+        apply = network.probabilities
+    else:
+
+        def apply(images: Tensor) -> Tensor:
+            return _in_batches(network, images)
+
+    if network.input_size is None or tuple(images.shape[-2:]) == network.input_size:
+        return apply(images)
+    height, width = images.shape[-2:]
+    tile = network.input_size
+    padded = pad_to(images, (max(height, tile[0]), max(width, tile[1])))
+    batch_size = network.batch_size or len(images)
+    probabilities = predict_tiles(padded, apply, tile=tile, overlap=InferOptions.overlap, batch_size=batch_size)
+    return probabilities[:, :, :height, :width]
+
+
+def _in_batches(network: Network, images: Tensor) -> Tensor:
+    size, parts = network.batch_size, []
+    for first in range(0, len(images), size):
+        part = images[first : first + size]
+        filled = torch.cat([part, part[-1:].expand(size - len(part), -1, -1, -1)]) if len(part) < size else part
+        parts.append(network.probabilities(filled)[: len(part)])
+    return torch.cat(parts)
+
+
+def _difference(one: Task, other: Task) -> tuple[str, str] | None:
+    """What keeps two tasks from being one ensemble, as each has it; None where nothing does."""
+    for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
+        mine, theirs = getattr(one, key), getattr(other, key)
+        if mine != theirs:
+            return f"has {what} {_show(mine)}", f"has {what} {_show(theirs)}"
+    return None
+
+
+def _show(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,91 @@
+"""What a model is for: the images it takes and the classes it tells apart. It travels with every form of the model."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from segtrain.config.schema import Config
+from segtrain.errors import CheckpointError
+from segtrain.visualize import default_colors
+
+BACKGROUND_COLOR = (60, 60, 60)
+
+Byte = Annotated[int, Field(ge=0, le=255)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Task(BaseModel):
+    """All that inference has to know beside the network itself.
+
+    `names` are the rows of the confusion matrix and the values of an index PNG: a binary task has its background
+    first. In multilabel they are the layers. `colors` has one for each of `picture_names`. `transforms` is
+    transforms.val of the experiment. `thresholds` are the probabilities from which on a class is there: one for a
+    binary task, one for each class in multilabel, none in multiclass, where the largest probability wins.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["binary", "multiclass", "multilabel"]
+    names: list[str] = Field(min_length=1)
+    colors: list[tuple[Byte, Byte, Byte]]
+    ignore_index: int = 255
+    channels: int = Field(3, ge=1)
+    scale: float | None = None
+    bands: list[int] | None = None
+    transforms: list[str | dict[str, Any]] = Field(default_factory=list)
+    thresholds: list[Probability] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> "Task":
+        if len(self.colors) != len(self.picture_names):
+            raise ValueError(f"has {len(self.colors)} colours for {len(self.picture_names)} names")
+        if len(self.thresholds) != (0 if self.mode == "multiclass" else self.outputs):
+            raise ValueError(f"has {len(self.thresholds)} thresholds for {self.outputs} probabilities of {self.mode}")
+        return self
+
+    @classmethod
+    def of(cls, config: Config) -> "Task":
+        """The task of an experiment, with thresholds of 0.5."""
+        data = config.data
+        return cls(
+            mode=data.mode,
+            names=data.class_names,
+            colors=class_colors(config),
+            ignore_index=data.ignore_index,
+            channels=data.channels,
+            scale=data.scale,
+            bands=data.bands,
+            transforms=config.transforms.val,
+            thresholds=[] if data.mode == "multiclass" else [0.5] * len(data.classes),
+        )
+
+    @property
+    def outputs(self) -> int:
+        """Probabilities of a pixel: one for a binary task, that of its foreground, else one for each name."""
+        return 1 if self.mode == "binary" else len(self.names)
+
+    @property
+    def picture_names(self) -> list[str]:
+        """Names of the indices in pictures; where classes overlap, 0 is none of them."""
+        return ["none", *self.names] if self.mode == "multilabel" else self.names
+
+    @property
+    def image_options(self) -> dict[str, Any]:
+        """How read_image is to read the images."""
+        given = {"channels": self.channels, "scale": self.scale, "bands": self.bands}
+        return {key: value for key, value in given.items() if value is not None}
+
+    def with_thresholds(self, thresholds: list[float]) -> "Task":
+        """The same task with other thresholds. Raises CheckpointError where their number is another."""
+        try:
+            return Task.model_validate({**self.model_dump(), "thresholds": thresholds})
+        except ValidationError as error:
+            wanted = f"{len(self.thresholds)} between 0 and 1" if self.thresholds else "none: the largest wins"
+            raise CheckpointError(f"thresholds {thresholds}: this model of mode {self.mode} takes {wanted}") from error
+
+
+def class_colors(config: Config) -> list[tuple[int, int, int]]:
+    """The colour of each of data.picture_names: as configured, else well separated ones."""
+    given = [tuple(item.color) if item.color else None for item in config.data.classes]
+    colors = [color or default for color, default in zip(given, default_colors(len(given)), strict=True)]
+    return colors if config.data.mode == "multiclass" else [BACKGROUND_COLOR, *colors]

@@ -1,0 +1,1 @@
+"""The log of a run: console, metrics.csv, Weights & Biases, TensorBoard."""

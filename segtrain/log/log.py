@@ -1,0 +1,238 @@
+"""What a run tells: console lines and a progress bar, metrics.csv, Weights & Biases, TensorBoard.
+
+The training loop knows `Log` only. Values for charts wait in memory until `flush`, which the loop calls right after the
+checkpoint that a resumed run would start from has been saved: the history then never holds a step that will be trained
+again, and a run that is killed and resumed neither loses nor doubles one.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from segtrain.errors import reason_of
+from segtrain.log.metrics_file import MetricsFile
+from segtrain.log.row import Panel, Row
+from segtrain.log.tensorboard_writer import TensorBoardWriter
+from segtrain.log.wandb_writer import WandbWriter, resolve_mode
+
+LINE_EVERY_SECONDS = 30.0
+
+
+class Progress:
+    """Speed of one pass over a loader, shown as a bar on a terminal, else as one line each half minute."""
+
+    def __init__(self, total: int, *, title: str, initial: int, visible: bool, say: Callable[[str], None]) -> None:
+        self._title, self._visible, self._say = title, visible, say
+        self._started = self._line_at = time.monotonic()
+        self._images, self._wait_seconds, self._loss = 0, 0.0, math.nan
+        self._on_terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total,
+            desc=title,
+            initial=initial,
+            disable=not (visible and self._on_terminal),
+            leave=False,
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix[0]}, {remaining} left",
+            postfix=[""],
+        )
+        self._total, self._done, self._initial = total, initial, initial
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    @property
+    def images_per_second(self) -> float:
+        return self._images / max(time.monotonic() - self._started, 1e-9)
+
+    @property
+    def wait_share(self) -> float:
+        """Part of the time so far, 0..1, in which the step waited for its batch."""
+        return self._wait_seconds / max(time.monotonic() - self._started, 1e-9)
+
+    def update(self, *, images: int, loss: float | None, wait_seconds: float) -> None:
+        """One step is done. `loss` None: not read from the device this time, the last one stays on show."""
+        self._done += 1
+        self._images += images
+        self._wait_seconds += wait_seconds
+        self._loss = self._loss if loss is None else loss
+        if not self._bar.disable:
+            self._bar.postfix[0] = self._describe()
+            self._bar.update()
+        elif self._visible and not self._on_terminal and time.monotonic() - self._line_at >= LINE_EVERY_SECONDS:
+            self._line_at = time.monotonic()
+            per_step = (self._line_at - self._started) / (self._done - self._initial)
+            left = tqdm.format_interval(per_step * (self._total - self._done))
+            self._say(f"{self._title} {self._done / self._total:4.0%} {self._describe()}, {left} left")
+
+    def _describe(self) -> str:
+        loss = "" if math.isnan(self._loss) else f"loss {self._loss:.4f}, "
+        return f"{loss}{self.images_per_second:.1f} images/s, data {self.wait_share:.0%}"
+
+
+class Log:
+    """Everything a run writes for people. Made once per run, on the main process only.
+
+    A writer that fails (no space, no network, a library that is missing) costs one warning line and is then left out:
+    it never ends a training.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Any,
+        *,
+        run_name: str,
+        resolved_config: dict[str, Any],
+        class_names: Sequence[str],
+        wandb_id: str | None = None,
+        resume_epoch: int | None = None,
+        resume_step: int | None = None,
+    ) -> None:
+        """`folder` exists. `config` is the log section. `class_names`: of mask values 0..C-1, so two for a binary mask.
+
+        A resumed run passes what its checkpoint holds: the `wandb_id`; `resume_epoch`, the whole epochs that it covers
+        (rows of metrics.csv past those are dropped: they are trained again); `history_step`, as `resume_step`.
+        """
+        self._config = config
+        self._wandb_id, self._resume_step = wandb_id, resume_step
+        self._queue: dict[int, Row] = {}
+        self._resumable = resume_epoch is not None
+        self._metrics = MetricsFile(folder / "metrics.csv", resume_epoch=resume_epoch)
+        self._writers: dict[str, TensorBoardWriter | WandbWriter] = {}
+        if config.tensorboard:
+            self._guard("TensorBoard", lambda: self._add("TensorBoard", TensorBoardWriter(folder / "tensorboard")))
+        if resolve_mode(config.wandb.mode) != "disabled":
+            arguments = {"run_name": run_name, "resolved_config": resolved_config, "class_names": list(class_names)}
+            self._guard("wandb", lambda: self._start_wandb(folder, arguments))
+
+    @property
+    def wandb_id(self) -> str | None:
+        """For the checkpoint. Stays what it was when wandb is off this time: a later resume still finds the run."""
+        return self._wandb_id
+
+    @property
+    def history_step(self) -> int | None:
+        """For the checkpoint: the last step of wandb's history once the queue is flushed. It may be past the train
+        step: a run that is stopped between a step and its evaluation has two rows, and wandb takes one of each step."""
+        last = self._writers["wandb"].last_step if "wandb" in self._writers else self._resume_step
+        for step in sorted(self._queue) if last is not None else ():
+            last = max(step, last + 1)
+        return last
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def progress(self, total: int, *, title: str, initial: int = 0) -> Progress:
+        """`total` and `initial` (where a resumed epoch starts) count steps."""
+        return Progress(total, title=title, initial=initial, visible=self._config.progress, say=self.say)
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Values of the per-step charts: train/loss, train/loss/<Term>, lr."""
+        self._row(step).values.update(values)
+
+    def epoch(
+        self, epoch: int, step: int, values: dict[str, float], *, epochs: int | None = None, best: bool = False
+    ) -> None:
+        """One row of metrics.csv, one console line, one history row. `epoch` from 1, `step` the last one of it.
+
+        In the history the means of the epoch (train/...) are named epoch/train/..., since train/... is the curve per
+        step and both have a value at this step. metrics.csv has the names as given.
+        """
+        try:
+            self._metrics.append({"epoch": epoch, "step": step} | values)
+        except OSError as error:
+            self.say(f"warning: metrics.csv was not written: {reason_of(error)}")
+        self.say(describe_epoch(epoch, values, epochs=epochs, best=best))
+        renamed = {f"epoch/{name}" if name.startswith("train/") else name: value for name, value in values.items()}
+        self._row(step).values.update(renamed, epoch=epoch)
+
+    def images(self, step: int, panels: Sequence[Panel]) -> None:
+        self._row(step).panels.extend(panels)
+
+    def confusion(self, step: int, matrix: np.ndarray, picture_path: Path | None) -> None:
+        """`matrix`: (C, C) int64 pixels, rows ground truth. The picture is read now, since its file may be replaced."""
+        picture = None
+        try:
+            if picture_path is not None:
+                with Image.open(picture_path) as file:
+                    picture = np.asarray(file.convert("RGB"))
+        except OSError as error:
+            self.say(f"warning: the confusion matrix is shown without its picture: {reason_of(error)}")
+        self._row(step).confusion = (matrix, picture)
+
+    def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
+        """A file was saved; `kind` is 'best' or 'latest'. Uploaded as an artifact where log.wandb.artifacts says so."""
+        self._each("checkpoint", path, kind, metadata)
+
+    def flush(self) -> None:
+        """Send the queue. To be called right after the checkpoint for resuming has been saved, and at no other time."""
+        self._resumable = True
+        self._send()
+
+    def finish(self, summary: dict[str, float] | None = None, *, exit_code: int = 0) -> None:
+        """Close all. `summary`: of the best epoch, under the names to show (best/epoch, best/val/miou).
+
+        After a failure the queue is dropped where a checkpoint exists: its steps are trained again on resume.
+        """
+        if exit_code == 0 or not self._resumable:
+            self._send()
+        self._queue.clear()
+        for name, writer in list(self._writers.items()):
+            self._guard(name, lambda writer=writer: writer.finish(summary, exit_code=exit_code))
+        self._writers.clear()
+
+    def _start_wandb(self, folder: Path, arguments: dict[str, Any]) -> None:
+        resumed = {"run_id": self._wandb_id, "resume_step": self._resume_step}
+        writer = WandbWriter(folder, self._config.wandb, **arguments, **resumed, say=self.say)
+        self._add("wandb", writer)
+        self._wandb_id = writer.run_id
+
+    def _add(self, name: str, writer: TensorBoardWriter | WandbWriter) -> None:
+        self._writers[name] = writer
+
+    def _row(self, step: int) -> Row:
+        return self._queue.setdefault(step, Row())
+
+    def _send(self) -> None:
+        for step in sorted(self._queue):
+            self._each("write", step, self._queue[step])
+        self._queue.clear()
+        self._each("flush")
+
+    def _each(self, method: str, *arguments: Any) -> None:
+        for name, writer in list(self._writers.items()):
+            self._guard(name, lambda writer=writer: getattr(writer, method)(*arguments))
+
+    def _guard(self, name: str, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self._writers.pop(name, None)
+            self.say(f"warning: {name} is off for the rest of this run: {reason_of(error)}")
+
+
+def describe_epoch(epoch: int, values: dict[str, float], *, epochs: int | None, best: bool) -> str:
+    """'epoch 3/30  train loss 0.4321  val loss 0.5012  miou 0.6123  lr 1.0e-03  34.5 images/s  best': what is there."""
+    formats = {
+        "train/loss": "train loss {:.4f}",
+        "val/loss": "val loss {:.4f}",
+        "val/miou": "miou {:.4f}",
+        "lr": "lr {:.1e}",
+        "images_per_second": "{:.1f} images/s",
+    }
+    parts = [f"epoch {epoch}" if epochs is None else f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
+    parts += [text.format(values[name]) for name, text in formats.items() if name in values]
+    return "  ".join([*parts, "best"] if best else parts)

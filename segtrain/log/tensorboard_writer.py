@@ -1,0 +1,33 @@
+"""TensorBoard: the same rows as everywhere else, in event files under the run folder."""
+
+from pathlib import Path
+from typing import Any
+
+from segtrain.log.row import Row
+
+
+class TensorBoardWriter:
+    """Event files in `folder`. Every method may raise: the caller decides what a failure means."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._events = SummaryWriter(str(folder))
+
+    def write(self, step: int, row: Row) -> None:
+        for name, value in row.values.items():
+            self._events.add_scalar(name, value, step)
+        for panel in row.panels:
+            self._events.add_image(f"panels/{panel.name}", panel.panel, step, dataformats="HWC")
+        picture = row.confusion and row.confusion[1]
+        if picture is not None:
+            self._events.add_image("val/confusion_picture", picture, step, dataformats="HWC")
+
+    def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
+        """TensorBoard keeps no files."""
+
+    def flush(self) -> None:
+        self._events.flush()
+
+    def finish(self, summary: dict[str, float] | None, *, exit_code: int) -> None:
+        self._events.close()

@@ -1,0 +1,163 @@
+"""Losses of a score per class, computed from soft counts over the whole batch: Dice, Jaccard, Tversky."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from segtrain.losses.base import SegmentationLoss, check_range, divide
+
+_SMALLEST_SCORE = 1e-7
+
+
+def compute_soft_counts(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over batch and space per class, shape (C,): probability on true pixels, probability, true pixels.
+
+    They are the soft TP, TP + FP and TP + FN. target is (N, H, W) for softmax, or of the logits' shape for sigmoid.
+    """
+    if target.shape == logits.shape:
+        probs, positive = logits.sigmoid() * valid, (target * valid).float()
+        return (probs * positive).sum((0, 2, 3)), probs.sum((0, 2, 3)), positive.sum((0, 2, 3))
+    probs = logits.softmax(1) * valid.unsqueeze(1)
+    hits = probs.gather(1, target.unsqueeze(1)).squeeze(1)
+
+    def sum_by_class(values: Tensor) -> Tensor:
+        # One sum per image and column first: short sums keep float32 exact, and neighbours do not collide on a GPU.
+        bins = values.new_zeros(logits.shape[0], logits.shape[1], logits.shape[3])
+        return bins.scatter_add(1, target, values).sum((0, 2))
+
+    return sum_by_class(hits), probs.sum((0, 2, 3)), sum_by_class(valid.float())
+
+
+class _RegionLoss(SegmentationLoss):
+    """1 - score per class, from the soft counts of the whole batch; the mean over the classes that its mask holds."""
+
+    def __init__(self, mode: str, *, ignore_index: int, smooth: float, class_weights: list[float] | None):
+        super().__init__(mode, ignore_index=ignore_index)
+        self.smooth = check_range("smooth", smooth)
+        self.keep_class_weights(class_weights)
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        weights = self.check_class_weights(logits.shape[1])
+        hit, predicted, true = compute_soft_counts(logits, target, valid)
+        counted = (true > 0).float() if weights is None else (true > 0) * weights
+        values = self.compute_class_losses(hit, predicted - hit, true - hit)
+        return divide((values * counted).sum(), counted.sum())
+
+    @abstractmethod
+    def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+        """Losses, shape (C,), of soft counts of shape (C,); finite, with a finite gradient, where all counts are 0."""
+
+    def _score(self, tp: Tensor, wrong: Tensor) -> Tensor:
+        return (tp + self.smooth) / (tp + wrong + self.smooth).clamp_min(_SMALLEST_SCORE)
+
+
+class DiceLoss(_RegionLoss):
+    """1 - (TP + smooth) / (TP + (FP + FN) / 2 + smooth), as smp.losses.DiceLoss has it (Milletari et al. 2016, "V-Net",
+    there with squares).
+
+    TP, FP and FN are sums of probabilities over the batch and space, one per class. The loss is the mean over the
+    classes that the batch's mask holds: a class that is absent does not count (in smp it counts as a perfect one).
+
+    Args:
+        smooth: added to numerator and denominator, in pixels.
+        log_loss: -log(score) instead of 1 - score.
+        class_weights: factors of the classes in the mean; multiclass and multilabel.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        smooth: float = 0.0,
+        log_loss: bool = False,
+        class_weights: list[float] | None = None,
+    ):
+        super().__init__(mode, ignore_index=ignore_index, smooth=smooth, class_weights=class_weights)
+        self.log_loss = log_loss
+
+    def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+        score = self._score(tp, (fp + fn) / 2)
+        return -score.clamp_min(_SMALLEST_SCORE).log() if self.log_loss else 1 - score
+
+
+class JaccardLoss(_RegionLoss):
+    """1 - (TP + smooth) / (TP + FP + FN + smooth), with the counts, the mean and the arguments of DiceLoss (Rahman &
+    Wang 2016, "Optimizing intersection-over-union in deep neural networks")."""
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        smooth: float = 0.0,
+        class_weights: list[float] | None = None,
+    ):
+        super().__init__(mode, ignore_index=ignore_index, smooth=smooth, class_weights=class_weights)
+
+    def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+        return 1 - self._score(tp, fp + fn)
+
+
+class TverskyLoss(_RegionLoss):
+    """(mean of 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth))^gamma, with the counts and the mean of DiceLoss
+    (Salehi et al. 2017, "Tversky loss function for image segmentation"; gamma as in smp.losses.TverskyLoss)."""
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        gamma: float = 1.0,
+        smooth: float = 0.0,
+        class_weights: list[float] | None = None,
+    ):
+        super().__init__(mode, ignore_index=ignore_index, smooth=smooth, class_weights=class_weights)
+        self.alpha, self.beta = check_range("alpha", alpha), check_range("beta", beta)
+        self.gamma = check_range("gamma", gamma)
+
+    def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+        return 1 - self._score(tp, self.alpha * fp + self.beta * fn)
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        loss = super().compute_loss(logits, target, valid)
+        return loss if self.gamma == 1 else _safe_power(loss, self.gamma)
+
+
+class FocalTverskyLoss(TverskyLoss):
+    """Mean of (1 - Tversky score)^(1 / gamma) over the classes (Abraham & Khan 2019, "A novel focal Tversky loss
+    function with improved attention U-Net"), with the counts of DiceLoss.
+
+    alpha is the factor of false positives and beta of false negatives, as in TverskyLoss; the paper has the letters the
+    other way round. The defaults are the paper's: 0.7 for false negatives and gamma 4/3.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        gamma: float = 4 / 3,
+        smooth: float = 0.0,
+        class_weights: list[float] | None = None,
+    ):
+        super().__init__(
+            mode, ignore_index=ignore_index, alpha=alpha, beta=beta, smooth=smooth, class_weights=class_weights
+        )
+        if gamma <= 0:
+            raise ValueError(f"gamma is {gamma}, but must be above 0")
+        self.exponent = 1 / gamma
+
+    def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+        return _safe_power(super().compute_class_losses(tp, fp, fn), self.exponent)
+
+
+def _safe_power(values: Tensor, exponent: float) -> Tensor:
+    """values ** exponent with a gradient of 0 instead of infinity at 0, where an exponent below 1 has no other."""
+    positive = values > _SMALLEST_SCORE
+    return torch.where(positive, torch.where(positive, values, 1.0) ** exponent, 0.0)

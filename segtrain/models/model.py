@@ -1,0 +1,165 @@
+"""The network: an smp architecture that normalises, pads and crops by itself."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from segtrain.config.schema import ModelConfig, is_file_name
+from segtrain.errors import ConfigError
+from segtrain.models.weights import hub_settings, load_encoder_file, require_hub
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+FREE_OF_SIZE = ("tu-samvit", "tu-naflexvit", "tu-qwen3_vit", "tu-gemma4_vit")  # transformers that need not be told
+
+
+class SegmentationModel(nn.Module):
+    """Logits for images of any size.
+
+    Shape:
+        - images: (N, C, H, W), values 0..255, uint8 or float; any H and W from 1 on.
+        - logits: (N, classes, H, W), float.
+
+    Mean and standard deviation are buffers, so they travel with the weights and into every exported form. Images whose
+    sides are not multiples of the encoder's stride are padded at the bottom and right by repeating the border.
+    """
+
+    def __init__(self, net: nn.Module, *, mean: Sequence[float], std: Sequence[float], freeze: str | None = None):
+        super().__init__()
+        self.net = net
+        self.stride = math.lcm(*_strides(net))
+        self.minimum_side = 128 if isinstance(net, smp.PAN) else 32  # PAN pools three times at 1/16 of the size
+        self.freeze = freeze
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
+        if freeze == "encoder":
+            net.encoder.requires_grad_(False)
+        elif freeze == "encoder_batchnorm":
+            for module in _batchnorms(net.encoder):
+                module.requires_grad_(False)
+        self.train(self.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class. Raises ValueError for anything but four dimensions and the model's number of channels."""
+        if images.ndim != 4 or images.shape[1] != self.mean.shape[1]:
+            raise ValueError(f"expected images (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
+        height, width = images.shape[-2:]
+        images = (images.float() - self.mean) / self.std
+        bottom, right = self._padded(height) - height, self._padded(width) - width
+        if torch.compiler.is_exporting() or bottom or right:  # what is exported decides when it runs
+            images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
+        return self.net(images)[..., :height, :width]
+
+    def _padded(self, side: int) -> int:
+        # No negative numbers: ONNX divides them towards zero.
+        return (max(side, self.minimum_side) + self.stride - 1) // self.stride * self.stride
+
+    def train(self, mode: bool = True) -> "SegmentationModel":
+        """Switch to training or evaluation; what is frozen stays as in evaluation."""
+        super().train(mode)
+        if self.freeze == "encoder":
+            self.net.encoder.eval()
+        elif self.freeze == "encoder_batchnorm":
+            for module in _batchnorms(self.net.encoder):
+                module.eval()
+        return self
+
+
+def _batchnorms(module: nn.Module) -> list[nn.Module]:
+    return [child for child in module.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
+
+
+def _strides(net: nn.Module) -> list[int]:
+    """What both sides of an image must be multiples of; pyramids of transformers also need their window or patch."""
+    patch = getattr(getattr(getattr(net.encoder, "model", None), "patch_embed", None), "patch_size", 1)
+    patches = list(patch) if isinstance(patch, (tuple, list)) else [patch]
+    # DPT makes a pyramid of 1/4, 1/8, .. of a transformer's one resolution; smp asks for multiples of the patch only.
+    pyramid = 2 ** (len(net.encoder.output_strides) + 1) if isinstance(net, smp.DPT) else 1
+    return [net.encoder.output_stride, pyramid, *(int(side) for side in patches)]
+
+
+def count_multiply_adds(model: SegmentationModel, size: tuple[int, int]) -> int:
+    """Multiply-adds of convolutions, matrix products and attention for one image of `size` (H, W), padding included."""
+    was_training = model.training
+    images = torch.zeros(1, model.mean.shape[1], *size, device=model.mean.device)
+    # Only plain attention is made of products that the counter knows on every device.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.eval()(images)
+    model.train(was_training)
+    return counter.get_total_flops() // 2
+
+
+def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained: bool = True) -> SegmentationModel:
+    """The model of an experiment for images of `channels` channels, with `outputs` logits a pixel.
+
+    `pretrained=False` leaves encoder_weights alone: for a model whose weights are loaded afterwards. Raises ConfigError
+    where the libraries refuse an argument, where encoder and architecture do not fit, and where weights cannot be had.
+    """
+    source = (config.encoder_weights or None) if pretrained else None
+    local = is_file_name(source)
+    from_hub = source is not None and not local
+    if from_hub:
+        require_hub()
+    net = _create(config, channels, outputs, weights=source if from_hub else None)
+    if local:
+        load_encoder_file(net.encoder, source, channels=channels)
+    mean, std = _normalisation(config, channels, from_hub=from_hub)
+    return SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
+
+
+def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -> nn.Module:
+    if config.encoder_name.startswith("tu-") and weights is not None:
+        weights = True  # smp's convention for timm encoders, which carry the name of their weights after a dot
+    elif weights is True:
+        weights = "imagenet"
+    # Without these, most transformers take images of the one size that they were pretrained at.
+    any_size = {"dynamic_img_size": True} if config.name == "DPT" else {}
+    if config.encoder_name.startswith("tu-swin"):
+        any_size = {"strict_img_size": False}
+    elif config.encoder_name.startswith(FREE_OF_SIZE):
+        any_size = {}
+    try:
+        return getattr(smp, config.name)(
+            encoder_name=config.encoder_name,
+            encoder_weights=weights,
+            in_channels=channels,
+            classes=outputs,
+            **config.arguments,
+            **any_size,
+        )
+    except Exception as error:
+        what = f"model: {config.name} with encoder {config.encoder_name}"
+        reason = " ".join(str(error).split())
+        ours = isinstance(error, (KeyError, TypeError, ValueError, AttributeError)) and not isinstance(error, OSError)
+        if weights is not None and not ours:
+            hint = "write model.encoder_weights: null, or the path to a local file"
+            raise ConfigError(
+                f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}"
+            ) from error
+        if "downsampling pattern" in reason:
+            reason += " (a plain transformer has one resolution: name DPT takes it)"
+        elif "dynamic_img_size" in reason:
+            reason = "DPT takes plain transformers of timm that accept images of any size, and this is none"
+        raise ConfigError(f"{what}: {reason}") from error
+
+
+def _normalisation(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
+    """Mean and std in 0..1: as written, else what the encoder was pretrained with; ImageNet's where nothing says."""
+    mean, std = list(IMAGENET_MEAN), list(IMAGENET_STD)
+    if config.encoder_name.startswith("tu-"):
+        pretrained = timm.get_pretrained_cfg(config.encoder_name[3:], allow_unregistered=True)
+        if pretrained is not None:
+            mean, std = list(pretrained.mean), list(pretrained.std)
+    elif from_hub:
+        mean, std = hub_settings(config.encoder_name, config.encoder_weights)
+    if channels != len(mean):  # no standard to follow: every channel gets the average
+        mean, std = [sum(mean) / len(mean)] * channels, [sum(std) / len(std)] * channels
+    return config.mean or mean, config.std or std

@@ -1,0 +1,1 @@
+"""One training: what is built, the loop, the run folder."""

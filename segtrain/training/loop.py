@@ -1,0 +1,288 @@
+"""Training and evaluation."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from segtrain.command import Stopped
+from segtrain.config.schema import TrainConfig
+from segtrain.data.loaders import EvalLoader, Loaders
+from segtrain.errors import TrainingError
+from segtrain.inference import Predictor
+from segtrain.inference.network import TorchNetwork, activate, autocast
+from segtrain.inference.views import resize_probabilities
+from segtrain.losses.weighted import WeightedLoss
+from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics
+from segtrain.training.run import Run
+from segtrain.training.state import Best, TrainState
+from segtrain.visualize import compare_panel, flatten_layers, to_rgb
+
+
+class LossMeter:
+    """Loss values of the running epoch. They stay on the device until drained, for reading one waits for the device."""
+
+    def __init__(self, state: TrainState):
+        self.state = state
+        self.pending: list[tuple[int, Tensor]] = []
+        self.names: list[str] = []
+        self.latest: dict[str, float] = {}
+
+    def add(self, total: Tensor, terms: dict[str, Tensor]) -> None:
+        """Note the values of the step that was just done."""
+        self.names = ["loss", *(f"loss/{name}" for name in terms)]
+        self.pending.append((self.state.total_steps, torch.stack([total, *terms.values()]).detach()))
+        if self.state.device.type == "cpu":
+            self.drain()  # nothing to wait for
+
+    def drain(self) -> None:
+        """Read what is pending. Raises TrainingError for a loss that is not finite, with its step and term."""
+        if not self.pending:
+            return
+        rows = torch.stack([values for _, values in self.pending]).tolist()
+        steps = [step for step, _ in self.pending]
+        self.pending.clear()
+        for step, row in zip(steps, rows, strict=True):
+            self.latest = dict(zip(self.names, row, strict=True))
+            if not np.isfinite(row).all():
+                bad = [name for name, value in self.latest.items() if not np.isfinite(value)]
+                raise TrainingError(
+                    _not_finite(f"{bad[-1].removeprefix('loss/')} is {self.latest[bad[-1]]}", step, self.state)
+                )
+            for name, value in self.latest.items():
+                self.state.loss_sums[name] = self.state.loss_sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """Mean of each value over the epoch so far."""
+        return {name: value / self.state.step for name, value in self.state.loss_sums.items()}
+
+
+def _not_finite(what: str, step: int, state: TrainState) -> str:
+    hint = "lower optimizer.lr, set train.clip_norm: 1.0" + (
+        ", or train.precision: fp32" if state.dtype != torch.float32 else ""
+    )
+    place = f"step {step} (epoch {state.epoch + 1})"
+    return f"training stopped at {place}: {what}; the last checkpoint before it is kept; {hint}"
+
+
+def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run) -> None:
+    """Train from the state's position to the end, evaluating, logging and saving after each epoch.
+
+    Raises TrainingError where the loss is no longer finite, and Stopped, after saving, when the run was asked to stop.
+    """
+    if reason := why_finished(state, config):
+        longer = "train.epochs" if state.epoch >= config.epochs else "train.patience"
+        return run.log.say(f"nothing is left to train: {reason}; to go on, raise {longer}")
+    stream = loaders.train.stream(state.epoch, state.step)
+    meter = LossMeter(state)
+    while why_finished(state, config) is None:
+        values = train_one_epoch(state, stream, loaders.train.steps_per_epoch, loss, config, run, meter)
+        run.require_finite(state)
+        due = (state.epoch + 1) % config.eval_every_epochs == 0 or state.epoch + 1 == config.epochs
+        improved = False
+        if due:
+            evaluation, scores = evaluate_all(state, loaders, loss, config, run)
+            improved = note_score(state, evaluation, scores, config.monitor)
+            state.schedule.after_evaluation(scores[f"val/{config.monitor}"])
+            values |= scores
+        state.schedule.after_epoch()
+        state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, {}
+        run.log.epoch(state.epoch, state.total_steps, values, epochs=config.epochs, best=improved)
+        if due:
+            run.show(state, evaluation)
+        if improved:
+            run.save_best(state)
+        run.save_last(state)
+    if state.epoch < config.epochs:
+        run.log.say(f"stopping early: {why_finished(state, config)}")
+
+
+def why_finished(state: TrainState, config: TrainConfig) -> str | None:
+    """What has ended the training, or None while something is left to train."""
+    if state.epoch >= config.epochs:
+        return f"{state.epoch} epochs are trained"
+    if config.patience is not None and state.best.evaluations_since >= config.patience:
+        return f"no better {config.monitor} in {config.patience} evaluations"
+    return None
+
+
+def train_one_epoch(
+    state: TrainState, stream: Iterator, steps: int, loss: WeightedLoss, config: TrainConfig, run: Run, meter: LossMeter
+) -> dict[str, float]:
+    """What is left of the current epoch; the values of its row in metrics.csv."""
+    state.model.train()
+    started = time.monotonic()
+    with run.log.progress(steps, title=f"epoch {state.epoch + 1}/{config.epochs}", initial=state.step) as progress:
+        while state.step < steps:
+            asked = time.monotonic()
+            batch = next(stream)
+            waited = time.monotonic() - asked
+            first = state.step - state.step % config.accumulate_steps
+            batches = min(config.accumulate_steps, steps - first)
+            update = state.step + 1 == first + batches
+            total, terms = train_step(state, batch, loss, config, batches=batches, update=update)
+            state.step, state.total_steps = state.step + 1, state.total_steps + 1
+            meter.add(total, terms)
+            progress.update(images=len(batch["name"]), loss=meter.latest.get("loss"), wait_seconds=waited)
+            if state.total_steps % run.config.log.every_steps == 0:
+                meter.drain()
+                run.log.step(
+                    state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | learning_rates(state)
+                )
+            if update and run.must_save():  # between two updates there are gradients that last.pt does not hold
+                meter.drain()
+                run.save_last(state)
+                run.stop_if_asked()
+        meter.drain()
+        values = {f"train/{name}": value for name, value in meter.means().items()} | learning_rates(state)
+        return values | {
+            "images_per_second": progress.images_per_second,
+            "data_wait": progress.wait_share,
+            "train_seconds": time.monotonic() - started,
+        }
+
+
+def train_step(
+    state: TrainState, batch: dict, loss: WeightedLoss, config: TrainConfig, *, batches: int, update: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Forward and backward of one of the `batches` that share an update and, with `update`, the step of the optimizer.
+    Waits for nothing on the device."""
+    images = batch["image"].to(state.device, non_blocking=True)
+    mask = batch["mask"].to(state.device, non_blocking=True).long()
+    with autocast(state.device, state.dtype):
+        logits = (state.model if state.compiled is None else state.compiled)(images)
+    total, terms = loss(logits, mask, state.epoch)
+    state.scaler.scale(total / batches).backward()
+    if update:
+        if config.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.schedule.after_step()
+        if state.ema is not None:
+            state.ema.update(state.model, step=state.updates)
+    return total, terms
+
+
+def learning_rates(state: TrainState) -> dict[str, float]:
+    """The decoder's learning rate as lr, and the encoder's as lr/encoder where it is another one."""
+    rates = {group["part"]: group["lr"] for group in state.optimizer.param_groups}
+    rate = float(rates.get("decoder", rates.get("encoder", 0.0)))
+    other = float(rates.get("encoder", rate))
+    return {"lr": rate} | ({"lr/encoder": other} if other != rate else {})
+
+
+@dataclass
+class Panel:
+    """A validation image as it is shown: HWC uint8 RGB, HW masks, and the picture that compares them."""
+
+    name: str
+    image: np.ndarray
+    mask: np.ndarray
+    prediction: np.ndarray
+    panel: np.ndarray
+
+
+@dataclass
+class Evaluation:
+    """Result of one pass over a split: the confusion matrix (C, C) int64, rows ground truth, or (C, 2, 2) in
+    multilabel, and the mean loss."""
+
+    matrix: np.ndarray
+    loss: float
+    panels: list[Panel] = field(default_factory=list)
+
+
+def evaluate(
+    network: TorchNetwork,
+    loader: EvalLoader,
+    loss: WeightedLoss,
+    *,
+    epoch: int,
+    run: Run,
+    title: str,
+    shown: Sequence[str] = (),
+) -> Evaluation:
+    """Predict a split at the original size of its images; those named in `shown` come back as pictures."""
+    predictor, task = Predictor([network]), network.task
+    count_pixels = LayerConfusion if task.mode == "multilabel" else ConfusionMatrix
+    confusion = count_pixels(len(task.names), ignore_index=task.ignore_index, device=network.device)
+    loss_sum, count, panels = torch.zeros((), device=network.device), 0, []
+    with run.log.progress(len(loader), title=title) as progress:
+        asked = time.monotonic()
+        for groups in loader:
+            waited = time.monotonic() - asked
+            for batch in groups:
+                mask = batch["mask"].to(network.device, non_blocking=True).long()
+                size, logits = mask.shape[-2:], network.logits(batch["image"])
+                prediction = predictor.labels(resize_probabilities(activate(logits, task.mode), size))
+                confusion.update(prediction, mask)
+                loss_sum += loss(resize_probabilities(logits, size), mask, epoch)[0].detach() * len(mask)
+                count += len(mask)
+                chosen = [place for place, name in enumerate(batch["name"]) if name in shown]
+                panels += [_panel(batch, prediction, place, run) for place in chosen]
+            progress.update(images=sum(len(batch["name"]) for batch in groups), loss=None, wait_seconds=waited)
+            run.stop_if_asked()
+            asked = time.monotonic()
+    return Evaluation(confusion.matrix.numpy(), float(loss_sum) / max(count, 1), panels)
+
+
+def _panel(batch: dict, prediction: Tensor, place: int, run: Run) -> Panel:
+    data = run.config.data
+    name, mask = batch["name"][place], batch["mask"][place].numpy()
+    image = to_rgb(batch["image"][place].permute(1, 2, 0).numpy())
+    predicted = prediction[place].cpu().numpy()
+    if data.multilabel:
+        mask, predicted = (flatten_layers(layers, ignore_index=data.ignore_index) for layers in (mask, predicted))
+    if image.shape[:2] != mask.shape:
+        image = cv2.resize(image, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    picture = compare_panel(
+        image, mask, predicted, names=data.picture_names, colors=run.colors, ignore_index=data.ignore_index
+    )
+    return Panel(name, image, mask, predicted, picture)
+
+
+def evaluate_all(
+    state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run
+) -> tuple[Evaluation, dict[str, float]]:
+    """The validation set, and the training set where asked: the evaluation of the first, the values of both.
+
+    Where a signal comes in meanwhile, the epoch is saved as trained but not evaluated.
+    """
+    network = TorchNetwork(state.evaluated, run.config, device=state.device, dtype=state.dtype)
+    names = run.config.data.class_names
+    started = time.monotonic()
+    shown = run.shown_names(loaders.val, final=state.epoch + 1 == config.epochs)
+    arguments = {"epoch": state.epoch, "run": run}
+    try:
+        evaluation = evaluate(network, loaders.val, loss, title="validation", shown=shown, **arguments)
+        val_seconds = time.monotonic() - started
+        on_train = None
+        if config.eval_train:
+            on_train = evaluate(network, loaders.train_eval, loss, title="training set", **arguments)
+    except Stopped:
+        run.save_last(state)
+        raise
+    values = {"val/loss": evaluation.loss}
+    values |= {f"val/{name}": value for name, value in compute_metrics(evaluation.matrix, names).items()}
+    values["val_seconds"] = val_seconds
+    if on_train is not None:
+        values |= {f"train/{name}": value for name, value in compute_metrics(on_train.matrix, names).items()}
+    return evaluation, values
+
+
+def note_score(state: TrainState, evaluation: Evaluation, values: dict[str, float], monitor: str) -> bool:
+    """Keep the evaluation if it is the best so far, by the metric `monitor`; whether it is."""
+    score = values[f"val/{monitor}"]
+    if not score > state.best.score:  # a nan is no improvement
+        state.best.evaluations_since += 1
+        return False
+    metrics = {name: float(value) for name, value in values.items() if name.startswith("val/")}
+    state.best = Best(float(score), state.epoch + 1, metrics, evaluation.matrix.tolist())
+    return True

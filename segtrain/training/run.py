@@ -1,0 +1,257 @@
+"""The run folder: what a training leaves behind."""
+
+import math
+import os
+import platform
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pandas
+import torch
+from PIL import Image
+
+from segtrain.checkpoint import BEST, LAST, save_checkpoint
+from segtrain.command import Stopped
+from segtrain.config.schema import Config
+from segtrain.config.tree import dump_yaml
+from segtrain.data.loaders import EvalLoader
+from segtrain.errors import CheckpointError, TrainingError, reason_of
+from segtrain.files import replace_text
+from segtrain.inference.task import class_colors
+from segtrain.log.log import Log
+from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
+from segtrain.plots import plot_confusion, plot_curves
+from segtrain.training.state import TrainState
+
+PICTURES_EVERY_SECONDS = 60.0
+PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb")
+
+
+class StopSignal:
+    """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process leaves; a second one is
+    obeyed at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def release(self) -> None:
+        """Give the signals back to whom they belonged."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+
+
+def plain_config(config: Config) -> dict[str, Any]:
+    """The whole configuration in plain types, as it is saved."""
+    return config.model_dump(mode="json", exclude_none=False)
+
+
+class Run:
+    """A run folder with its log, its checkpoints and its pictures. As a context it closes the log after a failure."""
+
+    def __init__(self, folder: Path, config: Config, log: Log, stop: StopSignal):
+        self.folder = folder
+        self.config = config
+        self.log = log
+        self.stop = stop
+        self.colors = class_colors(config)
+        self._drawing = False
+        self._saved_at = self._pictured_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None:
+            self.log.finish(exit_code=getattr(error, "exit_code", 1))
+        self.stop.release()
+
+    def must_save(self) -> bool:
+        """Whether last.pt is due: by time, or because the run is asked to stop."""
+        due = time.monotonic() - self._saved_at > 60 * self.config.train.save_every_minutes
+        return due or self.stop.number is not None
+
+    def stop_if_asked(self) -> None:
+        """Raises Stopped where a signal has come in."""
+        if self.stop.number is not None:
+            raise Stopped(self.stop.number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
+
+    def require_finite(self, state: TrainState) -> None:
+        """Raises TrainingError where a weight is no number any more: neither to be saved nor to be scored."""
+        if not state.is_finite():
+            raise TrainingError(
+                f"training stopped at step {state.total_steps} (epoch {state.epoch + 1}): a weight is no longer "
+                "finite; the last checkpoint before it is kept; lower optimizer.lr, or set train.clip_norm: 1.0"
+            )
+
+    def save_last(self, state: TrainState) -> None:
+        """Save all that resuming needs, then send the log up to here. Raises TrainingError rather than save a weight
+        that is not finite."""
+        self.require_finite(state)
+        content = {
+            "kind": "last",
+            "config": plain_config(self.config),
+            "wandb_id": self.log.wandb_id,
+            "wandb_step": self.log.history_step,
+            **state.to_dict(),
+        }
+        save_checkpoint(self.folder / LAST, content)
+        self.log.flush()
+        self.log.checkpoint(self.folder / LAST, "latest", {"epoch": state.epoch})
+        self._saved_at = time.monotonic()
+
+    def save_best(self, state: TrainState) -> None:
+        """Save what using the model needs: weights, configuration, classes and score."""
+        best = state.best
+        content = {
+            "kind": "best",
+            "config": plain_config(self.config),
+            "classes": self.config.data.class_names,
+            "colors": [list(color) for color in self.colors],
+            "model": state.evaluated.state_dict(),
+            "monitor": self.config.train.monitor,
+            "score": best.score,
+            "epoch": best.epoch,
+            "metrics": best.metrics,
+            "definition": MULTILABEL_DEFINITION if self.config.data.multilabel else MIOU_DEFINITION,
+        }
+        save_checkpoint(self.folder / BEST, content)
+        self.announce_best(state)
+
+    def announce_best(self, state: TrainState) -> None:
+        """Tell the log of best.pt where there is one: after it was saved, and once when a run is resumed."""
+        if (self.folder / BEST).is_file():
+            best, monitor = state.best, self.config.train.monitor
+            self.log.checkpoint(self.folder / BEST, "best", {"epoch": best.epoch, monitor: best.score})
+
+    def shown_names(self, loader: EvalLoader, *, final: bool) -> list[str]:
+        """The validation images whose predictions are drawn in this evaluation: always the same, spread over the set;
+        none where the last drawing is recent."""
+        self._drawing = final or time.monotonic() - self._pictured_at > PICTURES_EVERY_SECONDS
+        samples = loader.dataset.samples
+        count = min(self.config.log.images, len(samples)) if self._drawing else 0
+        return [samples[int(place)].name for place in np.linspace(0, len(samples) - 1, count)]
+
+    def show(self, state: TrainState, evaluation: Any) -> None:
+        """Draw predictions, curves and the confusion matrix of an evaluation, where a drawing is due."""
+        if not self._drawing:
+            return
+        self._pictured_at = time.monotonic()
+        folder = self.folder / "predictions"
+        try:
+            folder.mkdir(exist_ok=True)
+            for panel in evaluation.panels:
+                Image.fromarray(panel.panel).save(folder / f"{panel.name.replace('/', '_')}.png")
+        except OSError as error:
+            return self.log.say(f"warning: pictures were not written: {reason_of(error)}")
+        self.draw(evaluation.matrix)
+        self.log.images(state.total_steps, evaluation.panels)
+        self.log.confusion(state.total_steps, evaluation.matrix, self.folder / "confusion.png")
+
+    def draw(self, matrix: np.ndarray) -> None:
+        """curves.png of metrics.csv, and confusion.png of a confusion matrix (C, C); a full disk costs a warning."""
+        try:
+            plot_curves(pandas.read_csv(self.folder / "metrics.csv"), self.folder / "curves.png")
+            plot_confusion(matrix, self.config.data.class_names, self.folder / "confusion.png")
+        except OSError as error:
+            self.log.say(f"warning: curves.png and confusion.png were not written: {reason_of(error)}")
+
+    def report(self, state: TrainState) -> None:
+        """Print the best evaluation, class by class, draw it, and close the log."""
+        best = state.best
+        if not best.matrix:
+            self.log.say(f"no evaluation gave a {self.config.train.monitor}; {self.folder} has no {BEST}")
+            return self.log.finish()
+        matrix = np.array(best.matrix, np.int64)
+        self.draw(matrix)
+        self.log.say(f"\nbest epoch {best.epoch}, {self.config.train.monitor} {best.score:.4f}, validation set:")
+        self.log.say(format_table(matrix, self.config.data.class_names))
+        self.log.say(
+            f"\n{self.folder}: {', '.join(sorted(path.name for path in self.folder.iterdir() if path.name[0] != '.'))}"
+        )
+        summary = {f"best/{name}": value for name, value in best.metrics.items() if not math.isnan(value)}
+        self.log.finish(summary | {"best/epoch": best.epoch})
+
+
+def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, Any] | None = None) -> Run:
+    """Make the next run folder of this experiment, or take up the one that is resumed; write what it was started
+    with."""
+    try:
+        folder = resume if resume is not None else _next_folder(config)
+        text = dump_yaml(plain_config(config))
+        replace_text(folder / "config.yml", text)
+        with open(folder / "environment.txt", "a", encoding="utf-8") as file:
+            file.write(describe_environment() + "\n")
+        log = Log(
+            folder,
+            config.log,
+            run_name=folder.name,
+            resolved_config=plain_config(config),
+            class_names=config.data.picture_names,
+            wandb_id=resumed["wandb_id"] if resumed else None,
+            resume_epoch=resumed["position"]["epoch"] if resumed else None,
+            resume_step=resumed["wandb_step"] if resumed else None,
+        )
+    except OSError as error:
+        where = resume or config.runs_dir
+        raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
+    return Run(folder, config, log, StopSignal())
+
+
+def _next_folder(config: Config) -> Path:
+    config.runs_dir.mkdir(parents=True, exist_ok=True)
+    pattern = re.compile(rf"{re.escape(config.name)}-(\d+)")
+    taken = [int(match[1]) for path in config.runs_dir.iterdir() if (match := pattern.fullmatch(path.name))]
+    number = max(taken, default=0)
+    while True:  # another training may take the number at the same moment
+        number += 1
+        folder = config.runs_dir / f"{config.name}-{number}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+
+
+def describe_environment() -> str:
+    """Command, time, commit, machine and versions, a line each."""
+    lines = [
+        f"command: {shlex.join(sys.argv)}",
+        f"time: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
+        f"commit: {_git('rev-parse', 'HEAD') or 'unknown'}{' with changes' if _git('status', '--porcelain') else ''}",
+        f"machine: {platform.platform()}, {os.cpu_count()} cores, {_device_name()}",
+        f"python: {platform.python_version()}",
+    ]
+    for package in PACKAGES:
+        try:
+            lines.append(f"{package}: {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package}: not installed")
+    return "\n".join(lines) + "\n"
+
+
+def _device_name() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

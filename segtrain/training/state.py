@@ -1,0 +1,149 @@
+"""All that changes while a model is trained, and how it is saved and taken up again."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.optim import Optimizer
+
+from segtrain.checkpoint import restore_rng_state, rng_state
+from segtrain.errors import CheckpointError, reason_of
+from segtrain.models.model import SegmentationModel
+from segtrain.training.optim import Schedule
+
+
+@dataclass
+class Best:
+    """The best evaluation so far; `matrix` is its confusion matrix, rows ground truth."""
+
+    score: float = float("-inf")
+    epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    matrix: list[list[int]] = field(default_factory=list)
+    evaluations_since: int = 0
+
+
+@dataclass
+class TrainState:
+    """Objects of a training and its position.
+
+    `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
+    sums over those of the current epoch, so that an interrupted epoch still gets its mean. `plan` is what optimizer and
+    schedule were built from: their sections, epochs, updates_per_epoch and accumulate_steps.
+    """
+
+    model: SegmentationModel
+    optimizer: Optimizer
+    schedule: Schedule
+    device: torch.device
+    dtype: torch.dtype
+    scaler: torch.amp.GradScaler
+    plan: dict[str, Any]
+    ema: ModelEmaV3 | None = None
+    compiled: nn.Module | None = None
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    best: Best = field(default_factory=Best)
+
+    @property
+    def evaluated(self) -> SegmentationModel:
+        """The weights that are evaluated and kept as the best: their moving average where there is one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    @property
+    def updates(self) -> int:
+        """Steps of the optimizer before the one that the current batch belongs to."""
+        return self.epoch * self.plan["updates_per_epoch"] + self.step // self.plan["accumulate_steps"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that an exact resumption needs, in plain types and tensors."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": rng_state(),
+            "position": {"epoch": self.epoch, "step": self.step, "total_steps": self.total_steps},
+            "loss_sums": dict(self.loss_sums),
+            "best": vars(self.best),
+            "plan": self.plan,
+        }
+
+    def load_dict(self, content: dict[str, Any]) -> None:
+        """Take up what `to_dict` saved.
+
+        Where the plan is another one now (a lower lr, more epochs), it counts: the optimizer keeps its moments but
+        takes the new settings, and the new schedule goes on at the same place. Raises CheckpointError where the
+        content belongs to another configuration.
+        """
+        settings = [dict(group) for group in self.optimizer.param_groups]
+        try:
+            was, now = content["plan"]["optimizer"]["name"], self.plan["optimizer"]["name"]
+            if was != now:
+                raise ValueError(f"optimizer.name was {was} and is {now}, which cannot go on with what that one noted")
+            self.model.load_state_dict(content["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(content["ema"] or content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            if content["scaler"]:  # empty where it was saved in another precision
+                self.scaler.load_state_dict(content["scaler"])
+            restore_rng_state(content["rng"])
+            self.epoch, self.step, self.total_steps = (
+                content["position"][key] for key in ("epoch", "step", "total_steps")
+            )
+            self.loss_sums = dict(content["loss_sums"])
+            self.best = Best(**content["best"])
+            if content["plan"] == self.plan or self._still_follows_the_score(content["plan"]):
+                self.schedule.load_state_dict(content["schedule"])
+            else:
+                self._follow_new_plan(settings)
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise CheckpointError(f"last.pt does not fit this configuration: {reason_of(error)}") from error
+
+    def _still_follows_the_score(self, plan: dict[str, Any]) -> bool:
+        """Whether the schedule waits for the score, to which the length of the training means nothing."""
+        same = all(plan[key] == self.plan[key] for key in ("optimizer", "schedule"))
+        return same and self.schedule.interval == "evaluation"
+
+    def _follow_new_plan(self, settings: list[dict[str, Any]]) -> None:
+        """`settings`: the groups of the optimizer as they were built, before a checkpoint was loaded."""
+        for group, built in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update({key: value for key, value in built.items() if key != "params"})
+        epochs, per_epoch = min(self.epoch, self.plan["epochs"]), self.plan["updates_per_epoch"]
+        within = min(self.step // self.plan["accumulate_steps"], per_epoch) if epochs == self.epoch else 0
+        self.schedule.advance(epochs=epochs, updates=min(epochs * per_epoch + within, self.plan["epochs"] * per_epoch))
+
+    def is_finite(self) -> bool:
+        """Whether every weight and every running statistic is a number."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return bool(torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all())
+
+
+def build_state(
+    model: SegmentationModel,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    plan: dict[str, Any],
+    ema_decay: float | None = None,
+    compile_model: bool = False,
+) -> TrainState:
+    """The state of a training that has not begun; `model` is on its device already."""
+    return TrainState(
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        device=device,
+        dtype=dtype,
+        scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
+        ema=ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay is not None else None,
+        compiled=torch.compile(model) if compile_model else None,
+        plan=plan,
+    )

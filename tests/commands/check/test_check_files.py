@@ -1,0 +1,253 @@
+"""Defects of files, planted in a clean set: each is found, with the lines that mend it, and the lines do."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtrain.commands.check.raw_pictures import read_picture
+from segtrain.commands.check.source import without_unions
+from segtrain.errors import DataError
+from segtrain.formats.sample import Sample, SampleTable
+from tests.bad_input import truncate
+from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, run_fix, shown, write
+from tests.conftest import PROJECT
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    return draw_clean(tmp_path / "street")
+
+
+def test_a_clean_set_has_no_finding(root):
+    assert look(root) == []
+    assert look_at_folders(root / "*/images/*", root / "*/masks/*") == []
+
+
+def test_truncated_files(root):
+    image, mask = root / "train/images/003.png", root / "val/masks/001.png"
+    truncate(image)
+    mask.write_bytes(b"")
+    (found,) = look(root)
+    assert shown([found]) == [("error", "2 files cannot be read")]
+    assert [file.removeprefix(f"{root}/").partition(":")[0] for file in found.files] == [
+        "train/images/003.png",
+        "val/masks/001.png",
+    ]
+    assert found.files[1] == f"{mask}: is not an image of a known type; is the file complete?"
+    pair = [image, root / "train/masks/003.png", root / "val/images/001.png", mask]
+    assert lines(found) == [f"mv {path} {path}.aside" for path in pair]
+    run_fix(found)
+    assert look(root) == []
+
+
+def test_files_without_a_partner(root):
+    alone = root / "train/images/a b.png"
+    shutil.copy(root / "train/images/003.png", alone)
+    (root / "train/masks/000.png").unlink()
+    (root / "val/images/002.png").unlink()
+    images, masks = look(root)
+    assert shown([images, masks]) == [
+        ("error", "2 of 9 images have no mask"),
+        ("error", "1 of 4 masks has no image"),
+    ]
+    bare = root / "train/images/000.png"
+    assert images.files == (str(bare), str(alone))
+    assert lines(images) == [f"mv {bare} {bare}.aside", f"mv '{alone}' '{alone}.aside'"]
+    run_fix(images)
+    run_fix(masks)
+    assert look(root) == []
+
+
+def test_pairs_are_looked_at_though_others_are_missing(root):
+    (root / "train/masks/000.png").unlink()
+    truncate(root / "train/images/001.png")
+    assert [title for _, title in shown(look(root))] == ["1 of 8 images has no mask", "1 file cannot be read"]
+
+
+def test_a_split_that_is_not_there(root):
+    shutil.rmtree(root / "val")
+    truncate(root / "train/images/001.png")
+    split, file = look(root)
+    assert shown([split, file]) == [
+        ("error", "The val split cannot be listed"),
+        ("error", "1 file cannot be read"),
+    ]
+    assert split.explanation == f"data (val).images: {root}/val/images does not exist; {root} holds: train"
+
+
+def test_a_root_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    assert {level for level, _ in shown(look(tmp_path / "nothing"))} == {"error"}
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270)])
+def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, turned):
+    """The scene is upright; the camera stored it lying, and the mask was drawn on what it stored."""
+    path, mask = root / "train/images/003.png", root / "train/masks/003.png"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(path).transpose(turned).save(path.with_suffix(".jpg"), exif=exif, quality=95)
+    path.unlink()
+    upright = read(mask)
+    Image.open(mask).transpose(turned).save(mask)
+    (found,) = look(root)
+    assert shown([found]) == [("error", "1 image is turned by EXIF and the mask is not")]
+    assert found.files == (str(path.with_suffix(".jpg")),)
+    method = {6: "ROTATE_270", 8: "ROTATE_90"}[orientation]
+    assert lines(found) == [
+        "python - <<'END'",
+        "from pathlib import Path",
+        "from PIL import Image",
+        "turns = {",
+        f"    '{mask}': '{method}',",
+        "}",
+        "for file, how in turns.items():",
+        "    mask = Image.open(file)",
+        "    mask.load()",
+        '    Path(file).rename(f"{file}.aside")',
+        "    mask.transpose(Image.Transpose[how]).save(file)",
+        "END",
+    ]
+    run_fix(found)
+    assert np.array_equal(read(mask), upright)
+    assert look(root) == []
+
+
+def test_an_upside_down_mask_is_seen_by_the_edges(root):
+    """Of 180 degrees the size says nothing."""
+    path, mask = root / "train/images/003.png", root / "train/masks/003.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(path).save(path, exif=exif)
+    (found,) = look(root)
+    assert shown([found]) == [("error", "1 image is turned by EXIF and the mask is not")]
+    run_fix(found)
+    assert look(root) == []
+    mask.unlink()
+    shutil.copy(f"{mask}.aside", mask)
+    Image.open(path).transpose(Image.Transpose.ROTATE_180).save(path, exif=exif)
+    assert look(root) == []  # here the mask was drawn on what is shown
+
+
+def test_a_flat_mask_says_nothing_of_the_orientation(root):
+    path, mask = root / "train/images/003.png", root / "train/masks/003.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(path).save(path, exif=exif)
+    write(mask, np.ones((64, 80)))
+    titles = [title for _, title in shown(look(root))]
+    assert "1 image is turned by EXIF, and perhaps not the mask" in titles
+
+
+def test_masks_at_another_scale(root):
+    mask = root / "train/masks/003.png"
+    half = read(mask)[::2, ::2]
+    write(mask, half)
+    (found,) = look(root)
+    assert shown([found]) == [("error", "1 mask is smaller or larger than the image")]
+    assert found.files == (f"{mask}: 40 x 32, its image 80 x 64",)
+    run_fix(found)
+    assert np.array_equal(read(mask), half.repeat(2, axis=0).repeat(2, axis=1))
+    assert look(root) == []
+
+
+def test_masks_of_other_proportions(root):
+    mask, image = root / "train/masks/003.png", root / "train/images/003.png"
+    write(mask, read(mask)[:, :60])
+    (found,) = look(root)
+    assert shown([found]) == [("error", "1 mask has another size than the image")]
+    assert found.files == (f"{mask}: 60 x 64, its image 80 x 64",)
+    assert lines(found) == [f"mv {path} {path}.aside" for path in (image, mask)]
+
+
+def test_images_of_one_colour(root):
+    write(root / "train/images/003.png", np.full((64, 80, 3), 9))
+    (found,) = look(root)
+    assert shown([found]) == [("warning", "1 image is one colour all over")]
+    run_fix(found)
+    assert look(root) == []
+
+
+def test_a_table_names_files_that_are_not_there(root):
+    rows = [f"train/images/{n:03d}.png,train/masks/{n:03d}.png,train" for n in range(8)]
+    rows += [f"val/images/{n:03d}.png,val/masks/{n:03d}.png,val" for n in range(4)]
+    rows[2] = rows[2].replace("masks/002", "masks/2")
+    (root / "data.csv").write_text("\n".join(["image,mask,split", *rows]) + "\n")
+    truncate(root / "train/images/001.png")
+    table, file = look(root, "data={format: csv, classes: [sky, road, car]}")
+    assert shown([table]) == [("error", f"1 file in {root}/data.csv does not exist")]
+    assert table.files == (f"{root}/data.csv:4: {root}/train/masks/2.png",)
+    assert shown([file]) == [("error", "1 file cannot be read")]
+    assert file.fix.label == "take out of the lists of the data set" and lines(file) == ["train/images/001"]
+
+
+def test_a_split_that_is_made_of_others_is_looked_at_once(root):
+    rows = [
+        f"{split}/images/{n:03d}.png,{split}/masks/{n:03d}.png" for split, n in (("train", 0), ("val", 0), ("val", 1))
+    ]
+    splits = {"train": table(root, rows[:1]), "val": table(root, rows[1:2]), "trainval": table(root, rows[:2])}
+    assert list(without_unions(splits | {"test": table(root, rows[2:])})) == ["train", "val", "test"]
+
+
+def table(root, rows):
+    return SampleTable(Sample(row, *(f"{root}/{path}" for path in row.split(","))) for row in rows)
+
+
+ENDINGS = {
+    "masks": ("{}", "{}_mask", ["  mask_suffix: _mask"]),
+    "images": ("{}_rgb", "{}", ["  image_suffix: _rgb"]),
+    "both": ("{}_leftImg", "{}_label", ["  image_suffix: _leftImg", "  mask_suffix: _label"]),
+}
+
+
+@pytest.mark.parametrize("case", ENDINGS)
+def test_names_with_endings(case, root):
+    image, mask, wanted = ENDINGS[case]
+    for split in ("train", "val"):
+        for path in sorted((root / split / "images").iterdir()):
+            path.rename(path.with_stem(image.format(path.stem)))
+        for path in sorted((root / split / "masks").iterdir()):
+            path.rename(path.with_stem(mask.format(path.stem)))
+    (found,) = look(root)
+    assert shown([found]) == [("error", "The names of images and masks have different endings")]
+    assert lines(found) == ["data:", *wanted]
+    assert look(root, *[f"data.{line.strip().replace(': ', '=')}" for line in wanted]) == []
+    assert look_at_folders(root / "train/images", root / "train/masks") == []
+
+
+def test_pictures_are_read_as_they_are_stored(tmp_path):
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 1000
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    Image.fromarray(np.eye(4, dtype=bool)).save(tmp_path / "bits.png")
+    Image.fromarray(np.full((2, 5, 3), 7, np.uint8)).save(tmp_path / "turned.png", exif=exif)
+    palette = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
+    palette.putpalette([1, 2, 3, 4, 5, 6])
+    palette.save(tmp_path / "palette.png")
+    np.save(tmp_path / "bools.npy", np.eye(2, dtype=bool))
+    deep = read_picture(str(tmp_path / "deep.png"))
+    assert deep.pixels.dtype == np.uint16 and np.array_equal(deep.pixels, values) and deep.file_type == "PNG"
+    assert np.array_equal(read_picture(str(tmp_path / "bits.png")).pixels, np.eye(4))
+    turned = read_picture(str(tmp_path / "turned.png"))
+    assert turned.pixels.shape == (2, 5, 3) and turned.orientation == 6
+    indexed = read_picture(str(tmp_path / "palette.png"))
+    assert indexed.pixels.tolist() == [[0, 1], [1, 0]] and indexed.palette[:2].tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert np.array_equal(read_picture(str(tmp_path / "bools.npy")).pixels, np.eye(2))
+
+
+def test_what_is_no_picture(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    expected = {
+        "a.png": "R/a.png: is not an image of a known type; is the file complete?",
+        "b.png": "R/b.png: does not exist",
+        "a.npy": "R/a.npy: expected HW or HWC numbers, not float64 of (3,)",
+    }
+    for name, text in expected.items():
+        with pytest.raises(DataError) as error:
+            read_picture(str(tmp_path / name))
+        assert str(error.value).replace(str(tmp_path), "R") == text

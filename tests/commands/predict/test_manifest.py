@@ -1,0 +1,106 @@
+"""Output folders that hold something already, and names that cannot be written."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from segtrain.commands.predict.inputs import find_images
+from segtrain.commands.predict.job import predict_files
+from segtrain.errors import DataError
+from segtrain.inference import Predictor
+from segtrain.inference.options import InferOptions
+from tests.painted import TASK, Painted, paint, painted, random_classes
+
+
+def run(folder: Path, output: Path, predictor: Predictor | None = None, **options):
+    """predict_files for all in a folder."""
+    return predict_files(predictor or painted(), find_images([str(folder)], output=output), output, **options)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refusal(folder: Path, output: Path, **options) -> str:
+    with pytest.raises(DataError) as error:
+        run(folder, output, **options)
+    return str(error.value)
+
+
+def rows_of(output: Path) -> list[list[str]]:
+    """image, files and error of each row."""
+    rows = [row.split(",") for row in (output / "manifest.csv").read_text().splitlines()[1:]]
+    return [[Path(row[0]).name, row[3], row[4]] for row in rows]
+
+
+UNKNOWN = "is there already, and no prediction that {0}/manifest.csv knows of wrote it"
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("b_color.png", None), ("coco.json", ["coco"]), ("rle.csv", ["rle"])])
+def test_a_file_that_no_prediction_wrote_is_never_written_over(tmp_path, name, kinds):
+    paint(tmp_path / "in" / "a.png", [[0]])
+    paint(tmp_path / "in" / "b.png", [[0]])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    expected = f"{out}/{name}: {UNKNOWN.format(out)}; delete it or write -o another folder"
+    assert refusal(tmp_path / "in", out, kinds=kinds) == expected
+    assert names_in(out) == [name] and (out / name).read_text() == "mine"
+
+
+def test_another_table_of_the_name_of_the_manifest(tmp_path):
+    paint(tmp_path / "in" / "a.png", [[0]])
+    (tmp_path / "out").mkdir()
+    manifest = tmp_path / "out" / "manifest.csv"
+    manifest.write_text("image,price\n")
+    expected = f"{manifest}: is another table than the one to be written; write -o another folder"
+    assert refusal(tmp_path / "in", tmp_path / "out") == expected
+    assert manifest.read_text() == "image,price\n"
+
+
+def test_a_folder_may_be_predicted_into_again_and_again(tmp_path):
+    paint(tmp_path / "in" / "a.png", [[1]])
+    paint(tmp_path / "more" / "b.png", [[2]])
+    out = tmp_path / "out"
+    for folder, kinds in (("in", ["index", "coco"]), ("more", ["index"]), ("in", ["color", "coco"]), ("in", ["index"])):
+        assert run(tmp_path / folder, out, kinds=kinds).status == 0
+    assert rows_of(out) == [["a.png", "a.png;a_color.png", ""], ["b.png", "b.png", ""]]
+    (out / "b.png").unlink()
+    assert run(tmp_path / "in", out, kinds=["index"]).status == 0
+    assert rows_of(out) == [["a.png", "a.png;a_color.png", ""]]
+    paint(out / "b.png", [[0]])
+    assert refusal(tmp_path / "more", out).startswith(f"{out}/b.png: {UNKNOWN.format(out)}")
+
+
+def test_what_was_killed_may_be_predicted_again(tmp_path):
+    for name in "ab":
+        paint(tmp_path / "in" / f"{name}.png", random_classes(0))
+    out = tmp_path / "out"
+
+    class Watched(Painted):
+        def probabilities(self, images):
+            if self.shapes:
+                while not (out / "a.png").exists():
+                    time.sleep(0.01)
+                shutil.copytree(out, tmp_path / "killed")
+            return super().probabilities(images)
+
+    run(tmp_path / "in", out, Predictor([Watched(TASK)], InferOptions(batch_size=1)), kinds=["index"])
+    killed = tmp_path / "killed"
+    assert names_in(killed) == ["a.png", "manifest.csv"]
+    why = "the prediction was ended before this image was done"
+    assert rows_of(killed) == [["a.png", "a.png", why], ["b.png", "b.png", why]]
+    assert run(tmp_path / "in", killed, kinds=["index"]).images == 2
+    assert rows_of(killed) == [["a.png", "a.png", ""], ["b.png", "b.png", ""]]
+
+
+def test_a_name_that_is_too_long_is_the_failure_of_its_image(tmp_path):
+    longest, too_long = "n" * (255 - len("_overlay.jpg")), "m" * (255 - len("_overlay.jpg") + 1)
+    for name in (longest, too_long, "z"):
+        paint(tmp_path / "in" / f"{name}.png", [[0]])
+    report = run(tmp_path / "in", tmp_path / "out", kinds=["overlay"])
+    expected = f"{tmp_path}/out/{too_long}_overlay.jpg: cannot be written: File name too long"
+    assert (report.images, report.failures) == (2, [expected])
+    assert names_in(tmp_path / "out") == ["manifest.csv", f"{longest}_overlay.jpg", "z_overlay.jpg"]

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtrain.config.schema import DataConfig
+from segtrain.data.labels import LabelDecoder
+from segtrain.errors import DataError
+from segtrain.formats.public import tianchi
+
+RUNS = {"A": "4 4 9 1 11 2", "B": "", "C": "NaN", "D": "1 12", "E": "12 1"}
+MASKS = {
+    "A": [[0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 1, 1]],
+    "B": [[0] * 4] * 3,
+    "C": [[0] * 4] * 3,
+    "D": [[1] * 4] * 3,
+    "E": [[0] * 4, [0] * 4, [0, 0, 0, 1]],
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The published layout: five images of 4 x 3 pixels."""
+    folder = tmp_path / "set"
+    (folder / "train").mkdir(parents=True)
+    for name in RUNS:
+        Image.fromarray(np.zeros((3, 4, 3), np.uint8)).save(folder / "train" / f"{name}.jpg")
+    write(folder, *(f"{name}.jpg\t{runs}" for name, runs in RUNS.items()))
+    return folder
+
+
+def write(root, *lines):
+    (root / "train_mask.csv").write_text("\n".join(lines) + "\n")
+
+
+def masks_of(root, **arguments):
+    """split -> {name: class indices}"""
+    decoder = LabelDecoder(DataConfig(format="tianchi", root=root))
+    splits = tianchi.read(root, **arguments)
+    return {split: {s.name: decoder.read(s).tolist() for s in samples} for split, samples in splits.items()}
+
+
+def test_every_pixel(root):
+    masks = masks_of(root, val_fraction=0.4)
+    assert len(masks["val"]) == 2
+    assert masks["train"] | masks["val"] == MASKS
+    sample = tianchi.read(root)["train"][0]
+    assert sample.image == f"{root}/train/{sample.name}.jpg" and sample.mask_file == f"{root}/train_mask.csv"
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", " , "])
+@pytest.mark.parametrize("header", [[], ["name,mask"], ["ImageId\tEncodedPixels"]])
+def test_tables_that_others_write(root, monkeypatch, separator, header):
+    write(root, *header, *(f'"{name}.jpg"{separator}"{runs}"' for name, runs in RUNS.items()), "")
+    masks = masks_of(root)
+    assert masks["train"] | masks["val"] == MASKS
+
+
+def test_the_split_is_that_of_the_seed(root):
+    def held_out(seed):
+        return {sample.name for sample in tianchi.read(root, val_fraction=0.4, seed=seed)["val"]}
+
+    assert held_out(0) == held_out(0)
+    assert len({frozenset(held_out(seed)) for seed in range(8)}) > 1
+
+
+# What is written as the table -> the line; R stands for the root.
+MISTAKES = {
+    "a name without an image": (
+        ["A.jpg\t1 1", "X.jpg\t1 1"],
+        "R/train_mask.csv:2: image R/train/X.jpg does not exist",
+    ),
+    "a second line that is no image's": (
+        ["name\tmask", "name\tmask"],
+        "R/train_mask.csv:2: image R/train/name does not exist",
+    ),
+    "an image without a line": (
+        [f"{name}.jpg\t" for name in "ABD"],
+        "R/train_mask.csv: 2 of the 5 images in R/train have no line, C.jpg for one; an image without buildings has a "
+        "line with its name alone",
+    ),
+    "a name twice": (
+        [*(f"{name}.jpg\t1 1" for name in RUNS), "B.jpg\t"],
+        "R/train_mask.csv:6: B.jpg stands in line 2 already; remove one of them",
+    ),
+    "nothing": ([""], "R/train_mask.csv: is empty; expected one sample a line"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_tables_that_are_wrong(root, case):
+    lines, text = MISTAKES[case]
+    write(root, *lines)
+    with pytest.raises(DataError) as error:
+        tianchi.read(root)
+    assert str(error.value).replace(str(root), "R") == text
+
+
+BROKEN = {
+    "1 2 5": "has 3 numbers; a run is a start and a length",
+    "1 x": "'x' is no number; a run is a start and a length",
+    "12 2": "the run 12 2 ends past the 12 pixels of the image, 4 x 3",
+    "1 3 2 2": "the runs 1 3 and 2 2 overlap",
+}
+
+
+@pytest.mark.parametrize("runs", BROKEN)
+def test_broken_runs(root, monkeypatch, runs):
+    write(root, *(f"{name}.jpg\t{runs if name == 'C' else ''}" for name in RUNS))
+    with pytest.raises(DataError) as error:
+        masks_of(root)
+    assert str(error.value) == f"{root}/train_mask.csv:3: C.jpg: {BROKEN[runs]}"
+
+
+def test_a_root_beside_the_right_one(root):
+    with pytest.raises(DataError) as error:
+        tianchi.read(root / "train")
+    assert str(error.value) == f"data.root: {root}/train has no train, but {root} has; write data.root: {root}"
+    with pytest.raises(DataError) as error:
+        tianchi.read(root.parent)
+    text = f"data.root: {root.parent} has no train, but {root} has; write data.root: {root}"
+    assert str(error.value) == text
+
+
+def test_colours_are_refused(root):
+    sample = tianchi.read(root)["train"][0]
+    with pytest.raises(DataError) as error:
+        tianchi.read_mask(sample.mask, as_color=True)
+    text = "holds no colours; write a value beside the color: {name: building, value: 1, ..}"
+    assert str(error.value) == f"{root}/train_mask.csv: {text}"

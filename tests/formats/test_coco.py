@@ -1,0 +1,156 @@
+import shutil
+from functools import partial
+
+import pytest
+
+from segtrain.config.schema import DataConfig
+from segtrain.data.labels import LabelDecoder
+from segtrain.formats import coco
+from tests.formats.coco_export import (
+    ANNOTATIONS,
+    CAT_DOG,
+    CATEGORIES,
+    FILES,
+    annotation,
+    box,
+    draw_images,
+    draw_set,
+    error_of,
+    merged,
+    read_masks,
+    rows,
+    write,
+)
+
+MASKS = {
+    "a": ["111100", "122100", "111100", "00000?", "00000?"],
+    "b": ["000000"] * 5,
+    "deep/c": ["100022", "010022", "001022", "000122", "000012"],
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return draw_set(tmp_path / "set")
+
+
+@pytest.fixture
+def read(root):
+    return partial(read_masks, root)
+
+
+def test_every_pixel(read, root):
+    splits = read(other_labels="ignore")
+    assert len(splits["val"]) == 1 and merged(splits) == MASKS
+    classes = DataConfig(format="coco", root=root, classes=CAT_DOG).classes
+    sample = coco.read(root, annotations="set.json", images="images", classes=classes)["train"][0]
+    assert sample.image in {f"{root}/images/{file}" for file in FILES.values()}
+    assert sample.mask_file == f"{root}/set.json"
+
+
+WAYS = {
+    "crowds of their class": (
+        {"classes": CAT_DOG, "crowd": "class"},
+        ["111100", "122100", "111100", "000002", "000002"],
+        "000012",
+    ),
+    "classes of several labels": (
+        {"classes": ["background", {"name": "animal", "labels": ["cat", "dog"]}]},
+        ["111100", "111100", "111100", "00000?", "00000?"],
+        "000011",
+    ),
+    "one class against the rest": (
+        {"classes": ["cat"], "other_labels": "background"},
+        ["000000", "011000", "000000", "00000?", "00000?"],
+        "000001",
+    ),
+    "one class, and others ignored": (
+        {"classes": ["cat"], "other_labels": "ignore"},
+        ["????00", "?11?00", "????00", "00000?", "00000?"],
+        "0000?1",
+    ),
+    "no background": (
+        {"classes": ["cat", "dog"], "unlabelled": "ignore"},
+        ["1111??", "1001??", "1111??", "??????", "??????"],
+        "????10",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WAYS)
+def test_what_pixels_are(case, read):
+    arguments, first, last_row = WAYS[case]
+    masks = merged(read(**arguments))
+    assert masks["a"] == first and masks["deep/c"][4] == last_row
+
+
+def test_a_file_and_a_folder_for_each_split(read, root):
+    shutil.move(root / "images", root / "train2017")
+    draw_images(root / "val2017", "d.jpg")
+    write(root, path="annotations/instances_train2017.json")
+    write(root, path="annotations/instances_val2017.json", files={1: "d.jpg"}, annotations=[])
+    config = {"classes": CAT_DOG}
+    decoder = LabelDecoder(DataConfig(format="coco", root=root, **config))
+    splits = coco.read(root, classes=decoder.classes)
+    found = {split: {s.name: rows(decoder.read(s)) for s in samples} for split, samples in splits.items()}
+    assert found == {"train": MASKS, "val": {"d": ["000000"] * 5}}
+
+
+def test_what_roboflow_exports(read, root):
+    categories = [{"id": 0, "name": "animals", "supercategory": "none"}, *CATEGORIES]
+    for folder, name in (("train", "a_jpg.rf.1f.jpg"), ("valid", "b_jpg.rf.2e.jpg"), ("test", "c_jpg.rf.3d.jpg")):
+        draw_images(root / folder, name)
+        objects = [annotation(0, 0, 7, box(0, 0, 6, 1))]
+        write(
+            root, path=f"{folder}/_annotations.coco.json", files={0: name}, annotations=objects, categories=categories
+        )
+    folders = {"train": "train", "val": "valid", "test": "test"}
+    files = {split: f"{folder}/_annotations.coco.json" for split, folder in folders.items()}
+    mask = ["222222", *["000000"] * 4]
+    assert read(annotations=files, images=folders) == {
+        "train": {"a_jpg.rf.1f": mask},
+        "val": {"b_jpg.rf.2e": mask},
+        "test": {"c_jpg.rf.3d": mask},
+    }
+
+
+def test_one_folder_of_images_for_all_splits_as_cvat_has_it(read, root):
+    write(root, path="annotations/instances_train.json", files={10: "a.jpg"}, annotations=ANNOTATIONS[:2])
+    write(root, path="annotations/instances_val.json", files={12: "deep\\c.png"}, annotations=ANNOTATIONS[3:])
+    files = {split: f"annotations/instances_{split}.json" for split in ("train", "val")}
+    masks = read(annotations=files, images="images")
+    assert masks == {"train": {"a": [*MASKS["a"][:3], "000000", "000000"]}, "val": {"deep/c": MASKS["deep/c"]}}
+
+
+def test_painted_masks_of_cvat_are_no_crowds_without_a_word(read, root):
+    painted = [record | {"iscrowd": 1} for record in ANNOTATIONS[:4]]
+    write(root, annotations=[*painted, ANNOTATIONS[4]])
+    text = (
+        "R/set.json: 4 of 5 objects have iscrowd: 1, which CVAT writes for whatever is painted; write data.crowd: "
+        "class to train on them, or data.crowd: ignore where they are crowds"
+    )
+    assert error_of(read, root) == text
+    assert merged(read(crowd="class"))["a"] == [*MASKS["a"][:3], "000002", "000002"]
+    assert merged(read(crowd="ignore"))["a"] == ["????00", "????00", "????00", "00000?", "00000?"]
+
+
+def test_images_without_a_size_have_that_of_their_file(read, root):
+    write(root, size=(None, None))
+    assert merged(read()) == MASKS
+
+
+def test_the_classes_of_voc(root):
+    assert coco.labels({}) is None
+    config = DataConfig(format="coco", root=root, preset="voc")
+    assert len(config.classes) == 21 and config.class_names[:2] == ["background", "aeroplane"]
+    categories = [{"id": 1, "name": "couch"}, {"id": 2, "name": "zebra"}, {"id": 3, "name": "tv"}]
+    names = ["airplane", "dining table", "motorcycle", "potted plant", "person"]
+    categories += [{"id": 10 + place, "name": name} for place, name in enumerate(names)]
+    objects = [annotation(9, 10, 1, box(0, 0, 6, 4)), annotation(1, 10, 2, box(1, 1, 5, 3))]
+    objects += [annotation(place, 10, 10 + place, box(place, 4, place + 1, 5)) for place in range(5)]
+    write(root, categories=categories, annotations=[*objects, annotation(8, 10, 3, box(5, 4, 6, 5))])
+    splits = coco.read(root, annotations="set.json", images="images", preset="voc", classes=config.classes)
+    sample = next(sample for samples in splits.values() for sample in samples if sample.name == "a")
+    mask = LabelDecoder(config).read(sample)
+    sofa, zebra = [18] * 6, [18, 0, 0, 0, 0, 18]
+    assert mask.tolist() == [sofa, zebra, zebra, sofa, [1, 11, 14, 16, 15, 20]]

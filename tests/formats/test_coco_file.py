@@ -1,0 +1,217 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segtrain.config.schema import DataConfig
+from segtrain.data.labels import LabelDecoder
+from segtrain.data.statistics import count_pixels
+from segtrain.errors import DataError
+from segtrain.formats import coco
+from tests.formats.coco_export import (
+    ANNOTATIONS,
+    CAT_DOG,
+    CATEGORIES,
+    FILES,
+    annotation,
+    box,
+    draw_set,
+    error_of,
+    merged,
+    read_masks,
+    write,
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return draw_set(tmp_path / "set")
+
+
+@pytest.fixture
+def read(root):
+    return partial(read_masks, root)
+
+
+PALETTE = {0: (0, 0, 0), 65: (65, 0, 0), 258: (2, 1, 0), 131072: (0, 0, 2)}
+SEGMENTS = [[65, 65, 258, 258, 0, 0]] * 3 + [[131072] * 6] * 2
+
+
+def write_panoptic(root, *, segments=SEGMENTS, **changes):
+    (root / "panoptic").mkdir(exist_ok=True)
+    colors = np.array([[PALETTE[value] for value in row] for row in segments], np.uint8)
+    Image.fromarray(colors).save(root / "panoptic" / "a.png")
+    known = [
+        {"id": 65, "category_id": 7},
+        {"id": 258, "category_id": 3},
+        {"id": 131072, "category_id": 7, "iscrowd": 1},
+    ]
+    write(root, annotations=[{"image_id": 10, "file_name": "a.png", "segments_info": known} | changes])
+
+
+def test_panoptic_pictures(read, root):
+    write_panoptic(root)
+    masks = merged(read(panoptic="panoptic"))
+    assert masks == {"a": ["221100"] * 3 + ["??????"] * 2, "b": ["000000"] * 5, "deep/c": ["000000"] * 5}
+    masks = merged(read(["cat", "dog"], panoptic="panoptic", unlabelled="ignore", crowd="class"))
+    assert masks["a"] == ["0011??"] * 3 + ["000000"] * 2 and masks["b"] == ["??????"] * 5
+    splits = read(annotations={"train": "set.json"}, images={"train": "images"}, panoptic={"train": "panoptic"})
+    assert splits["train"]["a"][0] == "221100"
+
+
+PANOPTIC_MISTAKES = {
+    "an unknown segment": ({"segments_info": []}, "R/panoptic/a.png: R/set.json has no segment 65 of it"),
+    "an unknown category": (
+        {"segments_info": [{"id": 65, "category_id": 8}]},
+        "R/set.json: annotations[0].segments_info[0] has the unknown category 8; known: 7, 3, 90",
+    ),
+    "a segment without an id": (
+        {"segments_info": [{"category_id": 7}]},
+        "R/set.json: annotations[0].segments_info[0] has no id",
+    ),
+    "an unknown image": ({"image_id": 9}, "R/set.json: annotations[0] is of the unknown image 9"),
+    "segments that are no list": ({"segments_info": 3}, "R/set.json: annotations[0] has 3 as its segments_info"),
+    "an id that is a text": (
+        {"segments_info": [{"id": "65", "category_id": 7}]},
+        "R/set.json: annotations[0].segments_info[0] has the id '65'; ids are whole numbers",
+    ),
+    "no picture": ({"file_name": "x.png"}, "R/set.json: annotations[0]: R/panoptic/x.png does not exist"),
+    "another size": ({"segments": SEGMENTS[:4]}, "R/panoptic/a.png: is 6 x 4 pixels, but R/images/a.jpg 6 x 5"),
+}
+
+
+@pytest.mark.parametrize("case", PANOPTIC_MISTAKES)
+def test_panoptic_files_that_are_wrong(case, read, root):
+    changes, text = PANOPTIC_MISTAKES[case]
+    write_panoptic(root, **changes)
+    assert error_of(read, root, panoptic="panoptic") == text
+
+
+def test_a_panoptic_file_and_a_file_of_objects_are_told_apart(read, root):
+    write_panoptic(root)
+    assert error_of(read, root) == "R/set.json: is a panoptic file; write data.panoptic, the folder of its PNG files"
+    write(root)
+    text = "R/set.json: annotations[0] has no file_name and no segments_info"
+    assert error_of(read, root, panoptic="panoptic") == text
+
+
+def test_what_was_counted_is_counted_anew_when_a_panoptic_picture_changes(root, tmp_path):
+    write_panoptic(root)
+    config = DataConfig(format="coco", root=root, classes=CAT_DOG)
+    options = {"annotations": "set.json", "images": "images", "panoptic": "panoptic", "val_fraction": 0.4}
+    decoder = LabelDecoder(config)
+
+    def count():
+        splits = coco.read(root, classes=config.classes, **options)
+        counts = [count_pixels(samples, decoder, cache=tmp_path / "cache") for samples in splits.values()]
+        return np.concatenate(counts).sum(axis=0).tolist()
+
+    assert count() == [6 + 60, 6, 6, 12, 90]  # background, dog, cat, ignored, all
+    write_panoptic(root, segments=[[258, 258, 65, 0, 0, 0]] * 3 + [[131072] * 6] * 2)
+    assert count() == [9 + 60, 6, 3, 12, 90]
+
+
+def changed(place, **changes):
+    return {"annotations": [*ANNOTATIONS[:place], ANNOTATIONS[place] | changes, *ANNOTATIONS[place + 1 :]]}
+
+
+# What is written into the file -> the line
+MISTAKES = {
+    "labels that no class claims": (
+        {"annotations": [*ANNOTATIONS, annotation(6, 10, 90, box(0, 0, 1, 1)), annotation(7, 10, 90, box(0, 0, 1, 1))]},
+        "R/set.json: no class claims the labels of 2 objects: tree (2); give them to classes, like {name: .., labels: "
+        "[tree]}, or write data.other_labels: background, or ignore",
+    ),
+    "no categories": (
+        {"categories": None},
+        "R/set.json: is no annotation file of COCO: it has no categories; its keys: info, images, annotations",
+    ),
+    "annotations that are no list": (
+        {"annotations": {}},
+        "R/set.json: is no annotation file of COCO: its annotations is no list",
+    ),
+    "an unknown category": (
+        changed(1, category_id="cat"),
+        "R/set.json: annotation 2 has the unknown category 'cat'; known: 7, 3, 90",
+    ),
+    "an unknown image": (changed(1, image_id="10"), "R/set.json: annotation 2 is of the unknown image '10'"),
+    "an image that is a list": (changed(1, image_id=[10]), "R/set.json: annotation 2 has [10] as its image_id"),
+    "a category that is a mapping": (changed(1, category_id={}), "R/set.json: annotation 2 has {} as its category_id"),
+    "an annotation without an image": ({"annotations": [{"id": 4}]}, "R/set.json: annotation 4 has no image_id"),
+    "an annotation that is nothing": ({"annotations": [None]}, "R/set.json: annotations[0] has no image_id"),
+    "an image without a name": ({"images": [{"id": 1}]}, "R/set.json: images[0] has no file_name"),
+    "a category without a name": ({"categories": [{"id": 7}]}, "R/set.json: categories[0] has no name"),
+    "a name twice": (
+        {"files": FILES | {14: "a.jpg"}},
+        "R/set.json: the images 10 and 14 have the same name a",
+    ),
+    "an image id twice": (
+        {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]},
+        "R/set.json: R/images/a.jpg and b.jpg have the same id 1",
+    ),
+    "a category id twice": (
+        {"categories": [*CATEGORIES, {"id": 3, "name": "bird"}]},
+        "R/set.json: the categories dog and bird have the same id 3",
+    ),
+    "images that are not there": (
+        {"files": FILES | {place: f"x{place}.jpg" for place in range(4)}},
+        "R/set.json: 4 of 7 images are not in R/images: x0.jpg, x1.jpg, x2.jpg and 1 more",
+    ),
+    "boxes": (
+        {"annotations": [{"id": 5, "image_id": 10, "category_id": 7, "bbox": [0, 0, 1, 1]}, annotation(6, 10, 7, [])]},
+        "R/set.json: 2 of 2 objects have no segmentation, annotation 5 for one; boxes make no masks: this is an export "
+        "for detection, export it for segmentation",
+    ),
+    "another size": (
+        {"size": (5, 7)},
+        "R/set.json: has an image of 7 x 5 pixels, but R/images/a.jpg is 6 x 5",
+    ),
+    "counts of another size": (
+        changed(2, segmentation={"counts": [28, 2], "size": [6, 5]}),
+        "R/set.json: annotation 3 of a.jpg: its counts are of size [6, 5], but the image is [5, 6]",
+    ),
+    "counts of too few pixels": (
+        changed(2, segmentation={"counts": [27, 2], "size": [5, 6]}),
+        "R/set.json: annotation 3 of a.jpg: its counts add up to 29 pixels, but the image has 30, 6 x 5",
+    ),
+    "a point far outside": (
+        changed(0, segmentation=[[0, 0, 1, 1, 0, 1e8]]),
+        "R/set.json: annotation 1 of a.jpg: a point at 100000000.0 lies far outside of the image, 6 x 5",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_files_that_are_wrong(case, read, root):
+    changes, text = MISTAKES[case]
+    write(root, **changes)
+    assert error_of(read, root, annotations={"train": "set.json"}) == text
+
+
+def test_no_json(read, root):
+    (root / "set.json").write_text('{"images": [],\n')
+    text = "R/set.json:2: is no JSON: Expecting property name enclosed in double quotes (column 1)"
+    assert error_of(read, root) == text
+
+
+KEY_MISTAKES = {
+    "no splits": {"annotations": {}, "images": {}},
+    "no train": {"annotations": {"val": "set.json"}, "images": {"val": "images"}},
+    "splits that differ": {"annotations": {"train": "set.json"}, "images": {"train": "images", "val": "images"}},
+    "splits of one": {"annotations": "set.json", "images": {"train": "images"}},
+}
+
+
+@pytest.mark.parametrize("case", KEY_MISTAKES)
+def test_keys_that_do_not_agree(case, read, root):
+    text = "data.annotations, data.images, data.panoptic: write a file and a folder, or {train: .., val: ..} for each"
+    assert error_of(read, root, **KEY_MISTAKES[case]) == text
+
+
+def test_a_root_beside_the_right_one(root):
+    config = DataConfig(format="folders", root=root, classes=["background", "cat", "dog"])
+    with pytest.raises(DataError) as error:
+        coco.read(root.parent, annotations="set.json", images="images", classes=config.classes)
+    text = f"data.root: {root.parent} has no set.json, but {root} has; write data.root: {root}"
+    assert str(error.value) == text

@@ -1,0 +1,236 @@
+import functools
+
+import pytest
+import torch
+
+from segtrain.config.libraries import accepted, known_names
+from segtrain.config.schema import OptimizerConfig, ScheduleConfig
+from segtrain.errors import ConfigError
+from segtrain.training.optim import (
+    build_optimizer,
+    build_schedule,
+    computes_bf16,
+    describe_parameters,
+    parameter_groups,
+    resolve_device,
+    resolve_precision,
+)
+from tests.tiny_model import tiny_model
+
+
+def optimizer_of(name: str = "SGD", lr: float = 1.0, **settings):
+    return build_optimizer(OptimizerConfig(name=name, lr=lr, **settings), tiny_model())
+
+
+def schedule_of(name: str, *, epochs: int = 2, steps_per_epoch: int = 5, lr: float = 1.0, **settings):
+    optimizer = optimizer_of(lr=lr)
+    optimizer.step()  # as in a training: the schedule steps after the optimizer
+    config = ScheduleConfig(name=name, **settings)
+    return build_schedule(config, optimizer, epochs=epochs, steps_per_epoch=steps_per_epoch), optimizer
+
+
+def message(build) -> str:
+    with pytest.raises(ConfigError) as error:
+        build()
+    return str(error.value)
+
+
+def test_parameter_groups():
+    model = tiny_model()
+    config = OptimizerConfig(lr=0.1, weight_decay=0.01, encoder_lr_factor=0.5)
+    groups = {(group["part"], group["weight_decay"]): group for group in parameter_groups(model, config)}
+    convolution, norm, _ = model.net.encoder
+    head = model.net.head
+    expected = {
+        ("encoder", 0.01): (0.05, [convolution.weight]),
+        ("encoder", 0.0): (0.05, [convolution.bias, norm.weight, norm.bias]),
+        ("decoder", 0.01): (0.1, [head.weight]),
+        ("decoder", 0.0): (0.1, [head.bias]),
+    }
+    assert groups.keys() == expected.keys()
+    for key, (lr, parameters) in expected.items():
+        assert groups[key]["lr"] == lr
+        assert list(map(id, groups[key]["params"])) == list(map(id, parameters))
+
+
+def test_what_is_frozen_is_in_no_group():
+    groups = parameter_groups(tiny_model(freeze="encoder"), OptimizerConfig())
+    assert [group["part"] for group in groups] == ["decoder", "decoder"]
+    groups = parameter_groups(tiny_model(freeze="encoder_batchnorm"), OptimizerConfig())
+    assert [len(group["params"]) for group in groups] == [1, 1, 1, 1]  # of the norm's two, none
+
+
+def test_parameters_in_words():
+    # 3 * 3 * 3 * 4 + 4 of the convolution, 8 of the norm, 4 * 2 + 2 of the head
+    model = tiny_model(freeze="encoder")
+    assert sum(p.numel() for p in model.parameters()) == 130
+    assert describe_parameters(tiny_model()) == "0.0 M parameters"
+    assert describe_parameters(model) == "0.0 M parameters, 0.0 M of them trained"
+
+
+def test_the_arguments_of_an_optimizer():
+    optimizer = optimizer_of("AdamW", lr=1e-3, betas=[0.8, 0.9])
+    assert optimizer.defaults["betas"] == (0.8, 0.9)
+    assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
+    assert type(optimizer_of("Lamb")).__module__ == "timm.optim.lamb"
+    assert message(lambda: optimizer_of("SGD", momentum=-1)) == "optimizer: SGD: Invalid momentum value: -1"
+    assert message(lambda: optimizer_of("AdamW", betas=0.9)).startswith("optimizer: AdamW: ")
+    assert message(lambda: optimizer_of("LBFGS")).startswith("optimizer: LBFGS evaluates the loss many times a step")
+    assert message(lambda: optimizer_of("SparseAdam")).startswith("optimizer: SparseAdam takes sparse gradients alone")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_every_optimizer_trains_or_is_refused_in_one_line():
+    refused = set()
+    for name in known_names("optimizer"):
+        model = tiny_model()
+        config = OptimizerConfig(name=name, lr=0.01)
+        try:
+            optimizer = build_optimizer(config, model)
+        except ConfigError as error:
+            assert str(error).startswith(f"optimizer: {name}") and "\n" not in str(error)
+            refused.add(name)
+            continue
+        before = [parameter.clone() for parameter in model.parameters()]
+        for _ in range(2):
+            loss = model(torch.rand(2, 3, 32, 32) * 255).square().mean()
+            loss.backward()
+            optimizer.step()
+        assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), name
+    assert {name for name in refused if hasattr(torch.optim, name)} <= {"LBFGS", "SparseAdam", "Muon"}
+    assert {"LBFGS", "SparseAdam", "Adahessian", "Lookahead"} <= refused
+
+
+@pytest.mark.parametrize(("total", "pct_start"), [(5, 0.2), (10, 0.1), (2, 0.5)])
+def test_one_cycle_that_rises_for_one_step_or_less_falls_from_its_peak(total, pct_start):
+    schedule, optimizer = schedule_of("OneCycleLR", pct_start=pct_start, epochs=1, steps_per_epoch=total)
+    rates = []
+    for _ in range(total):
+        rates.append(optimizer.param_groups[0]["lr"])
+        schedule.after_step()
+    assert rates[0] == pytest.approx(1.0, rel=1e-3)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_one_cycle_step_by_step():
+    schedule, optimizer = schedule_of("OneCycleLR", pct_start=0.3, epochs=2, steps_per_epoch=5)
+    seen = []
+    for _ in range(10):
+        seen.append(optimizer.param_groups[0]["lr"])
+        schedule.after_step()
+        schedule.after_epoch()  # counts steps, not epochs: does nothing
+        if len(seen) == 9:
+            break
+    # Ten steps: from 1/25 in 0.3 * 10 - 1 = 2 steps to 1 along half a cosine, then in seven steps to 4e-6.
+    expected = [0.04, 0.52, 1.0, 0.95048, 0.81175, 0.61126, 0.38874, 0.18826, 0.04952]
+    assert seen == pytest.approx(expected, abs=1e-5)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(4e-6)
+
+
+def test_one_cycle_keeps_the_factor_of_the_encoder():
+    optimizer = optimizer_of(lr=1.0, encoder_lr_factor=0.1)
+    optimizer.step()
+    schedule = build_schedule(ScheduleConfig(), optimizer, epochs=1, steps_per_epoch=11)
+    assert {(g["part"], round(g["lr"], 6)) for g in optimizer.param_groups} == {("encoder", 0.004), ("decoder", 0.04)}
+    for _ in range(10):
+        schedule.after_step()
+        rates = {group["part"]: group["lr"] for group in optimizer.param_groups}
+        assert rates["encoder"] == pytest.approx(0.1 * rates["decoder"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # T_max is the ten steps: (1 + cos(pi t / 10)) / 2
+        ({"name": "CosineAnnealingLR"}, [1.0, 0.97553, 0.90451, 0.79389, 0.65451, 0.5]),
+        # two epochs: a cosine over two
+        ({"name": "CosineAnnealingLR", "interval": "epoch"}, [1.0, 1.0, 1.0, 1.0, 1.0, 0.5]),
+        # total_iters is the ten steps: 1 - t / 10
+        ({"name": "PolynomialLR"}, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]),
+        # what is written is taken
+        ({"name": "PolynomialLR", "total_iters": 5}, [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]),
+        ({"name": "StepLR", "step_size": 1, "interval": "epoch"}, [1.0, 1.0, 1.0, 1.0, 1.0, 0.1]),
+        ({"name": "MultiStepLR", "milestones": [2, 4]}, [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_what_a_schedule_counts(settings, expected):
+    schedule, optimizer = schedule_of(**settings)
+    seen = []
+    for _ in range(5):
+        seen.append(optimizer.param_groups[0]["lr"])
+        schedule.after_step()
+    schedule.after_epoch()
+    assert [*seen, optimizer.param_groups[0]["lr"]] == pytest.approx(expected, abs=1e-5)
+
+
+def test_reduce_on_plateau_follows_a_score_that_should_rise():
+    schedule, optimizer = schedule_of("ReduceLROnPlateau", patience=0, factor=0.5)
+    rates = []
+    for score in (0.3, 0.4, 0.4, 0.5, 0.1):
+        schedule.after_step()
+        schedule.after_epoch()
+        schedule.after_evaluation(score)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+def test_no_schedule_keeps_the_rate():
+    optimizer = optimizer_of()
+    schedule = build_schedule(None, optimizer, epochs=1, steps_per_epoch=1)
+    schedule.after_step()
+    schedule.after_epoch()
+    schedule.after_evaluation(0.5)
+    schedule.load_state_dict(schedule.state_dict())
+    assert {group["lr"] for group in optimizer.param_groups} == {1.0}
+
+
+def test_a_schedule_is_saved_and_taken_up():
+    schedule, _ = schedule_of("OneCycleLR")
+    for _ in range(4):
+        schedule.after_step()
+    other, optimizer = schedule_of("OneCycleLR")
+    other.load_state_dict(schedule.state_dict())
+    other.after_step()
+    schedule.after_step()
+    assert other.scheduler.get_last_lr() == schedule.scheduler.get_last_lr()
+    assert optimizer.param_groups[0]["lr"] == other.scheduler.get_last_lr()[0]
+
+
+def test_every_scheduler_is_built_or_refused_in_one_line():
+    needs = {"step_size": 3, "gamma": 0.5, "milestones": [1], "T_0": 2, "base_lr": 0.1, "swa_lr": 0.1}
+    built = set()
+    for name in known_names("schedule"):
+        given = {key: value for key, value in needs.items() if accepted("schedule", name).get(key)}
+        try:
+            schedule, _ = schedule_of(name, **given)
+        except ConfigError as error:
+            assert str(error).startswith(f"schedule: {name}: ") and "\n" not in str(error)
+            continue
+        schedule.after_step()
+        schedule.after_evaluation(0.5)
+        built.add(name)
+    # What wants a function or other schedulers cannot be written in YAML.
+    assert set(known_names("schedule")) - built == {"LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"}
+
+
+def test_wrong_values_of_a_schedule():
+    expected = "schedule: OneCycleLR: Expected float between 0 and 1 pct_start, but got 2"
+    assert message(lambda: schedule_of("OneCycleLR", pct_start=2)) == expected
+    assert message(lambda: schedule_of("StepLR")).startswith("schedule: StepLR: ")
+
+
+def test_the_device():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
+    assert message(lambda: resolve_device("gpu")).startswith("device 'gpu' cannot be used: Expected one of cpu")
+    for absent in ("cuda:99", "meta"):
+        assert message(functools.partial(resolve_device, absent)).startswith(f"device '{absent}' cannot be used: ")
+
+
+def test_the_precision():
+    cpu = torch.device("cpu")
+    expected = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    assert {name: resolve_precision(name, cpu) for name in expected} == expected
+    assert resolve_precision("auto", cpu) == (torch.bfloat16 if computes_bf16() else torch.float32)
+    assert resolve_precision("auto", torch.device("mps")) == torch.float32
