@@ -30,9 +30,9 @@ def main(options: argparse.Namespace) -> None:
     config = load_config(options.layers, resume=options.resume)
 
     from segtrain.data.loaders import build_loaders
+    from segtrain.devices import resolve_device
     from segtrain.training import build
     from segtrain.training.loop import fit
-    from segtrain.training.optim import resolve_device
 
     if options.check:
         return build.check(config)

@@ -25,10 +25,10 @@ from segtrain.commands.evaluate.scoring import Scorer
 from segtrain.commands.evaluate.source import find_subject
 from segtrain.config.rules import load_config
 from segtrain.data.dataset import read_sample
+from segtrain.devices import resolve_device, resolve_precision
 from segtrain.inference import Predictor
 from segtrain.inference.network import TorchNetwork
 from segtrain.training import build
-from segtrain.training.optim import resolve_device, resolve_precision
 
 PARTS = {"confusion matrices": "count_pixels", "boundaries": "count_boundaries", "calibration": "count_confidences"}
 REST = "the rest of scoring"

@@ -21,9 +21,9 @@ from torch import Tensor
 from segtrain.command import run_command
 from segtrain.commands.export.images import read_prepared, spread
 from segtrain.data.splits import read_splits
+from segtrain.devices import computes_bf16
 from segtrain.inference.load import load_network, load_trained
 from segtrain.inference.network import Network
-from segtrain.training.optim import computes_bf16
 
 PLAIN = "torch fp32"
 

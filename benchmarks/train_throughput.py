@@ -35,12 +35,11 @@ from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.data.loaders import build_loaders, count_workers
 from segtrain.data.transforms import build_transform
+from segtrain.devices import autocast, resolve_device
 from segtrain.formats.public import camvid
-from segtrain.inference.network import autocast
 from segtrain.losses.build import build_loss
 from segtrain.training import build
 from segtrain.training.loop import LossMeter, train_one_epoch
-from segtrain.training.optim import resolve_device
 from segtrain.training.run import start_run
 
 HEIGHT, WIDTH = 352, 480

@@ -132,8 +132,8 @@ def list_models(options: argparse.Namespace) -> None:
 
 def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> None:
     """Print parameters, multiply-adds and stride of an architecture with an encoder, at an input of `size` (H, W)."""
-    from segtrain.config.layers import render_mistakes
     from segtrain.config.libraries import check_arguments, check_encoder
+    from segtrain.config.mistakes import render_mistakes
     from segtrain.config.schema import ModelConfig
     from segtrain.config.tree import Value
     from segtrain.errors import ConfigError

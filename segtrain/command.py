@@ -1,13 +1,14 @@
 """What every command does with errors, one line on stderr and an exit status, and with paths that it writes to."""
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segtrain.errors import SegtrainError
+from segtrain.errors import ConfigError, SegtrainError, reason_of
 from segtrain.memory import keep_freed_memory
 
 
@@ -51,3 +52,25 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     return status or 0
+
+
+# What they bring does not go with requirements.txt; see pyproject.toml.
+APART = ("savedmodel-export", "tflite-export")
+
+
+def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
+    """Import modules of an extra of segtrain. Raises ConfigError where one is not there, with the command that installs
+    it for those who work in the folder of segtrain, or cannot be imported, with the reason."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            if error.name != name:
+                raise ConfigError(f"{what} needs {name}, which cannot be imported: {reason_of(error)}") from error
+            raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {_install_command(extra)}") from error
+
+
+def _install_command(extra: str) -> str:
+    """Editable, as what is installed otherwise would be a copy that grows old."""
+    command = f'pip install -e ".[{extra}]"'
+    return f"python3 -m venv .venv-export && . .venv-export/bin/activate && {command}" if extra in APART else command

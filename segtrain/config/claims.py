@@ -7,7 +7,7 @@ need one. In binary segmentation value 0 (or black) is the background, index 0, 
 from collections.abc import Sequence
 from typing import Any
 
-from segtrain.config.layers import MisplacedError
+from segtrain.config.section import MisplacedError
 
 LARGEST_VALUE = (1 << 16) - 1
 

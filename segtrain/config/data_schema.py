@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from segtrain.config.claims import LARGEST_VALUE, claim_values
-from segtrain.config.layers import MisplacedError, NamedSection, Section, UserPath
+from segtrain.config.section import MisplacedError, NamedSection, Section, UserPath
 from segtrain.formats import FORMATS
 from segtrain.formats.dataset_info import KnownClass
 

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from segtrain.config.layers import Mistake, suggest
+from segtrain.config.section import Mistake, suggest
 from segtrain.errors import ConfigError
 
 INDEX_FILE = Path(__file__).with_name("library_index.json")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from segtrain.config.data_schema import ClassConfig
-from segtrain.config.layers import NamedSection, Section, describe_type, section_of
 from segtrain.config.schema import Config, LossTerm
+from segtrain.config.section import NamedSection, Section, describe_type, section_of
 from segtrain.formats import FORMATS, PROVIDED
 
 INTRODUCTION = """# Every key of the configuration

@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from segtrain.config.data_schema import DataConfig
-from segtrain.config.layers import BASE_FILE, Mistake, Section, describe_type, load_tree, suggest, validate
+from segtrain.config.layers import BASE_FILE, load_tree
 from segtrain.config.libraries import check_arguments, check_encoder, library_index
+from segtrain.config.mistakes import validate
 from segtrain.config.schema import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
+from segtrain.config.section import Mistake, Section, describe_type, suggest
 from segtrain.errors import ConfigError
 from segtrain.formats import FORMATS, PROVIDED
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from segtrain.config.data_schema import DataConfig
-from segtrain.config.layers import MisplacedError, NamedSection, Replaced, Section, UserPath, suggest
+from segtrain.config.section import MisplacedError, NamedSection, Replaced, Section, UserPath, suggest
 
 MEANS = ("miou", "mdice", "pixel_accuracy", "mean_class_accuracy", "fwiou", "mprecision", "mrecall")
 PER_CLASS = ("iou", "dice", "precision", "recall")

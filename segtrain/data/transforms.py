@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from albumentations.augmentations.crops.transforms import CropSizeError
 
-from segtrain.config.layers import suggest
 from segtrain.config.libraries import MODULES, find
+from segtrain.config.section import suggest
 from segtrain.data.class_crop import ClassCrop
 from segtrain.errors import ConfigError, DataError
 

@@ -12,12 +12,12 @@ from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
 from segtrain.config.libraries import known_names
 from segtrain.config.schema import Config
 from segtrain.data.transforms import transform_names
+from segtrain.devices import resolve_device, resolve_precision
 from segtrain.errors import CheckpointError, first_fault, reason_of
 from segtrain.inference.model_files import find_kind
 from segtrain.inference.network import Network, TorchNetwork
 from segtrain.inference.task import Task
 from segtrain.models.model import build_model
-from segtrain.training.optim import resolve_device, resolve_precision
 
 TOLD = ("epoch", "monitor", "metrics", "definition")  # what a checkpoint says of its training, beside the configuration
 

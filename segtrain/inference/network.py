@@ -1,13 +1,13 @@
 """What turns images into probabilities: a trained model of torch, or an exported form of it."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from segtrain.config.schema import Config
+from segtrain.devices import autocast
 from segtrain.inference.task import Task
 from segtrain.models.model import SegmentationModel
 
@@ -88,8 +88,3 @@ class WithActivation(nn.Module):
 def activate(logits: Tensor, mode: str) -> Tensor:
     """Logits (N, K, H, W) to probabilities: softmax over K in multiclass, else a sigmoid of each."""
     return logits.softmax(1) if mode == "multiclass" else logits.sigmoid()
-
-
-def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
-    """Mixed precision in `dtype`; float32 means none."""
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from segtrain.losses.base import SegmentationLoss, divide
+
 _INFINITY_BITS = 0x7F800000
 
 
@@ -52,3 +54,44 @@ def _sort_descending(errors: Tensor, foreground: Tensor, valid: Tensor) -> tuple
     torch.sub(_INFINITY_BITS, errors.abs().view(torch.int32), out=high).masked_fill_(~valid, _INFINITY_BITS + 1)
     keys.view(torch.int64).squeeze(-1).numpy().sort(axis=1)
     return low.bitwise_right_shift(1).long(), low.bitwise_and(1).bool()
+
+
+class LovaszLoss(SegmentationLoss):
+    """The Lovasz extension of the Jaccard loss (Berman et al. 2018, "The Lovasz-Softmax loss").
+
+    In multiclass of the errors of the softmax, the mean over the classes that the mask holds. In binary and multilabel
+    the hinge max(0, 1 - logit * sign), the mean over the channels that have a pixel, whether or not they have a
+    positive one. (smp.losses.LovaszLoss takes all channels of multilabel as one class.)
+
+    Args:
+        per_image: each image by itself, then the mean over the images that have a class to count.
+    """
+
+    def __init__(self, mode: str, *, ignore_index: int = 255, per_image: bool = False):
+        super().__init__(mode, ignore_index=ignore_index)
+        self.per_image = per_image
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        batch, classes = logits.shape[:2]
+        if self.mode == "multiclass":
+            foreground = target.unsqueeze(1) == torch.arange(classes, device=target.device).view(-1, 1, 1)
+            valid = valid.unsqueeze(1).expand_as(logits)
+            probs = logits.softmax(1)
+            errors = torch.where(foreground, 1 - probs, probs)
+            counted = foreground & valid
+        else:
+            foreground = target == 1
+            errors = (1 - torch.where(foreground, logits, -logits)).relu()
+            counted = valid
+
+        def to_rows(values: Tensor) -> Tensor:
+            if self.per_image:
+                return values.reshape(batch * classes, -1)
+            return values.transpose(0, 1).reshape(classes, -1)
+
+        weights = compute_lovasz_weights(to_rows(errors.detach()), to_rows(foreground), to_rows(valid))
+        groups = batch if self.per_image else 1
+        values = (to_rows(errors) * weights).sum(1).view(groups, classes)
+        counted = to_rows(counted).any(1).view(groups, classes)
+        images = divide((values * counted).sum(1), counted.sum(1))
+        return divide(images.sum(), counted.any(1).sum())

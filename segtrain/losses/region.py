@@ -161,3 +161,24 @@ def _safe_power(values: Tensor, exponent: float) -> Tensor:
     """values ** exponent with a gradient of 0 instead of infinity at 0, where an exponent below 1 has no other."""
     positive = values > _SMALLEST_SCORE
     return torch.where(positive, torch.where(positive, values, 1.0) ** exponent, 0.0)
+
+
+class MCCLoss(SegmentationLoss):
+    """1 - the Matthews correlation coefficient of soft counts over the batch and space.
+
+    In multiclass it is R_K, the correlation of all classes at once (Gorodkin 2004, "Comparing two K-category
+    assignments by a K-category correlation coefficient"), in binary its case of two classes (Abhishek & Hamarneh 2021,
+    "Matthews correlation coefficient loss for deep convolutional networks"). Where it is not defined, as with one
+    class alone in the mask, the coefficient is taken as 0 and the loss is 1.
+    """
+
+    modes = ("multiclass", "binary")
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        pixels = valid.sum()
+        hit, predicted, true = (divide(counts, pixels) for counts in compute_soft_counts(logits, target, valid))
+        covariance = (hit - predicted * true).sum()
+        variances = (predicted * (1 - predicted)).sum() * (true * (1 - true)).sum()
+        defined = variances > 1e-12
+        coefficient = covariance / torch.where(defined, variances, 1.0).sqrt()
+        return (1 - torch.where(defined, coefficient, 0.0)) * (pixels > 0)

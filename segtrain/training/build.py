@@ -17,17 +17,12 @@ from segtrain.data.loaders import Loaders
 from segtrain.data.ram import keep_in_memory
 from segtrain.data.statistics import ClassStatistics, count_pixels, summarize
 from segtrain.data.transforms import build_eval_transform, build_transform
+from segtrain.devices import resolve_device, resolve_precision
 from segtrain.errors import CheckpointError, ConfigError, TrainingError
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.models.model import SegmentationModel, build_model
-from segtrain.training.optim import (
-    build_optimizer,
-    build_schedule,
-    describe_parameters,
-    resolve_device,
-    resolve_precision,
-)
+from segtrain.training.optim import build_optimizer, build_schedule, describe_parameters
 from segtrain.training.run import Run, start_run
 from segtrain.training.state import TrainState, build_state
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segtrain.config.layers import validate
+from segtrain.config.mistakes import validate
 from segtrain.config.schema import Config
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import ConfigError

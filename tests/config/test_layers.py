@@ -3,8 +3,10 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from segtrain.config.layers import NamedSection, Section, describe_type, load_tree, suggest, validate
+from segtrain.config.layers import load_tree
+from segtrain.config.mistakes import validate
 from segtrain.config.schema import Config
+from segtrain.config.section import NamedSection, Section, describe_type, suggest
 from segtrain.errors import ConfigError
 
 BASE = """\

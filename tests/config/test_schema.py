@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from segtrain.config.layers import validate
+from segtrain.config.mistakes import validate
 from segtrain.config.schema import Config, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import ConfigError

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from segtrain.errors import ConfigError
-from segtrain.losses.build import CrossEntropyLoss, DiceLoss, LovaszLoss, build_loss
+from segtrain.losses.build import DiceLoss, build_loss
+from segtrain.losses.lovasz import LovaszLoss
+from segtrain.losses.pixel import CrossEntropyLoss
 
 CLASS_PIXELS, IMAGE_PIXELS = np.array([100.0, 50.0, 0.0]), np.array([200.0, 200.0, 0.0])
 INVERSE = pytest.approx([1.5 / 2.25, 3 / 2.25, 0])  # 1 / p is 1.5 and 3, of mean 2.25

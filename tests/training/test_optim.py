@@ -5,16 +5,9 @@ import torch
 
 from segtrain.config.libraries import accepted, known_names
 from segtrain.config.schema import OptimizerConfig, ScheduleConfig
+from segtrain.devices import computes_bf16, resolve_device, resolve_precision
 from segtrain.errors import ConfigError
-from segtrain.training.optim import (
-    build_optimizer,
-    build_schedule,
-    computes_bf16,
-    describe_parameters,
-    parameter_groups,
-    resolve_device,
-    resolve_precision,
-)
+from segtrain.training.optim import build_optimizer, build_schedule, describe_parameters, parameter_groups
 from tests.tiny_model import tiny_model
 
 

@@ -121,8 +121,8 @@ def look_at_machine() -> Machine:
     import torch
     from huggingface_hub import constants
 
+    from segtrain.devices import resolve_device
     from segtrain.models.weights import require_hub
-    from segtrain.training.optim import resolve_device
 
     require_hub()
     device = resolve_device("auto")

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from segtrain.command import Stopped
 from segtrain.commands.datasets.fetch import STORE, download, has_records, show_archive, show_size
-from segtrain.config.layers import suggest
+from segtrain.config.section import suggest
 from segtrain.errors import ConfigError, DataError
 from segtrain.formats import FORMATS, PROVIDED
 from segtrain.formats.dataset_info import About, KnownClass, Labels

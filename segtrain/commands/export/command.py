@@ -127,7 +127,7 @@ def _advise(settings: "ExportOptions", module: ModuleType) -> str:
 
 def _check(options: argparse.Namespace, module: ModuleType) -> str:
     """The precision, after looking at what can be looked at before anything is loaded. Raises ConfigError."""
-    from segtrain.commands.export.network import require_libraries
+    from segtrain.command import require_libraries
 
     precision = "fp16" if options.fp16 else "int8" if options.int8 else "fp32"
     if precision not in module.PRECISIONS:

@@ -19,13 +19,13 @@ from segtrain.commands.export.model_card import write_card
 from segtrain.commands.export.options import ExportError, ExportOptions
 from segtrain.config.schema import Config, ModelConfig
 from segtrain.data.transforms import build_eval_transform
+from segtrain.devices import resolve_precision
 from segtrain.errors import CheckpointError, first_fault
 from segtrain.inference.load import load_weights, read_config
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.task import Task
 from segtrain.models.model import build_model
 from segtrain.models.weights import require_hub
-from segtrain.training.optim import resolve_precision
 
 NAME = "hub"
 PRECISIONS = ("fp32",)

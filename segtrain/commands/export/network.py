@@ -1,6 +1,5 @@
 """What exported forms say about themselves, and how they serve as networks."""
 
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -129,25 +128,3 @@ class ExportedNetwork:
 
 def _show(shape: Sequence[int], dtype: torch.dtype) -> str:
     return f"{' x '.join(map(str, shape))} {str(dtype).removeprefix('torch.')}"
-
-
-# What they bring does not go with requirements.txt; see pyproject.toml.
-APART = ("savedmodel-export", "tflite-export")
-
-
-def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
-    """Import modules of an extra of segtrain. Raises ConfigError where one is not there, with the command that installs
-    it for those who work in the folder of segtrain, or cannot be imported, with the reason."""
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            if error.name != name:
-                raise ConfigError(f"{what} needs {name}, which cannot be imported: {reason_of(error)}") from error
-            raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {_install_command(extra)}") from error
-
-
-def _install_command(extra: str) -> str:
-    """Editable, as what is installed otherwise would be a copy that grows old."""
-    command = f'pip install -e ".[{extra}]"'
-    return f"python3 -m venv .venv-export && . .venv-export/bin/activate && {command}" if extra in APART else command

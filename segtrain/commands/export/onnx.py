@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.command import require_libraries
 from segtrain.commands.export.graph import Graph, explain_failure, quiet, trace_program
 from segtrain.commands.export.layers import replace_pools
-from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision, require_libraries
+from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision
 from segtrain.commands.export.options import ExportOptions
 from segtrain.errors import CheckpointError, ConfigError, reason_of
 from segtrain.inference.network import Network, TorchNetwork

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.command import require_libraries
 from segtrain.commands.export import onnx
-from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision, require_libraries
+from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision
 from segtrain.commands.export.options import ExportOptions
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import Network, TorchNetwork

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.command import require_libraries
 from segtrain.commands.export.graph import explain_failure
 from segtrain.commands.export.litert import INPUT, SIGNATURE, ChannelsBehind, example_image, silent, to_behind, to_front
-from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision, require_libraries
+from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision
 from segtrain.commands.export.options import ExportOptions
 from segtrain.errors import CheckpointError, SegtrainError, reason_of
 from segtrain.inference.network import Network, TorchNetwork

@@ -12,9 +12,9 @@ from typing import Any, TextIO
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segtrain.commands.predict.inputs import cannot_write, temporary_name
 from segtrain.commands.predict.polygons import classes_drawn, cut_holes, find_regions
 from segtrain.commands.predict.result import Result
+from segtrain.files import cannot_write, temporary_name
 from segtrain.inference.task import Task
 
 

@@ -1,12 +1,9 @@
 """Which files are predicted, and where results may go."""
 
-import errno
 import glob
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 
 from segtrain.commands.predict.earlier import Earlier, Target
@@ -97,32 +94,3 @@ def refuse_clashes(targets: Iterable[Target], *, output: Path) -> None:
             if owner != target.path:
                 clash = f"{owner} and {target.path} would both be written to {output / file}"
                 raise DataError(f"{clash}; predict them apart")
-
-
-class TooLongName(DataError):
-    """A name that the disk does not take, though it may take others."""
-
-
-def temporary_name(path: Path) -> Path:
-    """Beside a file, what it is called until it is whole: always the same, and short, as its own name may be as long as
-    names can be."""
-    return path.with_name(f".{blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}.part")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it, making its folder. Raises DataError where that cannot be done."""
-    temporary = temporary_name(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: OSError) -> DataError:
-    """One line for a full disk, a folder without permission and their like."""
-    kind = TooLongName if error.errno == errno.ENAMETOOLONG else DataError
-    return kind(f"{path}: cannot be written: {error.strerror or error}")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from segtrain.commands.predict import raster
 from segtrain.commands.predict.earlier import Target
-from segtrain.commands.predict.inputs import TooLongName, file_name_of, is_video, refuse_clashes
+from segtrain.commands.predict.inputs import file_name_of, is_video, refuse_clashes
 from segtrain.commands.predict.kinds import DEFAULT, WITH_PROBABILITIES
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
 from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
@@ -29,6 +29,7 @@ from segtrain.commands.predict.pipeline import (
 from segtrain.commands.predict.result import list_suffixes
 from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sample
 from segtrain.errors import ConfigError, DataError
+from segtrain.files import TooLongName
 from segtrain.images.reading import read_image
 from segtrain.inference import Predictor
 from segtrain.inference.task import Task

@@ -2,7 +2,7 @@
 
 import argparse
 
-from segtrain.config.layers import suggest
+from segtrain.config.section import suggest
 
 KINDS = {
     "index": "NAME.png: class indices, 16 bits above 256 classes; classes that overlap: NAME_0_CLASS.png .., 0 and 255",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segtrain.commands.predict.earlier import COLUMNS, FILES, Earlier, Target
-from segtrain.commands.predict.inputs import write_whole
+from segtrain.files import write_whole
 
 UNFINISHED = "the prediction was ended before this image was done"
 

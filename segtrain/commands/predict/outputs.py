@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
 from segtrain.commands.predict.earlier import Earlier, Target
-from segtrain.commands.predict.inputs import TooLongName
 from segtrain.commands.predict.manifest import Manifest
 from segtrain.commands.predict.result import Result, write_files
 from segtrain.commands.predict.submission import Sheet, Submission
 from segtrain.errors import DataError
+from segtrain.files import TooLongName
 from segtrain.inference.task import Task
 
 ANNOTATIONS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}

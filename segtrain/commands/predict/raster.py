@@ -11,10 +11,10 @@ import tifffile
 from tqdm import tqdm
 
 from segtrain.commands.predict.encode import encode_jpeg
-from segtrain.commands.predict.inputs import temporary_name, write_whole
 from segtrain.commands.predict.result import paint
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.errors import DataError
+from segtrain.files import temporary_name, write_whole
 from segtrain.images.bands import is_tiff, tiff_size
 from segtrain.images.to_image import to_image
 from segtrain.inference import Predictor

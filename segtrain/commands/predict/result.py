@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from segtrain.commands.predict.encode import encode_indices, encode_jpeg, encode_picture
-from segtrain.commands.predict.inputs import write_whole
 from segtrain.commands.predict.polygons import build_geojson
+from segtrain.files import write_whole
 from segtrain.inference.task import Task
 from segtrain.visualize import flatten_layers, overlay, to_rgb
 

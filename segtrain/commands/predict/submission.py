@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from segtrain.commands.predict.inputs import write_whole
 from segtrain.commands.predict.polygons import classes_drawn
 from segtrain.commands.predict.result import Result
 from segtrain.errors import DataError
+from segtrain.files import write_whole
 from segtrain.formats.sample import IMAGE_SUFFIXES, name_some
 from segtrain.images import rle
 from segtrain.inference.task import Task

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segtrain.commands.predict.inputs import cannot_write, temporary_name
 from segtrain.commands.predict.pipeline import Source
 from segtrain.errors import DataError
+from segtrain.files import cannot_write, temporary_name
 from segtrain.inference.task import Task
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it would explain broken files at length; read when first used

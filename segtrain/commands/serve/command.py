@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> None:
     infer = read_infer_options(options)
     limits = Limits(max_bytes=_count(options.max_mb), max_pixels=_count(options.max_megapixels))
 
-    from segtrain.commands.export.network import require_libraries
+    from segtrain.command import require_libraries
 
     require_libraries("serve", "serve", REQUIRED)
 

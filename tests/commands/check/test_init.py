@@ -13,7 +13,8 @@ from segtrain.__main__ import parse_arguments
 from segtrain.command import run_command
 from segtrain.commands.check import init
 from segtrain.commands.check.init import Machine
-from segtrain.config.layers import load_tree, validate
+from segtrain.config.layers import load_tree
+from segtrain.config.mistakes import validate
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.data.labels import LabelDecoder

@@ -1,0 +1,47 @@
+"""TODO."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from segtrain.errors import ConfigError, reason_of
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of an experiment. Raises ConfigError for one that is not there."""
+    if name == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(accelerator)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).cpu()  # "meta" has memory for nothing
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device '{name}' cannot be used: {reason_of(error)}") from error
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """float32, bfloat16 or float16; `auto` takes bf16 only where the hardware computes it, since elsewhere it is
+    slower."""
+    if name != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    if device.type == "cpu" and computes_bf16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def computes_bf16() -> bool:
+    """Whether this processor multiplies bf16 by itself (AVX512-BF16 or AMX on x86, BF16 on Arm), as Linux tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Mixed precision in `dtype`; float32 means none."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

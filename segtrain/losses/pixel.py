@@ -1,0 +1,117 @@
+"""TODO."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segtrain.losses.base import SegmentationLoss, check_range, divide
+
+
+class CrossEntropyLoss(SegmentationLoss):
+    """Softmax cross entropy as torch.nn.CrossEntropyLoss has it: with class_weights, the sum is divided by the sum of
+    the weights of the pixels' classes."""
+
+    modes = ("multiclass",)
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        label_smoothing: float = 0.0,
+        class_weights: list[float] | None = None,
+    ):
+        super().__init__(mode, ignore_index=ignore_index)
+        self.label_smoothing = check_range("label_smoothing", label_smoothing, high=1.0)
+        self.keep_class_weights(class_weights)
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        weights = self.check_class_weights(logits.shape[1])
+        total = F.cross_entropy(
+            logits,
+            target.masked_fill(~valid, -100),
+            weight=weights,
+            ignore_index=-100,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        return divide(total, _pixel_weights(weights, target, valid).sum())
+
+
+class BCEWithLogitsLoss(SegmentationLoss):
+    """Sigmoid cross entropy, the mean over pixels (and channels, in multilabel).
+
+    Args:
+        pos_weight: factor of the positive pixels' part: a number, or one per channel (torch.nn.BCEWithLogitsLoss).
+        smooth_factor: the target is 1 - smooth_factor instead of 1 and smooth_factor instead of 0
+            (smp.losses.SoftBCEWithLogitsLoss).
+    """
+
+    modes = ("binary", "multilabel")
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        pos_weight: float | list[float] | None = None,
+        smooth_factor: float = 0.0,
+    ):
+        super().__init__(mode, ignore_index=ignore_index)
+        self.smooth_factor = check_range("smooth_factor", smooth_factor, high=1.0)
+        weight = None if pos_weight is None else torch.tensor(pos_weight, dtype=torch.float32).view(-1, 1, 1)
+        self.register_buffer("pos_weight", weight)
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        if self.pos_weight is not None and len(self.pos_weight) not in (1, logits.shape[1]):
+            raise ValueError(f"pos_weight is {len(self.pos_weight)} numbers for {logits.shape[1]} channels")
+        soft = target.float() * (1 - 2 * self.smooth_factor) + self.smooth_factor
+        values = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.pos_weight, reduction="none")
+        return divide((values * valid).sum(), valid.sum())
+
+
+class FocalLoss(SegmentationLoss):
+    """-(1 - p)^gamma log(p), the mean over pixels, with p the probability of the right class (Lin et al. 2017, "Focal
+    loss for dense object detection"): by softmax in multiclass, by sigmoid in binary and multilabel.
+
+    Args:
+        gamma: 0 or more; 0 gives the cross entropy.
+        alpha: factor of positive pixels, 1 - alpha of negative ones, 0..1; binary and multilabel only.
+        class_weights: one factor per class, divided by as in CrossEntropyLoss; multiclass only.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        gamma: float = 2.0,
+        alpha: float | None = None,
+        class_weights: list[float] | None = None,
+    ):
+        super().__init__(mode, ignore_index=ignore_index)
+        if alpha is not None and mode == "multiclass":
+            raise ValueError("alpha weighs positives against negatives; in multiclass use class_weights")
+        if class_weights is not None and mode == "multilabel":
+            raise ValueError("class_weights are for multiclass; use alpha")
+        self.gamma = check_range("gamma", gamma)
+        self.alpha = None if alpha is None else check_range("alpha", alpha, high=1.0)
+        self.keep_class_weights(class_weights)
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        if self.mode == "multiclass":
+            weights = self.check_class_weights(logits.shape[1])
+            factors = total = _pixel_weights(weights, target, valid)
+            log_p = logits.log_softmax(1).gather(1, target.unsqueeze(1)).squeeze(1)
+        else:
+            factors = total = valid
+            if self.alpha is not None:
+                factors = valid * torch.where(target == 1, self.alpha, 1 - self.alpha)
+            log_p = F.logsigmoid(torch.where(target == 1, logits, -logits))
+        # The root of 0 has no finite gradient, which a gamma below 1 would meet at p = 1.
+        miss = (-torch.expm1(log_p)).clamp_min(1e-12)
+        return divide((-(miss**self.gamma) * log_p * factors).sum(), total.sum())
+
+
+def _pixel_weights(weights: Tensor | None, target: Tensor, valid: Tensor) -> Tensor:
+    return valid.float() if weights is None else weights[target] * valid
