@@ -33,7 +33,9 @@ from torch.utils.data import DataLoader, Dataset
 from segtrain.command import run_command
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
+from segtrain.data.labels import build_decoder
 from segtrain.data.loaders import build_loaders, count_workers
+from segtrain.data.splits import read_splits
 from segtrain.data.transforms import build_transform
 from segtrain.devices import autocast, resolve_device
 from segtrain.formats.public import camvid
@@ -41,6 +43,7 @@ from segtrain.losses.build import build_loss
 from segtrain.training import build
 from segtrain.training.loop import LossMeter, train_one_epoch
 from segtrain.training.run import start_run
+from segtrain.training.state import build_state
 
 HEIGHT, WIDTH = 352, 480
 MODELS = ("Unet/resnet18", "FPN/mobilenet_v2")
@@ -72,10 +75,11 @@ def experiment(options: argparse.Namespace, model: str, folder: str) -> Config:
 
 def real_training(config: Config, device: torch.device) -> Contender:
     """(a) The training loop with everything around it: files, augmentation, logging."""
-    loaders = build_loaders(config.data, config.transforms, seed=0, device_type=device.type)
+    splits, decoder = read_splits(config.data, seed=0), build_decoder(config.data)
+    loaders = build_loaders(config.data, config.transforms, splits, decoder, seed=0, device_type=device.type)
     model = build.place_model(config, device)
     loss = build_loss(config.loss, mode="multiclass", ignore_index=config.data.ignore_index, class_statistics=None)
-    state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
+    state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
     run = start_run(config)
     stream = loaders.train.stream(0, 0)
 
@@ -91,7 +95,7 @@ def bare_step(config: Config, device: torch.device) -> Contender:
     model = build.place_model(config, device).train()
     loss = build_loss(config.loss, mode="multiclass", ignore_index=config.data.ignore_index, class_statistics=None)
     loss.to(device)
-    state = build.build_training(config, model, steps_per_epoch=1)
+    state = build_state(config, model, steps_per_epoch=1)
     count = config.data.batch_size
     images = torch.randint(0, 256, (count, HEIGHT, WIDTH, 3), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
     mask = torch.randint(0, 11, (count, HEIGHT // 8, WIDTH // 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)

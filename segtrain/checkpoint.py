@@ -1,7 +1,6 @@
 """Checkpoints: plain types and tensors, written so that a crash at any moment leaves the older one whole."""
 
 import io
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from segtrain.errors import CheckpointError, reason_of
+from segtrain.files import replacing
 
 FORMAT = 1
 BEST, LAST = "best.pt", "last.pt"
@@ -22,32 +22,15 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"segtrain": FORMAT, **content}, buffer)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        with replacing(path, sync=True) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         kept = "; the older one is kept" if path.exists() else ""
         size = f"{len(buffer.getbuffer()) / 2**20:.0f} MiB"
         raise CheckpointError(
             f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some space and --resume"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut; not every system can open a folder."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

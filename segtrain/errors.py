@@ -1,5 +1,16 @@
-"""What can go wrong through what the user gave: each error is one line that says what to do."""
+"""Errors: what the user can put right is told in one line, with what was given, what was expected and what to write.
 
+SegtrainError              shown on stderr without a traceback; exit status 2
+  ConfigError              the configuration, the command line, an environment variable
+  DataError                an image, a mask, a list of them; a file that cannot be written
+  CheckpointError          a run folder or a checkpoint
+  TrainingError            the training cannot go on: not finite, out of memory, a batch too small
+command.Stopped            a signal came and the state is saved; exit status 128 + the signal's number (130, 143)
+OSError with a file name   one line; exit status 1
+everything else            a fault of segtrain: a traceback; exit status 1
+"""
+
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +42,23 @@ def reason_of(error: BaseException, *, line: int = 0) -> str:
     class where it says nothing."""
     lines = [text.strip() for text in str(error).splitlines() if text.strip()]
     return (lines or [type(error).__name__])[line][:200]
+
+
+def name_some(names: Sequence[str], most: int = 3) -> str:
+    """`a, b, c and 5 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, of the machine or of the GPU.
+
+    Only CUDA has a class for it (torch.OutOfMemoryError, told by its name, since torch takes seconds to import);
+    torch's allocator on the CPU, OpenCV and the runtimes of exported files say it in the text of a general one.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    phrases = ("out of memory", "allocate memory", "not enough memory", "insufficient memory")
+    return any(phrase in str(error).lower() for phrase in phrases)
 
 
 def first_fault(error: "ValidationError") -> str:

@@ -1,48 +1,89 @@
-"""Small text files that are there whole or not at all."""
+"""Files: written as a whole or not at all, folders with the next free number, and which texts are globs."""
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 
 from segtrain.errors import DataError
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a small file beside the old one and rename it: a full disk must not cost the configuration of a run."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class TooLongName(DataError):
     """A name that the disk does not take, though it may take others."""
 
 
-def temporary_name(path: Path) -> Path:
-    """Beside a file, what it is called until it is whole: always the same, and short, as its own name may be as long as
-    names can be."""
-    return path.with_name(f".{blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}.part")
+@contextmanager
+def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterator[Path]:
+    """Give the path of a temporary file beside `path`, to be written in the block; rename it when the block ends.
 
+    An exception removes the temporary file and leaves `path` as it was. The temporary name is short, since `path` may
+    be as long as names can be, and always the same, so that a process that is killed leaves one file at most.
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it, making its folder. Raises DataError where that cannot be done."""
+    Args:
+        path: the file to write; its folder is made.
+        sync: survive a power cut: flush the file to the disk before it is renamed, and the folder after it.
+        shared: other processes may write the same file at the same time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
+    if shared:
+        temporary = temporary.with_name(f".{os.getpid()}{temporary.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
+        yield temporary
+        if sync:
+            _sync(temporary)
         temporary.replace(path)
-    except OSError as error:
+        if sync and os.name == "posix":  # not every system can open a folder
+            _sync(path.parent)
+    finally:
         with suppress(OSError):
             temporary.unlink()
-        raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> DataError:
-    """One line for a full disk, a folder without permission and their like."""
-    kind = TooLongName if error.errno == errno.ENAMETOOLONG else DataError
-    return kind(f"{path}: cannot be written: {error.strerror or error}")
+def temporary_name(path: Path) -> Path:
+    """What a file is called beside its place until it is whole."""
+    digest = blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    return path.with_name(f".{digest}.part{path.suffix[:16]}")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file as a whole or not at all, text as UTF-8; the bytes of file names survive in it. Raises DataError
+    where the disk refuses."""
+    with explained_write(path), replacing(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
+
+
+@contextmanager
+def explained_write(path: Path) -> Iterator[None]:
+    """What the disk says against writing `path` as DataError: full, no permission, a name that is too long."""
+    try:
+        yield
+    except OSError as error:
+        kind = TooLongName if error.errno == errno.ENAMETOOLONG else DataError
+        raise kind(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def make_numbered_folder(stem: Path) -> Path:
+    """Make and return the first of STEM-1, STEM-2, .. that is not there yet; several processes may ask at once."""
+    for number in count(1):
+        folder = stem.with_name(f"{stem.name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError("count never ends")
+
+
+def is_glob(text: str) -> bool:
+    """Whether a path has one of the signs `*`, `?` and `[` of a glob."""
+    return any(sign in text for sign in "*?[")

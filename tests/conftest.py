@@ -17,12 +17,16 @@ import pandas
 import pytest
 import torch
 
-import train
 from segtrain.command import run_command
 from segtrain.config.rules import load_config
+from segtrain.data.labels import build_decoder
 from segtrain.data.loaders import build_loaders
+from segtrain.data.splits import read_splits
+from segtrain.data.statistics import read_statistics
 from segtrain.training import build
+from segtrain.training import command as train
 from segtrain.training.loop import fit
+from segtrain.training.state import build_state
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -122,12 +126,15 @@ def prepare(dataset, tmp_path, monkeypatch):
             common = [] if resume else [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path / 'runs'}"]
             config = load_config([*common, "train.device=cpu", *overrides], resume=resume and str(resume))
             build.seed_everything(config.seed)
-            loaders = build_loaders(config.data, config.transforms, seed=config.seed, cache=config.cache_dir)
-            build.keep_images(loaders, config)
-            statistics = build.inspect_labels(loaders, config)
+            splits, decoder = read_splits(config.data, seed=config.seed), build_decoder(config.data)
+            statistics = read_statistics(splits, decoder, names=config.data.class_names, cache=None)
+            presence = statistics.presence
+            loaders = build_loaders(
+                config.data, config.transforms, splits, decoder, seed=config.seed, presence=presence
+            )
             model = build.place_model(config, torch.device("cpu"))
             loss = build.place_loss(config, torch.device("cpu"), statistics=statistics)
-            state = build.build_training(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
+            state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
             run = runs.enter_context(build.start_or_resume(config, state, resume=resume and str(resume)))
             return SimpleNamespace(config=config, loaders=loaders, loss=loss, state=state, run=run, folder=run.folder)
 

@@ -3,8 +3,7 @@ import re
 
 import pytest
 
-from segtrain.__main__ import parse_arguments
-from segtrain.command import run_command
+from segtrain.__main__ import main
 from segtrain.config import libraries as resolve
 from segtrain.config.libraries import library_index
 from tests.conftest import run
@@ -12,8 +11,7 @@ from tests.conftest import run
 
 def call(capsys, *arguments: str) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of `python -m segtrain ARGUMENTS`."""
-    options = parse_arguments(list(arguments))
-    status = run_command(options.main, options)
+    status = main(arguments)
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
@@ -99,11 +97,6 @@ def test_schema(capsys):
     assert status == 0 and {"data", "model", "loss", "train"} <= schema["properties"].keys()
 
 
-def test_reference(capsys):
-    status, out, _ = call(capsys, "reference")
-    assert status == 0 and out.startswith("# Every key of the configuration\n") and "| `encoder_name` |" in out
-
-
 def test_demo(tmp_path):
     root = tmp_path / "street"
     done = run("-m segtrain", "demo", root)
@@ -124,7 +117,7 @@ def test_demo(tmp_path):
 )
 def test_nothing_is_no_place_to_write_to(capsys, arguments):
     with pytest.raises(SystemExit) as left:
-        parse_arguments(arguments)
+        main(arguments)
     assert left.value.code == 2
     assert capsys.readouterr().err.endswith(": is empty; name what is to be written\n")
 

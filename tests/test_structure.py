@@ -1,14 +1,11 @@
 """The floors of the house (docs/architecture.md): who may import whom, what stays fast, how long the short read is."""
 
 import ast
-import importlib.util
-import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, run
+from tests.conftest import PROJECT
 
 PACKAGE = PROJECT / "segtrain"
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("tools/*.py")])

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from segtrain.data.balance import ClassBalance
-from segtrain.data.statistics import Decoder
+from segtrain.data.labels import Decoder
 from segtrain.data.transforms import apply, apply_eval
 from segtrain.errors import DataError, SegtrainError
 from segtrain.formats.sample import Sample
 from segtrain.images.reading import read_image
 
+Kept = Sequence[tuple[np.ndarray, np.ndarray]]
 Batch = dict[str, torch.Tensor | list[str]]
 
 
@@ -50,15 +50,42 @@ def masks_to_tensor(masks: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(masks))
 
 
+class ClassBalance:
+    """Chooses samples by the classes they have.
+
+    Args:
+        share: 0..1, how many of the samples are drawn for a class; the others are taken as they come.
+        presence: bool (N, C), whether sample n has a pixel of class c. A class that no sample has is never drawn.
+    """
+
+    def __init__(self, share: float, presence: np.ndarray):
+        self.share = share
+        classes, self._samples = np.nonzero(presence.T)  # one array for all classes: forked processes share it
+        self._classes = np.flatnonzero(presence.any(axis=0))
+        self._starts = np.searchsorted(classes, self._classes)
+        self._ends = np.searchsorted(classes, self._classes, side="right")
+
+    def choose(self, index: int, seed: int) -> tuple[int, int | None]:
+        """The sample to take instead of `index`, and the class it is drawn for, or None; `seed` decides alone."""
+        rng = np.random.default_rng((seed, 1))  # another stream than that of the augmentation
+        if not len(self._classes) or rng.random() >= self.share:
+            return index, None
+        place = rng.integers(len(self._classes))
+        return int(self._samples[rng.integers(self._starts[place], self._ends[place])]), int(self._classes[place])
+
+
 class _Samples(Dataset):
     """Batches by lists of keys. What is wrong with a file travels back as the batch itself: an exception that crosses
-    from a worker process would arrive wrapped in a traceback."""
+    from a worker process would arrive wrapped in a traceback. `kept` are the decoded images and masks of all samples,
+    where they are held in memory."""
 
-    def __init__(self, samples: Sequence[Sample], decoder: Decoder, *, image_options: dict[str, Any]):
+    def __init__(
+        self, samples: Sequence[Sample], decoder: Decoder, *, image_options: dict[str, Any], kept: Kept | None = None
+    ):
         self.samples = samples
         self.decoder = decoder
         self.image_options = image_options
-        self.kept: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self.kept = kept
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -79,11 +106,21 @@ class _Samples(Dataset):
 class TrainSamples(_Samples):
     """Augmented batches; a key is (epoch, index), and with the seed it decides every random choice."""
 
-    def __init__(self, samples, decoder, *, image_options, transform: albumentations.Compose, seed: int):
-        super().__init__(samples, decoder, image_options=image_options)
+    def __init__(
+        self,
+        samples,
+        decoder,
+        *,
+        image_options,
+        transform: albumentations.Compose,
+        seed: int,
+        balance: ClassBalance | None = None,
+        kept: Kept | None = None,
+    ):
+        super().__init__(samples, decoder, image_options=image_options, kept=kept)
         self.transform = transform
         self.seed = seed
-        self.balance: ClassBalance | None = None
+        self.balance = balance
 
     def batch(self, keys: list[tuple[int, int]]) -> Batch:
         """image (N, C, H, W), mask (N, H, W) or (N, C, H, W), name."""
@@ -115,8 +152,10 @@ class TrainSamples(_Samples):
 class EvalSamples(_Samples):
     """Whole images with their masks at original size; a key is the index. A batch is a list of groups of one size."""
 
-    def __init__(self, samples, decoder, *, image_options, transform: albumentations.Compose | None):
-        super().__init__(samples, decoder, image_options=image_options)
+    def __init__(
+        self, samples, decoder, *, image_options, transform: albumentations.Compose | None, kept: Kept | None = None
+    ):
+        super().__init__(samples, decoder, image_options=image_options, kept=kept)
         self.transform = transform
 
     def batch(self, keys: list[int]) -> list[Batch]:

@@ -6,22 +6,26 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
+from tqdm import tqdm
 
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.schema import TransformsConfig
-from segtrain.data.dataset import EvalSamples, TrainSamples
-from segtrain.data.layers import build_decoder
-from segtrain.data.splits import read_splits
-from segtrain.data.statistics import Decoder
+from segtrain.data.dataset import ClassBalance, EvalSamples, Kept, TrainSamples, read_sample
+from segtrain.data.labels import Decoder
 from segtrain.data.transforms import build_eval_transform, build_transform
-from segtrain.formats.sample import SampleTable
+from segtrain.errors import DataError
+from segtrain.formats.sample import Sample, SampleTable, Splits
+from segtrain.images.reading import image_size
+from segtrain.memory import read_available_bytes, show_bytes
 
 SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # a process that finds none left dies of a bus error; Docker gives 64 MiB
 
@@ -101,7 +105,6 @@ class Loaders:
     train: TrainLoader
     val: EvalLoader
     train_eval: EvalLoader
-    decoder: Decoder
 
 
 def _raising(loader: DataLoader) -> Iterator:
@@ -175,28 +178,80 @@ def shared_memory_bytes() -> int | None:
         return None
 
 
+MEASURED = 200  # images whose headers are read to estimate the memory for all
+LARGEST_SHARE = 0.8  # of the free memory; the training needs some too
+
+
+def estimate_bytes(samples: SampleTable, decoder: Decoder, image_options: dict[str, Any]) -> int:
+    """Memory that all images and masks take, decoded, from the headers of some of them."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), MEASURED)).astype(int)).tolist()
+    pixels = [int(np.prod(image_size(samples[index].image))) for index in chosen]
+    image_bytes = image_options["channels"] * (1 if "scale" not in image_options else 4)
+    mask_bytes = decoder.dtype.itemsize * (len(decoder.classes) if decoder.multilabel else 1)
+    return round(len(samples) * float(np.mean(pixels)) * (image_bytes + mask_bytes))
+
+
+def keep_in_memory(tables: Sequence[SampleTable], decoder: Decoder, image_options: dict[str, Any]) -> list[Kept]:
+    """Read all images and masks of some splits, after a line that says what memory it takes. Processes that are forked
+    later share them. Raises DataError, before anything is read, where the memory does not suffice by the estimate."""
+    count, free = sum(map(len, tables)), read_available_bytes()
+    needed = sum(estimate_bytes(samples, decoder, image_options) for samples in tables)
+    if free is not None and needed > LARGEST_SHARE * free:
+        raise DataError(
+            f"data.cache: ram: {count} images take about {show_bytes(needed)} in memory, and {show_bytes(free)} are "
+            "free; write data.cache: null, or make the files smaller"
+        )
+    print(f"memory   about {show_bytes(needed)} for {count} images and masks (data.cache: ram)")
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=count, desc="reading into memory", leave=False, delay=1.0, disable=None) as progress,
+    ):
+
+        def read(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+            pair = read_sample(sample, decoder, image_options)
+            progress.update()
+            return pair
+
+        return [list(pool.map(read, samples)) for samples in tables]
+
+
 def build_loaders(
-    config: DataConfig, transforms: TransformsConfig, *, seed: int, device_type: str = "cpu", cache: Path | None = None
+    config: DataConfig,
+    transforms: TransformsConfig,
+    splits: Splits,
+    decoder: Decoder,
+    *,
+    seed: int,
+    device_type: str = "cpu",
+    presence: np.ndarray | None = None,
 ) -> Loaders:
-    """Loaders of the training and validation images; opens no image yet, and masks only to make folds. `cache` is the
-    folder for what was counted in the masks."""
-    splits = read_splits(config, seed=seed, cache=cache)
-    decoder = build_decoder(config)
+    """Loaders of the training and validation images. Opens no image yet, unless `data.cache` keeps them in memory.
+
+    `presence` (bool, training samples x classes) says which sample has a pixel of which class, for `data.balance`.
+    """
     workers = count_workers(config.workers, device_type)
-    pin_memory = device_type == "cuda"
-    transform = build_transform(transforms.train, ignore_index=config.ignore_index)
+    common = {"image_options": config.image_options}
+    loader_options = {"workers": workers, "pin_memory": device_type == "cuda"}
     eval_transform = build_eval_transform(transforms.val)
-    options = {"image_options": config.image_options}
+    kept_train = kept_val = None
+    if config.cache is not None:
+        kept_train, kept_val = keep_in_memory([splits["train"], splits["val"]], decoder, config.image_options)
 
-    def evaluation(samples: SampleTable) -> EvalLoader:
-        dataset = EvalSamples(samples, decoder, transform=eval_transform, **options)
-        batch_size = config.eval_batch_size or config.batch_size
-        return EvalLoader(dataset, batch_size=batch_size, workers=workers, pin_memory=pin_memory)
+    def evaluation(samples: SampleTable, kept: Kept | None) -> EvalLoader:
+        dataset = EvalSamples(samples, decoder, transform=eval_transform, kept=kept, **common)
+        return EvalLoader(dataset, batch_size=config.eval_batch_size or config.batch_size, **loader_options)
 
-    train = TrainSamples(splits["train"], decoder, transform=transform, seed=seed, **options)
+    train = TrainSamples(
+        splits["train"],
+        decoder,
+        transform=build_transform(transforms.train, ignore_index=config.ignore_index),
+        seed=seed,
+        balance=ClassBalance(config.balance, presence) if config.balance > 0 and presence is not None else None,
+        kept=kept_train,
+        **common,
+    )
     return Loaders(
-        train=TrainLoader(train, batch_size=config.batch_size, workers=workers, pin_memory=pin_memory),
-        val=evaluation(splits["val"]),
-        train_eval=evaluation(splits["train"]),
-        decoder=decoder,
+        train=TrainLoader(train, batch_size=config.batch_size, **loader_options),
+        val=evaluation(splits["val"], kept_val),
+        train_eval=evaluation(splits["train"], kept_train),
     )

@@ -1,36 +1,39 @@
-"""How often each class occurs in each mask: for class weights, for folds and balanced sampling, and to find masks that
-mean something else."""
+"""Class statistics: how often each class occurs in each mask, for class weights, folds and balanced sampling."""
 
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
-from segtrain.data.labels import LabelDecoder
-from segtrain.data.layers import LayerDecoder
+from segtrain.data.labels import Decoder
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample
+from segtrain.files import replacing
+from segtrain.formats.sample import Sample, Splits
 
-Decoder = LabelDecoder | LayerDecoder
 CHUNK = 4096  # samples handed to the threads at once: a million waiting calls would take a gigabyte
 
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """Pixels of each class, pixels of the images that each class occurs in (less the ignored ones), and all pixels that
-    are not ignored."""
+    """What the training masks hold.
+
+    `class_pixels` are the pixels of each class, `image_pixels` those of the images that each class occurs in (less the
+    ignored ones), `labelled_pixels` all that are not ignored; `presence` says which sample has a pixel of which class,
+    bool (samples, classes).
+    """
 
     names: list[str]
     class_pixels: list[int]
     image_pixels: list[int]
     labelled_pixels: int
+    presence: np.ndarray = field(compare=False, repr=False)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """class_pixels and image_pixels as float64 arrays of shape (classes,)."""
@@ -46,6 +49,16 @@ class ClassStatistics:
     def absent(self) -> list[str]:
         """The classes that have no pixel."""
         return [name for name, pixels in zip(self.names, self.class_pixels, strict=True) if pixels == 0]
+
+
+def read_statistics(splits: Splits, decoder: Decoder, *, names: list[str], cache: Path | None) -> ClassStatistics:
+    """Read every mask of the training and validation splits once, so that a wrong one is told before the training; warn
+    of classes that no training mask has: nobody can learn them. `cache` is a folder to keep the counts in."""
+    count_pixels(splits["val"], decoder, cache=cache)
+    statistics = summarize(count_pixels(splits["train"], decoder, cache=cache), decoder, names=names)
+    if absent := statistics.absent():
+        print(f"warning: no training mask has a pixel of: {', '.join(absent)}; are the values in data.classes right?")
+    return statistics
 
 
 def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> ClassStatistics:
@@ -65,7 +78,7 @@ def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> Clas
             f"data.classes: no mask has a pixel of {listed}, but {ignored} pixels have the value {value}, which is "
             f"data.ignore_index; if they are {listed}, write data.classes: [{entries}]"
         )
-    return ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), int(labelled.sum()))
+    return ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), int(labelled.sum()), by_class > 0)
 
 
 def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | None = None) -> np.ndarray:
@@ -125,15 +138,9 @@ def _load(file: Path | None, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _save(file: Path, keys: np.ndarray, counts: np.ndarray) -> None:
-    with suppress(OSError):  # it saves time, no more: a disk that is full or not writable is told where it matters
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as target:
-                np.savez(target, keys=keys, counts=counts)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+    # It saves time, no more: a disk that is full or not writable is told where it matters.
+    with suppress(OSError), replacing(file, shared=True) as temporary, open(temporary, "wb") as target:
+        np.savez(target, keys=keys, counts=counts)
 
 
 def _count(samples: Sequence[Sample], places: Sequence[int], decoder: Decoder) -> np.ndarray:

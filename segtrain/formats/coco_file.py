@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segtrain.errors import DataError
+from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons as drawn
-from segtrain.formats.sample import Sample, SampleTable, name_some
+from segtrain.formats.sample import Sample, SampleTable
 
 
 class _Picture(NamedTuple):

@@ -6,14 +6,14 @@ from glob import iglob
 from pathlib import Path
 from typing import Any, Literal
 
-from segtrain.errors import DataError
+from segtrain.errors import DataError, name_some
+from segtrain.files import is_glob
 from segtrain.formats.dataset_info import Labels
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
     Sample,
     SampleTable,
     Splits,
-    name_some,
     require_nearby_layout,
     require_path,
     split_by_fraction,
@@ -66,7 +66,7 @@ def read(
 
 
 def _is_wild(part: str) -> bool:
-    return any(sign in part for sign in "*?[")
+    return is_glob(part)
 
 
 def _fixed(pattern: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from segtrain.files import is_glob
 from segtrain.formats import folders
 from segtrain.formats.dataset_info import Labels
 from segtrain.formats.sample import Splits
@@ -52,4 +53,4 @@ def read(
 def _only_tiff(place: str | dict[str, str]) -> str | dict[str, str]:
     if isinstance(place, dict):
         return {split: _only_tiff(folder) for split, folder in place.items()}
-    return place if any(sign in place for sign in "*?[") else f"{place}/{TIFF}"
+    return place if is_glob(place) else f"{place}/{TIFF}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from segtrain.errors import DataError
+from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons as drawn
 from segtrain.formats.dataset_info import Labels
 from segtrain.formats.sample import (
@@ -14,7 +14,6 @@ from segtrain.formats.sample import (
     Sample,
     SampleTable,
     Splits,
-    name_some,
     require_layout,
     split_by_fraction,
 )

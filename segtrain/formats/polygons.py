@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segtrain.errors import DataError
-from segtrain.formats.sample import name_some
+from segtrain.errors import DataError, name_some
 
 if TYPE_CHECKING:
     import numpy as np

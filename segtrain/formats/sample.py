@@ -105,11 +105,6 @@ def seeded_hash(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
 
 
-def name_some(names: Sequence[str], most: int = 3) -> str:
-    """`a, b, c and 5 more`."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def require_path(path: Path, what: str) -> Path:
     """The path itself where it exists; otherwise a DataError that shows what lies beside it."""
     if path.exists():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segtrain.errors import DataError
+from segtrain.files import is_glob
 
 SUFFIXES = {
     ".pt": "checkpoint",
@@ -51,6 +52,6 @@ def split_models(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def _expand(item: str) -> list[Path]:
-    if any(sign in item for sign in "*?[") and not Path(item).exists():
+    if is_glob(item) and not Path(item).exists():
         return [Path(path) for path in sorted(glob.glob(item))] or [Path(item)]
     return [Path(item)]

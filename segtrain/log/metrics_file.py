@@ -1,11 +1,11 @@
 """metrics.csv of a run."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 from segtrain.errors import CheckpointError
+from segtrain.files import replacing
 
 
 class MetricsFile:
@@ -28,14 +28,10 @@ class MetricsFile:
 
     def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
-        temporary = self._path.with_name(self._path.name + ".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self._path, sync=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns or ["epoch", "step"], restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._rows)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

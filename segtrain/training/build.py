@@ -11,20 +11,15 @@ import torch
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
 from segtrain.config.schema import Config
-from segtrain.data.balance import ClassBalance
-from segtrain.data.layers import build_decoder
 from segtrain.data.loaders import Loaders
-from segtrain.data.ram import keep_in_memory
-from segtrain.data.statistics import ClassStatistics, count_pixels, summarize
-from segtrain.data.transforms import build_eval_transform, build_transform
-from segtrain.devices import resolve_device, resolve_precision
-from segtrain.errors import CheckpointError, ConfigError, TrainingError
+from segtrain.data.statistics import ClassStatistics
+from segtrain.errors import CheckpointError, ConfigError, TrainingError, is_out_of_memory
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.models.model import SegmentationModel, build_model
-from segtrain.training.optim import build_optimizer, build_schedule, describe_parameters
+from segtrain.training.optim import describe_parameters
 from segtrain.training.run import Run, start_run
-from segtrain.training.state import TrainState, build_state
+from segtrain.training.state import TrainState
 
 
 def seed_everything(seed: int) -> None:
@@ -56,71 +51,6 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(f"loss.{name}: {' '.join(str(error).split())}") from error
     return loss.to(device)
-
-
-def build_training(config: Config, model: SegmentationModel, *, steps_per_epoch: int) -> TrainState:
-    """Optimizer, schedule and all else that changes in a training; `steps_per_epoch` counts batches."""
-    device = next(model.parameters()).device
-    optimizer = build_optimizer(config.optimizer, model)
-    updates = -(-steps_per_epoch // config.train.accumulate_steps)
-    schedule = build_schedule(config.schedule, optimizer, epochs=config.train.epochs, steps_per_epoch=updates)
-    plan = {
-        "optimizer": config.optimizer.model_dump(mode="json"),
-        "schedule": config.schedule and config.schedule.model_dump(mode="json"),
-        "epochs": config.train.epochs,
-        "updates_per_epoch": updates,
-        "accumulate_steps": config.train.accumulate_steps,
-    }
-    return build_state(
-        model,
-        optimizer,
-        schedule,
-        device=device,
-        dtype=resolve_precision(config.train.precision, device),
-        ema_decay=config.train.ema_decay,
-        compile_model=config.train.compile,
-        plan=plan,
-    )
-
-
-def check(config: Config) -> None:
-    """Build everything that needs no data, weights from the hub included; raises ConfigError for what cannot be
-    built."""
-    build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
-    build_eval_transform(config.transforms.val)
-    build_decoder(config.data)
-    model = place_model(config, resolve_device(config.train.device))
-    place_loss(config, next(model.parameters()).device, statistics=None)
-    build_training(config, model, steps_per_epoch=100)
-    print(f"ok: {config.name}: {config.model.name} {config.model.encoder_name}, {describe_parameters(model)}")
-
-
-def inspect_labels(loaders: Loaders, config: Config) -> ClassStatistics:
-    """Read every mask once, so that a wrong one is told before the training; says what classes there are.
-
-    A class without a pixel is worth a warning: its IoU will be that of a class that nobody can learn.
-    """
-    names = config.data.class_names
-    decoder, training = loaders.decoder, loaders.train.dataset
-    count_pixels(loaders.val.dataset.samples, decoder, cache=config.cache_dir)
-    counts = count_pixels(training.samples, decoder, cache=config.cache_dir)
-    statistics = summarize(counts, decoder, names=names)
-    if config.data.balance > 0:
-        training.balance = ClassBalance(config.data.balance, counts[:, : decoder.width] > 0)
-    if statistics.absent():
-        print(
-            f"warning: no training mask has a pixel of: {', '.join(statistics.absent())}; "
-            "are the values in data.classes right?"
-        )
-    return statistics
-
-
-def keep_images(loaders: Loaders, config: Config) -> None:
-    """With data.cache, read all images and masks into memory, and say first how much that is. Raises DataError where
-    the memory does not suffice."""
-    if config.data.cache is not None:
-        keep_in_memory([loaders.train.dataset, loaders.val.dataset])
-        loaders.train_eval.dataset.kept = loaders.train.dataset.kept
 
 
 def start_or_resume(config: Config, state: TrainState, *, resume: str | None) -> Run:
@@ -164,13 +94,9 @@ def explained_failures(config: Config) -> Iterator[None]:
     """Turn failures of torch whose cause is a setting into one line that names the setting."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(_no_memory(config, str(error))) from error
-    except MemoryError as error:
-        raise TrainingError(_no_memory(config, str(error))) from error
-    except (RuntimeError, ValueError) as error:
+    except (MemoryError, RuntimeError, ValueError) as error:
         text = str(error)
-        if "can't allocate memory" in text or "out of memory" in text.lower():
+        if is_out_of_memory(error):
             raise TrainingError(_no_memory(config, text)) from error
         if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
             raise TrainingError(

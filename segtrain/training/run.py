@@ -25,7 +25,7 @@ from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
 from segtrain.data.loaders import EvalLoader
 from segtrain.errors import CheckpointError, TrainingError, reason_of
-from segtrain.files import replace_text
+from segtrain.files import replacing
 from segtrain.inference.task import class_colors
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
@@ -193,7 +193,8 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
     try:
         folder = resume if resume is not None else _next_folder(config)
         text = dump_yaml(plain_config(config))
-        replace_text(folder / "config.yml", text)
+        with replacing(folder / "config.yml") as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
         with open(folder / "environment.txt", "a", encoding="utf-8") as file:
             file.write(describe_environment() + "\n")
         log = Log(

@@ -9,9 +9,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from segtrain.checkpoint import restore_rng_state, rng_state
+from segtrain.config.schema import Config
+from segtrain.devices import resolve_precision
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.models.model import SegmentationModel
-from segtrain.training.optim import Schedule
+from segtrain.training.optim import Schedule, build_optimizer, build_schedule
 
 
 @dataclass
@@ -124,18 +126,15 @@ class TrainState:
         return bool(torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all())
 
 
-def build_state(
-    model: SegmentationModel,
-    optimizer: Optimizer,
-    schedule: Schedule,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    plan: dict[str, Any],
-    ema_decay: float | None = None,
-    compile_model: bool = False,
-) -> TrainState:
-    """The state of a training that has not begun; `model` is on its device already."""
+def build_state(config: Config, model: SegmentationModel, *, steps_per_epoch: int) -> TrainState:
+    """The state of a training that has not begun: optimizer, schedule and all else that changes in it. `model` is on
+    its device already; `steps_per_epoch` counts batches."""
+    train, device = config.train, next(model.parameters()).device
+    optimizer = build_optimizer(config.optimizer, model)
+    updates = -(-steps_per_epoch // train.accumulate_steps)
+    schedule = build_schedule(config.schedule, optimizer, epochs=train.epochs, steps_per_epoch=updates)
+    dtype = resolve_precision(train.precision, device)
+    decay = train.ema_decay
     return TrainState(
         model=model,
         optimizer=optimizer,
@@ -143,7 +142,13 @@ def build_state(
         device=device,
         dtype=dtype,
         scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
-        ema=ModelEmaV3(model, decay=ema_decay, use_warmup=True) if ema_decay is not None else None,
-        compiled=torch.compile(model) if compile_model else None,
-        plan=plan,
+        ema=ModelEmaV3(model, decay=decay, use_warmup=True) if decay is not None else None,
+        compiled=torch.compile(model) if train.compile else None,
+        plan={
+            "optimizer": config.optimizer.model_dump(mode="json"),
+            "schedule": config.schedule and config.schedule.model_dump(mode="json"),
+            "epochs": train.epochs,
+            "updates_per_epoch": updates,
+            "accumulate_steps": train.accumulate_steps,
+        },
     )

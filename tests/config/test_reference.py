@@ -3,10 +3,11 @@ import re
 
 import pytest
 
-from segtrain.config.reference import build_reference, build_schema
+from segtrain.commands.schema.command import build_schema
 from segtrain.config.schema import Config
 from segtrain.config.tree import load_yaml
 from tests.conftest import PROJECT
+from tools.config_reference import build_reference
 
 REFERENCE = build_reference()
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from segtrain.data.balance import ClassBalance
+from segtrain.data.dataset import ClassBalance
 
 # Class 0 is everywhere, class 1 in one of a hundred images, class 2 in none, class 3 in two.
 PRESENCE = np.zeros((100, 4), bool)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segtrain.data.folds import assign_folds
+from segtrain.data.splits import assign_folds
 from segtrain.errors import DataError
 
 

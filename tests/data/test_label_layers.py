@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from segtrain.config.schema import DataConfig
-from segtrain.data.layers import LayerDecoder, build_decoder
+from segtrain.data.labels import LayerDecoder, build_decoder
 from segtrain.data.statistics import count_pixels, summarize
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample

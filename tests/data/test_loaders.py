@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from segtrain.config.schema import DataConfig, TransformsConfig
+from segtrain.data.labels import build_decoder
 from segtrain.data.loaders import EndlessBatches, build_loaders, count_workers
+from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from tests.conftest import PROJECT, draw_folders
 
@@ -22,7 +24,8 @@ def root(tmp_path_factory) -> Path:
 
 def build(root, *, workers=0, seed=0, **values):
     config = DataConfig(**({"root": root, "classes": ["a", "b", "c"], "batch_size": 2, "workers": workers} | values))
-    return build_loaders(config, TRANSFORMS, seed=seed)
+    splits, decoder = read_splits(config, seed=seed), build_decoder(config)
+    return build_loaders(config, TRANSFORMS, splits, decoder, seed=seed)
 
 
 def take(loaders, count, *, epoch=0, step=0):
@@ -132,11 +135,10 @@ def test_what_is_wrong_with_a_file_arrives_as_one_line(tmp_path, workers):
 
 KEEPS_A_LOADER = """
 import sys
-from segtrain.data.loaders import build_loaders
-from segtrain.experiment import DataConfig, TransformsConfig
+from pathlib import Path
+from tests.data.test_loaders import build
 
-config = DataConfig(root=sys.argv[1], classes=["a", "b", "c"], batch_size=2, workers=2)
-loaders = build_loaders(config, TransformsConfig(train=[{"RandomCrop": {"height": 32, "width": 32}}]), seed=0)
+loaders = build(Path(sys.argv[1]), workers=2)
 stream = loaders.train.stream(0, 0)
 print(next(stream)["image"].shape)
 loaders.itself, loaders.stream = loaders, stream

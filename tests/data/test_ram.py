@@ -1,10 +1,10 @@
 import pytest
 
 from segtrain.config.schema import DataConfig
-from segtrain.data import ram
+from segtrain.data import loaders
 from segtrain.data.dataset import EvalSamples, TrainSamples
 from segtrain.data.labels import LabelDecoder
-from segtrain.data.ram import estimate_bytes, keep_in_memory
+from segtrain.data.loaders import estimate_bytes, keep_in_memory
 from segtrain.data.transforms import build_transform
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
@@ -20,27 +20,29 @@ def samples(tmp_path):
     return SampleTable(Sample(str(p), f"{tmp_path}/images/{p}.png", f"{tmp_path}/masks/{p}.png") for p in range(3))
 
 
-def training(samples):
+RGB = {"channels": 3}
+
+
+def training(samples, kept=None):
     pipeline = build_transform([{"RandomCrop": {"height": 16, "width": 16}}], ignore_index=255)
-    return TrainSamples(samples, DECODER, image_options={"channels": 3}, transform=pipeline, seed=0)
+    return TrainSamples(samples, DECODER, image_options=RGB, transform=pipeline, seed=0, kept=kept)
 
 
 def test_the_estimate_is_right_for_what_was_measured(samples):
     pixels = (40 + 40 + 60) * 50
-    assert estimate_bytes(training(samples)) == 4 * pixels
-    scaled = EvalSamples(samples, DECODER, image_options={"channels": 3, "scale": 255.0}, transform=None)
-    assert estimate_bytes(scaled) == 13 * pixels
+    assert estimate_bytes(samples, DECODER, RGB) == 4 * pixels
+    assert estimate_bytes(samples, DECODER, {"channels": 3, "scale": 255.0}) == 13 * pixels
 
 
 def test_batches_are_the_same_and_no_file_is_opened_again(samples, tmp_path, capsys):
     keys = [(0, 2), (1, 0), (1, 1)]
     expected = training(samples).batch(keys)
+    whole = EvalSamples(samples, DECODER, image_options=RGB, transform=None).batch([0, 2])
+    kept, again = keep_in_memory([samples, samples], DECODER, RGB)
     dataset, evaluation = (
-        training(samples),
-        EvalSamples(samples, DECODER, image_options={"channels": 3}, transform=None),
+        training(samples, kept),
+        EvalSamples(samples, DECODER, image_options=RGB, transform=None, kept=again),
     )
-    whole = evaluation.batch([0, 2])
-    keep_in_memory([dataset, evaluation])
     assert capsys.readouterr().out == "memory   about 0 MiB for 6 images and masks (data.cache: ram)\n"
     for path in tmp_path.glob("*/*.png"):
         path.unlink()
@@ -51,19 +53,18 @@ def test_batches_are_the_same_and_no_file_is_opened_again(samples, tmp_path, cap
 
 
 def test_memory_that_does_not_suffice_is_told_first(samples, monkeypatch):
-    monkeypatch.setattr(ram, "read_available_bytes", lambda: 30000)
-    dataset = training(samples)
+    monkeypatch.setattr(loaders, "read_available_bytes", lambda: 30000)
+    monkeypatch.setattr(loaders, "read_sample", lambda *_: pytest.fail("something was read"))
     with pytest.raises(DataError) as error:
-        keep_in_memory([dataset])
+        keep_in_memory([samples], DECODER, RGB)
     assert str(error.value) == (
         "data.cache: ram: 3 images take about 0 MiB in memory, and 0 MiB are free; write data.cache: null, or make the "
         "files smaller"
     )
-    assert dataset.kept is None
 
 
 def test_a_broken_file_is_named(samples):
     with open(samples[1].image, "r+b") as file:
         file.truncate(200)
     with pytest.raises(DataError, match=r"images/1\.png: cannot be read as an image"):
-        keep_in_memory([training(samples)])
+        keep_in_memory([samples], DECODER, RGB)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import predict
-from segtrain.command import run_command
+from segtrain.__main__ import main as segtrain
 from tests.bad_input import assert_one_line, contents
 from tests.conftest import draw_sample
 
@@ -55,8 +54,7 @@ def test_a_checkpoint_that_cannot_be_used(main, kept, tmp_path, capsys, case, na
     if name == "best.pt":
         draw_sample(tmp_path / "new", "a", seed=1)
         inputs, output = str(tmp_path / "new" / "images"), tmp_path / "out"
-        options = predict.parse_arguments([str(kept), inputs, "-o", str(output), "--device", "cpu"])
-        assert run_command(predict.main, options) == 2
+        assert segtrain(["predict", str(kept), inputs, "-o", str(output), "--device", "cpu"], prog="predict.py") == 2
         assert not output.exists()
     else:
         assert main(resume=kept) == 2
@@ -77,6 +75,10 @@ def test_a_folder_that_is_no_run(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for folder, text in (("nowhere", "there is no such run folder"), ("empty", "is no run folder; it has neither .+")):
         inputs, output = str(tmp_path / "new" / "images"), tmp_path / "out"
-        options = predict.parse_arguments([str(tmp_path / folder), inputs, "-o", str(output), "--device", "cpu"])
-        assert run_command(predict.main, options) == 2
+        assert (
+            segtrain(
+                ["predict", str(tmp_path / folder), inputs, "-o", str(output), "--device", "cpu"], prog="predict.py"
+            )
+            == 2
+        )
         assert_one_line(capsys.readouterr().err, re.escape(f"{tmp_path / folder}: ") + text)

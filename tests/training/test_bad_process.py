@@ -18,13 +18,13 @@ def limited(limit: str, layers: list[str], **environment: str) -> subprocess.Com
     """Run train.py, with everything imported, under a limit of the operating system."""
     text = f"""
 import os, resource, sys
-import train
-from segtrain import build, loop, losses
+from segtrain.__main__ import main
+from segtrain.training import train
 from segtrain.command import run_command
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit({limit})
-sys.exit(run_command(train.main, train.parse_arguments(sys.argv[1:])))
+sys.exit(main(["train", *sys.argv[1:]]))
 """
     full = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"} | environment
     line = [sys.executable, "-c", text, *layers]

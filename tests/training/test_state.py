@@ -1,10 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from segtrain.checkpoint import load_checkpoint, save_checkpoint
-from segtrain.config.schema import OptimizerConfig, ScheduleConfig
+from segtrain.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
 from segtrain.errors import CheckpointError
-from segtrain.training.optim import build_optimizer, build_schedule
 from segtrain.training.state import Best, TrainState, build_state
 from tests.tiny_model import tiny_model
 
@@ -19,13 +20,13 @@ def state_of(
     ema_decay: float | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> TrainState:
-    model = tiny_model(seed=seed)
-    optimizer = build_optimizer(OptimizerConfig(name=name, lr=0.01), model)
-    schedule = build_schedule(ScheduleConfig(name=schedule_name), optimizer, epochs=epochs, steps_per_epoch=10)
-    plan = {"optimizer": {"name": name}, "schedule": {"name": schedule_name}, "epochs": epochs}
-    plan |= {"updates_per_epoch": 10, "accumulate_steps": accumulate_steps}
-    arguments = {"plan": plan, "ema_decay": ema_decay}
-    return build_state(model, optimizer, schedule, device=torch.device("cpu"), dtype=dtype, **arguments)
+    precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+    config = SimpleNamespace(
+        optimizer=OptimizerConfig(name=name, lr=0.01),
+        schedule=ScheduleConfig(name=schedule_name),
+        train=TrainConfig(epochs=epochs, accumulate_steps=accumulate_steps, ema_decay=ema_decay, precision=precision),
+    )
+    return build_state(config, tiny_model(seed=seed), steps_per_epoch=10 * accumulate_steps)
 
 
 def train(state: TrainState, steps: int) -> None:

@@ -14,10 +14,10 @@ import pytest
 import torch
 import yaml
 
-import train
 from segtrain.checkpoint import load_checkpoint
 from segtrain.command import run_command
 from segtrain.config.rules import load_config
+from segtrain.training import command as train
 from tests.conftest import PROJECT, SMALL, draw_folders, run
 from tests.log.wandb_records import find_runs, read_history, read_records
 

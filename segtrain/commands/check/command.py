@@ -1,7 +1,9 @@
-"""The command `check`."""
+"""Find what is wrong with images and masks, and write a page to look at. Exit status 1 where there is an error."""
 
 import argparse
+from pathlib import Path
 
+from segtrain.command import parse_output
 from segtrain.commands.check.dataset_report import gather
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.findings import find_all
@@ -12,7 +14,17 @@ from segtrain.commands.check.source import from_experiment, from_folders
 from segtrain.errors import ConfigError
 
 
-def check_data(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("layers", nargs="*", metavar="experiment.yml | key.sub=value", help="as for train.py")
+    parser.add_argument("--images", help="folder or glob of images, instead of an experiment")
+    parser.add_argument("--masks", help="folder or glob of their masks")
+    parser.add_argument(
+        "-o", "--output", type=parse_output, default=Path("check.html"), help="page to write (check.html)"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
     """Look at every image and mask, print what is wrong with them, and write the page `options.output`: the experiment
     of `options.layers`, or the folders `options.images` and `options.masks`.
 

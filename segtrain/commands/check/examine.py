@@ -66,7 +66,7 @@ class Examiner:
 
     def _read_layers(self, sample: Sample) -> tuple[MaskFacts, NDArray]:
         """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
-        from segtrain.data.layers import build_decoder
+        from segtrain.data.labels import build_decoder
 
         self._layers = self._layers or build_decoder(self.config)
         layers = self._layers.read(sample)

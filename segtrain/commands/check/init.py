@@ -1,4 +1,4 @@
-"""python -m segtrain init IMAGES MASKS: look at a data set and write the experiment that trains on it."""
+"""Look at a folder of images and one of masks, and write the experiment that trains on them."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segtrain.command import parse_output
 from segtrain.commands.check.class_lines import write_text
 from segtrain.commands.check.dataset_report import Evidence, gather
 from segtrain.commands.check.duplicates import group_duplicates
@@ -19,7 +20,7 @@ from segtrain.commands.check.recipe_text import Findings, write_experiment
 from segtrain.commands.check.record import ImageFacts, Record
 from segtrain.commands.check.source import Subject, from_folders
 from segtrain.errors import ConfigError, DataError
-from segtrain.files import replace_text
+from segtrain.files import write_whole
 from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
 from segtrain.images.to_image import WHITES
 from segtrain.memory import read_available_bytes
@@ -37,7 +38,16 @@ class Machine(NamedTuple):
     hub: bool
 
 
-def init_config(options: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("images", help="folder or glob of the images")
+    parser.add_argument("masks", help="folder or glob of the masks, of the same names")
+    parser.add_argument(
+        "-o", "--output", type=parse_output, default=Path("config.yml"), help="file to write (config.yml)"
+    )
+
+
+def main(options: argparse.Namespace) -> None:
     """Look at `options.images` and `options.masks`, and write `options.output`.
 
     Raises ConfigError where that exists, and DataError where the data do not give a training.
@@ -61,13 +71,9 @@ def init_config(options: argparse.Namespace) -> None:
     recipe = choose_recipe(describe_situation(evidence, training, machine))
     data_lines, table = place_data(subject, splits, output)
     found = describe_findings(options, evidence, machine, notes=notes, data_lines=data_lines)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if table is not None:
-            replace_text(output.with_suffix(TABLE), table)
-        replace_text(output, write_experiment(recipe, found))
-    except OSError as error:
-        raise ConfigError(f"-o {output}: cannot be written: {error.strerror}") from error
+    if table is not None:
+        write_whole(output.with_suffix(TABLE), table)
+    write_whole(output, write_experiment(recipe, found))
     _report(output, recipe, found, splits)
 
 

@@ -12,8 +12,7 @@ from segtrain.commands.check.report import count_levels, describe_set
 from segtrain.commands.check.source import Subject
 from segtrain.commands.check.style import COPY, CSS
 from segtrain.commands.check.thumbnails import choose_samples, draw_samples
-from segtrain.errors import ConfigError
-from segtrain.files import replace_text
+from segtrain.files import write_whole
 
 SAMPLES, OFFENDERS = 12, 6
 _LISTED_FILES = 1000
@@ -31,16 +30,13 @@ def write_page(
 ) -> None:
     """Write the page; `proposal` are the lines of an experiment where there is none yet.
 
-    Raises ConfigError where the file cannot be written.
+    Raises DataError where the file cannot be written.
     """
     samples = choose_samples(evidence, SAMPLES)
     wanted = [(place, finding.marked) for finding in findings for place in finding.records[:OFFENDERS]]
     drawn = draw_samples(evidence, examiner, [*wanted, *((place, frozenset()) for place in samples)])
     text = build_page(subject, evidence, findings, proposal=proposal, samples=samples, drawn=drawn)
-    try:
-        replace_text(path, text.encode("utf-8", "replace").decode("utf-8"))  # names of files may be no text
-    except OSError as error:
-        raise ConfigError(f"-o {path}: cannot be written: {error.strerror}") from error
+    write_whole(path, text.encode("utf-8", "replace"))  # names of files may be no text
 
 
 def build_page(

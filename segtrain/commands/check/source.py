@@ -15,6 +15,7 @@ from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
+from segtrain.files import is_glob
 from segtrain.formats import FORMATS, folders
 from segtrain.formats.sample import Sample, SampleTable, Splits, split_by_fraction
 
@@ -74,7 +75,7 @@ def _files_in(pattern: str) -> str:
 
 def _fixed_part(pattern: str) -> Path:
     parts = Path(pattern).parts
-    wild = next((place for place, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
+    wild = next((place for place, part in enumerate(parts) if is_glob(part)), len(parts))
     return Path(*parts[:wild])
 
 
@@ -87,7 +88,7 @@ def _folder_lines(pairing: Pairing, below: list[str], splits: Splits) -> list[st
 
     def of_split(pattern: str, head: str) -> str:
         parts = list(Path(pattern).parts)
-        wild = next((place for place, part in enumerate(parts) if any(sign in part for sign in "*?[")), None)
+        wild = next((place for place, part in enumerate(parts) if is_glob(part)), None)
         if wild is None:
             return f"{pattern}/{head}"
         parts[wild] = head

@@ -1,18 +1,15 @@
-"""`python -m segtrain datasets` and `download`: the published data sets whose layout segtrain reads."""
+"""List the public data sets that can be read, or describe one."""
 
 import argparse
 import inspect
 import shutil
-import signal
 import textwrap
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import ModuleType
 
-from segtrain.command import Stopped
-from segtrain.commands.datasets.fetch import STORE, download, has_records, show_archive, show_size
+from segtrain.commands.datasets.fetch import show_archive, show_size
 from segtrain.config.section import suggest
-from segtrain.errors import ConfigError, DataError
+from segtrain.errors import ConfigError
 from segtrain.formats import FORMATS, PROVIDED
 from segtrain.formats.dataset_info import About, KnownClass, Labels
 
@@ -22,7 +19,12 @@ def published() -> dict[str, ModuleType]:
     return {name: module for name, module in sorted(FORMATS.items()) if module.ABOUT is not None}
 
 
-def list_datasets(options: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("word", nargs="?", default="", help="a word of the name or title, or the name of one")
+
+
+def main(options: argparse.Namespace) -> None:
     """Print the data sets whose name or title holds `options.word`, or everything about the one of that name."""
     known, width = published(), shutil.get_terminal_size().columns
     word = options.word.lower()
@@ -151,29 +153,3 @@ def build_datasets_table() -> str:
             f"| `{name}` | {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} | {show_way(about)} |"
         )
     return "\n".join(rows) + "\n"
-
-
-def download_dataset(options: argparse.Namespace) -> None:
-    """Fetch and unpack the data set `options.name` below the folder `options.root`, and say what it is read as."""
-    modules, name, root = published(), options.name, options.root
-    if name not in modules:
-        raise ConfigError(f"download: no data set '{name}'; {suggest(name, modules)}")
-    about = modules[name].ABOUT
-    if not has_records(root) and about.images == count_images(modules[name], root)[0] != {}:
-        print(f"{root}: all images of {name} are there; nothing to do")
-        return
-    try:
-        download(name, about, root)
-    except KeyboardInterrupt:
-        kept = f"what has arrived is kept in {root / STORE}; the same command goes on from there"
-        raise Stopped(signal.SIGINT, f"stopped; {kept}") from None
-    counts, mistake = count_images(modules[name], root)
-    print(f"note: {mistake}" if mistake else f"{root}: read as data.format: {name}, it has {show_counts(counts)}")
-
-
-def count_images(module: ModuleType, root: Path) -> tuple[dict[str, int], str]:
-    """The images that a format finds below a folder, by split, and why it finds none."""
-    try:
-        return {split: len(samples) for split, samples in module.read(root).items()}, ""
-    except DataError as error:
-        return {}, str(error)

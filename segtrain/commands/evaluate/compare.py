@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from segtrain.commands.predict.result import FILE_KINDS
-from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, name_some
+from segtrain.errors import DataError, name_some
+from segtrain.formats.sample import Sample
 from segtrain.images.reading import read_mask
 from segtrain.inference.task import Task
 

@@ -33,6 +33,7 @@ from segtrain.commands.evaluate.thresholds import describe_tuned, tune, write_th
 from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError
+from segtrain.files import write_whole
 from segtrain.inference import Predictor
 from segtrain.inference.load import thresholds_path
 from segtrain.inference.model_files import find_kind
@@ -152,9 +153,9 @@ def describe(
 def write_all(folder: Path, text: str, scores: Scores, values: dict[str, Value], task: Task, subject: Subject) -> list:
     """Write the files of an evaluation; the panels of the worst images, HWC uint8 RGB. Raises DataError."""
     panels = [draw_panel(shown, task, ignore_index=subject.decoder.ignore_index) for shown in scores.worst]
-    output.write_text(folder / output.TABLE, text + "\n")
-    output.write_text(folder / output.NUMBERS, build_evaluation_csv(values))
-    output.write_text(folder / output.IMAGES, build_images_csv(scores, task.names))
+    write_whole(folder / output.TABLE, text + "\n")
+    write_whole(folder / output.NUMBERS, build_evaluation_csv(values))
+    write_whole(folder / output.IMAGES, build_images_csv(scores, task.names))
     output.write_picture(folder / output.SHEET, lambda path: draw_sheet(scores.worst, panels, path))
     output.write_picture(folder / output.CONFUSION, lambda path: plot_confusion(scores.matrix, task.names, path))
     if scores.calibration is not None:

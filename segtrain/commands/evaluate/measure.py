@@ -17,7 +17,7 @@ from segtrain.commands.evaluate.reading import Pair, read_batches
 from segtrain.commands.evaluate.scoring import Scorer, Scores
 from segtrain.commands.evaluate.source import Subject
 from segtrain.data.dataset import read_sample
-from segtrain.errors import TrainingError
+from segtrain.errors import TrainingError, is_out_of_memory
 from segtrain.formats.sample import Sample
 from segtrain.inference import Predictor
 from segtrain.inference.task import Task
@@ -123,11 +123,9 @@ def explained_memory(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
-        text = " ".join(str(error).split())
-        short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-        if not short:
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"not enough memory ({text[:120]}); lower --batch-size (now {batch_size}), or cut the images into tiles "
-            "with --tile 512"
+            f"not enough memory ({' '.join(str(error).split())[:120]}); lower --batch-size (now {batch_size}), or cut "
+            "the images into tiles with --tile 512"
         ) from error

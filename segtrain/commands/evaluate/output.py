@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segtrain.errors import DataError
-from segtrain.files import replace_text
+from segtrain.files import explained_write, make_numbered_folder, replacing
 from segtrain.inference.model_files import find_kind
 
 TABLE, NUMBERS, IMAGES = "evaluation.txt", "evaluation.csv", "images.csv"
@@ -24,7 +24,7 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
     made = [] if asked is None else [path for path in (asked, *asked.parents) if not path.exists()]
     try:
         if asked is None:
-            folder = _next_folder(source, split)
+            folder = make_numbered_folder(_stem(source, split))
             made = [folder]
         else:
             asked.mkdir(parents=True, exist_ok=True)
@@ -45,39 +45,14 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
         raise
 
 
-def _next_folder(source: Path, split: str) -> Path:
+def _stem(source: Path, split: str) -> Path:
     kind = find_kind(source)
     if kind == "run":
-        stem = source / f"evaluation-{split}"
-    elif kind == "checkpoint":
-        stem = source.parent / f"evaluation-{split}"
-    else:
-        stem = source.parent / f"{source.name}-evaluation-{split}"
-    number = 1
-    while True:  # another evaluation may take the number at the same moment
-        folder = stem.with_name(f"{stem.name}-{number}")
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all. Raises DataError where it cannot be written."""
-    try:
-        replace_text(path, text)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+        return source / f"evaluation-{split}"
+    return source.parent / (f"evaluation-{split}" if kind == "checkpoint" else f"{source.name}-evaluation-{split}")
 
 
 def write_picture(path: Path, draw: Callable[[Path], None]) -> None:
-    """A picture that `draw` writes, whole or not at all. Raises DataError where it cannot be written."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
+    """A picture that `draw` writes, as a whole or not at all. Raises DataError where it cannot be written."""
+    with explained_write(path), replacing(path) as temporary:
         draw(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,9 +12,8 @@ from segtrain.config.layers import BASE_FILE
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
-from segtrain.data.layers import build_decoder
+from segtrain.data.labels import Decoder, build_decoder
 from segtrain.data.splits import read_splits
-from segtrain.data.statistics import Decoder
 from segtrain.errors import CheckpointError, ConfigError, DataError
 from segtrain.formats.sample import SampleTable
 from segtrain.inference.load import read_config

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.errors import CheckpointError
-from segtrain.files import replace_text
+from segtrain.files import write_whole
 
 STEPS = 1000
 EDGES = (np.arange(1, STEPS) / STEPS).astype(np.float32)  # the thresholds that are tried
@@ -75,14 +74,10 @@ def tune(counted: NDArray[np.int64], *, names: list[str], thresholds: list[float
 
 
 def write_thresholds(path: Path, tuned: list[Tuned], *, epoch: int | None) -> None:
-    """The thresholds and the epoch of the checkpoint that they are for as JSON, whole or not at all. Raises
-    CheckpointError where it cannot be written."""
+    """The thresholds and the epoch of the checkpoint that they are for as JSON. Raises DataError where it cannot be
+    written."""
     content = {"epoch": epoch, "thresholds": {item.name: item.threshold for item in tuned}}
-    text = json.dumps(content, indent=2) + "\n"
-    try:
-        replace_text(path, text)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
+    write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def describe_tuned(tuned: list[Tuned]) -> str:

@@ -14,7 +14,7 @@ from segtrain.commands.export.images import batches_of, read_prepared, spread
 from segtrain.commands.export.options import ExportError
 from segtrain.config.schema import Config
 from segtrain.data.dataset import read_sample
-from segtrain.data.layers import build_decoder
+from segtrain.data.labels import build_decoder
 from segtrain.errors import reason_of
 from segtrain.formats.sample import SampleTable
 from segtrain.inference import Predictor

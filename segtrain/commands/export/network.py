@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segtrain.commands.export.options import ExportOptions
-from segtrain.errors import CheckpointError, ConfigError, SegtrainError, first_fault, reason_of
+from segtrain.errors import CheckpointError, ConfigError, SegtrainError, first_fault, is_out_of_memory, reason_of
 from segtrain.inference.task import Task
 
 KEY = "segtrain"
@@ -103,10 +103,8 @@ class ExportedNetwork:
                 return given
             if self.task.mode == "multiclass":
                 return functional.one_hot(given.long(), self.task.outputs).movedim(-1, 1).float()
-        except (SegtrainError, MemoryError, torch.OutOfMemoryError):
-            raise
         except Exception as error:  # every runtime has classes of its own
-            if "can't allocate memory" in str(error):  # torch's class for it, where there is no GPU, is a general one
+            if isinstance(error, SegtrainError) or is_out_of_memory(error):
                 raise
             what = _show(images.shape, images.dtype)
             # What TorchScript and OpenVINO say before their last line is where they were.

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from segtrain.commands.predict.polygons import classes_drawn, cut_holes, find_regions
 from segtrain.commands.predict.result import Result
-from segtrain.files import cannot_write, temporary_name
+from segtrain.files import explained_write, temporary_name
 from segtrain.inference.task import Task
 
 
@@ -87,11 +87,9 @@ class CocoFile:
         """Close the file and give it its name. Raises DataError where it cannot be written."""
         rest = json.dumps({"images": self._images, "categories": self._categories})
         self._write(f"\n],{rest[1:]}\n")
-        try:
+        with explained_write(self.path):
             self._file.close()
             self._temporary.replace(self.path)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -101,11 +99,9 @@ class CocoFile:
             self._temporary.unlink(missing_ok=True)
 
     def _write(self, text: str) -> None:
-        try:
+        with explained_write(self.path):
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._temporary.open("w", encoding="utf-8")
                 self._file.write('{"annotations":[')
             self._file.write(text)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from segtrain.commands.predict.earlier import Earlier, Target
-from segtrain.errors import DataError
-from segtrain.formats.sample import IMAGE_SUFFIXES, name_some, require_path
+from segtrain.errors import DataError, name_some
+from segtrain.files import is_glob
+from segtrain.formats.sample import IMAGE_SUFFIXES, require_path
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 
@@ -23,7 +24,7 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
     earlier, root = Earlier(output), os.path.realpath(output)
     known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     for item in inputs:
-        if any(sign in item for sign in "*?[") and not Path(item).exists():
+        if is_glob(item) and not Path(item).exists():
             files = {path: Path(path.name) for path in map(Path, sorted(glob.glob(item, recursive=True)))}
         elif Path(item).is_dir():
             files = {path: path.relative_to(item) for path in sorted(Path(item).rglob("*"))}

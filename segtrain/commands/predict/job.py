@@ -23,12 +23,11 @@ from segtrain.commands.predict.pipeline import (
     Source,
     helping_threads,
     image_source,
-    is_lack_of_memory,
     predict_stream,
 )
 from segtrain.commands.predict.result import list_suffixes
 from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sample
-from segtrain.errors import ConfigError, DataError
+from segtrain.errors import ConfigError, DataError, is_out_of_memory
 from segtrain.files import TooLongName
 from segtrain.images.reading import read_image
 from segtrain.inference import Predictor
@@ -167,7 +166,7 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, outputs: Output
     except ConfigError as error:
         return outputs.add(path, DataError(f"{path}: is too large to be predicted as a whole: {error}"))
     except (RuntimeError, MemoryError) as error:
-        if not is_lack_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
         return outputs.add(path, DataError(f"{path}: {reason}"))

@@ -80,4 +80,4 @@ class Manifest:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(self._header)
         table.writerows([*row[:FILES], ";".join(row[FILES]), *row[FILES + 1 :]] for row in rows)
-        write_whole(self._earlier.path, text.getvalue().encode("utf-8", "surrogateescape"))
+        write_whole(self._earlier.path, text.getvalue())

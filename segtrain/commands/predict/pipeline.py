@@ -17,7 +17,7 @@ from torch import Tensor
 
 from segtrain.commands.predict.inputs import file_name_of
 from segtrain.commands.predict.result import PALETTE_SIZE, Result
-from segtrain.errors import DataError
+from segtrain.errors import DataError, is_out_of_memory
 from segtrain.images.reading import image_size
 from segtrain.inference import Predictor
 from segtrain.inference.task import Task
@@ -203,7 +203,7 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
     except DataError as error:
         reason = str(error)
     except (RuntimeError, MemoryError) as error:
-        if not is_lack_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         height, width = images[0].shape[:2]
         mend = "--tile 512" if predictor.options.tile_px is None else "a smaller --tile or --batch-size"
@@ -212,12 +212,6 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
         return [DataError(reason)]
     parts = [_compute(predictor, [image], with_probabilities=with_probabilities) for image in images]
     return [part[0] for part in parts]
-
-
-def is_lack_of_memory(error: Exception) -> bool:
-    """Whether it says that memory has run out, of the machine or of the GPU."""
-    known = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, known) or "allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def _labels_of(

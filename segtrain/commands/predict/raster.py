@@ -1,8 +1,6 @@
 """TIFF files that are too large for memory: read, predicted and written from top to bottom."""
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from segtrain.commands.predict.encode import encode_jpeg
 from segtrain.commands.predict.result import paint
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.errors import DataError
-from segtrain.files import temporary_name, write_whole
+from segtrain.files import explained_write, replacing, write_whole
 from segtrain.images.bands import is_tiff, tiff_size
 from segtrain.images.to_image import to_image
 from segtrain.inference import Predictor
@@ -59,22 +57,14 @@ def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay
     cannot be read in rows, and where the result cannot be written; nothing half written is left.
     """
     target = stem.with_name(f"{stem.name}.tif")
-    temporary = temporary_name(target)
     with TiffRows(str(path)) as rows:
         pass_over = _Pass(predictor, rows, path, preview_step=-(-max(rows.height, rows.width) // PREVIEW_PX))
-        try:
-            stem.parent.mkdir(parents=True, exist_ok=True)
+        with explained_write(target), replacing(target) as temporary:
             _write(temporary, pass_over)
-            os.replace(temporary, target)
-            files = [target]
-            if with_overlay:
-                files.append(stem.with_name(f"{stem.name}_overlay.jpg"))
-                write_whole(files[-1], encode_jpeg(pass_over.preview()))
-        except OSError as error:
-            raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+        files = [target]
+        if with_overlay:
+            files.append(stem.with_name(f"{stem.name}_overlay.jpg"))
+            write_whole(files[-1], encode_jpeg(pass_over.preview()))
     return RasterResult(rows.height, rows.width, files, pass_over.counts)
 
 

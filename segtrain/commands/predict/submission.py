@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from segtrain.commands.predict.polygons import classes_drawn
 from segtrain.commands.predict.result import Result
-from segtrain.errors import DataError
+from segtrain.errors import DataError, name_some
 from segtrain.files import write_whole
-from segtrain.formats.sample import IMAGE_SUFFIXES, name_some
+from segtrain.formats.sample import IMAGE_SUFFIXES
 from segtrain.images import rle
 from segtrain.inference.task import Task
 
@@ -204,7 +204,7 @@ class Submission:
         column = self._sheet.column
         for key, row in zip(self._sheet.keys, self._sheet.rows, strict=True):
             table.writerow([*row[:column], self._runs.get(key, ""), *row[column + 1 :]])
-        write_whole(self.path, text.getvalue().encode("utf-8", "surrogateescape"))
+        write_whole(self.path, text.getvalue())
 
     def discard(self) -> None:
         """Nothing was written yet."""

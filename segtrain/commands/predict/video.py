@@ -11,7 +11,7 @@ from PIL import Image
 
 from segtrain.commands.predict.pipeline import Source
 from segtrain.errors import DataError
-from segtrain.files import cannot_write, temporary_name
+from segtrain.files import explained_write, temporary_name
 from segtrain.inference.task import Task
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it would explain broken files at length; read when first used
@@ -103,12 +103,10 @@ class VideoWriter:
         self.path = path
         self.size = size
         self.frames = 0
-        self._temporary = temporary_name(path).with_suffix(f".part{path.suffix}")
-        try:
+        self._temporary = temporary_name(path)
+        with explained_write(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.touch()
-        except OSError as error:
-            raise cannot_write(path, error) from error
         code = cv2.VideoWriter_fourcc(*CODEC)
         with _quiet():
             self._writer = cv2.VideoWriter(str(self._temporary), cv2.CAP_FFMPEG, code, fps, (size[1], size[0]))
@@ -131,10 +129,8 @@ class VideoWriter:
         written.release()
         if frames != self.frames:
             raise DataError(f"{self.path}: cannot be written as a whole; is the disk full?")
-        try:
+        with explained_write(self.path):
             self._temporary.replace(self.path)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
 
     def discard(self) -> None:
         """Leave nothing behind."""

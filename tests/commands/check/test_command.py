@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segtrain.command import run_command
-from segtrain.commands.check.command import check_data
+from segtrain.commands.check.command import main as check_data
 from segtrain.commands.check.source import from_experiment
 from segtrain.config.tree import parse_yaml
 from tests.bad_input import truncate

@@ -9,8 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segtrain.__main__ import parse_arguments
-from segtrain.command import run_command
+from segtrain.__main__ import main as segtrain
 from segtrain.commands.check import init
 from segtrain.commands.check.init import Machine
 from segtrain.config.layers import load_tree
@@ -43,8 +42,7 @@ def pairs(tmp_path) -> Path:
 
 
 def run_init(folder: Path, output: Path, images="images", masks="masks") -> int:
-    options = parse_arguments(["init", str(folder / images), str(folder / masks), "-o", str(output)])
-    return run_command(options.main, options)
+    return segtrain(["init", str(folder / images), str(folder / masks), "-o", str(output)])
 
 
 def encode(folder: Path, how: str) -> str:

@@ -11,13 +11,15 @@ from segtrain.command import run_command
 from segtrain.commands.datasets.command import (
     build_datasets_table,
     describe,
-    download_dataset,
-    list_datasets,
     overview,
     published,
     wrap,
 )
+from segtrain.commands.datasets.command import (
+    main as list_datasets,
+)
 from segtrain.commands.datasets.download import file_name, is_archive
+from segtrain.commands.datasets.download_command import main as download_dataset
 from segtrain.commands.datasets.fetch import STORE
 from segtrain.formats import FORMATS, folders
 from segtrain.formats.dataset_info import About, Archive, KnownClass, Labels

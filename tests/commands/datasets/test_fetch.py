@@ -277,7 +277,7 @@ from types import SimpleNamespace
 from segtrain.command import run_command
 from segtrain.data.about import About, Archive
 from segtrain.data.formats import FORMATS, folders
-from segtrain.datasets import download_dataset
+from segtrain.commands.datasets.download_command import main as download_dataset
 about = About("Drawn", (), {}, "CC0", "https://set.example/", (Archive(sys.argv[1]),))
 FORMATS["drawn"] = SimpleNamespace(ABOUT=about, labels=lambda arguments: None, read=folders.read)
 sys.exit(run_command(download_dataset, Namespace(name="drawn", root=Path(sys.argv[2]))))

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import predict
+from segtrain.__main__ import main as segtrain
 from segtrain.checkpoint import load_checkpoint
-from segtrain.command import run_command
 from segtrain.commands.evaluate.compare import pair_predictions
 from segtrain.config.schema import Config
 from segtrain.errors import DataError
@@ -24,7 +23,7 @@ def predict_val(run, out) -> None:
     """predict.py on the images of the val split."""
     root = load_checkpoint(run / "best.pt")["config"]["data"]["root"]
     line = [str(run), f"{root}/val/images", "-o", str(out), "--device", "cpu"]
-    assert run_command(predict.main, predict.parse_arguments(line)) == 0
+    assert segtrain(["predict", *line], prog="predict.py") == 0
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-import predict
+from segtrain.__main__ import main as segtrain
 from segtrain.command import run_command
 from segtrain.commands.predict import pipeline
 from segtrain.commands.predict.encode import encode_jpeg
@@ -91,7 +91,7 @@ def test_three_files_for_each_image_at_its_own_size(tmp_path):
 
 def test_an_empty_output_is_not_the_current_folder(capsys):
     with pytest.raises(SystemExit):
-        predict.parse_arguments(["runs/a", "images", "-o", ""])
+        segtrain(["predict", "runs/a", "images", "-o", ""], prog="predict.py")
     assert capsys.readouterr().err.endswith("argument -o/--output: is empty; name what is to be written\n")
 
 

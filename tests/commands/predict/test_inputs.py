@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import predict
-from segtrain.command import run_command
+from segtrain.__main__ import main as segtrain
 from segtrain.commands.predict.inputs import find_images, require_output
 from segtrain.commands.predict.kinds import KINDS
 from segtrain.errors import DataError
@@ -116,7 +115,7 @@ def test_predict_py_writes_and_reports(trained, tmp_path, capsys):
     (tmp_path / "in" / "b.png").write_text("no picture")
     out = tmp_path / "out"
     arguments = [str(trained), str(trained / "last.pt"), str(tmp_path / "in"), "-o", str(out), "--save", "index,npz"]
-    assert run_command(predict.main, predict.parse_arguments([*arguments, "--device", "cpu"])) == 1
+    assert segtrain(["predict", *arguments, "--device", "cpu"], prog="predict.py") == 1
     printed = capsys.readouterr()
     assert_one_line(printed.out, rf"1 images predicted, written to {out} \(\d+\.\d images/s\)")
     assert printed.err == f"{tmp_path}/in/b.png: is not an image of a known type; is the file complete?\n"
@@ -129,7 +128,7 @@ def test_predict_py_writes_and_reports(trained, tmp_path, capsys):
 def test_flags_may_stand_between_models_and_images(trained, tmp_path):
     paint(tmp_path / "in" / "a.png", random_classes(0, 64, 80))
     line = [str(trained), "-o", str(tmp_path / "out"), "--tile", "32", str(tmp_path / "in"), "--save", "index"]
-    assert run_command(predict.main, predict.parse_arguments(line)) == 0
+    assert segtrain(["predict", *line], prog="predict.py") == 0
     tiled = Predictor.load(trained, options=InferOptions(tile_px=32))
     assert np.array_equal(read(tmp_path / "out" / "a.png"), tiled.predict(read(tmp_path / "in" / "a.png")))
 
@@ -138,13 +137,13 @@ def test_an_output_folder_is_refused_before_the_model_is_read(tmp_path, capsys):
     paint(tmp_path / "in" / "a.png", [[0]])
     (tmp_path / "out").write_text("a file")
     line = [str(tmp_path / "no_run"), str(tmp_path / "in"), "-o", str(tmp_path / "out")]
-    assert run_command(predict.main, predict.parse_arguments(line)) == 2
+    assert segtrain(["predict", *line], prog="predict.py") == 2
     assert "cannot be the output folder" in capsys.readouterr().err
 
 
 def test_help_names_every_kind(capsys):
     with pytest.raises(SystemExit) as stop:
-        predict.parse_arguments(["--help"])
+        segtrain(["predict", "--help"], prog="predict.py")
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: predict.py MODEL [MODEL ...] INPUT [INPUT ...] -o OUTPUT [flags]\n")
@@ -162,7 +161,7 @@ def test_help_names_every_kind(capsys):
 )
 def test_flags_that_are_wrong(capsys, flags, text):
     with pytest.raises(SystemExit) as stop:
-        predict.parse_arguments(["run", "in", "-o", "out", *flags])
+        segtrain(["predict", "run", "in", "-o", "out", *flags], prog="predict.py")
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(text)
 
@@ -170,6 +169,6 @@ def test_flags_that_are_wrong(capsys, flags, text):
 def test_a_model_without_images(tmp_path, capsys):
     (tmp_path / "best.pt").write_text("x")
     line = [str(tmp_path), "-o", str(tmp_path / "out")]
-    assert run_command(predict.main, predict.parse_arguments(line)) == 2
+    assert segtrain(["predict", *line], prog="predict.py") == 2
     expected = f"no images after the model {tmp_path}; name folders, files or globs of them\n"
     assert capsys.readouterr().err == expected

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import predict
-from segtrain.command import run_command
+from segtrain.__main__ import main as segtrain
 from segtrain.inference import Predictor
 from tests.commands.serve.serving import LAYERS, Channels, Picky, decode, draw, png, serving
 
@@ -171,7 +170,7 @@ def test_answers_are_the_files_that_predict_writes(trained, tmp_path):
     out, uploads = tmp_path / "out", tmp_path / "uploads"
     uploads.mkdir()
     arguments = [str(trained), str(images), "-o", str(out), "--device", "cpu", "--save", ",".join(wanted)]
-    assert run_command(predict.main, predict.parse_arguments(arguments)) == 0
+    assert segtrain(["predict", *arguments], prog="predict.py") == 0
     with serving(uploads, Predictor.load(trained, device="cpu")) as client:
         for image in sorted(images.iterdir()):
             for output, suffix in wanted.items():

@@ -1,4 +1,4 @@
-"""The schema and the reference of the configuration, made from its sections."""
+"""Reference of the configuration, made from its sections: `python -m tools.config_reference > docs/config.md`."""
 
 import inspect
 from collections.abc import Iterator
@@ -11,22 +11,9 @@ from segtrain.formats import FORMATS, PROVIDED
 
 INTRODUCTION = """# Every key of the configuration
 
-Made by `python -m segtrain reference > docs/config.md`; a test compares it with the code. How files and values are laid
-over one another is in the [README](../README.md).
+Made by `python -m tools.config_reference > docs/config.md`; a test compares it with the code. How files and values are
+merged is in the [README](../README.md).
 """
-
-
-def build_schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of an experiment file: no key is required, since files lie over config.yml."""
-    schema = Config.model_json_schema(by_alias=True)
-    schema["title"] = "segtrain experiment"
-    for part in (schema, *schema["$defs"].values()):
-        part.pop("required", None)
-    number_or_term = [{"type": "number"}, {"$ref": "#/$defs/LossTerm"}]
-    schema["properties"]["loss"]["additionalProperties"] = {"anyOf": number_or_term}
-    classes = schema["$defs"]["DataConfig"]["properties"]["classes"]["anyOf"][0]
-    classes["items"] = {"anyOf": [{"type": "string"}, classes["items"]]}
-    return schema
 
 
 def build_reference() -> str:
@@ -85,3 +72,7 @@ def _default(value: Any) -> str:
 
 def _one_line(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(build_reference(), end="")

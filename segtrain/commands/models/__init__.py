@@ -1,0 +1,1 @@
+"""`python -m segtrain models`: which networks there are, and how large they are."""

@@ -1,0 +1,80 @@
+"""Predict images, videos and large TIFFs with a trained model, or with several as one.
+
+python predict.py runs/street-1 some/images -o out/                    a folder (searched through), files, or globs
+python predict.py runs/street-1 runs/street-2 a.jpg -o out/            an ensemble: probabilities are averaged
+python predict.py model.onnx some/images -o out/ --save index,coco     an exported model; other files
+python predict.py runs/street-1 clip.mp4 -o out/                       clip_overlay.mp4
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from segtrain.command import parse_output
+from segtrain.commands.predict.kinds import DEFAULT, KINDS, parse_kinds
+from segtrain.inference.model_files import split_models
+from segtrain.inference.options import add_infer_arguments, read_infer_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    saves = "\n".join(f"  {kind:9} {text}" for kind, text in KINDS.items())
+    parser.usage = "%(prog)s MODEL [MODEL ...] INPUT [INPUT ...] -o OUTPUT [flags]"
+    parser.epilog = f"what --save writes below the output folder, beside manifest.csv:\n{saves}"
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="MODEL INPUT",
+        help="one or more run folders (their best.pt is taken), checkpoints or exported files; then images and videos",
+    )
+    parser.add_argument("-o", "--output", type=parse_output, required=True, help="folder to write to")
+    parser.add_argument(
+        "--save",
+        type=parse_kinds,
+        metavar="KINDS",
+        help=f"what to write, with commas; default: {','.join(DEFAULT)}, and nothing for frames of videos",
+    )
+    parser.add_argument(
+        "--rle-sample",
+        type=Path,
+        metavar="FILE",
+        help="sample submission: rle.csv has its rows, order, header and delimiter",
+    )
+    parser.add_argument(
+        "--video", type=_read_fps, metavar="FPS", help="folders of images are frames: write a video of each"
+    )
+    add_infer_arguments(parser)
+
+
+def _read_fps(text: str) -> float:
+    try:
+        fps = float(text)
+    except ValueError:
+        fps = 0.0
+    if not 0 < fps <= 1000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of frames a second, like 25")
+    return fps
+
+
+def main(options: argparse.Namespace) -> int:
+    """Find the images, load the models, write the predictions. 1 where some images failed, 2 where all did."""
+    from segtrain.commands.predict.inputs import find_images, require_output
+
+    models, inputs = split_models(options.paths)
+    infer_options = read_infer_options(options)
+    images = find_images(inputs, output=options.output)
+    require_output(options.output)
+
+    from segtrain.commands.predict.job import predict_files
+    from segtrain.inference import Predictor
+
+    predictor = Predictor.load(*models, device=options.device, precision=options.precision, options=infer_options)
+    started = time.perf_counter()
+    report = predict_files(
+        predictor, images, options.output, kinds=options.save, sample=options.rle_sample, fps=options.video
+    )
+    print(report.summary(options.output, time.perf_counter() - started))
+    for line in (*report.notes, *report.failures):
+        print(line, file=sys.stderr)
+    return report.status

@@ -1,0 +1,1 @@
+"""`python -m segtrain schema`: the JSON schema of an experiment."""

@@ -1,0 +1,33 @@
+"""Train a segmentation model.
+
+python train.py                                          train config.yml
+python train.py experiments/x.yml train.epochs=5         merge files and single values into config.yml
+python train.py --resume runs/street-1                   go on where a run was stopped
+python train.py --check experiments/x.yml                build everything, read no data
+"""
+
+import argparse
+
+from segtrain.config.rules import load_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
+    )
+    parser.add_argument("--resume", metavar="RUN", help="run folder to go on with; key.sub=value still apply")
+    parser.add_argument("--check", action="store_true", help="build everything but read no data, then exit")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Read and check the configuration, then train. A mistake in it is told before seconds of importing torch."""
+    config = load_config(options.layers, resume=options.resume)
+
+    from segtrain.training.train import check, train
+
+    summary = check(config)
+    if options.check:
+        print(summary)
+    else:
+        train(config, resume=options.resume)

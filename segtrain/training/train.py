@@ -1,0 +1,53 @@
+"""A training from its configuration to its report: the table of contents, in the order in which the data flow."""
+
+from segtrain.config.schema import Config
+from segtrain.data.labels import build_decoder
+from segtrain.data.loaders import build_loaders
+from segtrain.data.splits import read_splits
+from segtrain.data.statistics import read_statistics
+from segtrain.data.transforms import build_eval_transform, build_transform
+from segtrain.devices import resolve_device
+from segtrain.training import build
+from segtrain.training.loop import fit
+from segtrain.training.optim import describe_parameters
+from segtrain.training.state import build_state
+
+
+def check(config: Config) -> str:
+    """Build everything that needs no data, weights from the hub included, and throw it away; one line that says what
+    it was. Raises ConfigError for what cannot be built, before a single file of the data set is read."""
+    device = resolve_device(config.train.device)
+    with build.explained_failures(config):
+        build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
+        build_eval_transform(config.transforms.val)
+        build_decoder(config.data)
+        model = build.place_model(config, device)
+        build.place_loss(config, device, statistics=None)
+        build_state(config, model, steps_per_epoch=100)
+    return f"ok: {config.name}: {config.model.name} {config.model.encoder_name}, {describe_parameters(model)}"
+
+
+def train(config: Config, *, resume: str | None = None) -> None:
+    """Train to the end of the last epoch; with `resume`, the path of a run folder, from where that run stopped."""
+    build.seed_everything(config.seed)
+    device = resolve_device(config.train.device)
+    with build.explained_failures(config):
+        splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir)
+        decoder = build_decoder(config.data)
+        statistics = read_statistics(splits, decoder, names=config.data.class_names, cache=config.cache_dir)
+        loaders = build_loaders(
+            config.data,
+            config.transforms,
+            splits,
+            decoder,
+            seed=config.seed,
+            device_type=device.type,
+            presence=statistics.presence,
+        )
+        model = build.place_model(config, device)
+        loss = build.place_loss(config, device, statistics=statistics)
+        state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
+        with build.start_or_resume(config, state, resume=resume) as run:
+            build.describe(run, state, loaders, loss, statistics)
+            fit(state, loaders, loss, config.train, run)
+            run.report(state)
