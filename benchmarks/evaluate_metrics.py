@@ -26,8 +26,8 @@ from segtrain.commands.evaluate.source import find_subject
 from segtrain.config.rules import load_config
 from segtrain.data.dataset import read_sample
 from segtrain.devices import resolve_device, resolve_precision
-from segtrain.inference import Predictor
 from segtrain.inference.network import TorchNetwork
+from segtrain.inference.predictor import Predictor
 from segtrain.training import build
 
 PARTS = {"confusion matrices": "count_pixels", "boundaries": "count_boundaries", "calibration": "count_confidences"}

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
 COLORS = [(10, 20, 30), (200, 0, 0), (0, 150, 0), (0, 0, 250)]

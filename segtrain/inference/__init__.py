@@ -1,5 +1,1 @@
-"""From images to predictions, the same way in validation, in prediction and in your own code."""
-
-from segtrain.inference.predictor import Predictor
-
-__all__ = ["Predictor"]
+"""Inference: from images to predictions, the same way in validation, in every command and in your own code."""

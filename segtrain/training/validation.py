@@ -12,8 +12,8 @@ from torch import Tensor
 from segtrain.command import Stopped
 from segtrain.config.schema import TrainConfig
 from segtrain.data.loaders import EvalLoader, Loaders
-from segtrain.inference import Predictor
 from segtrain.inference.network import TorchNetwork, activate
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.views import resize_probabilities
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics

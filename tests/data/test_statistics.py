@@ -36,7 +36,7 @@ def count_classes(samples, reader, *, names, cache=None):
 def test_counts_by_hand(samples):
     statistics = count_classes(samples, decoder(), names=NAMES)
     # Class a: 2 + 3 pixels, in images of 6 and 3 labelled ones; class b: 4 pixels, in the image of 6.
-    assert statistics == ClassStatistics(NAMES, [5, 4, 0], [9, 6, 0], 9)
+    assert statistics == ClassStatistics(NAMES, [5, 4, 0], [9, 6, 0], 9, statistics.presence)
     class_pixels, image_pixels = statistics.arrays()
     assert class_pixels.dtype == image_pixels.dtype == np.float64
     assert class_pixels.tolist() == [5, 4, 0] and image_pixels.tolist() == [9, 6, 0]
@@ -49,7 +49,7 @@ def test_binary_counts_have_the_background_first(tmp_path):
     statistics = count_classes(
         [save(tmp_path, "0", [[0, 0, 0, 200, 255]])], LabelDecoder(config), names=config.class_names
     )
-    assert statistics == ClassStatistics(["background", "crack"], [3, 1], [4, 4], 4)
+    assert statistics == ClassStatistics(["background", "crack"], [3, 1], [4, 4], 4, statistics.presence)
 
 
 def test_pixels_of_each_mask(samples):

@@ -7,8 +7,8 @@ from torch.nn import functional
 from segtrain.checkpoint import save_checkpoint
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError
-from segtrain.inference import Predictor
 from segtrain.inference.network import TorchNetwork
+from segtrain.inference.predictor import Predictor
 from segtrain.models.model import build_model
 
 CPU = torch.device("cpu")

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from segtrain.errors import CheckpointError, ConfigError
-from segtrain.inference import Predictor
 from segtrain.inference.load import load_network
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
 COLORS = [(0, 0, 0), (90, 90, 90), (200, 200, 200)]

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from segtrain.checkpoint import load_checkpoint
 from segtrain.images.reading import read_image, read_mask
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.training.loop import fit, train_step
 from tests.conftest import draw_folders, draw_sample
 

@@ -34,10 +34,10 @@ from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError
 from segtrain.files import write_whole
-from segtrain.inference import Predictor
 from segtrain.inference.load import thresholds_path
 from segtrain.inference.model_files import find_kind
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from segtrain.plots import plot_confusion
 

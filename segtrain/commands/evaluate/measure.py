@@ -19,7 +19,7 @@ from segtrain.commands.evaluate.source import Subject
 from segtrain.data.dataset import read_sample
 from segtrain.errors import TrainingError, is_out_of_memory
 from segtrain.formats.sample import Sample
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
 TIMED_IMAGES = 20

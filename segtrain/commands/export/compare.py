@@ -17,8 +17,8 @@ from segtrain.data.dataset import read_sample
 from segtrain.data.labels import build_decoder
 from segtrain.errors import reason_of
 from segtrain.formats.sample import SampleTable
-from segtrain.inference import Predictor
 from segtrain.inference.network import Network, TorchNetwork
+from segtrain.inference.predictor import Predictor
 from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics
 
 SCORED_IMAGES = 100

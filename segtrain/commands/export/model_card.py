@@ -219,7 +219,7 @@ def _use(network: TorchNetwork, source: str) -> str:
         "With segmentation-models-pytorch and albumentations:\n\n```python\n"
         + "\n".join(lines)
         + "\n```\n\nWith segtrain, from a folder that holds these files:\n\n```python\n"
-        + "from segtrain.inference import Predictor\n\n"
+        + "from segtrain.inference.predictor import Predictor\n\n"
         + 'labels = Predictor.load("path/to/this/folder").predict(image)  # image: HWC, as above\n```'
     )
 

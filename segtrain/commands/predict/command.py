@@ -67,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
     require_output(options.output)
 
     from segtrain.commands.predict.job import predict_files
-    from segtrain.inference import Predictor
+    from segtrain.inference.predictor import Predictor
 
     predictor = Predictor.load(*models, device=options.device, precision=options.precision, options=infer_options)
     started = time.perf_counter()

@@ -30,7 +30,7 @@ from segtrain.commands.predict.submission import Sheet, name_unasked, plain_shee
 from segtrain.errors import ConfigError, DataError, is_out_of_memory
 from segtrain.files import TooLongName
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
 IN_ROWS = ("index", "color", "overlay")  # what a TIFF that is predicted in rows can be written as

@@ -18,7 +18,7 @@ from segtrain.commands.predict.result import Result
 from segtrain.commands.predict.video import VideoReader, VideoWriter
 from segtrain.errors import DataError
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 
 SUFFIX = "_overlay.mp4"
 

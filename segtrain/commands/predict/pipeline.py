@@ -19,7 +19,7 @@ from segtrain.commands.predict.inputs import file_name_of
 from segtrain.commands.predict.result import PALETTE_SIZE, Result
 from segtrain.errors import DataError, is_out_of_memory
 from segtrain.images.reading import image_size
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from segtrain.memory import read_available_bytes, show_bytes
 

@@ -15,7 +15,7 @@ from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing, write_whole
 from segtrain.images.bands import is_tiff, tiff_size
 from segtrain.images.to_image import to_image
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
 from segtrain.visualize import flatten_layers, overlay, to_rgb
 

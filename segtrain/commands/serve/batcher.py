@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segtrain.commands.predict.result import PALETTE_SIZE
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 
 
 @dataclass(eq=False)

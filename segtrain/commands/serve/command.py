@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> None:
     from segtrain.commands.serve.listen import is_loopback, open_socket, serve
 
     with open_socket(options.host, options.port) as listener:  # before the models: a taken port is told at once
-        from segtrain.inference import Predictor
+        from segtrain.inference.predictor import Predictor
 
         predictor = Predictor.load(*options.models, device=options.device, precision=options.precision, options=infer)
         if not is_loopback(listener):

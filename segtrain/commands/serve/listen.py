@@ -23,7 +23,7 @@ from segtrain.commands.serve.app import build_app
 from segtrain.commands.serve.limits import Limits
 from segtrain.commands.serve.service import Service
 from segtrain.errors import ConfigError
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 
 GRACE_S = 30  # for answers that are on their way when the server is stopped
 MARGIN_S = 1.0  # for the answer that a request did not come in time

@@ -15,7 +15,7 @@ from segtrain.commands.serve.answer import OUTPUTS, Answer, build_answer, list_c
 from segtrain.commands.serve.batcher import Batcher
 from segtrain.commands.serve.limits import Limits
 from segtrain.commands.serve.receive import check_length, read_upload, receive_file
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 
 RETRY_AFTER_S = 2
 NAME = Path("image")  # what clients call their files is of no matter here

@@ -15,9 +15,9 @@ from PIL import Image
 from segtrain.checkpoint import load_checkpoint
 from segtrain.commands.export import torchscript
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
 from segtrain.inference.load import load_trained
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from segtrain.metrics import ConfusionMatrix, compute_metrics
 from tests.commands.evaluate.evaluating import (
     BINARY,

@@ -10,9 +10,9 @@ from torch import nn
 from segtrain.commands.export.options import ExportOptions
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError
-from segtrain.inference import Predictor
 from segtrain.inference.network import Network, TorchNetwork
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from segtrain.models.model import SegmentationModel, build_model
 from tests.tiny_model import TinyNet
 

@@ -18,9 +18,9 @@ from segtrain.commands.export import command, savedmodel, tflite
 from segtrain.commands.export.options import ExportError
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, DataError
-from segtrain.inference import Predictor
 from segtrain.inference.load import load_network
 from segtrain.inference.network import TorchNetwork
+from segtrain.inference.predictor import Predictor
 from segtrain.models.model import SegmentationModel
 from tests.commands.export.exporting import (
     CPU,

@@ -17,7 +17,7 @@ from segtrain.command import run_command
 from segtrain.commands.export.command import _default_path, add_arguments
 from segtrain.commands.export.command import main as main_of_command
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from tests.commands.export.exporting import UNET, images_of, real_network
 from tests.conftest import draw_folders
 

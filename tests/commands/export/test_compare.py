@@ -19,7 +19,7 @@ from segtrain.commands.export.options import ExportError
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from tests.commands.export.exporting import CPU, config_of, images_of, options_of, tiny_network
 from tests.conftest import draw_folders
 

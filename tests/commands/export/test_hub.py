@@ -12,8 +12,8 @@ from segtrain.checkpoint import save_checkpoint
 from segtrain.commands.export import hub
 from segtrain.commands.export.options import ExportError
 from segtrain.errors import CheckpointError
-from segtrain.inference import Predictor
 from segtrain.inference.load import load_trained
+from segtrain.inference.predictor import Predictor
 from tests.commands.export.exporting import options_of
 from tests.commands.export.hub_export import BEST, CAMVID, export, train
 

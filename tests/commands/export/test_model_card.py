@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from segtrain.checkpoint import save_checkpoint
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.metrics import MIOU_DEFINITION
 from tests.commands.export.hub_export import CAMVID, export, train
 

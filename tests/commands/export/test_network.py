@@ -8,8 +8,8 @@ from segtrain.commands.evaluate.measure import predict_pairs
 from segtrain.commands.evaluate.reading import Pair
 from segtrain.commands.export.network import ExportedNetwork, Note
 from segtrain.errors import ConfigError, first_fault, reason_of
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import BACKGROUND_COLOR, Task
 from tests.commands.export.exporting import CPU, images_of, options_of, tiny_network
 

@@ -8,7 +8,7 @@ import torch
 from segtrain.commands.export.network import Note
 from segtrain.commands.export.onnx import export, load
 from segtrain.errors import CheckpointError, ConfigError
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from tests.commands.export.exporting import (
     CPU,
     UNET,

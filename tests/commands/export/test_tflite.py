@@ -10,8 +10,8 @@ import torch
 from segtrain.commands.export import tflite
 from segtrain.commands.export.network import Note
 from segtrain.errors import CheckpointError, ConfigError
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from tests.commands.export.exporting import CPU, images_of, options_of, refused, tiny_network
 
 # Logits are the channels of a pixel, normalised by mean 0.5 and std 0.25; see tensorflow_forms.py, which writes it.

@@ -19,8 +19,8 @@ from segtrain.commands.predict.encode import encode_jpeg
 from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
 from segtrain.errors import DataError
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from tests.bad_input import assert_one_line
 from tests.painted import COLORS, LAYERS, TASK, Painted, paint, painted, random_classes, read
 

@@ -7,8 +7,8 @@ from segtrain.__main__ import main as segtrain
 from segtrain.commands.predict.inputs import find_images, require_output
 from segtrain.commands.predict.kinds import KINDS
 from segtrain.errors import DataError
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from tests.bad_input import assert_one_line
 from tests.painted import paint, random_classes, read
 

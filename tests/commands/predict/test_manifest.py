@@ -9,8 +9,8 @@ import pytest
 from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
 from segtrain.errors import DataError
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from tests.painted import TASK, Painted, paint, painted, random_classes
 
 

@@ -12,9 +12,9 @@ from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, DataError
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from tests.tiny_model import tiny_model
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 270, 3), dtype=np.uint8)

@@ -16,7 +16,7 @@ from segtrain.commands.predict.outputs import Report
 from segtrain.commands.predict.pipeline import image_source, predict_stream
 from segtrain.errors import DataError
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from tests.bad_input import assert_one_line
 from tests.painted import TASK, Painted, paint, painted, random_classes

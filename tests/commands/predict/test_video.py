@@ -16,8 +16,8 @@ from segtrain.commands.predict.movies import natural_order
 from segtrain.commands.predict.outputs import Report
 from segtrain.commands.predict.video import VideoReader
 from segtrain.errors import DataError
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from tests.painted import BINARY, COLORS, TASK, Painted, paint, painted, random_classes
 
 HEIGHT, WIDTH = 48, 64

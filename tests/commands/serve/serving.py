@@ -19,8 +19,8 @@ from uvicorn import Server
 from segtrain.commands.serve.limits import Limits
 from segtrain.commands.serve.listen import build_server, open_socket
 from segtrain.commands.serve.service import Service
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
 THREE = Task(mode="multiclass", names=["red", "green", "blue"], colors=[(200, 0, 0), (0, 200, 0), (0, 0, 200)])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from segtrain.commands.serve.batcher import Batcher
-from segtrain.inference import Predictor
 from segtrain.inference.options import InferOptions
+from segtrain.inference.predictor import Predictor
 from tests.commands.serve.serving import PATIENCE_S, Gate, Picky, draw
 
 

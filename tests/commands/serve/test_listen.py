@@ -16,7 +16,7 @@ from segtrain.commands.serve import command
 from segtrain.commands.serve.limits import Limits
 from segtrain.commands.serve.listen import is_loopback, open_socket
 from segtrain.errors import ConfigError
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from tests.commands.serve.serving import PATIENCE_S, Gate, decode, draw, encode, png, serving
 
 

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from segtrain.images.reading import read_image
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from tests.commands.serve.serving import THREE, Channels, decode, draw, encode, png, serving
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from segtrain.__main__ import main as segtrain
-from segtrain.inference import Predictor
+from segtrain.inference.predictor import Predictor
 from tests.commands.serve.serving import LAYERS, Channels, Picky, decode, draw, png, serving
 
 IMAGE = draw(0)
