@@ -56,3 +56,14 @@ def test_a_file_imports_its_own_folder_and_the_floors_below(path: Path) -> None:
         else:
             level, mine = FLOOR[other[0]], FLOOR.get(own[0], -1)
             assert other[0] == own[0] or level < mine, f"{path} imports {module}, which does not lie below it"
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    waiting = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): modules_of(path) for path in PACKAGE.rglob("*.py")
+    }
+    waiting = {name.removesuffix(".__init__"): imported for name, imported in waiting.items()}
+    while ready := [name for name, imported in waiting.items() if not imported & waiting.keys()]:
+        for name in ready:
+            del waiting[name]
+    assert not waiting, f"imports in a circle among {sorted(waiting)}"

@@ -22,8 +22,8 @@ from segtrain.errors import ConfigError
 
 INDEX_FILE = Path(__file__).with_name("library_index.json")
 MODULES = {
-    "model": ("segmentation_models_pytorch",),
-    "loss": ("segtrain.losses.build", "segmentation_models_pytorch.losses", "torch.nn"),
+    "model": ("segtrain.models", "segmentation_models_pytorch"),
+    "loss": ("segtrain.losses", "segmentation_models_pytorch.losses", "torch.nn"),
     "optimizer": ("torch.optim", "timm.optim"),
     "schedule": ("torch.optim.lr_scheduler",),
     "transform": ("albumentations",),

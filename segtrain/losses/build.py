@@ -1,8 +1,4 @@
-"""The losses of segtrain, and `build_loss`, which makes the weighted sum that a configuration asks for.
-
-Every class named ...Loss in this module's namespace can be written in a configuration. What they have in common is told
-in segtrain/losses/base.py.
-"""
+"""Building the loss: from the terms of a configuration to one weighted sum."""
 
 import functools
 from collections.abc import Mapping
@@ -12,34 +8,18 @@ from torch import nn
 
 from segtrain.config.libraries import MODULES, find
 from segtrain.errors import ConfigError
-from segtrain.losses import weighted as weighted_loss
 from segtrain.losses.base import SegmentationLoss
 from segtrain.losses.class_weights import CLASS_WEIGHT_METHODS, ClassStatistics, compute_class_weights
-from segtrain.losses.lovasz import LovaszLoss
-from segtrain.losses.pixel import BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss
-from segtrain.losses.region import DiceLoss, FocalTverskyLoss, JaccardLoss, MCCLoss, TverskyLoss
-
-__all__ = [
-    "BCEWithLogitsLoss",
-    "CrossEntropyLoss",
-    "DiceLoss",
-    "FocalLoss",
-    "FocalTverskyLoss",
-    "JaccardLoss",
-    "LovaszLoss",
-    "MCCLoss",
-    "TverskyLoss",
-    "build_loss",
-]
+from segtrain.losses.weighted import ForeignLoss, WeightedLoss
 
 
 def build_loss(
     terms: Mapping[str, Any], *, mode: str, ignore_index: int, class_statistics: ClassStatistics | None
-) -> weighted_loss.WeightedLoss:
+) -> WeightedLoss:
     """The weighted sum of the named losses.
 
     Args:
-        terms: by the name of a class, looked up in segtrain.losses.build, smp.losses and torch.nn, or by its dotted
+        terms: by the name of a class, looked up in segtrain.losses, smp.losses and torch.nn, or by its dotted
             path: objects with coef (float), from_epoch (int) and arguments (dict).
         mode: "multiclass", "binary" or "multilabel".
         ignore_index: value of the mask's pixels that count nowhere.
@@ -57,7 +37,7 @@ def build_loss(
         if weights is not None:
             arguments["class_weights"] = class_weights[name] = weights
         modules.append(_build_term(name, arguments, mode, ignore_index))
-    return weighted_loss.WeightedLoss(
+    return WeightedLoss(
         list(terms),
         modules,
         coefs=[term.coef for term in terms.values()],
@@ -89,7 +69,7 @@ def _build_term(name: str, arguments: dict[str, Any], mode: str, ignore_index: i
     if not (isinstance(target, type) and issubclass(target, nn.Module)):
         raise ConfigError(f"loss.{name}: is not a class that derives from torch.nn.Module")
     if not issubclass(target, SegmentationLoss):
-        return weighted_loss.ForeignLoss(name, target, arguments=arguments, mode=mode, ignore_index=ignore_index)
+        return ForeignLoss(name, target, arguments=arguments, mode=mode, ignore_index=ignore_index)
     try:
         return target(mode, ignore_index=ignore_index, **arguments)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The gradient of the Lovasz extension of the Jaccard loss, for all classes in one sort."""
+"""Lovasz loss: the Lovasz extension of the Jaccard loss, and its gradient for all classes in one sort."""
 
 import torch
 from torch import Tensor

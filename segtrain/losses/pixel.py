@@ -1,8 +1,8 @@
-"""TODO."""
+"""Losses of single pixels, averaged over those that are not ignored: cross entropy, binary cross entropy, focal."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from segtrain.losses.base import SegmentationLoss, check_range, divide
 
@@ -27,7 +27,7 @@ class CrossEntropyLoss(SegmentationLoss):
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         weights = self.check_class_weights(logits.shape[1])
-        total = F.cross_entropy(
+        total = functional.cross_entropy(
             logits,
             target.masked_fill(~valid, -100),
             weight=weights,
@@ -66,7 +66,7 @@ class BCEWithLogitsLoss(SegmentationLoss):
         if self.pos_weight is not None and len(self.pos_weight) not in (1, logits.shape[1]):
             raise ValueError(f"pos_weight is {len(self.pos_weight)} numbers for {logits.shape[1]} channels")
         soft = target.float() * (1 - 2 * self.smooth_factor) + self.smooth_factor
-        values = F.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.pos_weight, reduction="none")
+        values = functional.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.pos_weight, reduction="none")
         return divide((values * valid).sum(), valid.sum())
 
 
@@ -107,7 +107,7 @@ class FocalLoss(SegmentationLoss):
             factors = total = valid
             if self.alpha is not None:
                 factors = valid * torch.where(target == 1, self.alpha, 1 - self.alpha)
-            log_p = F.logsigmoid(torch.where(target == 1, logits, -logits))
+            log_p = functional.logsigmoid(torch.where(target == 1, logits, -logits))
         # The root of 0 has no finite gradient, which a gamma below 1 would meet at p = 1.
         miss = (-torch.expm1(log_p)).clamp_min(1e-12)
         return divide((-(miss**self.gamma) * log_p * factors).sum(), total.sum())

@@ -1,4 +1,4 @@
-"""Losses of a score per class, computed from soft counts over the whole batch: Dice, Jaccard, Tversky."""
+"""Region losses: 1 - a score from soft counts over the whole batch: Dice, Jaccard, Tversky, Matthews correlation."""
 
 from abc import abstractmethod
 

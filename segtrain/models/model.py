@@ -1,5 +1,6 @@
-"""The network: an smp architecture that normalises, pads and crops by itself."""
+"""Segmentation model: a network that normalises, pads and crops by itself."""
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+import segtrain.models
 from segtrain.config.schema import ModelConfig, is_file_name
 from segtrain.errors import ConfigError
 from segtrain.models.weights import hub_settings, load_encoder_file, require_hub
@@ -35,17 +37,28 @@ class SegmentationModel(nn.Module):
     def __init__(self, net: nn.Module, *, mean: Sequence[float], std: Sequence[float], freeze: str | None = None):
         super().__init__()
         self.net = net
-        self.stride = math.lcm(*_strides(net))
+        self.stride = getattr(net, "stride", None) or math.lcm(*_strides(net))
         self.minimum_side = 128 if isinstance(net, smp.PAN) else 32  # PAN pools three times at 1/16 of the size
         self.freeze = freeze
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
-        if freeze == "encoder":
-            net.encoder.requires_grad_(False)
-        elif freeze == "encoder_batchnorm":
-            for module in _batchnorms(net.encoder):
-                module.requires_grad_(False)
+        if freeze is not None and self.encoder is None:
+            raise ConfigError(f"model.freeze: {freeze}: {type(net).__name__} has no encoder; write model.freeze: null")
+        for module in self._frozen():
+            module.requires_grad_(False)
         self.train(self.training)
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The network's encoder, if it has one."""
+        return getattr(self.net, "encoder", None)
+
+    def _frozen(self) -> list[nn.Module]:
+        if self.freeze is None or self.encoder is None:
+            return []
+        if self.freeze == "encoder":
+            return [self.encoder]
+        return [child for child in self.encoder.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class. Raises ValueError for anything but four dimensions and the model's number of channels."""
@@ -56,7 +69,11 @@ class SegmentationModel(nn.Module):
         bottom, right = self._padded(height) - height, self._padded(width) - width
         if torch.compiler.is_exporting() or bottom or right:  # what is exported decides when it runs
             images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
-        return self.net(images)[..., :height, :width]
+        outputs = self.net(images)
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+        if (factor := getattr(self.net, "logits_stride", 1)) > 1:
+            logits = functional.interpolate(logits, scale_factor=factor, mode="bilinear", align_corners=False)
+        return logits[..., :height, :width]
 
     def _padded(self, side: int) -> int:
         # No negative numbers: ONNX divides them towards zero.
@@ -65,20 +82,14 @@ class SegmentationModel(nn.Module):
     def train(self, mode: bool = True) -> "SegmentationModel":
         """Switch to training or evaluation; what is frozen stays as in evaluation."""
         super().train(mode)
-        if self.freeze == "encoder":
-            self.net.encoder.eval()
-        elif self.freeze == "encoder_batchnorm":
-            for module in _batchnorms(self.net.encoder):
-                module.eval()
+        for module in self._frozen():
+            module.eval()
         return self
 
 
-def _batchnorms(module: nn.Module) -> list[nn.Module]:
-    return [child for child in module.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
-
-
 def _strides(net: nn.Module) -> list[int]:
-    """What both sides of an image must be multiples of; pyramids of transformers also need their window or patch."""
+    """What both sides of an image must be multiples of in smp's networks; pyramids of transformers also need their
+    window or patch."""
     patch = getattr(getattr(getattr(net.encoder, "model", None), "patch_embed", None), "patch_size", 1)
     patches = list(patch) if isinstance(patch, (tuple, list)) else [patch]
     # DPT makes a pyramid of 1/4, 1/8, .. of a transformer's one resolution; smp asks for multiples of the patch only.
@@ -109,6 +120,8 @@ def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained:
     if from_hub:
         require_hub()
     net = _create(config, channels, outputs, weights=source if from_hub else None)
+    if source is not None and getattr(net, "encoder", None) is None:
+        raise ConfigError(f"model.encoder_weights: {config.name} has no encoder; write model.encoder_weights: null")
     if local:
         load_encoder_file(net.encoder, source, channels=channels)
     mean, std = _normalisation(config, channels, from_hub=from_hub)
@@ -126,15 +139,13 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         any_size = {"strict_img_size": False}
     elif config.encoder_name.startswith(FREE_OF_SIZE):
         any_size = {}
+    # A dotted path is not looked up: checkpoints name their network too, and must not run code of their own choice.
+    target = getattr(segtrain.models, config.name, None) or getattr(smp, config.name)
+    encoder = {"encoder_name": config.encoder_name, "encoder_weights": weights, **any_size}
+    if "encoder_name" not in inspect.signature(target).parameters:
+        encoder = {}
     try:
-        return getattr(smp, config.name)(
-            encoder_name=config.encoder_name,
-            encoder_weights=weights,
-            in_channels=channels,
-            classes=outputs,
-            **config.arguments,
-            **any_size,
-        )
+        return target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
     except Exception as error:
         what = f"model: {config.name} with encoder {config.encoder_name}"
         reason = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Optimizer, learning-rate schedule and precision."""
+"""Optimizer and learning-rate schedule."""
 
 import inspect
 import math
@@ -27,7 +27,7 @@ def parameter_groups(model: SegmentationModel, config: OptimizerConfig) -> list[
 
     Biases and the scales of norms (everything of one dimension) get no weight decay: it would pull norms towards zero.
     """
-    encoder = {id(parameter) for parameter in model.net.encoder.parameters()}
+    encoder = {id(parameter) for parameter in model.encoder.parameters()} if model.encoder is not None else set()
     groups: dict[str, dict[str, Any]] = {}
     for parameter in model.parameters():
         if not parameter.requires_grad:

@@ -92,7 +92,7 @@ def test_what_no_library_has():
     assert accepted("loss", "NoLoss") is None
     with pytest.raises(ConfigError) as error:
         find("NoLoss", MODULES["loss"])
-    assert str(error.value) == "'NoLoss' is not in segtrain.losses.build, segmentation_models_pytorch.losses, torch.nn"
+    assert str(error.value) == "'NoLoss' is not in segtrain.losses, segmentation_models_pytorch.losses, torch.nn"
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mit_b0", "tu-resnet18", "tu-convnext_tiny.fb_in22k"])
@@ -108,7 +108,7 @@ def test_an_encoder_must_be_a_word():
 def test_validating_imports_no_torch(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps(library_index()))  # of the versions that are installed
     code = (
-        "import pathlib, sys; from segtrain import resolve; resolve.INDEX_FILE = pathlib.Path(sys.argv[1]);"
+        "import pathlib, sys; from segtrain.config import libraries; libraries.INDEX_FILE = pathlib.Path(sys.argv[1]);"
         "from segtrain.config.rules import load_config; load_config(['optimizer.name=SGD']);"
         "slow = {'torch', 'timm', 'albumentations', 'segmentation_models_pytorch', 'numpy', 'pandas', 'cv2'};"
         "print(sorted(slow & set(sys.modules)))"

@@ -237,7 +237,7 @@ def test_disabled_does_not_import_wandb_and_keeps_its_id(tmp_path, configured, v
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from segtrain.log import Log
+from segtrain.log.log import Log
 config = SimpleNamespace(progress=False, tensorboard=False, wandb=SimpleNamespace(mode="{configured}"))
 log = Log(Path({str(tmp_path)!r}), config, run_name="a", resolved_config={{}}, class_names=["a"], wandb_id="kept")
 log.finish()

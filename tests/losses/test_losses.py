@@ -7,7 +7,7 @@ from sklearn.metrics import jaccard_score, matthews_corrcoef
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from segtrain.losses import build as losses
+from segtrain import losses
 
 REGION = ("DiceLoss", "JaccardLoss", "TverskyLoss", "FocalTverskyLoss")
 MODES = {

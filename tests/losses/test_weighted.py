@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from segtrain.errors import ConfigError
-from segtrain.losses.build import DiceLoss, build_loss
+from segtrain.losses import DiceLoss
+from segtrain.losses.build import build_loss
 from segtrain.losses.lovasz import LovaszLoss
 from segtrain.losses.pixel import CrossEntropyLoss
 

@@ -4,9 +4,11 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-from segtrain.config.schema import ModelConfig
+import segtrain.models
+from segtrain.config.schema import ModelConfig, OptimizerConfig
 from segtrain.errors import ConfigError
 from segtrain.models.model import IMAGENET_MEAN, SegmentationModel, build_model, count_multiply_adds
+from segtrain.training.optim import parameter_groups
 from tests.tiny_model import tiny_model
 
 SMALL = "tu-mobilenetv3_small_050"
@@ -186,3 +188,37 @@ def test_multiply_adds_of_resnet18_are_the_published_ones():
     # timm and torchvision publish 1.82 G for the classifier, of which its last layer is 0.0005.
     model = SegmentationModel(Encoder(), mean=[0.5] * 3, std=[0.5] * 3)
     assert count_multiply_adds(model, (224, 224)) / 1e9 == pytest.approx(1.82, rel=0.01)
+
+
+class PatchNet(nn.Module):
+    """A network without an encoder, in the form that segtrain.models asks for: logits at an eighth of the size."""
+
+    stride, logits_stride = 16, 8
+
+    def __init__(self, in_channels: int, classes: int):
+        super().__init__()
+        self.patches = nn.Conv2d(in_channels, classes, 8, stride=8)
+
+    def forward(self, images):
+        assert not images.shape[2] % self.stride and not images.shape[3] % self.stride
+        logits = self.patches(images)
+        return [logits, logits.mean(1, keepdim=True)] if self.training else logits
+
+
+def test_a_network_without_an_encoder_follows_the_contract(monkeypatch):
+    monkeypatch.setattr(segtrain.models, "PatchNet", PatchNet, raising=False)
+    model = build("PatchNet", outputs=3)
+    assert (model.encoder, model.stride) == (None, 16)
+    images = torch.rand(1, 3, 33, 70) * 255
+    with torch.no_grad():
+        logits = model(images)
+        assert logits.shape == (1, 3, 33, 70)
+        torch.testing.assert_close(model.train()(images), logits)  # the first of its outputs
+    groups = parameter_groups(model, OptimizerConfig(encoder_lr_factor=0.1, lr=1.0))
+    assert {(group["part"], group["lr"]) for group in groups} == {("decoder", 1.0)}
+    assert fails(name="PatchNet", freeze="encoder") == (
+        "model.freeze: encoder: PatchNet has no encoder; write model.freeze: null"
+    )
+    assert fails(name="PatchNet", encoder_weights="x.pth") == (
+        "model.encoder_weights: PatchNet has no encoder; write model.encoder_weights: null"
+    )

@@ -142,8 +142,8 @@ import sys, time
 from pathlib import Path
 from safetensors.torch import save_file
 from segtrain.errors import ConfigError
-from segtrain.experiment import ModelConfig
-from segtrain.model import build_model
+from segtrain.config.schema import ModelConfig
+from segtrain.models.model import build_model
 
 for encoder in sys.argv[2:]:
     started = time.monotonic()

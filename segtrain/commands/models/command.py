@@ -47,8 +47,10 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     from segtrain.models.model import build_model, count_multiply_adds
 
     model = build_model(ModelConfig(name=architecture, encoder_name=encoder), channels=3, outputs=1)
-    parts = {"encoder": model.net.encoder, "whole model": model}
+    parts = {"encoder": model.encoder, "whole model": model}
     for name, part in parts.items():
+        if part is None:
+            continue
         print(f"{name:12} {sum(parameter.numel() for parameter in part.parameters()) / 1e6:8.2f} M parameters")
     print(f"multiply-adds {count_multiply_adds(model, size) / 1e9:7.2f} G for one image of {size[0]} x {size[1]}")
     print(f"image sides are padded to multiples of {model.stride}")
