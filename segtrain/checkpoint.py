@@ -23,6 +23,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save({"segtrain": FORMAT, **content}, buffer)
     try:
+        path.parent.stat()  # a run folder that was deleted is not made again
         with replacing(path, sync=True) as temporary:
             temporary.write_bytes(buffer.getbuffer())
     except OSError as error:

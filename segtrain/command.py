@@ -1,4 +1,4 @@
-"""What every command does with errors, one line on stderr and an exit status, and with paths that it writes to."""
+"""Commands: errors to one line and an exit status, output paths, libraries of extras."""
 
 import argparse
 import importlib

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Devices and precision: names of the configuration to torch's."""
 
 from contextlib import AbstractContextManager
 

@@ -1,4 +1,4 @@
-"""How much memory there is to take, and what becomes of it when it is freed."""
+"""Memory: how much is available, and keeping what was freed."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Which mask values, or colours, mean which class, as the configuration says it.
+"""Claims: which mask values, or colours, mean which class.
 
 A class is one value, several, or colours. Where one class has nothing but colours, masks are RGB, and all classes
 need one. In binary segmentation value 0 (or black) is the background, index 0, and the one class is index 1.

@@ -1,5 +1,4 @@
-"""The mechanism of the configuration: layers, overrides, origins and mistakes. What there is to configure is in
-experiment.py."""
+"""Layers: the base file, experiment files and `key.sub=value` arguments, merged into one tree."""
 
 import re
 from collections.abc import Sequence
@@ -75,17 +74,17 @@ def _apply_override(base: Value, argument: str, schema: type[Section]) -> Value:
 _OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")
 
 
-def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | str = BASE_FILE) -> Value:
-    """Lay the base file, the experiment files and the `key.sub=value` arguments over one another, in that order.
+def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | str | None = BASE_FILE) -> Value:
+    """Merge the experiment files and then the `key.sub=value` arguments into the base file, in that order.
 
-    A file that is the base itself is not laid twice. Raises ConfigError for what is not YAML, not a mapping or not
-    there.
+    Without a base (None) they are merged into the defaults. A file that is the base itself is not merged twice. Raises
+    ConfigError for what is not YAML, not a mapping or not there.
     """
     overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
     files = [Path(argument) for argument in arguments if not _OVERRIDE.match(argument)]
-    tree = load_yaml(base)
+    tree = load_yaml(base) if base is not None else Value({}, "the defaults")
     for file in files:
-        if file.resolve() != Path(base).resolve():
+        if base is None or file.resolve() != Path(base).resolve():
             tree = _merge(tree, load_yaml(file), schema)
     for override in overrides:
         tree = _apply_override(tree, override, schema)

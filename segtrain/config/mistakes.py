@@ -1,4 +1,4 @@
-"""TODO."""
+"""Mistakes: validation of a tree against the schema, every mistake with its file and line."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

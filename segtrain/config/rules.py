@@ -1,4 +1,4 @@
-"""What the schema cannot see: whether the names and arguments of a configuration are those of the libraries."""
+"""Rules beyond the schema: names and arguments must be those of the libraries."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -124,12 +124,16 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
 
 
 def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Config:
-    """The experiment that the files and `key.sub=value` arguments describe; with `resume`, laid over the config.yml of
-    that run folder. Raises ConfigError with every mistake, a line each.
+    """The experiment that the files and `key.sub=value` arguments describe.
+
+    They are merged into config.yml of the current folder, or into the defaults where there is none; with `resume`, into
+    the config.yml of that run folder. Raises ConfigError with every mistake, a line each.
     """
-    base = BASE_FILE
-    if resume is not None:
-        base = Path(resume) / BASE_FILE
-        if not base.is_file():
-            raise ConfigError(f"{resume}: is no run folder; it has no {BASE_FILE}")
+    base: Path | None = Path(resume or "") / BASE_FILE
+    if not base.is_file():
+        if resume is not None:
+            raise ConfigError(f"{resume}: is not a run folder; it has no {BASE_FILE}")
+        if not arguments:
+            raise ConfigError(f"{BASE_FILE}: is not in this folder; name an experiment file, like my_experiment.yml")
+        base = None
     return validate(load_tree(arguments, Config, base=base), Config, rules=[library_mistakes])

@@ -1,4 +1,4 @@
-"""Everything there is to configure: the sections, one after the other, and what must hold between them.
+"""Schema: the sections of an experiment, one after the other, and what must hold between them.
 
 The sections stand here and not beside their builders because this file imports neither torch nor any other slow
 library: a mistake in an experiment is told before they are loaded.

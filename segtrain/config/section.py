@@ -1,4 +1,4 @@
-"""TODO."""
+"""Sections: the base classes of the schema, and what their annotations say in words."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""From the format on the disk to the samples that are trained and scored."""
+"""Splits and folds: which samples of a data set are trained on, and which are scored."""
 
 import inspect
 import re

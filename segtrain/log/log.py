@@ -1,10 +1,11 @@
-"""What a run tells: console lines and a progress bar, metrics.csv, Weights & Biases, TensorBoard.
+"""Log of a run: console lines and a progress bar, metrics.csv, Weights & Biases, TensorBoard.
 
 The training loop knows `Log` only. Values for charts wait in memory until `flush`, which the loop calls right after the
 checkpoint that a resumed run would start from has been saved: the history then never holds a step that will be trained
 again, and a run that is killed and resumed neither loses nor doubles one.
 """
 
+import functools
 import math
 import sys
 import time
@@ -111,7 +112,7 @@ class Log:
         self._metrics = MetricsFile(folder / "metrics.csv", resume_epoch=resume_epoch)
         self._writers: dict[str, TensorBoardWriter | WandbWriter] = {}
         if config.tensorboard:
-            self._guard("TensorBoard", lambda: self._add("TensorBoard", TensorBoardWriter(folder / "tensorboard")))
+            self._guard("TensorBoard", lambda: self._start_tensorboard(folder / "tensorboard"))
         if resolve_mode(config.wandb.mode) != "disabled":
             arguments = {"run_name": run_name, "resolved_config": resolved_config, "class_names": list(class_names)}
             self._guard("wandb", lambda: self._start_wandb(folder, arguments))
@@ -175,7 +176,8 @@ class Log:
 
     def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
         """A file was saved; `kind` is 'best' or 'latest'. Uploaded as an artifact where log.wandb.artifacts says so."""
-        self._each("checkpoint", path, kind, metadata)
+        if writer := self._writers.get("wandb"):
+            self._guard("wandb", lambda: writer.checkpoint(path, kind, metadata))
 
     def flush(self) -> None:
         """Send the queue. To be called right after the checkpoint for resuming has been saved, and at no other time."""
@@ -190,31 +192,28 @@ class Log:
         if exit_code == 0 or not self._resumable:
             self._send()
         self._queue.clear()
-        for name, writer in list(self._writers.items()):
-            self._guard(name, lambda writer=writer: writer.finish(summary, exit_code=exit_code))
+        if writer := self._writers.get("wandb"):
+            self._guard("wandb", lambda: writer.finish(summary, exit_code=exit_code))
+        if board := self._writers.get("TensorBoard"):
+            self._guard("TensorBoard", board.finish)
         self._writers.clear()
 
     def _start_wandb(self, folder: Path, arguments: dict[str, Any]) -> None:
         resumed = {"run_id": self._wandb_id, "resume_step": self._resume_step}
         writer = WandbWriter(folder, self._config.wandb, **arguments, **resumed, say=self.say)
-        self._add("wandb", writer)
-        self._wandb_id = writer.run_id
+        self._writers["wandb"], self._wandb_id = writer, writer.run_id
 
-    def _add(self, name: str, writer: TensorBoardWriter | WandbWriter) -> None:
-        self._writers[name] = writer
+    def _start_tensorboard(self, folder: Path) -> None:
+        self._writers["TensorBoard"] = TensorBoardWriter(folder)
 
     def _row(self, step: int) -> Row:
         return self._queue.setdefault(step, Row())
 
     def _send(self) -> None:
         for step in sorted(self._queue):
-            self._each("write", step, self._queue[step])
+            for name, writer in list(self._writers.items()):
+                self._guard(name, functools.partial(writer.write, step, self._queue[step]))
         self._queue.clear()
-        self._each("flush")
-
-    def _each(self, method: str, *arguments: Any) -> None:
-        for name, writer in list(self._writers.items()):
-            self._guard(name, lambda writer=writer: getattr(writer, method)(*arguments))
 
     def _guard(self, name: str, call: Callable[[], Any]) -> None:
         try:

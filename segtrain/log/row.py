@@ -1,12 +1,12 @@
-"""What a run knows of one step, as the writers of its log take it."""
+"""Rows of the log: everything that is known of one step, as the writers take it."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 
-class Panel(Protocol):
+@dataclass
+class Panel:
     """One validation image: `image` HWC uint8 RGB, `mask` (None where there is no ground truth) and `prediction` HW
     class indices of the same size, `panel` HWC uint8 RGB, the picture that compares them."""
 

@@ -1,7 +1,6 @@
 """TensorBoard: the same rows as everywhere else, in event files under the run folder."""
 
 from pathlib import Path
-from typing import Any
 
 from segtrain.log.row import Row
 
@@ -10,7 +9,7 @@ class TensorBoardWriter:
     """Event files in `folder`. Every method may raise: the caller decides what a failure means."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # an extra
 
         self._events = SummaryWriter(str(folder))
 
@@ -23,11 +22,7 @@ class TensorBoardWriter:
         if picture is not None:
             self._events.add_image("val/confusion_picture", picture, step, dataformats="HWC")
 
-    def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
-        """TensorBoard keeps no files."""
-
-    def flush(self) -> None:
         self._events.flush()
 
-    def finish(self, summary: dict[str, float] | None, *, exit_code: int) -> None:
+    def finish(self) -> None:
         self._events.close()

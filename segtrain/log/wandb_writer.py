@@ -99,9 +99,6 @@ class WandbWriter:
         else:
             self._log_artifact(path, kind, metadata)
 
-    def flush(self) -> None:
-        """Nothing to do: rows leave with `write`, and wandb's process puts them on disk within half a second."""
-
     def finish(self, summary: dict[str, float] | None, *, exit_code: int) -> None:
         if self._best is not None and self._best[0].exists():
             self._log_artifact(self._best[0], "best", self._best[1])

@@ -1,6 +1,6 @@
-"""What the losses have in common.
+"""Base of the losses, and their contract.
 
-All share one contract. Logits are (N, C, H, W) of any floating type; the loss is computed in float32 whatever
+Logits are (N, C, H, W) of any floating type; the loss is computed in float32 whatever
 the autocast. The mask is integer: (N, H, W) with classes 0..C-1 in mode multiclass, (N, H, W) with 0 and 1 in mode
 binary (where C is 1), (N, C, H, W) with 0 and 1 in mode multilabel. Pixels with ``ignore_index`` count nowhere, neither
 in a numerator nor in a denominator; nothing but ignored pixels gives a loss of 0 with a gradient of 0. A mask that does

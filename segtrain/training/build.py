@@ -1,4 +1,4 @@
-"""From a configuration to the objects of a training, and what can be said about them before the first step."""
+"""Building blocks of a training: model and loss on their device, a new or resumed run, failures explained."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Training and evaluation."""
+"""Training loop: epochs, steps, what is logged and saved after them."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""All that changes while a model is trained, and how it is saved and taken up again."""
+"""Training state: everything that changes while a model is trained, saved and resumed exactly."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,5 +1,6 @@
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -215,7 +216,7 @@ def test_resume_takes_the_configuration_of_the_run_folder(tmp_path, monkeypatch)
     run.mkdir(parents=True)
     with pytest.raises(ConfigError) as error:
         load_config([], resume="runs/street-1")
-    assert str(error.value) == "runs/street-1: is no run folder; it has no config.yml"
+    assert str(error.value) == "runs/street-1: is not a run folder; it has no config.yml"
     (run / "config.yml").write_text("name: resumed\ndata: {root: x, classes: [a, b]}\ntrain: {epochs: 7}\n")
     config = load_config(["train.epochs=9"], resume="runs/street-1")
     assert (config.name, config.train.epochs) == ("resumed", 9)
@@ -226,3 +227,16 @@ def test_resume_takes_the_configuration_of_the_run_folder(tmp_path, monkeypatch)
     with pytest.raises(ConfigError) as error:
         load_config([], resume="runs/street-1")
     assert "runs/street-1/config.yml:2: data.clases: unknown key" in str(error.value)
+
+
+def test_without_a_config_yml_the_defaults_are_the_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        load_config([])
+    assert str(error.value) == "config.yml: is not in this folder; name an experiment file, like my_experiment.yml"
+    Path("mine.yml").write_text("data: {root: here, classes: [a, b]}\n")
+    config = load_config(["mine.yml", "train.epochs=5"])
+    assert (config.model.name, config.train.epochs, list(config.loss)) == ("Unet", 5, ["CrossEntropyLoss"])
+    with pytest.raises(ConfigError) as error:
+        load_config(["train.epochs=5"])
+    assert str(error.value) == "the defaults: data: is missing; it has no default"

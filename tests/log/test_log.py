@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from segtrain.errors import CheckpointError
+from segtrain.files import temporary_name
 from segtrain.log.log import Log, describe_epoch
 from segtrain.log.metrics_file import MetricsFile
 from tests.conftest import PROJECT
@@ -71,7 +72,7 @@ def test_a_metrics_csv_that_was_edited_is_named(tmp_path, text):
 
 def test_a_row_that_cannot_be_written_warns_and_goes_out_with_the_next(tmp_path, capsys):
     log = build_log(tmp_path)
-    obstacle = tmp_path / "metrics.csv.tmp"
+    obstacle = temporary_name(tmp_path / "metrics.csv")
     obstacle.mkdir()
     log.epoch(1, 10, {"lr": 0.1})
     assert capsys.readouterr().out.startswith("warning: metrics.csv was not written: [Errno 21]")
