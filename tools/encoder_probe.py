@@ -1,4 +1,4 @@
-"""Which timm models can be encoders: `python -m tools.encoder_probe` finds out and keeps it in the index.
+"""Probe of timm's encoders: `python -m tools.encoder_probe` finds which models can be encoders, for the index.
 
 It takes minutes. Each is built on the meta device, which has shapes but neither memory nor numbers, and is shown an
 image.
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from segtrain.config.libraries import INDEX_FILE, write_index
+from segtrain.config.libraries import INDEX_FILE
 from segtrain.config.schema import ModelConfig
 from segtrain.models.model import build_model
+from tools.library_index import write_index
 
 SIZE = (150, 101)  # no multiple of anything, so that a model which takes one size only fails
 

@@ -1,8 +1,8 @@
-"""Names of the libraries' things: where they live, which arguments they take, and what is closest to a misspelt one.
+"""Libraries: which names they have, where these live, which arguments they take, what is closest to a misspelt one.
 
 Importing torch, timm, segmentation-models-pytorch and albumentations takes seconds, and a mistake in the configuration
 should be told at once. So the names and arguments of the pinned versions are kept in `library_index.json`
-(`python -m segtrain.config.libraries` writes it, a test compares it with the libraries; which timm models can be
+(`python -m tools.library_index` writes it, a test compares it with the libraries; which timm models can be
 encoders takes minutes to find out, and `python -m tools.encoder_probe` adds that). Where another version is installed,
 the libraries themselves are asked: slower, with the same answer.
 """
@@ -214,19 +214,3 @@ def _timm_mistakes(name: str, path: tuple, architecture: str | None) -> Iterator
     elif model in groups["plain"] and architecture in known_names("model") and architecture != "DPT":
         reason = "a plain transformer with one resolution"
         yield Mistake(path, f"timm's {model} is {reason}: model.name: DPT takes it, {architecture} does not")
-
-
-def write_index(index: dict[str, Any]) -> None:
-    """Write library_index.json."""
-    INDEX_FILE.write_text(json.dumps(index, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{INDEX_FILE}: written")
-
-
-if __name__ == "__main__":
-    old = json.loads(INDEX_FILE.read_text(encoding="utf-8")) if INDEX_FILE.exists() else {}
-    new = read_libraries()
-    if "timm_features" in old and old["timm_models"] == new["timm_models"]:
-        new["timm_features"] = old["timm_features"]
-    else:
-        print("timm has other models now: run python -m tools.encoder_probe as well")
-    write_index(new)
