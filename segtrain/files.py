@@ -1,11 +1,11 @@
-"""Files: written as a whole or not at all, folders with the next free number, and which texts are globs."""
+"""Files: written atomically; folders with the next number; globs told from paths."""
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
-from itertools import count
 from pathlib import Path
 
 from segtrain.errors import DataError
@@ -27,7 +27,10 @@ def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterat
         sync: survive a power cut: flush the file to the disk before it is renamed, and the folder after it.
         shared: other processes may write the same file at the same time.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # of a file where a folder is needed
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
     temporary = temporary_name(path)
     if shared:
         temporary = temporary.with_name(f".{os.getpid()}{temporary.name}")
@@ -58,8 +61,8 @@ def _sync(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file as a whole or not at all, text as UTF-8; the bytes of file names survive in it. Raises DataError
-    where the disk refuses."""
+    """Write a file atomically, text as UTF-8 in which the bytes of file names survive. Raises DataError where the disk
+    refuses."""
     with explained_write(path), replacing(path) as temporary:
         temporary.write_bytes(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
 
@@ -75,13 +78,18 @@ def explained_write(path: Path) -> Iterator[None]:
 
 
 def make_numbered_folder(stem: Path) -> Path:
-    """Make and return the first of STEM-1, STEM-2, .. that is not there yet; several processes may ask at once."""
-    for number in count(1):
+    """Make the next of the folders STEM-1, STEM-2, .. and return it: one past the highest that is there, since a number
+    is not given twice. Several processes may ask at once."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    pattern = re.compile(rf"{re.escape(stem.name)}-(\d+)")
+    taken = [int(match[1]) for path in stem.parent.iterdir() if (match := pattern.fullmatch(path.name))]
+    number = max(taken, default=0)
+    while True:
+        number += 1
         folder = stem.with_name(f"{stem.name}-{number}")
         with suppress(FileExistsError):
-            folder.mkdir(parents=True)
+            folder.mkdir()
             return folder
-    raise AssertionError("count never ends")
 
 
 def is_glob(text: str) -> bool:

@@ -1,9 +1,8 @@
-"""The run folder: what a training leaves behind."""
+"""Run folder: checkpoints, pictures, log and environment of one training."""
 
 import math
 import os
 import platform
-import re
 import shlex
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
 from segtrain.data.loaders import EvalLoader
 from segtrain.errors import CheckpointError, TrainingError, reason_of
-from segtrain.files import replacing
+from segtrain.files import make_numbered_folder, replacing
 from segtrain.inference.task import class_colors
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
@@ -191,7 +190,7 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
     """Make the next run folder of this experiment, or take up the one that is resumed; write what it was started
     with."""
     try:
-        folder = resume if resume is not None else _next_folder(config)
+        folder = resume if resume is not None else make_numbered_folder(config.runs_dir / config.name)
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
@@ -211,21 +210,6 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
         where = resume or config.runs_dir
         raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
     return Run(folder, config, log, StopSignal())
-
-
-def _next_folder(config: Config) -> Path:
-    config.runs_dir.mkdir(parents=True, exist_ok=True)
-    pattern = re.compile(rf"{re.escape(config.name)}-(\d+)")
-    taken = [int(match[1]) for path in config.runs_dir.iterdir() if (match := pattern.fullmatch(path.name))]
-    number = max(taken, default=0)
-    while True:  # another training may take the number at the same moment
-        number += 1
-        folder = config.runs_dir / f"{config.name}-{number}"
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            continue
 
 
 def describe_environment() -> str:
