@@ -1,21 +1,25 @@
-"""The floors of the house (docs/architecture.md): who may import whom, what stays fast, how long the short read is."""
+"""The floors of the house, as docs/architecture.md draws them: who imports whom, how long things are, what each is
+called, and that every command can be deleted."""
 
 import ast
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from segtrain.__main__ import COMMANDS
+from tests.conftest import PROJECT, run
 
 PACKAGE = PROJECT / "segtrain"
-SOURCES = sorted([*PACKAGE.rglob("*.py"), *PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("tools/*.py")])
-SOURCES += [PROJECT / "train.py", PROJECT / "predict.py"]
-COMMANDS = sorted(folder.name for folder in (PACKAGE / "commands").iterdir() if (folder / "command.py").exists())
+FILES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted(path.name for path in (PACKAGE / "commands").iterdir() if (path / "__init__.py").exists())
 
 # From the ground up. A file imports from its own folder and from the floors before it.
 FLOORS = [
     {"errors"},
-    {"command", "files", "memory", "devices", "metrics", "visualize", "plots", "checkpoint"},
+    {"memory", "files", "devices", "metrics", "visualize", "plots"},
+    {"command", "checkpoint"},
     {"images"},
     {"formats"},
     {"config"},
@@ -27,43 +31,137 @@ FLOORS = [
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 
+# The reading order of a training.
+SPINE = [
+    "training/command.py",
+    "training/train.py",
+    "config/schema.py",
+    "data/splits.py",
+    "data/labels.py",
+    "data/statistics.py",
+    "data/dataset.py",
+    "data/loaders.py",
+    "models/model.py",
+    "losses/base.py",
+    "losses/build.py",
+    "losses/weighted.py",
+    "training/build.py",
+    "training/optim.py",
+    "training/state.py",
+    "training/loop.py",
+    "training/validation.py",
+    "training/run.py",
+]
 
-def modules_of(path: Path) -> set[str]:
-    """The modules of segtrain that a file imports, anywhere in it, with dots: `data.loaders`."""
+# A training that is built in seconds.
+CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=[16,16,8,8,8]", "train.device=cpu"]
+
+# What several modules have by design: the interfaces of formats, commands, export targets and runtimes.
+INTERFACES = {"add_arguments", "main"}
+
+
+def name_of(path: Path) -> str:
+    """`data.loaders` for segtrain/data/loaders.py."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path, nodes: list[ast.stmt] | None = None) -> set[str]:
+    """The modules of segtrain that a file imports anywhere, or in `nodes` alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree) if nodes is None else nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "segtrain":
             for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                whole = PROJECT / name.replace(".", "/")
-                is_module = whole.with_suffix(".py").exists() or (whole / "__init__.py").exists()
-                found.add((name if is_module else node.module).removeprefix("segtrain").lstrip("."))
-    return found - {""}
+                module = PROJECT.joinpath(*node.module.split("."), alias.name)
+                is_module = module.with_suffix(".py").exists() or (module / "__init__.py").exists()
+                found.add(f"{node.module}.{alias.name}" if is_module else node.module)
+    return {name.removeprefix("segtrain").lstrip(".") for name in found} - {""}
 
 
-def test_every_module_stands_on_a_floor() -> None:
-    present = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
-    assert present - {"__init__", "__pycache__", "py"} <= FLOOR.keys()
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_file_imports_its_own_folder_and_the_floors_below(path: Path) -> None:
-    own = path.relative_to(PACKAGE).with_suffix("").parts
-    for module in modules_of(path):
+    own = name_of(path).split(".")
+    for module in imports_of(path):
         other = module.split(".")
-        if other[0] == own[0] == "commands" and len(other) > 1 and other[1] != own[1]:
-            assert (own[1], other[1]) == ("serve", "predict"), f"{path} imports the command {module}"
+        if own[0] == other[0] == "commands":
+            assert own[1] == other[1] or (own[1], other[1]) == ("serve", "predict"), module
         else:
-            level, mine = FLOOR[other[0]], FLOOR.get(own[0], -1)
-            assert other[0] == own[0] or level < mine, f"{path} imports {module}, which does not lie below it"
+            assert own[0] == other[0] or FLOOR[other[0]] < FLOOR.get(own[0], -1), module
 
 
 def test_no_imports_go_in_a_circle() -> None:
-    waiting = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): modules_of(path) for path in PACKAGE.rglob("*.py")
-    }
-    waiting = {name.removesuffix(".__init__"): imported for name, imported in waiting.items()}
+    waiting = {name_of(path): imports_of(path) for path in FILES}
     while ready := [name for name, imported in waiting.items() if not imported & waiting.keys()]:
         for name in ready:
             del waiting[name]
-    assert not waiting, f"imports in a circle among {sorted(waiting)}"
+    assert not waiting
+
+
+def test_imports_of_the_package_stand_at_the_top() -> None:
+    """But for the modules of commands, which answer --help and a wrong flag before torch is imported."""
+    commands = {module.removeprefix("segtrain.") for module, _ in COMMANDS.values()}
+    for path in FILES:
+        if name_of(path) not in commands and not name_of(path).startswith(("config.", "formats.")):
+            tops = ast.parse(path.read_text(encoding="utf-8")).body
+            assert imports_of(path) == imports_of(path, tops), path
+
+
+def test_training_imports_few_files() -> None:
+    seen, waiting = set(), ["__main__", "training.command"]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            base = PACKAGE.joinpath(*name.split("."))
+            waiting += imports_of(base / "__init__.py" if base.is_dir() else base.with_suffix(".py"))
+    assert len(seen) <= 60, sorted(seen)
+
+
+def test_the_path_of_a_training_is_a_short_read() -> None:
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    places = [text.index(f"`{file}`") for file in SPINE]
+    assert places == sorted(places)
+    assert sum(len((PACKAGE / file).read_text(encoding="utf-8").splitlines()) for file in SPINE) <= 2500
+
+
+@pytest.mark.parametrize("path", [*FILES, *PROJECT.glob("tools/*.py"), *PROJECT.glob("benchmarks/*.py")], ids=str)
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 50, node.name
+
+
+def test_a_public_name_is_defined_once() -> None:
+    names: Counter[str] = Counter()
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                names[node.name] += 1
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names.update(target.id for target in targets if isinstance(target, ast.Name))
+    twice = {name for name, count in names.items() if count > 1 and not name.startswith("_")}
+    assert twice <= INTERFACES, twice - INTERFACES
+
+
+def test_a_module_is_introduced_by_a_noun() -> None:
+    for path in FILES:
+        first = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split()[0]
+        assert first not in {"What", "Which", "How", "Whether", "Where", "All", "That", "From"}, path
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_command_can_be_deleted(folder: str, tmp_path: Path) -> None:
+    for name in ("segtrain", "train.py", "config.yml"):
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    shutil.rmtree(tmp_path / "segtrain" / "commands" / folder)
+    there = {"cwd": tmp_path, "PYTHONPATH": str(tmp_path)}
+    done = run(str(tmp_path / "train.py"), "--check", *CHEAP, **there)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("ok: street: Unet")
+    assert run("-m segtrain", "--help", **there).returncode == 0
