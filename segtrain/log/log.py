@@ -5,8 +5,10 @@ checkpoint that a resumed run would start from has been saved: the history then 
 again, and a run that is killed and resumed neither loses nor doubles one.
 """
 
+import csv
 import functools
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +19,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.errors import reason_of
-from segtrain.log.metrics_file import MetricsFile
+from segtrain.errors import CheckpointError, reason_of
+from segtrain.files import replacing
 from segtrain.log.row import Panel, Row
-from segtrain.log.tensorboard_writer import TensorBoardWriter
-from segtrain.log.wandb_writer import WandbWriter, resolve_mode
 
 LINE_EVERY_SECONDS = 30.0
 
@@ -81,6 +81,43 @@ class Progress:
         return f"{loss}{self.images_per_second:.1f} images/s, data {self.wait_share:.0%}"
 
 
+class MetricsFile:
+    """metrics.csv: one row per epoch, `epoch` (from 1) and `step` first. A column that comes later is empty before.
+
+    The whole file is written each time, beside the old one, and renamed: it is small, and no reader sees half of it.
+    """
+
+    def __init__(self, path: Path, *, resume_epoch: int | None = None) -> None:
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+        if resume_epoch is not None and path.exists():
+            self._rows = [row for row in _read_rows(path) if int(row["epoch"]) <= resume_epoch]
+            self._write()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Raises OSError when the disk is full or gone; the row is kept and goes out with the next one."""
+        self._rows.append(row)
+        self._write()
+
+    def _write(self) -> None:
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        with replacing(self._path, sync=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns or ["epoch", "step"], restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._rows)
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values() or not row.get("epoch", "").isdecimal():
+            raise CheckpointError(
+                f"{path}:{number}: not a row of epoch, step, ...; move the file away to resume without it"
+            )
+    return rows
+
+
 class Log:
     """Everything a run writes for people. Made once per run, on the main process only.
 
@@ -110,11 +147,16 @@ class Log:
         self._queue: dict[int, Row] = {}
         self._resumable = resume_epoch is not None
         self._metrics = MetricsFile(folder / "metrics.csv", resume_epoch=resume_epoch)
-        self._writers: dict[str, TensorBoardWriter | WandbWriter] = {}
+        self._writers: dict[str, Any] = {}
         if config.tensorboard:
             self._guard("TensorBoard", lambda: self._start_tensorboard(folder / "tensorboard"))
-        if resolve_mode(config.wandb.mode) != "disabled":
-            arguments = {"run_name": run_name, "resolved_config": resolved_config, "class_names": list(class_names)}
+        if (mode := resolve_mode(config.wandb.mode)) != "disabled":
+            arguments = {
+                "mode": mode,
+                "run_name": run_name,
+                "resolved_config": resolved_config,
+                "class_names": list(class_names),
+            }
             self._guard("wandb", lambda: self._start_wandb(folder, arguments))
 
     @property
@@ -199,11 +241,15 @@ class Log:
         self._writers.clear()
 
     def _start_wandb(self, folder: Path, arguments: dict[str, Any]) -> None:
+        from segtrain.log.wandb_writer import WandbWriter
+
         resumed = {"run_id": self._wandb_id, "resume_step": self._resume_step}
         writer = WandbWriter(folder, self._config.wandb, **arguments, **resumed, say=self.say)
         self._writers["wandb"], self._wandb_id = writer, writer.run_id
 
     def _start_tensorboard(self, folder: Path) -> None:
+        from segtrain.log.tensorboard_writer import TensorBoardWriter
+
         self._writers["TensorBoard"] = TensorBoardWriter(folder)
 
     def _row(self, step: int) -> Row:
@@ -221,6 +267,15 @@ class Log:
         except Exception as error:
             self._writers.pop(name, None)
             self.say(f"warning: {name} is off for the rest of this run: {reason_of(error)}")
+
+
+def resolve_mode(mode: str) -> str:
+    """'online', 'offline' or 'disabled': WANDB_MODE, where it is set, wins over the configuration unless that says
+    disabled."""
+    if mode == "disabled":
+        return mode
+    mode = os.environ.get("WANDB_MODE") or mode
+    return {"dryrun": "offline", "run": "online", "shared": "online"}.get(mode, mode)
 
 
 def describe_epoch(epoch: int, values: dict[str, float], *, epochs: int | None, best: bool) -> str:

@@ -1,6 +1,8 @@
-"""TensorBoard: the same rows as everywhere else, in event files under the run folder."""
+"""TensorBoard writer: the rows of the log in event files under the run folder."""
 
 from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
 
 from segtrain.log.row import Row
 
@@ -9,8 +11,6 @@ class TensorBoardWriter:
     """Event files in `folder`. Every method may raise: the caller decides what a failure means."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # an extra
-
         self._events = SummaryWriter(str(folder))
 
     def write(self, step: int, row: Row) -> None:

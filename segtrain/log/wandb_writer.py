@@ -1,4 +1,4 @@
-"""Weights & Biases: what a run writes there, online or offline. Nothing here asks a question or waits without end."""
+"""Weights & Biases writer, online or offline: never asks a question, never waits without end."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import wandb
 from PIL import Image
 
 from segtrain.errors import reason_of
@@ -16,15 +17,6 @@ INIT_TIMEOUT_SECONDS = 20.0
 FINISH_TIMEOUT_SECONDS = 300.0
 # The chart is a table of classes squared rows that the browser draws; past this size the picture alone is readable.
 MAX_CHART_CLASSES = 50
-
-
-def resolve_mode(mode: str) -> str:
-    """'online', 'offline' or 'disabled': WANDB_MODE, where it is set, wins over the configuration unless that says
-    disabled."""
-    if mode == "disabled":
-        return mode
-    mode = os.environ.get("WANDB_MODE") or mode
-    return {"dryrun": "offline", "run": "online", "shared": "online"}.get(mode, mode)
 
 
 class WandbWriter:
@@ -40,6 +32,7 @@ class WandbWriter:
         folder: Path,
         config: Any,
         *,
+        mode: str,
         run_name: str,
         resolved_config: dict[str, Any],
         class_names: list[str],
@@ -47,9 +40,6 @@ class WandbWriter:
         resume_step: int | None,
         say: Callable[[str], None],
     ) -> None:
-        import wandb
-
-        self._wandb = wandb
         self._class_names = class_names
         self._artifact_kinds = set(config.artifacts)
         self._best: tuple[Path, dict[str, Any]] | None = None
@@ -68,9 +58,9 @@ class WandbWriter:
             "id": run_id,
             "resume": "allow",
             "allow_val_change": True,
-            "settings": _build_settings(wandb),
+            "settings": _build_settings(),
         }
-        self._run = _start(wandb, arguments, resolve_mode(config.mode), say)
+        self._run = _start(arguments, mode, say)
         self._run.define_metric("epoch", hidden=True)
         self._run.define_metric("epoch/*", step_metric="epoch")
 
@@ -83,7 +73,7 @@ class WandbWriter:
         values: dict[str, Any] = dict(row.values)
         for panel in row.panels:
             values[f"predictions/{panel.name}"] = self._build_overlay(panel)
-            values[f"panels/{panel.name}"] = _to_image(self._wandb, panel.panel, panel.name)
+            values[f"panels/{panel.name}"] = _to_image(panel.panel, panel.name)
         if row.confusion is not None:
             values |= self._build_confusion(*row.confusion)
         self.last_step = max(step, self.last_step + 1)
@@ -109,7 +99,7 @@ class WandbWriter:
         """The photo with its masks as layers that are switched on and off in the browser."""
         count = len(self._class_names)
         if count > 255:  # wandb stores masks as bytes, and one value is taken by the ignored pixels
-            return _to_image(self._wandb, panel.image, panel.name)
+            return _to_image(panel.image, panel.name)
         labels = dict(enumerate(self._class_names)) | {count: "ignored"}
         layers = {"prediction": panel.prediction, "ground_truth": panel.mask}
         masks = {
@@ -120,19 +110,19 @@ class WandbWriter:
             for name, mask in layers.items()
             if mask is not None
         }
-        return _to_image(self._wandb, panel.image, panel.name, masks=masks)
+        return _to_image(panel.image, panel.name, masks=masks)
 
     def _build_confusion(self, matrix: np.ndarray, picture: np.ndarray | None) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if picture is not None:
-            values["val/confusion_picture"] = self._wandb.Image(Image.fromarray(picture))
+            values["val/confusion_picture"] = wandb.Image(Image.fromarray(picture))
         if matrix.ndim == 2 and len(matrix) <= MAX_CHART_CLASSES:
             columns = ["Actual", "Predicted", "nPredictions"]
             names = self._class_names
             data = [[names[i], names[j], int(count)] for (i, j), count in np.ndenumerate(matrix)]
-            values["val/confusion"] = self._wandb.plot_table(
+            values["val/confusion"] = wandb.plot_table(
                 vega_spec_name="wandb/confusion_matrix/v1",
-                data_table=self._wandb.Table(columns=columns, data=data),
+                data_table=wandb.Table(columns=columns, data=data),
                 fields={column: column for column in columns},
                 string_fields={"title": "Confusion matrix, in pixels"},
             )
@@ -141,12 +131,12 @@ class WandbWriter:
     def _log_artifact(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
         # Two machines may each have a camvid-unet-1 in one project; the run id keeps their versions apart.
         name = re.sub(r"[^A-Za-z0-9._-]", "-", self._run.name or "run")[:80]
-        artifact = self._wandb.Artifact(f"{name}-{self._run.id}-{kind}", type="model", metadata=metadata)
+        artifact = wandb.Artifact(f"{name}-{self._run.id}-{kind}", type="model", metadata=metadata)
         artifact.add_file(str(path), name=path.name, skip_cache=True)
         self._run.log_artifact(artifact, aliases=[kind])
 
 
-def _build_settings(wandb: Any) -> Any:
+def _build_settings() -> Any:
     settings = {
         "silent": True,
         "console": "off",
@@ -159,7 +149,7 @@ def _build_settings(wandb: Any) -> Any:
     return wandb.Settings(**settings)
 
 
-def _start(wandb: Any, arguments: dict[str, Any], mode: str, say: Callable[[str], None]) -> Any:
+def _start(arguments: dict[str, Any], mode: str, say: Callable[[str], None]) -> Any:
     """Online where that is asked for and possible, else offline; one line says which, and how to upload later."""
     reason = ""
     if mode == "online":
@@ -179,6 +169,6 @@ def _start(wandb: Any, arguments: dict[str, Any], mode: str, say: Callable[[str]
     return run
 
 
-def _to_image(wandb: Any, image: np.ndarray, caption: str, *, masks: dict[str, Any] | None = None) -> Any:
+def _to_image(image: np.ndarray, caption: str, *, masks: dict[str, Any] | None = None) -> Any:
     """JPEG, since a photo of 2048 x 1024 takes half a second to compress as PNG; masks stay PNG."""
     return wandb.Image(Image.fromarray(image), caption=caption, masks=masks, file_type="jpg")

@@ -13,8 +13,7 @@ from PIL import Image
 
 from segtrain.errors import CheckpointError
 from segtrain.files import temporary_name
-from segtrain.log.log import Log, describe_epoch
-from segtrain.log.metrics_file import MetricsFile
+from segtrain.log.log import Log, MetricsFile, describe_epoch
 from tests.conftest import PROJECT
 
 

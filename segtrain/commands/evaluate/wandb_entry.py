@@ -17,8 +17,8 @@ from segtrain.commands.evaluate.scoring import Scores, Shown
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.load import read_config
+from segtrain.log.log import resolve_mode
 from segtrain.log.row import Row
-from segtrain.log.wandb_writer import WandbWriter, resolve_mode
 
 LISTED_IMAGES = 1000  # rows of the table of images: the worst; images.csv has them all
 CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
@@ -64,12 +64,15 @@ def log_evaluation(
     try:
         import wandb
 
+        from segtrain.log.wandb_writer import WandbWriter
+
         section = entry.config.log.wandb
         if section.mode == "disabled":  # in the last part of the training: the entry is there
             section = section.model_copy(update={"mode": "online"})
         writer = WandbWriter(
             entry.folder,
             section,
+            mode=resolve_mode(section.mode),
             run_name=entry.folder.name,
             resolved_config=entry.config.model_dump(mode="json", exclude_none=False),
             class_names=entry.config.data.picture_names,
