@@ -17,10 +17,11 @@ from PIL import Image
 
 from segtrain.config.schema import LogConfig, WandbConfig
 from segtrain.log.log import Log
-from tests.conftest import PROJECT
 from tests.log.wandb_records import find_runs, read_history, read_items, read_records
 
 LABELS = {"0": "sky", "1": "road", "2": "ignored"}
+
+PROJECT = Path(__file__).resolve().parents[2]  # conftest brings torch, which a process of these tests need not import
 
 
 def build_log(folder: Path, *, wandb_id: str | None = None, resume_epoch: int | None = None, **wandb) -> Log:
