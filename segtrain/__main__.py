@@ -1,6 +1,7 @@
 """The commands of `python -m segtrain`. Only the module of the command that is asked for is imported."""
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -32,15 +33,19 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     """Run the command that the first argument names and return its exit status; `prog` is how it was called."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items())
     overview = argparse.ArgumentParser(
         prog="python -m segtrain",
-        epilog="\n".join(f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()),
         usage="%(prog)s COMMAND ..",
+        description=f"commands (COMMAND --help tells more):\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    overview.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help")
+    overview.add_argument("command", help=argparse.SUPPRESS)
     overview.add_argument("--version", action="version", version=f"segtrain {__version__}")
     name = overview.parse_args(arguments[:1]).command
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        overview.error(f"no command '{name}'; " + (f"did you mean '{close[0]}'?" if close else "--help lists them"))
     module = importlib.import_module(COMMANDS[name][0])
     parser = argparse.ArgumentParser(
         prog=prog or f"python -m segtrain {name}",

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from segtrain.__main__ import main
+from segtrain.__main__ import COMMANDS, main
 from segtrain.config import libraries as resolve
 from segtrain.config.libraries import library_index
 from tests.conftest import run
@@ -125,3 +125,17 @@ def test_nothing_is_no_place_to_write_to(capsys, arguments):
 def test_no_command_says_which_there_are():
     done = run("-m segtrain")
     assert done.returncode == 2 and "COMMAND" in done.stderr
+
+
+def test_help_lists_every_command_and_a_typo_is_told(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    assert set(COMMANDS) <= {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    with pytest.raises(SystemExit) as stop:
+        main(["trian"])
+    assert stop.value.code == 2
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "python -m segtrain: error: no command 'trian'; did you mean 'train'?"
+    )
