@@ -4,12 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from segtrain.commands.evaluate.measure import predict_pairs
-from segtrain.commands.evaluate.reading import Pair
-from segtrain.commands.export.network import ExportedNetwork, Note
 from segtrain.errors import ConfigError, first_fault, reason_of
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
+from segtrain.inference.runtimes.exported import ExportedNetwork
 from segtrain.inference.task import BACKGROUND_COLOR, Task
 from tests.commands.export.exporting import CPU, images_of, options_of, tiny_network
 
@@ -23,13 +21,13 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_and_colours_are_those_of_the_channels(kind):
     task, names = KINDS[kind]
-    metadata = Note.of(task, options_of()).metadata()
+    metadata = options_of().note(task).metadata()
     assert json.loads(metadata["names"]) == names
     assert json.loads(metadata["colors"]) == [list(color) for color in task.colors[-len(names) :]]
 
 
 def test_names_and_colours_are_those_of_the_indices():
-    binary, layers = (Note.of(KINDS[kind][0], options_of(labels=True)).metadata() for kind in ("binary", "multilabel"))
+    binary, layers = (options_of(labels=True).note(KINDS[kind][0]).metadata() for kind in ("binary", "multilabel"))
     assert json.loads(binary["names"]) == ["background", "class 0"]
     assert json.loads(binary["colors"])[0] == list(BACKGROUND_COLOR)
     assert json.loads(layers["names"]) == ["class 0", "class 1"] and len(json.loads(layers["colors"])) == 2
@@ -37,7 +35,7 @@ def test_names_and_colours_are_those_of_the_indices():
 
 def labels() -> ExportedNetwork:
     """Binary: red pixels are of the class."""
-    note = Note.of(KINDS["binary"][0], options_of(labels=True))
+    note = options_of(labels=True).note(KINDS["binary"][0])
     return ExportedNetwork(note, CPU, lambda images: (images[:, 0] >= 128).to(torch.uint8), Path("model.onnx"))
 
 
@@ -53,12 +51,6 @@ def test_labels_in_views_are_votes():
     shares = predictor.probabilities([image])
     assert set(shares.unique().tolist()) == {0.0, 1.0}  # each view says the same of a pixel
     assert (predictor.predict(image) == (image[..., 0] >= 128)).all()
-
-
-def test_labels_have_no_calibration_error():
-    image = images_of(1, 20, 24)[0].permute(1, 2, 0).numpy()
-    prediction, confidence = predict_pairs(Predictor([labels()]), [Pair("a", image, image[..., 0])])
-    assert prediction.shape == (1, 20, 24) and confidence is None
 
 
 def test_what_an_error_says():
