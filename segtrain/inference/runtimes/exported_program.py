@@ -1,5 +1,6 @@
 """Programs of torch.export, for torch itself and for what compiles such programs (AOTInductor, ExecuTorch)."""
 
+import logging
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     The conditions that tracing left on sizes are not checked: many come from how memory is laid out, and each form is
     compared on several sizes before it is written.
     """
+    logging.getLogger("torch.export").setLevel(logging.ERROR)  # it warns with a traceback of what it raises too
     extra = {KEY: ""}
     try:
         with quiet():

@@ -126,7 +126,7 @@ def test_a_file_of_somebody_else(tmp_path):
     )
 
 
-def test_damaged_files(tmp_path, written):
+def test_damaged_files(tmp_path, written, capfd):
     path = tmp_path / "model.pt2"
     assert refused(path) == f"{path}: there is no such file"
     whole = written.read_bytes()
@@ -136,6 +136,7 @@ def test_damaged_files(tmp_path, written):
     for text in (b"[]", b"{", b'{"graph_module": 1}', b"[" * 100_000):
         rewritten(written, path, model=text)
         assert refused(path).startswith(f"{path}: is not a program of torch.export, or is damaged: ")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_half_precision_is_not_a_matter_of_loading(written):
