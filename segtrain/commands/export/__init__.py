@@ -3,7 +3,7 @@
 `command.py` has a row in FORMS for each form, and `--to FORM` is the module of that name here (- becomes _). It has
 
 - `export(network: TorchNetwork, path: Path, options: ExportOptions) -> None`: write `path`. Its folder is an empty one
-  of its own: what lies in there afterwards is moved into place together, once the comparison is passed. The network is
+  of its own: what lies in there afterwards is moved together, once the comparison has passed. The network is
   on the CPU in float32; it may be changed only as a copy. Warnings and chatter of libraries are silenced here. Raises
   ExportError in one line that says what to write instead.
 

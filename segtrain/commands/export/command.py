@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Export, compare, put in place; 1 where the comparison fails."""
+    """Export a run and return the exit status: 1 where the comparison fails."""
     form = FORMS[options.to]
     if options.precision not in form.precisions:
         others = [name for name, other in FORMS.items() if options.precision in other.precisions]

@@ -35,7 +35,7 @@ class Limits:
     loss: float
 
     def explain(self, found: "Difference") -> str:
-        """What is beyond the limits; empty where all passes. What is no number does not."""
+        """What is beyond the limits; empty where all passes. NaN does not pass."""
         reasons = []
         if found.largest is not None and not found.largest <= self.difference:
             reasons.append(
@@ -48,7 +48,7 @@ class Limits:
         return ", and ".join(reasons)
 
     def explain_loss(self, before: float, after: float) -> str:
-        """As `explain`, of two mIoU. Where no pixel is labelled both are no numbers, and nothing is lost."""
+        """As `explain`, of two mIoU. Where no pixel is labelled both are NaN, and nothing is lost."""
         if not before - after > self.loss:
             return ""
         return f"{before - after:.4f} of mIoU is lost, at most {self.loss:g} may be (--max-loss)"

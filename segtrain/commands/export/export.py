@@ -1,4 +1,4 @@
-"""Export of a run: write a form of its network, compare it on images, put it in place."""
+"""Export of a run: write a form of its network, compare it on images, move it to where it belongs."""
 
 import argparse
 import importlib
@@ -9,7 +9,7 @@ from segtrain.commands.export.command import Form, default_path
 from segtrain.commands.export.compare import LIMITS, compare, compute_mious
 from segtrain.commands.export.graph import ExportOptions
 from segtrain.commands.export.images import calibration_images, images_to_compare, read_prepared
-from segtrain.commands.export.write import choose_path, put_in_place, staged
+from segtrain.commands.export.write import choose_path, move_into, staged
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.files import explained_write
@@ -19,7 +19,7 @@ from segtrain.inference.network import Network, TorchNetwork
 
 
 def export_run(options: argparse.Namespace, form: Form) -> str:
-    """Export, compare, put in place; why the form is not kept, in one line, empty where it is.
+    """Export, compare, move; why the form is not kept, in one line, empty where it is.
 
     Raises SegtrainError for what cannot be exported, compared or written.
     """
@@ -49,7 +49,7 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
         if options.to == "hub":
             module.keep_edited(draft, path)
         with explained_write(path):
-            put_in_place(draft, path)
+            move_into(draft, path)
     if options.push:
         module.publish(path, options.push)
     return ""

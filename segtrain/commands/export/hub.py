@@ -59,7 +59,7 @@ def keep_edited(draft: Path, path: Path) -> None:
     card = path / CARD
     if card.is_file() and read_hub_note(path).card != _digest(card):
         (draft / CARD).unlink()
-        print(f"{card}: was edited and stays as it is; delete it to have it written anew")
+        print(f"{card}: was edited and stays as it is; delete it to have it written again")
 
 
 def build_preprocessing(network: TorchNetwork) -> albumentations.Compose:
@@ -99,5 +99,5 @@ def publish(path: Path, repository: str) -> None:
 def _require_token(repository: str) -> str:
     token = get_token()
     if token is None:
-        raise ExportError(f"--push {repository}: there is no token of the hub; run `hf auth login`, or set HF_TOKEN")
+        raise ExportError(f"--push {repository}: no Hugging Face token is set; run `hf auth login`, or set HF_TOKEN")
     return token

@@ -45,7 +45,7 @@ def _holds_note(path: Path) -> bool:
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """A path in a folder of its own on the disk of `path`, for `put_in_place`; the folder is deleted after the block.
+    """A path in a folder of its own on the disk of `path`, for `move_into`; the folder is deleted after the block.
     Raises DataError where nothing can be written."""
     name = path.resolve().name  # of "." too
     beside = path if path.is_dir() else path.parent  # a folder that is there may be a disk of its own
@@ -56,7 +56,7 @@ def staged(path: Path) -> Iterator[Path]:
         yield Path(folder.name) / name
 
 
-def put_in_place(draft: Path, path: Path) -> None:
+def move_into(draft: Path, path: Path) -> None:
     """Move a draft, and all that lies beside it, to where it belongs.
 
     What tells that a form is there comes last: the note of a folder, or the draft itself. Of a folder that is there

@@ -138,6 +138,5 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-        warnings.filterwarnings("ignore", message="The given buffer is not writable")  # and nobody writes to it
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         yield

@@ -113,11 +113,3 @@ def refused(path: Path) -> str:
         loaded(path)
     assert "\n" not in str(error.value)
     return str(error.value)
-
-
-def assert_unfit(exported: Network, path: Path, *parts: str) -> None:
-    """A form that gives something else than its note says, or fails, is refused by one line with these parts."""
-    with pytest.raises(CheckpointError) as error:
-        exported.probabilities(images_of(2, 45, 70))
-    message = str(error.value)
-    assert message.startswith(f"{path}: ") and "\n" not in message and all(part in message for part in parts), message

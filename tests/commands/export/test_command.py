@@ -152,7 +152,7 @@ def test_a_clone_of_a_model_is_brought_up_to_date(run, capsys):
     (folder / "README.md").write_text("my words")
     for _ in range(2):  # it is not taken for ours the second time
         assert export(run, "--to", "hub") == 0
-        line = f"{folder / 'README.md'}: was edited and stays as it is; delete it to have it written anew"
+        line = f"{folder / 'README.md'}: was edited and stays as it is; delete it to have it written again"
         assert capsys.readouterr().out.splitlines()[-1] == line
         assert (folder / "README.md").read_text() == "my words"
     (folder / "README.md").unlink()

@@ -101,7 +101,7 @@ def test_a_push_without_a_token_writes_nothing(run, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(ExportError) as error:
         export(run, tmp_path / "hub", push="me/street")
-    expected = "--push me/street: there is no token of the hub; run `hf auth login`, or set HF_TOKEN"
+    expected = "--push me/street: no Hugging Face token is set; run `hf auth login`, or set HF_TOKEN"
     assert str(error.value) == expected and not (tmp_path / "hub").exists()
 
 

@@ -14,7 +14,6 @@ from tests.commands.export.exporting import (
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
-    assert_unfit,
     images_of,
     loaded,
     options_of,
@@ -184,47 +183,12 @@ def test_a_file_for_later_runtimes(tiny):
     assert refused(path).startswith(start)
 
 
-def test_damaged_metadata(tmp_path, tiny):
+def test_damaged_metadata(tiny):
     _, path = tiny
     model = onnx.load(path)
-
-    def with_note(text: str) -> str:
-        onnx.helper.set_model_props(model, {"segtrain": text})
-        onnx.save(model, path)
-        return refused(path)
-
-    assert with_note("{}") == f"{path}: its metadata 'segtrain' is damaged: task: Field required"
-    assert with_note("[").startswith(f"{path}: its metadata 'segtrain' is damaged: the whole: Invalid JSON")
     item = model.metadata_props[0].SerializeToString()
-    path.write_bytes(model.SerializeToString().replace(item, item.replace(b"[", b"\xff")))
+    path.write_bytes(model.SerializeToString().replace(item, item.replace(b"{", b"\xff")))
     assert "or is damaged: 'utf-8' codec can't decode byte 0xff" in refused(path)
-
-
-def test_metadata_cannot_name_foreign_code(tmp_path, tiny):
-    _, path = tiny
-    model = onnx.load(path)
-    note = json.loads(next(item.value for item in model.metadata_props if item.key == "segtrain"))
-    note["task"]["transforms"] = [{"os.mkdir": {"path": str(tmp_path / "made")}}]
-    onnx.helper.set_model_props(model, {"segtrain": json.dumps(note)})
-    onnx.save(model, path)
-    assert refused(path) == f"{path}: transforms.val names os.mkdir, which albumentations does not have"
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
-    ("task", "changes", "says"),
-    [
-        (tiny_network(2).task, {}, "says 2 x 2 x 45 x 70 float32"),
-        (tiny_network(3).task, {"labels": True}, "says 2 x 45 x 70 uint8"),
-    ],
-    ids=["classes", "labels"],
-)
-def test_a_note_that_does_not_fit(tmp_path, tiny, task, changes, says):
-    _, path = tiny
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, options_of(**changes).note(task).metadata())
-    onnx.save(model, path)
-    assert_unfit(loaded(path), path, says)
 
 
 def test_what_the_runtime_refuses_is_told_in_a_line(tiny):
@@ -235,12 +199,8 @@ def test_what_the_runtime_refuses_is_told_in_a_line(tiny):
     assert "tensor(float)" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_what_it_cannot_be_asked_for(tiny):
+def test_without_cuda(tiny):
     _, path = tiny
-    with pytest.raises(ConfigError) as error:
-        loaded(path, precision="bf16")
-    assert str(error.value) == f"--precision bf16: {path} was exported in fp32; leave --precision out"
-    assert loaded(path, precision="fp32").task == loaded(path, precision="auto").task
     with pytest.raises(ConfigError) as error:
         onnx_runtime.load(path, device=torch.device("cuda"), precision=None)
     assert str(error.value) == f"{path}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or --device cpu"

@@ -12,7 +12,6 @@ from tests.commands.export.exporting import (
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
-    assert_unfit,
     images_of,
     loaded,
     options_of,
@@ -86,13 +85,6 @@ def test_a_file_of_somebody_else(tmp_path):
     )
 
 
-def test_a_note_that_does_not_fit(tmp_path, tiny):
-    model, path = openvino.Core().read_model(tiny), tmp_path / "other.xml"
-    model.set_rt_info(options_of().note(tiny_network(4).task).model_dump_json(), ["segtrain"])
-    openvino.save_model(model, path)
-    assert_unfit(loaded(path), path, "gives 2 x 3 x 45 x 70 float32", "says 2 x 4 x 45 x 70 float32")
-
-
 def test_damaged_files(tmp_path, tiny):
     none = tmp_path / "none.xml"
     assert refused(none) == f"{none}: there is no such file"
@@ -105,10 +97,7 @@ def test_damaged_files(tmp_path, tiny):
     assert refused(tiny) == f"{tiny}: there is no tiny.bin; OpenVINO needs both files"
 
 
-def test_what_it_cannot_be_asked_for(tiny, monkeypatch):
-    with pytest.raises(ConfigError) as error:
-        loaded(tiny, precision="bf16")
-    assert str(error.value) == f"--precision bf16: {tiny} was exported in fp32; leave --precision out"
+def test_without_the_library(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError) as error:
         loaded(tiny)

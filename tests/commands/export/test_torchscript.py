@@ -5,14 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.commands.export.torchscript import export
-from segtrain.errors import ConfigError
 from segtrain.inference.runtimes.exported import quiet
 from tests.commands.export.exporting import (
     UNET,
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
-    assert_unfit,
     images_of,
     loaded,
     options_of,
@@ -21,25 +19,6 @@ from tests.commands.export.exporting import (
     tiny_network,
 )
 from tests.tiny_model import TinyNet
-
-
-def save_script(module: nn.Module, path, *, note: str = "") -> None:
-    """TorchScript of any module."""
-    with quiet():
-        torch.jit.save(torch.jit.script(module), str(path), _extra_files={"segtrain": note} if note else {})
-
-
-NOTE = options_of().note(tiny_network().task).model_dump_json()
-
-
-class Failing(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
-        return images.float() + torch.zeros(32, 32)
-
-
-class Same(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
-        return images
 
 
 def test_any_number_of_images_of_any_size(tmp_path):
@@ -105,7 +84,8 @@ def test_what_others_read_in_the_file(tmp_path):
 
 def test_a_file_of_somebody_else(tmp_path):
     path = tmp_path / "theirs.torchscript"
-    save_script(Same(), path)
+    with quiet():
+        torch.jit.save(torch.jit.script(nn.ReLU()), path)
     assert refused(path) == (
         f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; write one with "
         "python -m segtrain export RUN"
@@ -120,20 +100,3 @@ def test_damaged_files(tmp_path):
     for content in (whole[: len(whole) // 2], b"no model", b""):
         path.write_bytes(content)
         assert refused(path).startswith(f"{path}: is not a TorchScript file, or is damaged: ")
-
-
-def test_half_precision_is_not_a_matter_of_loading(tmp_path):
-    path = tmp_path / "model.torchscript"
-    export(tiny_network(), path, options_of())
-    with pytest.raises(ConfigError) as error:
-        loaded(path, precision="fp16")
-    assert str(error.value) == f"--precision fp16: {path} was exported in fp32; leave --precision out"
-
-
-def test_a_note_that_does_not_fit(tmp_path):
-    path = tmp_path / "model.torchscript"
-    save_script(Same(), path, note=NOTE)
-    assert_unfit(loaded(path), path, "gives 2 x 3 x 45 x 70 uint8", "says 2 x 3 x 45 x 70 float32")
-    fixed = options_of(size=(32, 32)).note(tiny_network().task).model_dump_json()
-    save_script(Failing(), path, note=fixed)
-    assert_unfit(loaded(path), path, "fails on images 2 x 3 x 45 x 70 uint8: ")

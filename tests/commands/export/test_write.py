@@ -7,7 +7,7 @@ import pytest
 
 from segtrain.commands.export import exported_program, onnx, openvino, torchscript
 from segtrain.commands.export.command import FORMS
-from segtrain.commands.export.write import choose_path, put_in_place, staged
+from segtrain.commands.export.write import choose_path, move_into, staged
 from segtrain.errors import ConfigError
 from tests.commands.export.exporting import options_of, tiny_network
 from tests.conftest import PROJECT
@@ -120,7 +120,7 @@ def test_in_a_folder_only_our_files_are_replaced(tmp_path):
         write(draft, weights="new")
         write(draft / "inner", old="new")
         write(draft / "more", added="new")
-        put_in_place(draft, path)
+        move_into(draft, path)
     assert contents(tmp_path) == {
         "clone/.git/HEAD.txt": "main",
         "clone/inner/mine.txt": "mine",
@@ -136,7 +136,7 @@ def test_a_new_folder_comes_as_a_whole(tmp_path):
     with staged(path) as draft:
         write(draft, weights="new")
         assert not path.exists()
-        put_in_place(draft, path)
+        move_into(draft, path)
     assert contents(tmp_path) == {"new/hub/weights.txt": "new"}
 
 
@@ -145,7 +145,7 @@ def test_the_folder_one_is_in(tmp_path, monkeypatch):
     path = choose_path(Path(), tmp_path / "hub", "hub")
     with staged(path) as draft:
         write(draft, weights="new")
-        put_in_place(draft, path)
+        move_into(draft, path)
     assert contents(tmp_path) == {"weights.txt": "new"} and os.listdir(tmp_path) == ["weights.txt"]
 
 

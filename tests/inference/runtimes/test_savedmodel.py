@@ -1,4 +1,3 @@
-import json
 import sys
 from pathlib import Path
 
@@ -34,13 +33,6 @@ def test_a_model_of_somebody_else(folder):
     assert refused(folder) == expected
 
 
-def test_a_damaged_note(folder):
-    note = folder / "assets.extra" / "segtrain.json"
-    note.write_text(json.dumps(json.loads(note.read_text()) | {"output": "masks"}))
-    reason = "output: Input should be 'probabilities' or 'labels'"
-    assert refused(folder) == f"{folder}: its metadata 'segtrain' is damaged: {reason}"
-
-
 def test_without_the_libraries(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ConfigError) as error:
@@ -54,8 +46,3 @@ def test_without_the_libraries(folder, tmp_path, monkeypatch):
         'python3 -m venv .venv-export && . .venv-export/bin/activate && pip install -e ".[savedmodel-export]"'
     )
     assert not (tmp_path / "new").exists()
-
-
-def test_half_precision_is_refused_before_tensorflow_is_looked_for(folder):
-    with pytest.raises(ConfigError, match=r"^--precision bf16: .* was exported in fp32; leave --precision out$"):
-        loaded(folder, precision="bf16")

@@ -85,14 +85,6 @@ def test_a_model_of_somebody_else(copied):
     assert refused(copied) == expected
 
 
-def test_a_damaged_note(copied):
-    content = copied.read_bytes()
-    copied.write_bytes(content[: content.index(b"PK\3\4")])
-    with zipfile.ZipFile(copied, "a") as archive:
-        archive.writestr("segtrain.json", "{}")
-    assert refused(copied) == f"{copied}: its metadata 'segtrain' is damaged: task: Field required"
-
-
 def test_a_damaged_graph(copied):
     content = bytearray(copied.read_bytes())
     content[8:400] = b"\xff" * 392
