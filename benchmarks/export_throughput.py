@@ -75,7 +75,7 @@ def main(options: argparse.Namespace) -> None:
     contenders: dict[str, Network] = {PLAIN: network}
     if computes_bf16():
         contenders["torch bf16"] = load_trained(options.run, device="cpu", precision="bf16")
-    contenders |= {str(path): load_network(path, device="cpu") for path in options.exported}
+    contenders |= {str(path): load_network(path, device="cpu", trust=True) for path in options.exported}
     shape = "{} x {}".format(*alike[0].shape[-2:])
     print(f"{len(alike)} images of {shape}, batch {options.batch_size}, {torch.get_num_threads()} threads", flush=True)
     measure(contenders, list(torch.cat(alike).split(options.batch_size)), rounds=options.rounds)

@@ -1,4 +1,4 @@
-"""Which paths are models: runs, checkpoints and exported files. Looks at names only."""
+"""Model files: which paths are runs, checkpoints or exported files, told by their names alone."""
 
 import glob
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ MARKERS = {
     "saved_model.pb": "savedmodel",
     "model.safetensors": "hub",
 }
+# Exported files that are programs: whoever loads one runs what its author wrote.
+PROGRAMS = {"torchscript": "TorchScript", "exported-program": "torch.export", "savedmodel": "TensorFlow SavedModel"}
 
 
 def find_kind(path: Path) -> str | None:

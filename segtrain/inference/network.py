@@ -1,15 +1,20 @@
-"""What turns images into probabilities: a trained model of torch, or an exported form of it."""
+"""Networks: what turns images into probabilities, a trained model of torch or an exported form of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from segtrain.config.libraries import known_names
 from segtrain.config.schema import Config
-from segtrain.devices import autocast
+from segtrain.data.transforms import transform_names
+from segtrain.devices import autocast, resolve_precision
+from segtrain.errors import CheckpointError, first_fault, reason_of
 from segtrain.inference.task import Task
-from segtrain.models.model import SegmentationModel
+from segtrain.models.model import SegmentationModel, build_model
 
 
 class Network(Protocol):
@@ -70,6 +75,66 @@ class TorchNetwork:
     def probabilities(self, images: Tensor) -> Tensor:
         """See Network."""
         return activate(self.logits(images), self.task.mode)
+
+
+def rebuild(
+    config: Config,
+    state: dict[str, Tensor] | None,
+    path: Path,
+    *,
+    device: torch.device,
+    precision: str | None,
+    trained: Mapping[str, Any] | None = None,
+) -> TorchNetwork:
+    """The network of a configuration that `read_config` has checked, with the weights of a state dict.
+
+    Args:
+        config: says what the model is; no pretrained weights are loaded.
+        state: weights and buffers of the SegmentationModel.
+        path: of the file that they are from, for errors.
+        device: where the network computes.
+        precision: to compute in; None takes that of the training.
+        trained: see TorchNetwork.
+
+    Raises CheckpointError where the weights are not this model's.
+    """
+    model = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False)
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = reason_of(error, line=-1)
+        raise CheckpointError(f"{path}: its weights do not fit its configuration: {reason}") from error
+    dtype = resolve_precision(precision or config.train.precision, device)
+    return TorchNetwork(model, config, device=device, dtype=dtype, trained=trained)
+
+
+def read_config(content: Mapping[str, Any], path: Path) -> Config:
+    """The configuration under "config" in a checkpoint or in the metadata of an export, which strangers may have
+    written.
+
+    Raises CheckpointError where there is none or it is damaged, and where it names anything but smp's and
+    albumentations' own classes, or an encoder that would be fetched from a hub.
+    """
+    try:
+        config = Config.model_validate(content["config"])
+    except KeyError as error:
+        raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
+    if config.model.name not in known_names("model"):
+        raise CheckpointError(f"{path}: names the model '{config.model.name}', which smp does not have")
+    if ":" in config.model.encoder_name:  # tu-hf-hub:OWNER/NAME, tu-local-dir:FOLDER
+        raise CheckpointError(f"{path}: names the encoder '{config.model.encoder_name}', which timm does not have")
+    require_known_transforms(config.transforms.val, path)
+    return config
+
+
+def require_known_transforms(items: Sequence[str | dict[str, Any]], path: Path) -> None:
+    """Raises CheckpointError where transforms.val of a file names anything that albumentations does not have: a dotted
+    path would be imported and called."""
+    for name in transform_names(items):
+        if name not in known_names("transform"):
+            raise CheckpointError(f"{path}: transforms.val names {name}, which albumentations does not have")
 
 
 class WithActivation(nn.Module):

@@ -115,6 +115,11 @@ def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
     group.add_argument("--precision", choices=PRECISIONS, help="default: as in the training")
+    group.add_argument(
+        "--trust",
+        action="store_true",
+        help="load TorchScript, torch.export and SavedModel files too, which can run any code",
+    )
 
 
 def read_infer_options(options: argparse.Namespace) -> InferOptions:

@@ -55,12 +55,20 @@ class Predictor:
         device: str = "auto",
         precision: str | None = None,
         options: InferOptions | None = None,
+        trust: bool = False,
     ) -> "Predictor":
         """From run folders (their best.pt), checkpoints or exported files; several are an ensemble.
 
+        Args:
+            sources: their paths.
+            device: see load_network, as for `precision` and `trust`.
+            precision: to compute in.
+            options: tiles, views, votes, weights and thresholds.
+            trust: load exported programs too, which may run any code.
+
         Raises CheckpointError for what is none of these, and for models of differing classes.
         """
-        networks = [load_network(source, device=device, precision=precision) for source in sources]
+        networks = [load_network(source, device=device, precision=precision, trust=trust) for source in sources]
         for source, network in zip(sources, networks, strict=True):
             if difference := _difference(networks[0].task, network.task):
                 raise CheckpointError(f"{source}: {difference[1]}, but {sources[0]} {difference[0]}")

@@ -11,7 +11,7 @@ from segtrain.visualize import default_colors
 BACKGROUND_COLOR = (60, 60, 60)
 
 Byte = Annotated[int, Field(ge=0, le=255)]
-Probability = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
 class Task(BaseModel):

@@ -114,6 +114,11 @@ def test_encoder_weights_are_not_fetched_for_what_is_loaded(tmp_path):
     [
         ("model", {"name": "os.system"}, "names the model 'os.system', which smp does not have"),
         ("model", {"name": "NoNet"}, "names the model 'NoNet', which smp does not have"),
+        (
+            "model",
+            {"encoder_name": "tu-hf-hub:me/code"},
+            "names the encoder 'tu-hf-hub:me/code', which timm does not have",
+        ),
         ("transforms", {"val": ["os.mkdir"]}, "transforms.val names os.mkdir, which albumentations does not have"),
         (
             "transforms",
@@ -129,6 +134,31 @@ def test_a_checkpoint_cannot_name_foreign_code(tmp_path, section, value, reason)
     path = tmp_path / "best.pt"
     save(predictor, path, config=config)
     assert refused(tmp_path) == f"{path}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("model.torchscript", "TorchScript"),
+        ("model.pt2", "torch.export"),
+        ("savedmodel/saved_model.pb", "TensorFlow SavedModel"),
+    ],
+)
+def test_programs_are_loaded_only_where_they_are_trusted(tmp_path, name, what):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    path = path if path.parent == tmp_path else path.parent
+    assert refused(path) == (
+        f"{path}: is a program ({what}), and loading it can run any code; add --trust if you trust whoever made it"
+    )
+    with pytest.raises(CheckpointError, match=r": is not a |: was not exported by segtrain: "):
+        Predictor.load(path, device="cpu", trust=True)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.torchscript"])
+def test_an_exported_file_that_is_not_there(tmp_path, name):
+    assert refused(tmp_path / name) == f"{tmp_path / name}: there is no such file"
 
 
 def test_a_checkpoint_that_does_not_fit_itself(tmp_path):

@@ -103,7 +103,9 @@ def load_predictor(
     models: Sequence[Path], subject: Subject, infer: InferOptions, options: argparse.Namespace
 ) -> Predictor:
     """The models as one predictor. Raises CheckpointError where they do not go with the data or with one another."""
-    predictor = Predictor.load(*models, device=options.device, precision=options.precision, options=infer)
+    predictor = Predictor.load(
+        *models, device=options.device, precision=options.precision, options=infer, trust=options.trust
+    )
     require_same_task(subject, predictor.task, models[0])
     return predictor
 

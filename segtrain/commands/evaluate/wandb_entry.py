@@ -16,7 +16,7 @@ from segtrain.commands.evaluate.report import Value
 from segtrain.commands.evaluate.scoring import Scores, Shown
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
-from segtrain.inference.load import read_config
+from segtrain.inference.network import read_config
 from segtrain.log.log import resolve_mode
 from segtrain.log.row import Row
 

@@ -1,4 +1,4 @@
-"""Whether an exported form gives what the network gives."""
+"""Comparison of an exported form with its network: probabilities, labels, mIoU."""
 
 import math
 import time
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.commands.export.graph import ExportError
 from segtrain.commands.export.images import batches_of, read_prepared, spread
-from segtrain.commands.export.options import ExportError
 from segtrain.config.schema import Config
 from segtrain.data.dataset import read_sample
 from segtrain.data.labels import build_decoder
@@ -34,27 +34,21 @@ class Limits:
     changed: float
     loss: float
 
-    def replaced(self, *, difference: float | None, changed: float | None, loss: float | None) -> "Limits":
-        """With other limits where they are given."""
-        return Limits(
-            self.difference if difference is None else difference,
-            self.changed if changed is None else changed,
-            self.loss if loss is None else loss,
-        )
-
     def explain(self, found: "Difference") -> str:
-        """What is beyond the limits; empty where all passes. What is no number does not."""
+        """What is beyond the limits; empty where all passes. NaN does not pass."""
         reasons = []
         if found.largest is not None and not found.largest <= self.difference:
-            allowed = f"at most {self.difference:g} may (--max-difference)"
-            reasons.append(f"a probability differs by {found.largest:.4g}, {allowed}")
+            reasons.append(
+                f"a probability differs by {found.largest:.4g}, at most {self.difference:g} may (--max-difference)"
+            )
         if found.share > self.changed:
-            allowed = f"at most {100 * self.changed:g}% may (--max-changed)"
-            reasons.append(f"{found.share:.4%} of the labels change, {allowed}")
+            reasons.append(
+                f"{found.share:.4%} of the labels change, at most {100 * self.changed:g}% may (--max-changed)"
+            )
         return ", and ".join(reasons)
 
     def explain_loss(self, before: float, after: float) -> str:
-        """As `explain`, of two mIoU. Where no pixel is labelled both are no numbers, and nothing is lost."""
+        """As `explain`, of two mIoU. Where no pixel is labelled both are NaN, and nothing is lost."""
         if not before - after > self.loss:
             return ""
         return f"{before - after:.4f} of mIoU is lost, at most {self.loss:g} may be (--max-loss)"
@@ -95,18 +89,18 @@ class Difference:
         return f"largest difference in probability {self.largest:.2g} (at {shape}), {labels}"
 
 
-def compare(network: TorchNetwork, exported: Network, paths: Iterable[Path], *, labels: bool) -> Difference:
+def compare(network: TorchNetwork, exported: Network, paths: Iterable[Path]) -> Difference:
     """Compare on image files, each in batches of several sizes, or of exported.input_size where it takes no other.
 
-    With `labels` the form gives labels, and only they are compared. Of a form that is slow on this device some of the
-    images are left out. Raises ExportError where the form fails.
+    Of a form that gives labels, only labels are compared. Of a form that is slow on this device, some images are left
+    out. Raises ExportError where the form fails.
     """
     mine, theirs = Predictor([network]), Predictor([exported])
     largest, where, changed, count, shapes = None, (), 0, 0, set()
     for path in _while_there_is_time(paths):
         for images in batches_of(read_prepared(path, network.task), exported.input_size):
             expected, given = network.probabilities(images), _run(exported, images)
-            found = None if labels else float((given - expected).abs().max())
+            found = None if exported.gives_labels else float((given - expected).abs().max())
             if found is not None and (largest is None or found > largest or math.isnan(found)):
                 largest, where = found, tuple(images.shape)
             differing = mine.labels(expected) != theirs.labels(given)
@@ -136,8 +130,8 @@ def _while_there_is_time(items: Iterable) -> Iterator:
     """The first item and as many others as begin within SECONDS: halves on a processor that does not compute in them
     take a minute for an image."""
     started = time.monotonic()
-    for place, item in enumerate(items):
-        if place and time.monotonic() - started > SECONDS:
+    for index, item in enumerate(items):
+        if index and time.monotonic() - started > SECONDS:
             return
         yield item
 

@@ -1,9 +1,9 @@
-"""The network as a graph that other runtimes can run: what is exported, and how it is traced."""
+"""Graph: the network as other runtimes can run it, and how it is traced."""
 
 import copy
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.fx.experimental._config as shape_options
@@ -11,20 +11,53 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from segtrain.commands.export.layers import replace_same_padding
-from segtrain.commands.export.options import ExportError, ExportOptions
-from segtrain.errors import reason_of
+from segtrain.errors import SegtrainError, reason_of
 from segtrain.inference.network import TorchNetwork, WithActivation
+from segtrain.inference.runtimes.exported import Note, quiet
+from segtrain.inference.task import Task
 from segtrain.models.model import SegmentationModel
 
 
-class Graph(nn.Module):
-    """Normalisation, padding, the network, and what makes of its logits what a Note calls `output`.
+class ExportError(SegtrainError):
+    """A network cannot be written in the form that was asked for."""
 
-    Shape:
-        - images: (N, C, H, W), 0..255, uint8, or float32 where task.scale is set.
-        - probabilities: (N, task.outputs, H, W) float32.
-        - labels: (N, H, W) uint8 class indices (int32 from 257 classes on): the most probable one, or 1 where a single
-          class reaches its threshold. In multilabel (N, task.outputs, H, W) uint8 of 0 and 1.
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a form of the network is to be like; see the flags of the command.
+
+    Args:
+        labels: class indices instead of probabilities come out.
+        precision: of the weights and, as far as the form allows, of the computation.
+        size: the one size (H, W) of the images; None leaves it open.
+        calibration: gives up to 128 training images (1, C, H, W) as the network takes them, of `size` where that is
+            given, one after the other and each time from the start; for int8.
+        push: repository of a model hub that the model card names.
+        licence: of the weights, for model cards.
+    """
+
+    labels: bool
+    precision: Literal["fp32", "fp16", "int8"]
+    size: tuple[int, int] | None
+    calibration: Callable[[], Iterator[Tensor]]
+    push: str | None = None
+    licence: str | None = None
+
+    @property
+    def output(self) -> Literal["probabilities", "labels"]:
+        """What the graph gives."""
+        return "labels" if self.labels else "probabilities"
+
+    def note(self, task: Task, *, batch_size: int | None = None) -> Note:
+        """What the form says about itself; `batch_size` where it takes only that number of images."""
+        return Note(
+            task=task, output=self.output, precision=self.precision, input_size=self.size, batch_size=batch_size
+        )
+
+
+class Graph(nn.Module):
+    """Normalisation, padding, the network, and what makes of its logits what a Note calls `output`, where the shapes
+    of images and of what comes out are said.
 
     It holds a copy of the network, in the order of memory that every runtime has. In fp16 the weights of smp's network
     are halves, and what goes through it; normalisation and activation stay in float32.
@@ -36,7 +69,7 @@ class Graph(nn.Module):
         model = copy.deepcopy(network.model).to(memory_format=torch.contiguous_format)
         replace_same_padding(model.net)
         if options.precision == "fp16":
-            model.net.half().register_forward_pre_hook(_as_halves)
+            model.net.half().register_forward_pre_hook(lambda _, arguments: (arguments[0].half(),))
         self.probabilities = WithActivation(model, network.task.mode)
         self.mode = network.task.mode
         self.labels = options.labels
@@ -58,10 +91,6 @@ class Graph(nn.Module):
             return probabilities.argmax(1).to(self.label_type)
         there = (probabilities >= self.thresholds).to(self.label_type)
         return there if self.mode == "multilabel" else there[:, 0]
-
-
-def _as_halves(_: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
-    return tuple(images.half() for images in arguments)
 
 
 def example_images(network: TorchNetwork, options: ExportOptions) -> Tensor:
@@ -96,14 +125,3 @@ def explain_failure(network: TorchNetwork, options: ExportOptions, error: Except
     extent = "of one size" if options.size else "of any size"
     named = f"{model.name} with encoder {model.encoder_name}"
     return ExportError(f"{named} cannot be exported for images {extent}: {reason_of(error)}; {advice}")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without warnings that tell exporters' own news to people who cannot act on them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
-        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-        warnings.filterwarnings("ignore", message="The given buffer is not writable")  # and nobody writes to it
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        yield

@@ -1,4 +1,4 @@
-"""Real images for an export: to compare with, and to calibrate with."""
+"""Images for an export: to compare with, and to calibrate with."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

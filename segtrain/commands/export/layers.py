@@ -39,7 +39,7 @@ def _shares(side: int, cells: int, like: Tensor) -> Tensor:
 
 
 def replace_pools(net: nn.Module) -> None:
-    """Put a MatrixPool in the place of each adaptive pooling to more than one cell."""
+    """Replace each adaptive pooling to more than one cell by a MatrixPool."""
 
     def replacement(layer: nn.Module) -> nn.Module | None:
         if not isinstance(layer, nn.AdaptiveAvgPool2d):
@@ -52,7 +52,7 @@ def replace_pools(net: nn.Module) -> None:
 
 
 def replace_same_padding(net: nn.Module) -> None:
-    """Put a fixed padding in the place of the one that timm's layers of TensorFlow's style work out for each image.
+    """Replace the padding that timm's TensorFlow-style layers compute for each image by a fixed one.
 
     For sides that are multiples of the stride, as all of them are in a SegmentationModel, it is max(dilation (kernel -
     1) + 1 - stride, 0) pixels, the larger half at the end.

@@ -1,4 +1,4 @@
-"""Static quantisation of ONNX graphs to 8 bits with ONNX Runtime."""
+"""Quantisation: static, of ONNX graphs to 8 bits with ONNX Runtime."""
 
 import io
 import logging
@@ -12,7 +12,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
-from segtrain.commands.export.write import writing
+from segtrain.files import explained_write
 
 # What has 8-bit kernels; normalisation before it and activation behind it stay in float32.
 OPERATIONS = [
@@ -45,9 +45,10 @@ class _Images(CalibrationDataReader):
 
 def quantize(model: onnx.ModelProto, calibration: Callable[[], Iterator[Tensor]]) -> onnx.ModelProto:
     """The graph with 8-bit weights, a scale for each channel, and 8-bit activations whose ranges are those of the
-    calibration images (1, C, H, W). Raises ExportError where the folder for temporary files is full."""
+    calibration images (1, C, H, W). Raises DataError where the folder for temporary files is full."""
     logging.getLogger("onnxruntime.quantization").setLevel(logging.ERROR)
-    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+    temporary = Path(tempfile.gettempdir())
+    with explained_write(temporary), tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         whole, prepared, quantized = (Path(folder) / name for name in ("whole.onnx", "prepared.onnx", "quantized.onnx"))
         onnx.save(model, whole)
         quant_pre_process(whole, prepared, skip_symbolic_shape=True)

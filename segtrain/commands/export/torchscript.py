@@ -7,16 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.commands.export.archive import Archive, require_harmless_script
-from segtrain.commands.export.graph import Graph, explain_failure, quiet
-from segtrain.commands.export.network import KEY, ExportedNetwork, Note, read_note, refuse_precision
-from segtrain.commands.export.options import ExportOptions
-from segtrain.inference.network import Network, TorchNetwork
-
-NAME = "model.torchscript"
-PRECISIONS = ("fp32", "fp16")
-FIXED = False
-REQUIRES = None
+from segtrain.commands.export.graph import ExportOptions, Graph, explain_failure
+from segtrain.inference.network import TorchNetwork
+from segtrain.inference.runtimes.exported import quiet
 
 
 class _Padded(nn.Module):
@@ -52,19 +45,5 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
         raise explain_failure(network, options, error) from error
     buffer = io.BytesIO()  # torch's own error for a full disk is hard to tell from others
     with quiet():
-        torch.jit.save(script, buffer, _extra_files=Note.of(network.task, options).metadata())
+        torch.jit.save(script, buffer, _extra_files=options.note(network.task).metadata())
     path.write_bytes(buffer.getbuffer())
-
-
-def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
-    """See the package. Code in the file that could do more than compute is refused."""
-    archive = Archive(path, "TorchScript file")
-    note = read_note(archive.read(f"extra/{KEY}") if f"extra/{KEY}" in archive.names else None, path)
-    refuse_precision(note, precision, path)
-    require_harmless_script(archive)
-    try:
-        with quiet():
-            script = torch.jit.load(io.BytesIO(archive.content), map_location=device)
-    except (RuntimeError, ValueError) as error:
-        raise archive.damaged(error) from error
-    return ExportedNetwork(note, device, script, path)

@@ -1,4 +1,4 @@
-"""An export is there whole or not at all, whether it is a file, several, or a folder; it replaces only earlier ones."""
+"""Writing exports: as a whole, whether they are a file, several, or a folder, and over nothing but earlier ones."""
 
 import os
 import re
@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segtrain.commands.export.options import ExportError
 from segtrain.errors import ConfigError
-from segtrain.inference.model_files import SUFFIXES
+from segtrain.files import explained_write
 
 # How a Note or HubNote begins, in a file of its own or within another; XML has other signs for its quotes.
-NOTE = re.compile(rb'task(?:"|&quot;):\s*\{\s*(?:"|&quot;)mode')
+OWN = re.compile(rb'task(?:"|&quot;):\s*\{\s*(?:"|&quot;)mode')
 FOLDER_NOTES = {"hub": "segtrain.json", "savedmodel": "assets.extra/segtrain.json"}
-BESIDE = {".xml": (".bin",)}  # files that a form has beside its own
 
 
 def choose_path(given: Path | None, default: Path, target: str) -> Path:
@@ -23,60 +21,42 @@ def choose_path(given: Path | None, default: Path, target: str) -> Path:
     Raises ConfigError for a name that predict.py would not know, and where something lies that segtrain did not write.
     """
     path = given or default
-    suffix = next((suffix for suffix, kind in SUFFIXES.items() if kind == target), None)
-    if suffix is None:
-        _require_own_folder(path, FOLDER_NOTES[target])
+    if target in FOLDER_NOTES:
+        if os.path.lexists(path) and not path.is_dir():
+            raise ConfigError(f"{path}: exists and is not a folder; name a new one with -o")
+        if path.is_dir() and any(path.iterdir()) and not _holds_note(path / FOLDER_NOTES[target]):
+            raise ConfigError(f"{path}: is a folder of other files; name a new one with -o")
         return path
     path = path / default.name if path.is_dir() else path
-    if path.suffix.lower() != suffix:
-        raise ConfigError(f"-o {path}: a model of --to {target} ends in {suffix}, by which predict.py knows it")
-    _require_own_files(path)
-    return path
-
-
-def _require_own_folder(path: Path, note: str) -> None:
-    if path.is_dir() and any(path.iterdir()) and not _holds_note(path / note):
-        raise ConfigError(f"{path}: is a folder of other files; name a new one with -o")
-    if os.path.lexists(path) and not path.is_dir():
-        raise ConfigError(f"{path}: is there and no folder; name a new one with -o")
-
-
-def _require_own_files(path: Path) -> None:
+    if path.suffix.lower() != default.suffix:
+        raise ConfigError(f"-o {path}: a model of --to {target} ends in {default.suffix}, by which predict.py knows it")
     own = _holds_note(path)
-    for file in (path, *(path.with_suffix(suffix) for suffix in BESIDE.get(path.suffix.lower(), ()))):
+    for file in (path, path.with_suffix(".bin")) if target == "openvino" else (path,):
         if file.is_dir():
             raise ConfigError(f"{file}: is a folder; name another file with -o")
         if os.path.lexists(file) and not own:
-            raise ConfigError(f"{file}: is there, and segtrain did not write it; name another file with -o")
+            raise ConfigError(f"{file}: exists, and segtrain did not write it; name another file with -o")
+    return path
 
 
 def _holds_note(path: Path) -> bool:
-    return path.is_file() and NOTE.search(path.read_bytes()) is not None
+    return path.is_file() and OWN.search(path.read_bytes()) is not None
 
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """A path in a folder of its own on the disk of `path`, for `put_in_place`; gone behind the block. Raises
-    ExportError where nothing can be written."""
+    """A path in a folder of its own on the disk of `path`, for `move_into`; the folder is deleted after the block.
+    Raises DataError where nothing can be written."""
     name = path.resolve().name  # of "." too
     beside = path if path.is_dir() else path.parent  # a folder that is there may be a disk of its own
-    with writing(path):
+    with explained_write(path):
         beside.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=f".{name}.", dir=beside)
     with folder:
         yield Path(folder.name) / name
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Raises ExportError for what goes wrong with the disk in the block."""
-    try:
-        yield
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def put_in_place(draft: Path, path: Path) -> None:
+def move_into(draft: Path, path: Path) -> None:
     """Move a draft, and all that lies beside it, to where it belongs.
 
     What tells that a form is there comes last: the note of a folder, or the draft itself. Of a folder that is there

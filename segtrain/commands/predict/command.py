@@ -69,7 +69,9 @@ def main(options: argparse.Namespace) -> int:
     from segtrain.commands.predict.job import predict_files
     from segtrain.inference.predictor import Predictor
 
-    predictor = Predictor.load(*models, device=options.device, precision=options.precision, options=infer_options)
+    predictor = Predictor.load(
+        *models, device=options.device, precision=options.precision, options=infer_options, trust=options.trust
+    )
     started = time.perf_counter()
     report = predict_files(
         predictor, images, options.output, kinds=options.save, sample=options.rle_sample, fps=options.video

@@ -41,7 +41,9 @@ def main(options: argparse.Namespace) -> None:
     with open_socket(options.host, options.port) as listener:  # before the models: a taken port is told at once
         from segtrain.inference.predictor import Predictor
 
-        predictor = Predictor.load(*options.models, device=options.device, precision=options.precision, options=infer)
+        predictor = Predictor.load(
+            *options.models, device=options.device, precision=options.precision, options=infer, trust=options.trust
+        )
         if not is_loopback(listener):
             print(
                 f"warning: --host {options.host}: whoever reaches this machine can use the model; there is neither a "

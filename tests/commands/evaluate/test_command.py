@@ -183,8 +183,8 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     labels = run / "labels.torchscript"
     torchscript.export(load_trained(run, device="cpu"), labels, options_of(labels=True))
     reason = "a model gives labels, not probabilities; export it without --labels"
-    assert refused(capsys, labels, "--config", run, "--tune-threshold") == f"--tune-threshold: {reason}"
-    assert refused(capsys, labels, "--config", run, "--threshold", "0.4") == f"--threshold: {reason}"
+    assert refused(capsys, labels, "--trust", "--config", run, "--tune-threshold") == f"--tune-threshold: {reason}"
+    assert refused(capsys, labels, "--trust", "--config", run, "--threshold", "0.4") == f"--threshold: {reason}"
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from segtrain.commands.export.options import ExportOptions
+from segtrain.commands.export.graph import ExportOptions
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError
+from segtrain.inference.load import load_network
 from segtrain.inference.network import Network, TorchNetwork
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
@@ -101,17 +102,14 @@ def assert_labels_predict(exported: Network, network: TorchNetwork) -> None:
     assert exported.task.thresholds == [0.5] * len(network.task.thresholds)
 
 
-def refused(load, path: Path) -> str:
-    """Why a file is not loaded, in one line."""
+def loaded(path: Path, *, precision: str | None = None) -> Network:
+    """The network in a file or folder that is trusted."""
+    return load_network(path, device="cpu", precision=precision, trust=True)
+
+
+def refused(path: Path) -> str:
+    """Why a file or folder is not loaded though it is trusted, in one line."""
     with pytest.raises(CheckpointError) as error:
-        load(path, device=CPU, precision=None)
+        loaded(path)
     assert "\n" not in str(error.value)
     return str(error.value)
-
-
-def assert_unfit(exported: Network, path: Path, *parts: str) -> None:
-    """A form that gives something else than its note says, or fails, is refused by one line with these parts."""
-    with pytest.raises(CheckpointError) as error:
-        exported.probabilities(images_of(2, 45, 70))
-    message = str(error.value)
-    assert message.startswith(f"{path}: ") and "\n" not in message and all(part in message for part in parts), message

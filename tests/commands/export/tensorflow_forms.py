@@ -2,7 +2,8 @@
 `python -m pytest -W ignore tests/commands/export/tensorflow_forms.py`. Not among the tests that need nothing but
 requirements-dev.txt.
 
-`python -m tests.commands.export.tensorflow_forms` writes colours.tflite anew, which test_tflite.py reads.
+`python -m tests.commands.export.tensorflow_forms` writes anew the colours.tflite that
+tests/inference/runtimes/test_tflite.py reads.
 """
 
 import argparse
@@ -15,10 +16,9 @@ from torch import Tensor, nn
 
 from segtrain.command import run_command
 from segtrain.commands.export import command, savedmodel, tflite
-from segtrain.commands.export.options import ExportError
+from segtrain.commands.export.graph import ExportError
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, DataError
-from segtrain.inference.load import load_network
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.predictor import Predictor
 from segtrain.models.model import SegmentationModel
@@ -26,11 +26,13 @@ from tests.commands.export.exporting import (
     CPU,
     assert_equal_networks,
     images_of,
+    loaded,
     options_of,
     real_network,
     refused,
     tiny_network,
 )
+from tests.conftest import PROJECT
 
 SIZE = (40, 56)
 SHAPES = [(1, *SIZE), (1, *SIZE)]
@@ -64,7 +66,7 @@ def colours() -> TorchNetwork:
 def written(form, network: TorchNetwork, path: Path, **options):
     """Export, and load what was written."""
     form.export(network, path, options_of(size=SIZE, **options))
-    return form.load(path, device=CPU, precision=None)
+    return loaded(path)
 
 
 @pytest.mark.parametrize(("form", "name"), FORMS)
@@ -156,7 +158,7 @@ def test_the_command(trained, target, capfd):
     out, err = capfd.readouterr()
     path = trained / {"tflite": "model.tflite", "savedmodel": "savedmodel"}[target]
     assert len(out.splitlines()) == 2 and f"{path}: largest difference in probability" in out and err == ""
-    exported = load_network(path, device="cpu")
+    exported = loaded(path)
     assert exported.input_size == (64, 80)
     assert Predictor([exported]).predict(np.zeros((100, 90, 3), np.uint8)).shape == (100, 90)
 
@@ -168,87 +170,20 @@ def saved(tmp_path) -> Path:
     return tmp_path / "savedmodel"
 
 
-def test_a_saved_model_of_somebody_else_that_writes_files(saved, tmp_path):
-    import tensorflow as tf  # here: imported before torch it makes triton crash
-
-    holder, target = tf.Module(), tmp_path / "written"
-
-    @tf.function(input_signature=[tf.TensorSpec((1, *SIZE, 3), tf.uint8, name="images")])
-    def call(images):
-        tf.io.write_file(str(target), "bad")
-        return {"probabilities": tf.cast(images, tf.float32)}
-
-    holder.call = call
-    tf.saved_model.save(holder, str(tmp_path / "bad"), signatures={"serving_default": call})
-    (saved / "assets.extra").rename(tmp_path / "bad" / "assets.extra")
-    reason = refused(savedmodel.load, tmp_path / "bad")
-    assert (
-        "bad: is not loaded: it has a function __inference_" in reason and "WriteFile, which segtrain never" in reason
-    )
-    assert not target.exists()
-
-
-def test_a_graph_of_tensorflow_1(saved, tmp_path):
-    import tensorflow as tf
-
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        images = tf.compat.v1.placeholder(tf.uint8, (1, *SIZE, 3))
-        outputs = {"probabilities": tf.io.read_file("/etc/hostname")}
-        tf.compat.v1.saved_model.simple_save(session, str(tmp_path / "old"), {"images": images}, outputs)
-    (saved / "assets.extra").rename(tmp_path / "old" / "assets.extra")
-    assert refused(savedmodel.load, tmp_path / "old") == (
-        f"{tmp_path / 'old'}: is not loaded: it is of TensorFlow 1, which segtrain never writes"
-    )
-
-
-def changed(saved: Path, change) -> None:
-    """Change the only graph of a SavedModel."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    model = saved_model_pb2.SavedModel.FromString((saved / "saved_model.pb").read_bytes())
-    change(model.meta_graphs[0])
-    (saved / "saved_model.pb").write_bytes(model.SerializeToString())
-
-
-def test_what_loading_would_run_is_not_loaded(saved):
-    changed(saved, lambda graph: graph.object_graph_def.nodes.add().resource.SetInParent())
-    assert refused(savedmodel.load, saved) == f"{saved}: is not loaded: it holds resource, which segtrain never writes"
-
-
-def test_what_stores_is_called_by_nobody(saved):
-    def name_it(graph):
-        stores = next(node for node in graph.graph_def.node if "traced_save" in node.attr["f"].func.name)
-        graph.object_graph_def.concrete_functions[stores.attr["f"].func.name].SetInParent()
-
-    def call_it(graph):
-        stores = next(node for node in graph.graph_def.node if "traced_save" in node.attr["f"].func.name)
-        functions = {function.signature.name: function for function in graph.graph_def.library.function}
-        (wrapper,) = (name for name in functions if "signature_wrapper" in name)
-        calls = next(node for node in functions[wrapper].node_def if node.op == "StatefulPartitionedCall")
-        calls.attr["f"].func.name = stores.attr["f"].func.name
-
-    content = (saved / "saved_model.pb").read_bytes()
-    changed(saved, name_it)
-    assert "__inference__traced_save_" in refused(savedmodel.load, saved)
-    (saved / "saved_model.pb").write_bytes(content)
-    changed(saved, call_it)
-    assert "that holds __inference__traced_save_" in refused(savedmodel.load, saved)
-
-
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
 def test_a_damaged_saved_model(saved, file):
     content = (saved / file).read_bytes()
     (saved / file).write_bytes(content[: len(content) // 2])
-    assert refused(savedmodel.load, saved).startswith(f"{saved}: is a damaged SavedModel: ")
+    assert refused(saved).startswith(f"{saved}: is a damaged SavedModel: ")
 
 
 def test_a_note_of_another_saved_model(saved):
     note = saved / "assets.extra" / "segtrain.json"
     note.write_text(note.read_text().replace("[40,56]", "[32,32]"))
     with pytest.raises(CheckpointError) as error:
-        savedmodel.load(saved, device=CPU, precision=None).probabilities(images_of(1, 32, 32))
+        loaded(saved).probabilities(images_of(1, 32, 32))
     assert str(error.value).startswith(f"{saved}: fails on images 1 x 3 x 32 x 32 uint8: ")
 
 
 if __name__ == "__main__":
-    tflite.export(colours(), Path(__file__).parent / "colours.tflite", options_of(size=(20, 48)))
+    tflite.export(colours(), PROJECT / "tests/inference/runtimes/colours.tflite", options_of(size=(20, 48)))

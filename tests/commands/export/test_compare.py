@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from segtrain.commands.export.compare import LIMITS, Difference, Limits, compare, compute_mious
+from segtrain.commands.export.graph import ExportError
 from segtrain.commands.export.images import (
     batches_of,
     calibration_images,
@@ -14,12 +15,11 @@ from segtrain.commands.export.images import (
     read_prepared,
     spread,
 )
-from segtrain.commands.export.network import ExportedNetwork, Note
-from segtrain.commands.export.options import ExportError
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_image
 from segtrain.inference.predictor import Predictor
+from segtrain.inference.runtimes.exported import ExportedNetwork
 from tests.commands.export.exporting import CPU, config_of, images_of, options_of, tiny_network
 from tests.conftest import draw_folders
 
@@ -34,13 +34,13 @@ def images(tmp_path) -> list[Path]:
 
 
 def exported_as(network, run, **changes) -> ExportedNetwork:
-    note = Note.of(network.task, options_of(**changes))
+    note = options_of(**changes).note(network.task)
     return ExportedNetwork(note, CPU, run, Path("model.onnx"))
 
 
 def test_what_is_equal_does_not_differ(images):
     network = tiny_network()
-    found = compare(network, exported_as(network, network.probabilities), images, labels=False)
+    found = compare(network, exported_as(network, network.probabilities), images)
     # of each image 1 x 60 x 90, 3 x 51 x 67 and 2 x 41 x 23
     assert found == Difference(0.0, (1, 3, 60, 90), 0, 2 * (60 * 90 + 3 * 51 * 67 + 2 * 41 * 23), 3)
     assert Limits(0.0, 0.0, 0.0).explain(found) == ""
@@ -57,13 +57,13 @@ def test_the_largest_difference_and_where_it_is(images):
 
     small = [[*batches_of(read_prepared(path, network.task), None)][2] for path in images]
     changed = sum(int(network.probabilities(batch)[1, :, 5, 7].argmax() != 0) for batch in small)
-    found = compare(network, exported_as(network, run), images, labels=False)
+    found = compare(network, exported_as(network, run), images)
     assert found.where == (2, 3, 41, 23) and 0.5 < found.largest <= 1.5
     assert found.changed == changed > 0
     assert str(found).startswith(f"largest difference in probability {found.largest:.2g} (at 2 x 41 x 23 pixels), 0.00")
     passes = f"a probability differs by {found.largest:.4g}, at most {{}} may (--max-difference)"
     assert LIMITS["fp32"].explain(found) == passes.format("0.001")
-    assert LIMITS["int8"].replaced(difference=0.4, changed=None, loss=None).explain(found) == passes.format("0.4")
+    assert Limits(0.4, 1.0, 1.0).explain(found) == passes.format("0.4")
 
 
 @pytest.mark.parametrize("height", [60, 41])  # of the first batch and the last
@@ -73,7 +73,7 @@ def test_no_number_does_not_pass(images, height):
     def run(given):
         return network.probabilities(given) * (float("nan") if given.shape[2] == height else 1.0)
 
-    found = compare(network, exported_as(network, run), images, labels=False)
+    found = compare(network, exported_as(network, run), images)
     assert np.isnan(found.largest)
     assert Limits(1.0, 1.0, 1.0).explain(found) == "a probability differs by nan, at most 1 may (--max-difference)"
 
@@ -86,7 +86,7 @@ def test_labels_alone_are_compared_where_labels_come_out(images):
         labels[:, 0, :2] = (labels[:, 0, :2] + 1) % 3
         return labels.to(torch.uint8)
 
-    found = compare(network, exported_as(network, run, labels=True), images, labels=True)
+    found = compare(network, exported_as(network, run, labels=True), images)
     labels = 2 * (60 * 90 + 3 * 51 * 67 + 2 * 41 * 23)
     assert found.largest is None and (found.changed, found.labels) == (2 * (1 + 3 + 2) * 2, labels)
     assert str(found) == "0.0684% of 35,074 labels change, in batches of 3 shapes"
@@ -105,7 +105,7 @@ def test_a_rare_class_that_is_gone_is_seen_in_the_score(images, tmp_path):
         assert cv2.imwrite(str(mask), Predictor([network]).predict(read_image(path)).astype(np.uint8))
         samples.append(Sample(path.stem, str(path), str(mask)))
     empty = exported_as(network, lambda given: torch.zeros(len(given), 1, *given.shape[2:]))
-    assert LIMITS["int8"].explain(compare(network, empty, images, labels=False)) == ""
+    assert LIMITS["int8"].explain(compare(network, empty, images)) == ""
     (before, after), _ = compute_mious([network, empty], SampleTable(samples), config_of(1))
     # of the background 95% are hit
     assert before == 1 and after == pytest.approx((0.95 + 0) / 2, abs=1e-4)
@@ -126,7 +126,7 @@ def test_one_size_is_compared_at_that_size(images):
         shapes.append(tuple(given.shape))
         return network.probabilities(given)
 
-    assert compare(network, exported_as(network, run, size=(48, 120)), images[:1], labels=False).shapes == 2
+    assert compare(network, exported_as(network, run, size=(48, 120)), images[:1]).shapes == 2
     assert shapes == [(1, 3, 48, 120), (3, 3, 48, 120)]
 
 
@@ -136,7 +136,7 @@ def test_a_form_that_fails_says_on_what(images):
 
     def fails(**changes) -> str:
         with pytest.raises(ExportError) as error:
-            compare(tiny_network(), exported_as(tiny_network(), run, **changes), images, labels=False)
+            compare(tiny_network(), exported_as(tiny_network(), run, **changes), images)
         return str(error.value)
 
     assert fails() == "what was exported fails on 1 x 60 x 90 pixels: bad shape; write --size H W"

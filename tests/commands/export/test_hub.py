@@ -10,11 +10,11 @@ import torch
 
 from segtrain.checkpoint import save_checkpoint
 from segtrain.commands.export import hub
-from segtrain.commands.export.options import ExportError
+from segtrain.commands.export.graph import ExportError
 from segtrain.errors import CheckpointError
 from segtrain.inference.load import load_trained
 from segtrain.inference.predictor import Predictor
-from tests.commands.export.exporting import options_of
+from tests.commands.export.exporting import loaded, options_of
 from tests.commands.export.hub_export import BEST, CAMVID, export, train
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
@@ -48,10 +48,10 @@ def test_files(folder):
 
 
 def test_segtrain_loads_the_network_bit_for_bit(run, folder):
-    trained, loaded = Predictor.load(run, device="cpu"), Predictor.load(folder, device="cpu")
-    assert loaded.task == trained.task
-    assert torch.equal(loaded.probabilities([IMAGE]), trained.probabilities([IMAGE]))
-    assert hub.load(folder, device=torch.device("cpu"), precision="bf16").dtype == torch.bfloat16
+    trained, exported = Predictor.load(run, device="cpu"), Predictor.load(folder, device="cpu")
+    assert exported.task == trained.task
+    assert torch.equal(exported.probabilities([IMAGE]), trained.probabilities([IMAGE]))
+    assert loaded(folder, precision="bf16").dtype == torch.bfloat16
 
 
 def test_card_and_weights_are_of_one_checkpoint(run, tmp_path):
@@ -64,7 +64,7 @@ def test_card_and_weights_are_of_one_checkpoint(run, tmp_path):
     hub.export(network, tmp_path / "hub", options_of())
     assert f"the weights are those after epoch {BEST['epoch']}" in (tmp_path / "hub/README.md").read_text()
     weights = load_trained(run, device="cpu").model.state_dict()
-    for name, weight in hub.load(tmp_path / "hub", device=network.device, precision=None).model.state_dict().items():
+    for name, weight in loaded(tmp_path / "hub").model.state_dict().items():
         assert torch.equal(weight, weights[name])
 
 
@@ -104,6 +104,10 @@ def test_a_folder_of_somebody_else(broken):
         ({"format": 2}, "is damaged: format: Input should be 1"),
         ({"std": [0.0, 1.0, 1.0]}, "is damaged: std.0: Input should be greater than 0"),
         ({"model": {"name": "os.system"}}, "names the model 'os.system', which smp does not have"),
+        (
+            {"model": {"encoder_name": "tu-hf-hub:me/code"}},
+            "names the encoder 'tu-hf-hub:me/code', which timm does not have",
+        ),
     ],
 )
 def test_a_note_that_was_changed(broken, change, reason):

@@ -9,8 +9,7 @@ import pytest
 from huggingface_hub import constants
 
 from segtrain.commands.export import hub
-from segtrain.commands.export.options import ExportError
-from tests.commands.export.exporting import options_of
+from segtrain.commands.export.graph import ExportError
 from tests.commands.export.hub_export import CAMVID, export, train
 
 
@@ -77,7 +76,7 @@ def server(monkeypatch) -> Iterator[ThreadingHTTPServer]:
 
 
 def test_push(run, folder, server, capsys):
-    hub.publish(folder, options_of(push="me/street"))
+    hub.publish(folder, "me/street")
     created = json.loads(server.asked["/api/repos/create"])
     assert created["name"] == "street" and created["organization"] == "me" and created["visibility"] == "private"
     commit = [json.loads(line) for line in server.asked["/api/models/me/street/commit/main"].splitlines()]
@@ -90,9 +89,11 @@ def test_push(run, folder, server, capsys):
 def test_a_push_that_is_refused(run, folder, server):
     server.status = 403
     with pytest.raises(ExportError) as error:
-        hub.publish(folder, options_of(push="me/street"))
+        hub.publish(folder, "me/street")
     assert str(error.value).startswith("--push me/street: refused: ") and "403" in str(error.value)
-    assert str(error.value).endswith(f"; {folder} is there to be pushed") and "\n" not in str(error.value)
+    assert str(error.value).endswith(f"; the folder {folder} is complete, push it later") and "\n" not in str(
+        error.value
+    )
 
 
 def test_a_push_without_a_token_writes_nothing(run, tmp_path, monkeypatch):
@@ -100,7 +101,7 @@ def test_a_push_without_a_token_writes_nothing(run, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(ExportError) as error:
         export(run, tmp_path / "hub", push="me/street")
-    expected = "--push me/street: there is no token of the hub; run `hf auth login`, or set HF_TOKEN"
+    expected = "--push me/street: no Hugging Face token is set; run `hf auth login`, or set HF_TOKEN"
     assert str(error.value) == expected and not (tmp_path / "hub").exists()
 
 
@@ -108,10 +109,6 @@ def test_a_push_without_a_network(run, folder, server):
     server.shutdown()
     server.server_close()
     with pytest.raises(ExportError) as error:
-        hub.publish(folder, options_of(push="me/street"))
-    assert str(error.value) == f"--push me/street: {server.url} cannot be reached; {folder} is there to be pushed"
-
-
-def test_nothing_is_pushed_unless_asked(run, folder, server):
-    hub.publish(folder, options_of())
-    assert server.asked == {}
+        hub.publish(folder, "me/street")
+    kept = f"the folder {folder} is complete, push it later"
+    assert str(error.value) == f"--push me/street: {server.url} cannot be reached; {kept}"

@@ -4,28 +4,23 @@ import onnx
 import pytest
 import torch
 
-from segtrain.commands.export.network import Note
-from segtrain.commands.export.openvino import export, import_openvino, load
+from segtrain.commands.export.openvino import export
 from segtrain.errors import ConfigError
+from segtrain.inference.runtimes.openvino import import_openvino
 from tests.commands.export.exporting import (
-    CPU,
     UNET,
     assert_equal_networks,
     assert_equal_predictions,
     assert_labels_predict,
-    assert_unfit,
     images_of,
+    loaded,
     options_of,
     real_network,
     refused,
     tiny_network,
 )
 
-openvino = import_openvino()  # the plain import would send a message
-
-
-def loaded(path):
-    return load(path, device=CPU, precision=None)
+openvino = import_openvino("the test")  # the plain import would send a message
 
 
 @pytest.fixture
@@ -84,36 +79,26 @@ def test_a_file_of_somebody_else(tmp_path):
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), tmp_path / "x.onnx")
     path = tmp_path / "theirs.xml"
     openvino.save_model(openvino.Core().read_model(tmp_path / "x.onnx"), path)
-    assert refused(load, path) == (
+    assert refused(path) == (
         f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; write one with "
         "python -m segtrain export RUN"
     )
 
 
-def test_a_note_that_does_not_fit(tmp_path, tiny):
-    model, path = openvino.Core().read_model(tiny), tmp_path / "other.xml"
-    model.set_rt_info(Note.of(tiny_network(4).task, options_of()).model_dump_json(), ["segtrain"])
-    openvino.save_model(model, path)
-    assert_unfit(loaded(path), path, "gives 2 x 3 x 45 x 70 float32", "says 2 x 4 x 45 x 70 float32")
-
-
 def test_damaged_files(tmp_path, tiny):
     none = tmp_path / "none.xml"
-    assert refused(load, none) == f"{none}: there is no none.xml; OpenVINO needs both files"
+    assert refused(none) == f"{none}: there is no such file"
     whole = tiny.read_bytes()
     for content in (whole[: len(whole) // 2], b"no model", b""):
         tiny.write_bytes(content)
-        assert refused(load, tiny).startswith(f"{tiny}: is no model of OpenVINO, or damaged: ")
+        assert refused(tiny).startswith(f"{tiny}: is not a model of OpenVINO, or is damaged: ")
     tiny.write_bytes(whole)
     tiny.with_suffix(".bin").unlink()
-    assert refused(load, tiny) == f"{tiny}: there is no tiny.bin; OpenVINO needs both files"
+    assert refused(tiny) == f"{tiny}: there is no tiny.bin; OpenVINO needs both files"
 
 
-def test_what_it_cannot_be_asked_for(tiny, monkeypatch):
-    with pytest.raises(ConfigError) as error:
-        load(tiny, device=CPU, precision="bf16")
-    assert str(error.value) == f"--precision bf16: {tiny} was exported in fp32; leave --precision out"
+def test_without_the_library(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError) as error:
-        load(tiny, device=CPU, precision=None)
-    assert str(error.value) == 'OpenVINO needs openvino; in the folder of segtrain: pip install -e ".[openvino]"'
+        loaded(tiny)
+    assert str(error.value) == f'{tiny} needs openvino; in the folder of segtrain: pip install -e ".[openvino]"'

@@ -1,7 +1,9 @@
-"""What exported forms say about themselves, and how they serve as networks."""
+"""Exported forms: the note that each carries, and how one serves as a Network."""
 
 import json
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -10,18 +12,25 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from segtrain.commands.export.options import ExportOptions
 from segtrain.errors import CheckpointError, ConfigError, SegtrainError, first_fault, is_out_of_memory, reason_of
+from segtrain.inference.network import require_known_transforms
 from segtrain.inference.task import Task
 
 KEY = "segtrain"
+INPUT = "images"
 
 
 class Note(BaseModel):
     """What an exported form says about itself, as JSON under KEY.
 
-    `output` is what the graph gives (see Graph), `precision` what its weights are in. `input_size` (H, W) and
-    `batch_size` are given where the graph takes only that.
+    `output` is what the graph gives for images (N, C, H, W) of 0..255, uint8, or float32 where task.scale is set:
+
+    - probabilities: (N, task.outputs, H, W) float32.
+    - labels: (N, H, W) uint8 class indices (int32 from 257 classes on): the most probable one, or 1 where a single
+      class reaches its threshold. In multilabel (N, task.outputs, H, W) uint8 of 0 and 1.
+
+    `precision` is what its weights are in. `input_size` (H, W) and `batch_size` are given where the graph takes only
+    that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,13 +41,6 @@ class Note(BaseModel):
     precision: Literal["fp32", "fp16", "int8"]
     input_size: tuple[PositiveInt, PositiveInt] | None = None
     batch_size: PositiveInt | None = None
-
-    @classmethod
-    def of(cls, task: Task, options: ExportOptions, *, batch_size: int | None = None) -> "Note":
-        """The note of an export."""
-        output = "labels" if options.labels else "probabilities"
-        precision, size = options.precision, options.size
-        return cls(task=task, output=output, precision=precision, input_size=size, batch_size=batch_size)
 
     def metadata(self) -> dict[str, str]:
         """The note, and for others the names and RGB colours of what comes out, as JSON each.
@@ -52,23 +54,25 @@ class Note(BaseModel):
         return {KEY: self.model_dump_json(), "names": names, "colors": colors}
 
 
-def read_note(text: str | bytes | None, path: Path) -> Note:
-    """The note in an exported file. Raises CheckpointError where there is none (None or empty), or it is damaged."""
+def read_note(text: str | bytes | None, path: Path, precision: str | None) -> Note:
+    """The note in an exported file.
+
+    Raises CheckpointError where there is none (None or empty), it is damaged, or it names transforms that
+    albumentations does not have; ConfigError where another precision is asked for than the file was exported in.
+    """
     if not text:
         raise CheckpointError(
             f"{path}: was not exported by segtrain: its metadata has no '{KEY}'; write one with "
             "python -m segtrain export RUN"
         )
     try:
-        return Note.model_validate_json(text)
+        note = Note.model_validate_json(text)
     except ValidationError as error:
         raise CheckpointError(f"{path}: its metadata '{KEY}' is damaged: {first_fault(error)}") from error
-
-
-def refuse_precision(note: Note, precision: str | None, path: Path) -> None:
-    """Raises ConfigError where a form is asked to compute in another precision than it was exported in."""
+    require_known_transforms(note.task.transforms, path)
     if precision not in (None, "auto", note.precision):
         raise ConfigError(f"--precision {precision}: {path} was exported in {note.precision}; leave --precision out")
+    return note
 
 
 class ExportedNetwork:
@@ -78,7 +82,7 @@ class ExportedNetwork:
     Args:
         note: what the form says about itself.
         device: where `run` takes images and gives its result.
-        run: images (N, C, H, W) to what the graph gives, as Graph says.
+        run: images (N, C, H, W) to what the graph gives, as Note says.
         path: of the form, for errors.
     """
 
@@ -126,3 +130,13 @@ class ExportedNetwork:
 
 def _show(shape: Sequence[int], dtype: torch.dtype) -> str:
     return f"{' x '.join(map(str, shape))} {str(dtype).removeprefix('torch.')}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of torch's exporters and loaders that users cannot act on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield

@@ -1,22 +1,20 @@
-import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from segtrain.commands.export import savedmodel
-from segtrain.commands.export.network import Note
 from segtrain.errors import ConfigError
 from segtrain.inference.model_files import find_kind
-from tests.commands.export.exporting import options_of, refused, tiny_network
+from tests.commands.export.exporting import loaded, options_of, refused, tiny_network
 
-# What needs TensorFlow itself is in tensorflow_forms.py.
+# What needs TensorFlow itself is in tests/commands/export/tensorflow_forms.py.
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """As far as it is looked at before TensorFlow is imported."""
-    note = Note.of(tiny_network().task, options_of(size=(32, 48)), batch_size=1)
+    note = options_of(size=(32, 48)).note(tiny_network().task, batch_size=1)
     extra = tmp_path / "savedmodel" / "assets.extra"
     extra.mkdir(parents=True)
     (extra / "segtrain.json").write_text(note.metadata()["segtrain"])
@@ -32,20 +30,13 @@ def test_a_model_of_somebody_else(folder):
     (folder / "assets.extra" / "segtrain.json").unlink()
     advice = "write one with python -m segtrain export RUN"
     expected = f"{folder}: was not exported by segtrain: its metadata has no 'segtrain'; {advice}"
-    assert refused(savedmodel.load, folder) == expected
-
-
-def test_a_damaged_note(folder):
-    note = folder / "assets.extra" / "segtrain.json"
-    note.write_text(json.dumps(json.loads(note.read_text()) | {"output": "masks"}))
-    reason = "output: Input should be 'probabilities' or 'labels'"
-    assert refused(savedmodel.load, folder) == f"{folder}: its metadata 'segtrain' is damaged: {reason}"
+    assert refused(folder) == expected
 
 
 def test_without_the_libraries(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ConfigError) as error:
-        savedmodel.load(folder, device=tiny_network().device, precision=None)
+        loaded(folder)
     assert str(error.value) == f'{folder} needs tensorflow; in the folder of segtrain: pip install -e ".[savedmodel]"'
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(ConfigError) as error:
@@ -55,8 +46,3 @@ def test_without_the_libraries(folder, tmp_path, monkeypatch):
         'python3 -m venv .venv-export && . .venv-export/bin/activate && pip install -e ".[savedmodel-export]"'
     )
     assert not (tmp_path / "new").exists()
-
-
-def test_half_precision_is_refused_before_tensorflow_is_looked_for(folder):
-    with pytest.raises(ConfigError, match=r"^--precision bf16: .* was exported in fp32; leave --precision out$"):
-        savedmodel.load(folder, device=tiny_network().device, precision="bf16")
