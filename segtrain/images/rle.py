@@ -1,4 +1,4 @@
-"""Masks as runs of pixels, which are counted down the first column, then down the second and so on.
+"""Run lengths: masks as runs of pixels, which are counted down the first column, then down the second and so on.
 
 Two ways to write them: `start length start length ..` as text, counted from 1, of Kaggle and Tianchi, and the counts of
 COCO: lengths of pixels outside, inside, outside and so on.
@@ -45,11 +45,11 @@ def decode(text: str, height: int, width: int) -> np.ndarray:
         raise ValueError(f"has {len(words)} numbers; a run is a start and a length")
     runs = sorted(zip(map(int, words[::2]), map(int, words[1::2]), strict=True))
     end = 1
-    for place, (start, length) in enumerate(runs):
+    for index, (start, length) in enumerate(runs):
         if start < 1 or length < 1:
             raise ValueError(f"the run {start} {length} is none; starts and lengths count from 1")
         if start < end:
-            before = runs[place - 1]
+            before = runs[index - 1]
             raise ValueError(f"the runs {before[0]} {before[1]} and {start} {length} overlap")
         end = start + length
         if end - 1 > height * width:
