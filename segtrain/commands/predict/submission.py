@@ -1,9 +1,10 @@
-"""Masks as `start length` pairs in a table, as competitions want them."""
+"""Submission: masks as `start length` pairs in a table, as competitions want them."""
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -195,8 +196,10 @@ class Submission:
         """Add what was taken."""
         self._runs |= taken
 
-    def finish(self) -> None:
-        """Write the table. Raises DataError where it cannot be written."""
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write the table once the block ends without an error. Raises DataError where it cannot be written."""
+        yield
         text = io.StringIO()
         table = csv.writer(text, delimiter=self._sheet.delimiter, lineterminator="\n")
         if self._sheet.header:
@@ -205,6 +208,3 @@ class Submission:
         for key, row in zip(self._sheet.keys, self._sheet.rows, strict=True):
             table.writerow([*row[:column], self._runs.get(key, ""), *row[column + 1 :]])
         write_whole(self.path, text.getvalue())
-
-    def discard(self) -> None:
-        """Nothing was written yet."""

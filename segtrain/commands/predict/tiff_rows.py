@@ -1,4 +1,4 @@
-"""Rows of a TIFF that is too large to be read as a whole."""
+"""TIFF rows: a TIFF that is too large to be read as a whole."""
 
 import math
 from collections.abc import Iterator

@@ -1,15 +1,15 @@
-"""From a prediction to what a client asked for: the files that predict.py writes, byte for byte."""
+"""Answer: what a client asked for, the same bytes as the files that predict.py writes."""
 
 import base64
 import io
 import json
 import zipfile
+from pathlib import PurePath
 from typing import NamedTuple
 
-from segtrain.commands.predict.encode import encode_jpeg
-from segtrain.commands.predict.result import FILE_KINDS, Result
+from segtrain.commands.predict.result import Result, encode_files, encode_jpeg, list_suffixes
 from segtrain.inference.task import Task
-from segtrain.visualize import to_rgb
+from segtrain.visualize import show_color, to_rgb
 
 OUTPUTS = ("index", "color", "overlay", "geojson", "json")  # all but the last are words of predict.py's --save
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".geojson": "application/geo+json"}
@@ -23,21 +23,20 @@ class Answer(NamedTuple):
 
 
 def build_answer(result: Result, output: str) -> Answer:
-    """What one of OUTPUTS says of a prediction; a ZIP where that is several files."""
+    """One of OUTPUTS of a prediction; a ZIP where that is several files."""
     return _summary(result) if output == "json" else _files(result, output)
 
 
 def list_classes(task: Task) -> list[dict[str, str]]:
     """Name and colour, as #rrggbb, of each of task.names."""
     colors = task.colors[-len(task.names) :]  # in multilabel the first is that of no class
-    codes = ["#{:02x}{:02x}{:02x}".format(*color) for color in colors]
-    return [{"name": name, "color": code} for name, code in zip(task.names, codes, strict=True)]
+    return [{"name": name, "color": show_color(color)} for name, color in zip(task.names, colors, strict=True)]
 
 
 def _files(result: Result, kind: str) -> Answer:
-    suffixes, contents = FILE_KINDS[kind].suffixes(result.task), FILE_KINDS[kind].encode(result)
+    suffixes, contents = list_suffixes([kind], result.task), encode_files(result, kind)
     if len(contents) == 1:
-        return Answer(contents[0], MEDIA_TYPES[suffixes[0][suffixes[0].rindex(".") :]])
+        return Answer(contents[0], MEDIA_TYPES[PurePath(f"image{suffixes[0]}").suffix])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for suffix, content in zip(suffixes, contents, strict=True):

@@ -1,4 +1,4 @@
-"""The addresses of the server, and what is said where something is wrong."""
+"""HTTP application: the addresses of the server, and its answers where something is wrong."""
 
 from importlib.resources import files
 from urllib.parse import urlsplit
@@ -28,8 +28,8 @@ HEADERS = {
 
 
 def build_app(service: Service, *, address: str | None) -> ASGIApp:
-    """The server as an ASGI application. With the `address` that it listens on it refuses requests under any other name
-    than that and LOCAL_NAMES."""
+    """The server as an ASGI application. With the `address` that it listens on, it refuses requests under any name but
+    that and LOCAL_NAMES."""
 
     async def health(_: Request) -> Response:
         return JSONResponse(service.describe_health())

@@ -1,4 +1,4 @@
-"""One thread that predicts, and takes together what waits."""
+"""Batcher: one thread that predicts waiting images together."""
 
 import threading
 from collections import deque

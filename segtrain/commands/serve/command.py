@@ -1,4 +1,8 @@
-"""python -m segtrain serve: its flags, and the order in which it starts."""
+"""Answer images over HTTP with masks, overlays or polygons, and show a page to try a model on.
+
+python -m segtrain serve runs/street-1                     then open http://127.0.0.1:8000
+python -m segtrain serve runs/street-1 runs/street-2       an ensemble
+"""
 
 import argparse
 import math

@@ -1,4 +1,4 @@
-"""What a server takes, and for how long it waits."""
+"""Limits: what a server takes, and for how long it waits."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The socket, the patience with clients, and the end."""
+"""Listener: the socket, the patience with clients, and the end."""
 
 import asyncio
 import functools
@@ -37,7 +37,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
     except UnicodeError as error:
-        raise ConfigError(f"--host {host}: is no name of a machine") from error
+        raise ConfigError(f"--host {host}: is not the name of a machine") from error
     except OSError as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
         raise ConfigError(f"--host {host} --port {port}: cannot listen there: {reason}") from error

@@ -1,12 +1,12 @@
-"""From a request to an image: every bound is checked before what it bounds is done."""
+"""Receiver: from a request to an image; every bound is checked before what it bounds is done."""
 
 import asyncio
 import math
-import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import tifffile
+from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -14,14 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from segtrain.commands.serve.limits import MEGABYTE, Limits
 from segtrain.errors import DataError
 from segtrain.images.bands import is_tiff
-from segtrain.images.reading import image_size, read_image
+from segtrain.images.reading import TYPES, image_size, read_image
 from segtrain.inference.task import Task
 
-# How files of the types in IMAGE_SUFFIXES begin. Pillow knows more types, and runs other programs for some of them.
-IMAGE_HEADS = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|BM|II[*+]\0|MM\0[*+]|GIF8[79]a|RIFF....WEBP|P[1-7]\s|\x93NUMPY", re.DOTALL
-)
-IMAGE_TYPES = "PNG, JPEG, TIFF, WebP, BMP, GIF, PPM, NumPy"
 NUMPY_HEAD = b"\x93NUMPY"
 COPY_BYTES = 1 << 20
 
@@ -76,22 +71,22 @@ async def _write_form(request: Request, path: Path) -> None:
 def read_upload(path: Path, task: Task, max_pixels: int) -> np.ndarray:
     """The image in a file that a client sent, as read_image gives it for the task.
 
-    Raises HTTPException for what is no image, has too many pixels, or is not what the model takes.
+    Raises HTTPException for what is not an image, has too many pixels, or is not what the model takes.
     """
-    with path.open("rb") as file:
-        if not IMAGE_HEADS.match(file.read(16)):
-            raise HTTPException(415, f"the file is not an image of a known type: {IMAGE_TYPES}")
     try:
         check_size(path, task, max_pixels)
         return read_image(path, **task.image_options)
     except HTTPException:
         raise
     except DataError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            known = ", ".join((*TYPES, "NumPy"))
+            raise HTTPException(415, f"the file is not an image of a known type: {known}") from error
         if isinstance(error.__cause__, Image.DecompressionBombError):
             many = f"the image has far more than the {_millions(max_pixels)} million pixels that are taken"
             raise HTTPException(413, many) from error
         raise HTTPException(422, f"the file {str(error).removeprefix(f'{path}: ')}") from error
-    except Exception as error:  # there is nothing that decoders do not raise at bytes made to confuse them
+    except Exception as error:  # decoders raise anything at bytes that are made to confuse them
         raise HTTPException(422, f"the file cannot be read as an image: {type(error).__name__}") from error
 
 
@@ -103,8 +98,6 @@ def check_size(path: Path, task: Task, max_pixels: int) -> None:
         raise HTTPException(413, f"{found}; at most {_millions(max_pixels)} million are taken")
     if not is_tiff(str(path)):
         return
-    import tifffile
-
     # A compressed TIFF of a few bytes may have any number of bands, in tiles of any size, and all are unpacked.
     with tifffile.TiffFile(path) as file:
         series = file.series[0]

@@ -1,4 +1,4 @@
-"""What a running server holds: the models, the images that are dealt with, the counts of both."""
+"""Service: the models of a running server, the images that it deals with, and the counts of both."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ from segtrain.commands.serve.receive import check_length, read_upload, receive_f
 from segtrain.inference.predictor import Predictor
 
 RETRY_AFTER_S = 2
-NAME = Path("image")  # what clients call their files is of no matter here
+NAME = Path("image")  # the names that clients give their files do not matter
 
 
 class Service:
@@ -49,7 +49,7 @@ class Service:
         self.batcher.close()
 
     def describe_health(self) -> dict[str, Any]:
-        """What /health tells."""
+        """The answer to /health."""
         return {
             "status": "ok",
             "models": self._names,
@@ -60,7 +60,7 @@ class Service:
         }
 
     def describe_model(self) -> dict[str, Any]:
-        """What /model tells."""
+        """The answer to /model."""
         return {
             "models": self._names,
             "mode": self._task.mode,
@@ -75,7 +75,7 @@ class Service:
         if output not in OUTPUTS:
             raise HTTPException(400, f"there is no output '{output[:40]}'; write one of {', '.join(OUTPUTS)}")
         check_length(request, self.limits.max_bytes)
-        with self._place(), self._file() as path:
+        with self._slot(), self._file() as path:
             path = await receive_file(request, path, self.limits)
             async with self._in_memory:
                 image = await asyncio.to_thread(read_upload, path, self._task, self.limits.max_pixels)
@@ -84,7 +84,7 @@ class Service:
                 return await asyncio.to_thread(build_answer, result, output)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _slot(self) -> Iterator[None]:
         if self.waiting >= self.limits.max_waiting:
             busy = f"{self.waiting} images are waiting already; come again in {RETRY_AFTER_S} seconds"
             raise HTTPException(503, busy, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -15,10 +15,10 @@ from PIL import Image
 from segtrain.__main__ import main as segtrain
 from segtrain.command import run_command
 from segtrain.commands.predict import pipeline
-from segtrain.commands.predict.encode import encode_jpeg
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
+from segtrain.commands.predict.result import encode_jpeg
 from segtrain.errors import DataError
+from segtrain.inference.inputs import find_images
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from tests.bad_input import assert_one_line
@@ -229,8 +229,8 @@ def test_where_memory_ends_images_are_computed_alone(tmp_path, error, tile_px, m
 def test_an_error_in_a_thread_ends_the_whole(tmp_path):
     for place in range(40):
         paint(tmp_path / "in" / f"{place}.png", random_classes(place))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "1.png").mkdir()
+    (tmp_path / "out" / "1.png").mkdir(parents=True)
+    (tmp_path / "out" / "manifest.csv").write_text("image,width,height,files,error\n")
     with pytest.raises(DataError) as error:
         run(tmp_path / "in", tmp_path / "out", kinds=["index", "coco"])
     assert str(error.value) == f"{tmp_path}/out/1.png: cannot be written: Is a directory"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from segtrain.__main__ import main as segtrain
-from segtrain.commands.predict.inputs import find_images, require_output
-from segtrain.commands.predict.kinds import KINDS
+from segtrain.commands.predict.outputs import KINDS, require_writable
 from segtrain.errors import DataError
+from segtrain.inference.inputs import find_images
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from tests.bad_input import assert_one_line
@@ -46,25 +46,10 @@ def test_files_and_globs(tmp_path):
     assert found(tmp_path / "[x].png", output=out) == {"[x].png": "[x]"}  # a file, although it reads like a glob
 
 
-MANIFEST = "image,width,height,files,error\n{0}/a.png,1,1,a.png;sub/a_color.png,\n{0}/b;c.png,1,1,b;c.png,\n"
-
-
-def test_what_was_predicted_into_a_folder_inside_the_input_is_left_out(tmp_path):
-    for name in ("a.png", "b;c.png", "out/a.png", "out/sub/a_color.png", "out/b;c.png"):
+def test_what_lies_in_the_output_folder_is_left_out(tmp_path):
+    for name in ("a.png", "out/a.png", "out/sub/a_color.png"):
         paint(tmp_path / name, [[0]])
-    (tmp_path / "out" / "manifest.csv").write_text(MANIFEST.format(tmp_path))
-    assert found(tmp_path, output=tmp_path / "out") == {"a.png": "a", "b;c.png": "b;c"}
-
-
-@pytest.mark.parametrize("manifest", [None, "", "image,price\n", MANIFEST])
-def test_other_images_in_the_output_folder_are_named(tmp_path, manifest):
-    for name in ("a.png", "out/000.png"):
-        paint(tmp_path / name, [[0]])
-    if manifest is not None:
-        (tmp_path / "out" / "manifest.csv").write_text(manifest)
-    out = tmp_path / "out"
-    why = f"{out}/000.png lies in the output folder {out}, and no prediction wrote that; write -o another folder"
-    assert missing(tmp_path, output=out) == f"{tmp_path}: {why}"
+    assert found(tmp_path, output=tmp_path / "out") == {"a.png": "a"}
 
 
 def test_links_that_lead_nowhere_are_images_that_cannot_be_read(tmp_path):
@@ -98,14 +83,14 @@ def test_inputs_without_an_image(tmp_path):
 def test_a_file_where_the_output_folder_should_be(tmp_path, there):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(DataError) as error:
-        require_output(tmp_path / there)
+        require_writable(tmp_path / there)
     expected = f"{tmp_path / there}: cannot be the output folder, {tmp_path / 'out'} is a file; write -o another folder"
     assert str(error.value) == expected
 
 
 def test_an_output_folder_that_cannot_be_written_to():
     with pytest.raises(DataError) as error:
-        require_output(Path("/proc/out"))  # not even root makes files there
+        require_writable(Path("/proc/out"))  # not even root makes files there
     expected = "/proc/out: cannot be the output folder, nothing can be written to /proc (No such file or directory)"
     assert str(error.value) == f"{expected}; write -o another folder"
 
@@ -153,10 +138,10 @@ def test_help_names_every_kind(capsys):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--save", "index,colour"], "argument --save: 'colour' is nothing to save; did you mean 'color'?"),
+        (["--save", "index,colour"], "argument --save: 'colour' cannot be saved; did you mean 'color'?"),
         (["--save", "prob8,prob16"], "argument --save: prob8 and prob16 have the same file names; take one of them"),
-        (["--video", "0"], "argument --video: '0' is no number of frames a second, like 25"),
-        (["--video", "fast"], "argument --video: 'fast' is no number of frames a second, like 25"),
+        (["--video", "0"], "argument --video: '0' is not a number of frames per second, like 25"),
+        (["--video", "fast"], "argument --video: 'fast' is not a number of frames per second, like 25"),
     ],
 )
 def test_flags_that_are_wrong(capsys, flags, text):

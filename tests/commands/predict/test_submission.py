@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
 from segtrain.commands.predict.submission import plain_sheet, read_sample
 from segtrain.errors import ConfigError, DataError
+from segtrain.inference.inputs import find_images
 from segtrain.inference.task import Task
 from tests.painted import BINARY, COLORS, LAYERS, TASK, paint, painted
 

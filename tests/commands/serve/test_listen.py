@@ -150,7 +150,7 @@ def options_of(*arguments):
         (("--max-mb", "nan"), "--max-mb nan: must be above 0, and a number"),
         (("--max-megapixels", -1), "--max-megapixels -1: must be above 0, and a number"),
         (("--max-megapixels", "inf"), "--max-megapixels inf: must be above 0, and a number"),
-        (("--host", "a..b"), "--host a..b: is no name of a machine"),
+        (("--host", "a..b"), "--host a..b: is not the name of a machine"),
         (("--batch-size", 0), "--batch-size 0: must be at least 1"),
     ],
 )
