@@ -7,7 +7,6 @@ import functools
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -114,23 +113,6 @@ def to_rgb(image: NDArray) -> NDArray[np.uint8]:
         low, high = np.percentile(image, (1, 99))
         image = (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
     return image
-
-
-def save_index_png(path: str | Path, mask: NDArray) -> None:
-    """Write class indices as a PNG of one channel: 8 bits, or 16 bits where a value is above 255.
-
-    Args:
-        path: the file, overwritten; its folder exists.
-        mask: HW integers, 0..65535.
-
-    Raises:
-        ValueError: a value does not fit.
-    """
-    mask = np.asarray(mask)
-    low, high = (int(mask.min()), int(mask.max())) if mask.size else (0, 0)
-    if low < 0 or high > 65535:
-        raise ValueError(f"a PNG holds indices 0..65535, the mask has {low}..{high}")
-    Image.fromarray(mask.astype(np.uint16 if high > 255 else np.uint8)).save(path, format="PNG")
 
 
 def overlay(

@@ -9,6 +9,7 @@ python predict.py runs/street-1 clip.mp4 -o out/                       clip_over
 import argparse
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from segtrain.command import parse_output
@@ -48,13 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _read_fps(text: str) -> float:
-    try:
-        fps = float(text)
-    except ValueError:
-        fps = 0.0
-    if not 0 < fps <= 1000:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of frames per second, like 25")
-    return fps
+    with suppress(ValueError):
+        if 0 < (fps := float(text)) <= 1000:
+            return fps
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of frames per second, like 25")
 
 
 def main(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segtrain.command import Stopped
 from segtrain.commands.serve.app import build_app
-from segtrain.commands.serve.limits import Limits
+from segtrain.commands.serve.receive import Limits
 from segtrain.commands.serve.service import Service
 from segtrain.errors import ConfigError
 from segtrain.inference.predictor import Predictor

@@ -1,7 +1,8 @@
-"""Receiver: from a request to an image; every bound is checked before what it bounds is done."""
+"""Receiver: from a request to an image, within limits that are checked before each step."""
 
 import asyncio
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,37 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from segtrain.commands.serve.limits import MEGABYTE, Limits
 from segtrain.errors import DataError
 from segtrain.images.bands import is_tiff
 from segtrain.images.reading import TYPES, image_size, read_image
 from segtrain.inference.task import Task
 
+MEGABYTE = 1_000_000
 NUMPY_HEAD = b"\x93NUMPY"
 COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of what clients may ask for.
+
+    Args:
+        max_bytes: length of a request's body.
+        max_pixels: height times width of an image, and of all images of one batch together.
+        max_waiting: requests for a prediction that are dealt with at one time; more are told to come again.
+        patience_s: seconds that a client has for the head of a request, and beside those for what it sends and takes.
+        bytes_per_s: the slowest way to send a request or to take an answer.
+    """
+
+    max_bytes: int = 32 * MEGABYTE
+    max_pixels: int = 16 * MEGABYTE
+    max_waiting: int = 256
+    patience_s: float = 30.0
+    bytes_per_s: float = 100_000.0
+
+    def allowed_s(self, count: int) -> float:
+        """Seconds within which a client must have sent or taken `count` bytes."""
+        return self.patience_s + count / self.bytes_per_s
 
 
 def check_length(request: Request, max_bytes: int) -> None:

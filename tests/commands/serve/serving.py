@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 from uvicorn import Server
 
-from segtrain.commands.serve.limits import Limits
 from segtrain.commands.serve.listen import build_server, open_socket
+from segtrain.commands.serve.receive import Limits
 from segtrain.commands.serve.service import Service
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
