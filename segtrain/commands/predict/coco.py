@@ -38,8 +38,7 @@ def run_annotations(result: Result) -> list[dict[str, Any]]:
     """An object for each class that occurs, as COCO's compressed runs."""
     annotations = []
     for number, index in enumerate(classes_drawn(result.task), start=1):
-        layer = result.labels[index] if result.labels.ndim == 3 else result.labels == index
-        runs = coco_mask.encode(np.asfortranarray(layer, np.uint8))
+        runs = coco_mask.encode(np.asfortranarray(result.layer(index), np.uint8))
         if area := int(coco_mask.area(runs)):
             size, counts = runs["size"], runs["counts"].decode("ascii")
             annotations.append(

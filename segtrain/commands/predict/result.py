@@ -47,6 +47,10 @@ class Result:
         """Height and width in pixels."""
         return self.labels.shape[-2], self.labels.shape[-1]
 
+    def layer(self, index: int) -> np.ndarray:
+        """HW, not 0 where a pixel is this class."""
+        return self.labels[index] if self.labels.ndim == 3 else self.labels == index
+
     @cached_property
     def shares(self) -> np.ndarray:
         """Share of the pixels that each of task.names has, (classes,) float64; in multilabel they may add up to more

@@ -94,7 +94,7 @@ def test_without_a_sample_there_is_a_row_for_each_class_of_each_image(tmp_path):
 
 REFUSED = {
     "id,rle\n": "has a header and no rows",
-    "id\na\n": "is no table; its first line has neither tab, comma nor semicolon",
+    "id\na\n": "is not a table; its first line has neither tab, comma nor semicolon",
     "id,rle\na,1 1\nb\n": "FILE:3: has 1 cells, but the first line has 2",
     "id,rle\na,1\nb,1 2\n": "0 of its 2 columns hold nothing but runs ('1 5 20 3') and empty cells; it must be one",
     "id,class,rle\na,,\n": "2 of its 3 columns hold nothing but runs ('1 5 20 3') and empty cells; it must be one",
