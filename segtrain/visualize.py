@@ -28,7 +28,7 @@ def show_color(color: Sequence[int]) -> str:
 
 
 def class_suffixes(names: Sequence[str], prefix: str = "") -> list[str]:
-    """What is put behind the name of an image for the PNG of each class: `_0_NAME.png`, after `prefix`; signs that file
+    """The ending of the PNG of each class, after the name of an image: `prefix` and `_0_NAME.png`; signs that file
     systems do not take become `_`."""
     plain = [re.sub(r'[/\\:*?"<>|]', "_", name) for name in names]
     return [f"{prefix}_{index}_{name}.png" for index, name in enumerate(plain)]
@@ -57,7 +57,7 @@ def _color_order() -> tuple[Color, ...]:
     nearest = np.minimum(chroma[keep], np.linalg.norm(lab - taken, axis=1))  # chroma: the distance to the nearest grey
     order = []
     while nearest.max() > 0:
-        best = int(np.argmax(nearest.round(3)))  # rounded: the order must not hang on a processor's last bit
+        best = int(np.argmax(nearest.round(3)))  # rounded: the order must not depend on a processor's last bit
         order.append(tuple(int(value) for value in grid[best]))
         nearest = np.minimum(nearest, np.linalg.norm(lab - lab[best], axis=1))
     return tuple(order)

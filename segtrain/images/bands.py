@@ -36,15 +36,15 @@ class Bands(NamedTuple):
 
 
 def is_tiff(path: str) -> bool:
-    """Whether a file begins as a TIFF or a BigTIFF does."""
+    """True for a file that begins as a TIFF or a BigTIFF does."""
     with open(path, "rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def fits_pillow(tags: Any) -> bool:
-    """Whether Pillow gives all that is in a TIFF with these tags. Without a word it reduces 16-bit colours to 8 bits,
-    reads signed bytes as unsigned ones, leaves out bands that are no colours, and scrambles the rows of some pictures
-    on their side."""
+    """True where Pillow reads a TIFF with these tags as it is. Otherwise Pillow silently reduces 16-bit colours to
+    8 bits, reads signed bytes as unsigned ones, leaves out bands that are not colours, and scrambles the rows of some
+    pictures that lie on their side."""
     bits, formats = tags.get(BITS_PER_SAMPLE, (1,)), tags.get(SAMPLE_FORMAT, (1,))
     grey_bands = tags.get(SAMPLES_PER_PIXEL, 1) - (tags.get(EXTRA_SAMPLES, ())[:1] in [(kind,) for kind in ALPHA])
     is_stack = tags.get(PHOTOMETRIC) in GREY_PHOTOMETRICS and grey_bands > 1
@@ -88,7 +88,7 @@ def read_tiff(path: str) -> Bands:
 
 
 def band_colors(page: tifffile.TiffPage, channels: int) -> int:
-    """What the first of the channels of a page are, as Bands has it."""
+    """The meaning of the first channels of a page: `colors` of Bands."""
     if page.photometric in COLOR_PHOTOMETRICS:
         return 3
     has_alpha = page.extrasamples[:1] in [(kind,) for kind in ALPHA]
@@ -148,7 +148,7 @@ def require_image(pixels: np.ndarray, path: str) -> np.ndarray:
 
 
 def _explain_scale(raw: Bands) -> str:
-    """What to write as data.scale: the smallest usual white that no pixel exceeds."""
+    """The advice for data.scale: the smallest usual white that no pixel exceeds."""
     values = raw.pixels[np.isfinite(raw.pixels)]
     values = values if raw.nodata is None else values[values != raw.nodata]
     if not values.size:
@@ -174,7 +174,7 @@ def _scaled(pixels: np.ndarray, scale: float, nodata: float | None) -> np.ndarra
     with np.errstate(all="ignore"):  # what overflows is not finite, and becomes 0
         image = pixels.astype(np.float32) / np.float32(scale)
     image[~np.isfinite(image)] = 0
-    if nodata is not None and not 0 <= nodata <= scale:  # between them it is a colour that harms nobody
+    if nodata is not None and not 0 <= nodata <= scale:  # between them it is a harmless colour
         image[pixels == pixels.dtype.type(nodata)] = 0
     return image
 

@@ -117,8 +117,8 @@ def _orientation(picture: Image.Image) -> int:
 def _deep_bands(
     picture: Image.Image | None, path: str, *, all_bands: bool = False, as_stored: bool = False
 ) -> Bands | None:
-    """What Pillow cannot give; None where it can, and then the picture is loaded. The orientation of a PNG is applied
-    unless it is wanted as it is stored."""
+    """The pixels that Pillow cannot give; None where it can, and then the picture is loaded. The orientation
+    of a PNG is applied unless it is wanted as it is stored."""
     if picture is None or (picture.format == "TIFF" and (all_bands or not fits_pillow(picture.tag_v2))):
         return read_tiff(path)
     if picture.format == "PNG" and picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile[0].args):

@@ -13,7 +13,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".m
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video, by its name."""
+    """True for a video, by its name."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 

@@ -75,7 +75,7 @@ class CocoFile:
             self._file.write(f"\n],{rest[1:]}\n")
 
     def take(self, result: Result) -> tuple[dict[str, Any], list[str]]:
-        """What is to be added for an image; may be called from any thread."""
+        """The entries of an image, for `add`; may be called from any thread."""
         height, width = result.size
         image = {"file_name": result.file_name, "height": height, "width": width}
         return image, [json.dumps(annotation, separators=(",", ":")) for annotation in self._annotate(result)]

@@ -94,7 +94,7 @@ def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
 
 
 def _frames_there(movies: Sequence[Movie], output: Path, suffixes: Sequence[str]) -> list[Target]:
-    """The frames of video files that there may be files for already; how many will come nobody knows."""
+    """The frames of video files that were written before; how many frames will come is not known."""
     targets = []
     for movie in movies:
         folder = output / movie.name

@@ -38,7 +38,7 @@ def parse_kinds(text: str) -> tuple[str, ...]:
 
 
 class Target(NamedTuple):
-    """What is to be written for `path`: `name`, below the output folder, with each of `suffixes`."""
+    """The files to be written for `path`: `name`, below the output folder, with each of `suffixes`."""
 
     path: Path
     name: Path
@@ -69,7 +69,7 @@ def require_writable(folder: Path) -> None:
     if not there.is_dir():
         raise DataError(f"{folder}: cannot be the output folder, {there} is a file; write -o another folder")
     try:
-        tempfile.TemporaryFile(dir=there).close()  # what os.access says is of no use to root and on network drives
+        tempfile.TemporaryFile(dir=there).close()  # os.access is wrong for root and on network drives
     except OSError as error:
         reason = f"nothing can be written to {there} ({error.strerror})"
         raise DataError(f"{folder}: cannot be the output folder, {reason}; write -o another folder") from error

@@ -71,7 +71,7 @@ def _fail(error: DataError) -> None:
 
 
 def file_name_of(path: Path, name: Path) -> str:
-    """What tables call an image: its path below the folder that was given, with its suffix."""
+    """The name of an image in tables: its path below the folder that was given, with its suffix."""
     return name.with_name(f"{name.name}{path.suffix}").as_posix()
 
 
@@ -99,7 +99,7 @@ def predict_stream(
     batch where it alone is more.
 
     Yields (source, what `handle` returned), in the order of the sources; a DataError instead for an image that cannot
-    be read or predicted. What `handle` raises ends the whole; so does closing the iterator.
+    be read or predicted. An error of `handle` ends the whole; so does closing the iterator.
     """
     batches = _group(sources, predictor, with_probabilities=with_probabilities)
     reading: deque[tuple[_Batch, list[Future]]] = deque()

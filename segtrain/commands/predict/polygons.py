@@ -1,7 +1,7 @@
 """Polygons: outlines of regions that follow the pixels, so that filling them gives the mask again.
 
 Coordinates are whole numbers in pixels, (0, 0) the top left corner of the image, x to the right and y down, so that the
-first pixel reaches from (0, 0) to (1, 1) and its middle is (0.5, 0.5). A region is what hangs together by sides of
+first pixel reaches from (0, 0) to (1, 1) and its middle is (0.5, 0.5). A region is connected by sides of
 pixels; pixels that touch at a corner alone are two regions.
 """
 
@@ -72,7 +72,7 @@ def trace_regions(labels: np.ndarray, indices: set[int]) -> list[Region]:
 def _trace_rings(parts: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Number of the part, twice the signed area and corners of each ring of numbered parts, which have 0 around them.
 
-    At a corner where two pixels of a part touch, rings turn left. A part hangs together by sides, so one of the two
+    At a corner where two pixels of a part touch, rings turn left. A part is connected by sides, so one of the two
     gaps between these pixels is closed by the part itself: turning left makes it a hole with a ring of its own.
     """
     ways = _sides(parts)

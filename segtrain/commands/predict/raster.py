@@ -26,7 +26,7 @@ BIG_TIFF_BYTES = 2**31
 
 @dataclass
 class RasterResult:
-    """What was written for a large TIFF: its size in pixels, the files, and how many pixels each class has (in
+    """The result for a large TIFF: its size in pixels, the files, and how many pixels each class has (in
     multilabel, of each layer)."""
 
     height: int
@@ -36,7 +36,7 @@ class RasterResult:
 
 
 def is_large(path: Path) -> bool:
-    """Whether an image is a TIFF of more than LARGE_PX pixels; what cannot be read is left to those who name it."""
+    """True for a TIFF of more than LARGE_PX pixels; a file that cannot be read is reported later."""
     try:
         if not is_tiff(str(path)):
             return False

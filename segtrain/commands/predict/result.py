@@ -31,7 +31,7 @@ class Result:
     `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix,
     `file_name` what tables call it. `image` is HWC as read_image gives it. `labels` are HW class indices, or in
     multilabel CHW layers of 0 and 1, uint8 where the classes fit in and int32 elsewhere. `probabilities` are
-    (task.outputs, H, W) float32, None where nobody asked for them.
+    (task.outputs, H, W) float32, None where they are not wanted.
     """
 
     path: Path
@@ -84,7 +84,7 @@ def paint(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
 
 
 def list_suffixes(kinds: Sequence[str], task: Task) -> list[str]:
-    """What is put behind the name of an image, for all files that these kinds write for it alone."""
+    """The endings of all files that these kinds write for each image, after its name."""
     suffixes: list[str] = []
     for kind in kinds:
         if kind == "index":
@@ -152,7 +152,7 @@ def encode_palette(mask: np.ndarray, colors: Sequence[Color]) -> bytes:
 
 
 def encode_smooth(pixels: np.ndarray) -> bytes:
-    """What varies smoothly, HW uint8 or uint16, or HWC uint8 RGB, as a PNG of differences to the row above. Runs take a
+    """Smooth pixels, HW uint8 or uint16, or HWC uint8 RGB, as a PNG of differences to the row above. Runs take a
     third of the time of zlib's search, and fewer bytes: probabilities end in noise."""
     options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.UP}
     return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1, **options)

@@ -105,8 +105,8 @@ def _runs_columns(rows: list[list[str]]) -> list[int]:
 
 
 def _names_of(images: Sequence[str]) -> dict[str, str]:
-    """What an image may be called -> the image; its whole name, without its suffix, without its folder, without both. A
-    longer name goes before a shorter one; a name that two images have is empty."""
+    """Name in a sample -> image: its whole name, without its suffix, without its folder, without both. A longer
+    name goes before a shorter one; a name that two images share is empty."""
     paths = {image: PurePosixPath(image) for image in images}
     owners: dict[str, str] = {}
     for names in (

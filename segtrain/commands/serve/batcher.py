@@ -74,7 +74,7 @@ class Batcher:
             return batch
 
     def _predict(self, batch: list[Job]) -> None:
-        if not batch:  # nobody waits for them any more
+        if not batch:  # all were cancelled
             return
         try:
             labels = self._predictor.predict_batch([job.image for job in batch]).astype(self._dtype)

@@ -30,7 +30,7 @@ MARGIN_S = 1.0  # for the answer that a request did not come in time
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises ConfigError where the address cannot be had."""
+    """A socket that listens. Raises ConfigError where the address is not available."""
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port {port}: a port lies between 0 and 65535")
     try:
@@ -44,7 +44,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Whether nobody but this machine reaches a socket."""
+    """True for a socket that only this machine reaches."""
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
