@@ -29,7 +29,7 @@ from segtrain.images.bands import (
 
 TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
 # Pillow raises the first three for broken files, tifffile and its codecs all of them.
-BROKEN = (
+READ_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -103,7 +103,7 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
         raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
-    except BROKEN as error:
+    except READ_ERRORS as error:
         text = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as an image: {text}; is the file complete?") from error
 

@@ -22,7 +22,7 @@ from segtrain.commands.predict.pipeline import (
     predict_stream,
 )
 from segtrain.commands.predict.result import list_suffixes
-from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sample
+from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sheet
 from segtrain.commands.predict.writer import Report, Writer
 from segtrain.errors import ConfigError, DataError, is_out_of_memory
 from segtrain.files import TooLongName
@@ -115,7 +115,7 @@ def _choose_sheet(
     names = [file_name_of(path, name) for path, name in images.items()]
     if sample is None:
         return plain_sheet(names, task), []
-    sheet = read_sample(sample, names, task)
+    sheet = read_sheet(sample, names, task)
     note = name_unasked(sample, sheet, names)
     return sheet, [note] if note else []
 

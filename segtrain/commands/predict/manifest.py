@@ -12,7 +12,7 @@ from segtrain.errors import DataError, name_some
 from segtrain.files import write_whole
 
 MANIFEST = "manifest.csv"
-COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class
+MANIFEST_COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class
 UNFINISHED = "the prediction was ended before this image was done"
 
 
@@ -32,9 +32,9 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
         return []
     except (OSError, ValueError, csv.Error):
         pass  # the header is not ours
-    if header[: len(COLUMNS)] != COLUMNS:
+    if header[: len(MANIFEST_COLUMNS)] != MANIFEST_COLUMNS:
         raise DataError(f"{path}: is not the manifest of a prediction; write -o another folder")
-    named = [dict(zip(header, row, strict=False)) for row in rows if len(row) >= len(COLUMNS)]
+    named = [dict(zip(header, row, strict=False)) for row in rows if len(row) >= len(MANIFEST_COLUMNS)]
     return [{**row, "files": row["files"].split(";") if row["files"] else []} for row in named]
 
 
@@ -49,7 +49,7 @@ class Manifest:
 
     def __init__(self, folder: Path, names: Sequence[str], paths: Iterable[Path], targets: Sequence[Target]):
         self._folder = folder
-        self._header = [*COLUMNS, *(f"share_{name}" for name in names)]
+        self._header = [*MANIFEST_COLUMNS, *(f"share_{name}" for name in names)]
         self._order = {str(path): index for index, path in enumerate(paths)}
         self._targets = targets
         self._earlier = read_manifest(folder)

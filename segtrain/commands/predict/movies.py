@@ -76,7 +76,9 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
                 return writer.add(movie.path, error)
             sources, total, fps, missing = video.sources(movie.name), video.count, video.fps, video.missing
         else:
-            sources, total, missing = _frames(movie.frames, predictor), len(movie.frames), lambda: None
+            options, total, missing = predictor.task.image_options, len(movie.frames), lambda: None
+            frames = movie.frames.items()
+            sources = (image_source(path, name, partial(read_image, path, **options)) for path, name in frames)
         videos = stack.enter_context(ExitStack())  # before the threads, which must have ended when it closes
         track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps=fps, with_files=with_files, stack=videos)
         stream = predict_stream(
@@ -97,11 +99,6 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
         writer.report.failures.append(reason)
     if track.frames:
         writer.manifest.add(movie.path, track.size, [track.name], track.shares / track.frames, error=reason or "")
-
-
-def _frames(frames: dict[Path, Path], predictor: Predictor) -> Iterator[Source]:
-    for path, name in frames.items():
-        yield image_source(path, name, partial(read_image, path, **predictor.task.image_options))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ THREADS = min(os.cpu_count() or 2, 8)  # that read, and as many that write
 IN_FLIGHT_BYTES = 2**29  # of images and results between reading and writing
 AHEAD_IMAGES = 32  # that are read before their turn
 BATCH_BYTES = 2**30  # of the probabilities of a batch
-LARGE_PX = 2**24  # images of more pixels are only begun where there is memory for them
+SAFE_PX = 2**24  # images of more pixels are only begun where there is memory for them
 NICE = 10  # how far the threads that read and write step back behind the network's
 LEAST_CHANNELS = 32  # of float32 at full size that a network holds at once, whichever it is
 
@@ -157,7 +157,7 @@ def _group(sources: Iterable[Source], predictor: Predictor, *, with_probabilitie
 def _refuse_too_large(source: Source, predictor: Predictor) -> Source:
     """A small file may hold an image that no memory does: the system would end the whole process for it."""
     height, width = source.size
-    if height * width <= LARGE_PX or predictor.device.type != "cpu" or predictor.options.tile_px:
+    if height * width <= SAFE_PX or predictor.device.type != "cpu" or predictor.options.tile_px:
         return source
     needed = 4 * height * width * (2 * predictor.task.outputs + LEAST_CHANNELS)
     free = read_available_bytes()

@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
-from segtrain.commands.predict.result import encode_jpeg, paint
+from segtrain.commands.predict.result import encode_jpeg, paint_indices
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing, write_whole
@@ -95,7 +95,7 @@ class _Pass:
         """The overlay of every `step`-th pixel, HWC uint8 RGB."""
         image, prediction = np.concatenate(self._small_images), np.concatenate(self._small_predictions, axis=-2)
         flat = flatten_layers(prediction) if prediction.ndim == 3 else prediction
-        return overlay(to_rgb(image), paint(flat, self.task.colors))
+        return overlay(to_rgb(image), paint_indices(flat, self.task.colors))
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
         raw = self.rows.read(top, bottom)

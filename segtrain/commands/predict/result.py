@@ -21,7 +21,7 @@ from segtrain.visualize import Color, class_suffixes, flatten_layers, overlay, t
 PALETTE_SIZE = 256
 JPEG_QUALITY = 95
 JPEG_MOST_PX = 65_500  # of a side, in libjpeg-turbo
-SUFFIXES = {"color": "_color.png", "overlay": "_overlay.jpg", "npz": ".npz", "geojson": ".geojson"}
+FILE_SUFFIXES = {"color": "_color.png", "overlay": "_overlay.jpg", "npz": ".npz", "geojson": ".geojson"}
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Result:
     @cached_property
     def overlay(self) -> np.ndarray:
         """The colours over the image, HWC uint8 RGB."""
-        return overlay(to_rgb(self.image), paint(self.picture_indices, self.task.colors))
+        return overlay(to_rgb(self.image), paint_indices(self.picture_indices, self.task.colors))
 
 
-def paint(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
+def paint_indices(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
     """The colour of each index, HWC uint8 RGB, for HW indices that all have one."""
     table = np.array(colors, np.uint8)
     if indices.dtype != np.uint8:
@@ -91,8 +91,8 @@ def list_suffixes(kinds: Sequence[str], task: Task) -> list[str]:
             suffixes += class_suffixes(task.names) if task.mode == "multilabel" else [".png"]
         elif kind in ("prob8", "prob16"):  # of a binary task, the foreground alone
             suffixes += class_suffixes(task.names[-task.outputs :], "_prob")
-        elif kind in SUFFIXES:
-            suffixes.append(SUFFIXES[kind])
+        elif kind in FILE_SUFFIXES:
+            suffixes.append(FILE_SUFFIXES[kind])
     return suffixes
 
 
@@ -107,7 +107,7 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
         case "color" if len(task.colors) <= PALETTE_SIZE:
             return [encode_palette(result.picture_indices, task.colors)]
         case "color":
-            return [encode_smooth(paint(result.picture_indices, task.colors))]
+            return [encode_smooth(paint_indices(result.picture_indices, task.colors))]
         case "overlay":
             return [encode_jpeg(result.overlay)]
         case "npz":

@@ -39,7 +39,7 @@ def plain_sheet(images: Sequence[str], task: Task) -> Sheet:
     return Sheet(["image", "class", "rle"], rows, 2, ",", keys)
 
 
-def read_sample(path: Path, images: Sequence[str], task: Task) -> Sheet:
+def read_sheet(path: Path, images: Sequence[str], task: Task) -> Sheet:
     """The sheet that a sample submission asks for: its delimiter, header, rows and their order.
 
     The column of runs is the one whose cells are all empty or `start length ..`. The others name the image, with or

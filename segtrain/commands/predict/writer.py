@@ -15,7 +15,7 @@ from segtrain.errors import DataError
 from segtrain.files import TooLongName
 from segtrain.inference.task import Task
 
-ANNOTATIONS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}
+COCO_KINDS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}
 RUNS_TABLE = "rle.csv"
 
 
@@ -68,7 +68,7 @@ class Writer:
         self.report = Report()
         self.manifest = Manifest(output, task.names, paths, targets)
         self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
-        for kind, (name, annotate) in ANNOTATIONS.items():
+        for kind, (name, annotate) in COCO_KINDS.items():
             if kind in kinds:
                 self._tables.append(CocoFile(output / name, task, annotate))
 

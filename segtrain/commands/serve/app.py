@@ -13,8 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segtrain.commands.serve.service import Service
 
-PAGE = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
-MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+PAGE = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # Of all answers. The page runs and shows nothing but what comes from here.
@@ -95,9 +98,8 @@ def _host_name(host: str) -> str | None:
 
 
 async def _page(request: Request) -> Response:
-    name = PAGE[request.url.path]
-    content = (files("segtrain.commands.serve") / "page" / name).read_bytes()
-    return Response(content, media_type=MEDIA_TYPES[name[name.rindex(".") :]])
+    name, media_type = PAGE[request.url.path]
+    return Response((files("segtrain.commands.serve") / "page" / name).read_bytes(), media_type=media_type)
 
 
 def _refuse(request: Request, error: HTTPException) -> Response:

@@ -37,9 +37,9 @@ def main(options: argparse.Namespace) -> None:
     require_libraries("serve", "serve", REQUIRED)
 
     from segtrain.commands.serve.listen import is_loopback, open_socket, serve
-    from segtrain.commands.serve.receive import Limits
+    from segtrain.commands.serve.receive import RequestLimits
 
-    limits = Limits(max_bytes=round(options.max_mb * 1e6), max_pixels=round(options.max_megapixels * 1e6))
+    limits = RequestLimits(max_bytes=round(options.max_mb * 1e6), max_pixels=round(options.max_megapixels * 1e6))
     with open_socket(options.host, options.port) as listener:  # before the models: a taken port is told at once
         from segtrain.inference.predictor import Predictor
 

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segtrain.command import Stopped
 from segtrain.commands.serve.app import build_app
-from segtrain.commands.serve.receive import Limits
+from segtrain.commands.serve.receive import RequestLimits
 from segtrain.commands.serve.service import Service
 from segtrain.errors import ConfigError
 from segtrain.inference.predictor import Predictor
@@ -48,7 +48,7 @@ def is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
-def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str], limits: Limits) -> None:
+def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str], limits: RequestLimits) -> None:
     """Answer requests until SIGINT or SIGTERM, then those that are under way, then raise Stopped."""
     host, port = listener.getsockname()[:2]
     with tempfile.TemporaryDirectory(prefix="segtrain-serve-") as folder:
@@ -105,7 +105,7 @@ def build_server(service: Service, *, address: str | None) -> uvicorn.Server:
 class PatientProtocol(H11Protocol):
     """A connection that is ended where its client does not send a request, or take an answer, within the limits."""
 
-    def __init__(self, *arguments: Any, limits: Limits, **keywords: Any):
+    def __init__(self, *arguments: Any, limits: RequestLimits, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self._limits = limits
         self._sending: asyncio.TimerHandle | None = None

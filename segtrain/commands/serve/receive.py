@@ -23,7 +23,7 @@ COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Bounds of what clients may ask for.
 
     Args:
@@ -58,7 +58,7 @@ def check_length(request: Request, max_bytes: int) -> None:
         raise HTTPException(400, "the request is empty; send an image as its body, or as a file of a form")
 
 
-async def receive_file(request: Request, path: Path, limits: Limits) -> Path:
+async def receive_file(request: Request, path: Path, limits: RequestLimits) -> Path:
     """Write the image file of a request, its whole body or the first file of a form, to `path`; .npy is added to that
     where it is one. Raises HTTPException for what is not there in time or holds no file."""
     allowed_s = limits.allowed_s(int(request.headers["content-length"]))

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from segtrain.commands.predict.result import Result, encode_files, encode_jpeg, list_suffixes
 from segtrain.commands.serve.batcher import Batcher
-from segtrain.commands.serve.receive import Limits, check_length, read_upload, receive_file
+from segtrain.commands.serve.receive import RequestLimits, check_length, read_upload, receive_file
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from segtrain.visualize import show_color, to_rgb
@@ -24,7 +24,7 @@ from segtrain.visualize import show_color, to_rgb
 OUTPUTS = ("index", "color", "overlay", "geojson", "json")  # all but the last are words of predict.py's --save
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".geojson": "application/geo+json"}
 RETRY_AFTER_S = 2
-NAME = Path("image")  # the names that clients give their files do not matter
+UPLOAD_NAME = Path("image")  # the names that clients give their files do not matter
 
 
 class Answer(NamedTuple):
@@ -46,7 +46,7 @@ class Service:
     `close` ends the thread that predicts.
     """
 
-    def __init__(self, predictor: Predictor, *, names: Sequence[str], limits: Limits, folder: Path):
+    def __init__(self, predictor: Predictor, *, names: Sequence[str], limits: RequestLimits, folder: Path):
         self.batcher = Batcher(predictor, max_pixels=limits.max_pixels)
         self.limits = limits
         self.waiting = 0
@@ -93,7 +93,7 @@ class Service:
             async with self._in_memory:
                 image = await asyncio.to_thread(read_upload, path, self._task, self.limits.max_pixels)
                 labels = await asyncio.wrap_future(self.batcher.submit(image))
-                result = Result(path, NAME, NAME.name, self._task, image, labels)
+                result = Result(path, UPLOAD_NAME, UPLOAD_NAME.name, self._task, image, labels)
                 return await asyncio.to_thread(build_answer, result, output)
 
     @contextmanager

@@ -182,7 +182,7 @@ def test_warnings_of_pillow_are_nobodys_business(tmp_path, monkeypatch):
 
 
 def test_an_image_that_memory_cannot_hold_is_not_begun(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "LARGE_PX", 10)
+    monkeypatch.setattr(pipeline, "SAFE_PX", 10)
     monkeypatch.setattr(pipeline, "LEAST_CHANNELS", 2**40)
     paint(tmp_path / "in" / "a.png", random_classes(0))
     paint(tmp_path / "in" / "b.png", [[1]])

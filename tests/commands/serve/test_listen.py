@@ -14,7 +14,7 @@ from PIL import Image
 from segtrain.command import run_command
 from segtrain.commands.serve import command
 from segtrain.commands.serve.listen import is_loopback, open_socket
-from segtrain.commands.serve.receive import Limits
+from segtrain.commands.serve.receive import RequestLimits
 from segtrain.errors import ConfigError
 from segtrain.inference.predictor import Predictor
 from tests.commands.serve.serving import PATIENCE_S, Gate, decode, draw, encode, png, serving
@@ -191,7 +191,7 @@ def test_only_this_machine_reaches_a_server_unless_told_otherwise():
 
 
 def test_time_for_a_request_grows_with_its_length():
-    assert Limits().allowed_s(0) == 30 and Limits().allowed_s(1_000_000) == 40
+    assert RequestLimits().allowed_s(0) == 30 and RequestLimits().allowed_s(1_000_000) == 40
 
 
 class Ended(threading.Thread):
