@@ -209,23 +209,13 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
 
 def _labels_of(
     predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool
-) -> tuple[Sequence[Tensor], Tensor | None]:
+) -> tuple[Tensor, Tensor | None]:
     """Labels as Result has them and, where wanted, probabilities, both on the device, whose work goes on meanwhile."""
     kind = torch.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else torch.int32
-    in_strips = predictor.options.tile_px and not any(task.transforms for task in predictor.tasks)
-    if in_strips and not with_probabilities:
-        return [_labels_in_strips(predictor, image, kind) for image in images], None
+    if not with_probabilities:
+        return predictor.label_batch(images, dtype=kind), None
     probabilities = predictor.probabilities(images)
-    return predictor.labels(probabilities).to(kind), probabilities if with_probabilities else None
-
-
-def _labels_in_strips(predictor: Predictor, image: np.ndarray, kind: torch.dtype) -> Tensor:
-    """As Predictor.predict gives them, in an eighth of the memory."""
-    layers = (len(predictor.task.names),) if predictor.task.mode == "multilabel" else ()
-    labels = torch.empty((*layers, *image.shape[:2]), dtype=kind)
-    for top, probabilities in predictor.strips(lambda first, end: image[first:end], image.shape[:2]):
-        labels[..., top : top + probabilities.shape[2], :] = predictor.labels(probabilities)[0]
-    return labels
+    return predictor.labels(probabilities).to(kind), probabilities
 
 
 def _handle_all(
