@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -41,7 +42,6 @@ READ_ERRORS = (
     struct.error,
 )
 PAGED_SUFFIXES = frozenset({".gif", ".png", ".webp", ".tif", ".tiff"})
-NEW_SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4  # tag and bits of TIFF 6.0: overviews and masks are not further pictures
 
 _lock = threading.Lock()
 _inside = 0
@@ -253,11 +253,8 @@ def count_pictures(path: Path) -> int:
             count = getattr(picture, "n_frames", 1)
             if count == 1 or picture.format != "TIFF":
                 return count
-            kinds = []
-            for index in range(count):
-                picture.seek(index)
-                kinds.append(picture.tag_v2.get(NEW_SUBFILE_TYPE, 0))
-            return sum(not kind & (REDUCED | MASK) for kind in kinds)
+            with tifffile.TiffFile(path) as file:  # overviews and masks are not further pictures
+                return sum(not (page.is_reduced or page.is_mask) for page in file.pages)
     except DataError:
         return 1
 
