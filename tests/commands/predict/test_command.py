@@ -5,7 +5,6 @@ import threading
 import time
 import warnings
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,25 +14,15 @@ from PIL import Image
 from segtrain.__main__ import main as segtrain
 from segtrain.command import run_command
 from segtrain.commands.predict import pipeline
-from segtrain.commands.predict.job import predict_files
 from segtrain.commands.predict.result import encode_jpeg
 from segtrain.errors import DataError
-from segtrain.inference.inputs import find_images
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from tests.bad_input import assert_one_line
+from tests.commands.predict.predicting import names_in, run
 from tests.painted import COLORS, LAYERS, TASK, Painted, paint, painted, random_classes, read
 
 DEFAULT_FILES = (".png", "_color.png", "_overlay.jpg")
-
-
-def run(folder: Path, output: Path, predictor: Predictor | None = None, **options):
-    """predict_files for all in a folder."""
-    return predict_files(predictor or painted(), find_images([str(folder)], output=output), output, **options)
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from segtrain.errors import DataError
 from segtrain.inference.inputs import find_images
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
+from tests.commands.predict.predicting import names_in
 from tests.painted import BINARY, COLORS, TASK, Painted, paint, painted, random_classes
 
 HEIGHT, WIDTH = 48, 64
@@ -54,10 +55,6 @@ def run(*inputs: Path, predictor: Predictor | None = None, **options) -> tuple[R
     out = inputs[0].parent / "out"
     images = find_images([str(item) for item in inputs], output=out)
     return predict_files(predictor or painted(BINARY), images, out, **options), out
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(("name", "code"), [("clip.mp4", "mp4v"), ("clip.avi", "MJPG")])
