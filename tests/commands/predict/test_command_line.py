@@ -51,12 +51,15 @@ def test_flags_may_stand_between_models_and_images(trained, tmp_path):
     assert np.array_equal(read(tmp_path / "out" / "a.png"), tiled.predict(read(tmp_path / "in" / "a.png")))
 
 
-def test_an_output_folder_is_refused_before_the_model_is_read(tmp_path, capsys):
+@pytest.mark.parametrize(("name", "reason"), [("out", "is a file"), ("out/mine.txt", "it holds mine.txt, but no")])
+def test_an_output_folder_is_refused_before_the_model_is_read(tmp_path, capsys, name, reason):
     paint(tmp_path / "in" / "a.png", [[0]])
-    (tmp_path / "out").write_text("a file")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("a file")
     line = [str(tmp_path / "no_run"), str(tmp_path / "in"), "-o", str(tmp_path / "out")]
     assert segtrain(["predict", *line], prog="predict.py") == 2
-    assert "cannot be the output folder" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "cannot be the output folder" in error and reason in error
 
 
 def test_help_names_every_kind(capsys):
