@@ -32,10 +32,10 @@ import torch
 
 from benchmarks.train_throughput import peak_resident_bytes
 from segtrain.command import run_command
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
 from segtrain.data.dataset import images_to_tensor
 from segtrain.images.reading import image_size, read_image
+from segtrain.inference.inputs import find_images
 from segtrain.inference.options import PRECISIONS, InferOptions
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts

@@ -31,9 +31,9 @@ def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterat
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # of a file where a folder is needed
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
-    temporary = temporary_name(path)
-    if shared:
-        temporary = temporary.with_name(f".{os.getpid()}{temporary.name}")
+    digest = blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    name = f".{digest}.part{path.suffix[:16]}"
+    temporary = path.with_name(f".{os.getpid()}{name}" if shared else name)
     try:
         yield temporary
         if sync:
@@ -44,12 +44,6 @@ def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterat
     finally:
         with suppress(OSError):
             temporary.unlink()
-
-
-def temporary_name(path: Path) -> Path:
-    """What a file is called beside its place until it is whole."""
-    digest = blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
-    return path.with_name(f".{digest}.part{path.suffix[:16]}")
 
 
 def _sync(path: Path) -> None:

@@ -169,8 +169,8 @@ def _draw_line(axes: "Axes", points: "pd.DataFrame", shown: Sequence[str]) -> "L
     column = points.columns[1]
     style = {"color": PALE, "linewidth": 0.8, "zorder": 1}
     if column in shown:
-        place = sorted(shown).index(column) % 20
-        color = colormaps["tab20"](place * 2 if place < 10 else place * 2 - 19)  # its full colours, then its pale ones
+        index = sorted(shown).index(column) % 20
+        color = colormaps["tab20"](index * 2 if index < 10 else index * 2 - 19)  # its full colours, then its pale ones
         style = {"color": _TOTALS.get(column, color), "linewidth": 2.2 if column in _TOTALS else 1.6, "zorder": 2}
         style["linestyle"] = "--" if column.startswith("train/loss/") else "-"
         style["marker"] = "o" if len(points) <= 30 else ""
@@ -179,7 +179,7 @@ def _draw_line(axes: "Axes", points: "pd.DataFrame", shown: Sequence[str]) -> "L
 
 
 def _label(column: str, value: float) -> str:
-    """What the legend says; a leading space, because matplotlib hides labels that begin with an underscore."""
+    """An entry of the legend; a leading space, because matplotlib hides labels that begin with an underscore."""
     name = column.removeprefix("val/iou/").removeprefix("train/loss/")
     name = {"val/miou": "mIoU", "val/pixel_accuracy": "pixel accuracy"}.get(name, name)
     number = f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.1e}"

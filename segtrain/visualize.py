@@ -5,8 +5,8 @@ An image is HWC uint8 RGB, 0..255; a mask or prediction is HW of integers; colou
 
 import functools
 import math
+import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +20,18 @@ ERROR_COLOR: Color = (230, 30, 40)
 ERROR_IGNORED_COLOR: Color = (150, 150, 150)
 MARGIN_PX = 8
 PANEL_SIDE_PX = (256, 1024)  # the longer side of one picture in a panel: smaller ones are enlarged, larger ones reduced
+
+
+def show_color(color: Sequence[int]) -> str:
+    """A colour as text, `#rrggbb`."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def class_suffixes(names: Sequence[str], prefix: str = "") -> list[str]:
+    """The ending of the PNG of each class, after the name of an image: `prefix` and `_0_NAME.png`; signs that file
+    systems do not take become `_`."""
+    plain = [re.sub(r'[/\\:*?"<>|]', "_", name) for name in names]
+    return [f"{prefix}_{index}_{name}.png" for index, name in enumerate(plain)]
 
 
 def default_colors(count: int) -> list[Color]:
@@ -45,7 +57,7 @@ def _color_order() -> tuple[Color, ...]:
     nearest = np.minimum(chroma[keep], np.linalg.norm(lab - taken, axis=1))  # chroma: the distance to the nearest grey
     order = []
     while nearest.max() > 0:
-        best = int(np.argmax(nearest.round(3)))  # rounded: the order must not hang on a processor's last bit
+        best = int(np.argmax(nearest.round(3)))  # rounded: the order must not depend on a processor's last bit
         order.append(tuple(int(value) for value in grid[best]))
         nearest = np.minimum(nearest, np.linalg.norm(lab - lab[best], axis=1))
     return tuple(order)
@@ -101,23 +113,6 @@ def to_rgb(image: NDArray) -> NDArray[np.uint8]:
         low, high = np.percentile(image, (1, 99))
         image = (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
     return image
-
-
-def save_index_png(path: str | Path, mask: NDArray) -> None:
-    """Write class indices as a PNG of one channel: 8 bits, or 16 bits where a value is above 255.
-
-    Args:
-        path: the file, overwritten; its folder exists.
-        mask: HW integers, 0..65535.
-
-    Raises:
-        ValueError: a value does not fit.
-    """
-    mask = np.asarray(mask)
-    low, high = (int(mask.min()), int(mask.max())) if mask.size else (0, 0)
-    if low < 0 or high > 65535:
-        raise ValueError(f"a PNG holds indices 0..65535, the mask has {low}..{high}")
-    Image.fromarray(mask.astype(np.uint16 if high > 255 else np.uint8)).save(path, format="PNG")
 
 
 def overlay(

@@ -3,18 +3,18 @@ from itertools import combinations
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from segtrain.visualize import (
     ERROR_COLOR,
     ERROR_IGNORED_COLOR,
     MARGIN_PX,
+    class_suffixes,
     colorize,
     compare_panel,
     default_colors,
     flatten_layers,
     overlay,
-    save_index_png,
+    show_color,
     to_rgb,
 )
 
@@ -82,19 +82,9 @@ def test_overlay_blends_and_spares_ignored_pixels():
         overlay(image, color_mask[:, :1])
 
 
-@pytest.mark.parametrize(("high", "dtype"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16)])
-def test_index_png_roundtrip(tmp_path, high, dtype):
-    mask = np.array([[0, 1, 2], [high, 7, 0]], dtype=np.int64)
-    save_index_png(tmp_path / "mask.png", mask)
-    read = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
-    assert read.dtype == dtype
-    assert np.array_equal(read, mask)
-    assert np.array_equal(Image.open(tmp_path / "mask.png"), mask)
-
-
-def test_index_png_refuses_what_does_not_fit(tmp_path):
-    with pytest.raises(ValueError, match=r"indices 0..65535, the mask has -1..0"):
-        save_index_png(tmp_path / "mask.png", np.array([[-1, 0]]))
+def test_colours_and_classes_as_text():
+    assert show_color((255, 0, 10)) == "#ff000a"
+    assert class_suffixes(["sky", "road/lane"], "_prob") == ["_prob_0_sky.png", "_prob_1_road_lane.png"]
 
 
 def test_panel_shows_image_truth_prediction_and_errors():

@@ -1,16 +1,17 @@
-"""TIFF files that Pillow cannot hold: many bands, more than 8 bits, floating point, one band after the other."""
+"""Bands of an image: what a file holds, also many bands, more than 8 bits and floats, and the image that is asked for:
+its channels, its bands, its values in units of white."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import tifffile
 
 from segtrain.errors import DataError
 
-if TYPE_CHECKING:
-    import tifffile
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # odd tags of GDAL and others; what matters raises
 
 # Tags, from the TIFF 6.0 specification and the GDAL documentation.
 BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, ORIENTATION = 258, 259, 262, 274
@@ -18,6 +19,8 @@ SAMPLES_PER_PIXEL, EXTRA_SAMPLES, SAMPLE_FORMAT, GDAL_NODATA = 277, 338, 339, 42
 GREY_PHOTOMETRICS, COLOR_PHOTOMETRICS = (0, 1), (2, 6)
 ON_ITS_SIDE = (5, 6, 7, 8)
 ALPHA = (1, 2)  # of ExtraSamples: associated and not
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
+WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 
 class Bands(NamedTuple):
@@ -33,15 +36,15 @@ class Bands(NamedTuple):
 
 
 def is_tiff(path: str) -> bool:
-    """Whether a file begins as a TIFF or a BigTIFF does."""
+    """True for a file that begins as a TIFF or a BigTIFF does."""
     with open(path, "rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def fits_pillow(tags: Any) -> bool:
-    """Whether Pillow gives all that is in a TIFF with these tags. Without a word it reduces 16-bit colours to 8 bits,
-    reads signed bytes as unsigned ones, leaves out bands that are no colours, and scrambles the rows of some pictures
-    on their side."""
+    """True where Pillow reads a TIFF with these tags as it is. Otherwise Pillow silently reduces 16-bit colours to
+    8 bits, reads signed bytes as unsigned ones, leaves out bands that are not colours, and scrambles the rows of some
+    pictures that lie on their side."""
     bits, formats = tags.get(BITS_PER_SAMPLE, (1,)), tags.get(SAMPLE_FORMAT, (1,))
     grey_bands = tags.get(SAMPLES_PER_PIXEL, 1) - (tags.get(EXTRA_SAMPLES, ())[:1] in [(kind,) for kind in ALPHA])
     is_stack = tags.get(PHOTOMETRIC) in GREY_PHOTOMETRICS and grey_bands > 1
@@ -50,17 +53,14 @@ def fits_pillow(tags: Any) -> bool:
 
 
 @contextmanager
-def _first_image(path: str) -> Iterator[tuple["tifffile.TiffPageSeries", tuple[int, ...]]]:
+def _first_image(path: str) -> Iterator[tuple[tifffile.TiffPageSeries, tuple[int, ...]]]:
     """The first image of a file and the order of its axes that makes it HW or HWC."""
-    import tifffile
-
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # odd tags of GDAL and others; what matters raises
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
         axes, shape = series.axes, series.shape
         if axes == "QYX" and shape[2] < shape[0]:
             axes = "YXQ"  # an array (H, W, C) that was saved as it is became H pages of W x C
-        channels = [place for place, axis in enumerate(axes) if axis not in "YX"]
+        channels = [index for index, axis in enumerate(axes) if axis not in "YX"]
         if len(channels) > 1:
             raise DataError(f"{path}: holds a stack of shape {shape} (axes {axes}); split it into one file an image")
         yield series, (axes.index("Y"), axes.index("X"), *channels)
@@ -69,7 +69,7 @@ def _first_image(path: str) -> Iterator[tuple["tifffile.TiffPageSeries", tuple[i
 def tiff_size(path: str) -> tuple[int, int]:
     """Height and width of the first image in a file, in pixels, from its header; its orientation is applied."""
     with _first_image(path) as (series, order):
-        height, width = (series.shape[place] for place in order[:2])
+        height, width = (series.shape[index] for index in order[:2])
         on_its_side = series.keyframe.tags.valueof(ORIENTATION, 1) in ON_ITS_SIDE
         return (width, height) if on_its_side else (height, width)
 
@@ -87,19 +87,19 @@ def read_tiff(path: str) -> Bands:
         )
 
 
-def band_colors(page: "tifffile.TiffPage", channels: int) -> int:
-    """What the first of the channels of a page are, as Bands has it."""
+def band_colors(page: tifffile.TiffPage, channels: int) -> int:
+    """The meaning of the first channels of a page: `colors` of Bands."""
     if page.photometric in COLOR_PHOTOMETRICS:
         return 3
     has_alpha = page.extrasamples[:1] in [(kind,) for kind in ALPHA]
     return int(channels - has_alpha == 1)
 
 
-def declared_nodata(page: "tifffile.TiffPage", dtype: np.dtype) -> float | None:
+def declared_nodata(page: tifffile.TiffPage, dtype: np.dtype) -> float | None:
     """The value of a page's pixels that hold none, as GDAL notes it; None where nothing says so."""
     try:
         value = float(page.tags.valueof(GDAL_NODATA))
-    except (TypeError, ValueError):  # no such tag, or a text that is no number
+    except (TypeError, ValueError):  # no such tag, or a text that is not a number
         return None
     if dtype.kind == "f":  # written with fewer digits, the lowest float32 is past the range
         limits = np.finfo(dtype)
@@ -115,4 +115,77 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
+    return pixels
+
+
+def to_image(
+    raw: Bands, path: str, *, channels: int = 3, scale: float | None = None, bands: Sequence[int] | None = None
+) -> np.ndarray:
+    """The image that read_image gives, from what a file holds or from some of its rows; `path` is for the errors."""
+    pixels = require_image(raw.pixels, path)
+    if scale is None and pixels.dtype != np.uint8:
+        raise DataError(f"{path}: {_explain_scale(raw)}")
+    if scale is not None and scale > 255 and pixels.dtype == np.uint8:
+        raise DataError(f"{path}: holds 8 bits, but data.scale is {scale:g}; all images must be of one kind")
+    if bands is not None:
+        pixels = _pick(pixels, bands, path)
+    if scale is not None:
+        pixels = _scaled(pixels, scale, raw.nodata)
+    pixels = _with_channels(pixels, channels, 0 if bands is not None else raw.colors)
+    if pixels.shape[2] != channels:
+        found = f"has {pixels.shape[2]} channels" if bands is None else f"data.bands picks {len(bands)} channels"
+        more = f"; data.bands: {list(range(1, channels + 1))} picks the first" if pixels.shape[2] > channels else ""
+        raise DataError(f"{path}: {found}, but data.channels is {channels}{more if bands is None else ''}")
+    return np.ascontiguousarray(pixels)
+
+
+def require_image(pixels: np.ndarray, path: str) -> np.ndarray:
+    """Pixels as HWC. Raises DataError for what is not an image of numbers."""
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.dtype.kind not in "biuf" or 0 in pixels.shape:
+        raise DataError(f"{path}: expected an image of HWC numbers, not {pixels.dtype} of shape {pixels.shape}")
+    return pixels
+
+
+def _explain_scale(raw: Bands) -> str:
+    """The advice for data.scale: the smallest usual white that no pixel exceeds."""
+    values = raw.pixels[np.isfinite(raw.pixels)]
+    values = values if raw.nodata is None else values[values != raw.nodata]
+    if not values.size:
+        return f"holds {raw.pixels.dtype} values, none of them finite"
+    low, high = (
+        f"{value:.6g}" if raw.pixels.dtype.kind == "f" else str(int(value)) for value in (values.min(), values.max())
+    )
+    white = next((white for white in WHITES if values.max() <= white), high)
+    return (
+        f"holds {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
+        f"({white} is a guess from that range), and train with it"
+    )
+
+
+def _pick(pixels: np.ndarray, bands: Sequence[int], path: str) -> np.ndarray:
+    outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
+    if outside:
+        raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
+    return pixels[..., [band - 1 for band in bands]]
+
+
+def _scaled(pixels: np.ndarray, scale: float, nodata: float | None) -> np.ndarray:
+    with np.errstate(all="ignore"):  # what overflows is not finite, and becomes 0
+        image = pixels.astype(np.float32) / np.float32(scale)
+    image[~np.isfinite(image)] = 0
+    if nodata is not None and not 0 <= nodata <= scale:  # between them it is a harmless colour
+        image[pixels == pixels.dtype.type(nodata)] = 0
+    return image
+
+
+def _with_channels(pixels: np.ndarray, channels: int, colors: int) -> np.ndarray:
+    """Grey or RGB as Pillow makes it, for pictures that did not come through it; `colors` as Bands has it."""
+    if colors == 1 and channels in (1, 3):
+        return np.repeat(pixels[..., :1], channels, axis=2)
+    if colors == 3 and channels == 3:
+        return pixels[..., :3]
+    if colors == 3 and channels == 1:
+        grey = pixels[..., :3].astype(np.float32, copy=False) @ LUMA
+        return (np.rint(grey) if pixels.dtype == np.uint8 else grey).astype(pixels.dtype, copy=False)[..., None]
     return pixels

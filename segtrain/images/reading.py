@@ -1,20 +1,85 @@
-"""Image and mask files to arrays, with errors that name the file."""
+"""Image files: the one opener of pictures, TIFFs and arrays, with errors that name the file."""
 
 import struct
+import threading
 import tokenize
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
+import tifffile
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segtrain.errors import DataError
-from segtrain.images.bands import ON_ITS_SIDE, Bands, fits_pillow, is_tiff, read_tiff, tiff_size, upright
-from segtrain.images.quiet import no_warnings
-from segtrain.images.to_image import require_image, to_image
+from segtrain.images.bands import (
+    ON_ITS_SIDE,
+    Bands,
+    fits_pillow,
+    is_tiff,
+    read_tiff,
+    require_image,
+    tiff_size,
+    to_image,
+    upright,
+)
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
+TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
+# Pillow raises the first three for broken files, tifffile and its codecs all of them.
+READ_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    RuntimeError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    EOFError,
+    struct.error,
+)
+PAGED_SUFFIXES = frozenset({".gif", ".png", ".webp", ".tif", ".tiff"})
+
+_lock = threading.Lock()
+_inside = 0
+_silence = ExitStack()
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Ignore warnings in this process while any thread is inside. warnings.catch_warnings alone is for one thread: of
+    two that overlap, one would restore what the other has set, for good."""
+    global _inside
+    with _lock:
+        if _inside == 0:
+            _silence.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _silence.close()
+
+
+class Picture(NamedTuple):
+    """A file, decoded and otherwise untouched.
+
+    `pixels` are HW or HWC of any type; a palette picture gives its indices, HW, and `palette`, (n, 3) uint8 RGB, their
+    colours. `orientation` is that of EXIF, 1..8, and not yet applied; that of a TIFF is. `nodata` is the value that a
+    TIFF declares for pixels that hold no data.
+    """
+
+    pixels: NDArray
+    file_type: str
+    orientation: int = 1
+    palette: NDArray[np.uint8] | None = None
+    nodata: float | None = None
 
 
 @contextmanager
@@ -24,7 +89,7 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
     try:
         with no_warnings():  # of large sizes and odd tags; what matters raises
             try:
-                picture = Image.open(path, formats=FORMATS)
+                picture = Image.open(path, formats=TYPES)
             except UnidentifiedImageError:
                 if not is_tiff(path):
                     raise
@@ -38,35 +103,28 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
         raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        RuntimeError,
-        LookupError,
-        ArithmeticError,
-        TypeError,
-        struct.error,
-    ) as error:
-        # Pillow raises the first three for broken files, tifffile and its codecs all of them.
+    except READ_ERRORS as error:
         text = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as an image: {text}; is the file complete?") from error
 
 
 def _orientation(picture: Image.Image) -> int:
     # Not picture.getexif(), which decodes all of a PNG for it. Pillow turns a TIFF itself when it loads it.
-    return Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
+    found = Image.Image.getexif(picture).get(ExifTags.Base.Orientation, 1)
+    return found if found in range(1, 9) else 1
 
 
-def _deep_bands(picture: Image.Image | None, path: str, *, all_bands: bool = False) -> Bands | None:
-    """What Pillow cannot give; None where it can, and then the picture is loaded."""
+def _deep_bands(
+    picture: Image.Image | None, path: str, *, all_bands: bool = False, as_stored: bool = False
+) -> Bands | None:
+    """The pixels that Pillow cannot give; None where it can, and then the picture is loaded. The orientation
+    of a PNG is applied unless it is wanted as it is stored."""
     if picture is None or (picture.format == "TIFF" and (all_bands or not fits_pillow(picture.tag_v2))):
         return read_tiff(path)
     if picture.format == "PNG" and picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile[0].args):
-        import imagecodecs  # Pillow keeps the high byte alone
-
-        pixels = imagecodecs.png_decode(Path(path).read_bytes())
-        return Bands(upright(pixels, _orientation(picture)), 3 if pixels.shape[2] > 2 else 1)
+        pixels = imagecodecs.png_decode(Path(path).read_bytes())  # Pillow keeps the high byte alone
+        orientation = 1 if as_stored else _orientation(picture)
+        return Bands(upright(pixels, orientation), 3 if pixels.shape[2] > 2 else 1)
     try:
         picture.load()
     except (OSError, ValueError):
@@ -87,6 +145,8 @@ def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
 def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: does not exist") from error
     except (OSError, ValueError, EOFError, SyntaxError, TypeError, tokenize.TokenError) as error:
         text = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as a NumPy array: {text}") from error
@@ -99,7 +159,7 @@ def _is_array(path: str) -> bool:
 def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width, in pixels, that read_image gives, from the header of the file alone.
 
-    Raises DataError for a file that is no image.
+    Raises DataError for a file that is not an image.
     """
     path = str(path)
     if _is_array(path):
@@ -152,12 +212,51 @@ def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:
     """RGB of 8 bits in two thirds of Pillow's time; None for all else, and where Pillow has to say what is wrong."""
     if picture is None or picture.format != "PNG" or picture.mode != "RGB" or picture.tile[0].args != "RGB":
         return None
-    import imagecodecs
-
     try:
         return imagecodecs.spng_decode(Path(path).read_bytes())
     except imagecodecs.SpngError:
         return None
+
+
+def read_picture(path: str) -> Picture:
+    """A file as it is stored: palette indices, the orientation of EXIF not applied, any number of channels. Raises
+    DataError for a file that is missing, not an image, or truncated."""
+    if _is_array(path):
+        pixels = _load_array(path)
+        require_image(pixels, path)
+        return Picture(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, "NPY")
+    with _opened(path) as picture:
+        deep = _deep_bands(picture, path, as_stored=True)
+        if deep is not None:
+            pixels = deep.pixels[..., 0] if deep.pixels.shape[2] == 1 else deep.pixels
+            if picture is None or picture.format == "TIFF":
+                return Picture(pixels, "TIFF", nodata=deep.nodata)
+            return Picture(pixels, picture.format, _orientation(picture))
+        file_type, mode, palette = picture.format, picture.mode, None
+        orientation = _orientation(picture)
+        if mode == "1":
+            return Picture(np.asarray(picture.convert("L")) // 255, file_type, orientation)
+        if mode == "P":
+            palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        elif mode not in ("L", "RGB") and not mode.startswith(("I", "F")) and (mode, file_type) != ("RGBA", "TIFF"):
+            picture = picture.convert("RGB")
+        pixels = np.asarray(picture)
+        return Picture(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), file_type, orientation, palette)
+
+
+def count_pictures(path: Path) -> int:
+    """Frames of an animation or pages of a TIFF; 1 for all other files, and for what Pillow cannot read."""
+    if path.suffix.lower() not in PAGED_SUFFIXES:
+        return 1
+    try:
+        with _opened(str(path)) as picture:
+            count = getattr(picture, "n_frames", 1)
+            if count == 1 or picture.format != "TIFF":
+                return count
+            with tifffile.TiffFile(path) as file:  # overviews and masks are not further pictures
+                return sum(not (page.is_reduced or page.is_mask) for page in file.pages)
+    except DataError:
+        return 1
 
 
 def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:

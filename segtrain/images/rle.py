@@ -1,4 +1,4 @@
-"""Masks as runs of pixels, which are counted down the first column, then down the second and so on.
+"""Run lengths: masks as runs of pixels, which are counted down the first column, then down the second and so on.
 
 Two ways to write them: `start length start length ..` as text, counted from 1, of Kaggle and Tianchi, and the counts of
 COCO: lengths of pixels outside, inside, outside and so on.
@@ -25,7 +25,7 @@ def fill(pixels: np.ndarray, runs: np.ndarray, value: int) -> None:
 
 
 def encode(mask: np.ndarray) -> str:
-    """`start length ..` of the pixels of a mask (HW, any type) that are not 0; an empty text where there is none."""
+    """`start length ..` of the pixels of a mask (HW, any type) that are not 0; empty where all are 0."""
     runs = find_runs(mask)
     runs[:, 0] += 1
     return " ".join(map(str, runs.ravel().tolist()))
@@ -34,22 +34,22 @@ def encode(mask: np.ndarray) -> str:
 def decode(text: str, height: int, width: int) -> np.ndarray:
     """The mask (HW uint8: 1 in a run, 0 outside) of `start length ..`, in any order.
 
-    Raises ValueError, whose text says which run is wrong, for an odd count, what is no number, a run that is empty or
-    leaves the mask, and runs that overlap.
+    Raises ValueError, whose text says which run is wrong, for an odd count, a word that is not a number, a run that
+    is empty or leaves the mask, and runs that overlap.
     """
     words = text.split()
     wrong = next((word for word in words if not (word.isascii() and word.isdecimal())), None)
     if wrong is not None:
-        raise ValueError(f"'{wrong}' is no number; a run is a start and a length")
+        raise ValueError(f"'{wrong}' is not a number; a run is a start and a length")
     if len(words) % 2:
         raise ValueError(f"has {len(words)} numbers; a run is a start and a length")
     runs = sorted(zip(map(int, words[::2]), map(int, words[1::2]), strict=True))
     end = 1
-    for place, (start, length) in enumerate(runs):
+    for index, (start, length) in enumerate(runs):
         if start < 1 or length < 1:
-            raise ValueError(f"the run {start} {length} is none; starts and lengths count from 1")
+            raise ValueError(f"the run {start} {length} is empty; starts and lengths count from 1")
         if start < end:
-            before = runs[place - 1]
+            before = runs[index - 1]
             raise ValueError(f"the runs {before[0]} {before[1]} and {start} {length} overlap")
         end = start + length
         if end - 1 > height * width:
@@ -69,7 +69,7 @@ def runs_of_counts(counts: str | Sequence[int], height: int, width: int) -> np.n
     """
     lengths = np.array(_uncompressed(counts) if isinstance(counts, str) else counts)
     if lengths.ndim != 1 or lengths.dtype.kind != "i" or (lengths < 0).any() or (lengths > height * width).any():
-        raise ValueError("its counts are no numbers of pixels of the image")
+        raise ValueError("its counts are not numbers of pixels of the image")
     if lengths.sum() != height * width:
         raise ValueError(
             f"its counts add up to {lengths.sum()} pixels, but the image has {height * width}, {width} x {height}"

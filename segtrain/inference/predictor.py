@@ -149,18 +149,19 @@ class Predictor:
     def predict(self, image: np.ndarray) -> np.ndarray:
         """The prediction, HW int64 class indices, or in multilabel CHW layers of 0 and 1, for an image of any size: HWC
         uint8, 0..255, or float32 in 0..1 as read_image gives it where task.scale is set."""
-        return self.predict_batch([image])[0]
+        return self.label_batch([image])[0].cpu().numpy()
 
-    def predict_batch(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """The predictions (N, H, W), or in multilabel (N, C, H, W), of images of one size, as `predict` gives them. In
-        tiles it holds no more probabilities than those of one row of tiles."""
+    def label_batch(self, images: Sequence[np.ndarray], *, dtype: torch.dtype = torch.int64) -> Tensor:
+        """The predictions (N, H, W), or in multilabel (N, C, H, W), of images of one size, as `predict` gives them, on
+        `device`, whose work may go on meanwhile, or on the CPU. In tiles it holds no more probabilities than those of
+        one row of tiles."""
         if not self._tiling or any(task.transforms for task in self.tasks):
-            return self.labels(self.probabilities(images)).cpu().numpy()
-        return np.stack([self._predict_in_strips(image) for image in images])
+            return self.labels(self.probabilities(images)).to(dtype)
+        return torch.stack([self._label_in_strips(image, dtype) for image in images])
 
-    def _predict_in_strips(self, image: np.ndarray) -> np.ndarray:
+    def _label_in_strips(self, image: np.ndarray, dtype: torch.dtype) -> Tensor:
         strips = self.strips(lambda top, bottom: image[top:bottom], image.shape[:2])
-        return np.concatenate([self.labels(strip)[0].cpu().numpy() for _, strip in strips], axis=-2)
+        return torch.cat([self.labels(strip)[0].to("cpu", dtype) for _, strip in strips], dim=-2)
 
     def _agreed_tasks(self) -> list[Task]:
         """The networks' tasks, with the thresholds of the options where they have some."""

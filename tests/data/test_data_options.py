@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from segtrain.checkpoint import load_checkpoint
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
+from segtrain.inference.inputs import find_images
 from segtrain.inference.predictor import Predictor
 from segtrain.metrics import MULTILABEL_DEFINITION
 from tests.conftest import SMALL, draw_folders

@@ -1,4 +1,7 @@
 import struct
+import subprocess
+import threading
+import warnings
 import zlib
 
 import imagecodecs
@@ -7,7 +10,7 @@ import pytest
 from PIL import Image
 
 from segtrain.errors import DataError
-from segtrain.images.reading import image_size, read_image, read_mask
+from segtrain.images.reading import count_pictures, image_size, no_warnings, read_image, read_mask, read_picture
 from tests.image_files import error_of, save
 
 RNG = np.random.default_rng(0)
@@ -220,7 +223,7 @@ def test_files_that_are_no_images(tmp_path, content):
 
 def test_a_file_that_is_not_there(tmp_path):
     assert error_of(tmp_path / "a.png") == "F: does not exist"
-    assert error_of(tmp_path / "a.npy").startswith("F: cannot be read as a NumPy array: ")
+    assert error_of(tmp_path / "a.npy") == "F: does not exist"
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "ppm"])
@@ -277,7 +280,39 @@ def test_a_crafted_array_is_named(tmp_path):
     assert error_of(path).startswith("F: cannot be read as a NumPy array: ")
 
 
-def test_types_that_run_other_programs_are_not_opened(tmp_path):
+@pytest.mark.parametrize("read", [read_image, read_picture, image_size])
+def test_types_that_run_other_programs_are_not_opened(tmp_path, monkeypatch, read):
+    monkeypatch.setattr(subprocess, "Popen", pytest.fail)  # Pillow looks for Ghostscript
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
-    assert error_of(path) == "F: is not an image of a known type; is the file complete?"
+    with pytest.raises(DataError) as error:
+        read(str(path))
+    assert str(error.value) == f"{path}: is not an image of a known type; is the file complete?"
+    assert count_pictures(path) == 1
+
+
+def test_warnings_are_back_when_the_last_thread_is_out():
+    entered, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with no_warnings():
+            entered.set()
+            assert leave.wait(10)
+
+    thread = threading.Thread(target=stay)
+    with no_warnings():
+        thread.start()
+        assert entered.wait(10)
+        warnings.warn("first", stacklevel=1)
+    warnings.warn("the other thread is still inside", stacklevel=1)
+    leave.set()
+    thread.join()
+    with pytest.raises(UserWarning, match="again"):  # pytest makes errors of them
+        warnings.warn("again", stacklevel=1)
+
+
+def test_what_is_raised_inside_ends_the_silence():
+    with pytest.raises(ValueError, match="inside"), no_warnings():
+        raise ValueError("inside")
+    with pytest.raises(UserWarning, match="again"):
+        warnings.warn("again", stacklevel=1)

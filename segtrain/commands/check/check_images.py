@@ -10,8 +10,8 @@ from segtrain.commands.check.dataset_report import Evidence
 from segtrain.commands.check.finding import Finding, are, count_of, yaml_fix
 from segtrain.commands.check.record import ImageFacts, Record
 from segtrain.errors import DataError
+from segtrain.images.bands import WHITES
 from segtrain.images.reading import read_image
-from segtrain.images.to_image import WHITES
 
 DARK = 2  # images whose brightest value is this many times below white train as good as black
 _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice

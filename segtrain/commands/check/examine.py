@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.raw_pictures import Picture, read_picture
 from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageFacts, MaskFacts, Record
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
@@ -16,6 +15,7 @@ from segtrain.errors import DataError
 from segtrain.formats import FORMATS
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import upright
+from segtrain.images.reading import Picture, read_picture
 
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
 FIT_PX = 512  # longer side at which the edges of image and mask are compared

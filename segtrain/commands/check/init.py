@@ -22,7 +22,7 @@ from segtrain.commands.check.source import Subject, from_folders
 from segtrain.errors import ConfigError, DataError
 from segtrain.files import write_whole
 from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
-from segtrain.images.to_image import WHITES
+from segtrain.images.bands import WHITES
 from segtrain.memory import read_available_bytes
 
 VAL_FRACTION = 0.2

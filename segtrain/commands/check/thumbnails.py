@@ -14,9 +14,9 @@ from segtrain.commands.check.dataset_report import Evidence
 from segtrain.commands.check.examine import Examiner, to_channels
 from segtrain.commands.check.labelling import IGNORED, UNCLAIMED, Labelling
 from segtrain.commands.check.pool import count_cores
-from segtrain.commands.check.raw_pictures import read_picture
 from segtrain.errors import DataError
 from segtrain.images.bands import upright
+from segtrain.images.reading import read_picture
 from segtrain.visualize import ERROR_COLOR, default_colors
 
 SIDE_PX = 300

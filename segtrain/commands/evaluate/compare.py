@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segtrain.commands.predict.result import FILE_KINDS
 from segtrain.errors import DataError, name_some
 from segtrain.formats.sample import Sample
 from segtrain.images.reading import read_mask
 from segtrain.inference.task import Task
+from segtrain.visualize import class_suffixes
 
 LAYER_VALUES = (0, 1, 255)  # of a prediction of one class: not there, and two ways to write that it is
 
@@ -31,7 +31,8 @@ def pair_predictions(folder: Path, samples: Sequence[Sample], task: Task) -> dic
     }
     if not files:
         raise DataError(f"--against {folder}: holds no PNG file; predictions are NAME.png, after their images")
-    endings = [suffix.removesuffix(".png") for suffix in FILE_KINDS["index"].suffixes(task)]
+    suffixes = class_suffixes(task.names) if task.mode == "multilabel" else [".png"]
+    endings = [suffix.removesuffix(".png") for suffix in suffixes]
     stems: dict[str, Sample] = {}
     missing = []
     for sample in samples:

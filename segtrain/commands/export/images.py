@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.commands.predict.inputs import find_images, is_video
 from segtrain.data.dataset import images_to_tensor
 from segtrain.data.transforms import apply_eval, build_eval_transform
 from segtrain.errors import DataError
 from segtrain.formats.sample import SampleTable
 from segtrain.images.reading import read_image
+from segtrain.inference.inputs import find_images, is_video
 from segtrain.inference.task import Task
 from segtrain.inference.tiles import pad_to
 

@@ -1,20 +1,20 @@
-"""Predictions of many images as one annotation file of COCO: https://cocodataset.org/#format-data.
+"""COCO: predictions of many images as one annotation file, https://cocodataset.org/#format-data.
 
 Categories are numbered from 1 in the order of the model's classes; a binary task has its foreground alone.
 """
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from segtrain.commands.predict.polygons import classes_drawn, cut_holes, find_regions
 from segtrain.commands.predict.result import Result
-from segtrain.files import explained_write, temporary_name
+from segtrain.files import explained_write, replacing
 from segtrain.inference.task import Task
 
 
@@ -37,14 +37,13 @@ def polygon_annotations(result: Result) -> list[dict[str, Any]]:
 def run_annotations(result: Result) -> list[dict[str, Any]]:
     """An object for each class that occurs, as COCO's compressed runs."""
     annotations = []
-    for place, index in enumerate(classes_drawn(result.task), start=1):
-        layer = result.labels[index] if result.labels.ndim == 3 else result.labels == index
-        runs = coco_mask.encode(np.asfortranarray(layer, np.uint8))
+    for number, index in enumerate(classes_drawn(result.task), start=1):
+        runs = coco_mask.encode(np.asfortranarray(result.layer(index), np.uint8))
         if area := int(coco_mask.area(runs)):
             size, counts = runs["size"], runs["counts"].decode("ascii")
             annotations.append(
                 {
-                    "category_id": place,
+                    "category_id": number,
                     "segmentation": {"size": list(map(int, size)), "counts": counts},
                     "bbox": list(map(int, coco_mask.toBbox(runs))),
                     "area": area,
@@ -55,53 +54,38 @@ def run_annotations(result: Result) -> list[dict[str, Any]]:
 
 
 class CocoFile:
-    """An annotation file that grows image by image, and is there under its name once it is finished."""
+    """An annotation file that grows image by image, in the context of `writing`."""
 
     def __init__(self, path: Path, task: Task, annotate: Callable[[Result], list[dict[str, Any]]]):
         self.path = path
-        self._temporary = temporary_name(path)
-        self._file: TextIO | None = None
         self._annotate = annotate
         self._images: list[dict[str, Any]] = []
-        self._categories = [
-            {"id": place, "name": name} for place, name in enumerate(classes_drawn(task).values(), start=1)
-        ]
+        self._categories = [{"id": id, "name": name} for id, name in enumerate(classes_drawn(task).values(), start=1)]
         self._count = 0
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write the file; it has its name once the block ends without an error. Raises DataError where it cannot be
+        written."""
+        temporary = replacing(self.path)
+        with explained_write(self.path), temporary as path, path.open("w", encoding="utf-8") as self._file:
+            self._file.write('{"annotations":[')
+            yield
+            rest = json.dumps({"images": self._images, "categories": self._categories})
+            self._file.write(f"\n],{rest[1:]}\n")
+
     def take(self, result: Result) -> tuple[dict[str, Any], list[str]]:
-        """What is to be added for an image; may be called from any thread."""
+        """The entries of an image, for `add`; may be called from any thread."""
         height, width = result.size
         image = {"file_name": result.file_name, "height": height, "width": width}
         return image, [json.dumps(annotation, separators=(",", ":")) for annotation in self._annotate(result)]
 
     def add(self, taken: tuple[dict[str, Any], list[str]]) -> None:
-        """Add what was taken. Raises DataError where it cannot be written."""
+        """Add what was taken."""
         image, annotations = taken
         self._images.append({"id": len(self._images) + 1, **image})
-        for annotation in annotations:
-            self._count += 1
-            start = "\n" if self._count == 1 else ",\n"
-            self._write(f'{start}{{"id":{self._count},"image_id":{len(self._images)},{annotation[1:]}')
-
-    def finish(self) -> None:
-        """Close the file and give it its name. Raises DataError where it cannot be written."""
-        rest = json.dumps({"images": self._images, "categories": self._categories})
-        self._write(f"\n],{rest[1:]}\n")
         with explained_write(self.path):
-            self._file.close()
-            self._temporary.replace(self.path)
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        if self._file:
-            with suppress(OSError):  # the last lines do not go onto a full disk
-                self._file.close()
-            self._temporary.unlink(missing_ok=True)
-
-    def _write(self, text: str) -> None:
-        with explained_write(self.path):
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._temporary.open("w", encoding="utf-8")
-                self._file.write('{"annotations":[')
-            self._file.write(text)
+            for annotation in annotations:
+                self._count += 1
+                start = "\n" if self._count == 1 else ",\n"
+                self._file.write(f'{start}{{"id":{self._count},"image_id":{len(self._images)},{annotation[1:]}')

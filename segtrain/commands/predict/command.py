@@ -9,10 +9,11 @@ python predict.py runs/street-1 clip.mp4 -o out/                       clip_over
 import argparse
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from segtrain.command import parse_output
-from segtrain.commands.predict.kinds import DEFAULT, KINDS, parse_kinds
+from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_writable
 from segtrain.inference.model_files import split_models
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 
@@ -48,23 +49,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _read_fps(text: str) -> float:
-    try:
-        fps = float(text)
-    except ValueError:
-        fps = 0.0
-    if not 0 < fps <= 1000:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of frames a second, like 25")
-    return fps
+    with suppress(ValueError):
+        if 0 < (fps := float(text)) <= 1000:
+            return fps
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of frames per second, like 25")
 
 
 def main(options: argparse.Namespace) -> int:
     """Find the images, load the models, write the predictions. 1 where some images failed, 2 where all did."""
-    from segtrain.commands.predict.inputs import find_images, require_output
+    from segtrain.commands.predict.manifest import read_manifest
+    from segtrain.inference.inputs import find_images
 
     models, inputs = split_models(options.paths)
     infer_options = read_infer_options(options)
     images = find_images(inputs, output=options.output)
-    require_output(options.output)
+    require_writable(options.output)
+    read_manifest(options.output)  # refuses a folder that is not ours before the models are loaded
 
     from segtrain.commands.predict.job import predict_files
     from segtrain.inference.predictor import Predictor

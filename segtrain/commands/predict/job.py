@@ -1,6 +1,6 @@
-"""From files to files: images, videos and large TIFFs through a Predictor."""
+"""Prediction job: images, videos and large TIFFs, from files to files, through a Predictor."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -11,25 +11,23 @@ import numpy as np
 from tqdm import tqdm
 
 from segtrain.commands.predict import raster
-from segtrain.commands.predict.earlier import Target
-from segtrain.commands.predict.inputs import file_name_of, is_video, refuse_clashes
-from segtrain.commands.predict.kinds import DEFAULT, WITH_PROBABILITIES
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
 from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
-from segtrain.commands.predict.outputs import Outputs, Report
-from segtrain.commands.predict.pages import count_pictures
+from segtrain.commands.predict.outputs import DEFAULT, WITH_PROBABILITIES, Target, refuse_clashes
 from segtrain.commands.predict.pipeline import (
     THREADS,
-    Source,
+    file_name_of,
     helping_threads,
     image_source,
     predict_stream,
 )
 from segtrain.commands.predict.result import list_suffixes
-from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sample
+from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sheet
+from segtrain.commands.predict.writer import Report, Writer
 from segtrain.errors import ConfigError, DataError, is_out_of_memory
 from segtrain.files import TooLongName
-from segtrain.images.reading import read_image
+from segtrain.images.reading import count_pictures, read_image
+from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
@@ -45,7 +43,7 @@ def predict_files(
     sample: Path | None = None,
     fps: float | None = None,
 ) -> Report:
-    """Predict images and videos as find_images gives them; write `kinds` (kinds.KINDS) for each, and manifest.csv.
+    """Predict images and videos as find_images gives them; write `kinds` (outputs.KINDS) for each, and manifest.csv.
 
     An image that cannot be predicted is noted in the report and in the manifest. Videos become NAME_overlay.mp4, and
     with `fps` so do folders of images, FOLDER_overlay.mp4; of their frames `kinds` are written only where given.
@@ -71,18 +69,18 @@ def predict_files(
     refuse_clashes(targets, output=output)
     targets += _frames_there(movies, output, suffixes)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
-    outputs = Outputs(predictor.task, images, output, kinds=chosen, sheet=sheet, targets=targets)
-    outputs.report.notes += notes
-    with outputs:
-        _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, outputs)
+    writer = Writer(predictor.task, images, output, kinds=chosen, sheet=sheet, targets=targets)
+    writer.report.notes += notes
+    with writer.writing():
+        _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, writer)
         for path, name in large.items():
-            _predict_large(predictor, path, name, outputs)
+            _predict_large(predictor, path, name, writer)
         for movie in movies:
             try:
-                predict_movie(predictor, movie, outputs, fps=fps, with_files=bool(kinds or sheet))
+                predict_movie(predictor, movie, writer, fps=fps, with_files=bool(kinds or sheet))
             except TooLongName as error:
-                outputs.add(movie.path, error)
-    return outputs.report
+                writer.add(movie.path, error)
+    return writer.report
 
 
 def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
@@ -96,13 +94,13 @@ def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
 
 
 def _frames_there(movies: Sequence[Movie], output: Path, suffixes: Sequence[str]) -> list[Target]:
-    """The frames of video files that there may be files for already; how many will come nobody knows."""
+    """The frames of video files that were written before; how many frames will come is not known."""
     targets = []
     for movie in movies:
         folder = output / movie.name
         if movie.frames is None and folder.is_dir():
-            places = sorted({file.name[:6] for file in folder.glob("[0-9]" * 6 + "*")})
-            targets += [Target(movie.path, movie.name / place, suffixes) for place in places]
+            numbers = sorted({file.name[:6] for file in folder.glob("[0-9]" * 6 + "*")})
+            targets += [Target(movie.path, movie.name / number, suffixes) for number in numbers]
     return targets
 
 
@@ -117,12 +115,12 @@ def _choose_sheet(
     names = [file_name_of(path, name) for path, name in images.items()]
     if sample is None:
         return plain_sheet(names, task), []
-    sheet = read_sample(sample, names, task)
+    sheet = read_sheet(sample, names, task)
     note = name_unasked(sample, sheet, names)
     return sheet, [note] if note else []
 
 
-def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Outputs) -> None:
+def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writer) -> None:
     """Predict images as a whole."""
     notes: list[str] = []
 
@@ -132,44 +130,45 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], outputs: Out
             notes.append(f"{path}: holds {count} pictures, the first is predicted; save them one by one for all")
         return image
 
-    def sources() -> Iterator[Source]:
-        for path, name in stills.items():
-            yield image_source(path, name, partial(read, path))
+    sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
+    wanted = bool(WITH_PROBABILITIES & set(writer.kinds))
+    bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=None, leave=False)
+    with (
+        helping_threads(THREADS, predictor.device) as readers,
+        helping_threads(THREADS, predictor.device) as writers,
+        bar,
+        closing(
+            predict_stream(
+                predictor, sources, writer.handle, with_probabilities=wanted, readers=readers, writers=writers
+            )
+        ) as stream,
+    ):
+        for source, written in stream:
+            writer.report.images += not isinstance(written, DataError)
+            writer.add(source.path, written)
+            bar.update()
+    writer.report.notes += sorted(notes)
 
-    device = predictor.device
-    with helping_threads(THREADS, device) as readers, helping_threads(THREADS, device) as writers:
-        wanted = bool(WITH_PROBABILITIES & set(outputs.kinds))
-        stream = predict_stream(
-            predictor, sources(), outputs.handle, with_probabilities=wanted, readers=readers, writers=writers
-        )
-        bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=None, leave=False)
-        with bar, closing(stream):
-            for source, written in stream:
-                outputs.report.images += not isinstance(written, DataError)
-                outputs.add(source.path, written)
-                bar.update()
-    outputs.report.notes += sorted(notes)
 
-
-def _predict_large(predictor: Predictor, path: Path, name: Path, outputs: Outputs) -> None:
+def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer) -> None:
     """A TIFF that is read and written in rows, always in tiles."""
     if predictor.options.tile_px is None:
         predictor = Predictor(predictor.networks, replace(predictor.options, tile_px=raster.TILE_PX))
-        outputs.report.notes.append(f"{path}: large, so predicted in tiles as with --tile {raster.TILE_PX}")
-    if beyond := [kind for kind in outputs.kinds if kind not in IN_ROWS]:
-        outputs.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
-    with_overlay = "overlay" in outputs.kinds
+        writer.report.notes.append(f"{path}: large, so predicted in tiles as with --tile {raster.TILE_PX}")
+    if beyond := [kind for kind in writer.kinds if kind not in IN_ROWS]:
+        writer.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
+    with_overlay = "overlay" in writer.kinds
     try:
-        done = raster.predict_raster(predictor, path, outputs.output / name, with_overlay=with_overlay)
+        done = raster.predict_raster(predictor, path, writer.output / name, with_overlay=with_overlay)
     except DataError as error:
-        return outputs.add(path, error)
+        return writer.add(path, error)
     except ConfigError as error:
-        return outputs.add(path, DataError(f"{path}: is too large to be predicted as a whole: {error}"))
+        return writer.add(path, DataError(f"{path}: is too large to be predicted as a whole: {error}"))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
-        return outputs.add(path, DataError(f"{path}: {reason}"))
-    files = [file.relative_to(outputs.output).as_posix() for file in done.files]
-    outputs.report.images += 1
-    outputs.manifest.add(path, (done.height, done.width), files, done.counts / (done.height * done.width))
+        return writer.add(path, DataError(f"{path}: {reason}"))
+    files = [file.relative_to(writer.output).as_posix() for file in done.files]
+    writer.report.images += 1
+    writer.manifest.add(path, (done.height, done.width), files, done.counts / (done.height * done.width))

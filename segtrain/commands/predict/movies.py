@@ -1,26 +1,35 @@
-"""Videos and folders of frames: an overlay video of each."""
+"""Movies: videos and folders of frames, and an overlay video of each."""
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
+import cv2
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
-from segtrain.commands.predict.inputs import is_video
-from segtrain.commands.predict.kinds import WITH_PROBABILITIES
-from segtrain.commands.predict.outputs import Outputs, Written
+from segtrain.commands.predict.outputs import WITH_PROBABILITIES
 from segtrain.commands.predict.pipeline import THREADS, Source, helping_threads, image_source, predict_stream
 from segtrain.commands.predict.result import Result
-from segtrain.commands.predict.video import VideoReader, VideoWriter
+from segtrain.commands.predict.writer import Writer, Written
 from segtrain.errors import DataError
+from segtrain.files import explained_write, replacing
 from segtrain.images.reading import read_image
+from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
+from segtrain.inference.task import Task
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it would explain broken files at length; read when first used
 
 SUFFIX = "_overlay.mp4"
+CODEC = "mp4v"  # MPEG-4 part 2, which every build of OpenCV writes
+UNKNOWN_FPS = 25.0  # of files that do not say
+MISSING_FRAMES = 2  # that the count in a header may be off, or one hundredth of it
 
 
 class Movie(NamedTuple):
@@ -49,12 +58,12 @@ def find_movies(images: dict[Path, Path], *, with_folders: bool) -> list[Movie]:
 def natural_order(name: str) -> list[tuple[int, str]]:
     """A key that sorts frame2 before frame10."""
     parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
+    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
 
 
-def predict_movie(predictor: Predictor, movie: Movie, outputs: Outputs, *, fps: float | None, with_files: bool) -> None:
+def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: float | None, with_files: bool) -> None:
     """Write the overlay video, `fps` frames a second where it is made from a folder; `with_files` also the kinds of
-    `outputs` for each frame.
+    `writer` for each frame.
 
     Frames of a folder that cannot be predicted are left out, and noted; so is a file that ends early. Raises DataError
     where something cannot be written.
@@ -64,17 +73,19 @@ def predict_movie(predictor: Predictor, movie: Movie, outputs: Outputs, *, fps: 
             try:
                 video = stack.enter_context(closing(VideoReader(movie.path, predictor.task)))
             except DataError as error:
-                return outputs.add(movie.path, error)
+                return writer.add(movie.path, error)
             sources, total, fps, missing = video.sources(movie.name), video.count, video.fps, video.missing
         else:
-            sources, total, missing = _frames(movie.frames, predictor), len(movie.frames), lambda: None
-        target = outputs.output / f"{movie.name}{SUFFIX}"
-        track = stack.enter_context(_Track(outputs, target, fps=fps, with_files=with_files))
+            options, total, missing = predictor.task.image_options, len(movie.frames), lambda: None
+            frames = movie.frames.items()
+            sources = (image_source(path, name, partial(read_image, path, **options)) for path, name in frames)
+        videos = stack.enter_context(ExitStack())  # before the threads, which must have ended when it closes
+        track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps=fps, with_files=with_files, stack=videos)
         stream = predict_stream(
             predictor,
             sources,
             track.handle,
-            with_probabilities=with_files and bool(WITH_PROBABILITIES & set(outputs.kinds)),
+            with_probabilities=with_files and bool(WITH_PROBABILITIES & set(writer.kinds)),
             readers=stack.enter_context(helping_threads(THREADS if movie.frames else 1, predictor.device)),
             writers=stack.enter_context(helping_threads(1, predictor.device)),
         )
@@ -83,58 +94,139 @@ def predict_movie(predictor: Predictor, movie: Movie, outputs: Outputs, *, fps: 
             for source, written in stream:
                 bar.update()
                 track.add(source, written)
-        track.finish(movie.path, missing())
+        reason = missing()
+    if reason:
+        writer.report.failures.append(reason)
+    if track.frames:
+        writer.manifest.add(movie.path, track.size, [track.name], track.shares / track.frames, error=reason or "")
 
 
-def _frames(frames: dict[Path, Path], predictor: Predictor) -> Iterator[Source]:
-    for path, name in frames.items():
-        yield image_source(path, name, partial(read_image, path, **predictor.task.image_options))
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence OpenCV's log: the errors below say what it would."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+class VideoReader:
+    """The frames of a video file in their order. Close it.
+
+    `fps`; `size`, height and width; `count`, the frames that the file says it has, 0 where it does not. Raises
+    DataError for a file without a frame, and for a task whose images are not pictures of 8 bits.
+    """
+
+    def __init__(self, path: Path, task: Task):
+        self.path = path
+        self.task = task
+        if task.bands or task.channels not in (1, 3) or (task.scale or 0) > 255:
+            raise DataError(f"{path}: a video has three channels of 8 bits, which are not the images of this model")
+        with _quiet():
+            self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        self._first = self._decode()
+        if self._first is None:
+            self.close()
+            raise DataError(f"{path}: cannot be read as a video; is the file complete?")
+        self.size = self._first.shape[:2]
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= 1000 else UNKNOWN_FPS
+        self.count = max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        self.frames = 0
+        self._ended = False
+
+    def sources(self, name: Path) -> Iterator[Source]:
+        """Frames as NAME/000000 and so on, to be read in this order, one at a time; the last may be past the end."""
+        index = 0
+        while not self._ended:
+            frame = name / f"{index:06d}"
+            yield Source(self.path, frame, frame.as_posix(), self.size, self._read)
+            index += 1
+
+    def missing(self) -> str | None:
+        """A line about a file that ended early; None for one that did not."""
+        if self.count - self.frames <= max(MISSING_FRAMES, self.count // 100):
+            return None
+        return f"{self.path}: ends after {self.frames} of {self.count} frames; is the file complete?"
+
+    def close(self) -> None:
+        """Close the file."""
+        self._capture.release()
+
+    def _read(self) -> np.ndarray | None:
+        pixels, self._first = (self._decode() if self._first is None else self._first), None
+        if self._ended or pixels is None:
+            self._ended = True
+            return None
+        self.frames += 1
+        if pixels.shape[:2] != self.size:
+            raise DataError(f"{self.path}: frame {self.frames - 1} is of another size than the first")
+        if self.task.channels == 1:
+            pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+        return pixels if self.task.scale is None else pixels.astype(np.float32) / np.float32(self.task.scale)
+
+    def _decode(self) -> np.ndarray | None:
+        there, pixels = self._capture.read()
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if there else None
 
 
 class _Track:
-    """An overlay video on its way, and the sum of what its frames show. As a context it leaves nothing half written."""
+    """An overlay video on its way, and the sum of what its frames show. `stack` closes it: it has its name once the
+    stack ends without an error."""
 
-    def __init__(self, outputs: Outputs, target: Path, *, fps: float, with_files: bool):
-        self.outputs = outputs
-        self.target = target
+    def __init__(self, writer: Writer, name: str, *, fps: float, with_files: bool, stack: ExitStack):
+        self.writer = writer
+        self.name = name
         self.fps = fps
         self.with_files = with_files
-        self.writer: VideoWriter | None = None
-        self.shares = np.zeros(len(outputs.task.names))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.writer:
-            self.writer.discard()
+        self.stack = stack
+        self.frames = 0
+        self.size = (0, 0)
+        self.shares = np.zeros(len(writer.task.names))
+        self._video: cv2.VideoWriter | None = None
 
     def handle(self, result: Result) -> Written | DataError:
         """Add a frame to the video; called for one after the other. Raises DataError where it cannot be written."""
-        if self.writer is None:
-            self.writer = VideoWriter(self.target, fps=self.fps, size=result.size)
-        height, width = self.writer.size
-        if result.size != (height, width):
+        if self._video is None:
+            self.size = result.size
+            self._video = self.stack.enter_context(self._writing(self.writer.output / self.name))
+        height, width = self.size
+        if result.size != self.size:
             found = f"is {result.size[1]} x {result.size[0]} pixels, the video {width} x {height}"
             return DataError(f"{result.path}: {found}; frames of a video have one size")
-        self.writer.write(result.overlay)
+        self._video.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
+        self.frames += 1
         self.shares += result.shares
-        return self.outputs.handle(result) if self.with_files else []
+        return self.writer.handle(result) if self.with_files else []
 
     def add(self, source: Source, written: Written | DataError) -> None:
-        """What came of a frame."""
+        """Note what came of a frame."""
         failed = isinstance(written, DataError)
-        self.outputs.report.frames += not failed
+        self.writer.report.frames += not failed
         if failed or self.with_files:
-            self.outputs.add(source.path, written)
+            self.writer.add(source.path, written)
 
-    def finish(self, path: Path, missing: str | None) -> None:
-        """Give the video its name and note it; `missing` says what it lacks."""
-        if missing:
-            self.outputs.report.failures.append(missing)
-        if self.writer is None:
-            return
-        self.writer.finish()
-        name = self.target.relative_to(self.outputs.output).as_posix()
-        shares = self.shares / self.writer.frames
-        self.outputs.manifest.add(path, self.writer.size, [name], shares, error=missing or "")
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[cv2.VideoWriter]:
+        """An MP4 file. The codec leaves out the last row or column of an odd number. OpenCV says nothing about a full
+        disk, so the frames are counted at the end."""
+        height, width = self.size
+        with explained_write(path), replacing(path) as temporary:
+            temporary.touch()  # which says why it cannot be written; OpenCV does not
+            code = cv2.VideoWriter_fourcc(*CODEC)
+            with _quiet():
+                video = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, code, self.fps, (width, height))
+            if not video.isOpened():
+                raise DataError(f"{path}: OpenCV cannot write a video of {width} x {height} pixels at {self.fps:g} fps")
+            try:
+                yield video
+            finally:
+                video.release()
+            with _quiet():
+                written = cv2.VideoCapture(str(temporary), cv2.CAP_FFMPEG)
+            frames = written.get(cv2.CAP_PROP_FRAME_COUNT) if written.isOpened() else 0
+            written.release()
+            if frames != self.frames:
+                raise DataError(f"{path}: cannot be written as a whole; is the disk full?")

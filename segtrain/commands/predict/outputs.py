@@ -1,113 +1,75 @@
-"""All that is written about images: files of each, tables of all, and the report."""
+"""Outputs of a prediction: the words of --save, and which files may be written."""
 
+import argparse
+import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import NamedTuple
 
-from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
-from segtrain.commands.predict.earlier import Earlier, Target
-from segtrain.commands.predict.manifest import Manifest
-from segtrain.commands.predict.result import Result, write_files
-from segtrain.commands.predict.submission import Sheet, Submission
+from segtrain.config.section import suggest
 from segtrain.errors import DataError
-from segtrain.files import TooLongName
-from segtrain.inference.task import Task
 
-ANNOTATIONS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}
-RUNS_TABLE = "rle.csv"
+KINDS = {
+    "index": "NAME.png: class indices, 16 bits above 256 classes; classes that overlap: NAME_0_CLASS.png .., 0 and 255",
+    "color": "NAME_color.png: the colours of the classes, as a palette",
+    "overlay": "NAME_overlay.jpg: the colours over the image, for looking at",
+    "npz": "NAME.npz: probabilities (classes, height, width) in float16, and names",
+    "prob8": "NAME_prob_0_CLASS.png ..: probability of each class, 255 is 1",
+    "prob16": "NAME_prob_0_CLASS.png ..: the same, 65535 is 1",
+    "geojson": "NAME.geojson: outlines in pixels, (0, 0) the top left corner, y down",
+    "coco": "coco.json: outlines of all images as polygons",
+    "coco-rle": "coco_rle.json: masks of all images as compressed runs, one for each class",
+    "rle": "rle.csv: masks of all images as 'start length' pairs, from 1, down the columns",
+}
+DEFAULT = ("index", "color", "overlay")
+WITH_PROBABILITIES = frozenset({"npz", "prob8", "prob16"})
 
 
-@dataclass
-class Report:
-    """What came of it: how many images, and frames of videos, were predicted; a line for each that was not; lines about
-    what may be unexpected."""
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """The words of --save, each once. Raises ArgumentTypeError for an unknown one, and for both kinds of probability
+    PNG, which would have one name."""
+    kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(f"'{kind}' cannot be saved; {suggest(kind, KINDS)}")
+    if {"prob8", "prob16"} <= set(kinds):
+        raise argparse.ArgumentTypeError("prob8 and prob16 have the same file names; take one of them")
+    return kinds
 
-    images: int = 0
-    frames: int = 0
-    failures: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+
+class Target(NamedTuple):
+    """The files to be written for `path`: `name`, below the output folder, with each of `suffixes`."""
+
+    path: Path
+    name: Path
+    suffixes: Sequence[str]
 
     @property
-    def status(self) -> int:
-        """Exit status: 0 where all were predicted, 1 where some were, 2 where none was."""
-        return (1 if self.images or self.frames else 2) if self.failures else 0
-
-    def summary(self, output: Path, seconds: float) -> str:
-        """A line on what was done in that time."""
-        counts = [(self.images, "images"), (self.frames, "frames")]
-        done = " and ".join(f"{count} {what}" for count, what in counts if count) or "no images"
-        speed = (self.images + self.frames) / max(seconds, 1e-9)
-        return f"{done} predicted, written to {output} ({speed:.1f} images/s)"
+    def files(self) -> list[str]:
+        """Names below the output folder."""
+        return [f"{self.name.as_posix()}{suffix}" for suffix in self.suffixes]
 
 
-Written = list[Any]  # what each table takes of an image
+def refuse_clashes(targets: Iterable[Target], *, output: Path) -> None:
+    """Raises DataError where two inputs would write one file."""
+    owners: dict[str, Path] = {}
+    for target in targets:
+        for file in target.files:
+            owner = owners.setdefault(file, target.path)
+            if owner != target.path:
+                clash = f"{owner} and {target.path} would both be written to {output / file}"
+                raise DataError(f"{clash}; predict them apart")
 
 
-class Outputs:
-    """Writes `kinds` (kinds.KINDS) of the images at `paths` below `output`; `sheet` is the table of runs that is asked
-    for, None without. `targets` are all files of single images and videos. A context: tables are written at its end.
-
-    Raises DataError where a file of that name is there already and no prediction wrote it.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        paths: Iterable[Path],
-        output: Path,
-        *,
-        kinds: Sequence[str],
-        sheet: Sheet | None,
-        targets: Sequence[Target],
-    ):
-        self.task = task
-        self.output = output
-        self.kinds = kinds
-        self.report = Report()
-        earlier = Earlier(output)
-        self.manifest = Manifest(task.names, paths, targets, earlier)
-        self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
-        for kind, (name, annotate) in ANNOTATIONS.items():
-            if kind in kinds:
-                self._tables.append(CocoFile(output / name, task, annotate))
-        earlier.refuse_others(targets, [table.path.name for table in self._tables])
-
-    def handle(self, result: Result) -> Written | DataError:
-        """Write the files of an image and note them; may be called from any thread. A name that is too long is given
-        back as its error; raises DataError where a file cannot be written for another reason."""
-        try:
-            files = write_files(result, self.kinds, self.output)
-        except TooLongName as error:
-            return error
-        self.manifest.add(result.path, result.size, files, result.shares)
-        return [table.take(result) for table in self._tables]
-
-    def add(self, path: Path, written: Written | DataError) -> None:
-        """Add what `handle` returned for an image to the tables, or note why it could not be predicted."""
-        if isinstance(written, DataError):
-            self.report.failures.append(str(written))
-            self.manifest.add_failure(path, str(written))
-            return
-        for table, taken in zip(self._tables, written, strict=True):
-            table.add(taken)
-
-    def __enter__(self) -> Self:
-        self.manifest.begin()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the tables; raises DataError where one cannot be written. After an error those of all images are not
-        written, and the manifest says what is there."""
-        try:
-            if kind is None:
-                for table in self._tables:
-                    table.finish()
-                self.manifest.write()
-            else:
-                with suppress(DataError):
-                    self.manifest.write()
-        finally:
-            for table in self._tables:
-                table.discard()
+def require_writable(folder: Path) -> None:
+    """Raises DataError where a folder cannot be made or written to, without making it."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise DataError(f"{folder}: cannot be the output folder, {there} is a file; write -o another folder")
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # os.access is wrong for root and on network drives
+    except OSError as error:
+        reason = f"nothing can be written to {there} ({error.strerror})"
+        raise DataError(f"{folder}: cannot be the output folder, {reason}; write -o another folder") from error

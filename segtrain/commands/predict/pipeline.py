@@ -1,4 +1,4 @@
-"""Reading, computing and writing at the same time."""
+"""Prediction pipeline: reads, computes and writes at the same time."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.commands.predict.inputs import file_name_of
 from segtrain.commands.predict.result import PALETTE_SIZE, Result
 from segtrain.errors import DataError, is_out_of_memory
 from segtrain.images.reading import image_size
@@ -27,7 +27,7 @@ THREADS = min(os.cpu_count() or 2, 8)  # that read, and as many that write
 IN_FLIGHT_BYTES = 2**29  # of images and results between reading and writing
 AHEAD_IMAGES = 32  # that are read before their turn
 BATCH_BYTES = 2**30  # of the probabilities of a batch
-LARGE_PX = 2**24  # images of more pixels are only begun where there is memory for them
+SAFE_PX = 2**24  # images of more pixels are only begun where there is memory for them
 NICE = 10  # how far the threads that read and write step back behind the network's
 LEAST_CHANNELS = 32  # of float32 at full size that a network holds at once, whichever it is
 
@@ -70,6 +70,11 @@ def _fail(error: DataError) -> None:
     raise error
 
 
+def file_name_of(path: Path, name: Path) -> str:
+    """The name of an image in tables: its path below the folder that was given, with its suffix."""
+    return name.with_name(f"{name.name}{path.suffix}").as_posix()
+
+
 def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> Source:
     """The source of an image file; an error in its header is raised when it is read."""
     source = Source(path, name, file_name_of(path, name), (0, 0), read)
@@ -94,15 +99,22 @@ def predict_stream(
     batch where it alone is more.
 
     Yields (source, what `handle` returned), in the order of the sources; a DataError instead for an image that cannot
-    be read or predicted. What `handle` raises ends the whole; so does closing the iterator.
+    be read or predicted. An error of `handle` ends the whole; so does closing the iterator.
     """
     batches = _group(sources, predictor, with_probabilities=with_probabilities)
     reading: deque[tuple[_Batch, list[Future]]] = deque()
     writing: deque[tuple[_Batch, Future]] = deque()
     upcoming = next(batches, None)
+
+    def may_begin() -> bool:
+        taken = sum(batch.bytes for batch, _ in (*reading, *writing))
+        ahead = sum(len(batch.sources) for batch, _ in reading)
+        fits = taken + upcoming.bytes <= IN_FLIGHT_BYTES and ahead < AHEAD_IMAGES
+        return fits or not (reading or writing)
+
     try:
         while upcoming or reading or writing:
-            while upcoming and _may_begin(upcoming, [batch for batch, _ in reading], [batch for batch, _ in writing]):
+            while upcoming and may_begin():
                 reading.append((upcoming, [readers.submit(source.read) for source in upcoming.sources]))
                 upcoming = next(batches, None)
             if reading:
@@ -128,37 +140,24 @@ class _Batch:
     bytes: int
 
 
-def _may_begin(batch: _Batch, reading: Sequence[_Batch], writing: Sequence[_Batch]) -> bool:
-    if not reading and not writing:
-        return True
-    taken = sum(other.bytes for other in (*reading, *writing))
-    ahead = sum(len(other.sources) for other in reading)
-    return taken + batch.bytes <= IN_FLIGHT_BYTES and ahead < AHEAD_IMAGES
-
-
 def _group(sources: Iterable[Source], predictor: Predictor, *, with_probabilities: bool) -> Iterator[_Batch]:
     """Images of one size that follow one another, as many as go into a batch."""
     task = predictor.task
     layers = len(task.names) if task.mode == "multilabel" else 1
     bytes_per_px = task.channels * (1 if task.scale is None else 4) + layers + 6  # 6: colours and overlay
     bytes_per_px += 4 * task.outputs if with_probabilities else 0
-    gathered: list[Source] = []
-    for source in sources:
-        source = _refuse_too_large(source, predictor)
-        pixels = source.size[0] * source.size[1]
+    checked = (_refuse_too_large(source, predictor) for source in sources)
+    for (height, width), alike in groupby(checked, key=lambda source: source.size):
+        pixels = height * width
         most = min(predictor.options.batch_size, max(BATCH_BYTES // max(4 * task.outputs * pixels, 1), 1))
-        if gathered and (gathered[0].size != source.size or len(gathered) >= most):
-            yield _Batch(gathered, sum(height * width for height, width in (s.size for s in gathered)) * bytes_per_px)
-            gathered = []
-        gathered.append(source)
-    if gathered:
-        yield _Batch(gathered, sum(height * width for height, width in (s.size for s in gathered)) * bytes_per_px)
+        while batch := list(islice(alike, most)):
+            yield _Batch(batch, len(batch) * pixels * bytes_per_px)
 
 
 def _refuse_too_large(source: Source, predictor: Predictor) -> Source:
     """A small file may hold an image that no memory does: the system would end the whole process for it."""
     height, width = source.size
-    if height * width <= LARGE_PX or predictor.device.type != "cpu" or predictor.options.tile_px:
+    if height * width <= SAFE_PX or predictor.device.type != "cpu" or predictor.options.tile_px:
         return source
     needed = 4 * height * width * (2 * predictor.task.outputs + LEAST_CHANNELS)
     free = read_available_bytes()
@@ -181,12 +180,10 @@ def _predict(
             height, width = source.size
             reason = f"{width} x {height} pixels need more memory than there is, already to be read"
             outcomes.append(DataError(f"{source.path}: {reason}"))
-    places = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
-    images = [outcomes[place] for place in places]
-    for place, computed in zip(places, _compute(predictor, images, with_probabilities=with_probabilities), strict=True):
-        outcomes[place] = (
-            DataError(f"{sources[place].path}: {computed}") if isinstance(computed, DataError) else computed
-        )
+    indices = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
+    computed = _compute(predictor, [outcomes[index] for index in indices], with_probabilities=with_probabilities)
+    for index, result in zip(indices, computed, strict=True):
+        outcomes[index] = DataError(f"{sources[index].path}: {result}") if isinstance(result, DataError) else result
     return outcomes
 
 
@@ -196,43 +193,29 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
         return []
     try:
         labels, probabilities = _labels_of(predictor, images, with_probabilities=with_probabilities)
-        return [
-            (image, labels[place], None if probabilities is None else probabilities[place])
-            for place, image in enumerate(images)
-        ]
+        return list(zip(images, labels, [None] * len(images) if probabilities is None else probabilities, strict=True))
     except DataError as error:
         reason = str(error)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         height, width = images[0].shape[:2]
-        mend = "--tile 512" if predictor.options.tile_px is None else "a smaller --tile or --batch-size"
-        reason = f"{width} x {height} pixels need more memory than there is; write {mend}"
+        fix = "--tile 512" if predictor.options.tile_px is None else "a smaller --tile or --batch-size"
+        reason = f"{width} x {height} pixels need more memory than there is; write {fix}"
     if len(images) == 1:
         return [DataError(reason)]
-    parts = [_compute(predictor, [image], with_probabilities=with_probabilities) for image in images]
-    return [part[0] for part in parts]
+    return [_compute(predictor, [image], with_probabilities=with_probabilities)[0] for image in images]
 
 
 def _labels_of(
     predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool
-) -> tuple[Sequence[Tensor], Tensor | None]:
+) -> tuple[Tensor, Tensor | None]:
     """Labels as Result has them and, where wanted, probabilities, both on the device, whose work goes on meanwhile."""
     kind = torch.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else torch.int32
-    in_strips = predictor.options.tile_px and not any(task.transforms for task in predictor.tasks)
-    if in_strips and not with_probabilities:
-        return [_labels_in_strips(predictor, image, kind) for image in images], None
+    if not with_probabilities:
+        return predictor.label_batch(images, dtype=kind), None
     probabilities = predictor.probabilities(images)
-    return predictor.labels(probabilities).to(kind), probabilities if with_probabilities else None
-
-
-def _labels_in_strips(predictor: Predictor, image: np.ndarray, kind: torch.dtype) -> Tensor:
-    """As Predictor.predict gives them, in an eighth of the memory."""
-    layers = (len(predictor.task.names),) if predictor.task.mode == "multilabel" else ()
-    labels = torch.empty((*layers, *image.shape[:2]), dtype=kind)
-    for top, probabilities in predictor.strips(lambda first, end: image[first:end], image.shape[:2]):
-        labels[..., top : top + probabilities.shape[2], :] = predictor.labels(probabilities)[0]
-    return labels
+    return predictor.labels(probabilities).to(kind), probabilities
 
 
 def _handle_all(

@@ -1,7 +1,7 @@
-"""Outlines of regions that follow the pixels: whoever fills them has the mask again.
+"""Polygons: outlines of regions that follow the pixels, so that filling them gives the mask again.
 
 Coordinates are whole numbers in pixels, (0, 0) the top left corner of the image, x to the right and y down, so that the
-first pixel reaches from (0, 0) to (1, 1) and its middle is (0.5, 0.5). A region is what hangs together by sides of
+first pixel reaches from (0, 0) to (1, 1) and its middle is (0.5, 0.5). A region is connected by sides of
 pixels; pixels that touch at a corner alone are two regions.
 """
 
@@ -19,13 +19,15 @@ class Region(NamedTuple):
 
     `index` is the class, `box` (left, top, width, height), `rings` the corners (N, 2) int64 of x and y, each ring
     without its first point again: the outline, counterclockwise as RFC 7946 wants it where y is taken to point up
-    (clockwise to the eye), then each hole the other way round. No ring meets itself.
+    (clockwise to the eye), then each hole the other way round. No ring meets itself. `pixels` are those of a region
+    with holes, bool in its box.
     """
 
     index: int
     area_px: int
     box: tuple[int, int, int, int]
     rings: list[np.ndarray]
+    pixels: np.ndarray | None
 
 
 def classes_drawn(task: Task) -> dict[int, str]:
@@ -58,16 +60,19 @@ def trace_regions(labels: np.ndarray, indices: set[int]) -> list[Region]:
     holes: list[list[np.ndarray]] = [[] for _ in found]
     for part, twice_area, ring in _trace_rings(parts):
         (outlines if twice_area > 0 else holes)[part - 1].append(ring)
-    return [
-        Region(index, int(box[4]), tuple(box[:4].tolist()), [*outlines[place], *holes[place]])
-        for place, (index, box) in enumerate(found)
-    ]
+    regions = []
+    for part, (index, box) in enumerate(found, start=1):
+        left, top, width, height, area = box.tolist()
+        rings = [*outlines[part - 1], *holes[part - 1]]
+        pixels = inner[top : top + height, left : left + width] == part if len(rings) > 1 else None
+        regions.append(Region(index, area, (left, top, width, height), rings, pixels))
+    return regions
 
 
 def _trace_rings(parts: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Number of the part, twice the signed area and corners of each ring of numbered parts, which have 0 around them.
 
-    At a corner where two pixels of a part touch, rings turn left. A part hangs together by sides, so one of the two
+    At a corner where two pixels of a part touch, rings turn left. A part is connected by sides, so one of the two
     gaps between these pixels is closed by the part itself: turning left makes it a hole with a ring of its own.
     """
     ways = _sides(parts)
@@ -121,11 +126,11 @@ def _runs(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 
 
 def _find_side(sides: Sides, corners: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Places of the sides that start at these corners and bound these parts, -1 where there is none."""
+    """Indices of the sides that start at these corners and bound these parts, -1 where there is none."""
     if not len(sides[0]):
         return np.full(len(corners), -1)
-    places = np.searchsorted(sides[0], corners).clip(max=len(sides[0]) - 1)
-    return np.where((sides[0][places] == corners) & (sides[2][places] == owners), places, -1)
+    starts_at = np.searchsorted(sides[0], corners).clip(max=len(sides[0]) - 1)
+    return np.where((sides[0][starts_at] == corners) & (sides[2][starts_at] == owners), starts_at, -1)
 
 
 def _cycles(following: list[int]) -> tuple[list[int], list[int]]:
@@ -137,11 +142,11 @@ def _cycles(following: list[int]) -> tuple[list[int], list[int]]:
         if seen[first]:
             continue
         bounds.append(len(order))
-        place = first
-        while not seen[place]:
-            seen[place] = 1
-            order.append(place)
-            place = following[place]
+        side = first
+        while not seen[side]:
+            seen[side] = 1
+            order.append(side)
+            side = following[side]
     return order, bounds
 
 
@@ -154,42 +159,22 @@ def cut_holes(region: Region) -> list[np.ndarray]:
     corner = np.array(region.box[:2])
     cuts = np.unique([hole[:, 0].min() - corner[0] for hole in holes])
     strips = 1 + np.searchsorted(cuts, np.arange(region.box[2]), side="right") % 2  # neighbours differ, that is enough
-    pieces = trace_regions(_fill(region) * strips, {1, 2})
+    pieces = trace_regions(region.pixels * strips, {1, 2})
     return [piece.rings[0] + corner for piece in pieces]
-
-
-def _fill(region: Region) -> np.ndarray:
-    """The pixels of a region in its box, HW int64 of 0 and 1."""
-    left, top, width, height = region.box
-    steps = np.zeros((height, width + 1), np.int64)  # what changes from pixel to pixel along a row
-    for ring in region.rings:
-        x, y = (ring - (left, top)).T
-        change = np.roll(y, -1) - y  # of sides that run along a row: 0
-        rows = np.minimum(y, y + change).repeat(abs(change)) + _count_up(abs(change))
-        np.add.at(steps, (rows, x.repeat(abs(change))), -np.sign(change).repeat(abs(change)))
-    return steps[:, :-1].cumsum(axis=1)
-
-
-def _count_up(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, .. for each length, one behind the other."""
-    return np.arange(lengths.sum()) - (lengths.cumsum() - lengths).repeat(lengths)
 
 
 def build_geojson(labels: np.ndarray, task: Task) -> dict[str, Any]:
     """A FeatureCollection (RFC 7946) with a Polygon for each region of a prediction, HW class indices or in multilabel
     CHW layers of 0 and 1; its properties are `class`, `index` and `area_px`. Coordinates are pixels, not degrees."""
     names = classes_drawn(task)
-    features = [
-        {
-            "type": "Feature",
-            "properties": {"class": names[region.index], "index": region.index, "area_px": region.area_px},
-            "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in region.rings]},
-        }
-        for region in find_regions(labels, task)
-    ]
+    features = []
+    for region in find_regions(labels, task):
+        rings = [ring.tolist() for ring in region.rings]
+        features.append(
+            {
+                "type": "Feature",
+                "properties": {"class": names[region.index], "index": region.index, "area_px": region.area_px},
+                "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]] for ring in rings]},
+            }
+        )
     return {"type": "FeatureCollection", "features": features}
-
-
-def _closed(ring: np.ndarray) -> list[list[int]]:
-    points = ring.tolist()
-    return [*points, points[0]]

@@ -1,4 +1,4 @@
-"""TIFF files that are too large for memory: read, predicted and written from top to bottom."""
+"""Rasters: TIFF files that are too large for memory, read, predicted and written from top to bottom."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,11 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
-from segtrain.commands.predict.encode import encode_jpeg
-from segtrain.commands.predict.result import paint
+from segtrain.commands.predict.result import encode_jpeg, paint_indices
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing, write_whole
-from segtrain.images.bands import is_tiff, tiff_size
-from segtrain.images.to_image import to_image
+from segtrain.images.bands import is_tiff, tiff_size, to_image
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
 from segtrain.visualize import flatten_layers, overlay, to_rgb
@@ -28,7 +26,7 @@ BIG_TIFF_BYTES = 2**31
 
 @dataclass
 class RasterResult:
-    """What was written for a large TIFF: its size in pixels, the files, and how many pixels each class has (in
+    """The result for a large TIFF: its size in pixels, the files, and how many pixels each class has (in
     multilabel, of each layer)."""
 
     height: int
@@ -38,7 +36,7 @@ class RasterResult:
 
 
 def is_large(path: Path) -> bool:
-    """Whether an image is a TIFF of more than LARGE_PX pixels; what cannot be read is left to those who name it."""
+    """True for a TIFF of more than LARGE_PX pixels; a file that cannot be read is reported later."""
     try:
         if not is_tiff(str(path)):
             return False
@@ -94,10 +92,10 @@ class _Pass:
                 progress.update()
 
     def preview(self) -> np.ndarray:
-        """The overlay of every so manieth pixel, HWC uint8 RGB."""
+        """The overlay of every `step`-th pixel, HWC uint8 RGB."""
         image, prediction = np.concatenate(self._small_images), np.concatenate(self._small_predictions, axis=-2)
         flat = flatten_layers(prediction) if prediction.ndim == 3 else prediction
-        return overlay(to_rgb(image), paint(flat, self.task.colors))
+        return overlay(to_rgb(image), paint_indices(flat, self.task.colors))
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
         raw = self.rows.read(top, bottom)

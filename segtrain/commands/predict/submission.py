@@ -1,9 +1,10 @@
-"""Masks as `start length` pairs in a table, as competitions want them."""
+"""Submission: masks as `start length` pairs in a table, as competitions want them."""
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -15,13 +16,14 @@ from segtrain.formats.sample import IMAGE_SUFFIXES
 from segtrain.images import rle
 from segtrain.inference.task import Task
 
-RUNS = re.compile(r"(\d+ \d+)( \d+ \d+)*|nan|", re.IGNORECASE)
-LONGEST_CELL = 2**31 - 1  # csv's own limit of 128 KiB is shorter than the runs of a large mask
+RUNS = re.compile(r"\s*((\d+ \d+)( \d+ \d+)*|nan|)\s*", re.IGNORECASE)
+
+csv.field_size_limit(2**31 - 1)  # the runs of a large mask are longer than the 128 KiB that it allows
 
 
 class Sheet(NamedTuple):
-    """What a table of runs looks like: its lines, in which the cell in `column` is to be filled with the runs of the
-    class `keys[i][1]` in the image `keys[i][0]`."""
+    """A table of runs: its lines, in which the cell in `column` is to be filled with the runs of the class `keys[i][1]`
+    in the image `keys[i][0]`."""
 
     header: list[str] | None
     rows: list[list[str]]
@@ -37,7 +39,7 @@ def plain_sheet(images: Sequence[str], task: Task) -> Sheet:
     return Sheet(["image", "class", "rle"], rows, 2, ",", keys)
 
 
-def read_sample(path: Path, images: Sequence[str], task: Task) -> Sheet:
+def read_sheet(path: Path, images: Sequence[str], task: Task) -> Sheet:
     """The sheet that a sample submission asks for: its delimiter, header, rows and their order.
 
     The column of runs is the one whose cells are all empty or `start length ..`. The others name the image, with or
@@ -51,14 +53,19 @@ def read_sample(path: Path, images: Sequence[str], task: Task) -> Sheet:
     is not there, or one pair of them twice.
     """
     delimiter, table = _read_table(path)
-    columns = _runs_columns(table[1:] or table)
-    has_header = not any(RUNS.fullmatch(table[0][place].strip()) for place in columns)
+    has_header = not any(RUNS.fullmatch(table[0][column]) for column in _runs_columns(table[1:] or table))
     header, rows = (table[0], table[1:]) if has_header else (None, table)
     if not rows:
         raise DataError(f"{path}: has a header and no rows")
-    column = _find_runs_column(path, rows)
-    names = [[cell for place, cell in enumerate(row) if place != column] for row in rows]
-    keys = _read_keys(path, names, _Names(images), task)
+    columns = _runs_columns(rows)
+    if len(columns) != 1:
+        what = f"{len(columns)} of its {len(rows[0])} columns hold nothing but runs ('1 5 20 3') and empty cells"
+        raise DataError(f"{path}: {what}; it must be one")
+    if len(rows[0]) > 3:
+        raise DataError(f"{path}: has {len(rows[0])} columns; image, class and runs are known")
+    (column,) = columns
+    names = [[*row[:column], *row[column + 1 :]] for row in rows]
+    keys = _read_keys(path, names, _names_of(images), task)
     seen: dict[tuple[str, int], int] = {}
     for line, key in enumerate(keys, start=1 + has_header):
         if key in seen:
@@ -75,21 +82,18 @@ def name_unasked(path: Path, sheet: Sheet, images: Sequence[str]) -> str | None:
 
 
 def _read_table(path: Path) -> tuple[str, list[list[str]]]:
+    """The delimiter and the lines, which have equally many cells."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a sample: {getattr(error, 'strerror', None) or error}") from error
-    first = text.partition("\n")[0]
-    delimiter = next((sign for sign in "\t,;" if sign in first), None)
+    delimiter = next((sign for sign in "\t,;" if sign in text.partition("\n")[0]), None)
     if delimiter is None:
-        raise DataError(f"{path}: is no table; its first line has neither tab, comma nor semicolon")
-    before = csv.field_size_limit(LONGEST_CELL)
+        raise DataError(f"{path}: is not a table; its first line has neither tab, comma nor semicolon")
     try:
         table = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     except csv.Error as error:
-        raise DataError(f"{path}: is no table: {error}") from error
-    finally:
-        csv.field_size_limit(before)
+        raise DataError(f"{path}: is not a table: {error}") from error
     for line, row in enumerate(table, start=1):
         if len(row) != len(table[0]):
             raise DataError(f"{path}:{line}: has {len(row)} cells, but the first line has {len(table[0])}")
@@ -97,77 +101,63 @@ def _read_table(path: Path) -> tuple[str, list[list[str]]]:
 
 
 def _runs_columns(rows: list[list[str]]) -> list[int]:
-    return [place for place in range(len(rows[0])) if all(RUNS.fullmatch(row[place].strip()) for row in rows)]
+    return [column for column in range(len(rows[0])) if all(RUNS.fullmatch(row[column]) for row in rows)]
 
 
-def _find_runs_column(path: Path, rows: list[list[str]]) -> int:
-    found = _runs_columns(rows)
-    if len(found) != 1:
-        what = f"{len(found)} of its {len(rows[0])} columns hold nothing but runs ('1 5 20 3') and empty cells"
-        raise DataError(f"{path}: {what}; it must be one")
-    if len(rows[0]) > 3:
-        raise DataError(f"{path}: has {len(rows[0])} columns; image, class and runs are known")
-    return found[0]
+def _names_of(images: Sequence[str]) -> dict[str, str]:
+    """Name in a sample -> image: its whole name, without its suffix, without its folder, without both. A longer
+    name goes before a shorter one; a name that two images share is empty."""
+    paths = {image: PurePosixPath(image) for image in images}
+    owners: dict[str, str] = {}
+    for names in (
+        {image: image for image in images},
+        {image: path.with_suffix("").as_posix() for image, path in paths.items()},
+        {image: path.name for image, path in paths.items()},
+        {image: path.stem for image, path in paths.items()},
+    ):
+        found: dict[str, str] = {}
+        for image, name in names.items():
+            found[name] = "" if name in found else image
+        owners = found | owners
+    return owners
 
 
-class _Names:
-    """Finds an image by any of its names: a longer one that fits goes before a shorter one."""
-
-    def __init__(self, images: Iterable[str]):
-        self._owners: list[dict[str, str]] = [{}, {}, {}, {}]
-        for image in images:
-            path = PurePosixPath(image)
-            names = (image, path.with_suffix("").as_posix(), path.name, path.stem)
-            for owners, name in zip(self._owners, names, strict=True):
-                owners[name] = "" if name in owners else image  # two images of one name: neither
-
-    def find(self, name: str) -> str | None:
-        """The image, also where the sample has it with another suffix."""
-        path = PurePosixPath(name)
-        stem = path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else name
-        return next((owners[form] for form in (name, stem) for owners in self._owners if form in owners), None) or None
+def _find(owners: dict[str, str], name: str) -> str:
+    """The image of this name, also where the sample has it with another suffix; empty where there is none."""
+    path = PurePosixPath(name)
+    stem = path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else name
+    return owners[name] if name in owners else owners.get(stem, "")
 
 
-def _read_keys(path: Path, names: list[list[str]], images: _Names, task: Task) -> list[tuple[str, int]]:
-    classes = _class_words(task)
+def _read_keys(path: Path, names: list[list[str]], owners: dict[str, str], task: Task) -> list[tuple[str, int]]:
+    """Image and class of each row, from its one or two cells beside the runs."""
+    shift = len(task.picture_names) - len(task.names)  # where classes overlap, 0 is none of them
+    classes = {str(index + shift): index for index in range(len(task.names))}
+    classes |= {name: index for index, name in enumerate(task.names)}
     if len(names[0]) == 2:
-        pairs = _in_two_cells(path, names, classes)
+        fitting = [sum(row[column] in classes for row in names) for column in (0, 1)]
+        column = int(fitting[1] >= fitting[0])
+        if unknown := list(dict.fromkeys(row[column] for row in names if row[column] not in classes)):
+            known = name_some(list(classes), most=40)
+            raise DataError(f"{path}: names classes that the model does not have: {name_some(unknown)}; it has {known}")
+        pairs = [(row[1 - column], classes[row[column]]) for row in names]
     else:
-        pairs = [_in_one_cell(name, images, classes) for (name,) in names]
-    missing = list(dict.fromkeys(name for name, _ in pairs if not images.find(name)))
-    if missing:
+        pairs = [_split_name(name, owners, classes) for (name,) in names]
+    if missing := list(dict.fromkeys(name for name, _ in pairs if not _find(owners, name))):
         raise DataError(f"{path}: names {len(missing)} images that are not there: {name_some(missing)}")
     drawn = list(classes_drawn(task))
     without = next((name for name, index in pairs if index is None), None)
     if without is not None and len(drawn) > 1:
         raise DataError(f"{path}: '{without}' names no class; the model's are {', '.join(task.names)}")
-    return [(images.find(name), drawn[0] if index is None else index) for name, index in pairs]
+    return [(_find(owners, name), drawn[0] if index is None else index) for name, index in pairs]
 
 
-def _class_words(task: Task) -> dict[str, int]:
-    """Name or number -> place among task.names."""
-    shift = len(task.picture_names) - len(task.names)  # where classes overlap, 0 is none of them
-    numbers = {str(index + shift): index for index in range(len(task.names))}
-    return numbers | {name: index for index, name in enumerate(task.names)}
-
-
-def _in_two_cells(path: Path, names: list[list[str]], classes: dict[str, int]) -> list[tuple[str, int]]:
-    """(image, class) of rows with a cell for each, whichever comes first."""
-    fitting = [sum(row[place] in classes for row in names) for place in (0, 1)]
-    place = int(fitting[1] >= fitting[0])
-    unknown = list(dict.fromkeys(row[place] for row in names if row[place] not in classes))
-    if unknown:
-        known = name_some(list(classes), most=40)
-        raise DataError(f"{path}: names classes that the model does not have: {name_some(unknown)}; it has {known}")
-    return [(row[1 - place], classes[row[place]]) for row in names]
-
-
-def _in_one_cell(name: str, images: _Names, classes: dict[str, int]) -> tuple[str, int | None]:
+def _split_name(name: str, owners: dict[str, str], classes: dict[str, int]) -> tuple[str, int | None]:
     """(image, class) of IMAGE_CLASS; no class where it is the name of an image, or of nothing."""
-    if not images.find(name):
+    if not _find(owners, name):
         for word, index in classes.items():
             image = name.removesuffix(f"_{word}")
-            if image != name and images.find(image):
+            if image != name and _find(owners, image):
                 return image, index
     return name, None
 
@@ -185,18 +175,17 @@ class Submission:
 
     def take(self, result: Result) -> dict[tuple[str, int], str]:
         """The runs of an image for each class that is asked for; may be called from any thread."""
-        masks = {
-            index: result.labels[index] if result.labels.ndim == 3 else result.labels == index
-            for index in self._wanted.get(result.file_name, ())
-        }
-        return {(result.file_name, index): rle.encode(mask) for index, mask in masks.items()}
+        layers = {index: result.layer(index) for index in self._wanted.get(result.file_name, ())}
+        return {(result.file_name, index): rle.encode(layer) for index, layer in layers.items()}
 
     def add(self, taken: dict[tuple[str, int], str]) -> None:
         """Add what was taken."""
         self._runs |= taken
 
-    def finish(self) -> None:
-        """Write the table. Raises DataError where it cannot be written."""
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write the table once the block ends without an error. Raises DataError where it cannot be written."""
+        yield
         text = io.StringIO()
         table = csv.writer(text, delimiter=self._sheet.delimiter, lineterminator="\n")
         if self._sheet.header:
@@ -205,6 +194,3 @@ class Submission:
         for key, row in zip(self._sheet.keys, self._sheet.rows, strict=True):
             table.writerow([*row[:column], self._runs.get(key, ""), *row[column + 1 :]])
         write_whole(self.path, text.getvalue())
-
-    def discard(self) -> None:
-        """Nothing was written yet."""

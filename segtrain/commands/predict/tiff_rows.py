@@ -1,4 +1,4 @@
-"""Rows of a TIFF that is too large to be read as a whole."""
+"""TIFF rows: a TIFF that is too large to be read as a whole."""
 
 import math
 from collections.abc import Iterator
@@ -94,11 +94,8 @@ class TiffRows:
             for row in range(top // rows, -(-bottom // rows)):
                 for column in range(across):
                     yield (plane * down + row) * across + column, row * rows, column * columns, planes
-        self._forget_above(top, down, across)
-
-    def _forget_above(self, top: int, down: int, across: int) -> None:
         for index in list(self._decoded):
-            if (index // across % down + 1) * self._rows_per_segment <= top:
+            if (index // across % down + 1) * rows <= top:
                 del self._decoded[index]
 
     def _rows_of(self, index: int, begin: int, end: int) -> np.ndarray:

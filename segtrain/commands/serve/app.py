@@ -1,4 +1,4 @@
-"""The addresses of the server, and what is said where something is wrong."""
+"""HTTP application: the addresses of the server, and its answers where something is wrong."""
 
 from importlib.resources import files
 from urllib.parse import urlsplit
@@ -13,8 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segtrain.commands.serve.service import Service
 
-PAGE = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
-MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+PAGE = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # Of all answers. The page runs and shows nothing but what comes from here.
@@ -28,8 +31,8 @@ HEADERS = {
 
 
 def build_app(service: Service, *, address: str | None) -> ASGIApp:
-    """The server as an ASGI application. With the `address` that it listens on it refuses requests under any other name
-    than that and LOCAL_NAMES."""
+    """The server as an ASGI application. With the `address` that it listens on, it refuses requests under any name but
+    that and LOCAL_NAMES."""
 
     async def health(_: Request) -> Response:
         return JSONResponse(service.describe_health())
@@ -95,9 +98,8 @@ def _host_name(host: str) -> str | None:
 
 
 async def _page(request: Request) -> Response:
-    name = PAGE[request.url.path]
-    content = (files("segtrain.commands.serve") / "page" / name).read_bytes()
-    return Response(content, media_type=MEDIA_TYPES[name[name.rindex(".") :]])
+    name, media_type = PAGE[request.url.path]
+    return Response((files("segtrain.commands.serve") / "page" / name).read_bytes(), media_type=media_type)
 
 
 def _refuse(request: Request, error: HTTPException) -> Response:

@@ -1,4 +1,4 @@
-"""One thread that predicts, and takes together what waits."""
+"""Batcher: one thread that predicts waiting images together."""
 
 import threading
 from collections import deque
@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from segtrain.commands.predict.result import PALETTE_SIZE
 from segtrain.inference.predictor import Predictor
@@ -34,7 +35,7 @@ class Batcher:
         self.batches = 0
         self._predictor = predictor
         self._max_pixels = max_pixels
-        self._dtype = np.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else np.int32
+        self._dtype = torch.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else torch.int32
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -74,10 +75,10 @@ class Batcher:
             return batch
 
     def _predict(self, batch: list[Job]) -> None:
-        if not batch:  # nobody waits for them any more
+        if not batch:  # all were cancelled
             return
         try:
-            labels = self._predictor.predict_batch([job.image for job in batch]).astype(self._dtype)
+            labels = self._predictor.label_batch([job.image for job in batch], dtype=self._dtype).cpu().numpy()
         except Exception as error:
             if len(batch) == 1:
                 batch[0].labels.set_exception(error)

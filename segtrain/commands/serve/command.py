@@ -1,11 +1,14 @@
-"""python -m segtrain serve: its flags, and the order in which it starts."""
+"""Answer images over HTTP with masks, overlays or polygons, and show a page to try a model on.
+
+python -m segtrain serve runs/street-1                     then open http://127.0.0.1:8000
+python -m segtrain serve runs/street-1 runs/street-2       an ensemble
+"""
 
 import argparse
-import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from segtrain.commands.serve.limits import MEGABYTE, Limits
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 
 REQUIRED = ("uvicorn", "starlette", "python_multipart")
@@ -20,24 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine alone; 0.0.0.0: everybody)"
     )
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000); 0 takes a free one")
-    parser.add_argument(
-        "--max-mb", type=float, default=Limits.max_bytes / MEGABYTE, help="largest request, in million bytes (32)"
-    )
-    parser.add_argument("--max-megapixels", type=float, default=Limits.max_pixels / MEGABYTE, help="largest image (16)")
+    parser.add_argument("--max-mb", type=_positive, default=32, help="largest request, in million bytes (32)")
+    parser.add_argument("--max-megapixels", type=_positive, default=16, help="largest image (16)")
     add_infer_arguments(parser)
 
 
 def main(options: argparse.Namespace) -> None:
     """Load the models and serve them until a signal comes; then raises Stopped."""
     infer = read_infer_options(options)
-    limits = Limits(max_bytes=_count(options.max_mb), max_pixels=_count(options.max_megapixels))
 
     from segtrain.command import require_libraries
 
     require_libraries("serve", "serve", REQUIRED)
 
     from segtrain.commands.serve.listen import is_loopback, open_socket, serve
+    from segtrain.commands.serve.receive import RequestLimits
 
+    limits = RequestLimits(max_bytes=round(options.max_mb * 1e6), max_pixels=round(options.max_megapixels * 1e6))
     with open_socket(options.host, options.port) as listener:  # before the models: a taken port is told at once
         from segtrain.inference.predictor import Predictor
 
@@ -53,5 +55,8 @@ def main(options: argparse.Namespace) -> None:
         serve(predictor, listener, names=[Path(model).resolve().name for model in options.models], limits=limits)
 
 
-def _count(millions: float) -> int | float:
-    return round(millions * MEGABYTE) if math.isfinite(millions) else millions  # which Limits refuses
+def _positive(text: str) -> float:
+    with suppress(ValueError):
+        if 1e-6 <= (value := float(text)) < float("inf"):
+            return value
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")

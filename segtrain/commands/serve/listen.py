@@ -1,4 +1,4 @@
-"""The socket, the patience with clients, and the end."""
+"""Listener: the socket, the patience with clients, and the end."""
 
 import asyncio
 import functools
@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segtrain.command import Stopped
 from segtrain.commands.serve.app import build_app
-from segtrain.commands.serve.limits import Limits
+from segtrain.commands.serve.receive import RequestLimits
 from segtrain.commands.serve.service import Service
 from segtrain.errors import ConfigError
 from segtrain.inference.predictor import Predictor
@@ -30,25 +30,25 @@ MARGIN_S = 1.0  # for the answer that a request did not come in time
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises ConfigError where the address cannot be had."""
+    """A socket that listens. Raises ConfigError where the address is not available."""
     if not 0 <= port <= 65535:
         raise ConfigError(f"--port {port}: a port lies between 0 and 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
     except UnicodeError as error:
-        raise ConfigError(f"--host {host}: is no name of a machine") from error
+        raise ConfigError(f"--host {host}: is not the name of a machine") from error
     except OSError as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
         raise ConfigError(f"--host {host} --port {port}: cannot listen there: {reason}") from error
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Whether nobody but this machine reaches a socket."""
+    """True for a socket that only this machine reaches."""
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
-def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str], limits: Limits) -> None:
+def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str], limits: RequestLimits) -> None:
     """Answer requests until SIGINT or SIGTERM, then those that are under way, then raise Stopped."""
     host, port = listener.getsockname()[:2]
     with tempfile.TemporaryDirectory(prefix="segtrain-serve-") as folder:
@@ -105,7 +105,7 @@ def build_server(service: Service, *, address: str | None) -> uvicorn.Server:
 class PatientProtocol(H11Protocol):
     """A connection that is ended where its client does not send a request, or take an answer, within the limits."""
 
-    def __init__(self, *arguments: Any, limits: Limits, **keywords: Any):
+    def __init__(self, *arguments: Any, limits: RequestLimits, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self._limits = limits
         self._sending: asyncio.TimerHandle | None = None

@@ -1,29 +1,48 @@
-"""From a request to an image: every bound is checked before what it bounds is done."""
+"""Receiver: from a request to an image, within limits that are checked before each step."""
 
 import asyncio
 import math
-import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import tifffile
+from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from segtrain.commands.serve.limits import MEGABYTE, Limits
 from segtrain.errors import DataError
 from segtrain.images.bands import is_tiff
-from segtrain.images.reading import image_size, read_image
+from segtrain.images.reading import TYPES, image_size, read_image
 from segtrain.inference.task import Task
 
-# How files of the types in IMAGE_SUFFIXES begin. Pillow knows more types, and runs other programs for some of them.
-IMAGE_HEADS = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|BM|II[*+]\0|MM\0[*+]|GIF8[79]a|RIFF....WEBP|P[1-7]\s|\x93NUMPY", re.DOTALL
-)
-IMAGE_TYPES = "PNG, JPEG, TIFF, WebP, BMP, GIF, PPM, NumPy"
+MEGABYTE = 1_000_000
 NUMPY_HEAD = b"\x93NUMPY"
 COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """Bounds of what clients may ask for.
+
+    Args:
+        max_bytes: length of a request's body.
+        max_pixels: height times width of an image, and of all images of one batch together.
+        max_waiting: requests for a prediction that are dealt with at one time; more are told to come again.
+        patience_s: seconds that a client has for the head of a request, and beside those for what it sends and takes.
+        bytes_per_s: the slowest way to send a request or to take an answer.
+    """
+
+    max_bytes: int = 32 * MEGABYTE
+    max_pixels: int = 16 * MEGABYTE
+    max_waiting: int = 256
+    patience_s: float = 30.0
+    bytes_per_s: float = 100_000.0
+
+    def allowed_s(self, count: int) -> float:
+        """Seconds within which a client must have sent or taken `count` bytes."""
+        return self.patience_s + count / self.bytes_per_s
 
 
 def check_length(request: Request, max_bytes: int) -> None:
@@ -39,7 +58,7 @@ def check_length(request: Request, max_bytes: int) -> None:
         raise HTTPException(400, "the request is empty; send an image as its body, or as a file of a form")
 
 
-async def receive_file(request: Request, path: Path, limits: Limits) -> Path:
+async def receive_file(request: Request, path: Path, limits: RequestLimits) -> Path:
     """Write the image file of a request, its whole body or the first file of a form, to `path`; .npy is added to that
     where it is one. Raises HTTPException for what is not there in time or holds no file."""
     allowed_s = limits.allowed_s(int(request.headers["content-length"]))
@@ -76,22 +95,22 @@ async def _write_form(request: Request, path: Path) -> None:
 def read_upload(path: Path, task: Task, max_pixels: int) -> np.ndarray:
     """The image in a file that a client sent, as read_image gives it for the task.
 
-    Raises HTTPException for what is no image, has too many pixels, or is not what the model takes.
+    Raises HTTPException for what is not an image, has too many pixels, or is not what the model takes.
     """
-    with path.open("rb") as file:
-        if not IMAGE_HEADS.match(file.read(16)):
-            raise HTTPException(415, f"the file is not an image of a known type: {IMAGE_TYPES}")
     try:
         check_size(path, task, max_pixels)
         return read_image(path, **task.image_options)
     except HTTPException:
         raise
     except DataError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            known = ", ".join((*TYPES, "NumPy"))
+            raise HTTPException(415, f"the file is not an image of a known type: {known}") from error
         if isinstance(error.__cause__, Image.DecompressionBombError):
             many = f"the image has far more than the {_millions(max_pixels)} million pixels that are taken"
             raise HTTPException(413, many) from error
         raise HTTPException(422, f"the file {str(error).removeprefix(f'{path}: ')}") from error
-    except Exception as error:  # there is nothing that decoders do not raise at bytes made to confuse them
+    except Exception as error:  # decoders raise anything at bytes that are made to confuse them
         raise HTTPException(422, f"the file cannot be read as an image: {type(error).__name__}") from error
 
 
@@ -103,8 +122,6 @@ def check_size(path: Path, task: Task, max_pixels: int) -> None:
         raise HTTPException(413, f"{found}; at most {_millions(max_pixels)} million are taken")
     if not is_tiff(str(path)):
         return
-    import tifffile
-
     # A compressed TIFF of a few bytes may have any number of bands, in tiles of any size, and all are unpacked.
     with tifffile.TiffFile(path) as file:
         series = file.series[0]

@@ -1,24 +1,37 @@
-"""What a running server holds: the models, the images that are dealt with, the counts of both."""
+"""Service: the models of a running server, the images that it deals with, and the counts of both."""
 
 import asyncio
+import base64
+import io
+import json
 import secrets
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from segtrain.commands.predict.result import Result
-from segtrain.commands.serve.answer import OUTPUTS, Answer, build_answer, list_classes
+from segtrain.commands.predict.result import Result, encode_files, encode_jpeg, list_suffixes
 from segtrain.commands.serve.batcher import Batcher
-from segtrain.commands.serve.limits import Limits
-from segtrain.commands.serve.receive import check_length, read_upload, receive_file
+from segtrain.commands.serve.receive import RequestLimits, check_length, read_upload, receive_file
 from segtrain.inference.predictor import Predictor
+from segtrain.inference.task import Task
+from segtrain.visualize import show_color, to_rgb
 
+OUTPUTS = ("index", "color", "overlay", "geojson", "json")  # all but the last are words of predict.py's --save
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".geojson": "application/geo+json"}
 RETRY_AFTER_S = 2
-NAME = Path("image")  # what clients call their files is of no matter here
+UPLOAD_NAME = Path("image")  # the names that clients give their files do not matter
+
+
+class Answer(NamedTuple):
+    """The body of an answer and its media type."""
+
+    content: bytes
+    media_type: str
 
 
 class Service:
@@ -33,7 +46,7 @@ class Service:
     `close` ends the thread that predicts.
     """
 
-    def __init__(self, predictor: Predictor, *, names: Sequence[str], limits: Limits, folder: Path):
+    def __init__(self, predictor: Predictor, *, names: Sequence[str], limits: RequestLimits, folder: Path):
         self.batcher = Batcher(predictor, max_pixels=limits.max_pixels)
         self.limits = limits
         self.waiting = 0
@@ -49,7 +62,7 @@ class Service:
         self.batcher.close()
 
     def describe_health(self) -> dict[str, Any]:
-        """What /health tells."""
+        """The answer to /health."""
         return {
             "status": "ok",
             "models": self._names,
@@ -60,7 +73,7 @@ class Service:
         }
 
     def describe_model(self) -> dict[str, Any]:
-        """What /model tells."""
+        """The answer to /model."""
         return {
             "models": self._names,
             "mode": self._task.mode,
@@ -75,16 +88,16 @@ class Service:
         if output not in OUTPUTS:
             raise HTTPException(400, f"there is no output '{output[:40]}'; write one of {', '.join(OUTPUTS)}")
         check_length(request, self.limits.max_bytes)
-        with self._place(), self._file() as path:
+        with self._slot(), self._file() as path:
             path = await receive_file(request, path, self.limits)
             async with self._in_memory:
                 image = await asyncio.to_thread(read_upload, path, self._task, self.limits.max_pixels)
                 labels = await asyncio.wrap_future(self.batcher.submit(image))
-                result = Result(path, NAME, NAME.name, self._task, image, labels)
+                result = Result(path, UPLOAD_NAME, UPLOAD_NAME.name, self._task, image, labels)
                 return await asyncio.to_thread(build_answer, result, output)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _slot(self) -> Iterator[None]:
         if self.waiting >= self.limits.max_waiting:
             busy = f"{self.waiting} images are waiting already; come again in {RETRY_AFTER_S} seconds"
             raise HTTPException(503, busy, headers={"Retry-After": str(RETRY_AFTER_S)})
@@ -103,3 +116,44 @@ class Service:
         finally:
             for left in (path, path.with_suffix(".npy")):
                 left.unlink(missing_ok=True)
+
+
+def build_answer(result: Result, output: str) -> Answer:
+    """One of OUTPUTS of a prediction; a ZIP where that is several files."""
+    return _summary(result) if output == "json" else _files(result, output)
+
+
+def list_classes(task: Task) -> list[dict[str, str]]:
+    """Name and colour, as #rrggbb, of each of task.names."""
+    colors = task.colors[-len(task.names) :]  # in multilabel the first is that of no class
+    return [{"name": name, "color": show_color(color)} for name, color in zip(task.names, colors, strict=True)]
+
+
+def _files(result: Result, kind: str) -> Answer:
+    suffixes, contents = list_suffixes([kind], result.task), encode_files(result, kind)
+    if len(contents) == 1:
+        return Answer(contents[0], MEDIA_TYPES[PurePath(f"image{suffixes[0]}").suffix])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for suffix, content in zip(suffixes, contents, strict=True):
+            archive.writestr(f"{result.name}{suffix}", content)
+    return Answer(packed.getvalue(), "application/zip")
+
+
+def _summary(result: Result) -> Answer:
+    """All that the page shows: size, classes with their shares of the pixels, pictures as data: addresses."""
+    height, width = result.size
+    classes = zip(list_classes(result.task), result.shares.tolist(), strict=True)
+    content = {
+        "width": width,
+        "height": height,
+        "classes": [{**entry, "share": share} for entry, share in classes],
+        "image": _data_address(Answer(encode_jpeg(to_rgb(result.image)), "image/jpeg")),
+        "color": _data_address(_files(result, "color")),
+        "index": _data_address(_files(result, "index")),
+    }
+    return Answer(json.dumps(content).encode(), "application/json")
+
+
+def _data_address(answer: Answer) -> str:
+    return f"data:{answer.media_type};base64,{base64.b64encode(answer.content).decode()}"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.commands.check.raw_pictures import read_picture
 from segtrain.commands.check.source import without_unions
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
+from segtrain.images.reading import read_picture
 from tests.bad_input import truncate
 from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, run_fix, shown, write
 from tests.conftest import PROJECT
@@ -245,7 +245,7 @@ def test_what_is_no_picture(tmp_path):
     expected = {
         "a.png": "R/a.png: is not an image of a known type; is the file complete?",
         "b.png": "R/b.png: does not exist",
-        "a.npy": "R/a.npy: expected HW or HWC numbers, not float64 of (3,)",
+        "a.npy": "R/a.npy: expected an image of HWC numbers, not float64 of shape (3,)",
     }
     for name, text in expected.items():
         with pytest.raises(DataError) as error:

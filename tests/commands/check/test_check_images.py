@@ -8,7 +8,7 @@ from PIL import Image
 from segtrain.commands.check.check_images import find_white
 from segtrain.commands.check.check_sizes import write_transforms
 from segtrain.commands.check.examine import describe_image
-from segtrain.commands.check.raw_pictures import Picture
+from segtrain.images.reading import Picture
 from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, shown, write
 from tests.conftest import PROJECT, draw_sample
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as cityscapes_tool
 from cityscapesscripts.helpers.labels import id2label
+from PIL import Image
 from scipy import ndimage
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.classification import (
@@ -33,7 +34,6 @@ from segtrain.config.schema import Config
 from segtrain.formats.public import cityscapes
 from segtrain.images import rle
 from segtrain.inference.task import Task
-from segtrain.visualize import save_index_png
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)
 
@@ -178,7 +178,7 @@ def street(tmp_path):
             for path, values in paths.items():
                 if split == "val" or path.startswith("set"):
                     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-                    save_index_png(tmp_path / path, values)
+                    Image.fromarray(values.astype(np.uint8)).save(tmp_path / path)
     return tmp_path
 
 

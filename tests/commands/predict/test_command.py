@@ -5,7 +5,6 @@ import threading
 import time
 import warnings
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,25 +14,15 @@ from PIL import Image
 from segtrain.__main__ import main as segtrain
 from segtrain.command import run_command
 from segtrain.commands.predict import pipeline
-from segtrain.commands.predict.encode import encode_jpeg
-from segtrain.commands.predict.inputs import find_images
-from segtrain.commands.predict.job import predict_files
+from segtrain.commands.predict.result import encode_jpeg
 from segtrain.errors import DataError
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from tests.bad_input import assert_one_line
+from tests.commands.predict.predicting import names_in, run
 from tests.painted import COLORS, LAYERS, TASK, Painted, paint, painted, random_classes, read
 
 DEFAULT_FILES = (".png", "_color.png", "_overlay.jpg")
-
-
-def run(folder: Path, output: Path, predictor: Predictor | None = None, **options):
-    """predict_files for all in a folder."""
-    return predict_files(predictor or painted(), find_images([str(folder)], output=output), output, **options)
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(
@@ -182,7 +171,7 @@ def test_warnings_of_pillow_are_nobodys_business(tmp_path, monkeypatch):
 
 
 def test_an_image_that_memory_cannot_hold_is_not_begun(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "LARGE_PX", 10)
+    monkeypatch.setattr(pipeline, "SAFE_PX", 10)
     monkeypatch.setattr(pipeline, "LEAST_CHANNELS", 2**40)
     paint(tmp_path / "in" / "a.png", random_classes(0))
     paint(tmp_path / "in" / "b.png", [[1]])
@@ -229,8 +218,8 @@ def test_where_memory_ends_images_are_computed_alone(tmp_path, error, tile_px, m
 def test_an_error_in_a_thread_ends_the_whole(tmp_path):
     for place in range(40):
         paint(tmp_path / "in" / f"{place}.png", random_classes(place))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "1.png").mkdir()
+    (tmp_path / "out" / "1.png").mkdir(parents=True)
+    (tmp_path / "out" / "manifest.csv").write_text("image,width,height,files,error\n")
     with pytest.raises(DataError) as error:
         run(tmp_path / "in", tmp_path / "out", kinds=["index", "coco"])
     assert str(error.value) == f"{tmp_path}/out/1.png: cannot be written: Is a directory"

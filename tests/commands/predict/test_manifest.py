@@ -6,21 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from segtrain.commands.predict.inputs import find_images
-from segtrain.commands.predict.job import predict_files
 from segtrain.errors import DataError
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
-from tests.painted import TASK, Painted, paint, painted, random_classes
-
-
-def run(folder: Path, output: Path, predictor: Predictor | None = None, **options):
-    """predict_files for all in a folder."""
-    return predict_files(predictor or painted(), find_images([str(folder)], output=output), output, **options)
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+from tests.commands.predict.predicting import names_in, run
+from tests.painted import TASK, Painted, paint, random_classes
 
 
 def refusal(folder: Path, output: Path, **options) -> str:
@@ -35,19 +25,36 @@ def rows_of(output: Path) -> list[list[str]]:
     return [[Path(row[0]).name, row[3], row[4]] for row in rows]
 
 
-UNKNOWN = "is there already, and no prediction that {0}/manifest.csv knows of wrote it"
+EMPTY = "image,width,height,files,error\n"
+UNKNOWN = "exists already, and {0}/manifest.csv does not list it; delete it or write -o another folder"
 
 
-@pytest.mark.parametrize(("name", "kinds"), [("b_color.png", None), ("coco.json", ["coco"]), ("rle.csv", ["rle"])])
-def test_a_file_that_no_prediction_wrote_is_never_written_over(tmp_path, name, kinds):
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     paint(tmp_path / "in" / "a.png", [[0]])
-    paint(tmp_path / "in" / "b.png", [[0]])
     out = tmp_path / "out"
-    out.mkdir()
+    paint(out / "b.png", [[0]])
+    why = "cannot be the output folder, it holds b.png, but no manifest.csv of an earlier prediction"
+    assert refusal(tmp_path / "in", out) == f"{out}: {why}; write -o another folder"
+    assert names_in(out) == ["b.png"]
+
+
+def test_hidden_files_do_not_make_a_folder_somebody_elses(tmp_path):
+    paint(tmp_path / "in" / "a.png", [[0]])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".gitkeep").touch()
+    assert run(tmp_path / "in", tmp_path / "out", kinds=["index"]).status == 0
+
+
+@pytest.mark.parametrize("name", ["b_color.png", "sub/c;d_color.png"])
+def test_a_file_that_no_prediction_wrote_is_never_written_over(tmp_path, name):
+    for image in ("a", "b", "sub/c;d"):
+        paint(tmp_path / "in" / f"{image}.png", [[0]])
+    out = tmp_path / "out"
+    (out / "sub").mkdir(parents=True)
     (out / name).write_text("mine")
-    expected = f"{out}/{name}: {UNKNOWN.format(out)}; delete it or write -o another folder"
-    assert refusal(tmp_path / "in", out, kinds=kinds) == expected
-    assert names_in(out) == [name] and (out / name).read_text() == "mine"
+    (out / "manifest.csv").write_text(EMPTY + "x.png,,,b.png;b_overlay.png;c,\n")
+    assert refusal(tmp_path / "in", out) == f"{out}/{name}: {UNKNOWN.format(out)}"
+    assert (out / name).read_text() == "mine" and names_in(out) == sorted(["manifest.csv", name])
 
 
 def test_another_table_of_the_name_of_the_manifest(tmp_path):
@@ -55,23 +62,20 @@ def test_another_table_of_the_name_of_the_manifest(tmp_path):
     (tmp_path / "out").mkdir()
     manifest = tmp_path / "out" / "manifest.csv"
     manifest.write_text("image,price\n")
-    expected = f"{manifest}: is another table than the one to be written; write -o another folder"
+    expected = f"{manifest}: is not the manifest of a prediction; write -o another folder"
     assert refusal(tmp_path / "in", tmp_path / "out") == expected
     assert manifest.read_text() == "image,price\n"
 
 
 def test_a_folder_may_be_predicted_into_again_and_again(tmp_path):
     paint(tmp_path / "in" / "a.png", [[1]])
-    paint(tmp_path / "more" / "b.png", [[2]])
+    paint(tmp_path / "more" / "b;c.png", [[2]])
     out = tmp_path / "out"
     for folder, kinds in (("in", ["index", "coco"]), ("more", ["index"]), ("in", ["color", "coco"]), ("in", ["index"])):
         assert run(tmp_path / folder, out, kinds=kinds).status == 0
-    assert rows_of(out) == [["a.png", "a.png;a_color.png", ""], ["b.png", "b.png", ""]]
-    (out / "b.png").unlink()
-    assert run(tmp_path / "in", out, kinds=["index"]).status == 0
-    assert rows_of(out) == [["a.png", "a.png;a_color.png", ""]]
-    paint(out / "b.png", [[0]])
-    assert refusal(tmp_path / "more", out).startswith(f"{out}/b.png: {UNKNOWN.format(out)}")
+    assert rows_of(out) == [["a.png", "a.png;a_color.png", ""], ["b;c.png", "b;c.png", ""]]
+    assert run(tmp_path / "more", out, kinds=["index"]).status == 0
+    assert rows_of(out) == [["b;c.png", "b;c.png", ""], ["a.png", "a.png;a_color.png", ""]]
 
 
 def test_what_was_killed_may_be_predicted_again(tmp_path):

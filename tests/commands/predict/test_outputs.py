@@ -8,14 +8,20 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from segtrain.commands.predict.encode import JPEG_MOST_PX, encode_indices, encode_jpeg, encode_picture
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
-from segtrain.commands.predict.kinds import KINDS
-from segtrain.commands.predict.result import FILE_KINDS
+from segtrain.commands.predict.outputs import KINDS
+from segtrain.commands.predict.result import (
+    JPEG_MOST_PX,
+    encode_indices,
+    encode_jpeg,
+    encode_palette,
+    encode_smooth,
+    list_suffixes,
+)
 from segtrain.config.schema import DataConfig
 from segtrain.formats import coco
 from segtrain.images import rle
+from segtrain.inference.inputs import find_images
 from segtrain.inference.task import Task
 from segtrain.visualize import colorize, overlay
 from tests.painted import BINARY, COLORS, LAYERS, TASK, paint, painted, random_classes, read
@@ -31,8 +37,8 @@ def run(folder: Path, kinds: list[str], task: Task = TASK) -> Path:
     return out
 
 
-def test_every_kind_is_known_to_somebody():
-    assert set(KINDS) == set(FILE_KINDS) | TABLES
+def test_every_kind_is_a_table_or_files_of_each_image():
+    assert {kind for kind in KINDS if not list_suffixes([kind], TASK)} == TABLES
 
 
 PIXELS = np.random.default_rng(0)
@@ -48,8 +54,8 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_png_holds_what_was_put_in(tmp_path, name):
     pixels = ARRAYS[name]
-    for place, encode in enumerate([encode_picture, encode_indices][: 1 if pixels.ndim == 3 else 2]):
-        path = tmp_path / f"{place}.png"
+    for index, encode in enumerate([encode_smooth, encode_indices][: 1 if pixels.ndim == 3 else 2]):
+        path = tmp_path / f"{index}.png"
         path.write_bytes(encode(pixels))
         assert np.array_equal(read(path), pixels)
         seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -60,7 +66,7 @@ def test_a_png_holds_what_was_put_in(tmp_path, name):
 def test_a_palette_gives_every_reader_the_same_colours(tmp_path, count):
     colors = [tuple(color) for color in PIXELS.integers(0, 256, (count, 3)).tolist()]
     indices = PIXELS.integers(0, count, (9, 13), dtype=np.uint8)
-    (tmp_path / "a.png").write_bytes(encode_indices(indices, colors))
+    (tmp_path / "a.png").write_bytes(encode_palette(indices, colors))
     expected = np.array(colors, np.uint8)[indices]
     picture = Image.open(tmp_path / "a.png")
     assert picture.mode == "P" and np.array_equal(np.asarray(picture), indices)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from segtrain.commands.predict import raster
-from segtrain.commands.predict.encode import encode_jpeg
+from segtrain.commands.predict.result import encode_jpeg
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, DataError

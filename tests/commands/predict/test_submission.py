@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
-from segtrain.commands.predict.submission import plain_sheet, read_sample
+from segtrain.commands.predict.submission import plain_sheet, read_sheet
 from segtrain.errors import ConfigError, DataError
+from segtrain.inference.inputs import find_images
 from segtrain.inference.task import Task
 from tests.painted import BINARY, COLORS, LAYERS, TASK, paint, painted
 
@@ -94,7 +94,7 @@ def test_without_a_sample_there_is_a_row_for_each_class_of_each_image(tmp_path):
 
 REFUSED = {
     "id,rle\n": "has a header and no rows",
-    "id\na\n": "is no table; its first line has neither tab, comma nor semicolon",
+    "id\na\n": "is not a table; its first line has neither tab, comma nor semicolon",
     "id,rle\na,1 1\nb\n": "FILE:3: has 1 cells, but the first line has 2",
     "id,rle\na,1\nb,1 2\n": "0 of its 2 columns hold nothing but runs ('1 5 20 3') and empty cells; it must be one",
     "id,class,rle\na,,\n": "2 of its 3 columns hold nothing but runs ('1 5 20 3') and empty cells; it must be one",
@@ -122,20 +122,20 @@ def test_a_sample_that_does_not_fit_is_refused_before_anything_is_done(tmp_path,
 def test_a_name_that_two_images_have_is_none(tmp_path):
     (tmp_path / "sample.csv").write_text("id,class,rle\nx/a,sky,\na,sky,\n")
     with pytest.raises(DataError) as error:
-        read_sample(tmp_path / "sample.csv", ["x/a.png", "y/a.png"], TASK)
+        read_sheet(tmp_path / "sample.csv", ["x/a.png", "y/a.png"], TASK)
     assert str(error.value) == f"{tmp_path}/sample.csv: names 1 images that are not there: a"
 
 
 def test_an_image_whose_name_ends_like_a_class(tmp_path):
     (tmp_path / "sample.csv").write_text("id,rle\na_1,\na_1_0,\na_0,\n")
-    sheet = read_sample(tmp_path / "sample.csv", ["a.png", "a_1.png"], BINARY)
+    sheet = read_sheet(tmp_path / "sample.csv", ["a.png", "a_1.png"], BINARY)
     assert sheet.keys == [("a_1.png", 1), ("a_1.png", 0), ("a.png", 0)]
 
 
 def test_runs_that_are_longer_than_the_csv_module_likes(tmp_path):
     long = " ".join(f"{2 * place + 1} 1" for place in range(30_000))
     (tmp_path / "sample.csv").write_text(f"id,rle\na,{long}\n")
-    assert read_sample(tmp_path / "sample.csv", ["a.png"], BINARY).keys == [("a.png", 1)]
+    assert read_sheet(tmp_path / "sample.csv", ["a.png"], BINARY).keys == [("a.png", 1)]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_sample_that_cannot_be_read(tmp_path, content, reason):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError) as error:
-        read_sample(path, ["a.png"], TASK)
+        read_sheet(path, ["a.png"], TASK)
     assert str(error.value).startswith(f"{path}: cannot be read as a sample: {reason}")
 
 
@@ -161,11 +161,11 @@ def test_videos_have_no_rows(tmp_path):
 
 def test_a_full_name_goes_before_a_short_one(tmp_path):
     (tmp_path / "sample.csv").write_text("id,class,rle\na.png,sky,\nx/a.jpg,sky,\na,road,\n")
-    sheet = read_sample(tmp_path / "sample.csv", ["a.png", "x/a.png"], TASK)
+    sheet = read_sheet(tmp_path / "sample.csv", ["a.png", "x/a.png"], TASK)
     assert sheet.keys == [("a.png", 0), ("x/a.png", 0), ("a.png", 1)]
 
 
 def test_a_header_with_an_empty_cell(tmp_path):
     (tmp_path / "sample.csv").write_text(",class,rle\na.png,sky,\na.png,road,\n")
-    sheet = read_sample(tmp_path / "sample.csv", ["a.png"], TASK)
+    sheet = read_sheet(tmp_path / "sample.csv", ["a.png"], TASK)
     assert sheet.header == ["", "class", "rle"] and sheet.keys == [("a.png", 0), ("a.png", 1)]

@@ -10,12 +10,12 @@ import tifffile
 from PIL import Image
 
 from segtrain.commands.predict import raster
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
-from segtrain.commands.predict.outputs import Report
 from segtrain.commands.predict.pipeline import image_source, predict_stream
+from segtrain.commands.predict.writer import Report
 from segtrain.errors import DataError
 from segtrain.images.reading import read_image
+from segtrain.inference.inputs import find_images
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from tests.bad_input import assert_one_line

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from segtrain.command import run_command
-from segtrain.commands.predict.inputs import find_images
 from segtrain.commands.predict.job import predict_files
-from segtrain.commands.predict.movies import natural_order
-from segtrain.commands.predict.outputs import Report
-from segtrain.commands.predict.video import VideoReader
+from segtrain.commands.predict.movies import VideoReader, natural_order
+from segtrain.commands.predict.writer import Report
 from segtrain.errors import DataError
+from segtrain.inference.inputs import find_images
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
+from tests.commands.predict.predicting import names_in
 from tests.painted import BINARY, COLORS, TASK, Painted, paint, painted, random_classes
 
 HEIGHT, WIDTH = 48, 64
@@ -55,10 +55,6 @@ def run(*inputs: Path, predictor: Predictor | None = None, **options) -> tuple[R
     out = inputs[0].parent / "out"
     images = find_images([str(item) for item in inputs], output=out)
     return predict_files(predictor or painted(BINARY), images, out, **options), out
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(("name", "code"), [("clip.mp4", "mp4v"), ("clip.avi", "MJPG")])
@@ -214,8 +210,8 @@ def test_frames_are_what_the_model_takes(tmp_path):
 
 def test_a_video_that_cannot_be_written(tmp_path, capsys):
     path = write_video(tmp_path / "clip.mp4", 2)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "clip_overlay.mp4").mkdir()
+    (tmp_path / "out" / "clip_overlay.mp4").mkdir(parents=True)
+    (tmp_path / "out" / "manifest.csv").write_text("image,width,height,files,error\n")
     options = Namespace(call=lambda: run(path))
     assert run_command(lambda options: options.call(), options) == 2
     printed = capsys.readouterr()

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 from uvicorn import Server
 
-from segtrain.commands.serve.limits import Limits
 from segtrain.commands.serve.listen import build_server, open_socket
+from segtrain.commands.serve.receive import RequestLimits
 from segtrain.commands.serve.service import Service
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
@@ -119,7 +119,7 @@ def serving(folder: Path, network: Any = None, *, batch_size: int = 4, **limits:
     """A server with one network, or with a Predictor; it keeps files in `folder`."""
     network = network or Channels()
     predictor = network if isinstance(network, Predictor) else Predictor([network], InferOptions(batch_size=batch_size))
-    service = Service(predictor, names=["street-1"], limits=Limits(**limits), folder=folder)
+    service = Service(predictor, names=["street-1"], limits=RequestLimits(**limits), folder=folder)
     listener = open_socket("127.0.0.1", 0)
     server = build_server(service, address="127.0.0.1")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -13,8 +13,8 @@ from PIL import Image
 
 from segtrain.command import run_command
 from segtrain.commands.serve import command
-from segtrain.commands.serve.limits import Limits
 from segtrain.commands.serve.listen import is_loopback, open_socket
+from segtrain.commands.serve.receive import RequestLimits
 from segtrain.errors import ConfigError
 from segtrain.inference.predictor import Predictor
 from tests.commands.serve.serving import PATIENCE_S, Gate, decode, draw, encode, png, serving
@@ -146,17 +146,22 @@ def options_of(*arguments):
     ("arguments", "text"),
     [
         (("--port", 70000), "--port 70000: a port lies between 0 and 65535"),
-        (("--max-mb", 0), "--max-mb 0: must be above 0, and a number"),
-        (("--max-mb", "nan"), "--max-mb nan: must be above 0, and a number"),
-        (("--max-megapixels", -1), "--max-megapixels -1: must be above 0, and a number"),
-        (("--max-megapixels", "inf"), "--max-megapixels inf: must be above 0, and a number"),
-        (("--host", "a..b"), "--host a..b: is no name of a machine"),
+        (("--host", "a..b"), "--host a..b: is not the name of a machine"),
         (("--batch-size", 0), "--batch-size 0: must be at least 1"),
     ],
 )
 def test_wrong_flags_are_told_before_a_model_is_loaded(arguments, text, capsys):
     assert run_command(command.main, options_of("no/such/run", *arguments)) == 2
     assert capsys.readouterr().err == f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--max-mb", 0), ("--max-mb", "nan"), ("--max-megapixels", -1), ("--max-megapixels", "inf")]
+)
+def test_limits_are_numbers_above_0(flag, value, capsys):
+    with pytest.raises(SystemExit):
+        options_of("no/such/run", flag, value)
+    assert capsys.readouterr().err.endswith(f"argument {flag}: '{value}' is not a number above 0\n")
 
 
 def test_what_has_to_be_installed(monkeypatch, capsys):
@@ -186,7 +191,7 @@ def test_only_this_machine_reaches_a_server_unless_told_otherwise():
 
 
 def test_time_for_a_request_grows_with_its_length():
-    assert Limits().allowed_s(0) == 30 and Limits().allowed_s(1_000_000) == 40
+    assert RequestLimits().allowed_s(0) == 30 and RequestLimits().allowed_s(1_000_000) == 40
 
 
 class Ended(threading.Thread):

@@ -86,12 +86,12 @@ def many_bands() -> bytes:
     return stream.getvalue()
 
 
-TYPES = "PNG, JPEG, TIFF, WebP, BMP, GIF, PPM, NumPy"
+TYPES = "PNG, JPEG, BMP, TIFF, GIF, WEBP, PPM, NumPy"
 REFUSED = {
     "text": (b"hello", 415, f"the file is not an image of a known type: {TYPES}"),
     "page": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, f"the file is not an image of a known type: {TYPES}"),
     "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n", 415, f"the file is not an image of a known type: {TYPES}"),
-    "head alone": (b"\x89PNG\r\n\x1a\n", 422, "the file is not an image of a known type; is the file complete?"),
+    "head alone": (b"\x89PNG\r\n\x1a\n", 415, f"the file is not an image of a known type: {TYPES}"),
     "garbage": (
         b"BM" + bytes(range(256)),
         422,

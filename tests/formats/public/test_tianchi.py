@@ -97,7 +97,7 @@ def test_tables_that_are_wrong(root, case):
 
 BROKEN = {
     "1 2 5": "has 3 numbers; a run is a start and a length",
-    "1 x": "'x' is no number; a run is a start and a length",
+    "1 x": "'x' is not a number; a run is a start and a length",
     "12 2": "the run 12 2 ends past the 12 pixels of the image, 4 x 3",
     "1 3 2 2": "the runs 1 3 and 2 2 overlap",
 }

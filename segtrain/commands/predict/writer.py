@@ -1,0 +1,108 @@
+"""Writer of predictions: the files of each image, the tables of all, and the report."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
+from segtrain.commands.predict.manifest import Manifest
+from segtrain.commands.predict.outputs import Target
+from segtrain.commands.predict.result import Result, write_files
+from segtrain.commands.predict.submission import Sheet, Submission
+from segtrain.errors import DataError
+from segtrain.files import TooLongName
+from segtrain.inference.task import Task
+
+COCO_KINDS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}
+RUNS_TABLE = "rle.csv"
+
+
+@dataclass
+class Report:
+    """How many images, and frames of videos, were predicted; a line for each that was not; lines about what may be
+    unexpected."""
+
+    images: int = 0
+    frames: int = 0
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 where all were predicted, 1 where some were, 2 where none was."""
+        return (1 if self.images or self.frames else 2) if self.failures else 0
+
+    def summary(self, output: Path, seconds: float) -> str:
+        """A line about what was done in that time."""
+        counts = [(self.images, "images"), (self.frames, "frames")]
+        done = " and ".join(f"{count} {what}" for count, what in counts if count) or "no images"
+        speed = (self.images + self.frames) / max(seconds, 1e-9)
+        return f"{done} predicted, written to {output} ({speed:.1f} images/s)"
+
+
+Written = list[Any]  # what each table takes of an image
+
+
+class Writer:
+    """Writes `kinds` (outputs.KINDS) of the images at `paths` below `output`, in the context of `writing`; `sheet` is
+    the table of runs that is asked for, None without. `targets` are all files of single images and videos.
+
+    Raises DataError where a file of that name exists already and no prediction wrote it.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        paths: Iterable[Path],
+        output: Path,
+        *,
+        kinds: Sequence[str],
+        sheet: Sheet | None,
+        targets: Sequence[Target],
+    ):
+        self.task = task
+        self.output = output
+        self.kinds = kinds
+        self.report = Report()
+        self.manifest = Manifest(output, task.names, paths, targets)
+        self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
+        for kind, (name, annotate) in COCO_KINDS.items():
+            if kind in kinds:
+                self._tables.append(CocoFile(output / name, task, annotate))
+
+    def handle(self, result: Result) -> Written | DataError:
+        """Write the files of an image and note them; may be called from any thread. A name that is too long is given
+        back as its error; raises DataError where a file cannot be written for another reason."""
+        try:
+            files = write_files(result, self.kinds, self.output)
+        except TooLongName as error:
+            return error
+        self.manifest.add(result.path, result.size, files, result.shares)
+        return [table.take(result) for table in self._tables]
+
+    def add(self, path: Path, written: Written | DataError) -> None:
+        """Add what `handle` returned for an image to the tables, or note why it could not be predicted."""
+        if isinstance(written, DataError):
+            self.report.failures.append(str(written))
+            self.manifest.add_failure(path, str(written))
+            return
+        for table, taken in zip(self._tables, written, strict=True):
+            table.add(taken)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write the tables at the end of the block; raises DataError where one cannot be written. After an error those
+        of all images are not written, and the manifest says what is there."""
+        self.manifest.begin()
+        try:
+            with ExitStack() as stack:
+                for table in self._tables:
+                    stack.enter_context(table.writing())
+                yield
+        except BaseException:
+            with suppress(DataError):
+                self.manifest.write()
+            raise
+        self.manifest.write()
