@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from segtrain.errors import CheckpointError
-from segtrain.files import temporary_name
 from segtrain.log.log import Log, MetricsFile, describe_epoch
 from tests.conftest import PROJECT
 
@@ -71,7 +70,7 @@ def test_a_metrics_csv_that_was_edited_is_named(tmp_path, text):
 
 def test_a_row_that_cannot_be_written_warns_and_goes_out_with_the_next(tmp_path, capsys):
     log = build_log(tmp_path)
-    obstacle = temporary_name(tmp_path / "metrics.csv")
+    obstacle = tmp_path / "metrics.csv"
     obstacle.mkdir()
     log.epoch(1, 10, {"lr": 0.1})
     assert capsys.readouterr().out.startswith("warning: metrics.csv was not written: [Errno 21]")
