@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segtrain.commands.check.check_classes import suggest_weights
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.labelling import IGNORED
 from segtrain.commands.check.propose import show_share
 
@@ -29,33 +29,33 @@ def _position(share: float) -> float:
     return _LEFT + (_WIDTH - 2 * _LEFT) * (1 - exponent / _LOWEST)
 
 
-def draw_classes(evidence: Evidence) -> str:
+def draw_classes(report: DatasetReport) -> str:
     """A table of the classes: the share of the pixels in each split as dots on a logarithmic strip, and in numbers."""
-    labelling = evidence.labelling
-    if labelling is None or not evidence.class_pixels.any():
+    labelling = report.labelling
+    if labelling is None or not report.class_pixels.any():
         return ""
-    splits = {split: places for split, places in evidence.splits.items() if evidence.counts[places].any()}
-    suggested = suggest_weights(evidence)
+    splits = {split: indices for split, indices in report.splits.items() if report.counts[indices].any()}
+    suggested = suggest_weights(report)
     weights = None if suggested is None else suggested[1]
     shares = {}
-    for split, places in splits.items():
-        sums = evidence.class_pixels[places].sum(axis=0)
+    for split, indices in splits.items():
+        sums = report.class_pixels[indices].sum(axis=0)
         shares[split] = sums / max(int(sums.sum()), 1)
-    total = evidence.class_pixels.sum(axis=0)
-    masks = (evidence.class_pixels > 0).sum(axis=0)
+    total = report.class_pixels.sum(axis=0)
+    masks = (report.class_pixels > 0).sum(axis=0)
     rows = []
-    for place, name in enumerate(labelling.names):
-        cells = [f"<td>{_swatch(labelling.colors[place])}{escape(name)}</td>"]
-        cells.append(f'<td class="strip">{_strip([shares[split][place] for split in splits])}</td>')
-        cells += [f'<td class="number">{show_share(shares[split][place])}</td>' for split in splits]
-        cells.append(f'<td class="number">{masks[place]:,}</td>')
+    for index, name in enumerate(labelling.names):
+        cells = [f"<td>{_swatch(labelling.colors[index])}{escape(name)}</td>"]
+        cells.append(f'<td class="strip">{_strip([shares[split][index] for split in splits])}</td>')
+        cells += [f'<td class="number">{show_share(shares[split][index])}</td>' for split in splits]
+        cells.append(f'<td class="number">{masks[index]:,}</td>')
         if weights is not None:
-            cells.append(f'<td class="number">{weights[place]:.2f}</td>')
-        rows.append(f"<tr{' class=absent' if not total[place] else ''}>{''.join(cells)}</tr>")
-    heads = "".join(f'<th class="number">{_dot(place)}{escape(split)}</th>' for place, split in enumerate(splits))
+            cells.append(f'<td class="number">{weights[index]:.2f}</td>')
+        rows.append(f"<tr{' class=absent' if not total[index] else ''}>{''.join(cells)}</tr>")
+    heads = "".join(f'<th class="number">{_dot(index)}{escape(split)}</th>' for index, split in enumerate(splits))
     weight = '<th class="number">weight</th>' if weights is not None else ""
     head = f'<tr><th>class</th><th class="strip">{_axis()}</th>{heads}<th class="number">masks</th>{weight}</tr>'
-    ignored = evidence.counts[:, IGNORED].sum() / max(int(evidence.counts.sum()), 1)
+    ignored = report.counts[:, IGNORED].sum() / max(int(report.counts.sum()), 1)
     note = f"Shares of the pixels that have a class; {show_share(ignored)} of all pixels are ignored."
     note += " The weights are those of class_weights: enet." if weights is not None else ""
     table = f'<table class="classes"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
@@ -66,8 +66,8 @@ def _swatch(color: Sequence[int]) -> str:
     return f'<span class="swatch" style="background:rgb({",".join(map(str, color))})"></span>'
 
 
-def _dot(place: int) -> str:
-    return f'<span class="dot" style="background:{SPLIT_COLORS[place % len(SPLIT_COLORS)]}"></span>'
+def _dot(index: int) -> str:
+    return f'<span class="dot" style="background:{SPLIT_COLORS[index % len(SPLIT_COLORS)]}"></span>'
 
 
 def _strip(shares: Sequence[float]) -> str:
@@ -79,8 +79,8 @@ def _strip(shares: Sequence[float]) -> str:
     )
     stem = f'<line x1="{_LEFT}" x2="{max(positions):.1f}" y1="10" y2="10" class="stem"/>'
     dots = "".join(
-        f'<circle cx="{position:.1f}" cy="10" r="5" style="fill:{SPLIT_COLORS[place % len(SPLIT_COLORS)]}"/>'
-        for place, (position, share) in enumerate(zip(positions, shares, strict=True))
+        f'<circle cx="{position:.1f}" cy="10" r="5" style="fill:{SPLIT_COLORS[index % len(SPLIT_COLORS)]}"/>'
+        for index, (position, share) in enumerate(zip(positions, shares, strict=True))
         if share > 0
     )
     return f'<svg viewBox="0 0 {_WIDTH} 20" role="img" aria-label="share of the pixels">{grid}{stem}{dots}</svg>'
@@ -97,23 +97,23 @@ def _axis() -> str:
     return f'<svg viewBox="0 0 {_WIDTH} 20" role="img" aria-label="share of the pixels, logarithmic">{texts}</svg>'
 
 
-def draw_legend(evidence: Evidence) -> str:
+def draw_legend(report: DatasetReport) -> str:
     """Swatches and names of the classes that occur."""
-    labelling = evidence.labelling
+    labelling = report.labelling
     if labelling is None:
         return ""
-    there = evidence.class_pixels.sum(axis=0) > 0
+    there = report.class_pixels.sum(axis=0) > 0
     items = [
         f"<span>{_swatch(color)}{escape(name)}</span>"
-        for place, (name, color) in enumerate(zip(labelling.names, labelling.colors, strict=True))
-        if there[place] and not (labelling.binary and place == 0)
+        for index, (name, color) in enumerate(zip(labelling.names, labelling.colors, strict=True))
+        if there[index] and not (labelling.binary and index == 0)
     ]
     return f'<p class="legend">{"".join(items)}</p>'
 
 
-def draw_sizes(evidence: Evidence, crop: tuple[int, int] | None) -> str:
+def draw_sizes(report: DatasetReport, crop: tuple[int, int] | None) -> str:
     """The sizes of the images: a sentence where they have one, else a chart of width against height, and a table."""
-    images = [record.image for record in evidence.records if record.image is not None]
+    images = [record.image for record in report.records if record.image is not None]
     sizes = Counter((image.width, image.height) for image in images)
     if not sizes:
         return ""

@@ -2,7 +2,7 @@
 
 import math
 
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, Level, are, count_of, leave_out
 from segtrain.commands.check.record import Record
 from segtrain.commands.check.scripts import resize_masks, turn_masks
@@ -10,12 +10,12 @@ from segtrain.commands.check.scripts import resize_masks, turn_masks
 CLEARLY = 1.2  # by so much the edges of a mask follow one orientation better: 97 % of CamVid's, turned four ways, do
 
 
-def find_unreadable(evidence: Evidence) -> list[Finding]:
+def find_unreadable(report: DatasetReport) -> list[Finding]:
     """Files that are missing, truncated, or no pictures."""
-    broken = [place for place, r in enumerate(evidence.records) if r.image_error or r.mask_error]
+    broken = [index for index, r in enumerate(report.records) if r.image_error or r.mask_error]
     if not broken:
         return []
-    records = [evidence.records[place] for place in broken]
+    records = [report.records[index] for index in broken]
     reasons = [reason for r in records for reason in (r.image_error, r.mask_error) if reason]
     return [
         Finding(
@@ -23,18 +23,18 @@ def find_unreadable(evidence: Evidence) -> list[Finding]:
             f"{count_of(len(reasons), 'file')} cannot be read",
             "Training stops there; what is wrong stands behind each name. Mend them where they come from; the lines "
             "leave them out instead, images with their masks.",
-            leave_out([record.sample for record in records], in_folders=evidence.in_folders),
+            leave_out([record.sample for record in records], in_folders=report.in_folders),
             tuple(reasons),
             tuple(broken),
         )
     ]
 
 
-def find_not_turned(evidence: Evidence) -> list[Finding]:
+def find_not_turned(report: DatasetReport) -> list[Finding]:
     """Images that EXIF turns while their masks are as the camera stored them, and those where that cannot be told."""
-    turned = [place for place, r in enumerate(evidence.records) if r.image and r.mask and r.image.orientation != 1]
-    wrong = [place for place in turned if _mask_is_stored(evidence.records[place])]
-    unsure = [place for place in turned if _mask_is_stored(evidence.records[place]) is None]
+    turned = [index for index, r in enumerate(report.records) if r.image and r.mask and r.image.orientation != 1]
+    wrong = [index for index in turned if _mask_is_stored(report.records[index])]
+    unsure = [index for index in turned if _mask_is_stored(report.records[index]) is None]
     findings = []
     if wrong:
         title = f"{count_of(len(wrong), 'image')} {are(len(wrong))} turned by EXIF and the mask is not"
@@ -42,25 +42,25 @@ def find_not_turned(evidence: Evidence) -> list[Finding]:
             "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
             "them; their masks were drawn on what is stored."
         )
-        findings.append(_not_turned(evidence, wrong, "error", title, explanation))
+        findings.append(_not_turned(report, wrong, "error", title, explanation))
     if unsure:
         title = f"{count_of(len(unsure), 'image')} {are(len(unsure))} turned by EXIF, and perhaps not the mask"
         explanation = (
             "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
         )
-        findings.append(_not_turned(evidence, unsure, "warning", title, explanation))
+        findings.append(_not_turned(report, unsure, "warning", title, explanation))
     return findings
 
 
-def _not_turned(evidence: Evidence, places: list[int], level: Level, title: str, explanation: str) -> Finding:
-    records = [evidence.records[place] for place in places]
+def _not_turned(report: DatasetReport, indices: list[int], level: Level, title: str, explanation: str) -> Finding:
+    records = [report.records[index] for index in indices]
     if all(_is_picture(record) for record in records):
         fix = turn_masks({record.sample.mask_file: record.image.orientation for record in records})
         explanation = f"{explanation} The lines turn the masks."
     else:
-        fix = leave_out([record.sample for record in records], in_folders=evidence.in_folders)
+        fix = leave_out([record.sample for record in records], in_folders=report.in_folders)
         explanation = f"{explanation} Annotate them upright; the lines leave them out."
-    return Finding(level, title, explanation, fix, tuple(r.sample.image for r in records), tuple(places))
+    return Finding(level, title, explanation, fix, tuple(r.sample.image for r in records), tuple(indices))
 
 
 def _mask_is_stored(record: Record) -> bool | None:
@@ -80,19 +80,19 @@ def _mask_is_stored(record: Record) -> bool | None:
     return False if fit.turned > CLEARLY * fit.stored else None
 
 
-def find_other_sizes(evidence: Evidence) -> list[Finding]:
+def find_other_sizes(report: DatasetReport) -> list[Finding]:
     """Masks that have not the size of their images, for another reason than EXIF."""
-    records = evidence.records
+    records = report.records
     wrong = [
-        place
-        for place, r in enumerate(records)
+        index
+        for index, r in enumerate(records)
         if r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r))
     ]
-    scaled = [place for place in wrong if _is_scaled(records[place]) and _is_picture(records[place])]
-    other = [place for place in wrong if place not in set(scaled)]
+    scaled = [index for index in wrong if _is_scaled(records[index]) and _is_picture(records[index])]
+    other = [index for index in wrong if index not in set(scaled)]
     findings = []
     if scaled:
-        pairs = [(records[place].sample.mask_file, records[place].sample.image) for place in scaled]
+        pairs = [(records[index].sample.mask_file, records[index].sample.image) for index in scaled]
         findings.append(
             Finding(
                 "error",
@@ -100,7 +100,7 @@ def find_other_sizes(evidence: Evidence) -> list[Finding]:
                 "They have the image's proportions, so they were exported at another size. Best export them again; the "
                 "lines resize them, each pixel to the value of the nearest one.",
                 resize_masks(pairs),
-                tuple(_sizes(records[place]) for place in scaled),
+                tuple(_sizes(records[index]) for index in scaled),
                 tuple(scaled),
             )
         )
@@ -111,8 +111,8 @@ def find_other_sizes(evidence: Evidence) -> list[Finding]:
                 f"{count_of(len(other), 'mask')} {'has' if len(other) == 1 else 'have'} another size than the image",
                 "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; the lines "
                 "leave the pairs out instead.",
-                leave_out([records[place].sample for place in other], in_folders=evidence.in_folders),
-                tuple(_sizes(records[place]) for place in other),
+                leave_out([records[index].sample for index in other], in_folders=report.in_folders),
+                tuple(_sizes(records[index]) for index in other),
                 tuple(other),
             )
         )
@@ -136,19 +136,19 @@ def _sizes(record: Record) -> str:
     return f"{record.sample.mask_file}: {mask.width} x {mask.height}, its image {image.width} x {image.height}"
 
 
-def find_flat_images(evidence: Evidence) -> list[Finding]:
+def find_flat_images(report: DatasetReport) -> list[Finding]:
     """Images that are one colour all over."""
-    flat = [place for place, r in enumerate(evidence.records) if r.image is not None and r.image.is_flat]
+    flat = [index for index, r in enumerate(report.records) if r.image is not None and r.image.is_flat]
     if not flat:
         return []
-    samples = [evidence.records[place].sample for place in flat]
+    samples = [report.records[index].sample for index in flat]
     return [
         Finding(
             "warning",
             f"{count_of(len(flat), 'image')} {are(len(flat))} one colour all over",
             "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. The lines "
             "leave them out.",
-            leave_out(samples, in_folders=evidence.in_folders),
+            leave_out(samples, in_folders=report.in_folders),
             tuple(sample.image for sample in samples),
             tuple(flat),
         )

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, are, count_of, yaml_fix
-from segtrain.commands.check.record import ImageFacts, Record
+from segtrain.commands.check.record import ImageRecord, Record
 from segtrain.errors import DataError
 from segtrain.images.reading import read_image
 from segtrain.images.to_image import WHITES
@@ -17,17 +17,17 @@ DARK = 2  # images whose brightest value is this many times below white train as
 _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
 
 
-def find_deep_images(evidence: Evidence) -> list[Finding]:
+def find_deep_images(report: DatasetReport) -> list[Finding]:
     """Images of more than 8 bits: the value that means white, and the bits that are really used."""
-    deep = [place for place, r in enumerate(evidence.records) if r.image is not None and r.image.dtype != "uint8"]
+    deep = [index for index, r in enumerate(report.records) if r.image is not None and r.image.dtype != "uint8"]
     if not deep:
         return []
-    images = [evidence.records[place].image for place in deep]
+    images = [report.records[index].image for index in deep]
     kinds = ", ".join(sorted({image.dtype for image in images}))
-    files = tuple(evidence.records[place].sample.image for place in deep)
+    files = tuple(report.records[index].sample.image for index in deep)
     white, meaning = find_white(images)
-    scale = evidence.config.data.scale if evidence.config is not None else None
-    if evidence.config is not None and scale is None:
+    scale = report.config.data.scale if report.config is not None else None
+    if report.config is not None and scale is None:
         return [
             Finding(
                 "error",
@@ -53,7 +53,7 @@ def find_deep_images(evidence: Evidence) -> list[Finding]:
     return []
 
 
-def find_white(images: Iterable[ImageFacts]) -> tuple[float, str]:
+def find_white(images: Iterable[ImageRecord]) -> tuple[float, str]:
     """The value that most likely means white in images that are not 8 bit, and what they hold, in words."""
     images = list(images)
     high = max(image.high for image in images)
@@ -73,47 +73,47 @@ def find_white(images: Iterable[ImageFacts]) -> tuple[float, str]:
     return white, f"Their values end at {high:g}"
 
 
-def _is_stretched(image: ImageFacts) -> bool:
+def _is_stretched(image: ImageRecord) -> bool:
     """Whether 16 bits are 8 bits written twice; the bits that occur at all are then the same in both bytes."""
     ends = (int(image.low), int(image.high), image.used_bits)
     return image.dtype == "uint16" and image.high > 255 and all(value % _COPIED_BYTE == 0 for value in ends)
 
 
-def find_refused_images(evidence: Evidence) -> list[Finding]:
+def find_refused_images(report: DatasetReport) -> list[Finding]:
     """Kinds of images that training does not read: one of each kind is read as it would."""
-    if evidence.config is None:
+    if report.config is None:
         return []
     kinds: dict[tuple, list[int]] = {}
-    for place, record in enumerate(evidence.records):
-        if record.image is not None and (record.image.dtype == "uint8" or evidence.config.data.scale is not None):
+    for index, record in enumerate(report.records):
+        if record.image is not None and (record.image.dtype == "uint8" or report.config.data.scale is not None):
             image = record.image
             kind = (image.file_type, image.dtype, image.channels, Path(record.sample.image).suffix.lower())
-            kinds.setdefault(kind, []).append(place)
+            kinds.setdefault(kind, []).append(index)
     findings = []
-    for (file_type, dtype, channels, _), places in kinds.items():
+    for (file_type, dtype, channels, _), indices in kinds.items():
         try:
-            read_image(evidence.records[places[0]].sample.image, **evidence.config.data.image_options)
+            read_image(report.records[indices[0]].sample.image, **report.config.data.image_options)
         except DataError as error:
             kind = f"{file_type}, {count_of(channels, 'channel')}, {dtype}"
-            title = f"{count_of(len(places), 'image')} ({kind}) would be refused"
-            files = tuple(evidence.records[place].sample.image for place in places)
-            fix = yaml_fix("data:", f"  channels: {channels}") if _other_channels(evidence, channels) else None
+            title = f"{count_of(len(indices), 'image')} ({kind}) would be refused"
+            files = tuple(report.records[index].sample.image for index in indices)
+            fix = yaml_fix("data:", f"  channels: {channels}") if _other_channels(report, channels) else None
             findings.append(Finding("error", title, str(error), fix, files))
     return findings
 
 
-def _other_channels(evidence: Evidence, channels: int) -> bool:
-    data = evidence.config.data
+def _other_channels(report: DatasetReport, channels: int) -> bool:
+    data = report.config.data
     return data.bands is None and data.channels != channels
 
 
-def find_channel_statistics(evidence: Evidence) -> list[Finding]:
+def find_channel_statistics(report: DatasetReport) -> list[Finding]:
     """Mean and standard deviation of the channels where images are no RGB of 8 bits and the experiment has none."""
-    records = [record for record in evidence.records if record.image is not None]
+    records = [record for record in report.records if record.image is not None]
     numbers = {record.image.channels for record in records}
     if len(numbers) != 1:
         return []
-    channels, config = numbers.pop(), evidence.config
+    channels, config = numbers.pop(), report.config
     if config is not None and (config.model.mean is not None or config.data.channels == 3 or config.data.bands):
         return []
     if channels == 3:

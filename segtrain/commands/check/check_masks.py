@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from segtrain.commands.check.check_claims import explicit
 from segtrain.commands.check.check_values import written
 from segtrain.commands.check.class_lines import write_classes, write_code
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, are, count_of, leave_out, yaml_fix
 from segtrain.commands.check.labelling import IGNORED
 from segtrain.commands.check.propose import show_share
@@ -21,35 +21,35 @@ MUCH_IGNORED = 0.3
 AGREE = 0.3  # cosine from which on the contrast of object and background is a property of the set
 
 
-def find_empty_masks(evidence: Evidence) -> list[Finding]:
+def find_empty_masks(report: DatasetReport) -> list[Finding]:
     """Masks with nothing but ignored pixels, and masks of one class where others have several."""
-    counts, records = evidence.counts, evidence.records
-    if evidence.labelling is None or evidence.labelling.multilabel:
+    counts, records = report.counts, report.records
+    if report.labelling is None or report.labelling.multilabel:
         return []
-    labelled = evidence.class_pixels.sum(axis=1)
+    labelled = report.class_pixels.sum(axis=1)
     read = np.array([record.mask is not None for record in records], bool)
     ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
     findings = []
     if ignored.any() and not ignored[read].all():
         findings.append(
             _left_out(
-                evidence,
+                report,
                 np.flatnonzero(ignored),
                 "{} {} ignored by 95 % or more",
                 "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong.",
             )
         )
-    kinds = (evidence.class_pixels > 0).sum(axis=1)
+    kinds = (report.class_pixels > 0).sum(axis=1)
     alone = np.flatnonzero((labelled > 0) & (kinds == 1) & ~ignored)
     usual = read & ~ignored
     few = 0 < len(alone) <= max(1, UNUSUAL * usual.sum()) and usual.sum() >= FEWEST
-    if few and evidence.labelling.binary:
-        findings.append(_without_object(evidence, alone))
+    if few and report.labelling.binary:
+        findings.append(_without_object(report, alone))
     elif few and np.median(kinds[usual]) >= 3:
-        held = {evidence.labelling.names[int(evidence.class_pixels[place].argmax())] for place in alone}
+        held = {report.labelling.names[int(report.class_pixels[index].argmax())] for index in alone}
         findings.append(
             _left_out(
-                evidence,
+                report,
                 alone,
                 "{} {} one class alone",
                 f"All pixels are {' or '.join(sorted(held))}, in a set where the others hold more: an export that "
@@ -59,44 +59,44 @@ def find_empty_masks(evidence: Evidence) -> list[Finding]:
     return findings
 
 
-def _without_object(evidence: Evidence, places: NDArray) -> Finding:
+def _without_object(report: DatasetReport, indices: NDArray) -> Finding:
     """Masks of background alone, or of nothing but the object, in a binary set that has few of them."""
-    samples = [evidence.records[place].sample for place in places]
-    name = evidence.labelling.names[1]
+    samples = [report.records[index].sample for index in indices]
+    name = report.labelling.names[1]
     return Finding(
         "note",
         f"{count_of(len(samples), 'mask')} {are(len(samples))} all '{name}' or all background",
         "That is right where the images are so. Look at them; the lines leave them out.",
-        leave_out(samples, in_folders=evidence.in_folders),
+        leave_out(samples, in_folders=report.in_folders),
         tuple(sample.mask_file for sample in samples),
-        tuple(places.tolist()),
+        tuple(indices.tolist()),
     )
 
 
-def _left_out(evidence: Evidence, places: NDArray, title: str, explanation: str) -> Finding:
-    samples = [evidence.records[place].sample for place in places]
+def _left_out(report: DatasetReport, indices: NDArray, title: str, explanation: str) -> Finding:
+    samples = [report.records[index].sample for index in indices]
     return Finding(
         "warning",
         title.format(count_of(len(samples), "mask"), are(len(samples))),
         f"{explanation} The lines leave them out.",
-        leave_out(samples, in_folders=evidence.in_folders),
+        leave_out(samples, in_folders=report.in_folders),
         tuple(sample.mask_file for sample in samples),
-        tuple(places.tolist()),
+        tuple(indices.tolist()),
     )
 
 
-def find_much_ignored(evidence: Evidence) -> list[Finding]:
+def find_much_ignored(report: DatasetReport) -> list[Finding]:
     """A large share of ignored pixels in the whole set."""
-    total, ignored = evidence.counts.sum(), evidence.counts[:, IGNORED].sum()
-    if evidence.labelling is None or evidence.read is None or ignored <= MUCH_IGNORED * total:
+    total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
+    if report.labelling is None or report.read is None or ignored <= MUCH_IGNORED * total:
         return []
-    read, labelling = evidence.read, evidence.labelling
+    read, labelling = report.read, report.labelling
     row = max(
-        (row for row, place in enumerate(labelling.places_of(read.codes)) if place == IGNORED),
+        (row for row, index in enumerate(labelling.indices_of(read.codes)) if index == IGNORED),
         key=lambda row: read.pixels[row],
     )
     code, as_color = int(read.codes[row]), read.is_color
-    config, proposal = evidence.config, evidence.proposal
+    config, proposal = report.config, report.proposal
     classes = explicit(config.data.classes if config is not None else proposal.classes)
     old = config.data.ignore_values or [] if config is not None else proposal.ignore_values
     value = written(code, as_color=as_color)
@@ -113,19 +113,19 @@ def find_much_ignored(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def find_inverted(evidence: Evidence) -> list[Finding]:
+def find_inverted(report: DatasetReport) -> list[Finding]:
     """Masks of an object and its background in which the two are exchanged."""
-    labelling, read = evidence.labelling, evidence.read
+    labelling, read = report.labelling, report.read
     if labelling is None or len(labelling.names) != 2 or labelling.as_color or read is None:
         return []
-    looked = [_object_of(evidence, place) for place in range(len(evidence.records))]
-    places = [place for place, seen in enumerate(looked) if seen is not None]
-    if len(places) < FEWEST:
+    looked = [_object_of(report, index) for index in range(len(report.records))]
+    indices = [index for index, seen in enumerate(looked) if seen is not None]
+    if len(indices) < FEWEST:
         return []
-    share, frame = (np.array([looked[place][column] for place in places]) for column in (0, 1))
-    contrast = np.array([looked[place][2] for place in places])
+    share, frame = (np.array([looked[index][column] for index in indices]) for column in (0, 1))
+    contrast = np.array([looked[index][2] for index in indices])
     if np.median(frame) > 0.8 and np.median(share) > 0.6:
-        return _all_inverted(evidence, float(np.median(share)))
+        return _all_inverted(report, float(np.median(share)))
     odd = (share > 0.5) & (frame > 0.5) & (np.median(share) < 0.5) & (np.median(frame) < 0.5)
     usual = contrast[~odd].mean(axis=0) if (~odd).any() else np.zeros(3)
     alike = contrast @ (usual / max(np.linalg.norm(usual), 1e-6))
@@ -133,11 +133,11 @@ def find_inverted(evidence: Evidence) -> list[Finding]:
         odd &= alike < 0
     else:
         odd &= (frame > 0.8) & (np.median(frame) < 0.3)
-    chosen = [place for place, is_odd in zip(places, odd, strict=True) if is_odd]
+    chosen = [index for index, is_odd in zip(indices, odd, strict=True) if is_odd]
     if not chosen:
         return []
     codes = [int(code) for code in read.codes if labelling.claims.get(int(code), IGNORED) != IGNORED]
-    files = [evidence.records[place].sample.mask_file for place in chosen]
+    files = [report.records[index].sample.mask_file for index in chosen]
     fix = swap_values(files, *codes) if len(codes) == 2 else None
     return [
         Finding(
@@ -152,13 +152,13 @@ def find_inverted(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def _object_of(evidence: Evidence, place: int) -> tuple[float, float, NDArray] | None:
+def _object_of(report: DatasetReport, index: int) -> tuple[float, float, NDArray] | None:
     """The object's share of the pixels and of the frame, and how its mean colour differs from the background's: a
     direction of length 1, or zeros; None where one of the two is missing."""
-    record, labelling = evidence.records[place], evidence.labelling
+    record, labelling = report.records[index], report.labelling
     if not record.is_pair or (codes := labelling.codes_of(record.mask)) is None:
         return None
-    which, counts = labelling.places_of(codes), record.mask.counts
+    which, counts = labelling.indices_of(codes), record.mask.counts
     pixels, frame = (np.array([counts[which == side, column].sum() for side in (0, 1)]) for column in (0, 2))
     if not pixels.all() or not frame.any():
         return None
@@ -168,9 +168,9 @@ def _object_of(evidence: Evidence, place: int) -> tuple[float, float, NDArray] |
     return pixels[1] / pixels.sum(), frame[1] / frame.sum(), contrast
 
 
-def _all_inverted(evidence: Evidence, share: float) -> list[Finding]:
-    labelling, config = evidence.labelling, evidence.config
-    own = config.data.classes if config is not None else evidence.proposal.classes
+def _all_inverted(report: DatasetReport, share: float) -> list[Finding]:
+    labelling, config = report.labelling, report.config
+    own = config.data.classes if config is not None else report.proposal.classes
     if not labelling.binary or own[-1].values:
         return []
     value = own[-1].value if own[-1].value is not None else 1

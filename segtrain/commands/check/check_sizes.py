@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from segtrain.commands.check.class_lines import write_text
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, count_of, yaml_fix
 from segtrain.data.transforms import apply, build_transform
 from segtrain.errors import ConfigError, DataError
@@ -19,22 +19,22 @@ CROPS = ("RandomCrop", "CropNonEmptyMaskIfExists", "CenterCrop")
 Size = tuple[int, int]
 
 
-def find_wrong_sizes(evidence: Evidence) -> list[Finding]:
+def find_wrong_sizes(report: DatasetReport) -> list[Finding]:
     """Crops that do not fit into the images, batches that cannot be stacked, and crops that show next to nothing."""
-    config = evidence.config
+    config = report.config
     if config is None:
         return []
-    sizes = Counter((r.image.height, r.image.width) for r in evidence.records if r.split == "train" and r.image)
+    sizes = Counter((r.image.height, r.image.width) for r in report.records if r.split == "train" and r.image)
     if not sizes:
         return []
     items = config.transforms.train
     try:
-        outcomes = {size: _outcomes(evidence, size) for size in choose_sizes(sizes)}
+        outcomes = {size: _outcomes(report, size) for size in choose_sizes(sizes)}
     except ConfigError as error:
         return [Finding("error", "transforms.train cannot be built", str(error))]
     refused = {size: text for size, found in outcomes.items() for text in found if isinstance(text, str)}
     if refused:
-        return [_refused(evidence, refused)]
+        return [_refused(report, refused)]
     made = {shape for found in outcomes.values() for shape in found}
     if len(made) > 1 and min(config.data.batch_size, sum(sizes.values())) > 1:
         return [_unequal(sizes, made, items)]
@@ -52,9 +52,9 @@ def choose_sizes(sizes: Counter[Size]) -> list[Size]:
     return list(dict.fromkeys([*extremes, *(size for size, _ in sizes.most_common(TRIED_SIZES))]))[:TRIED_SIZES]
 
 
-def _outcomes(evidence: Evidence, size: Size) -> set[Any]:
+def _outcomes(report: DatasetReport, size: Size) -> set[Any]:
     """The sizes that transforms.train makes of an image of this one, and the errors that it ends with."""
-    config = evidence.config
+    config = report.config
     pipeline = build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
     image, mask = np.zeros((*size, config.data.channels), np.uint8), np.zeros(size, np.uint8)
     found: set[Any] = set()
@@ -66,13 +66,13 @@ def _outcomes(evidence: Evidence, size: Size) -> set[Any]:
     return found
 
 
-def _refused(evidence: Evidence, refused: dict[Size, str]) -> Finding:
+def _refused(report: DatasetReport, refused: dict[Size, str]) -> Finding:
     files = [
         f"{r.sample.image}: {r.image.width} x {r.image.height}"
-        for r in evidence.records
+        for r in report.records
         if r.split == "train" and r.image and (r.image.height, r.image.width) in refused
     ]
-    items = evidence.config.transforms.train
+    items = report.config.transforms.train
     (height, width), text = min(refused.items())
     crops = any(_crop_of(item) is not None for item in items)
     return Finding(

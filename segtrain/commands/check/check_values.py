@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from segtrain.commands.check.class_lines import write_classes, write_code
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, Level, are, count_of, leave_out, shell_fix, yaml_fix
 from segtrain.commands.check.labelling import IGNORED, UNCLAIMED
 from segtrain.commands.check.propose import find_solid, is_near, show_share
@@ -17,10 +17,10 @@ from segtrain.config.data_schema import ClassConfig
 _LISTED = 8
 
 
-def find_no_masks(evidence: Evidence) -> list[Finding]:
+def find_no_masks(report: DatasetReport) -> list[Finding]:
     """Files that are no masks of classes at all."""
-    proposal, values = evidence.proposal, evidence.values
-    places = [place for place, r in enumerate(evidence.records) if r.mask is not None]
+    proposal, values = report.proposal, report.values
+    indices = [index for index, r in enumerate(report.records) if r.mask is not None]
     number = f"{len(values.codes) + values.further_values:,}"
     found = f"They hold {number} {'colours' if values.is_color else 'values'}"
     if proposal.kind == "photographs":
@@ -28,8 +28,8 @@ def find_no_masks(evidence: Evidence) -> list[Finding]:
             "The masks look like photographs",
             f"{found} and no areas of one. Are images and masks exchanged?",
         )
-        if evidence.folders is not None:
-            swapped = [shlex.quote(folder) for folder in reversed(evidence.folders)]
+        if report.folders is not None:
+            swapped = [shlex.quote(folder) for folder in reversed(report.folders)]
             fix = shell_fix(f"python -m segtrain check --images {swapped[0]} --masks {swapped[1]}")
         else:
             fix = yaml_fix("data:", "  images: ..   # the folder that data.masks names now", "  masks: ..")
@@ -38,26 +38,26 @@ def find_no_masks(evidence: Evidence) -> list[Finding]:
         advice = (
             f"{found}, most of them in few masks. Export the class of each object instead (semantic, not instance)."
         )
-    elif proposal.kind == "nothing" and evidence.config is None:
+    elif proposal.kind == "nothing" and report.config is None:
         title, fix = "All masks hold one value", None
         only = write_code(int(values.codes[0]), as_color=values.is_color)
         advice = f"It is {only}: there is nothing to learn. Are these the right files?"
     else:
         return []
-    files = tuple(evidence.records[place].sample.mask_file for place in places)
-    return [Finding("error", title, advice, fix, files, tuple(places[:4]))]
+    files = tuple(report.records[index].sample.mask_file for index in indices)
+    return [Finding("error", title, advice, fix, files, tuple(indices[:4]))]
 
 
-def find_smoothed(evidence: Evidence) -> list[Finding]:
+def find_smoothed(report: DatasetReport) -> list[Finding]:
     """Masks whose values were blended by JPEG or by antialiasing."""
-    proposal, values = evidence.proposal, evidence.values
+    proposal, values = report.proposal, report.values
     if not proposal.cause:
         return []
-    labelling, is_color = evidence.labelling, values.is_color
+    labelling, is_color = report.labelling, values.is_color
     codes = proposal.codes.tolist()
     if labelling is not None and labelling.as_color == is_color:
         claimed = np.array(sorted(labelling.claims), np.int64)
-        meant = (labelling.places_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
+        meant = (labelling.indices_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
         codes = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
     thing = "colours" if is_color else "values"
     found = f"{len(proposal.codes)} {thing} fill areas, {proposal.noise_values:,} others lie between them"
@@ -71,44 +71,44 @@ def find_smoothed(evidence: Evidence) -> list[Finding]:
         "blended": "Smoothed edges (antialiasing), resizing, or a JPEG in between leave values that "
         "no class has, or that another class has",
     }
-    lossy = [place for place, r in enumerate(evidence.records) if r.mask is not None and r.mask.file_type == "JPEG"]
-    chosen = lossy or [place for place, r in enumerate(evidence.records) if r.mask is not None]
+    lossy = [index for index, r in enumerate(report.records) if r.mask is not None and r.mask.file_type == "JPEG"]
+    chosen = lossy or [index for index, r in enumerate(report.records) if r.mask is not None]
     return [
         Finding(
             "error",
             titles[proposal.cause],
             f"{reasons[proposal.cause]}: {found} ({share}). Best export them again as PNG without smoothing; the lines "
             f"give each pixel the nearest of the {len(codes)} {thing}.",
-            snap_masks(evidence, chosen, codes, is_color=is_color),
-            tuple(evidence.records[place].sample.mask_file for place in chosen),
+            snap_masks(report, chosen, codes, is_color=is_color),
+            tuple(report.records[index].sample.mask_file for index in chosen),
             tuple(chosen[:4]),
             frozenset(values.codes[~np.isin(values.codes, codes)].tolist()[:100_000]),
         )
     ]
 
 
-def find_stray_values(evidence: Evidence) -> list[Finding]:
+def find_stray_values(report: DatasetReport) -> list[Finding]:
     """Values that a handful of pixels have, where there is no experiment that claims them."""
-    strays = evidence.proposal.strays
-    return [describe_strays(evidence, strays.tolist(), "warning")] if len(strays) and evidence.proposal.classes else []
+    strays = report.proposal.strays
+    return [describe_strays(report, strays.tolist(), "warning")] if len(strays) and report.proposal.classes else []
 
 
-def describe_strays(evidence: Evidence, codes: Sequence[int], level: Level) -> Finding:
+def describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) -> Finding:
     """Values (packed colours) that are slips, and the line that ignores them."""
-    read, as_color = evidence.read, evidence.read.is_color
+    read, as_color = report.read, report.read.is_color
     rows = [int(np.searchsorted(read.codes, code)) for code in codes]
     listed = list_values(read, rows)
-    old = (evidence.config.data.ignore_values if evidence.config is not None else None) or []
-    known = old if evidence.config is not None else evidence.proposal.ignore_values
+    old = (report.config.data.ignore_values if report.config is not None else None) or []
+    known = old if report.config is not None else report.proposal.ignore_values
     new = [v for v in map(lambda c: written(c, as_color=as_color), codes) if v not in known]
-    places = evidence.holding(codes)
+    indices = report.holding(codes)
     return Finding(
         level,
         f"{count_of(len(codes), 'value')} of the masks {are(len(codes))} most likely a slip",
         f"{listed}: a few pixels that the annotator or a program left behind. The line ignores them.",
         yaml_fix("data:", f"  ignore_values: {[*known, *new]}"),
-        tuple(evidence.records[place].sample.mask_file for place in places),
-        tuple(places[:4]),
+        tuple(report.records[index].sample.mask_file for index in indices),
+        tuple(indices[:4]),
         frozenset(codes),
     )
 
@@ -129,32 +129,32 @@ def list_values(values: Values, rows: Iterable[int]) -> str:
     return ", ".join(shown) + (f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else "")
 
 
-def find_wrong_kind(evidence: Evidence) -> list[Finding]:
+def find_wrong_kind(report: DatasetReport) -> list[Finding]:
     """RGB masks where the classes have values, and the other way round."""
-    data, proposal = evidence.config.data, evidence.proposal
-    colored = [place for place, r in enumerate(evidence.records) if r.mask is not None and r.mask.is_color]
-    plain = [place for place, r in enumerate(evidence.records) if r.mask is not None and not r.mask.is_color]
-    as_color, wrong = evidence.labelling.as_color, colored
+    data, proposal = report.config.data, report.proposal
+    colored = [index for index, r in enumerate(report.records) if r.mask is not None and r.mask.is_color]
+    plain = [index for index, r in enumerate(report.records) if r.mask is not None and not r.mask.is_color]
+    as_color, wrong = report.labelling.as_color, colored
     if as_color:
-        greys = [p for p in plain if evidence.records[p].mask.palette is None and evidence.counts[p][UNCLAIMED]]
-        wrong = greys if not any(evidence.class_pixels[p].sum() for p in greys) else []
+        greys = [p for p in plain if report.records[p].mask.palette is None and report.counts[p][UNCLAIMED]]
+        wrong = greys if not any(report.class_pixels[p].sum() for p in greys) else []
     if not wrong:
         return []
     have, want = ("RGB pictures", "values") if not as_color else ("pictures of values", "colours")
     if 2 * len(wrong) < len(colored) + len(plain) or not proposal.classes:
-        fix = leave_out([evidence.records[place].sample for place in wrong], in_folders=evidence.in_folders)
+        fix = leave_out([report.records[index].sample for index in wrong], in_folders=report.in_folders)
         advice = "Export them as the others are; the lines leave them out."
     else:
         classes = _renamed(data.classes, proposal.classes)
         fix = yaml_fix(*write_classes(classes, ignore_values=proposal.ignore_values))
-        advice = "The lines are what the masks hold; see that every name is at its place."
+        advice = "The lines are what the masks hold; see that every name is in its place."
     return [
         Finding(
             "error",
             f"{count_of(len(wrong), 'mask')} {are(len(wrong))} {have}, but the classes have {want}",
             f"Training stops there. {advice}",
             fix,
-            tuple(evidence.records[place].sample.mask_file for place in wrong),
+            tuple(report.records[index].sample.mask_file for index in wrong),
             tuple(wrong[:4]),
         )
     ]
@@ -172,11 +172,11 @@ def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[C
     return sorted(found, key=lambda item: order.index(item.name) if item.name in order else len(order))
 
 
-def find_ignored_class(evidence: Evidence) -> list[Finding]:
+def find_ignored_class(report: DatasetReport) -> list[Finding]:
     """Masks of 0 and ignore_index, where the second is the object and no pixel is left of the last class."""
-    data, read = evidence.config.data, evidence.read
-    names = evidence.labelling.names
-    if read is None or read.is_color or len(names) != 2 or evidence.class_pixels[:, 1].sum():
+    data, read = report.config.data, report.read
+    names = report.labelling.names
+    if read is None or read.is_color or len(names) != 2 or report.class_pixels[:, 1].sum():
         return []
     solid = set(read.codes[find_solid(read)[0]].tolist())
     if solid != {0, data.ignore_index}:
@@ -194,6 +194,6 @@ def find_ignored_class(evidence: Evidence) -> list[Finding]:
             "unless a class has it.",
             yaml_fix(*write_classes(classes)),
             marked=frozenset({value}),
-            records=tuple(evidence.holding([value])[:4]),
+            records=tuple(report.holding([value])[:4]),
         )
     ]

@@ -9,8 +9,8 @@ from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.findings import find_all
 from segtrain.commands.check.page import write_page
 from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.report import describe_set, write_proposal, write_report
 from segtrain.commands.check.source import from_experiment, from_folders
+from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
 from segtrain.errors import ConfigError
 
 
@@ -36,16 +36,16 @@ def main(options: argparse.Namespace) -> int:
     if not options.output.parent.is_dir():
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
     if options.images is not None:
-        subject = from_folders(options.images, options.masks)
+        source = from_folders(options.images, options.masks)
     else:
-        subject = from_experiment(options.layers)
-    examiner = Examiner(subject.config.data if subject.config is not None else None)
-    evidence = gather(subject, examine_all(subject.splits, examiner))
-    findings = find_all(evidence, subject.findings)
-    proposal = write_proposal(subject, evidence) if subject.config is None else []
-    print("\n".join(describe_set(subject, evidence)))
+        source = from_experiment(options.layers)
+    examiner = Examiner(source.config.data if source.config is not None else None)
+    report = gather(source, examine_all(source.splits, examiner))
+    findings = find_all(report, source.findings)
+    proposal = write_proposal(source, report) if source.config is None else []
+    print("\n".join(describe_set(source, report)))
     if proposal:
         print("", "an experiment for it, with names to be changed:", *(f"  {line}" for line in proposal), sep="\n")
-    write_page(options.output, subject, evidence, findings, proposal=proposal, examiner=examiner)
+    write_page(options.output, source, report, findings, proposal=proposal, examiner=examiner)
     print("\n".join(write_report(findings, options.output)))
     return int(any(finding.level == "error" for finding in findings))

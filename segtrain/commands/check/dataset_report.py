@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from segtrain.commands.check.labelling import Labelling, labelling_from, labelling_of
 from segtrain.commands.check.propose import Proposal, known_labels, propose_classes
 from segtrain.commands.check.record import Record
-from segtrain.commands.check.source import Subject
+from segtrain.commands.check.source import Source
 from segtrain.commands.check.values import Values, merge_values
 from segtrain.config.schema import Config
 
 
 @dataclass(frozen=True)
-class Evidence:
+class DatasetReport:
     """The records of all samples and what follows from them.
 
     `values` are those of the masks as they are, `read` as the labelling reads them (colours or values). `counts` int64
@@ -35,18 +35,18 @@ class Evidence:
 
     @cached_property
     def splits(self) -> dict[str, NDArray[np.int64]]:
-        """The places of the records of each split."""
+        """The indices of the records of each split."""
         names = np.array([record.split for record in self.records])
         return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
 
     def holding(self, codes: Iterable[int]) -> list[int]:
-        """The places of the records whose masks have a pixel of one of these values, as the labelling reads them."""
+        """The indices of the records whose masks have a pixel of one of these values, as the labelling reads them."""
         wanted = np.array(sorted(codes), np.int64)
         found = []
-        for place, record in enumerate(self.records):
+        for index, record in enumerate(self.records):
             own = None if record.mask is None or self.labelling is None else self.labelling.codes_of(record.mask)
             if own is not None and np.isin(own, wanted).any():
-                found.append(place)
+                found.append(index)
         return found
 
     @property
@@ -55,9 +55,9 @@ class Evidence:
         return self.counts[:, :-2]
 
 
-def gather(subject: Subject, records: list[Record]) -> Evidence:
-    """Put together what was found in the files of a subject."""
-    config = subject.config
+def gather(source: Source, records: list[Record]) -> DatasetReport:
+    """Put together what was found in the files of a source."""
+    config = source.config
     masks = [record.mask for record in records if record.mask is not None]
     layered = config is not None and config.data.multilabel
     values = None if layered else merge_values(masks)
@@ -73,4 +73,4 @@ def gather(subject: Subject, records: list[Record]) -> Evidence:
             if record.mask is not None:
                 row[:] = labelling.count(record.mask)
     read = None if layered or labelling is None else merge_values(masks, is_color=labelling.as_color)
-    return Evidence(records, config, subject.in_folders, subject.folders, values, read, proposal, labelling, counts)
+    return DatasetReport(records, config, source.in_folders, source.folders, values, read, proposal, labelling, counts)

@@ -1,4 +1,4 @@
-"""One pair of files to a record of facts; every file is decoded once."""
+"""One pair of files to a record of record; every file is decoded once."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.check.raw_pictures import Picture, read_picture
-from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageFacts, MaskFacts, Record
+from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageRecord, MaskRecord, Record
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError
@@ -51,8 +51,8 @@ class Examiner:
                 mask = mask._replace(tones=compute_tones(shown, planes, mask.codes))
         return Record(split, sample, image, mask, image_error, mask_error, fit)
 
-    def read_mask(self, sample: Sample) -> tuple[MaskFacts, NDArray]:
-        """The facts of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
+    def read_mask(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
+        """The record of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
         config = self.config
         if config is not None and config.multilabel:
             return self._read_layers(sample)
@@ -64,7 +64,7 @@ class Examiner:
         planes, is_color = to_codes(picture, sample.mask_file)
         return describe_mask(picture, planes, is_color=is_color), planes
 
-    def _read_layers(self, sample: Sample) -> tuple[MaskFacts, NDArray]:
+    def _read_layers(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
         """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
         from segtrain.data.labels import build_decoder
 
@@ -76,10 +76,10 @@ class Examiner:
         planes[(layers == 0).all(axis=0)] = -1  # no class, which is no mistake here
         for index, layer in enumerate(layers):
             planes[layer == 1] = index
-        facts = describe_mask(Picture(planes, ""), planes, is_color=False)
+        record = describe_mask(Picture(planes, ""), planes, is_color=False)
         codes = np.append(np.arange(len(layers)), self.config.ignore_index)
         rows = np.stack([counts, counts, np.zeros_like(counts)], axis=1)
-        return facts._replace(codes=codes, counts=rows), planes
+        return record._replace(codes=codes, counts=rows), planes
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_layers": None}
@@ -106,8 +106,8 @@ def _colors_of(picture: Picture) -> NDArray[np.uint8]:
     return table
 
 
-def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageFacts, NDArray[np.uint8]]:
-    """The facts of an image, HWC, and the image in grey, HW uint8."""
+def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageRecord, NDArray[np.uint8]]:
+    """The record of an image, HWC, and the image in grey, HW uint8."""
     height, width, channels = pixels.shape
     pixels = np.ascontiguousarray(pixels)
     known = pixels
@@ -121,12 +121,12 @@ def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageFacts, NDArr
     thumbnail = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     digest.update(pixels.data)
-    facts = ImageFacts(
+    record = ImageRecord(
         height=height, width=width, channels=channels, dtype=str(pixels.dtype), file_type=picture.file_type,
         orientation=picture.orientation, low=low, high=high, used_bits=used_bits, mean=mean, square=square,
         digest=digest.digest()[:16], hash=compute_hash(thumbnail), thumbnail=thumbnail.tobytes(),
     )  # fmt: skip
-    return facts, grey
+    return record, grey
 
 
 def _known_values(pixels: NDArray, nodata: float | None) -> NDArray:
@@ -185,8 +185,8 @@ def to_codes(picture: Picture, path: str) -> tuple[NDArray, bool]:
     return (red.astype(np.int32) << 16) | (green.astype(np.int32) << 8) | blue, True
 
 
-def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskFacts:
-    """The facts of a mask whose codes are `planes`, HW integers; without tones."""
+def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskRecord:
+    """The record of a mask whose codes are `planes`, HW integers; without tones."""
     equal = planes[:-1] == planes[1:]
     square = np.zeros(planes.shape, bool)
     square[:-1, :-1] = equal[:, :-1] & equal[:, 1:] & (planes[:-1, :-1] == planes[:-1, 1:])
@@ -202,7 +202,7 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskF
     if picture.palette is not None:
         colors = _colors_of(picture)[codes[kept]].astype(np.int64)
         palette = (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
-    return MaskFacts(
+    return MaskRecord(
         height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, dtype=str(picture.pixels.dtype),
         is_color=is_color, codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32),
         palette=palette, further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
@@ -218,8 +218,8 @@ def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         return codes.astype(np.int64), counts[codes].astype(np.int64)
     starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if len(flat) else np.zeros(0, np.int64)
     lengths = np.diff(starts, append=len(flat))  # runs of one value: far fewer than pixels
-    codes, place = np.unique(flat[starts], return_inverse=True)
-    return codes.astype(np.int64), np.bincount(place, lengths, minlength=len(codes)).astype(np.int64)
+    codes, index = np.unique(flat[starts], return_inverse=True)
+    return codes.astype(np.int64), np.bincount(index, lengths, minlength=len(codes)).astype(np.int64)
 
 
 def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -228,11 +228,11 @@ def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> 
     step = max(1, math.isqrt(planes.size // TONE_SAMPLES))
     colors, chosen = image[::step, ::step, :3], planes[::step, ::step].ravel()
     colors = np.repeat(colors[..., :1], 3, axis=2) if colors.shape[2] < 3 else colors
-    place = np.searchsorted(codes, chosen).clip(max=len(codes) - 1)
-    known = codes[place] == chosen
-    colors, place = colors.reshape(-1, 3)[known].astype(np.float64), place[known]
-    number = np.bincount(place, minlength=len(codes))
-    sums = np.stack([np.bincount(place, colors[:, channel], minlength=len(codes)) for channel in range(3)], axis=1)
+    index = np.searchsorted(codes, chosen).clip(max=len(codes) - 1)
+    known = codes[index] == chosen
+    colors, index = colors.reshape(-1, 3)[known].astype(np.float64), index[known]
+    number = np.bincount(index, minlength=len(codes))
+    sums = np.stack([np.bincount(index, colors[:, channel], minlength=len(codes)) for channel in range(3)], axis=1)
     with np.errstate(invalid="ignore"):
         return (sums / number[:, None]).astype(np.float32)
 

@@ -26,7 +26,7 @@ class Finding:
     """One thing that is wrong (error: training stops or learns the wrong thing; warning: it likely is worse for it) or
     worth knowing (note), and the one thing to do about it.
 
-    `files` are those concerned, the worst first; `records` are the places, in the list of all records, of those worth
+    `files` are those concerned, the worst first; `records` are the indices, in the list of all records, of those worth
     looking at, and `marked` the mask values (packed colours) to be shown in them.
     """
 

@@ -7,7 +7,7 @@ from segtrain.commands.check.check_images import find_channel_statistics, find_d
 from segtrain.commands.check.check_leaks import find_leaks
 from segtrain.commands.check.check_masks import find_empty_masks, find_inverted, find_much_ignored
 from segtrain.commands.check.check_sizes import find_wrong_sizes
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import LEVELS, Finding
 
 CHECKS = (
@@ -32,8 +32,8 @@ CLASS_CHECKS = (
 )
 
 
-def find_all(evidence: Evidence, before: list[Finding]) -> list[Finding]:
+def find_all(report: DatasetReport, before: list[Finding]) -> list[Finding]:
     """What every check finds, errors first, behind what was found `before` any file was opened."""
-    checks = CHECKS + (CLASS_CHECKS if classes_fit(evidence) else ())
-    found = [*dict.fromkeys(before), *(finding for check in checks for finding in check(evidence))]
+    checks = CHECKS + (CLASS_CHECKS if classes_fit(report) else ())
+    found = [*dict.fromkeys(before), *(finding for check in checks for finding in check(report))]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))

@@ -11,14 +11,14 @@ import numpy as np
 
 from segtrain.command import parse_output
 from segtrain.commands.check.class_lines import write_text
-from segtrain.commands.check.dataset_report import Evidence, gather
+from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.duplicates import group_duplicates
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.recipe import Recipe, Situation, choose_recipe
 from segtrain.commands.check.recipe_text import Findings, write_experiment
-from segtrain.commands.check.record import ImageFacts, Record
-from segtrain.commands.check.source import Subject, from_folders
+from segtrain.commands.check.record import ImageRecord, Record
+from segtrain.commands.check.source import Source, from_folders
 from segtrain.errors import ConfigError, DataError
 from segtrain.files import write_whole
 from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
@@ -58,19 +58,19 @@ def main(options: argparse.Namespace) -> None:
     for file in (output, output.with_suffix(TABLE)):
         if file.exists():
             raise ConfigError(f"{file}: exists; write -o another file, like -o experiments/mine.yml")
-    subject = from_folders(options.images, options.masks)
-    if subject.findings:
-        first = subject.findings[0]
+    source = from_folders(options.images, options.masks)
+    if source.findings:
+        first = source.findings[0]
         raise DataError(f"{options.images}: {first.title}; {', '.join(first.files[:3])}; {_see_check(options)}")
-    records = examine_all(subject.splits, Examiner(None))
-    evidence = gather(subject, records)
-    require_trainable(evidence, _see_check(options))
-    splits, notes = choose_splits(subject, records)
+    records = examine_all(source.splits, Examiner(None))
+    report = gather(source, records)
+    require_trainable(report, _see_check(options))
+    splits, notes = choose_splits(source, records)
     machine = look_at_machine()
     training = [record for record in records if record.split in ("train", "all")]
-    recipe = choose_recipe(describe_situation(evidence, training, machine))
-    data_lines, table = place_data(subject, splits, output)
-    found = describe_findings(options, evidence, machine, notes=notes, data_lines=data_lines)
+    recipe = choose_recipe(describe_situation(report, training, machine))
+    data_lines, table = place_data(source, splits, output)
+    found = describe_findings(options, report, machine, notes=notes, data_lines=data_lines)
     if table is not None:
         write_whole(output.with_suffix(TABLE), table)
     write_whole(output, write_experiment(recipe, found))
@@ -81,34 +81,34 @@ def _see_check(options: argparse.Namespace) -> str:
     return f"python -m segtrain check --images {options.images} --masks {options.masks} says how to mend it"
 
 
-def require_trainable(evidence: Evidence, hint: str) -> None:
+def require_trainable(report: DatasetReport, hint: str) -> None:
     """Raises DataError where a file cannot be read, sizes differ, or the masks are no masks of classes."""
-    for record in evidence.records:
+    for record in report.records:
         if record.image_error or record.mask_error:
             raise DataError(f"{record.image_error or record.mask_error}; {hint}")
         if not record.is_pair:
             raise DataError(f"{record.sample.mask_file}: is not of the size of {record.sample.image}; {hint}")
-    proposal = evidence.proposal
+    proposal = report.proposal
     if proposal is None or not proposal.classes or proposal.noise > 0:
         what = "their edges are smoothed or compressed" if proposal and proposal.noise > 0 else "no classes are found"
-        raise DataError(f"{evidence.records[0].sample.mask_file}: and the other masks: {what}; {hint}")
+        raise DataError(f"{report.records[0].sample.mask_file}: and the other masks: {what}; {hint}")
 
 
-def choose_splits(subject: Subject, records: Sequence[Record]) -> tuple[Splits, list[str]]:
+def choose_splits(source: Source, records: Sequence[Record]) -> tuple[Splits, list[str]]:
     """The splits that the folders are, or one that keeps images together that look alike; and what to say of it."""
     groups = group_duplicates(records)
     sizes = np.bincount(groups)
-    if set(subject.splits) != {"all"}:
-        if {"train", "val"} <= subject.splits.keys():
+    if set(source.splits) != {"all"}:
+        if {"train", "val"} <= source.splits.keys():
             names = np.array([record.split for record in records])
             across = sum(len(set(names[groups == group])) > 1 for group in np.flatnonzero(sizes > 1))
             note = f"{across} groups of images that look alike are in more than one split: scores will be too high"
-            return subject.splits, [note] if across else []
+            return source.splits, [note] if across else []
         raise DataError(
-            f"{subject.title}: there are folders for {' and '.join(subject.splits)}, but not for train and val; "
+            f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
             "give the folders of the training images and masks alone"
         )
-    samples = subject.splits["all"]
+    samples = source.splits["all"]
     if sizes.max() == 1:
         return split_by_fraction(samples, VAL_FRACTION, 0), []
     if sizes.max() > LARGEST_GROUP * len(samples):
@@ -136,15 +136,15 @@ def look_at_machine() -> Machine:
     return Machine(device.type != "cpu", free, not constants.HF_HUB_OFFLINE)
 
 
-def describe_situation(evidence: Evidence, training: Sequence[Record], machine: Machine) -> Situation:
+def describe_situation(report: DatasetReport, training: Sequence[Record], machine: Machine) -> Situation:
     """What the choice of a recipe depends on; `training` are the records of what may be trained on."""
-    pixels = evidence.class_pixels
+    pixels = report.class_pixels
     total = max(int(pixels.sum()), 1)
     return Situation(
         sizes=np.array([(record.image.height, record.image.width) for record in training]),
         shares=(pixels.sum(axis=0) / total).tolist(),
         image_shares=(pixels > 0).mean(axis=0).tolist(),
-        binary=len(evidence.proposal.classes) == 1,
+        binary=len(report.proposal.classes) == 1,
         upright=not _is_aerial(training),
         gpu=machine.gpu,
         free_bytes=machine.free_bytes,
@@ -156,11 +156,11 @@ def _is_aerial(records: Sequence[Record]) -> bool:
     return all(record.image.file_type == "TIFF" for record in records)
 
 
-def place_data(subject: Subject, splits: Splits, output: Path) -> tuple[list[str], str | None]:
+def place_data(source: Source, splits: Splits, output: Path) -> tuple[list[str], str | None]:
     """The lines below `data:` that say where the files are, and the table that they name, where one is needed."""
     if not any(sample.group for sample in splits["train"]):
-        lines = ["  format: folders", *subject.data_lines[1:]]
-        if "all" in subject.splits:
+        lines = ["  format: folders", *source.data_lines[1:]]
+        if "all" in source.splits:
             lines.append(f"  val_fraction: {VAL_FRACTION}         # held out, chosen by name and seed")
         return lines, None
     folder = output.parent.resolve()
@@ -179,12 +179,12 @@ def _cell(text: str) -> str:
 
 
 def describe_findings(
-    options: argparse.Namespace, evidence: Evidence, machine: Machine, *, notes: Sequence[str], data_lines: list[str]
+    options: argparse.Namespace, report: DatasetReport, machine: Machine, *, notes: Sequence[str], data_lines: list[str]
 ) -> Findings:
     """What the experiment file says of the data."""
-    images = [record.image for record in evidence.records]
+    images = [record.image for record in report.records]
     kinds: dict[tuple[int, str], Record] = {}
-    for record in evidence.records:
+    for record in report.records:
         kinds.setdefault((_channels(record.image.channels), record.image.dtype), record)
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
@@ -204,9 +204,9 @@ def describe_findings(
     return Findings(
         name=re.sub(r"[^\w.-]+", "-", options.output.stem).strip("-.") or "mine",
         head=head,
-        data_lines=[*data_lines, *evidence.proposal.lines[1:]],
-        binary=len(evidence.proposal.classes) == 1,
-        upright=not _is_aerial(evidence.records),
+        data_lines=[*data_lines, *report.proposal.lines[1:]],
+        binary=len(report.proposal.classes) == 1,
+        upright=not _is_aerial(report.records),
         pretrained=machine.hub,
         channels=channels if channels != 3 else None,
         scale=scale,
@@ -220,7 +220,7 @@ def _channels(found: int) -> int:
     return 3 if found == 1 else found
 
 
-def measure_colors(images: Sequence[ImageFacts], white: float) -> tuple[list[float], list[float]]:
+def measure_colors(images: Sequence[ImageRecord], white: float) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel over all images, in units of white."""
     mean = np.mean([image.mean for image in images], axis=0) / white
     variance = np.mean([image.square for image in images], axis=0) / white**2 - mean**2

@@ -64,8 +64,8 @@ def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str
     """The endings of image names and mask names without which most of them are the same; empty where there are none."""
     votes: Counter[tuple[str, str]] = Counter()
     for image in images[:: max(1, len(images) // _TRIED)]:
-        place = bisect_left(masks, image)
-        for mask in masks[max(0, place - 1) : place + 1]:
+        index = bisect_left(masks, image)
+        for mask in masks[max(0, index - 1) : index + 1]:
             common = next((i for i, (a, b) in enumerate(zip(image, mask, strict=False)) if a != b), len(image))
             common = min(common, len(mask))
             if common < min(len(image), len(mask)):  # _leftImg8bit and _label have an l in common, which is no name's
@@ -116,7 +116,7 @@ def split_by_folder(samples: SampleTable) -> Splits:
     heads = [sample.name.partition("/")[0] for sample in samples]
     if not all(head in SPLIT_NAMES and "/" in sample.name for head, sample in zip(heads, samples, strict=True)):
         return {"all": samples}
-    places: dict[str, list[int]] = {}
-    for place, head in enumerate(heads):
-        places.setdefault(SPLIT_NAMES[head], []).append(place)
-    return {split: samples.take(places[split]) for split in ("train", "val", "test") if split in places}
+    indices: dict[str, list[int]] = {}
+    for index, head in enumerate(heads):
+        indices.setdefault(SPLIT_NAMES[head], []).append(index)
+    return {split: samples.take(indices[split]) for split in ("train", "val", "test") if split in indices}

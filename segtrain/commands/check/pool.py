@@ -68,11 +68,11 @@ def _in_order(chunks: Iterator[Chunk], examine: Examine, workers: int) -> Iterat
                 if not ahead:
                     return
                 wait([future for _, future in ahead.values()], return_when=FIRST_COMPLETED)
-                for place in [place for place, (_, future) in ahead.items() if future.done()]:
-                    done[place] = ahead[place][1].result()
-                    del ahead[place]
+                for index in [index for index, (_, future) in ahead.items() if future.done()]:
+                    done[index] = ahead[index][1].result()
+                    del ahead[index]
             except BrokenProcessPool:
-                done |= {place: _one_by_one(examine, chunk) for place, (chunk, _) in ahead.items()}
+                done |= {index: _one_by_one(examine, chunk) for index, (chunk, _) in ahead.items()}
                 ahead.clear()
                 pool = _start(workers)
             while next_one in done:

@@ -71,7 +71,7 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     comments = _comments(real, classes)
     if title and cause:
         classes, ignored = _published(known[title])
-    elif title and real.is_color:  # values keep their order: the place of a class is its value
+    elif title and real.is_color:  # values keep their order: the index of a class is its value
         order = [item.name for item in known[title].classes]
         classes.sort(key=lambda item: order.index(item.name))
     ignored += [_rgb(int(code)) if real.is_color else int(code) for code in rest["strays"] if classes]
@@ -96,8 +96,8 @@ def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "
     solid = np.zeros(len(values.codes), bool)
     planes, merged = _planes(values), MERGED_COLORS if values.is_color else MERGED
     large = np.flatnonzero((values.square >= LEAST_SQUARE * values.square.sum()) & ~loose)
-    for place in large[np.argsort(-values.square[large], kind="stable")]:
-        solid[place] = (_distance(planes[place : place + 1], planes[solid]) > merged).all()
+    for index in large[np.argsort(-values.square[large], kind="stable")]:
+        solid[index] = (_distance(planes[index : index + 1], planes[solid]) > merged).all()
     if not solid.any():
         solid[np.argmax(values.pixels)] = True
     return solid, "jpeg" if values.lossy else "blended"
@@ -148,7 +148,7 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
         palette |= {pack_color(list(c)): item.name for item in labels.classes for c in item.colors or [item.color]}
         distance = _distance(_split(colors), _split(np.array([*palette])))
         names = [*palette.values()]
-        found = {int(code): names[place] for code, place in zip(colors, distance.argmin(axis=1), strict=True)}
+        found = {int(code): names[index] for code, index in zip(colors, distance.argmin(axis=1), strict=True)}
         if (distance.min(axis=1) <= SHIFTED).all() and sum(name != "" for name in found.values()) >= 3:
             return title, found
     return "", {}
@@ -170,7 +170,7 @@ def _name_classes(real: Values, names: dict[int, str]) -> tuple[Kind, list[Class
     """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour."""
     codes = [int(code) for code in real.codes]
     if real.is_color:
-        return _name_colors([codes[place] for place in np.argsort(-real.pixels, kind="stable")], names)
+        return _name_colors([codes[index] for index in np.argsort(-real.pixels, kind="stable")], names)
     border = 255 in codes and len(codes) > 2 and max(code for code in codes if code != 255) < FAR_BELOW_BORDER
     classes = [code for code in codes if not (border and code == 255)]
     ignored: list[int | list[int]] = []  # 255 is data.ignore_index
@@ -199,8 +199,8 @@ def _name_colors(codes: list[int], names: dict[int, str]) -> tuple[Kind, list[Cl
         return "binary", [ClassConfig(name="object", color=_rgb(max(codes)))], []
     void = [code for code in codes if names.get(code) == ""]
     joined: dict[str, list[list[int]]] = {}
-    for place, code in enumerate((code for code in codes if code not in void), start=1):
-        joined.setdefault(names.get(code) or ("background" if code == 0 else f"class_{place}"), []).append(_rgb(code))
+    for index, code in enumerate((code for code in codes if code not in void), start=1):
+        joined.setdefault(names.get(code) or ("background" if code == 0 else f"class_{index}"), []).append(_rgb(code))
     classes = [
         ClassConfig(name=name, color=found[0]) if len(found) == 1 else ClassConfig(name=name, colors=found)
         for name, found in joined.items()
@@ -215,11 +215,11 @@ def _rgb(code: int) -> list[int]:
 def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:
     """How often each class occurs, by name."""
     comments = {}
-    for place, item in enumerate(classes):
+    for index, item in enumerate(classes):
         if item.color or item.colors:
             wanted = [pack_color(color) for color in item.colors or [item.color]]
         else:
-            wanted = [item.value if item.value is not None else place + (len(classes) == 1)]
+            wanted = [item.value if item.value is not None else index + (len(classes) == 1)]
         chosen = np.isin(real.codes, wanted)
         share = real.pixels[chosen].sum() / real.total_pixels
         comments[item.name] = (

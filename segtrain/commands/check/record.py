@@ -11,7 +11,7 @@ THUMBNAIL_PX = 32
 KEPT_VALUES = 300
 
 
-class ImageFacts(NamedTuple):
+class ImageRecord(NamedTuple):
     """An image, as it is shown: height and width with the EXIF orientation applied.
 
     `low` and `high` are its smallest and largest value, without those that are not finite or that the file itself notes
@@ -40,7 +40,7 @@ class ImageFacts(NamedTuple):
         return self.low == self.high
 
 
-class MaskFacts(NamedTuple):
+class MaskRecord(NamedTuple):
     """A mask: which values it holds, HW integers or colours that are packed into one number (see claims.pack_color).
 
     The KEPT_VALUES values with most pixels are kept, `codes` int64 (n,); `counts` int64 (n, 3) are their pixels, those
@@ -75,8 +75,8 @@ class Record(NamedTuple):
 
     split: str
     sample: Sample
-    image: ImageFacts | None = None
-    mask: MaskFacts | None = None
+    image: ImageRecord | None = None
+    mask: MaskRecord | None = None
     image_error: str = ""
     mask_error: str = ""
     fit: Fit | None = None

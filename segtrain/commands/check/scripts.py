@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Fix, shell_fix
 
 _LISTED = 500
@@ -47,7 +47,7 @@ def resize_masks(pairs: Sequence[tuple[str, str]]) -> Fix:
     )
 
 
-def snap_masks(evidence: Evidence, places: Sequence[int], codes: Sequence[int], *, is_color: bool) -> Fix:
+def snap_masks(report: DatasetReport, indices: Sequence[int], codes: Sequence[int], *, is_color: bool) -> Fix:
     """Gives every pixel of the masks of these records the nearest of the values or packed colours, and saves PNG."""
     values = [[code >> 16, code >> 8 & 255, code & 255] if is_color else [code] for code in codes]
     read = 'convert("RGB"), int)' if is_color else 'convert("L"), int)[..., None]'
@@ -57,7 +57,7 @@ def snap_masks(evidence: Evidence, places: Sequence[int], codes: Sequence[int], 
         "import numpy as np",
         "from PIL import Image",
         f"values = np.array({values})",
-        *_mask_files(evidence, places),
+        *_mask_files(report, indices),
         "for file in files:",
         f"    pixels = np.array(Image.open(file).{read}",
         "    nearest = np.argmin([abs(pixels - value).sum(axis=2) for value in values], axis=0)",
@@ -84,11 +84,11 @@ def swap_values(files: Sequence[str], low: int, high: int) -> Fix:
     )
 
 
-def _mask_files(evidence: Evidence, places: Sequence[int]) -> list[str]:
+def _mask_files(report: DatasetReport, indices: Sequence[int]) -> list[str]:
     """Lines that set `files` to the masks of these records: all files of their folders with their endings, where these
     are no others, else one by one."""
-    chosen = {evidence.records[place].sample.mask_file for place in places}
-    everything = {file for record in evidence.records for file in (record.sample.image, *record.sample.mask_files)}
+    chosen = {report.records[index].sample.mask_file for index in indices}
+    everything = {file for record in report.records for file in (record.sample.image, *record.sample.mask_files)}
     folders = sorted({str(Path(file).parent) for file in chosen})
     endings = sorted({Path(file).suffix for file in chosen})
     if len(folders) > _LISTED or chosen != {f for f in everything if _is_among(f, set(folders), set(endings))}:

@@ -20,7 +20,7 @@ from segtrain.formats import FORMATS, folders
 from segtrain.formats.sample import Sample, SampleTable, Splits, split_by_fraction
 
 
-class Subject(NamedTuple):
+class Source(NamedTuple):
     """Samples by split, what was wrong already with finding them, and the experiment, or else the two `folders` as they
     were given and the lines of a `data` section that would find them."""
 
@@ -37,20 +37,20 @@ class Subject(NamedTuple):
         return self.config is None or self.config.data.format == "folders"
 
 
-def from_experiment(layers: Sequence[str]) -> Subject:
+def from_experiment(layers: Sequence[str]) -> Source:
     """The samples of an experiment. Raises ConfigError for a configuration that is wrong."""
     config = load_config(layers)
     data = config.data
     title = f"{config.name}: {data.format} at {' and '.join(map(str, data.roots))}"
     try:
-        return Subject(title, without_unions(read_splits(data, seed=config.seed)), [], config)
+        return Source(title, without_unions(read_splits(data, seed=config.seed)), [], config)
     except DataError as error:
         splits, findings = _salvage(data, config.seed)
         first = Finding("error", "Training would stop: the samples cannot be listed", str(error))
-        return Subject(title, splits, findings or [first], config)
+        return Source(title, splits, findings or [first], config)
 
 
-def from_folders(images: str, masks: str) -> Subject:
+def from_folders(images: str, masks: str) -> Source:
     """The pairs of two folders or globs. Raises DataError where one is missing or empty."""
     given = (images, masks)
     images, masks = (_files_in(pattern) for pattern in (images, masks))
@@ -64,7 +64,7 @@ def from_folders(images: str, masks: str) -> Subject:
     for key in ("image_suffix", "mask_suffix"):
         if getattr(pairing, key):
             lines.append(f"  {key}: {write_text(getattr(pairing, key))}")
-    return Subject(" with ".join(given), splits, pairing.findings, data_lines=tuple(lines), folders=given)
+    return Source(" with ".join(given), splits, pairing.findings, data_lines=tuple(lines), folders=given)
 
 
 def _files_in(pattern: str) -> str:
@@ -75,7 +75,7 @@ def _files_in(pattern: str) -> str:
 
 def _fixed_part(pattern: str) -> Path:
     parts = Path(pattern).parts
-    wild = next((place for place, part in enumerate(parts) if is_glob(part)), len(parts))
+    wild = next((index for index, part in enumerate(parts) if is_glob(part)), len(parts))
     return Path(*parts[:wild])
 
 
@@ -88,7 +88,7 @@ def _folder_lines(pairing: Pairing, below: list[str], splits: Splits) -> list[st
 
     def of_split(pattern: str, head: str) -> str:
         parts = list(Path(pattern).parts)
-        wild = next((place for place, part in enumerate(parts) if is_glob(part)), None)
+        wild = next((index for index, part in enumerate(parts) if is_glob(part)), None)
         if wild is None:
             return f"{pattern}/{head}"
         parts[wild] = head

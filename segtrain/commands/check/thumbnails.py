@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import Examiner, to_channels
 from segtrain.commands.check.labelling import IGNORED, UNCLAIMED, Labelling
 from segtrain.commands.check.pool import count_cores
@@ -26,18 +26,18 @@ _CLIPPED = (1, 99)  # percentiles that become black and white where images are n
 
 
 def draw_samples(
-    evidence: Evidence, examiner: Examiner, wanted: Iterable[tuple[int, frozenset[int]]]
+    report: DatasetReport, examiner: Examiner, wanted: Iterable[tuple[int, frozenset[int]]]
 ) -> dict[tuple[int, frozenset[int]], str]:
-    """Data addresses of pictures by (place of the record, marked values): the image beside its overlay. What cannot be
+    """Data addresses of pictures by (index of the record, marked values): the image beside its overlay. What cannot be
     read is left out."""
     wanted = list(dict.fromkeys(wanted))
     with ThreadPoolExecutor(count_cores()) as pool:
-        drawn = pool.map(lambda item: _draw(evidence, examiner, *item), wanted)
+        drawn = pool.map(lambda item: _draw(report, examiner, *item), wanted)
         return {item: address for item, address in zip(wanted, drawn, strict=True) if address}
 
 
-def _draw(evidence: Evidence, examiner: Examiner, place: int, marked: frozenset[int]) -> str:
-    sample = evidence.records[place].sample
+def _draw(report: DatasetReport, examiner: Examiner, index: int, marked: frozenset[int]) -> str:
+    sample = report.records[index].sample
     panels = []
     try:
         picture = read_picture(sample.image)
@@ -45,9 +45,9 @@ def _draw(evidence: Evidence, examiner: Examiner, place: int, marked: frozenset[
     except (DataError, MemoryError):
         pass
     try:
-        facts, planes = examiner.read_mask(sample)
-        painted, known = paint(planes, evidence.labelling, is_color=facts.is_color, marked=marked)
-        if panels and evidence.records[place].is_pair:
+        record, planes = examiner.read_mask(sample)
+        painted, known = paint(planes, report.labelling, is_color=record.is_color, marked=marked)
+        if panels and report.records[index].is_pair:
             height, width = panels[0].shape[:2]
             painted, known = (_pick(array, height, width) for array in (painted, known))
             blend = (1 - ALPHA) * panels[0] + ALPHA * painted
@@ -67,21 +67,21 @@ def paint(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A mask (HW codes) in the colours of its classes, HWC uint8, and where it is not ignored, HW. What nothing claims
     has the colour of errors; without classes every value has a colour of its own."""
-    codes, place = np.unique(planes, return_inverse=True)
-    place = place.reshape(planes.shape)
+    codes, index = np.unique(planes, return_inverse=True)
+    index = index.reshape(planes.shape)
     if is_color and (labelling is None or not labelling.as_color):
         colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
-        return colors[place], np.ones(planes.shape, bool)
+        return colors[index], np.ones(planes.shape, bool)
     if labelling is None:
-        return np.array(default_colors(len(codes)), np.uint8)[place], np.ones(planes.shape, bool)
+        return np.array(default_colors(len(codes)), np.uint8)[index], np.ones(planes.shape, bool)
     read = codes * 0x010101 if labelling.as_color and not is_color else codes
-    which = labelling.places_of(read.astype(np.int64))
+    which = labelling.indices_of(read.astype(np.int64))
     which[np.isin(codes, list(marked))] = UNCLAIMED
     colors = np.array([*labelling.colors, ERROR_COLOR, (0, 0, 0)], np.uint8)
     shown = which != IGNORED
     if labelling.binary or labelling.multilabel:  # the background is shown as it is
         shown &= which != (0 if labelling.binary else UNCLAIMED)
-    return colors[which][place], shown[place]
+    return colors[which][index], shown[index]
 
 
 def to_display(pixels: NDArray) -> NDArray[np.uint8]:
@@ -126,20 +126,20 @@ def encode(panels: Sequence[NDArray[np.uint8]]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def choose_samples(evidence: Evidence, count: int) -> list[int]:
+def choose_samples(report: DatasetReport, count: int) -> list[int]:
     """Places of records that show the set: one for each class, the rarest first and where it is large beside others,
     then more in even steps."""
-    if not evidence.records:
+    if not report.records:
         return []
-    places = [place for place, record in enumerate(evidence.records) if record.is_pair]
+    indices = [index for index, record in enumerate(report.records) if record.is_pair]
     chosen: list[int] = []
-    pixels = evidence.class_pixels * (evidence.class_pixels > 0).sum(axis=1, keepdims=True)
-    for name in np.argsort(evidence.class_pixels.sum(axis=0)):
+    pixels = report.class_pixels * (report.class_pixels > 0).sum(axis=1, keepdims=True)
+    for name in np.argsort(report.class_pixels.sum(axis=0)):
         best = int(pixels[:, name].argmax())
-        if len(chosen) < count * 2 // 3 and pixels[best, name] and evidence.records[best].is_pair:
+        if len(chosen) < count * 2 // 3 and pixels[best, name] and report.records[best].is_pair:
             chosen.append(best)
     chosen = list(dict.fromkeys(chosen))
-    rest = [place for place in places if place not in set(chosen)]
+    rest = [index for index in indices if index not in set(chosen)]
     number = min(count - len(chosen), len(rest))
-    chosen += [rest[place * len(rest) // number] for place in range(number)]
+    chosen += [rest[index * len(rest) // number] for index in range(number)]
     return sorted(set(chosen))

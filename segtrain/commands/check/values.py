@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.record import MaskFacts
+from segtrain.commands.check.record import MaskRecord
 
 
 class Values(NamedTuple):
@@ -31,13 +31,13 @@ class Values(NamedTuple):
     palette: NDArray[np.int64] | None = None
 
     def take(self, chosen: NDArray) -> "Values":
-        """Those of the values at these places, or where a mask of bools is true."""
+        """Those of the values at these indices, or where a mask of bools is true."""
         arrays = {name: getattr(self, name)[chosen] for name in ("codes", "pixels", "square", "frame", "masks")}
         palette = None if self.palette is None else self.palette[chosen]
         return self._replace(**arrays, palette=palette)
 
 
-def merge_values(masks: Iterable[MaskFacts], *, is_color: bool | None = None) -> Values | None:
+def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -> Values | None:
     """The values of all masks as colours, or those of the masks that hold values; by default whatever most hold. None
     without a mask."""
     masks = list(masks)
@@ -47,11 +47,11 @@ def merge_values(masks: Iterable[MaskFacts], *, is_color: bool | None = None) ->
     if not masks:
         return None
     parts = [_as_colors(mask) if is_color else mask.codes for mask in masks]
-    codes, place = np.unique(np.concatenate(parts), return_inverse=True)
+    codes, index = np.unique(np.concatenate(parts), return_inverse=True)
     rows = np.concatenate([mask.counts for mask in masks])
     sums = np.zeros((len(codes), 3), np.int64)
-    np.add.at(sums, place, rows)
-    holders = np.bincount(place[rows[:, 0] > 0], minlength=len(codes))
+    np.add.at(sums, index, rows)
+    holders = np.bincount(index[rows[:, 0] > 0], minlength=len(codes))
     return Values(
         is_color, codes, *sums.T, holders, len(masks),
         total_pixels=sum(mask.height * mask.width for mask in masks),
@@ -66,20 +66,20 @@ def grey_color(value: NDArray[np.int64]) -> NDArray[np.int64]:
     return value * 0x010101
 
 
-def _as_colors(mask: MaskFacts) -> NDArray[np.int64]:
+def _as_colors(mask: MaskRecord) -> NDArray[np.int64]:
     if mask.is_color:
         return mask.codes
     return grey_color(mask.codes) if mask.palette is None else mask.palette
 
 
-def _palette(masks: list[MaskFacts], codes: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _palette(masks: list[MaskRecord], codes: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """The colours of the values where every mask has a palette, and no two differ in a value; else None."""
     colors = np.full(len(codes), -1, np.int64)
     for mask in masks:
         if mask.palette is None:
             return None
-        place = np.searchsorted(codes, mask.codes)
-        if ((colors[place] >= 0) & (colors[place] != mask.palette)).any():
+        index = np.searchsorted(codes, mask.codes)
+        if ((colors[index] >= 0) & (colors[index] != mask.palette)).any():
             return None
-        colors[place] = mask.palette
+        colors[index] = mask.palette
     return colors

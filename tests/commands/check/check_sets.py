@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segtrain.commands.check.dataset_report import Evidence, gather
+from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import Finding
 from segtrain.commands.check.findings import find_all
 from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.source import Subject, from_experiment, from_folders
+from segtrain.commands.check.source import Source, from_experiment, from_folders
 from tests.conftest import PROJECT, draw_sample
 
 # Behind the shipped config.yml, which a test reads from the project's folder.
@@ -32,10 +32,10 @@ def draw_clean(root: Path, *, train: int = 8, val: int = 4) -> Path:
     return root
 
 
-def look_at(subject: Subject) -> tuple[Evidence, list[Finding]]:
-    examiner = Examiner(None if subject.config is None else subject.config.data)
-    evidence = gather(subject, examine_all(subject.splits, examiner))
-    return evidence, find_all(evidence, subject.findings)
+def look_at(source: Source) -> tuple[DatasetReport, list[Finding]]:
+    examiner = Examiner(None if source.config is None else source.config.data)
+    report = gather(source, examine_all(source.splits, examiner))
+    return report, find_all(report, source.findings)
 
 
 def look(root: Path, *overrides: str) -> list[Finding]:

@@ -68,10 +68,10 @@ def test_the_white_of_floats():
 def test_facts_of_an_image():
     """2 x 2 pixels: red 0, 10, 20, 30; green 5; blue 0 or 255."""
     pixels = np.array([[[0, 5, 0], [10, 5, 255]], [[20, 5, 0], [30, 5, 255]]], np.uint8)
-    facts, grey = describe_image(Picture(pixels, "PNG"), pixels)
-    assert (facts.height, facts.width, facts.channels, facts.low, facts.high) == (2, 2, 3, 0, 255)
-    assert facts.mean == (15, 5, 127.5)
-    assert np.allclose(facts.square, (350, 25, 32512.5))
+    record, grey = describe_image(Picture(pixels, "PNG"), pixels)
+    assert (record.height, record.width, record.channels, record.low, record.high) == (2, 2, 3, 0, 255)
+    assert record.mean == (15, 5, 127.5)
+    assert np.allclose(record.square, (350, 25, 32512.5))
     assert grey.tolist() == [[3, 35], [9, 41]]  # 0.299 red + 0.587 green + 0.114 blue
 
 

@@ -89,8 +89,8 @@ def test_two_folders_give_an_experiment(root, check, capsys, tmp_path):
         },
     }
     (tmp_path / "mine.yml").write_text(text)
-    evidence, findings = look_at(from_experiment([str(tmp_path / "mine.yml"), *CLEAN[1:]]))
-    assert len(evidence.records) == 8 and findings == []
+    report, findings = look_at(from_experiment([str(tmp_path / "mine.yml"), *CLEAN[1:]]))
+    assert len(report.records) == 8 and findings == []
 
 
 def test_a_binary_set_gives_a_loss_for_one_class(root, check, capsys):

@@ -12,8 +12,8 @@ from PIL import Image
 from segtrain.commands.check.charts import escape
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.page import write_page
-from segtrain.commands.check.report import write_proposal
 from segtrain.commands.check.source import from_experiment, from_folders
+from segtrain.commands.check.terminal import write_proposal
 from segtrain.commands.check.thumbnails import paint, to_display
 from segtrain.errors import ConfigError
 from segtrain.visualize import ERROR_COLOR
@@ -62,11 +62,11 @@ def root(tmp_path, monkeypatch):
     return draw_clean(tmp_path / "street")
 
 
-def build(path, subject):
-    evidence, findings = look_at(subject)
-    proposal = write_proposal(subject, evidence) if subject.config is None else []
-    examiner = Examiner(None if subject.config is None else subject.config.data)
-    write_page(path, subject, evidence, findings, proposal=proposal, examiner=examiner)
+def build(path, source):
+    report, findings = look_at(source)
+    proposal = write_proposal(source, report) if source.config is None else []
+    examiner = Examiner(None if source.config is None else source.config.data)
+    write_page(path, source, report, findings, proposal=proposal, examiner=examiner)
     return Page(path.read_text(encoding="utf-8")), findings
 
 
@@ -143,8 +143,8 @@ def test_the_experiment_for_two_folders(root, tmp_path):
     ]
     experiment = tmp_path / "mine.yml"
     experiment.write_text(page.blocks[0])
-    subject = from_experiment([str(experiment), "transforms.train=[]"])
-    assert {split: len(samples) for split, samples in subject.splits.items()} == {"train": 8, "val": 4}
+    source = from_experiment([str(experiment), "transforms.train=[]"])
+    assert {split: len(samples) for split, samples in source.splits.items()} == {"train": 8, "val": 4}
 
 
 def test_sizes_are_drawn_where_they_differ(root, tmp_path):

@@ -21,7 +21,7 @@ STREET = Labels(
 ANIMALS = Labels((KnownClass("cat", (0, 0, 200)), KnownClass("dog", (90, 90, 90))))
 
 
-def facts(pixels, **options):
+def record(pixels, **options):
     picture = Picture(np.asarray(pixels), "PNG", **options)
     planes, is_color = to_codes(picture, "mask.png")
     return describe_mask(picture, planes, is_color=is_color)
@@ -33,12 +33,12 @@ def stripes(values, *, width=8, dtype=np.uint8):
 
 
 def propose(*masks, known=None, **options):
-    return propose_classes(merge_values([facts(mask, **options) for mask in masks]), known or {})
+    return propose_classes(merge_values([record(mask, **options) for mask in masks]), known or {})
 
 
 def test_facts_of_a_mask():
     """5 5 7 / 5 5 7 / 9 9 9: one square of 5; all but the middle pixel are in the frame."""
-    mask = facts(np.array([[5, 5, 7], [5, 5, 7], [9, 9, 9]], np.uint8))
+    mask = record(np.array([[5, 5, 7], [5, 5, 7], [9, 9, 9]], np.uint8))
     assert mask.codes.tolist() == [5, 7, 9]
     assert mask.counts.tolist() == [[4, 1, 3], [2, 0, 2], [3, 0, 3]]
     assert (mask.is_color, mask.palette, mask.further_values) == (False, None, 0)
@@ -46,7 +46,7 @@ def test_facts_of_a_mask():
 
 def test_the_most_frequent_values_are_kept():
     cells = np.arange(400, dtype=np.uint16).reshape(20, 20)
-    mask = facts(np.kron(cells, np.ones((2, 2), np.uint16)))
+    mask = record(np.kron(cells, np.ones((2, 2), np.uint16)))
     assert len(mask.codes) == 300 and (mask.further_values, mask.further_pixels) == (100, 400)
 
 

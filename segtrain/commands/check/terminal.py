@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import LEVELS, Finding, count_of
-from segtrain.commands.check.source import Subject
+from segtrain.commands.check.source import Source
 
 WIDTH = (60, 116)  # characters
 FILES, FIX_LINES = 3, 16  # shown of each finding; the page has all
 _COLORS = {"error": 31, "warning": 33, "note": 36}
 
 
-def describe_set(subject: Subject, evidence: Evidence) -> list[str]:
+def describe_set(source: Source, report: DatasetReport) -> list[str]:
     """What was looked at, in two lines."""
-    splits = ", ".join(f"{split} {len(samples):,}" for split, samples in subject.splits.items() if split != "all")
-    pairs = count_of(len(evidence.records), "pair")
-    images = [record.image for record in evidence.records if record.image is not None]
+    splits = ", ".join(f"{split} {len(samples):,}" for split, samples in source.splits.items() if split != "all")
+    pairs = count_of(len(report.records), "pair")
+    images = [record.image for record in report.records if record.image is not None]
     sizes = Counter((image.width, image.height) for image in images)
     kinds = Counter((image.file_type, image.channels, image.dtype) for image in images)
     parts = [pairs + (f" ({splits})" if splits else "")]
@@ -31,7 +31,7 @@ def describe_set(subject: Subject, evidence: Evidence) -> list[str]:
         )
     for (file_type, channels, dtype), _ in kinds.most_common(2):
         parts.append(f"{file_type} with {count_of(channels, 'channel')} of {dtype}")
-    return [subject.title, ", ".join(parts)]
+    return [source.title, ", ".join(parts)]
 
 
 def count_levels(findings: Sequence[Finding]) -> str:
@@ -71,10 +71,10 @@ def _files(files: Sequence[str]) -> list[str]:
     return [*files[:FILES], *([f"and {len(files) - FILES:,} more"] if len(files) > FILES else [])]
 
 
-def write_proposal(subject: Subject, evidence: Evidence) -> list[str]:
+def write_proposal(source: Source, report: DatasetReport) -> list[str]:
     """The lines of an experiment for two folders; none where the masks have no classes."""
-    proposal = evidence.proposal
+    proposal = report.proposal
     if proposal is None or not proposal.lines:
         return []
-    lines = ["name: mine", *subject.data_lines, *proposal.lines[1:]]  # both begin with data:
+    lines = ["name: mine", *source.data_lines, *proposal.lines[1:]]  # both begin with data:
     return [*lines, *(["loss: {BCEWithLogitsLoss: 1.0, DiceLoss: 1.0}"] if proposal.kind == "binary" else [])]
