@@ -1,11 +1,11 @@
-"""Files that cannot be read, and masks that do not lie on their images."""
+"""File checks: files that cannot be read, and masks that do not lie on their images."""
 
 import math
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, Level, are, count_of, leave_out
+from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of
+from segtrain.commands.check.fixes import resize, turn
 from segtrain.commands.check.record import Record
-from segtrain.commands.check.scripts import resize_masks, turn_masks
 
 CLEARLY = 1.2  # by so much the edges of a mask follow one orientation better: 97 % of CamVid's, turned four ways, do
 
@@ -15,17 +15,17 @@ def find_unreadable(report: DatasetReport) -> list[Finding]:
     broken = [index for index, r in enumerate(report.records) if r.image_error or r.mask_error]
     if not broken:
         return []
-    records = [report.records[index] for index in broken]
-    reasons = [reason for r in records for reason in (r.image_error, r.mask_error) if reason]
+    errors = [(report.records[index].image_error, report.records[index].mask_error) for index in broken]
+    reasons = [reason for pair in errors for reason in pair if reason]
     return [
         Finding(
             "error",
             f"{count_of(len(reasons), 'file')} cannot be read",
-            "Training stops there; what is wrong stands behind each name. Mend them where they come from; the lines "
-            "leave them out instead, images with their masks.",
-            leave_out([record.sample for record in records], in_folders=report.in_folders),
-            tuple(reasons),
-            tuple(broken),
+            "Training stops there; the reason follows each name. Repair them at their source; this fix leaves them out "
+            "instead, images with their masks.",
+            report.leave_out("set-aside-unreadable", broken),
+            reasons,
+            broken,
         )
     ]
 
@@ -54,13 +54,14 @@ def find_not_turned(report: DatasetReport) -> list[Finding]:
 
 def _not_turned(report: DatasetReport, indices: list[int], level: Level, title: str, explanation: str) -> Finding:
     records = [report.records[index] for index in indices]
-    if all(_is_picture(record) for record in records):
-        fix = turn_masks({record.sample.mask_file: record.image.orientation for record in records})
-        explanation = f"{explanation} The lines turn the masks."
+    if all(record.has_mask_files for record in records):
+        changes = [turn(file, r.image.orientation) for r in records for file in r.sample.mask_files if file]
+        fix = apply_fix("turn-masks" if level == "error" else "turn-unsure-masks", changes)
+        explanation = f"{explanation} This fix turns the masks."
     else:
-        fix = leave_out([record.sample for record in records], in_folders=report.in_folders)
-        explanation = f"{explanation} Annotate them upright; the lines leave them out."
-    return Finding(level, title, explanation, fix, tuple(r.sample.image for r in records), tuple(indices))
+        fix = report.leave_out("set-aside-unreadable", indices)
+        explanation = f"{explanation} Annotate them upright, or leave them out."
+    return Finding(level, title, explanation, fix, report.images_of(indices), indices)
 
 
 def _mask_is_stored(record: Record) -> bool | None:
@@ -82,26 +83,23 @@ def _mask_is_stored(record: Record) -> bool | None:
 
 def find_other_sizes(report: DatasetReport) -> list[Finding]:
     """Masks that have not the size of their images, for another reason than EXIF."""
-    records = report.records
-    wrong = [
-        index
-        for index, r in enumerate(records)
-        if r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r))
-    ]
-    scaled = [index for index in wrong if _is_scaled(records[index]) and _is_picture(records[index])]
-    other = [index for index in wrong if index not in set(scaled)]
+    scaled, other = [], []
+    for index, r in enumerate(report.records):
+        if r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r)):
+            (scaled if _is_scaled(r) and r.has_mask_files else other).append(index)
     findings = []
     if scaled:
-        pairs = [(records[index].sample.mask_file, records[index].sample.image) for index in scaled]
+        records = [report.records[index] for index in scaled]
+        changes = [resize(file, r.image.height, r.image.width) for r in records for file in r.sample.mask_files if file]
         findings.append(
             Finding(
                 "error",
                 f"{count_of(len(scaled), 'mask')} {are(len(scaled))} smaller or larger than the image",
-                "They have the image's proportions, so they were exported at another size. Best export them again; the "
-                "lines resize them, each pixel to the value of the nearest one.",
-                resize_masks(pairs),
-                tuple(_sizes(records[index]) for index in scaled),
-                tuple(scaled),
+                "They have the image's proportions, so they were exported at another size. Best export them again; "
+                "this fix resizes them, each pixel to the value of the nearest one.",
+                apply_fix("resize-masks", changes),
+                [_sizes(report.records[index]) for index in scaled],
+                scaled,
             )
         )
     if other:
@@ -109,19 +107,14 @@ def find_other_sizes(report: DatasetReport) -> list[Finding]:
             Finding(
                 "error",
                 f"{count_of(len(other), 'mask')} {'has' if len(other) == 1 else 'have'} another size than the image",
-                "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; the lines "
-                "leave the pairs out instead.",
-                leave_out([records[index].sample for index in other], in_folders=report.in_folders),
-                tuple(_sizes(records[index]) for index in other),
-                tuple(other),
+                "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; this fix "
+                "leaves the pairs out instead.",
+                report.leave_out("set-aside-other-size", other),
+                [_sizes(report.records[index]) for index in other],
+                other,
             )
         )
     return findings
-
-
-def _is_picture(record: Record) -> bool:
-    """Whether the mask is a file of its own, which a program can change."""
-    return record.sample.mask == record.sample.mask_file
 
 
 def _is_scaled(record: Record) -> bool:
@@ -141,15 +134,14 @@ def find_flat_images(report: DatasetReport) -> list[Finding]:
     flat = [index for index, r in enumerate(report.records) if r.image is not None and r.image.is_flat]
     if not flat:
         return []
-    samples = [report.records[index].sample for index in flat]
     return [
         Finding(
             "warning",
             f"{count_of(len(flat), 'image')} {are(len(flat))} one colour all over",
-            "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. The lines "
-            "leave them out.",
-            leave_out(samples, in_folders=report.in_folders),
-            tuple(sample.image for sample in samples),
-            tuple(flat),
+            "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. This fix "
+            "leaves them out.",
+            report.leave_out("set-aside-flat", flat),
+            report.images_of(flat),
+            flat,
         )
     ]

@@ -1,4 +1,4 @@
-"""Images that are there twice, or nearly so: within a split, and, worse, in two of them."""
+"""Leak checks: images that are there twice, or nearly so, within a split and, worse, in two of them."""
 
 import re
 import shlex
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segtrain.commands.check.class_lines import write_text
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.duplicates import Pair, find_duplicates
-from segtrain.commands.check.finding import Finding, Fix, are, count_of, leave_out, shell_fix, yaml_fix
+from segtrain.commands.check.finding import Finding, Fix, Level, are, count_of, shell_fix, yaml_fix
 from segtrain.commands.check.record import Record
+from segtrain.commands.check.yaml_lines import write_text
 
 FOLDS, FEWEST_FOLDS = 5, 3
 SOME = 0.02  # share of the images that look like others from which on a split at random is a bad idea
@@ -20,54 +20,54 @@ _PATTERNS = (r"^.*(?=/)", r"^[^_]+(?=_)", r"^.*(?=[_-])", r"^[^\d]*\d+(?=\D)", r
 def find_leaks(report: DatasetReport) -> list[Finding]:
     """Findings about all pairs of images that are alike."""
     records = report.records
-    pairs = find_duplicates([record.image for record in records])
-    across = [pair for pair in pairs if records[pair.first].split != records[pair.second].split]
-    inside = [pair for pair in pairs if records[pair.first].split == records[pair.second].split]
+    inside: list[Pair] = []
+    across: dict[tuple[bool, str, str], list[Pair]] = {}
+    for pair in find_duplicates([record.image for record in records]):
+        first, second = records[pair.first].split, records[pair.second].split
+        if first == second:
+            inside.append(pair)
+        else:
+            across.setdefault((not pair.same, first, second), []).append(pair)
+    contradicting, copies = [], []
+    for pair in inside:
+        if pair.same:
+            same = not pair.exact or _same_mask(records[pair.first], records[pair.second])
+            (copies if same else contradicting).append(pair)
     return [
-        *_across(report, [pair for pair in across if pair.same], near=False),
-        *_across(report, [pair for pair in across if not pair.same], near=True),
-        *_contradicting(report, [pair for pair in inside if pair.exact]),
-        *_twice(report, [pair for pair in inside if pair.same]),
-        *_look_alikes(report, inside),
+        *(_between(report, *splits, across[near, *splits], near=near) for near, *splits in sorted(across)),
+        *_contradicting(report, contradicting),
+        *_twice(report, copies),
+        *_look_alikes(report, [pair for pair in inside if not pair.same]),
     ]
 
 
-def _show(records: Sequence[Record], pair: Pair) -> str:
-    return f"{records[pair.first].sample.image} and {records[pair.second].sample.image}"
-
-
-def _across(report: DatasetReport, pairs: list[Pair], *, near: bool) -> list[Finding]:
-    """Images of one split that are in another too: what is scored was learnt by heart."""
-    records = report.records
-    by_splits: dict[tuple[str, str], list[Pair]] = {}
-    for pair in pairs:
-        by_splits.setdefault((records[pair.first].split, records[pair.second].split), []).append(pair)
-    return [_between(report, *splits, found, near=near) for splits, found in by_splits.items()]
+def _about_pairs(
+    report: DatasetReport, level: Level, title: str, explanation: str, fix: Fix, pairs: Sequence[Pair]
+) -> Finding:
+    images = [report.images_of([pair.first, pair.second]) for pair in pairs]
+    shown = dict.fromkeys(index for pair in pairs[:4] for index in (pair.first, pair.second))
+    return Finding(level, title, explanation, fix, [" and ".join(pair) for pair in images], list(shown))
 
 
 def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], *, near: bool) -> Finding:
+    """Images of one split that are in another too: what is scored was learnt by heart."""
     number = len({pair.second for pair in pairs})
-    same = f"{are(number)} in {first} too"
-    alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
+    if near:
+        alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
+        what = "Neighbouring frames, overlapping tiles or edited copies"
+    else:
+        alike, what = f"{are(number)} in {first} too", "Copies, some perhaps compressed anew"
     pattern = find_pattern(report.records, pairs) if near else None
-    fix, advice = _repair(report, pattern, sorted({pair.first for pair in pairs}), first)
-    what = "Neighbouring frames, overlapping tiles or edited copies" if near else "Copies, some perhaps compressed anew"
-    return Finding(
-        "warning" if near else "error",
-        f"{count_of(number, 'image')} of {second} {alike if near else same}",
-        f"{what}: the score is of images that were as good as learnt by heart. {advice}",
-        fix,
-        tuple(_show(report.records, pair) for pair in pairs),
-        tuple(dict.fromkeys(index for pair in pairs[:4] for index in (pair.first, pair.second))),
-    )
-
-
-def _repair(report: DatasetReport, pattern: tuple[str, int] | None, indices: list[int], split: str) -> tuple[Fix, str]:
-    config = report.config
-    if pattern is not None and (config is None or config.data.folds is None):
-        return _grouped(*pattern), "The lines part the images anew; what begins with the same name stays together."
-    samples = [report.records[index].sample for index in indices]
-    return leave_out(samples, in_folders=report.in_folders), f"The lines take them out of {split}."
+    if pattern is not None and (report.config is None or report.config.data.folds is None):
+        fix = _grouped(*pattern)
+        advice = "The lines part the images anew; what begins with the same name stays together."
+    else:
+        name = "set-aside-near-leaks" if near else "set-aside-leaks"
+        fix = report.leave_out(name, sorted({pair.first for pair in pairs}))
+        advice = f"This fix takes them out of {first}."
+    title = f"{count_of(number, 'image')} of {second} {alike}"
+    explanation = f"{what}: the score is of images that were as good as learnt by heart. {advice}"
+    return _about_pairs(report, "warning" if near else "error", title, explanation, fix, pairs)
 
 
 def find_pattern(records: Sequence[Record], pairs: Sequence[Pair]) -> tuple[str, int] | None:
@@ -91,20 +91,14 @@ def _grouped(pattern: str, folds: int) -> Fix:
 
 def _contradicting(report: DatasetReport, pairs: list[Pair]) -> list[Finding]:
     """The same pixels with different masks."""
-    records = report.records
-    wrong = [pair for pair in pairs if not _same_mask(records[pair.first], records[pair.second])]
-    if not wrong:
+    if not pairs:
         return []
-    return [
-        Finding(
-            "warning",
-            f"{count_of(len(wrong), 'image')} {are(len(wrong))} there twice with different masks",
-            "One of the two masks is wrong. The lines leave the second of each out; look which one it should be.",
-            leave_out([records[pair.second].sample for pair in wrong], in_folders=report.in_folders),
-            tuple(_show(records, pair) for pair in wrong),
-            tuple(index for pair in wrong[:3] for index in (pair.first, pair.second)),
-        )
-    ]
+    title = f"{count_of(len(pairs), 'image')} {are(len(pairs))} there twice with different masks"
+    explanation = (
+        "One of the two masks is wrong. This fix leaves the second of each out; check first which one it should be."
+    )
+    fix = report.leave_out("set-aside-contradicting", [pair.second for pair in pairs])
+    return [_about_pairs(report, "warning", title, explanation, fix, pairs)]
 
 
 def _same_mask(first: Record, second: Record) -> bool:
@@ -114,46 +108,29 @@ def _same_mask(first: Record, second: Record) -> bool:
 
 def _twice(report: DatasetReport, pairs: list[Pair]) -> list[Finding]:
     """Copies within a split."""
-    records = report.records
-    pairs = [pair for pair in pairs if not pair.exact or _same_mask(records[pair.first], records[pair.second])]
     if not pairs:
         return []
-    copies = list(dict.fromkeys(pair.second for pair in pairs))
-    return [
-        Finding(
-            "warning",
-            f"{count_of(len(copies), 'image')} {are(len(copies))} there twice or more",
-            "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
-            "them on both sides. The lines leave all but the first out.",
-            leave_out([records[index].sample for index in copies], in_folders=report.in_folders),
-            tuple(_show(records, pair) for pair in pairs),
-            tuple(dict.fromkeys(index for pair in pairs[:3] for index in (pair.first, pair.second))),
-        )
-    ]
+    copies = sorted({pair.second for pair in pairs})
+    title = f"{count_of(len(copies), 'image')} {are(len(copies))} there twice or more"
+    explanation = (
+        "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
+        "them on both sides. This fix leaves all but the first out."
+    )
+    return [_about_pairs(report, "warning", title, explanation, report.leave_out("set-aside-copies", copies), pairs)]
 
 
 def _look_alikes(report: DatasetReport, pairs: list[Pair]) -> list[Finding]:
     """Neighbouring frames within a set that is not split yet, or that is split at random."""
-    near = [pair for pair in pairs if not pair.same]
-    records = report.records
-    alike = {index for pair in near for index in (pair.first, pair.second)}
-    at_random = report.folders is not None and "all" in report.splits
-    if not at_random or len(alike) < max(4, SOME * len(records)):
+    alike = {index for pair in pairs for index in (pair.first, pair.second)}
+    folders = report.source.folders
+    if folders is None or "all" not in report.splits or len(alike) < max(4, SOME * len(report.records)):
         return []
-    pattern = find_pattern(records, near)
+    pattern = find_pattern(report.records, pairs)
     if pattern is not None:
         fix, advice = _grouped(*pattern), "The lines keep together what has the same beginning of the name."
     else:
-        folders = " ".join(map(shlex.quote, report.folders))
-        fix = shell_fix(f"python -m segtrain init {folders} -o experiments/mine.yml")
+        fix = shell_fix(f"python -m segtrain init {shlex.join(folders)} -o experiments/mine.yml")
         advice = "The line makes a split that keeps them together."
-    return [
-        Finding(
-            "note",
-            f"{count_of(len(alike), 'image')} of {len(records):,} look nearly like another one",
-            f"Neighbouring frames or overlapping tiles: a split at random would put them on both sides. {advice}",
-            fix,
-            tuple(_show(records, pair) for pair in near),
-            tuple(dict.fromkeys(index for pair in near[:3] for index in (pair.first, pair.second))),
-        )
-    ]
+    title = f"{count_of(len(alike), 'image')} of {len(report.records):,} look nearly like another one"
+    explanation = f"Neighbouring frames or overlapping tiles: a split at random would put them on both sides. {advice}"
+    return [_about_pairs(report, "note", title, explanation, fix, pairs)]

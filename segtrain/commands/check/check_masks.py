@@ -1,17 +1,17 @@
-"""Masks that hold what no other mask of the set does: one class alone, nothing but ignored pixels, object and
-background exchanged."""
+"""Mask checks: masks that hold what no other mask of the set does: one class alone, nothing but ignored pixels, object
+and background exchanged."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.check_claims import explicit
-from segtrain.commands.check.check_values import written
-from segtrain.commands.check.class_lines import write_classes, write_code
+from segtrain.commands.check.check_values import explicit
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, are, count_of, leave_out, yaml_fix
-from segtrain.commands.check.labelling import IGNORED
+from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of, yaml_fix
+from segtrain.commands.check.fixes import swap
+from segtrain.commands.check.mask_values import IGNORED
 from segtrain.commands.check.propose import show_share
-from segtrain.commands.check.scripts import swap_values
+from segtrain.commands.check.record import as_written
+from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.data_schema import ClassConfig
 
 FEWEST = 5  # masks below which nothing is unusual
@@ -23,91 +23,65 @@ AGREE = 0.3  # cosine from which on the contrast of object and background is a p
 
 def find_empty_masks(report: DatasetReport) -> list[Finding]:
     """Masks with nothing but ignored pixels, and masks of one class where others have several."""
-    counts, records = report.counts, report.records
-    if report.labelling is None or report.labelling.multilabel:
+    labelling, counts, pixels = report.labelling, report.counts, report.class_pixels
+    if labelling is None or labelling.multilabel:
         return []
-    labelled = report.class_pixels.sum(axis=1)
-    read = np.array([record.mask is not None for record in records], bool)
+    read = np.array([record.mask is not None for record in report.records], bool)
     ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
     findings = []
     if ignored.any() and not ignored[read].all():
-        findings.append(
-            _left_out(
-                report,
-                np.flatnonzero(ignored),
-                "{} {} ignored by 95 % or more",
-                "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong.",
+        explanation = "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong."
+        found = np.flatnonzero(ignored)
+        findings.append(_left_out(report, "ignored", "warning", found, "ignored by 95 % or more", explanation))
+    kinds, usual = (pixels > 0).sum(axis=1), read & ~ignored
+    alone = np.flatnonzero((kinds == 1) & ~ignored)
+    if 0 < len(alone) <= max(1, UNUSUAL * usual.sum()) and usual.sum() >= FEWEST:
+        if labelling.binary:
+            title = f"all '{labelling.names[1]}' or all background"
+            explanation = "That is right where the images are so. Look at them."
+            findings.append(_left_out(report, "one-class", "note", alone, title, explanation))
+        elif np.median(kinds[usual]) >= 3:
+            held = sorted({labelling.names[int(pixels[index].argmax())] for index in alone})
+            explanation = (
+                f"All pixels are {' or '.join(held)}, in a set where the others hold more: an export that failed? If "
+                "they are right, leave them."
             )
-        )
-    kinds = (report.class_pixels > 0).sum(axis=1)
-    alone = np.flatnonzero((labelled > 0) & (kinds == 1) & ~ignored)
-    usual = read & ~ignored
-    few = 0 < len(alone) <= max(1, UNUSUAL * usual.sum()) and usual.sum() >= FEWEST
-    if few and report.labelling.binary:
-        findings.append(_without_object(report, alone))
-    elif few and np.median(kinds[usual]) >= 3:
-        held = {report.labelling.names[int(report.class_pixels[index].argmax())] for index in alone}
-        findings.append(
-            _left_out(
-                report,
-                alone,
-                "{} {} one class alone",
-                f"All pixels are {' or '.join(sorted(held))}, in a set where the others hold more: an export that "
-                "failed? If they are right, leave them.",
-            )
-        )
+            findings.append(_left_out(report, "one-class", "warning", alone, "one class alone", explanation))
     return findings
 
 
-def _without_object(report: DatasetReport, indices: NDArray) -> Finding:
-    """Masks of background alone, or of nothing but the object, in a binary set that has few of them."""
-    samples = [report.records[index].sample for index in indices]
-    name = report.labelling.names[1]
+def _left_out(
+    report: DatasetReport, name: str, level: Level, indices: NDArray, title: str, explanation: str
+) -> Finding:
+    number = len(indices)
     return Finding(
-        "note",
-        f"{count_of(len(samples), 'mask')} {are(len(samples))} all '{name}' or all background",
-        "That is right where the images are so. Look at them; the lines leave them out.",
-        leave_out(samples, in_folders=report.in_folders),
-        tuple(sample.mask_file for sample in samples),
-        tuple(indices.tolist()),
-    )
-
-
-def _left_out(report: DatasetReport, indices: NDArray, title: str, explanation: str) -> Finding:
-    samples = [report.records[index].sample for index in indices]
-    return Finding(
-        "warning",
-        title.format(count_of(len(samples), "mask"), are(len(samples))),
-        f"{explanation} The lines leave them out.",
-        leave_out(samples, in_folders=report.in_folders),
-        tuple(sample.mask_file for sample in samples),
-        tuple(indices.tolist()),
+        level,
+        f"{count_of(number, 'mask')} {are(number)} {title}",
+        f"{explanation} This fix leaves them out.",
+        report.leave_out(f"set-aside-{name}", indices),
+        report.masks_of(indices),
+        indices.tolist(),
     )
 
 
 def find_much_ignored(report: DatasetReport) -> list[Finding]:
     """A large share of ignored pixels in the whole set."""
+    read, labelling, config, proposal = report.read, report.labelling, report.config, report.proposal
     total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
-    if report.labelling is None or report.read is None or ignored <= MUCH_IGNORED * total:
+    if labelling is None or read is None or ignored <= MUCH_IGNORED * total:
         return []
-    read, labelling = report.read, report.labelling
-    row = max(
-        (row for row, index in enumerate(labelling.indices_of(read.codes)) if index == IGNORED),
-        key=lambda row: read.pixels[row],
-    )
-    code, as_color = int(read.codes[row]), read.is_color
-    config, proposal = report.config, report.proposal
+    code = int(read.codes[np.argmax(read.pixels * (labelling.indices_of(read.codes) == IGNORED))])
     classes = explicit(config.data.classes if config is not None else proposal.classes)
     old = config.data.ignore_values or [] if config is not None else proposal.ignore_values
-    value = written(code, as_color=as_color)
-    new = ClassConfig(name=f"class_{len(classes) + 1}", **{"color" if as_color else "value": value})
+    value = as_written(code, as_color=read.is_color)
+    new = ClassConfig(name=f"class_{len(classes) + 1}", **{"color" if read.is_color else "value": value})
     return [
         Finding(
             "note",
             f"{show_share(ignored / total)} of the pixels are ignored",
-            f"They are neither trained nor scored; most have the value {write_code(code, as_color=as_color)}. If that "
-            "is a class, the lines make it one.",
-            yaml_fix(*write_classes([*classes, new], ignore_values=[item for item in old if item != value])),
+            f"They are neither trained nor scored; most have the value {value}. If that is a class, the lines make it "
+            "one.",
+            yaml_fix(*write_classes([*classes, new], [item for item in old if item != value])),
             marked=frozenset({code}),
         )
     ]
@@ -118,12 +92,11 @@ def find_inverted(report: DatasetReport) -> list[Finding]:
     labelling, read = report.labelling, report.read
     if labelling is None or len(labelling.names) != 2 or labelling.as_color or read is None:
         return []
-    looked = [_object_of(report, index) for index in range(len(report.records))]
-    indices = [index for index, seen in enumerate(looked) if seen is not None]
-    if len(indices) < FEWEST:
+    seen = {index: _look_at_object(report, index) for index in range(len(report.records))}
+    seen = {index: found for index, found in seen.items() if found is not None}
+    if len(seen) < FEWEST:
         return []
-    share, frame = (np.array([looked[index][column] for index in indices]) for column in (0, 1))
-    contrast = np.array([looked[index][2] for index in indices])
+    share, frame, contrast = (np.array(column) for column in zip(*seen.values(), strict=True))
     if np.median(frame) > 0.8 and np.median(share) > 0.6:
         return _all_inverted(report, float(np.median(share)))
     odd = (share > 0.5) & (frame > 0.5) & (np.median(share) < 0.5) & (np.median(frame) < 0.5)
@@ -133,26 +106,25 @@ def find_inverted(report: DatasetReport) -> list[Finding]:
         odd &= alike < 0
     else:
         odd &= (frame > 0.8) & (np.median(frame) < 0.3)
-    chosen = [index for index, is_odd in zip(indices, odd, strict=True) if is_odd]
+    chosen = np.array([*seen])[odd].tolist()
     if not chosen:
         return []
-    codes = [int(code) for code in read.codes if labelling.claims.get(int(code), IGNORED) != IGNORED]
-    files = [report.records[index].sample.mask_file for index in chosen]
-    fix = swap_values(files, *codes) if len(codes) == 2 else None
+    codes = [code for code in read.codes.tolist() if labelling.claims.get(code, IGNORED) != IGNORED]
+    files = report.masks_of(chosen)
     return [
         Finding(
             "warning",
             f"{count_of(len(chosen), 'mask')} {are(len(chosen))} most likely inverted",
             f"'{labelling.names[1]}' lies where the background lies in the other masks: along the frame, and on its "
-            "colours. Look at them in check.html; the lines exchange the two values.",
-            fix,
-            tuple(files),
-            tuple(chosen),
+            "colours. Look at them in check.html; this fix exchanges the two values.",
+            apply_fix("invert-masks", [swap(file, *codes) for file in files]) if len(codes) == 2 else None,
+            files,
+            chosen,
         )
     ]
 
 
-def _object_of(report: DatasetReport, index: int) -> tuple[float, float, NDArray] | None:
+def _look_at_object(report: DatasetReport, index: int) -> tuple[float, float, NDArray] | None:
     """The object's share of the pixels and of the frame, and how its mean colour differs from the background's: a
     direction of length 1, or zeros; None where one of the two is missing."""
     record, labelling = report.records[index], report.labelling

@@ -1,17 +1,19 @@
-"""Find what is wrong with images and masks, and write a page to look at. Exit status 1 where there is an error."""
+"""Find what is wrong with images and masks, and write a page to look at. Exit status 1 where there is an error.
+
+Nothing is changed but by --apply NAME, which does what the findings that name this fix say. Every file that it replaces
+or takes out of the data set is kept beside it as FILE.aside.
+"""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segtrain.command import parse_output
-from segtrain.commands.check.dataset_report import gather
-from segtrain.commands.check.examine import Examiner
-from segtrain.commands.check.findings import find_all
-from segtrain.commands.check.page import write_page
-from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.source import from_experiment, from_folders
-from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
+from segtrain.commands.check.finding import FIXES, LEVELS, Finding, count_of
 from segtrain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from segtrain.commands.check.dataset_report import DatasetReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,30 +24,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=parse_output, default=Path("check.html"), help="page to write (check.html)"
     )
+    parser.add_argument("--apply", choices=FIXES, metavar="NAME", help=f"change files, by one of: {', '.join(FIXES)}")
 
 
 def main(options: argparse.Namespace) -> int:
-    """Look at every image and mask, print what is wrong with them, and write the page `options.output`: the experiment
-    of `options.layers`, or the folders `options.images` and `options.masks`.
+    """Look at every image and mask of the experiment `options.layers`, or of the folders `options.images` and
+    `options.masks`; print what is wrong with them and write the page `options.output`, or apply a fix.
 
-    Returns 1, the exit status, where a finding is an error, else 0. Raises ConfigError or DataError for a wrong command
-    line or configuration.
+    Returns 1, the exit status, where a finding is an error, else 0; after a fix always 0. Raises ConfigError or
+    DataError for a wrong command line or configuration.
     """
     if (options.images is None) != (options.masks is None) or (options.images and options.layers):
         raise ConfigError("check: give an experiment, or --images DIR and --masks DIR")
     if not options.output.parent.is_dir():
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
+    from segtrain.commands.check.dataset_report import gather
+    from segtrain.commands.check.examine import Examiner
+    from segtrain.commands.check.page import write_page
+    from segtrain.commands.check.pool import examine_all
+    from segtrain.commands.check.source import from_experiment, from_folders
+    from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
+
     if options.images is not None:
         source = from_folders(options.images, options.masks)
     else:
         source = from_experiment(options.layers)
     examiner = Examiner(source.config.data if source.config is not None else None)
     report = gather(source, examine_all(source.splits, examiner))
-    findings = find_all(report, source.findings)
-    proposal = write_proposal(source, report) if source.config is None else []
-    print("\n".join(describe_set(source, report)))
+    findings = find_all(report)
+    if options.apply is not None:
+        apply_fixes(options.apply, findings)
+        return 0
+    proposal = write_proposal(report)
+    print("\n".join(describe_set(report)))
     if proposal:
         print("", "an experiment for it, with names to be changed:", *(f"  {line}" for line in proposal), sep="\n")
-    write_page(options.output, source, report, findings, proposal=proposal, examiner=examiner)
-    print("\n".join(write_report(findings, options.output)))
+    write_page(options.output, report, findings, proposal=proposal, examiner=examiner)
+    print("\n".join(write_report(findings, source.command, options.output)))
     return int(any(finding.level == "error" for finding in findings))
+
+
+def find_all(report: "DatasetReport") -> list[Finding]:
+    """What every check finds, errors first, behind what was found before any file was opened."""
+    from segtrain.commands.check import (
+        check_classes,
+        check_files,
+        check_images,
+        check_leaks,
+        check_masks,
+        check_sizes,
+        check_values,
+    )
+
+    checks = [
+        check_files.find_unreadable,
+        check_files.find_not_turned,
+        check_files.find_other_sizes,
+        check_values.find_wrong_values,
+        check_images.find_refused_images,
+        check_images.find_deep_images,
+        check_sizes.find_wrong_sizes,
+        check_leaks.find_leaks,
+        check_files.find_flat_images,
+        check_images.find_channel_statistics,
+    ]
+    if check_values.classes_fit(report):
+        checks += [
+            check_classes.find_missing_classes,
+            check_classes.find_slips,
+            check_masks.find_inverted,
+            check_masks.find_empty_masks,
+            check_masks.find_much_ignored,
+            check_classes.find_imbalance,
+        ]
+    found = [*report.source.findings, *(finding for check in checks for finding in check(report))]
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def apply_fixes(name: str, findings: list[Finding]) -> None:
+    """Make the changes of all findings with this fix, and print each. Raises DataError where a file cannot be changed;
+    those before it have been."""
+    from segtrain.commands.check.fixes import make_change
+
+    changes = {c.file: c for f in findings if f.fix is not None and f.fix.name == name for c in f.fix.changes}
+    for change in changes.values():
+        print(f"{change.file}: kept as {make_change(change).name}")
+    print(f"{name}: {count_of(len(changes), 'file')} changed" if changes else f"{name}: no finding asks for it")

@@ -99,7 +99,7 @@ def find_close_hashes(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], ND
     first, the next MOST_PER_IMAGE at most.
 
     Each is compared with each: with bits written as -1 and 1, the product of two hashes is 64 less twice the number of
-    bits that differ. 100,000 hashes take half a minute, where reading their images takes an hour.
+    bits that differ. 100,000 hashes take about a minute; reading their images takes an hour.
     """
     signs = 2 * np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32) - 1
     found = [np.zeros((2, 0), np.int64)]

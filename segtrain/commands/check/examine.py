@@ -1,17 +1,17 @@
-"""One pair of files to a record of record; every file is decoded once."""
+"""Examination: one pair of files to a record; every file is decoded once."""
 
 import hashlib
 import math
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.check.raw_pictures import Picture, read_picture
-from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageRecord, MaskRecord, Record
+from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageRecord, MaskRecord, Record, pack_colors
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
+from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
 from segtrain.formats import FORMATS
 from segtrain.formats.sample import Sample
@@ -27,7 +27,6 @@ class Examiner:
     def __init__(self, config: DataConfig | None):
         self.config = config
         self.channels = config.channels if config is not None else 3
-        self._layers = None
 
     def __call__(self, split: str, sample: Sample) -> Record:
         """The record of a sample; what is wrong with its files stands in it, and nothing is raised."""
@@ -45,7 +44,7 @@ class Examiner:
             mask_error = _one_line(error)
         if image is not None and planes is not None:
             if picture.orientation != 1:
-                fit = compute_fit(grey, turn_back(grey, picture.orientation), planes)
+                fit = compute_fit(grey, planes, picture.orientation)
             if grey.shape == planes.shape:
                 shown = upright(pixels, picture.orientation)
                 mask = mask._replace(tones=compute_tones(shown, planes, mask.codes))
@@ -66,10 +65,7 @@ class Examiner:
 
     def _read_layers(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
         """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
-        from segtrain.data.labels import build_decoder
-
-        self._layers = self._layers or build_decoder(self.config)
-        layers = self._layers.read(sample)
+        layers = build_decoder(self.config).read(sample)
         ignored = (layers == self.config.ignore_index).sum() // len(layers)
         counts = np.append((layers == 1).sum(axis=(1, 2)), ignored)
         planes = np.full(layers.shape[1:], self.config.ignore_index, np.int64)
@@ -80,9 +76,6 @@ class Examiner:
         codes = np.append(np.arange(len(layers)), self.config.ignore_index)
         rows = np.stack([counts, counts, np.zeros_like(counts)], axis=1)
         return record._replace(codes=codes, counts=rows), planes
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_layers": None}
 
 
 def _one_line(error: Exception) -> str:
@@ -179,10 +172,9 @@ def to_codes(picture: Picture, path: str) -> tuple[NDArray, bool]:
         return pixels[..., 0], False
     if pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
         raise DataError(f"{path}: expected a mask of HW values or RGB colours, not {pixels.dtype} of {pixels.shape}")
-    red, green, blue = (pixels[..., channel] for channel in range(3))
-    if np.array_equal(red, green) and np.array_equal(red, blue):
-        return red, False
-    return (red.astype(np.int32) << 16) | (green.astype(np.int32) << 8) | blue, True
+    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
+        return pixels[..., 0], False
+    return pack_colors(pixels), True
 
 
 def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskRecord:
@@ -200,8 +192,7 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
     kept = np.sort(np.argsort(-pixels, kind="stable")[:KEPT_VALUES])
     palette = None
     if picture.palette is not None:
-        colors = _colors_of(picture)[codes[kept]].astype(np.int64)
-        palette = (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
+        palette = pack_colors(_colors_of(picture)[codes[kept]]).astype(np.int64)
     return MaskRecord(
         height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, dtype=str(picture.pixels.dtype),
         is_color=is_color, codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32),
@@ -237,19 +228,16 @@ def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> 
         return (sums / number[:, None]).astype(np.float32)
 
 
-def turn_back(pixels: NDArray, orientation: int) -> NDArray:
-    """Undoes `upright`: of the eight orientations only 6 and 8 are not their own inverse."""
-    return upright(pixels, {6: 8, 8: 6}.get(orientation, orientation))
-
-
-def compute_fit(turned: NDArray[np.uint8], stored: NDArray[np.uint8], planes: NDArray) -> Fit:
-    """How well a mask (HW) follows the edges of its image (HW grey), turned and as it is stored."""
-    return Fit(
-        *(_edge_agreement(grey, planes) if grey.shape == planes.shape else math.nan for grey in (turned, stored))
-    )
+def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> Fit:
+    """How well a mask (HW) follows the edges of its image (HW grey, turned as EXIF says) and of the image as stored."""
+    # Of the eight orientations only 6 and 8 are not their own inverse.
+    stored = upright(turned, {6: 8, 8: 6}.get(orientation, orientation))
+    return Fit(*(_edge_agreement(grey, planes) for grey in (turned, stored)))
 
 
 def _edge_agreement(grey: NDArray[np.uint8], planes: NDArray) -> float:
+    if grey.shape != planes.shape:
+        return math.nan
     step = max(1, max(grey.shape) // FIT_PX)
     grey, planes = np.ascontiguousarray(grey[::step, ::step]), planes[::step, ::step]
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.5).astype(np.float32)

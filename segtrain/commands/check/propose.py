@@ -1,4 +1,4 @@
-"""From the values that masks hold to the `classes:` that they most likely mean."""
+"""Proposal: the `classes:` that the values of masks most likely mean."""
 
 import inspect
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.class_lines import write_classes
-from segtrain.commands.check.values import Values
+from segtrain.commands.check.mask_values import Values
+from segtrain.commands.check.record import as_written, split_colors
+from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.claims import pack_color
 from segtrain.config.data_schema import ClassConfig
 from segtrain.formats import FORMATS
@@ -74,8 +75,8 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     elif title and real.is_color:  # values keep their order: the index of a class is its value
         order = [item.name for item in known[title].classes]
         classes.sort(key=lambda item: order.index(item.name))
-    ignored += [_rgb(int(code)) if real.is_color else int(code) for code in rest["strays"] if classes]
-    lines = write_classes(classes, ignore_values=ignored, comments=comments) if classes else []
+    ignored += [as_written(code, as_color=real.is_color) for code in rest["strays"].tolist() if classes]
+    lines = write_classes(classes, ignored, comments=comments) if classes else []
     if title and lines:
         lines[1] += f"   # by the colours of {title}"
     return Proposal(kind, classes, ignored, real.codes, **rest, known=title, lines=lines)
@@ -124,17 +125,13 @@ def _distance(planes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[n
 
 def is_near(codes: NDArray[np.int64], others: NDArray[np.int64], *, is_color: bool) -> NDArray[np.bool_]:
     """Which of n values, or packed colours, are where compression carries one of m others: (n,)."""
-    planes, targets = ((_split(array) if is_color else array[:, None]) for array in (codes, others))
+    planes, targets = ((split_colors(array) if is_color else array[:, None]) for array in (codes, others))
     return (_distance(planes, targets) <= (MERGED_COLORS if is_color else MERGED)).any(axis=1)
 
 
 def _planes(values: Values) -> NDArray[np.int64]:
     """(n, 3) red, green, blue, or (n, 1) values."""
-    return _split(values.codes) if values.is_color else values.codes[:, None]
-
-
-def _split(colors: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1)
+    return split_colors(values.codes) if values.is_color else values.codes[:, None]
 
 
 def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:
@@ -146,7 +143,7 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
     for title, labels in sorted(known.items(), key=lambda item: len(item[1].classes)):
         palette = dict.fromkeys([0, *(pack_color(list(v)) for v in labels.ignore_values if isinstance(v, tuple))], "")
         palette |= {pack_color(list(c)): item.name for item in labels.classes for c in item.colors or [item.color]}
-        distance = _distance(_split(colors), _split(np.array([*palette])))
+        distance = _distance(split_colors(colors), split_colors(np.array([*palette])))
         names = [*palette.values()]
         found = {int(code): names[index] for code, index in zip(colors, distance.argmin(axis=1), strict=True)}
         if (distance.min(axis=1) <= SHIFTED).all() and sum(name != "" for name in found.values()) >= 3:
@@ -196,20 +193,17 @@ def _name_colors(codes: list[int], names: dict[int, str]) -> tuple[Kind, list[Cl
     if len(codes) < 2:
         return "nothing", [], []
     if len(codes) == 2 and 0 in codes:
-        return "binary", [ClassConfig(name="object", color=_rgb(max(codes)))], []
+        return "binary", [ClassConfig(name="object", color=as_written(max(codes), as_color=True))], []
     void = [code for code in codes if names.get(code) == ""]
     joined: dict[str, list[list[int]]] = {}
     for index, code in enumerate((code for code in codes if code not in void), start=1):
-        joined.setdefault(names.get(code) or ("background" if code == 0 else f"class_{index}"), []).append(_rgb(code))
+        name = names.get(code) or ("background" if code == 0 else f"class_{index}")
+        joined.setdefault(name, []).append(as_written(code, as_color=True))
     classes = [
         ClassConfig(name=name, color=found[0]) if len(found) == 1 else ClassConfig(name=name, colors=found)
         for name, found in joined.items()
     ]
-    return "colors", classes, [_rgb(code) for code in void]
-
-
-def _rgb(code: int) -> list[int]:
-    return [code >> 16, code >> 8 & 255, code & 255]
+    return "colors", classes, [as_written(code, as_color=True) for code in void]
 
 
 def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:

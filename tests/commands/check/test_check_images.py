@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from segtrain.commands.check.check_images import find_white
-from segtrain.commands.check.check_sizes import write_transforms
 from segtrain.commands.check.examine import describe_image
 from segtrain.commands.check.raw_pictures import Picture
+from segtrain.commands.check.yaml_lines import write_transforms
 from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, shown, write
 from tests.conftest import PROJECT, draw_sample
 
@@ -106,7 +106,7 @@ def test_a_crop_that_does_not_fit(root):
     crop = "{RandomCrop: {height: 64, width: 64}}"
     (found,) = look(root, f"transforms.train=[HorizontalFlip, {crop}]")
     assert shown([found]) == [("error", "transforms.train fails on images of 80 x 60")]
-    assert found.files == (f"{root}/train/images/003.png: 80 x 60",)
+    assert found.files == [f"{root}/train/images/003.png: 80 x 60"]
     assert lines(found) == [
         "transforms:",
         "  train:",

@@ -11,7 +11,17 @@ from segtrain.commands.check.duplicates import Pair, find_close_hashes, find_dup
 from segtrain.commands.check.examine import describe_image
 from segtrain.commands.check.raw_pictures import Picture
 from segtrain.commands.check.record import Record
-from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, run_fix, shown, write
+from tests.commands.check.check_sets import (
+    draw_clean,
+    lines,
+    look,
+    look_at_folders,
+    read,
+    run_fix,
+    set_aside,
+    shown,
+    write,
+)
 from tests.conftest import PROJECT
 
 
@@ -44,9 +54,9 @@ def test_a_training_image_in_the_validation_split(case, root):
     (found,) = look(root)
     assert shown([found]) == [("error", "1 image of val is in train too")]
     suffix = COPIES[case].get("suffix", ".png")
-    assert found.files == (f"{root}/train/images/003.png and {root}/val/images/9{suffix}",)
+    assert found.files == [f"{root}/train/images/003.png and {root}/val/images/9{suffix}"]
     paths = [root / "train/images/003.png", root / "train/masks/003.png"]
-    assert lines(found) == [f"mv {path} {path}.aside" for path in paths]
+    assert set_aside(found) == ("set-aside-leaks", [str(path) for path in paths])
     run_fix(found)
     assert look(root) == []
 
@@ -57,7 +67,7 @@ def test_an_edited_copy_looks_nearly_like_it(root):
     (found,) = look(root)
     assert shown([found]) == [("warning", "1 image of val looks nearly like one of train")]
     paths = [root / "train/images/003.png", root / "train/masks/003.png"]
-    assert lines(found) == [f"mv {path} {path}.aside" for path in paths]
+    assert set_aside(found) == ("set-aside-near-leaks", [str(path) for path in paths])
 
 
 @pytest.mark.parametrize("case", COPIES)
@@ -75,7 +85,7 @@ def test_copies_with_different_masks(root):
     (found,) = look(root)
     assert shown([found]) == [("warning", "1 image is there twice with different masks")]
     paths = [root / "train/images/9.png", root / "train/masks/9.png"]
-    assert lines(found) == [f"mv {path} {path}.aside" for path in paths]
+    assert set_aside(found) == ("set-aside-contradicting", [str(path) for path in paths])
 
 
 def frames(root, scenes, count):

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.check.class_lines import write_class, write_classes, write_text
 from segtrain.commands.check.examine import count_values, describe_mask, to_codes
-from segtrain.commands.check.labelling import labelling_from, labelling_of
+from segtrain.commands.check.mask_values import label, labelling_of, merge_values
 from segtrain.commands.check.propose import known_labels, propose_classes, show_share
 from segtrain.commands.check.raw_pictures import Picture
-from segtrain.commands.check.values import merge_values
+from segtrain.commands.check.yaml_lines import write_class, write_classes, write_text
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
@@ -110,7 +109,7 @@ def test_the_lines_are_those_of_an_experiment():
     data = parse_yaml("\n".join(proposal.lines), origin="lines").plain()["data"]
     labelling = labelling_of(DataConfig(root="x", **data))
     assert labelling.claims == {0: 0, 4: 1, 9: 2, 255: -1}
-    assert labelling._replace(colors=[]) == labelling_from(proposal)._replace(colors=[])
+    assert labelling._replace(colors=[]) == label(proposal.classes, proposal.ignore_values)._replace(colors=[])
 
 
 def test_masks_of_colors():
@@ -228,7 +227,7 @@ def test_classes_are_written():
         '{name: "c: d", value: 0}',
         "{name: e, colors: [[1, 2, 3], [4, 5, 6]]}",
     ]
-    assert write_classes(items[:1], ignore_values=[9], comments={"a": "few"})[2:] == [
+    assert write_classes(items[:1], [9], comments={"a": "few"})[2:] == [
         "    - a   # few",
         "  ignore_values: [9]",
     ]
