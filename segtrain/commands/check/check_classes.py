@@ -1,6 +1,6 @@
 """Class checks: classes that a split lacks, that hardly occur, or that need a weight."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,30 +21,26 @@ FOLDS = 5
 _LISTED = 6
 
 
-def find_missing_classes(report: DatasetReport) -> list[Finding]:
+def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
     """Classes without a pixel in a split, or in all of them."""
     if report.labelling is None or not report.class_pixels.any():
-        return []
+        return
     names, slips = np.array(report.labelling.names, object), _are_slips(report)
     present = {split: report.class_pixels[indices].sum(axis=0) > 0 for split, indices in report.splits.items()}
     anywhere = np.any([*present.values()], axis=0)
-    findings = []
     if not anywhere.all() and report.config is not None:
         nowhere = names[~anywhere].tolist()
-        findings.append(
-            Finding(
-                "warning",
-                f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
-                "Nobody can learn that, and the score says so. Are the values in data.classes right? If this set has "
-                "no such class, leave it out, as the lines do.",
-                yaml_fix(*_without(report, nowhere)),
-            )
+        yield Finding(
+            "warning",
+            f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
+            "Nobody can learn that, and the score says so. Are the values in data.classes right? If this set has "
+            "no such class, leave it out, as the lines do.",
+            yaml_fix(*_without(report, nowhere)),
         )
     for split, there in present.items():
         missing = np.flatnonzero(anywhere & ~there & ~slips)
         if len(missing):
-            findings.append(_describe_missing(report, split, missing))
-    return findings
+            yield _describe_missing(report, split, missing)
 
 
 def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) -> Finding:
@@ -90,28 +86,26 @@ def _are_slips(report: DatasetReport) -> np.ndarray:
     return few & (masks <= max(1, number // 100)) & can_tell
 
 
-def find_slips(report: DatasetReport) -> list[Finding]:
+def find_slips(report: DatasetReport) -> Iterator[Finding]:
     """Classes of an experiment with next to no pixels: most likely slips of the annotator."""
     few, labelling = _are_slips(report), report.labelling
     if not few.any():
-        return []
+        return
     names = [labelling.names[index] for index in np.flatnonzero(few)]
     pixels = report.class_pixels[:, few]
     masks = np.flatnonzero((pixels > 0).any(axis=1)).tolist()
     codes = [code for code, index in labelling.claims.items() if index != IGNORED and few[index]]
     ignore = [as_written(code, as_color=labelling.as_color) for code in codes]
     shown = [f"{name} {count_of(int(n), 'pixel')}" for name, n in zip(names, pixels.sum(axis=0), strict=True)]
-    return [
-        Finding(
-            "warning",
-            f"{name_some(names, _LISTED)}: next to no pixels, in {count_of(len(masks), 'mask')}",
-            f"{', '.join(shown)} in the whole set: a slip, or too little to be learnt or scored. The lines ignore it.",
-            yaml_fix(*_without(report, names, ignore=ignore)),
-            report.masks_of(masks),
-            masks,
-            frozenset(codes),
-        )
-    ]
+    yield Finding(
+        "warning",
+        f"{name_some(names, _LISTED)}: next to no pixels, in {count_of(len(masks), 'mask')}",
+        f"{', '.join(shown)} in the whole set: a slip, or too little to be learnt or scored. The lines ignore it.",
+        yaml_fix(*_without(report, names, ignore=ignore)),
+        report.masks_of(masks),
+        masks,
+        frozenset(codes),
+    )
 
 
 def _training_pixels(report: DatasetReport) -> np.ndarray:
@@ -138,16 +132,16 @@ def suggest_weights(report: DatasetReport) -> tuple[list[str], np.ndarray] | Non
     return ["loss:", f"  {term}", "  DiceLoss: 1.0"], weights
 
 
-def find_imbalance(report: DatasetReport) -> list[Finding]:
+def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
     """Rare classes, where the loss of the experiment does not see to them."""
     suggested = suggest_weights(report)
     if suggested is None:
-        return []
+        return
     if report.config is not None:
         terms = report.config.loss
         arguments = {key for term in terms.values() for key, value in term.arguments.items() if value is not None}
         if WEIGHTED & arguments or REGION_LOSSES & terms.keys() or report.config.data.balance > 0:
-            return []
+            return
     lines, weights = suggested
     pixels = _training_pixels(report).sum(axis=0)
     shares = pixels / pixels.sum()
@@ -156,12 +150,10 @@ def find_imbalance(report: DatasetReport) -> list[Finding]:
         for index in np.argsort(shares)
         if shares[index] < RARE
     ]
-    return [
-        Finding(
-            "note",
-            f"{count_of(len(rare), 'class')} below 1 % of the pixels",
-            f"{name_some(rare, 4)}: a plain cross entropy can do without them. The lines weight the classes (the "
-            f"rarest {weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
-            yaml_fix(*lines),
-        )
-    ]
+    yield Finding(
+        "note",
+        f"{count_of(len(rare), 'class')} below 1 % of the pixels",
+        f"{name_some(rare, 4)}: a plain cross entropy can do without them. The lines weight the classes (the "
+        f"rarest {weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
+        yaml_fix(*lines),
+    )

@@ -1,6 +1,7 @@
 """File checks: files that cannot be read, and masks that do not lie on their images."""
 
 import math
+from collections.abc import Iterator
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of
@@ -10,46 +11,42 @@ from segtrain.commands.check.record import Record
 CLEARLY = 1.2  # by so much the edges of a mask follow one orientation better: 97 % of CamVid's, turned four ways, do
 
 
-def find_unreadable(report: DatasetReport) -> list[Finding]:
+def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
     """Files that are missing, truncated, or no pictures."""
     broken = [index for index, r in enumerate(report.records) if r.image_error or r.mask_error]
     if not broken:
-        return []
+        return
     errors = [(report.records[index].image_error, report.records[index].mask_error) for index in broken]
     reasons = [reason for pair in errors for reason in pair if reason]
-    return [
-        Finding(
-            "error",
-            f"{count_of(len(reasons), 'file')} cannot be read",
-            "Training stops there; the reason follows each name. Repair them at their source; this fix leaves them out "
-            "instead, images with their masks.",
-            report.leave_out("set-aside-unreadable", broken),
-            reasons,
-            broken,
-        )
-    ]
+    yield Finding(
+        "error",
+        f"{count_of(len(reasons), 'file')} cannot be read",
+        "Training stops there; the reason follows each name. Repair them at their source; this fix leaves them out "
+        "instead, images with their masks.",
+        report.leave_out("set-aside-unreadable", broken),
+        reasons,
+        broken,
+    )
 
 
-def find_not_turned(report: DatasetReport) -> list[Finding]:
+def find_not_turned(report: DatasetReport) -> Iterator[Finding]:
     """Images that EXIF turns while their masks are as the camera stored them, and those where that cannot be told."""
     turned = [index for index, r in enumerate(report.records) if r.image and r.mask and r.image.orientation != 1]
     wrong = [index for index in turned if _mask_is_stored(report.records[index])]
     unsure = [index for index in turned if _mask_is_stored(report.records[index]) is None]
-    findings = []
     if wrong:
         title = f"{count_of(len(wrong), 'image')} {are(len(wrong))} turned by EXIF and the mask is not"
         explanation = (
             "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
             "them; their masks were drawn on what is stored."
         )
-        findings.append(_not_turned(report, wrong, "error", title, explanation))
+        yield _not_turned(report, wrong, "error", title, explanation)
     if unsure:
         title = f"{count_of(len(unsure), 'image')} {are(len(unsure))} turned by EXIF, and perhaps not the mask"
         explanation = (
             "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
         )
-        findings.append(_not_turned(report, unsure, "warning", title, explanation))
-    return findings
+        yield _not_turned(report, unsure, "warning", title, explanation)
 
 
 def _not_turned(report: DatasetReport, indices: list[int], level: Level, title: str, explanation: str) -> Finding:
@@ -81,40 +78,34 @@ def _mask_is_stored(record: Record) -> bool | None:
     return False if fit.turned > CLEARLY * fit.stored else None
 
 
-def find_other_sizes(report: DatasetReport) -> list[Finding]:
+def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
     """Masks that have not the size of their images, for another reason than EXIF."""
     scaled, other = [], []
     for index, r in enumerate(report.records):
         if r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r)):
             (scaled if _is_scaled(r) and r.has_mask_files else other).append(index)
-    findings = []
     if scaled:
         records = [report.records[index] for index in scaled]
         changes = [resize(file, r.image.height, r.image.width) for r in records for file in r.sample.mask_files if file]
-        findings.append(
-            Finding(
-                "error",
-                f"{count_of(len(scaled), 'mask')} {are(len(scaled))} smaller or larger than the image",
-                "They have the image's proportions, so they were exported at another size. Best export them again; "
-                "this fix resizes them, each pixel to the value of the nearest one.",
-                apply_fix("resize-masks", changes),
-                [_sizes(report.records[index]) for index in scaled],
-                scaled,
-            )
+        yield Finding(
+            "error",
+            f"{count_of(len(scaled), 'mask')} {are(len(scaled))} smaller or larger than the image",
+            "They have the image's proportions, so they were exported at another size. Best export them again; "
+            "this fix resizes them, each pixel to the value of the nearest one.",
+            apply_fix("resize-masks", changes),
+            [_sizes(report.records[index]) for index in scaled],
+            scaled,
         )
     if other:
-        findings.append(
-            Finding(
-                "error",
-                f"{count_of(len(other), 'mask')} {'has' if len(other) == 1 else 'have'} another size than the image",
-                "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; this fix "
-                "leaves the pairs out instead.",
-                report.leave_out("set-aside-other-size", other),
-                [_sizes(report.records[index]) for index in other],
-                other,
-            )
+        yield Finding(
+            "error",
+            f"{count_of(len(other), 'mask')} {'has' if len(other) == 1 else 'have'} another size than the image",
+            "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; this fix "
+            "leaves the pairs out instead.",
+            report.leave_out("set-aside-other-size", other),
+            [_sizes(report.records[index]) for index in other],
+            other,
         )
-    return findings
 
 
 def _is_scaled(record: Record) -> bool:
@@ -129,19 +120,17 @@ def _sizes(record: Record) -> str:
     return f"{record.sample.mask_file}: {mask.width} x {mask.height}, its image {image.width} x {image.height}"
 
 
-def find_flat_images(report: DatasetReport) -> list[Finding]:
+def find_flat_images(report: DatasetReport) -> Iterator[Finding]:
     """Images that are one colour all over."""
     flat = [index for index, r in enumerate(report.records) if r.image is not None and r.image.is_flat]
     if not flat:
-        return []
-    return [
-        Finding(
-            "warning",
-            f"{count_of(len(flat), 'image')} {are(len(flat))} one colour all over",
-            "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. This fix "
-            "leaves them out.",
-            report.leave_out("set-aside-flat", flat),
-            report.images_of(flat),
-            flat,
-        )
-    ]
+        return
+    yield Finding(
+        "warning",
+        f"{count_of(len(flat), 'image')} {are(len(flat))} one colour all over",
+        "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. This fix "
+        "leaves them out.",
+        report.leave_out("set-aside-flat", flat),
+        report.images_of(flat),
+        flat,
+    )

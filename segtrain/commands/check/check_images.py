@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ DARK = 2  # images whose brightest value is this many times below white train as
 _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
 
 
-def find_deep_images(report: DatasetReport) -> list[Finding]:
+def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
     """Images of more than 8 bits: the value that means white, and the bits that are really used."""
     deep = [index for index, r in enumerate(report.records) if r.image is not None and r.image.dtype != "uint8"]
     if not deep:
-        return []
+        return
     images = [report.records[index].image for index in deep]
     kinds = ", ".join(sorted({image.dtype for image in images}))
     white, meaning = find_white(images)
@@ -38,8 +38,8 @@ def find_deep_images(report: DatasetReport) -> list[Finding]:
         level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
         explanation = f"{meaning}. As it is, they train as good as black."
     else:
-        return []
-    return [Finding(level, title, explanation, yaml_fix("data:", f"  scale: {white:g}"), report.images_of(deep))]
+        return
+    yield Finding(level, title, explanation, yaml_fix("data:", f"  scale: {white:g}"), report.images_of(deep))
 
 
 def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
@@ -65,10 +65,10 @@ def _is_stretched(image: ImageRecord) -> bool:
     return image.dtype == "uint16" and image.high > 255 and all(value % _COPIED_BYTE == 0 for value in ends)
 
 
-def find_refused_images(report: DatasetReport) -> list[Finding]:
+def find_refused_images(report: DatasetReport) -> Iterator[Finding]:
     """Kinds of images that training does not read: one of each kind is read as it would."""
     if report.config is None:
-        return []
+        return
     data = report.config.data
     kinds: dict[tuple, list[int]] = {}
     for index, record in enumerate(report.records):
@@ -76,7 +76,6 @@ def find_refused_images(report: DatasetReport) -> list[Finding]:
         if image is not None and (image.dtype == "uint8" or data.scale is not None):
             kind = (image.file_type, image.channels, image.dtype, Path(record.sample.image).suffix.lower())
             kinds.setdefault(kind, []).append(index)
-    findings = []
     for (file_type, channels, dtype, _), indices in kinds.items():
         try:
             read_image(report.records[indices[0]].sample.image, **data.image_options)
@@ -85,18 +84,17 @@ def find_refused_images(report: DatasetReport) -> list[Finding]:
             title = f"{count_of(len(indices), 'image')} ({kind}) would be refused"
             other = data.bands is None and data.channels != channels
             fix = yaml_fix("data:", f"  channels: {channels}") if other else None
-            findings.append(Finding("error", title, str(error), fix, report.images_of(indices)))
-    return findings
+            yield Finding("error", title, str(error), fix, report.images_of(indices))
 
 
-def find_channel_statistics(report: DatasetReport) -> list[Finding]:
+def find_channel_statistics(report: DatasetReport) -> Iterator[Finding]:
     """Mean and standard deviation of the channels where images are not RGB and the experiment has none."""
     records, config = [record for record in report.records if record.image is not None], report.config
     numbers = {record.image.channels for record in records} - {3}
     if len({record.image.channels for record in records}) != 1 or not numbers:
-        return []
+        return
     if config is not None and (config.model.mean is not None or config.data.channels == 3 or config.data.bands):
-        return []
+        return
     train = [record.image for record in records if record.split in ("train", "all")]
     scale = config.data.scale if config is not None else None
     if scale is None:
@@ -109,15 +107,13 @@ def find_channel_statistics(report: DatasetReport) -> list[Finding]:
         f"  mean: {[round(float(value), 4) for value in mean / scale]}",
         f"  std: {[round(float(value), 4) for value in std / scale]}",
     ]
-    return [
-        Finding(
-            "note",
-            f"The images have {count_of(channels, 'channel')}, and no known mean",
-            "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
-            "training images.",
-            yaml_fix(*lines) if config is not None else yaml_fix("data:", f"  channels: {channels}", *lines),
-        )
-    ]
+    yield Finding(
+        "note",
+        f"The images have {count_of(channels, 'channel')}, and no known mean",
+        "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
+        "training images.",
+        yaml_fix(*lines) if config is not None else yaml_fix("data:", f"  channels: {channels}", *lines),
+    )
 
 
 def compute_statistics(images: Sequence[ImageRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

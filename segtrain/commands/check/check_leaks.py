@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ SOME = 0.02  # share of the images that look like others from which on a split a
 _PATTERNS = (r"^.*(?=/)", r"^[^_]+(?=_)", r"^.*(?=[_-])", r"^[^\d]*\d+(?=\D)", r"^.*?(?=\d+$)")
 
 
-def find_leaks(report: DatasetReport) -> list[Finding]:
+def find_leaks(report: DatasetReport) -> Iterator[Finding]:
     """Findings about all pairs of images that are alike."""
     records = report.records
     inside: list[Pair] = []
@@ -33,12 +33,13 @@ def find_leaks(report: DatasetReport) -> list[Finding]:
         if pair.same:
             same = not pair.exact or _same_mask(records[pair.first], records[pair.second])
             (copies if same else contradicting).append(pair)
-    return [
-        *(_between(report, *splits, across[near, *splits], near=near) for near, *splits in sorted(across)),
-        *_contradicting(report, contradicting),
-        *_twice(report, copies),
-        *_look_alikes(report, [pair for pair in inside if not pair.same]),
-    ]
+    for near, *splits in sorted(across):
+        yield _between(report, *splits, across[near, *splits], near=near)
+    if contradicting:
+        yield _describe_contradicting(report, contradicting)
+    if copies:
+        yield _describe_copies(report, copies)
+    yield from _find_look_alikes(report, [pair for pair in inside if not pair.same])
 
 
 def _about_pairs(
@@ -89,16 +90,14 @@ def _grouped(pattern: str, folds: int) -> Fix:
     return yaml_fix("data:", f"  folds: {folds}", f"  group_pattern: {write_text(pattern)}")
 
 
-def _contradicting(report: DatasetReport, pairs: list[Pair]) -> list[Finding]:
+def _describe_contradicting(report: DatasetReport, pairs: list[Pair]) -> Finding:
     """The same pixels with different masks."""
-    if not pairs:
-        return []
     title = f"{count_of(len(pairs), 'image')} {are(len(pairs))} there twice with different masks"
     explanation = (
         "One of the two masks is wrong. This fix leaves the second of each out; check first which one it should be."
     )
     fix = report.leave_out("set-aside-contradicting", [pair.second for pair in pairs])
-    return [_about_pairs(report, "warning", title, explanation, fix, pairs)]
+    return _about_pairs(report, "warning", title, explanation, fix, pairs)
 
 
 def _same_mask(first: Record, second: Record) -> bool:
@@ -106,25 +105,23 @@ def _same_mask(first: Record, second: Record) -> bool:
     return a is None or b is None or (np.array_equal(a.codes, b.codes) and np.array_equal(a.counts, b.counts))
 
 
-def _twice(report: DatasetReport, pairs: list[Pair]) -> list[Finding]:
+def _describe_copies(report: DatasetReport, pairs: list[Pair]) -> Finding:
     """Copies within a split."""
-    if not pairs:
-        return []
     copies = sorted({pair.second for pair in pairs})
     title = f"{count_of(len(copies), 'image')} {are(len(copies))} there twice or more"
     explanation = (
         "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
         "them on both sides. This fix leaves all but the first out."
     )
-    return [_about_pairs(report, "warning", title, explanation, report.leave_out("set-aside-copies", copies), pairs)]
+    return _about_pairs(report, "warning", title, explanation, report.leave_out("set-aside-copies", copies), pairs)
 
 
-def _look_alikes(report: DatasetReport, pairs: list[Pair]) -> list[Finding]:
+def _find_look_alikes(report: DatasetReport, pairs: list[Pair]) -> Iterator[Finding]:
     """Neighbouring frames within a set that is not split yet, or that is split at random."""
     alike = {index for pair in pairs for index in (pair.first, pair.second)}
     folders = report.source.folders
     if folders is None or "all" not in report.splits or len(alike) < max(4, SOME * len(report.records)):
-        return []
+        return
     pattern = find_pattern(report.records, pairs)
     if pattern is not None:
         fix, advice = _grouped(*pattern), "The lines keep together what has the same beginning of the name."
@@ -133,4 +130,4 @@ def _look_alikes(report: DatasetReport, pairs: list[Pair]) -> list[Finding]:
         advice = "The line makes a split that keeps them together."
     title = f"{count_of(len(alike), 'image')} of {len(report.records):,} look nearly like another one"
     explanation = f"Neighbouring frames or overlapping tiles: a split at random would put them on both sides. {advice}"
-    return [_about_pairs(report, "note", title, explanation, fix, pairs)]
+    yield _about_pairs(report, "note", title, explanation, fix, pairs)

@@ -1,7 +1,7 @@
 """Size checks: the sizes of images against what transforms.train makes of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,25 +22,28 @@ Size = tuple[int, int]  # height and width
 Item = str | dict[str, Any]  # of a list of transforms
 
 
-def find_wrong_sizes(report: DatasetReport) -> list[Finding]:
+def find_wrong_sizes(report: DatasetReport) -> Iterator[Finding]:
     """Crops that do not fit into the images, batches that cannot be stacked, and crops that show next to nothing."""
     config = report.config
     if config is None:
-        return []
+        return
     sizes = Counter((r.image.height, r.image.width) for r in report.records if r.split == "train" and r.image)
     if not sizes:
-        return []
+        return
     try:
         outcomes = {size: _find_outcomes(config, size) for size in _choose_sizes(sizes)}
     except ConfigError as error:
-        return [Finding("error", "transforms.train cannot be built", str(error))]
+        yield Finding("error", "transforms.train cannot be built", str(error))
+        return
     refused = {size: text for size, found in outcomes.items() for text in found if isinstance(text, str)}
     if refused:
-        return [_describe_refused(report, refused)]
+        yield _describe_refused(report, refused)
+        return
     made = {shape for found in outcomes.values() for shape in found}
     if len(made) > 1 and min(config.data.batch_size, sum(sizes.values())) > 1:
-        return [_describe_unequal(sizes, made, config.transforms.train)]
-    return _find_much_larger(sizes, config.transforms.train)
+        yield _describe_unequal(sizes, made, config.transforms.train)
+    else:
+        yield from _find_much_larger(sizes, config.transforms.train)
 
 
 def find_crop(items: Sequence[Item]) -> Size | None:
@@ -115,26 +118,24 @@ def _describe_unequal(sizes: Counter[Size], made: set[Size], items: Sequence[Ite
     )
 
 
-def _find_much_larger(sizes: Counter[Size], items: Sequence[Item]) -> list[Finding]:
+def _find_much_larger(sizes: Counter[Size], items: Sequence[Item]) -> Iterator[Finding]:
     """A crop that sees a few percent of an image, where no resizing goes before it."""
     crop, names = find_crop(items), [_split_item(item)[0] for item in items]
     if crop is None or any("Resize" in name or "MaxSize" in name for name in names):
-        return []
+        return
     height, width = sorted(sizes.elements())[sum(sizes.values()) // 2]
     ratio = height * width / (crop[0] * crop[1])
     if ratio < MUCH_LARGER:
-        return []
+        return
     larger = [max(side, min(1024, full // 4 // 32 * 32)) for side, full in zip(crop, (height, width), strict=True)]
     changed = [
         {name: item[name] | {"height": larger[0], "width": larger[1]}} if _crop_of(item) else item
         for name, item in zip(names, items, strict=True)
     ]
-    return [
-        Finding(
-            "note",
-            f"A crop of {crop[1]} x {crop[0]} shows {100 / ratio:.1f} % of an image of {width} x {height}",
-            "An epoch sees each image once, and reads all of it for that. Take a larger crop, as the lines do, or cut "
-            "the images into tiles once.",
-            yaml_fix(*write_transforms(changed)),
-        )
-    ]
+    yield Finding(
+        "note",
+        f"A crop of {crop[1]} x {crop[0]} shows {100 / ratio:.1f} % of an image of {width} x {height}",
+        "An epoch sees each image once, and reads all of it for that. Take a larger crop, as the lines do, or cut "
+        "the images into tiles once.",
+        yaml_fix(*write_transforms(changed)),
+    )

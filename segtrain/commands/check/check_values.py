@@ -1,7 +1,7 @@
 """Value checks: masks whose values are blended, of the wrong kind, ignored by accident, or claimed by no class."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,22 +20,27 @@ FEW = 0.01  # share of the pixels that may be of no class before nothing can be 
 _LISTED = 8
 
 
-def find_wrong_values(report: DatasetReport) -> list[Finding]:
-    """All that keeps the values of the masks from being the classes; nothing without an experiment, whose classes are
-    then the proposed ones."""
+def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
+    """All that keeps the values of the masks from being the classes; without an experiment, whose classes are then the
+    proposed ones, slips and what is not a mask at all."""
     if report.values is None:
-        return []
+        return
     no_masks = _find_no_masks(report)
     if no_masks:
-        return no_masks
+        yield no_masks
+        return
     smoothed = _find_smoothed(report)
+    if smoothed:
+        yield smoothed
     if report.config is None or report.config.data.multilabel:
-        strays = report.proposal.strays.tolist() if report.proposal.classes else []
-        return [*smoothed, *([_describe_strays(report, strays, "warning")] if strays else [])]
-    kind = _find_wrong_kind(report)
-    if kind:
-        return [*smoothed, *kind]
-    return [*smoothed, *(_find_ignored_class(report) or _find_unclaimed(report, noisy=bool(smoothed)))]
+        if report.proposal.classes and len(report.proposal.strays):
+            yield _describe_strays(report, report.proposal.strays.tolist(), "warning")
+        return
+    wrong = _find_wrong_kind(report) or _find_ignored_class(report)
+    if wrong:
+        yield wrong
+    else:
+        yield from _find_unclaimed(report, noisy=smoothed is not None)
 
 
 def classes_fit(report: DatasetReport) -> bool:
@@ -62,7 +67,7 @@ def _about_masks(
     return Finding(level, title, explanation, fix, report.masks_of(indices), indices, **more)
 
 
-def _find_no_masks(report: DatasetReport) -> list[Finding]:
+def _find_no_masks(report: DatasetReport) -> Finding | None:
     """Files that are not masks of classes at all."""
     proposal, values = report.proposal, report.values
     number = f"{len(values.codes) + values.further_values:,}"
@@ -84,16 +89,16 @@ def _find_no_masks(report: DatasetReport) -> list[Finding]:
         title, only = "All masks hold one value", as_written(int(values.codes[0]), as_color=values.is_color)
         advice = f"It is {only}: there is nothing to learn. Are these the right files?"
     else:
-        return []
+        return None
     indices = [index for index, r in enumerate(report.records) if r.mask is not None]
-    return [_about_masks(report, "error", title, advice, fix, indices)]
+    return _about_masks(report, "error", title, advice, fix, indices)
 
 
-def _find_smoothed(report: DatasetReport) -> list[Finding]:
+def _find_smoothed(report: DatasetReport) -> Finding | None:
     """Masks whose values were blended by JPEG or by antialiasing."""
     proposal, values, labelling = report.proposal, report.values, report.labelling
     if not proposal.cause:
-        return []
+        return None
     is_color, codes = values.is_color, proposal.codes.tolist()
     if labelling is not None and labelling.as_color == is_color:
         claimed = np.array(sorted(labelling.claims), np.int64)
@@ -119,7 +124,7 @@ def _find_smoothed(report: DatasetReport) -> list[Finding]:
     )
     blended = frozenset(values.codes[~np.isin(values.codes, codes)].tolist()[:100_000])
     fix = apply_fix("snap-masks", [snap(file, targets) for file in report.masks_of(chosen)])
-    return [_about_masks(report, "error", title, explanation, fix, chosen, marked=blended)]
+    return _about_masks(report, "error", title, explanation, fix, chosen, marked=blended)
 
 
 def _describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) -> Finding:
@@ -150,7 +155,7 @@ def list_values(values: Values, rows: Iterable[int]) -> str:
     return name_some(shown, _LISTED)
 
 
-def _find_wrong_kind(report: DatasetReport) -> list[Finding]:
+def _find_wrong_kind(report: DatasetReport) -> Finding | None:
     """RGB masks where the classes have values, and the other way round."""
     data, proposal = report.config.data, report.proposal
     masks = {index: r.mask for index, r in enumerate(report.records) if r.mask is not None}
@@ -159,12 +164,12 @@ def _find_wrong_kind(report: DatasetReport) -> list[Finding]:
         plain = [index for index, mask in masks.items() if not mask.is_color and mask.palette is None]
         wrong = [index for index in plain if report.counts[index][UNCLAIMED]]
         if any(report.class_pixels[index].sum() for index in wrong):
-            return []
+            return None
     else:
         have, want = "RGB pictures", "values"
         wrong = [index for index, mask in masks.items() if mask.is_color]
     if not wrong:
-        return []
+        return None
     if 2 * len(wrong) < len(masks) or not proposal.classes:
         fix = report.leave_out("set-aside-other-kind", wrong)
         advice = "Export them as the others are; this fix leaves them out."
@@ -173,7 +178,7 @@ def _find_wrong_kind(report: DatasetReport) -> list[Finding]:
         fix = yaml_fix(*write_classes(classes, proposal.ignore_values))
         advice = "The lines are what the masks hold; check that every name is in its place."
     title = f"{count_of(len(wrong), 'mask')} {are(len(wrong))} {have}, but the classes have {want}"
-    return [_about_masks(report, "error", title, f"Training stops there. {advice}", fix, wrong)]
+    return _about_masks(report, "error", title, f"Training stops there. {advice}", fix, wrong)
 
 
 def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[ClassConfig]:
@@ -188,62 +193,60 @@ def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[C
     return sorted(found, key=lambda item: order.index(item.name) if item.name in order else len(order))
 
 
-def _find_ignored_class(report: DatasetReport) -> list[Finding]:
+def _find_ignored_class(report: DatasetReport) -> Finding | None:
     """Masks of 0 and ignore_index, where the second is the object and no pixel is left of the last class."""
     data, read, names = report.config.data, report.read, report.labelling.names
     if read is None or read.is_color or len(names) != 2 or report.class_pixels[:, 1].sum():
-        return []
+        return None
     value = data.ignore_index
     if set(read.codes[find_solid(read)[0]].tolist()) != {0, value}:
-        return []
+        return None
     classes = [ClassConfig(name=names[1], value=value, color=data.classes[-1].color)]
     if len(data.classes) == 2:
         classes.insert(0, ClassConfig(name=names[0], value=0, color=data.classes[0].color))
     share = read.pixels[read.codes == value].sum() / read.total_pixels
-    return [
-        Finding(
-            "error",
-            f"'{names[1]}' has no pixel: its value in the masks is {value}, which is ignored",
-            f"The masks hold 0 and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
-            "unless a class has it.",
-            yaml_fix(*write_classes(classes)),
-            records=report.holding([value]),
-            marked=frozenset({value}),
-        )
-    ]
+    return Finding(
+        "error",
+        f"'{names[1]}' has no pixel: its value in the masks is {value}, which is ignored",
+        f"The masks hold 0 and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
+        "unless a class has it.",
+        yaml_fix(*write_classes(classes)),
+        records=report.holding([value]),
+        marked=frozenset({value}),
+    )
 
 
-def _find_unclaimed(report: DatasetReport, *, noisy: bool) -> list[Finding]:
+def _find_unclaimed(report: DatasetReport, *, noisy: bool) -> Iterator[Finding]:
     """Values that no class claims: shifted by one, slips, or a class that was forgotten."""
     read, labelling = report.read, report.labelling
     if read is None:
-        return []
+        return
     solid = np.ones(len(read.codes), bool)
     if noisy:  # compression moves a colour that is meant, too
         claimed = np.array(sorted(labelling.claims), np.int64)
         solid = find_solid(read)[0] & ~is_near(read.codes, claimed, is_color=read.is_color)
     unclaimed = (labelling.indices_of(read.codes) == UNCLAIMED) & solid
-    if not unclaimed.any():
-        return []
-    shifted = _find_shifted(report, set(read.codes[solid].tolist()))
+    shifted = _find_shifted(report, set(read.codes[solid].tolist())) if unclaimed.any() else None
     if shifted:
-        return shifted
+        yield shifted
+        return
     stray = find_strays(read)
-    forgotten, slips = np.flatnonzero(unclaimed & ~stray), read.codes[unclaimed & stray].tolist()
-    findings = [_describe_forgotten(report, forgotten.tolist())] if len(forgotten) else []
-    return [*findings, *([_describe_strays(report, slips, "error")] if slips else [])]
+    if (unclaimed & ~stray).any():
+        yield _describe_forgotten(report, np.flatnonzero(unclaimed & ~stray).tolist())
+    if (unclaimed & stray).any():
+        yield _describe_strays(report, read.codes[unclaimed & stray].tolist(), "error")
 
 
-def _find_shifted(report: DatasetReport, found: set[int]) -> list[Finding]:
+def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
     """Masks that count from 1 where the classes count from 0, or the other way round."""
     labelling, data = report.labelling, report.config.data
     if labelling.as_color or any(item.values for item in data.classes) or len(data.classes) < 2:
-        return []
+        return None
     own = {code for code, index in labelling.claims.items() if index != IGNORED}
     found = found - (labelling.claims.keys() - own)
     fitting = [step for step in (1, -1) if found <= {code + step for code in own}]
     if not fitting or found <= own or len(found) < 2:
-        return []
+        return None
     step, low = fitting[0], min(own)
     classes = [
         item.model_copy(update={"value": (index if item.value is None else item.value) + step})
@@ -255,7 +258,7 @@ def _find_shifted(report: DatasetReport, found: set[int]) -> list[Finding]:
         "learnt as its neighbour."
     )
     fix, wrong = yaml_fix(*write_classes(classes)), frozenset(found - own)
-    return [_about_masks(report, "error", title, explanation, fix, report.holding(wrong), marked=wrong)]
+    return _about_masks(report, "error", title, explanation, fix, report.holding(wrong), marked=wrong)
 
 
 def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
