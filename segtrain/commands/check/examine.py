@@ -105,8 +105,9 @@ def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageRecord, NDAr
     pixels = np.ascontiguousarray(pixels)
     known = pixels
     if pixels.dtype != np.uint8:
-        known = _known_values(pixels, picture.nodata)
-        pixels = np.where(np.isfinite(pixels) & (pixels != picture.nodata), pixels, 0)  # as training has it
+        chosen = np.isfinite(pixels) & (pixels != picture.nodata)
+        known = pixels if chosen.all() else pixels[chosen]
+        pixels = np.where(chosen, pixels, 0)  # as training has it
     used_bits = int(np.bitwise_or.reduce(known, axis=None)) if known.dtype.kind in "iu" and known.itemsize > 1 else 0
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     mean, square = _moments(pixels)
@@ -122,12 +123,6 @@ def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageRecord, NDAr
     return record, grey
 
 
-def _known_values(pixels: NDArray, nodata: float | None) -> NDArray:
-    """The values that are finite and not what the file notes for pixels that hold none."""
-    chosen = np.isfinite(pixels) if nodata is None else np.isfinite(pixels) & (pixels != nodata)
-    return pixels if chosen.all() else pixels[chosen]
-
-
 def _moments(pixels: NDArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Means of the values and of their squares, one per channel."""
     if pixels.dtype == np.uint8 and pixels.shape[2] <= 4:
@@ -140,9 +135,8 @@ def _moments(pixels: NDArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def to_grey(pixels: NDArray) -> NDArray[np.uint8]:
     """HWC of any type and number of channels to HW uint8; what is not 8 bit is stretched to its own range."""
     if pixels.dtype == np.uint8:
-        return (
-            cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.shape[2] == 3 else np.ascontiguousarray(pixels[..., 0])
-        )
+        is_rgb = pixels.shape[2] == 3
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if is_rgb else np.ascontiguousarray(pixels[..., 0])
     grey = pixels[..., :3].astype(np.float32).mean(axis=2)
     low, high = grey.min(), grey.max()
     return ((grey - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)

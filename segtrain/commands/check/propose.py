@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.mask_values import Values
+from segtrain.commands.check.mask_values import Values, label
 from segtrain.commands.check.record import as_written, split_colors
 from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.claims import pack_color
@@ -15,9 +15,7 @@ from segtrain.config.data_schema import ClassConfig
 from segtrain.formats import FORMATS
 from segtrain.formats.dataset_info import Labels
 
-LOOSE = (
-    0.2  # a value lies on edges alone where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
-)
+LOOSE = 0.2  # a value is one of edges where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
 LEAST_LOOSE = 8  # so many values on edges, and half of all, are smoothing or compression and no classes
 MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or colour, at JPEG quality 20 to 95
 LEAST_SQUARE = 0.0002  # share of all squares that makes a class of a value in masks that are smoothed or compressed
@@ -60,7 +58,9 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     rest = {"noise": float(noise) if cause else 0.0, "noise_values": noise_values if cause else 0, "cause": cause}
     stray = find_strays(real)
     real, rest["strays"] = real.take(~stray), real.codes[stray]
-    is_photograph = noise > 0.5 and not _lies_near(values, real)
+    # Most pixels of a compressed mask have a value near a meant one, those of a photograph have any.
+    near = (_distance(_planes(values), _planes(real)) <= SPREAD).any(axis=1)
+    is_photograph = noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum()
     if is_photograph or len(real.codes) > MOST_CLASSES:
         kind = "photographs" if is_photograph else "instances"
         return Proposal(kind, [], [], real.codes, **rest, known="", lines=[])
@@ -69,7 +69,7 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
         palette = palette[real.codes != 255]  # the border of VOC, in whatever colour
     title, names = recognise(palette, known) if palette is not None else ("", {})
     kind, classes, ignored = _name_classes(real, names)
-    comments = _comments(real, classes)
+    comments = _comments(real, classes) if classes else {}
     if title and cause:
         classes, ignored = _published(known[title])
     elif title and real.is_color:  # values keep their order: the index of a class is its value
@@ -102,12 +102,6 @@ def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "
     if not solid.any():
         solid[np.argmax(values.pixels)] = True
     return solid, "jpeg" if values.lossy else "blended"
-
-
-def _lies_near(values: Values, real: Values) -> bool:
-    """Whether most pixels have a value near a meant one, as in a compressed mask, and not any, as in a photograph."""
-    near = (_distance(_planes(values), _planes(real)) <= SPREAD).any(axis=1)
-    return bool(2 * values.pixels[near].sum() > values.pixels.sum())
 
 
 def find_strays(values: Values) -> NDArray[np.bool_]:
@@ -208,17 +202,12 @@ def _name_colors(codes: list[int], names: dict[int, str]) -> tuple[Kind, list[Cl
 
 def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:
     """How often each class occurs, by name."""
-    comments = {}
-    for index, item in enumerate(classes):
-        if item.color or item.colors:
-            wanted = [pack_color(color) for color in item.colors or [item.color]]
-        else:
-            wanted = [item.value if item.value is not None else index + (len(classes) == 1)]
-        chosen = np.isin(real.codes, wanted)
-        share = real.pixels[chosen].sum() / real.total_pixels
-        comments[item.name] = (
-            f"{show_share(share)} of the pixels, in {real.masks[chosen].max()} of {real.total_masks} masks"
-        )
+    labelling, comments = label(classes, []), {}
+    indices = labelling.indices_of(real.codes)
+    for index, item in enumerate(classes, start=labelling.binary):
+        chosen = indices == index
+        share = show_share(real.pixels[chosen].sum() / real.total_pixels)
+        comments[item.name] = f"{share} of the pixels, in {real.masks[chosen].max()} of {real.total_masks} masks"
     return comments
 
 
