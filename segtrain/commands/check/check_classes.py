@@ -52,7 +52,7 @@ def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) ->
     can_fold = unfolded and len(report.records) >= FOLDS and len(having) > 1
     fix = yaml_fix("data:", f"  folds: {FOLDS}") if can_fold else None
     advice = (
-        "The lines part training and validation images anew, so that each has its share of every class."
+        "The lines split training and validation images anew, so that each has its share of every class."
         if fix
         else f"Move one of the listed pairs into {split}, or leave the class out."
     )

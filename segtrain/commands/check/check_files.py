@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of
+from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of, take_out
 from segtrain.commands.check.fixes import resize, turn
 from segtrain.commands.check.record import Record
 
@@ -12,7 +12,7 @@ CLEARLY = 1.2  # by so much the edges of a mask follow one orientation better: 9
 
 
 def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
-    """Files that are missing, truncated, or no pictures."""
+    """Files that are missing, truncated, or not images."""
     broken = [index for index, r in enumerate(report.records) if r.image_error or r.mask_error]
     if not broken:
         return
@@ -56,7 +56,7 @@ def _not_turned(report: DatasetReport, indices: list[int], level: Level, title: 
         fix = apply_fix("turn-masks" if level == "error" else "turn-unsure-masks", changes)
         explanation = f"{explanation} This fix turns the masks."
     else:
-        fix = report.leave_out("set-aside-unreadable", indices)
+        fix = take_out([record.sample.name for record in records])
         explanation = f"{explanation} Annotate them upright, or leave them out."
     return Finding(level, title, explanation, fix, report.images_of(indices), indices)
 
@@ -79,7 +79,7 @@ def _mask_is_stored(record: Record) -> bool | None:
 
 
 def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
-    """Masks that have not the size of their images, for another reason than EXIF."""
+    """Masks whose size differs from that of their images, for another reason than EXIF."""
     scaled, other = [], []
     for index, r in enumerate(report.records):
         if r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r)):
@@ -99,7 +99,7 @@ def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
     if other:
         yield Finding(
             "error",
-            f"{count_of(len(other), 'mask')} {'has' if len(other) == 1 else 'have'} another size than the image",
+            f"{count_of(len(other), 'mask')} {are(len(other))} not of the size of the image",
             "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; this fix "
             "leaves the pairs out instead.",
             report.leave_out("set-aside-other-size", other),
@@ -127,7 +127,7 @@ def find_flat_images(report: DatasetReport) -> Iterator[Finding]:
         return
     yield Finding(
         "warning",
-        f"{count_of(len(flat), 'image')} {are(len(flat))} one colour all over",
+        f"{count_of(len(flat), 'image')} {are(len(flat))} a single colour",
         "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. This fix "
         "leaves them out.",
         report.leave_out("set-aside-flat", flat),

@@ -15,7 +15,7 @@ from segtrain.errors import DataError
 from segtrain.images.reading import read_image
 from segtrain.images.to_image import WHITES
 
-DARK = 2  # images whose brightest value is this many times below white train as good as black
+DARK = 2  # images whose brightest value is this many times below white are nearly black in training
 _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
 
 
@@ -36,7 +36,7 @@ def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
         explanation = f"{meaning}. Training must know which value means white."
     elif scale >= DARK * white:
         level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
-        explanation = f"{meaning}. As it is, they train as good as black."
+        explanation = f"{meaning}. As it is, training sees them nearly black."
     else:
         return
     yield Finding(level, title, explanation, yaml_fix("data:", f"  scale: {white:g}"), report.images_of(deep))

@@ -1,4 +1,4 @@
-"""Leak checks: images that are there twice, or nearly so, within a split and, worse, in two of them."""
+"""Leak checks: images that occur twice, or nearly so, within a split or, worse, in two of them."""
 
 import re
 import shlex
@@ -51,7 +51,7 @@ def _about_pairs(
 
 
 def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], *, near: bool) -> Finding:
-    """Images of one split that are in another too: what is scored was learnt by heart."""
+    """Images of one split that are in another too: what is scored was memorised."""
     number = len({pair.second for pair in pairs})
     if near:
         alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
@@ -61,13 +61,13 @@ def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], 
     pattern = find_pattern(report.records, pairs) if near else None
     if pattern is not None and (report.config is None or report.config.data.folds is None):
         fix = _grouped(*pattern)
-        advice = "The lines part the images anew; what begins with the same name stays together."
+        advice = "The lines split the images anew; images whose names begin alike stay together."
     else:
         name = "set-aside-near-leaks" if near else "set-aside-leaks"
         fix = report.leave_out(name, sorted({pair.first for pair in pairs}))
         advice = f"This fix takes them out of {first}."
     title = f"{count_of(number, 'image')} of {second} {alike}"
-    explanation = f"{what}: the score is of images that were as good as learnt by heart. {advice}"
+    explanation = f"{what}: the score is that of images that were all but memorised. {advice}"
     return _about_pairs(report, "warning" if near else "error", title, explanation, fix, pairs)
 
 
@@ -92,7 +92,7 @@ def _grouped(pattern: str, folds: int) -> Fix:
 
 def _describe_contradicting(report: DatasetReport, pairs: list[Pair]) -> Finding:
     """The same pixels with different masks."""
-    title = f"{count_of(len(pairs), 'image')} {are(len(pairs))} there twice with different masks"
+    title = f"{count_of(len(pairs), 'image')} {'occurs' if len(pairs) == 1 else 'occur'} twice with different masks"
     explanation = (
         "One of the two masks is wrong. This fix leaves the second of each out; check first which one it should be."
     )
@@ -108,7 +108,7 @@ def _same_mask(first: Record, second: Record) -> bool:
 def _describe_copies(report: DatasetReport, pairs: list[Pair]) -> Finding:
     """Copies within a split."""
     copies = sorted({pair.second for pair in pairs})
-    title = f"{count_of(len(copies), 'image')} {are(len(copies))} there twice or more"
+    title = f"{count_of(len(copies), 'image')} {'occurs' if len(copies) == 1 else 'occur'} twice or more"
     explanation = (
         "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
         "them on both sides. This fix leaves all but the first out."
@@ -124,7 +124,7 @@ def _find_look_alikes(report: DatasetReport, pairs: list[Pair]) -> Iterator[Find
         return
     pattern = find_pattern(report.records, pairs)
     if pattern is not None:
-        fix, advice = _grouped(*pattern), "The lines keep together what has the same beginning of the name."
+        fix, advice = _grouped(*pattern), "The lines keep images together whose names begin alike."
     else:
         fix = shell_fix(f"python -m segtrain init {shlex.join(folders)} -o experiments/mine.yml")
         advice = "The line makes a split that keeps them together."

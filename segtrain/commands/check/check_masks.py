@@ -47,7 +47,7 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
                 f"All pixels are {' or '.join(held)}, in a set where the others hold more: an export that failed? If "
                 "they are right, leave them."
             )
-            yield _left_out(report, "one-class", "warning", alone, "one class alone", explanation)
+            yield _left_out(report, "one-class", "warning", alone, "of a single class", explanation)
 
 
 def _left_out(

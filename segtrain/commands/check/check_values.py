@@ -68,7 +68,7 @@ def _about_masks(
 
 
 def _find_no_masks(report: DatasetReport) -> Finding | None:
-    """Files that are not masks of classes at all."""
+    """Files that are not masks of classes."""
     proposal, values = report.proposal, report.values
     number = f"{len(values.codes) + values.further_values:,}"
     found = f"They hold {number} {'colours' if values.is_color else 'values'}"
@@ -137,7 +137,7 @@ def _describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) 
     return _about_masks(
         report,
         level,
-        f"{count_of(len(codes), 'value')} of the masks {are(len(codes))} most likely a slip",
+        f"{count_of(len(codes), 'mask value')} {are(len(codes))} most likely a slip",
         f"{listed}: a few pixels that the annotator or a program left behind. The line ignores them.",
         yaml_fix("data:", f"  ignore_values: {[*known, *new]}"),
         report.holding(codes),
@@ -262,7 +262,7 @@ def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
 
 
 def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
-    """Values that look like classes, and are none."""
+    """Values that look like classes and are not listed."""
     read, data = report.read, report.config.data
     codes = read.codes[rows].tolist()
     classes, comments = _with_new(report, rows)
@@ -277,7 +277,7 @@ def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
             "There is one value more than names, and 0 is the most frequent one: the background, which has no name. "
             "The lines name it; the others move up by one."
         )
-    title = f"{count_of(len(codes), 'value')} of the masks {are(len(codes))} no class"
+    title = f"{count_of(len(codes), 'mask value')} {'belongs' if len(codes) == 1 else 'belong'} to no class"
     explanation = f"{list_values(read, rows)}: training stops. {advice}"
     fix = yaml_fix(*write_classes(classes, data.ignore_values or [], comments=comments))
     return _about_masks(report, "error", title, explanation, fix, report.holding(codes), marked=frozenset(codes))

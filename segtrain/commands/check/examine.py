@@ -69,7 +69,7 @@ class Examiner:
         ignored = (layers == self.config.ignore_index).sum() // len(layers)
         counts = np.append((layers == 1).sum(axis=(1, 2)), ignored)
         planes = np.full(layers.shape[1:], self.config.ignore_index, np.int64)
-        planes[(layers == 0).all(axis=0)] = -1  # no class, which is no mistake here
+        planes[(layers == 0).all(axis=0)] = -1  # no class, which is right here
         for index, layer in enumerate(layers):
             planes[layer == 1] = index
         record = describe_mask(Picture(planes, ""), planes, is_color=False)
@@ -153,7 +153,7 @@ def compute_hash(thumbnail: NDArray[np.uint8]) -> int:
 def to_codes(picture: Picture, path: str) -> tuple[NDArray, bool]:
     """What a mask file holds as HW integers, and whether they are packed colours. Grey RGB pictures are values.
 
-    Raises DataError for fractions and for a number of channels that is no mask's.
+    Raises DataError for fractions and for a number of channels that a mask cannot have.
     """
     pixels = picture.pixels
     if pixels.dtype.kind == "f":

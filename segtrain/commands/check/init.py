@@ -74,7 +74,7 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
 
 
 def require_trainable(report: DatasetReport, hint: str) -> None:
-    """Raises DataError where a file cannot be read, sizes differ, or the masks are no masks of classes."""
+    """Raises DataError where a file cannot be read, sizes differ, or the masks do not hold classes."""
     for record in report.records:
         if record.image_error or record.mask_error:
             raise DataError(f"{record.image_error or record.mask_error}; {hint}")

@@ -62,14 +62,16 @@ def pair_folders(
 
 
 def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str]:
-    """The endings of image names and mask names without which most of them are the same; empty where there are none."""
+    """The endings of image names and mask names without which most of them are the same; empty where none are found."""
     votes: Counter[tuple[str, str]] = Counter()
     for image in images[:: max(1, len(images) // _TRIED)]:
         index = bisect_left(masks, image)
         for mask in masks[max(0, index - 1) : index + 1]:
             common = next((i for i, (a, b) in enumerate(zip(image, mask, strict=False)) if a != b), len(image))
             common = min(common, len(mask))
-            if common < min(len(image), len(mask)):  # _leftImg8bit and _label have an l in common, which is no name's
+            if common < min(
+                len(image), len(mask)
+            ):  # _leftImg8bit and _label have an l in common, which belongs to no name
                 common = max((image.rfind(sign, 0, common) for sign in "_-. "), default=common)
             if common > image.rfind("/") + 1:
                 votes[image[common:], mask[common:]] += 1

@@ -146,7 +146,7 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
 
 
 def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]]:
-    """A published set's classes as RGB masks have them, and black where that is no class."""
+    """A published set's classes as RGB masks have them, and black where no class has it."""
     classes = [
         ClassConfig(name=item.name, colors=[*map(list, item.colors)])
         if len(item.colors) > 1
@@ -212,7 +212,7 @@ def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:
 
 
 def show_share(share: float) -> str:
-    """A share as a percentage that never is 0 % for what is there."""
+    """A share as a percentage; what occurs at all is never 0 %."""
     if 0 < share < 0.0001:
         return "less than 0.01 %"
     return f"{100 * share:.{2 if share < 0.01 else 1}f} %"

@@ -113,4 +113,4 @@ def split_colors(codes: NDArray) -> NDArray:
 
 def as_written(code: int, *, as_color: bool) -> int | list[int]:
     """A value, or a packed colour as [r, g, b]: as an experiment has it."""
-    return [code >> 16, code >> 8 & 255, code & 255] if as_color else code
+    return split_colors(np.asarray(code)).tolist() if as_color else code

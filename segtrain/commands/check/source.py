@@ -111,7 +111,7 @@ def _folder_lines(pairing: Pairing, below: list[str], splits: Splits) -> list[st
 
 
 def without_unions(splits: Splits) -> Splits:
-    """Train, val, and those of the others that share no image with them: a `trainval` is no split of its own."""
+    """Train, val, and those of the others that share no image with them: a `trainval` is not a split of its own."""
     main = {split: splits[split] for split in ("train", "val") if splits.get(split)}
     taken = {sample.image for samples in main.values() for sample in samples}
     return main | {
@@ -176,7 +176,7 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
 
 
 def _salvage_table(root: Path, options: dict[str, Any], findings: list[Finding]) -> Splits:
-    """The rows of a table whose files are there."""
+    """The rows of a table whose files exist."""
     path = root / options["file"]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

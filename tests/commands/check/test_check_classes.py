@@ -66,7 +66,7 @@ def test_empty_masks(root):
     ignored, alone = look(root)
     assert shown([ignored, alone]) == [
         ("warning", "1 mask is ignored by 95 % or more"),
-        ("warning", "1 mask is one class alone"),
+        ("warning", "1 mask is of a single class"),
     ]
     assert ignored.files == [f"{root}/train/masks/004.png"] and alone.files == [f"{root}/train/masks/003.png"]
     assert alone.explanation.startswith("All pixels are sky, in a set where the others hold more")

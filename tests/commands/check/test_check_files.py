@@ -154,7 +154,7 @@ def test_masks_of_other_proportions(root):
     mask, image = root / "train/masks/003.png", root / "train/images/003.png"
     write(mask, read(mask)[:, :60])
     (found,) = look(root)
-    assert shown([found]) == [("error", "1 mask has another size than the image")]
+    assert shown([found]) == [("error", "1 mask is not of the size of the image")]
     assert found.files == [f"{mask}: 60 x 64, its image 80 x 64"]
     assert set_aside(found) == ("set-aside-other-size", [str(image), str(mask)])
 
@@ -162,7 +162,7 @@ def test_masks_of_other_proportions(root):
 def test_images_of_one_colour(root):
     write(root / "train/images/003.png", np.full((64, 80, 3), 9))
     (found,) = look(root)
-    assert shown([found]) == [("warning", "1 image is one colour all over")]
+    assert shown([found]) == [("warning", "1 image is a single colour")]
     run_fix(found)
     assert look(root) == []
 

@@ -1,4 +1,4 @@
-"""Images that are there twice, or nearly so."""
+"""Images that occur twice, or nearly so."""
 
 import shutil
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_an_edited_copy_looks_nearly_like_it(root):
 def test_copies_within_a_split(case, root):
     copy(root, "train/{}/003.png", "train/{}/9.png", **COPIES[case])
     (found,) = look(root)
-    assert shown([found]) == [("warning", "1 image is there twice or more")]
+    assert shown([found]) == [("warning", "1 image occurs twice or more")]
     run_fix(found)
     assert not (root / "train/masks/9.png").exists() and look(root) == []
 
@@ -83,7 +83,7 @@ def test_copies_with_different_masks(root):
     copy(root, "train/{}/003.png", "train/{}/9.png")
     shutil.copy(root / "train/masks/004.png", root / "train/masks/9.png")
     (found,) = look(root)
-    assert shown([found]) == [("warning", "1 image is there twice with different masks")]
+    assert shown([found]) == [("warning", "1 image occurs twice with different masks")]
     paths = [root / "train/images/9.png", root / "train/masks/9.png"]
     assert set_aside(found) == ("set-aside-contradicting", [str(path) for path in paths])
 

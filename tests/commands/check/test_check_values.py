@@ -34,20 +34,20 @@ def test_one_stray_value(root):
     mask[20, 20:23] = 77
     write(path, mask)
     (found,) = look(root)
-    assert shown([found]) == [("error", "1 value of the masks is most likely a slip")]
+    assert shown([found]) == [("error", "1 mask value is most likely a slip")]
     assert found.explanation.startswith("77 (3 pixels in 1 mask): ")
     assert found.files == [str(path)] and found.marked == {77}
     assert lines(found) == ["data:", "  ignore_values: [77]"]
     assert look(root, "data.ignore_values=[77]") == []
     (warned,) = look_at_folders(root / "*/images", root / "*/masks")
-    assert shown([warned]) == [("warning", "1 value of the masks is most likely a slip")]
+    assert shown([warned]) == [("warning", "1 mask value is most likely a slip")]
     assert lines(warned) == ["data:", "  ignore_values: [77]"]
 
 
 def test_a_class_that_was_forgotten(root):
     change(root, lambda mask: np.where(mask == 2, 7, mask))
     (found,) = look(root, "data.classes=[sky, road]")
-    assert shown([found]) == [("error", "1 value of the masks is no class")]
+    assert shown([found]) == [("error", "1 mask value belongs to no class")]
     assert len(found.files) == 12
     share = found.fix.lines[-1].partition("#")[2]
     assert lines(found) == [
@@ -64,7 +64,7 @@ def test_the_background_that_was_forgotten(root):
     """0 is most frequent, 1 and 2 are the two names."""
     change(root, lambda mask: np.where((mask == 2) & (np.arange(80) % 32 < 16), 0, mask))
     (found,) = look(root, "data.classes=[road, car]")
-    assert shown([found]) == [("error", "1 value of the masks is no class")]
+    assert shown([found]) == [("error", "1 mask value belongs to no class")]
     assert lines(found) == [
         "data:",
         "  classes:",

@@ -57,7 +57,7 @@ def test_an_error_is_exit_status_1(root, check, capsys, tmp_path):
         "",
         "level    finding, and what to do",
         "-" * 100,
-        "error    1 value of the masks is most likely a slip",
+        "error    1 mask value is most likely a slip",
         "         77 (3 pixels in 1 mask): a few pixels that the annotator or a program left behind. The line",
         "         ignores them.",
         f"         {path}",
@@ -72,7 +72,7 @@ def test_an_error_is_exit_status_1(root, check, capsys, tmp_path):
 def test_warnings_and_notes_are_exit_status_0(root, check, capsys):
     write(root / "train/images/003.png", np.zeros((64, 80, 3)))
     assert check(f"data.root={root}", *CLEAN) == 0
-    assert "\nwarning  1 image is one colour all over\n" in capsys.readouterr().out
+    assert "\nwarning  1 image is a single colour\n" in capsys.readouterr().out
 
 
 def test_two_folders_give_an_experiment(root, check, capsys, tmp_path):
@@ -196,6 +196,6 @@ def test_the_command_line(root, tmp_path):
             (root / "train" / kind / f"{index:03d}.png").write_bytes(source.read_bytes())
     done = run("-m segtrain", "check", f"data.root={root}", *CLEAN, "-o", tmp_path / "page.html")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "warning  32 images are there twice or more" in done.stdout
+    assert "warning  32 images occur twice or more" in done.stdout
     assert (tmp_path / "page.html").is_file()
     assert run("-m segtrain", "check", "--images", root).returncode == 2
