@@ -1,6 +1,7 @@
 """File checks: files that cannot be read, and masks that do not lie on their images."""
 
 import math
+import os
 from collections.abc import Iterator
 
 from segtrain.commands.check.dataset_report import DatasetReport
@@ -35,29 +36,32 @@ def find_not_turned(report: DatasetReport) -> Iterator[Finding]:
     wrong = [index for index in turned if _mask_is_stored(report.records[index])]
     unsure = [index for index in turned if _mask_is_stored(report.records[index]) is None]
     if wrong:
-        title = f"{count_of(len(wrong), 'image')} {are(len(wrong))} turned by EXIF and the mask is not"
         explanation = (
             "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
             "them; their masks were drawn on what is stored."
         )
-        yield _not_turned(report, wrong, "error", title, explanation)
+        yield _not_turned(report, "error", wrong, "turn-masks", "and the mask is not", explanation)
     if unsure:
-        title = f"{count_of(len(unsure), 'image')} {are(len(unsure))} turned by EXIF, and perhaps not the mask"
         explanation = (
             "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
         )
-        yield _not_turned(report, unsure, "warning", title, explanation)
+        yield _not_turned(report, "warning", unsure, "turn-unsure-masks", "and perhaps not the mask", explanation)
 
 
-def _not_turned(report: DatasetReport, indices: list[int], level: Level, title: str, explanation: str) -> Finding:
+def _not_turned(
+    report: DatasetReport, level: Level, indices: list[int], fix_name: str, title: str, explanation: str
+) -> Finding:
     records = [report.records[index] for index in indices]
     if all(record.has_mask_files for record in records):
-        changes = [turn(file, r.image.orientation) for r in records for file in r.sample.mask_files if file]
-        fix = apply_fix("turn-masks" if level == "error" else "turn-unsure-masks", changes)
+        files = {file: r.image.orientation for r in records for file in r.sample.mask_files if file}
+        if fix_name == "turn-unsure-masks":  # nothing tells those that were turned already, but what was kept of them
+            files = {file: orientation for file, orientation in files.items() if not os.path.exists(f"{file}.aside")}
+        fix = apply_fix(fix_name, [turn(file, orientation) for file, orientation in files.items()])
         explanation = f"{explanation} This fix turns the masks."
     else:
         fix = take_out([record.sample.name for record in records])
         explanation = f"{explanation} Annotate them upright, or leave them out."
+    title = f"{count_of(len(indices), 'image')} {are(len(indices))} turned by EXIF {title}"
     return Finding(level, title, explanation, fix, report.images_of(indices), indices)
 
 

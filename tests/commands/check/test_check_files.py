@@ -134,8 +134,12 @@ def test_a_flat_mask_says_nothing_of_the_orientation(root):
     exif[0x0112] = 3
     Image.open(path).save(path, exif=exif)
     write(mask, np.ones((64, 80)))
-    titles = [title for _, title in shown(look(root))]
-    assert "1 image is turned by EXIF, and perhaps not the mask" in titles
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert shown([found]) == [("warning", "1 image is turned by EXIF and perhaps not the mask")]
+    assert (found.fix.name, len(found.fix.changes)) == ("turn-unsure-masks", 1)
+    run_fix(found)
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert found.fix.changes == []  # a second time it is not turned back
 
 
 def test_masks_at_another_scale(root):
