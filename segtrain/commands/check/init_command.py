@@ -29,6 +29,6 @@ def main(options: argparse.Namespace) -> None:
     for file in (output, output.with_suffix(TABLE)):
         if file.exists():
             raise ConfigError(f"{file}: exists; write -o another file, like -o experiments/mine.yml")
-    from segtrain.commands.check.init import init_experiment
+    from segtrain.commands.check.experiment import init_experiment
 
     init_experiment(options.images, options.masks, output, table=output.with_suffix(TABLE))

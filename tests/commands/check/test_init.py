@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 
 from segtrain.__main__ import main as segtrain
-from segtrain.commands.check import init
-from segtrain.commands.check.init import Machine
+from segtrain.commands.check import experiment
+from segtrain.commands.check.experiment import Machine
 from segtrain.config.layers import load_tree
 from segtrain.config.mistakes import validate
 from segtrain.config.rules import load_config
@@ -27,7 +27,7 @@ WITHOUT_HUB = Machine(gpu=False, free_bytes=8 << 30, hub=False)
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """A processor with 8 GiB and no hub: what is written does not depend on where the test runs."""
-    monkeypatch.setattr(init, "look_at_machine", lambda: WITHOUT_HUB)
+    monkeypatch.setattr(experiment, "look_at_machine", lambda: WITHOUT_HUB)
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
 
     Raises DataError where the data do not give a training; nothing is written then.
     """
-    hint = f"python -m segtrain check --images {shlex.quote(images)} --masks {shlex.quote(masks)} says how to fix it"
     source = from_folders(images, masks)
+    hint = f"{source.command} says how to fix it"
     if source.findings:
         first = source.findings[0]
         raise DataError(f"{images}: {first.title}; {', '.join(first.files[:3])}; {hint}")
