@@ -1,181 +1,159 @@
-"""Classes that a split lacks, that hardly occur, or that need a weight."""
+"""Class checks: classes that a split lacks, that hardly occur, or that need a weight."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from segtrain.commands.check.check_claims import explicit
-from segtrain.commands.check.check_values import written
-from segtrain.commands.check.class_lines import write_classes
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.check_values import explicit
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, count_of, yaml_fix
-from segtrain.commands.check.labelling import IGNORED
+from segtrain.commands.check.mask_values import IGNORED
 from segtrain.commands.check.propose import STRAY_PIXELS, STRAY_SHARE, show_share
+from segtrain.commands.check.record import as_written
+from segtrain.commands.check.yaml_lines import write_classes
+from segtrain.errors import name_some
 from segtrain.losses.class_weights import compute_class_weights
 
 RARE = 0.01  # share of the pixels below which a class is easily never predicted
 WEIGHTED = frozenset({"class_weights", "pos_weight", "alpha", "weight"})
 REGION_LOSSES = frozenset({"DiceLoss", "JaccardLoss", "TverskyLoss", "FocalTverskyLoss", "LovaszLoss", "MCCLoss"})
 FOLDS = 5
+_LISTED = 6
 
 
-def find_missing_classes(evidence: Evidence) -> list[Finding]:
+def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
     """Classes without a pixel in a split, or in all of them."""
-    if evidence.labelling is None or not evidence.class_pixels.any():
-        return []
-    names = evidence.labelling.names
-    in_split = {split: evidence.class_pixels[places].sum(axis=0) > 0 for split, places in evidence.splits.items()}
-    nowhere = [name for place, name in enumerate(names) if not any(there[place] for there in in_split.values())]
-    slips = _are_slips(evidence)
-    findings = []
-    if nowhere and evidence.config is not None:
-        findings.append(
-            Finding(
-                "warning",
-                f"No mask has a pixel of {_listed(nowhere)}",
-                "Nobody can learn that, and the score says so. Are the values in data.classes right? If this set has "
-                "no such class, leave it out, as the lines do.",
-                yaml_fix(*_without(evidence, nowhere)),
-            )
+    if report.labelling is None or not report.class_pixels.any():
+        return
+    names, slips = np.array(report.labelling.names, object), _are_slips(report)
+    present = {split: report.class_pixels[indices].sum(axis=0) > 0 for split, indices in report.splits.items()}
+    anywhere = np.any([*present.values()], axis=0)
+    if not anywhere.all() and report.config is not None:
+        nowhere = names[~anywhere].tolist()
+        yield Finding(
+            "warning",
+            f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
+            "Nobody can learn that, and the score says so. Are the values in data.classes right? If this set has "
+            "no such class, leave it out, as the lines do.",
+            yaml_fix(*_without(report, nowhere)),
         )
-    for split, there in in_split.items():
-        absent = ~there & ~slips
-        missing = [name for place, name in enumerate(names) if absent[place] and name not in nowhere]
-        if missing:
-            findings.append(_missing(evidence, split, missing, others=[s for s in in_split if s != split]))
-    return findings
+    for split, there in present.items():
+        missing = np.flatnonzero(anywhere & ~there & ~slips)
+        if len(missing):
+            yield _describe_missing(report, split, missing)
 
 
-def _missing(evidence: Evidence, split: str, missing: Sequence[str], *, others: Sequence[str]) -> Finding:
-    meaning = {
-        "train": "What validation scores cannot be learnt.",
-        "val": "What is learnt is never scored.",
-    }.get(split, "It says nothing about that class.")
-    places = [evidence.labelling.names.index(name) for name in missing]
-    having = np.flatnonzero((evidence.class_pixels[:, places] > 0).any(axis=1))
-    lines = ("data:", f"  folds: {FOLDS}") if _can_fold(evidence, split) and len(having) > 1 else ()
-    have = "has" if len(having) == 1 else "have"
+def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) -> Finding:
+    """Classes, by their indices, that a split lacks and another has."""
+    names, config = [report.labelling.names[index] for index in missing], report.config
+    meaning = {"train": "What validation scores cannot be learnt.", "val": "What is learnt is never scored."}
+    having = np.flatnonzero((report.class_pixels[:, missing] > 0).any(axis=1))
+    unfolded = split in ("train", "val") and (config is None or config.data.folds is None)
+    can_fold = unfolded and len(report.records) >= FOLDS and len(having) > 1
+    fix = yaml_fix("data:", f"  folds: {FOLDS}") if can_fold else None
     advice = (
-        "The lines part training and validation images anew, so that each has its share of every class."
-        if lines
+        "The lines split training and validation images anew, so that each has its share of every class."
+        if fix
         else f"Move one of the listed pairs into {split}, or leave the class out."
     )
+    others = " and ".join(other for other in report.splits if other != split)
+    have = f"{count_of(len(having), 'image')} of {others} {'has' if len(having) == 1 else 'have'} such pixels."
     return Finding(
         "error" if split == "train" else "warning",
-        f"The {split} split has no pixel of {_listed(missing)}",
-        f"{meaning} {count_of(len(having), 'image')} of {' and '.join(others)} {have} such pixels. {advice}",
-        yaml_fix(*lines) if lines else None,
-        tuple(evidence.records[place].sample.image for place in having),
+        f"The {split} split has no pixel of {name_some(names, _LISTED)}",
+        f"{meaning.get(split, 'It says nothing about that class.')} {have} {advice}",
+        fix,
+        report.images_of(having),
     )
 
 
-def _can_fold(evidence: Evidence, split: str) -> bool:
-    config = evidence.config
-    return (
-        split in ("train", "val") and (config is None or config.data.folds is None) and len(evidence.records) >= FOLDS
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6])
-    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-
-
-def _without(evidence: Evidence, names: Sequence[str], *, ignore: Sequence[object] = ()) -> list[str]:
+def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[object] = ()) -> list[str]:
     """The lines of the experiment's classes without these."""
-    data = evidence.config.data
+    data = report.config.data
     classes = [item for item in explicit(data.classes) if item.name not in names]
     if not classes:
         return write_classes(explicit(data.classes))
-    return write_classes(classes, ignore_values=[*(data.ignore_values or []), *ignore])
+    return write_classes(classes, [*(data.ignore_values or []), *ignore])
 
 
-def _are_slips(evidence: Evidence) -> np.ndarray:
-    """Which classes have a handful of pixels, in one mask or one of a hundred: (classes,)."""
-    config, labelling = evidence.config, evidence.labelling
-    number = sum(record.mask is not None for record in evidence.records)
-    pixels, masks = evidence.class_pixels.sum(axis=0), (evidence.class_pixels > 0).sum(axis=0)
-    few = (pixels > 0) & (pixels <= max(STRAY_PIXELS, STRAY_SHARE * evidence.counts.sum()))
+def _are_slips(report: DatasetReport) -> np.ndarray:
+    """Which classes have a handful of pixels, in one mask or one of a hundred: bool (classes,)."""
+    config, labelling = report.config, report.labelling
+    number = sum(record.mask is not None for record in report.records)
+    pixels, masks = report.class_pixels.sum(axis=0), (report.class_pixels > 0).sum(axis=0)
+    few = (pixels > 0) & (pixels <= max(STRAY_PIXELS, STRAY_SHARE * report.counts.sum()))
     can_tell = config is not None and not config.data.multilabel and not labelling.binary and number > 1
     return few & (masks <= max(1, number // 100)) & can_tell
 
 
-def find_slips(evidence: Evidence) -> list[Finding]:
+def find_slips(report: DatasetReport) -> Iterator[Finding]:
     """Classes of an experiment with next to no pixels: most likely slips of the annotator."""
-    few, labelling = _are_slips(evidence), evidence.labelling
+    few, labelling = _are_slips(report), report.labelling
     if not few.any():
-        return []
-    names = [labelling.names[place] for place in np.flatnonzero(few)]
-    pixels = evidence.class_pixels[:, few].sum(axis=0)
-    places = np.flatnonzero((evidence.class_pixels[:, few] > 0).any(axis=1)).tolist()
-    codes = [code for code, place in labelling.claims.items() if place != IGNORED and few[place]]
-    ignore = [written(code, as_color=labelling.as_color) for code in codes]
-    shown = ", ".join(f"{name} {count_of(int(number), 'pixel')}" for name, number in zip(names, pixels, strict=True))
-    return [
-        Finding(
-            "warning",
-            f"{_listed(names)}: next to no pixels, in {count_of(len(places), 'mask')}",
-            f"{shown} in the whole set: a slip, or too little to be learnt or scored. The lines ignore it.",
-            yaml_fix(*_without(evidence, names, ignore=ignore)),
-            tuple(evidence.records[place].sample.mask_file for place in places),
-            tuple(places[:4]),
-            frozenset(codes),
-        )
-    ]
+        return
+    names = [labelling.names[index] for index in np.flatnonzero(few)]
+    pixels = report.class_pixels[:, few]
+    masks = np.flatnonzero((pixels > 0).any(axis=1)).tolist()
+    codes = [code for code, index in labelling.claims.items() if index != IGNORED and few[index]]
+    ignore = [as_written(code, as_color=labelling.as_color) for code in codes]
+    shown = [f"{name} {count_of(int(n), 'pixel')}" for name, n in zip(names, pixels.sum(axis=0), strict=True)]
+    yield Finding(
+        "warning",
+        f"{name_some(names, _LISTED)}: next to no pixels, in {count_of(len(masks), 'mask')}",
+        f"{', '.join(shown)} in the whole set: a slip, or too little to be learnt or scored. The lines ignore it.",
+        yaml_fix(*_without(report, names, ignore=ignore)),
+        report.masks_of(masks),
+        masks,
+        frozenset(codes),
+    )
 
 
-def _training_pixels(evidence: Evidence) -> np.ndarray:
+def _training_pixels(report: DatasetReport) -> np.ndarray:
     """Pixels of each class in each training mask, or in each of all where nothing is split: float64 (n, classes)."""
-    chosen = evidence.splits.get("train", np.arange(len(evidence.records)))
-    return evidence.class_pixels[chosen].astype(np.float64)
+    chosen = report.splits.get("train", np.arange(len(report.records)))
+    return report.class_pixels[chosen].astype(np.float64)
 
 
-def suggest_weights(evidence: Evidence) -> tuple[list[str], np.ndarray] | None:
+def suggest_weights(report: DatasetReport) -> tuple[list[str], np.ndarray] | None:
     """The lines of a loss for the balance of the training masks, and the weights of the classes; None where no class is
     rare."""
-    labelling = evidence.labelling
-    if labelling is None or labelling.multilabel or _are_slips(evidence).any():
+    labelling = report.labelling
+    if labelling is None or labelling.multilabel or _are_slips(report).any():
         return None
-    counts = _training_pixels(evidence)
+    counts = _training_pixels(report)
     pixels = counts.sum(axis=0)
     if not pixels.all() or pixels.min() >= RARE * pixels.sum():
         return None
     image_pixels = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
     weights = compute_class_weights("enet", pixels, image_pixels)
+    term = "CrossEntropyLoss: {coef: 1.0, class_weights: enet}"
     if labelling.binary:
-        return [
-            "loss:",
-            f"  BCEWithLogitsLoss: {{coef: 1.0, pos_weight: {weights[1] / weights[0]:.1f}}}",
-            "  DiceLoss: 1.0",
-        ], weights
-    return ["loss:", "  CrossEntropyLoss: {coef: 1.0, class_weights: enet}", "  DiceLoss: 1.0"], weights
+        term = f"BCEWithLogitsLoss: {{coef: 1.0, pos_weight: {weights[1] / weights[0]:.1f}}}"
+    return ["loss:", f"  {term}", "  DiceLoss: 1.0"], weights
 
 
-def find_imbalance(evidence: Evidence) -> list[Finding]:
+def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
     """Rare classes, where the loss of the experiment does not see to them."""
-    suggested = suggest_weights(evidence)
+    suggested = suggest_weights(report)
     if suggested is None:
-        return []
-    if evidence.config is not None:
-        terms = evidence.config.loss
-        weighted = any(
-            WEIGHTED & {key for key, value in t.arguments.items() if value is not None} for t in terms.values()
-        )
-        if weighted or REGION_LOSSES & terms.keys() or evidence.config.data.balance > 0:
-            return []
+        return
+    if report.config is not None:
+        terms = report.config.loss
+        arguments = {key for term in terms.values() for key, value in term.arguments.items() if value is not None}
+        if WEIGHTED & arguments or REGION_LOSSES & terms.keys() or report.config.data.balance > 0:
+            return
     lines, weights = suggested
-    pixels = _training_pixels(evidence).sum(axis=0)
+    pixels = _training_pixels(report).sum(axis=0)
     shares = pixels / pixels.sum()
-    rare = [place for place in np.argsort(shares) if shares[place] < RARE]
-    shown = ", ".join(f"{evidence.labelling.names[place]} {show_share(shares[place])}" for place in rare[:4])
-    more = f" and {len(rare) - 4} more" if len(rare) > 4 else ""
-    spread = f"{weights.max() / weights.min():.0f}"
-    return [
-        Finding(
-            "note",
-            f"{count_of(len(rare), 'class')} below 1 % of the pixels",
-            f"{shown}{more}: a plain cross entropy can do without them. The lines weight the classes (the rarest "
-            f"{spread} times as much as the most frequent) and add an overlap loss.",
-            yaml_fix(*lines),
-        )
+    rare = [
+        f"{report.labelling.names[index]} {show_share(shares[index])}"
+        for index in np.argsort(shares)
+        if shares[index] < RARE
     ]
+    yield Finding(
+        "note",
+        f"{count_of(len(rare), 'class')} below 1 % of the pixels",
+        f"{name_some(rare, 4)}: a plain cross entropy can do without them. The lines weight the classes (the "
+        f"rarest {weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
+        yaml_fix(*lines),
+    )

@@ -1,66 +1,68 @@
-"""Files that cannot be read, and masks that do not lie on their images."""
+"""File checks: files that cannot be read, and masks that do not lie on their images."""
 
 import math
+import os
+from collections.abc import Iterator
 
-from segtrain.commands.check.dataset_report import Evidence
-from segtrain.commands.check.finding import Finding, Level, are, count_of, leave_out
+from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of, take_out
+from segtrain.commands.check.fixes import resize, turn
 from segtrain.commands.check.record import Record
-from segtrain.commands.check.scripts import resize_masks, turn_masks
 
 CLEARLY = 1.2  # by so much the edges of a mask follow one orientation better: 97 % of CamVid's, turned four ways, do
 
 
-def find_unreadable(evidence: Evidence) -> list[Finding]:
-    """Files that are missing, truncated, or no pictures."""
-    broken = [place for place, r in enumerate(evidence.records) if r.image_error or r.mask_error]
+def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
+    """Files that are missing, truncated, or not images."""
+    broken = [index for index, r in enumerate(report.records) if r.image_error or r.mask_error]
     if not broken:
-        return []
-    records = [evidence.records[place] for place in broken]
-    reasons = [reason for r in records for reason in (r.image_error, r.mask_error) if reason]
-    return [
-        Finding(
-            "error",
-            f"{count_of(len(reasons), 'file')} cannot be read",
-            "Training stops there; what is wrong stands behind each name. Mend them where they come from; the lines "
-            "leave them out instead, images with their masks.",
-            leave_out([record.sample for record in records], in_folders=evidence.in_folders),
-            tuple(reasons),
-            tuple(broken),
-        )
-    ]
+        return
+    errors = [(report.records[index].image_error, report.records[index].mask_error) for index in broken]
+    reasons = [reason for pair in errors for reason in pair if reason]
+    yield Finding(
+        "error",
+        f"{count_of(len(reasons), 'file')} cannot be read",
+        "Training stops there; the reason follows each name. Repair them at their source; this fix leaves them out "
+        "instead, images with their masks.",
+        report.leave_out("set-aside-unreadable", broken),
+        reasons,
+        broken,
+    )
 
 
-def find_not_turned(evidence: Evidence) -> list[Finding]:
+def find_not_turned(report: DatasetReport) -> Iterator[Finding]:
     """Images that EXIF turns while their masks are as the camera stored them, and those where that cannot be told."""
-    turned = [place for place, r in enumerate(evidence.records) if r.image and r.mask and r.image.orientation != 1]
-    wrong = [place for place in turned if _mask_is_stored(evidence.records[place])]
-    unsure = [place for place in turned if _mask_is_stored(evidence.records[place]) is None]
-    findings = []
+    turned = [index for index, r in enumerate(report.records) if r.image and r.mask and r.image.orientation != 1]
+    wrong = [index for index in turned if _mask_is_stored(report.records[index])]
+    unsure = [index for index in turned if _mask_is_stored(report.records[index]) is None]
     if wrong:
-        title = f"{count_of(len(wrong), 'image')} {are(len(wrong))} turned by EXIF and the mask is not"
         explanation = (
             "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
             "them; their masks were drawn on what is stored."
         )
-        findings.append(_not_turned(evidence, wrong, "error", title, explanation))
+        yield _not_turned(report, "error", wrong, "turn-masks", "and the mask is not", explanation)
     if unsure:
-        title = f"{count_of(len(unsure), 'image')} {are(len(unsure))} turned by EXIF, and perhaps not the mask"
         explanation = (
             "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
         )
-        findings.append(_not_turned(evidence, unsure, "warning", title, explanation))
-    return findings
+        yield _not_turned(report, "warning", unsure, "turn-unsure-masks", "and perhaps not the mask", explanation)
 
 
-def _not_turned(evidence: Evidence, places: list[int], level: Level, title: str, explanation: str) -> Finding:
-    records = [evidence.records[place] for place in places]
-    if all(_is_picture(record) for record in records):
-        fix = turn_masks({record.sample.mask_file: record.image.orientation for record in records})
-        explanation = f"{explanation} The lines turn the masks."
+def _not_turned(
+    report: DatasetReport, level: Level, indices: list[int], fix_name: str, title: str, explanation: str
+) -> Finding:
+    records = [report.records[index] for index in indices]
+    if all(record.has_mask_files for record in records):
+        files = {file: r.image.orientation for r in records for file in r.sample.mask_files if file}
+        if fix_name == "turn-unsure-masks":  # nothing tells those that were turned already, but what was kept of them
+            files = {file: orientation for file, orientation in files.items() if not os.path.exists(f"{file}.aside")}
+        fix = apply_fix(fix_name, [turn(file, orientation) for file, orientation in files.items()])
+        explanation = f"{explanation} This fix turns the masks."
     else:
-        fix = leave_out([record.sample for record in records], in_folders=evidence.in_folders)
-        explanation = f"{explanation} Annotate them upright; the lines leave them out."
-    return Finding(level, title, explanation, fix, tuple(r.sample.image for r in records), tuple(places))
+        fix = take_out([record.sample.name for record in records])
+        explanation = f"{explanation} Annotate them upright, or leave them out."
+    title = f"{count_of(len(indices), 'image')} {are(len(indices))} turned by EXIF {title}"
+    return Finding(level, title, explanation, fix, report.images_of(indices), indices)
 
 
 def _mask_is_stored(record: Record) -> bool | None:
@@ -80,48 +82,34 @@ def _mask_is_stored(record: Record) -> bool | None:
     return False if fit.turned > CLEARLY * fit.stored else None
 
 
-def find_other_sizes(evidence: Evidence) -> list[Finding]:
-    """Masks that have not the size of their images, for another reason than EXIF."""
-    records = evidence.records
-    wrong = [
-        place
-        for place, r in enumerate(records)
-        if r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r))
-    ]
-    scaled = [place for place in wrong if _is_scaled(records[place]) and _is_picture(records[place])]
-    other = [place for place in wrong if place not in set(scaled)]
-    findings = []
+def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
+    """Masks whose size differs from that of their images, for another reason than EXIF."""
+    scaled, other = [], []
+    for index, r in enumerate(report.records):
+        if r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r)):
+            (scaled if _is_scaled(r) and r.has_mask_files else other).append(index)
     if scaled:
-        pairs = [(records[place].sample.mask_file, records[place].sample.image) for place in scaled]
-        findings.append(
-            Finding(
-                "error",
-                f"{count_of(len(scaled), 'mask')} {are(len(scaled))} smaller or larger than the image",
-                "They have the image's proportions, so they were exported at another size. Best export them again; the "
-                "lines resize them, each pixel to the value of the nearest one.",
-                resize_masks(pairs),
-                tuple(_sizes(records[place]) for place in scaled),
-                tuple(scaled),
-            )
+        records = [report.records[index] for index in scaled]
+        changes = [resize(file, r.image.height, r.image.width) for r in records for file in r.sample.mask_files if file]
+        yield Finding(
+            "error",
+            f"{count_of(len(scaled), 'mask')} {are(len(scaled))} smaller or larger than the image",
+            "They have the image's proportions, so they were exported at another size. Best export them again; "
+            "this fix resizes them, each pixel to the value of the nearest one.",
+            apply_fix("resize-masks", changes),
+            [_sizes(report.records[index]) for index in scaled],
+            scaled,
         )
     if other:
-        findings.append(
-            Finding(
-                "error",
-                f"{count_of(len(other), 'mask')} {'has' if len(other) == 1 else 'have'} another size than the image",
-                "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; the lines "
-                "leave the pairs out instead.",
-                leave_out([records[place].sample for place in other], in_folders=evidence.in_folders),
-                tuple(_sizes(records[place]) for place in other),
-                tuple(other),
-            )
+        yield Finding(
+            "error",
+            f"{count_of(len(other), 'mask')} {are(len(other))} not of the size of the image",
+            "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; this fix "
+            "leaves the pairs out instead.",
+            report.leave_out("set-aside-other-size", other),
+            [_sizes(report.records[index]) for index in other],
+            other,
         )
-    return findings
-
-
-def _is_picture(record: Record) -> bool:
-    """Whether the mask is a file of its own, which a program can change."""
-    return record.sample.mask == record.sample.mask_file
 
 
 def _is_scaled(record: Record) -> bool:
@@ -136,20 +124,17 @@ def _sizes(record: Record) -> str:
     return f"{record.sample.mask_file}: {mask.width} x {mask.height}, its image {image.width} x {image.height}"
 
 
-def find_flat_images(evidence: Evidence) -> list[Finding]:
+def find_flat_images(report: DatasetReport) -> Iterator[Finding]:
     """Images that are one colour all over."""
-    flat = [place for place, r in enumerate(evidence.records) if r.image is not None and r.image.is_flat]
+    flat = [index for index, r in enumerate(report.records) if r.image is not None and r.image.is_flat]
     if not flat:
-        return []
-    samples = [evidence.records[place].sample for place in flat]
-    return [
-        Finding(
-            "warning",
-            f"{count_of(len(flat), 'image')} {are(len(flat))} one colour all over",
-            "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. The lines "
-            "leave them out.",
-            leave_out(samples, in_folders=evidence.in_folders),
-            tuple(sample.image for sample in samples),
-            tuple(flat),
-        )
-    ]
+        return
+    yield Finding(
+        "warning",
+        f"{count_of(len(flat), 'image')} {are(len(flat))} a single colour",
+        "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. This fix "
+        "leaves them out.",
+        report.leave_out("set-aside-flat", flat),
+        report.images_of(flat),
+        flat,
+    )

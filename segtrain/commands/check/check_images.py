@@ -1,65 +1,51 @@
-"""Images that training would refuse or misread: their type, their channels, their size against the crop."""
+"""Image checks: images that training would refuse or misread, for their type or their channels."""
 
-from collections.abc import Iterable
+import functools
+import operator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import Finding, are, count_of, yaml_fix
-from segtrain.commands.check.record import ImageFacts, Record
+from segtrain.commands.check.record import ImageRecord
 from segtrain.errors import DataError
 from segtrain.images.bands import WHITES
 from segtrain.images.reading import read_image
 
-DARK = 2  # images whose brightest value is this many times below white train as good as black
+DARK = 2  # images whose brightest value is this many times below white are nearly black in training
 _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
 
 
-def find_deep_images(evidence: Evidence) -> list[Finding]:
+def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
     """Images of more than 8 bits: the value that means white, and the bits that are really used."""
-    deep = [place for place, r in enumerate(evidence.records) if r.image is not None and r.image.dtype != "uint8"]
+    deep = [index for index, r in enumerate(report.records) if r.image is not None and r.image.dtype != "uint8"]
     if not deep:
-        return []
-    images = [evidence.records[place].image for place in deep]
+        return
+    images = [report.records[index].image for index in deep]
     kinds = ", ".join(sorted({image.dtype for image in images}))
-    files = tuple(evidence.records[place].sample.image for place in deep)
     white, meaning = find_white(images)
-    scale = evidence.config.data.scale if evidence.config is not None else None
-    if evidence.config is not None and scale is None:
-        return [
-            Finding(
-                "error",
-                f"{count_of(len(deep), 'image')} {are(len(deep))} {kinds}, and data.scale is missing",
-                f"{meaning}. Training must know which value means white.",
-                yaml_fix("data:", f"  scale: {white:g}"),
-                files,
-            )
-        ]
-    if scale is None:
-        title = f"{count_of(len(deep), 'image')} {are(len(deep))} {kinds}"
-        return [Finding("note", title, f"{meaning}.", yaml_fix("data:", f"  scale: {white:g}"), files)]
-    if scale >= DARK * white:
-        return [
-            Finding(
-                "warning",
-                f"data.scale is {scale:g}, but the images end at {white:g}",
-                f"{meaning}. As it is, they train as good as black.",
-                yaml_fix("data:", f"  scale: {white:g}"),
-                files,
-            )
-        ]
-    return []
+    scale = report.config.data.scale if report.config is not None else None
+    title = f"{count_of(len(deep), 'image')} {are(len(deep))} {kinds}"
+    if report.config is None:
+        level, explanation = "note", f"{meaning}."
+    elif scale is None:
+        level, title = "error", f"{title}, and data.scale is missing"
+        explanation = f"{meaning}. Training must know which value means white."
+    elif scale >= DARK * white:
+        level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
+        explanation = f"{meaning}. As it is, training sees them nearly black."
+    else:
+        return
+    yield Finding(level, title, explanation, yaml_fix("data:", f"  scale: {white:g}"), report.images_of(deep))
 
 
-def find_white(images: Iterable[ImageFacts]) -> tuple[float, str]:
+def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
     """The value that most likely means white in images that are not 8 bit, and what they hold, in words."""
-    images = list(images)
     high = max(image.high for image in images)
-    used = 0
-    for image in images:
-        used |= image.used_bits
+    used = functools.reduce(operator.or_, (image.used_bits for image in images))
     white = next((white for white in WHITES if high <= white), high)
     if not used:
         return white, f"Their values end at {high:g}"
@@ -73,80 +59,67 @@ def find_white(images: Iterable[ImageFacts]) -> tuple[float, str]:
     return white, f"Their values end at {high:g}"
 
 
-def _is_stretched(image: ImageFacts) -> bool:
+def _is_stretched(image: ImageRecord) -> bool:
     """Whether 16 bits are 8 bits written twice; the bits that occur at all are then the same in both bytes."""
     ends = (int(image.low), int(image.high), image.used_bits)
     return image.dtype == "uint16" and image.high > 255 and all(value % _COPIED_BYTE == 0 for value in ends)
 
 
-def find_refused_images(evidence: Evidence) -> list[Finding]:
+def find_refused_images(report: DatasetReport) -> Iterator[Finding]:
     """Kinds of images that training does not read: one of each kind is read as it would."""
-    if evidence.config is None:
-        return []
+    if report.config is None:
+        return
+    data = report.config.data
     kinds: dict[tuple, list[int]] = {}
-    for place, record in enumerate(evidence.records):
-        if record.image is not None and (record.image.dtype == "uint8" or evidence.config.data.scale is not None):
-            image = record.image
-            kind = (image.file_type, image.dtype, image.channels, Path(record.sample.image).suffix.lower())
-            kinds.setdefault(kind, []).append(place)
-    findings = []
-    for (file_type, dtype, channels, _), places in kinds.items():
+    for index, record in enumerate(report.records):
+        image = record.image
+        if image is not None and (image.dtype == "uint8" or data.scale is not None):
+            kind = (image.file_type, image.channels, image.dtype, Path(record.sample.image).suffix.lower())
+            kinds.setdefault(kind, []).append(index)
+    for (file_type, channels, dtype, _), indices in kinds.items():
         try:
-            read_image(evidence.records[places[0]].sample.image, **evidence.config.data.image_options)
+            read_image(report.records[indices[0]].sample.image, **data.image_options)
         except DataError as error:
             kind = f"{file_type}, {count_of(channels, 'channel')}, {dtype}"
-            title = f"{count_of(len(places), 'image')} ({kind}) would be refused"
-            files = tuple(evidence.records[place].sample.image for place in places)
-            fix = yaml_fix("data:", f"  channels: {channels}") if _other_channels(evidence, channels) else None
-            findings.append(Finding("error", title, str(error), fix, files))
-    return findings
+            title = f"{count_of(len(indices), 'image')} ({kind}) would be refused"
+            other = data.bands is None and data.channels != channels
+            fix = yaml_fix("data:", f"  channels: {channels}") if other else None
+            yield Finding("error", title, str(error), fix, report.images_of(indices))
 
 
-def _other_channels(evidence: Evidence, channels: int) -> bool:
-    data = evidence.config.data
-    return data.bands is None and data.channels != channels
-
-
-def find_channel_statistics(evidence: Evidence) -> list[Finding]:
-    """Mean and standard deviation of the channels where images are no RGB of 8 bits and the experiment has none."""
-    records = [record for record in evidence.records if record.image is not None]
-    numbers = {record.image.channels for record in records}
-    if len(numbers) != 1:
-        return []
-    channels, config = numbers.pop(), evidence.config
+def find_channel_statistics(report: DatasetReport) -> Iterator[Finding]:
+    """Mean and standard deviation of the channels where images are not RGB and the experiment has none."""
+    records, config = [record for record in report.records if record.image is not None], report.config
+    numbers = {record.image.channels for record in records} - {3}
+    if len({record.image.channels for record in records}) != 1 or not numbers:
+        return
     if config is not None and (config.model.mean is not None or config.data.channels == 3 or config.data.bands):
-        return []
-    if channels == 3:
-        return []
-    train = [record for record in records if record.split in ("train", "all")] or records
-    mean, std = compute_statistics(train)
-    wide = any(record.image.dtype != "uint8" for record in records)
-    scale = (config.data.scale if config is not None else None) or (
-        find_white([r.image for r in records])[0] if wide else 255
-    )
+        return
+    train = [record.image for record in records if record.split in ("train", "all")]
+    scale = config.data.scale if config is not None else None
+    if scale is None:
+        wide = any(record.image.dtype != "uint8" for record in records)
+        scale = find_white([record.image for record in records])[0] if wide else 255
+    mean, std = compute_statistics(train or [record.image for record in records])
+    (channels,) = numbers
     lines = [
         "model:",
         f"  mean: {[round(float(value), 4) for value in mean / scale]}",
         f"  std: {[round(float(value), 4) for value in std / scale]}",
     ]
-    if config is None:
-        lines = ["data:", f"  channels: {channels}", *lines]
-    return [
-        Finding(
-            "note",
-            f"The images have {count_of(channels, 'channel')}, and no known mean",
-            "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
-            "training images.",
-            yaml_fix(*lines),
-        )
-    ]
+    yield Finding(
+        "note",
+        f"The images have {count_of(channels, 'channel')}, and no known mean",
+        "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
+        "training images.",
+        yaml_fix(*lines) if config is not None else yaml_fix("data:", f"  channels: {channels}", *lines),
+    )
 
 
-def compute_statistics(records: Iterable[Record]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def compute_statistics(images: Sequence[ImageRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each channel over all pixels, in the values of the files; (channels,) each."""
-    images = [record.image for record in records]
     weights = np.array([image.height * image.width for image in images], np.float64)
     weights /= weights.sum()
     mean = weights @ np.array([image.mean for image in images])
     square = weights @ np.array([image.square for image in images])
-    return mean, np.sqrt(np.maximum(square - mean**2, 0))
+    return mean, np.sqrt(np.maximum(square - mean**2, 1e-12))

@@ -1,73 +1,74 @@
-"""Images that are there twice, or nearly so: within a split, and, worse, in two of them."""
+"""Leak checks: images that occur twice, or nearly so, within a split or, worse, in two of them."""
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from segtrain.commands.check.class_lines import write_text
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.duplicates import Pair, find_duplicates
-from segtrain.commands.check.finding import Finding, Fix, are, count_of, leave_out, shell_fix, yaml_fix
+from segtrain.commands.check.finding import Finding, Fix, Level, are, count_of, shell_fix, yaml_fix
 from segtrain.commands.check.record import Record
+from segtrain.commands.check.yaml_lines import write_text
 
 FOLDS, FEWEST_FOLDS = 5, 3
 SOME = 0.02  # share of the images that look like others from which on a split at random is a bad idea
 _PATTERNS = (r"^.*(?=/)", r"^[^_]+(?=_)", r"^.*(?=[_-])", r"^[^\d]*\d+(?=\D)", r"^.*?(?=\d+$)")
 
 
-def find_leaks(evidence: Evidence) -> list[Finding]:
+def find_leaks(report: DatasetReport) -> Iterator[Finding]:
     """Findings about all pairs of images that are alike."""
-    records = evidence.records
-    pairs = find_duplicates([record.image for record in records])
-    across = [pair for pair in pairs if records[pair.first].split != records[pair.second].split]
-    inside = [pair for pair in pairs if records[pair.first].split == records[pair.second].split]
-    return [
-        *_across(evidence, [pair for pair in across if pair.same], near=False),
-        *_across(evidence, [pair for pair in across if not pair.same], near=True),
-        *_contradicting(evidence, [pair for pair in inside if pair.exact]),
-        *_twice(evidence, [pair for pair in inside if pair.same]),
-        *_look_alikes(evidence, inside),
-    ]
+    records = report.records
+    inside: list[Pair] = []
+    across: dict[tuple[bool, str, str], list[Pair]] = {}
+    for pair in find_duplicates([record.image for record in records]):
+        first, second = records[pair.first].split, records[pair.second].split
+        if first == second:
+            inside.append(pair)
+        else:
+            across.setdefault((not pair.same, first, second), []).append(pair)
+    contradicting, copies = [], []
+    for pair in inside:
+        if pair.same:
+            same = not pair.exact or _same_mask(records[pair.first], records[pair.second])
+            (copies if same else contradicting).append(pair)
+    for near, *splits in sorted(across):
+        yield _between(report, *splits, across[near, *splits], near=near)
+    if contradicting:
+        yield _describe_contradicting(report, contradicting)
+    if copies:
+        yield _describe_copies(report, copies)
+    yield from _find_look_alikes(report, [pair for pair in inside if not pair.same])
 
 
-def _show(records: Sequence[Record], pair: Pair) -> str:
-    return f"{records[pair.first].sample.image} and {records[pair.second].sample.image}"
+def _about_pairs(
+    report: DatasetReport, level: Level, title: str, explanation: str, fix: Fix, pairs: Sequence[Pair]
+) -> Finding:
+    images = [report.images_of([pair.first, pair.second]) for pair in pairs]
+    shown = dict.fromkeys(index for pair in pairs[:4] for index in (pair.first, pair.second))
+    return Finding(level, title, explanation, fix, [" and ".join(pair) for pair in images], list(shown))
 
 
-def _across(evidence: Evidence, pairs: list[Pair], *, near: bool) -> list[Finding]:
-    """Images of one split that are in another too: what is scored was learnt by heart."""
-    records = evidence.records
-    by_splits: dict[tuple[str, str], list[Pair]] = {}
-    for pair in pairs:
-        by_splits.setdefault((records[pair.first].split, records[pair.second].split), []).append(pair)
-    return [_between(evidence, *splits, found, near=near) for splits, found in by_splits.items()]
-
-
-def _between(evidence: Evidence, first: str, second: str, pairs: list[Pair], *, near: bool) -> Finding:
+def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], *, near: bool) -> Finding:
+    """Images of one split that are in another too: what is scored was memorised."""
     number = len({pair.second for pair in pairs})
-    same = f"{are(number)} in {first} too"
-    alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
-    pattern = find_pattern(evidence.records, pairs) if near else None
-    fix, advice = _repair(evidence, pattern, sorted({pair.first for pair in pairs}), first)
-    what = "Neighbouring frames, overlapping tiles or edited copies" if near else "Copies, some perhaps compressed anew"
-    return Finding(
-        "warning" if near else "error",
-        f"{count_of(number, 'image')} of {second} {alike if near else same}",
-        f"{what}: the score is of images that were as good as learnt by heart. {advice}",
-        fix,
-        tuple(_show(evidence.records, pair) for pair in pairs),
-        tuple(dict.fromkeys(place for pair in pairs[:4] for place in (pair.first, pair.second))),
-    )
-
-
-def _repair(evidence: Evidence, pattern: tuple[str, int] | None, places: list[int], split: str) -> tuple[Fix, str]:
-    config = evidence.config
-    if pattern is not None and (config is None or config.data.folds is None):
-        return _grouped(*pattern), "The lines part the images anew; what begins with the same name stays together."
-    samples = [evidence.records[place].sample for place in places]
-    return leave_out(samples, in_folders=evidence.in_folders), f"The lines take them out of {split}."
+    if near:
+        alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
+        what = "Neighbouring frames, overlapping tiles or edited copies"
+    else:
+        alike, what = f"{are(number)} in {first} too", "Copies, some perhaps compressed anew"
+    pattern = find_pattern(report.records, pairs) if near else None
+    if pattern is not None and (report.config is None or report.config.data.folds is None):
+        fix = _grouped(*pattern)
+        advice = "The lines split the images anew; images whose names begin alike stay together."
+    else:
+        name = "set-aside-near-leaks" if near else "set-aside-leaks"
+        fix = report.leave_out(name, sorted({pair.first for pair in pairs}))
+        advice = f"This fix takes them out of {first}."
+    title = f"{count_of(number, 'image')} of {second} {alike}"
+    explanation = f"{what}: the score is that of images that were all but memorised. {advice}"
+    return _about_pairs(report, "warning" if near else "error", title, explanation, fix, pairs)
 
 
 def find_pattern(records: Sequence[Record], pairs: Sequence[Pair]) -> tuple[str, int] | None:
@@ -89,22 +90,14 @@ def _grouped(pattern: str, folds: int) -> Fix:
     return yaml_fix("data:", f"  folds: {folds}", f"  group_pattern: {write_text(pattern)}")
 
 
-def _contradicting(evidence: Evidence, pairs: list[Pair]) -> list[Finding]:
+def _describe_contradicting(report: DatasetReport, pairs: list[Pair]) -> Finding:
     """The same pixels with different masks."""
-    records = evidence.records
-    wrong = [pair for pair in pairs if not _same_mask(records[pair.first], records[pair.second])]
-    if not wrong:
-        return []
-    return [
-        Finding(
-            "warning",
-            f"{count_of(len(wrong), 'image')} {are(len(wrong))} there twice with different masks",
-            "One of the two masks is wrong. The lines leave the second of each out; look which one it should be.",
-            leave_out([records[pair.second].sample for pair in wrong], in_folders=evidence.in_folders),
-            tuple(_show(records, pair) for pair in wrong),
-            tuple(place for pair in wrong[:3] for place in (pair.first, pair.second)),
-        )
-    ]
+    title = f"{count_of(len(pairs), 'image')} {'occurs' if len(pairs) == 1 else 'occur'} twice with different masks"
+    explanation = (
+        "One of the two masks is wrong. This fix leaves the second of each out; check first which one it should be."
+    )
+    fix = report.leave_out("set-aside-contradicting", [pair.second for pair in pairs])
+    return _about_pairs(report, "warning", title, explanation, fix, pairs)
 
 
 def _same_mask(first: Record, second: Record) -> bool:
@@ -112,48 +105,29 @@ def _same_mask(first: Record, second: Record) -> bool:
     return a is None or b is None or (np.array_equal(a.codes, b.codes) and np.array_equal(a.counts, b.counts))
 
 
-def _twice(evidence: Evidence, pairs: list[Pair]) -> list[Finding]:
+def _describe_copies(report: DatasetReport, pairs: list[Pair]) -> Finding:
     """Copies within a split."""
-    records = evidence.records
-    pairs = [pair for pair in pairs if not pair.exact or _same_mask(records[pair.first], records[pair.second])]
-    if not pairs:
-        return []
-    copies = list(dict.fromkeys(pair.second for pair in pairs))
-    return [
-        Finding(
-            "warning",
-            f"{count_of(len(copies), 'image')} {are(len(copies))} there twice or more",
-            "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
-            "them on both sides. The lines leave all but the first out.",
-            leave_out([records[place].sample for place in copies], in_folders=evidence.in_folders),
-            tuple(_show(records, pair) for pair in pairs),
-            tuple(dict.fromkeys(place for pair in pairs[:3] for place in (pair.first, pair.second))),
-        )
-    ]
+    copies = sorted({pair.second for pair in pairs})
+    title = f"{count_of(len(copies), 'image')} {'occurs' if len(copies) == 1 else 'occur'} twice or more"
+    explanation = (
+        "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
+        "them on both sides. This fix leaves all but the first out."
+    )
+    return _about_pairs(report, "warning", title, explanation, report.leave_out("set-aside-copies", copies), pairs)
 
 
-def _look_alikes(evidence: Evidence, pairs: list[Pair]) -> list[Finding]:
+def _find_look_alikes(report: DatasetReport, pairs: list[Pair]) -> Iterator[Finding]:
     """Neighbouring frames within a set that is not split yet, or that is split at random."""
-    near = [pair for pair in pairs if not pair.same]
-    records = evidence.records
-    alike = {place for pair in near for place in (pair.first, pair.second)}
-    at_random = evidence.folders is not None and "all" in evidence.splits
-    if not at_random or len(alike) < max(4, SOME * len(records)):
-        return []
-    pattern = find_pattern(records, near)
+    alike = {index for pair in pairs for index in (pair.first, pair.second)}
+    folders = report.source.folders
+    if folders is None or "all" not in report.splits or len(alike) < max(4, SOME * len(report.records)):
+        return
+    pattern = find_pattern(report.records, pairs)
     if pattern is not None:
-        fix, advice = _grouped(*pattern), "The lines keep together what has the same beginning of the name."
+        fix, advice = _grouped(*pattern), "The lines keep images together whose names begin alike."
     else:
-        folders = " ".join(map(shlex.quote, evidence.folders))
-        fix = shell_fix(f"python -m segtrain init {folders} -o experiments/mine.yml")
+        fix = shell_fix(f"python -m segtrain init {shlex.join(folders)} -o experiments/mine.yml")
         advice = "The line makes a split that keeps them together."
-    return [
-        Finding(
-            "note",
-            f"{count_of(len(alike), 'image')} of {len(records):,} look nearly like another one",
-            f"Neighbouring frames or overlapping tiles: a split at random would put them on both sides. {advice}",
-            fix,
-            tuple(_show(records, pair) for pair in near),
-            tuple(dict.fromkeys(place for pair in near[:3] for place in (pair.first, pair.second))),
-        )
-    ]
+    title = f"{count_of(len(alike), 'image')} of {len(report.records):,} look nearly like another one"
+    explanation = f"Neighbouring frames or overlapping tiles: a split at random would put them on both sides. {advice}"
+    yield _about_pairs(report, "note", title, explanation, fix, pairs)

@@ -1,17 +1,19 @@
-"""Masks that hold what no other mask of the set does: one class alone, nothing but ignored pixels, object and
-background exchanged."""
+"""Mask checks: masks that hold what no other mask of the set does: one class alone, nothing but ignored pixels, object
+and background exchanged."""
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.check_claims import explicit
-from segtrain.commands.check.check_values import written
-from segtrain.commands.check.class_lines import write_classes, write_code
-from segtrain.commands.check.dataset_report import Evidence
-from segtrain.commands.check.finding import Finding, are, count_of, leave_out, yaml_fix
-from segtrain.commands.check.labelling import IGNORED
+from segtrain.commands.check.check_values import explicit
+from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of, yaml_fix
+from segtrain.commands.check.fixes import swap
+from segtrain.commands.check.mask_values import IGNORED
 from segtrain.commands.check.propose import show_share
-from segtrain.commands.check.scripts import swap_values
+from segtrain.commands.check.record import as_written
+from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.data_schema import ClassConfig
 
 FEWEST = 5  # masks below which nothing is unusual
@@ -21,111 +23,80 @@ MUCH_IGNORED = 0.3
 AGREE = 0.3  # cosine from which on the contrast of object and background is a property of the set
 
 
-def find_empty_masks(evidence: Evidence) -> list[Finding]:
+def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
     """Masks with nothing but ignored pixels, and masks of one class where others have several."""
-    counts, records = evidence.counts, evidence.records
-    if evidence.labelling is None or evidence.labelling.multilabel:
-        return []
-    labelled = evidence.class_pixels.sum(axis=1)
-    read = np.array([record.mask is not None for record in records], bool)
+    labelling, counts, pixels = report.labelling, report.counts, report.class_pixels
+    if labelling is None or labelling.multilabel:
+        return
+    read = np.array([record.mask is not None for record in report.records], bool)
     ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
-    findings = []
     if ignored.any() and not ignored[read].all():
-        findings.append(
-            _left_out(
-                evidence,
-                np.flatnonzero(ignored),
-                "{} {} ignored by 95 % or more",
-                "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong.",
+        explanation = "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong."
+        found = np.flatnonzero(ignored)
+        yield _left_out(report, "ignored", "warning", found, "ignored by 95 % or more", explanation)
+    kinds, usual = (pixels > 0).sum(axis=1), read & ~ignored
+    alone = np.flatnonzero((kinds == 1) & ~ignored)
+    if 0 < len(alone) <= max(1, UNUSUAL * usual.sum()) and usual.sum() >= FEWEST:
+        if labelling.binary:
+            title = f"all '{labelling.names[1]}' or all background"
+            explanation = "That is right where the images are so. Look at them."
+            yield _left_out(report, "one-class", "note", alone, title, explanation)
+        elif np.median(kinds[usual]) >= 3:
+            held = sorted({labelling.names[int(pixels[index].argmax())] for index in alone})
+            explanation = (
+                f"All pixels are {' or '.join(held)}, in a set where the others hold more: an export that failed? If "
+                "they are right, leave them."
             )
-        )
-    kinds = (evidence.class_pixels > 0).sum(axis=1)
-    alone = np.flatnonzero((labelled > 0) & (kinds == 1) & ~ignored)
-    usual = read & ~ignored
-    few = 0 < len(alone) <= max(1, UNUSUAL * usual.sum()) and usual.sum() >= FEWEST
-    if few and evidence.labelling.binary:
-        findings.append(_without_object(evidence, alone))
-    elif few and np.median(kinds[usual]) >= 3:
-        held = {evidence.labelling.names[int(evidence.class_pixels[place].argmax())] for place in alone}
-        findings.append(
-            _left_out(
-                evidence,
-                alone,
-                "{} {} one class alone",
-                f"All pixels are {' or '.join(sorted(held))}, in a set where the others hold more: an export that "
-                "failed? If they are right, leave them.",
-            )
-        )
-    return findings
+            yield _left_out(report, "one-class", "warning", alone, "of a single class", explanation)
 
 
-def _without_object(evidence: Evidence, places: NDArray) -> Finding:
-    """Masks of background alone, or of nothing but the object, in a binary set that has few of them."""
-    samples = [evidence.records[place].sample for place in places]
-    name = evidence.labelling.names[1]
+def _left_out(
+    report: DatasetReport, name: str, level: Level, indices: NDArray, title: str, explanation: str
+) -> Finding:
+    number = len(indices)
     return Finding(
-        "note",
-        f"{count_of(len(samples), 'mask')} {are(len(samples))} all '{name}' or all background",
-        "That is right where the images are so. Look at them; the lines leave them out.",
-        leave_out(samples, in_folders=evidence.in_folders),
-        tuple(sample.mask_file for sample in samples),
-        tuple(places.tolist()),
+        level,
+        f"{count_of(number, 'mask')} {are(number)} {title}",
+        f"{explanation} This fix leaves them out.",
+        report.leave_out(f"set-aside-{name}", indices),
+        report.masks_of(indices),
+        indices.tolist(),
     )
 
 
-def _left_out(evidence: Evidence, places: NDArray, title: str, explanation: str) -> Finding:
-    samples = [evidence.records[place].sample for place in places]
-    return Finding(
-        "warning",
-        title.format(count_of(len(samples), "mask"), are(len(samples))),
-        f"{explanation} The lines leave them out.",
-        leave_out(samples, in_folders=evidence.in_folders),
-        tuple(sample.mask_file for sample in samples),
-        tuple(places.tolist()),
-    )
-
-
-def find_much_ignored(evidence: Evidence) -> list[Finding]:
+def find_much_ignored(report: DatasetReport) -> Iterator[Finding]:
     """A large share of ignored pixels in the whole set."""
-    total, ignored = evidence.counts.sum(), evidence.counts[:, IGNORED].sum()
-    if evidence.labelling is None or evidence.read is None or ignored <= MUCH_IGNORED * total:
-        return []
-    read, labelling = evidence.read, evidence.labelling
-    row = max(
-        (row for row, place in enumerate(labelling.places_of(read.codes)) if place == IGNORED),
-        key=lambda row: read.pixels[row],
-    )
-    code, as_color = int(read.codes[row]), read.is_color
-    config, proposal = evidence.config, evidence.proposal
+    read, labelling, config, proposal = report.read, report.labelling, report.config, report.proposal
+    total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
+    if labelling is None or read is None or ignored <= MUCH_IGNORED * total:
+        return
+    code = int(read.codes[np.argmax(read.pixels * (labelling.indices_of(read.codes) == IGNORED))])
     classes = explicit(config.data.classes if config is not None else proposal.classes)
     old = config.data.ignore_values or [] if config is not None else proposal.ignore_values
-    value = written(code, as_color=as_color)
-    new = ClassConfig(name=f"class_{len(classes) + 1}", **{"color" if as_color else "value": value})
-    return [
-        Finding(
-            "note",
-            f"{show_share(ignored / total)} of the pixels are ignored",
-            f"They are neither trained nor scored; most have the value {write_code(code, as_color=as_color)}. If that "
-            "is a class, the lines make it one.",
-            yaml_fix(*write_classes([*classes, new], ignore_values=[item for item in old if item != value])),
-            marked=frozenset({code}),
-        )
-    ]
+    value = as_written(code, as_color=read.is_color)
+    new = ClassConfig(name=f"class_{len(classes) + 1}", **{"color" if read.is_color else "value": value})
+    yield Finding(
+        "note",
+        f"{show_share(ignored / total)} of the pixels are ignored",
+        f"They are neither trained nor scored; most have the value {value}. If that is a class, the lines make it one.",
+        yaml_fix(*write_classes([*classes, new], [item for item in old if item != value])),
+        marked=frozenset({code}),
+    )
 
 
-def find_inverted(evidence: Evidence) -> list[Finding]:
+def find_inverted(report: DatasetReport) -> Iterator[Finding]:
     """Masks of an object and its background in which the two are exchanged."""
-    labelling, read = evidence.labelling, evidence.read
+    labelling, read = report.labelling, report.read
     if labelling is None or len(labelling.names) != 2 or labelling.as_color or read is None:
-        return []
-    looked = [_object_of(evidence, place) for place in range(len(evidence.records))]
-    places = [place for place, seen in enumerate(looked) if seen is not None]
-    if len(places) < FEWEST:
-        return []
-    share, frame = (np.array([looked[place][column] for place in places]) for column in (0, 1))
-    contrast = np.array([looked[place][2] for place in places])
+        return
+    seen = {index: _look_at_object(report, index) for index in range(len(report.records))}
+    seen = {index: found for index, found in seen.items() if found is not None}
+    if len(seen) < FEWEST:
+        return
+    share, frame, contrast = (np.array(column) for column in zip(*seen.values(), strict=True))
     if np.median(frame) > 0.8 and np.median(share) > 0.6:
-        return _all_inverted(evidence, float(np.median(share)))
+        yield from _describe_all_inverted(report, float(np.median(share)))
+        return
     odd = (share > 0.5) & (frame > 0.5) & (np.median(share) < 0.5) & (np.median(frame) < 0.5)
     usual = contrast[~odd].mean(axis=0) if (~odd).any() else np.zeros(3)
     alike = contrast @ (usual / max(np.linalg.norm(usual), 1e-6))
@@ -133,32 +104,29 @@ def find_inverted(evidence: Evidence) -> list[Finding]:
         odd &= alike < 0
     else:
         odd &= (frame > 0.8) & (np.median(frame) < 0.3)
-    chosen = [place for place, is_odd in zip(places, odd, strict=True) if is_odd]
+    chosen = np.array([*seen])[odd].tolist()
     if not chosen:
-        return []
-    codes = [int(code) for code in read.codes if labelling.claims.get(int(code), IGNORED) != IGNORED]
-    files = [evidence.records[place].sample.mask_file for place in chosen]
-    fix = swap_values(files, *codes) if len(codes) == 2 else None
-    return [
-        Finding(
-            "warning",
-            f"{count_of(len(chosen), 'mask')} {are(len(chosen))} most likely inverted",
-            f"'{labelling.names[1]}' lies where the background lies in the other masks: along the frame, and on its "
-            "colours. Look at them in check.html; the lines exchange the two values.",
-            fix,
-            tuple(files),
-            tuple(chosen),
-        )
-    ]
+        return
+    codes = [code for code in read.codes.tolist() if labelling.claims.get(code, IGNORED) != IGNORED]
+    files = report.masks_of(chosen)
+    yield Finding(
+        "warning",
+        f"{count_of(len(chosen), 'mask')} {are(len(chosen))} most likely inverted",
+        f"'{labelling.names[1]}' lies where the background lies in the other masks: along the frame, and on its "
+        "colours. Look at them in check.html; this fix exchanges the two values.",
+        apply_fix("invert-masks", [swap(file, *codes) for file in files]) if len(codes) == 2 else None,
+        files,
+        chosen,
+    )
 
 
-def _object_of(evidence: Evidence, place: int) -> tuple[float, float, NDArray] | None:
+def _look_at_object(report: DatasetReport, index: int) -> tuple[float, float, NDArray] | None:
     """The object's share of the pixels and of the frame, and how its mean colour differs from the background's: a
     direction of length 1, or zeros; None where one of the two is missing."""
-    record, labelling = evidence.records[place], evidence.labelling
+    record, labelling = report.records[index], report.labelling
     if not record.is_pair or (codes := labelling.codes_of(record.mask)) is None:
         return None
-    which, counts = labelling.places_of(codes), record.mask.counts
+    which, counts = labelling.indices_of(codes), record.mask.counts
     pixels, frame = (np.array([counts[which == side, column].sum() for side in (0, 1)]) for column in (0, 2))
     if not pixels.all() or not frame.any():
         return None
@@ -168,19 +136,17 @@ def _object_of(evidence: Evidence, place: int) -> tuple[float, float, NDArray] |
     return pixels[1] / pixels.sum(), frame[1] / frame.sum(), contrast
 
 
-def _all_inverted(evidence: Evidence, share: float) -> list[Finding]:
-    labelling, config = evidence.labelling, evidence.config
-    own = config.data.classes if config is not None else evidence.proposal.classes
+def _describe_all_inverted(report: DatasetReport, share: float) -> Iterator[Finding]:
+    labelling, config = report.labelling, report.config
+    own = config.data.classes if config is not None else report.proposal.classes
     if not labelling.binary or own[-1].values:
-        return []
+        return
     value = own[-1].value if own[-1].value is not None else 1
     classes = [ClassConfig(name="background", value=value), ClassConfig(name=labelling.names[1], value=0)]
-    return [
-        Finding(
-            "note",
-            f"'{labelling.names[1]}' surrounds what is called background",
-            f"It covers {show_share(share)} of a typical mask and nearly all of its frame. If the object is what has "
-            "the value 0, write two classes; with one, 0 is always the background.",
-            yaml_fix(*write_classes(classes)),
-        )
-    ]
+    yield Finding(
+        "note",
+        f"'{labelling.names[1]}' surrounds what is called background",
+        f"It covers {show_share(share)} of a typical mask and nearly all of its frame. If the object is what has "
+        "the value 0, write two classes; with one, 0 is always the background.",
+        yaml_fix(*write_classes(classes)),
+    )

@@ -1,163 +1,184 @@
-"""Masks whose values are blended, of the wrong kind, or ignored without being meant to be."""
+"""Value checks: masks whose values are blended, of the wrong kind, ignored by accident, or claimed by no class."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from segtrain.commands.check.class_lines import write_classes, write_code
-from segtrain.commands.check.dataset_report import Evidence
-from segtrain.commands.check.finding import Finding, Level, are, count_of, leave_out, shell_fix, yaml_fix
-from segtrain.commands.check.labelling import IGNORED, UNCLAIMED
-from segtrain.commands.check.propose import find_solid, is_near, show_share
-from segtrain.commands.check.scripts import snap_masks
-from segtrain.commands.check.values import Values
+from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.finding import Finding, Fix, Level, apply_fix, are, count_of, shell_fix, yaml_fix
+from segtrain.commands.check.fixes import snap
+from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Values
+from segtrain.commands.check.propose import find_solid, find_strays, is_near, show_share
+from segtrain.commands.check.record import as_written
+from segtrain.commands.check.yaml_lines import write_classes
+from segtrain.config.claims import pack_color
 from segtrain.config.data_schema import ClassConfig
+from segtrain.errors import name_some
 
+FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes
 _LISTED = 8
 
 
-def find_no_masks(evidence: Evidence) -> list[Finding]:
-    """Files that are no masks of classes at all."""
-    proposal, values = evidence.proposal, evidence.values
-    places = [place for place, r in enumerate(evidence.records) if r.mask is not None]
-    number = f"{len(values.codes) + values.further_values:,}"
-    found = f"They hold {number} {'colours' if values.is_color else 'values'}"
-    if proposal.kind == "photographs":
-        title, advice = (
-            "The masks look like photographs",
-            f"{found} and no areas of one. Are images and masks exchanged?",
-        )
-        if evidence.folders is not None:
-            swapped = [shlex.quote(folder) for folder in reversed(evidence.folders)]
-            fix = shell_fix(f"python -m segtrain check --images {swapped[0]} --masks {swapped[1]}")
-        else:
-            fix = yaml_fix("data:", "  images: ..   # the folder that data.masks names now", "  masks: ..")
-    elif proposal.kind == "instances":
-        title, fix = "The masks hold numbers of objects, not classes", None
-        advice = (
-            f"{found}, most of them in few masks. Export the class of each object instead (semantic, not instance)."
-        )
-    elif proposal.kind == "nothing" and evidence.config is None:
-        title, fix = "All masks hold one value", None
-        only = write_code(int(values.codes[0]), as_color=values.is_color)
-        advice = f"It is {only}: there is nothing to learn. Are these the right files?"
+def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
+    """All that keeps the values of the masks from being the classes; without an experiment, whose classes are then the
+    proposed ones, slips and what is not a mask at all."""
+    if report.values is None:
+        return
+    no_masks = _find_no_masks(report)
+    if no_masks:
+        yield no_masks
+        return
+    smoothed = _find_smoothed(report)
+    if smoothed:
+        yield smoothed
+    if report.config is None or report.config.data.multilabel:
+        if report.proposal.classes and len(report.proposal.strays):
+            yield _describe_strays(report, report.proposal.strays.tolist(), "warning")
+        return
+    wrong = _find_wrong_kind(report) or _find_ignored_class(report)
+    if wrong:
+        yield wrong
     else:
-        return []
-    files = tuple(evidence.records[place].sample.mask_file for place in places)
-    return [Finding("error", title, advice, fix, files, tuple(places[:4]))]
+        yield from _find_unclaimed(report, noisy=smoothed is not None)
 
 
-def find_smoothed(evidence: Evidence) -> list[Finding]:
-    """Masks whose values were blended by JPEG or by antialiasing."""
-    proposal, values = evidence.proposal, evidence.values
-    if not proposal.cause:
-        return []
-    labelling, is_color = evidence.labelling, values.is_color
-    codes = proposal.codes.tolist()
-    if labelling is not None and labelling.as_color == is_color:
-        claimed = np.array(sorted(labelling.claims), np.int64)
-        meant = (labelling.places_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
-        codes = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
-    thing = "colours" if is_color else "values"
-    found = f"{len(proposal.codes)} {thing} fill areas, {proposal.noise_values:,} others lie between them"
-    share = f"{show_share(proposal.noise)} of the pixels"
-    titles = {
-        "jpeg": f"{count_of(values.lossy, 'mask')} {are(values.lossy)} JPEG",
-        "blended": "The values in the masks are blended",
-    }
-    reasons = {
-        "jpeg": "JPEG changes the values of a mask, and training refuses it",
-        "blended": "Smoothed edges (antialiasing), resizing, or a JPEG in between leave values that "
-        "no class has, or that another class has",
-    }
-    lossy = [place for place, r in enumerate(evidence.records) if r.mask is not None and r.mask.file_type == "JPEG"]
-    chosen = lossy or [place for place, r in enumerate(evidence.records) if r.mask is not None]
+def classes_fit(report: DatasetReport) -> bool:
+    """Whether the masks hold what the classes mean, but for a few slips: only then their shares say something."""
+    if report.labelling is None or report.counts[:, UNCLAIMED].sum() > FEW * report.counts.sum():
+        return False
+    return report.config is None or not _find_ignored_class(report)
+
+
+def explicit(classes: Sequence[ClassConfig]) -> list[ClassConfig]:
+    """Classes with their values written out, so that one more or less moves none."""
     return [
-        Finding(
-            "error",
-            titles[proposal.cause],
-            f"{reasons[proposal.cause]}: {found} ({share}). Best export them again as PNG without smoothing; the lines "
-            f"give each pixel the nearest of the {len(codes)} {thing}.",
-            snap_masks(evidence, chosen, codes, is_color=is_color),
-            tuple(evidence.records[place].sample.mask_file for place in chosen),
-            tuple(chosen[:4]),
-            frozenset(values.codes[~np.isin(values.codes, codes)].tolist()[:100_000]),
-        )
+        item
+        if item.values or item.value is not None or item.colors or item.color
+        else item.model_copy(update={"value": index + (len(classes) == 1)})
+        for index, item in enumerate(classes)
     ]
 
 
-def find_stray_values(evidence: Evidence) -> list[Finding]:
-    """Values that a handful of pixels have, where there is no experiment that claims them."""
-    strays = evidence.proposal.strays
-    return [describe_strays(evidence, strays.tolist(), "warning")] if len(strays) and evidence.proposal.classes else []
+def _about_masks(
+    report: DatasetReport, level: Level, title: str, explanation: str, fix: Fix | None, indices: Sequence[int], **more
+) -> Finding:
+    """A finding about the masks of these records."""
+    return Finding(level, title, explanation, fix, report.masks_of(indices), indices, **more)
 
 
-def describe_strays(evidence: Evidence, codes: Sequence[int], level: Level) -> Finding:
+def _find_no_masks(report: DatasetReport) -> Finding | None:
+    """Files that are not masks of classes."""
+    proposal, values = report.proposal, report.values
+    number = f"{len(values.codes) + values.further_values:,}"
+    found = f"They hold {number} {'colours' if values.is_color else 'values'}"
+    fix = None
+    if proposal.kind == "photographs":
+        title, advice = "The masks look like photographs", f"{found} and no areas of one. Are images and masks swapped?"
+        if report.source.folders is not None:
+            images, masks = map(shlex.quote, report.source.folders)
+            fix = shell_fix(f"python -m segtrain check --images {masks} --masks {images}")
+        else:
+            fix = yaml_fix("data:", "  images: ..   # the folder that data.masks names now", "  masks: ..")
+    elif proposal.kind == "instances":
+        title = "The masks hold numbers of objects, not classes"
+        advice = (
+            f"{found}, most of them in few masks. Export the class of each object instead (semantic, not instance)."
+        )
+    elif proposal.kind == "nothing" and report.config is None:
+        title, only = "All masks hold one value", as_written(int(values.codes[0]), as_color=values.is_color)
+        advice = f"It is {only}: there is nothing to learn. Are these the right files?"
+    else:
+        return None
+    indices = [index for index, r in enumerate(report.records) if r.mask is not None]
+    return _about_masks(report, "error", title, advice, fix, indices)
+
+
+def _find_smoothed(report: DatasetReport) -> Finding | None:
+    """Masks whose values were blended by JPEG or by antialiasing."""
+    proposal, values, labelling = report.proposal, report.values, report.labelling
+    if not proposal.cause:
+        return None
+    is_color, codes = values.is_color, proposal.codes.tolist()
+    if labelling is not None and labelling.as_color == is_color:
+        claimed = np.array(sorted(labelling.claims), np.int64)
+        meant = (labelling.indices_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
+        codes = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
+    thing = "colours" if is_color else "values"
+    if proposal.cause == "jpeg":
+        title = f"{count_of(values.lossy, 'mask')} {are(values.lossy)} JPEG"
+        reason = "JPEG changes the values of a mask, and training refuses it"
+    else:
+        title = "The values in the masks are blended"
+        reason = (
+            "Smoothed edges (antialiasing), resizing, or a JPEG in between leave values that no class has, or that "
+            "another class has"
+        )
+    masks = {index: r.mask for index, r in enumerate(report.records) if r.mask is not None}
+    chosen = [index for index, mask in masks.items() if mask.file_type == "JPEG"] or list(masks)
+    targets = [as_written(code, as_color=is_color) for code in codes]
+    explanation = (
+        f"{reason}: {len(proposal.codes)} {thing} fill areas, {proposal.noise_values:,} others lie between them "
+        f"({show_share(proposal.noise)} of the pixels). Best export them again as PNG without smoothing; this fix "
+        f"gives each pixel the nearest of the {len(codes)} {thing}."
+    )
+    blended = frozenset(values.codes[~np.isin(values.codes, codes)].tolist()[:100_000])
+    fix = apply_fix("snap-masks", [snap(file, targets) for file in report.masks_of(chosen)])
+    return _about_masks(report, "error", title, explanation, fix, chosen, marked=blended)
+
+
+def _describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) -> Finding:
     """Values (packed colours) that are slips, and the line that ignores them."""
-    read, as_color = evidence.read, evidence.read.is_color
-    rows = [int(np.searchsorted(read.codes, code)) for code in codes]
-    listed = list_values(read, rows)
-    old = (evidence.config.data.ignore_values if evidence.config is not None else None) or []
-    known = old if evidence.config is not None else evidence.proposal.ignore_values
-    new = [v for v in map(lambda c: written(c, as_color=as_color), codes) if v not in known]
-    places = evidence.holding(codes)
-    return Finding(
+    read = report.read
+    listed = list_values(read, np.searchsorted(read.codes, codes).tolist())
+    config, proposal = report.config, report.proposal
+    known = (config.data.ignore_values or []) if config is not None else proposal.ignore_values
+    new = [value for code in codes if (value := as_written(code, as_color=read.is_color)) not in known]
+    return _about_masks(
+        report,
         level,
-        f"{count_of(len(codes), 'value')} of the masks {are(len(codes))} most likely a slip",
+        f"{count_of(len(codes), 'mask value')} {are(len(codes))} most likely a slip",
         f"{listed}: a few pixels that the annotator or a program left behind. The line ignores them.",
         yaml_fix("data:", f"  ignore_values: {[*known, *new]}"),
-        tuple(evidence.records[place].sample.mask_file for place in places),
-        tuple(places[:4]),
-        frozenset(codes),
+        report.holding(codes),
+        marked=frozenset(codes),
     )
-
-
-def written(code: int, *, as_color: bool) -> int | list[int]:
-    """A value, or a packed colour as [r, g, b]: as an experiment has it."""
-    return [code >> 16, code >> 8 & 255, code & 255] if as_color else code
 
 
 def list_values(values: Values, rows: Iterable[int]) -> str:
     """`77 (3 pixels in 1 mask), ...`."""
-    rows = sorted(rows, key=lambda row: -values.pixels[row])
     shown = [
-        f"{write_code(int(values.codes[row]), as_color=values.is_color)} "
+        f"{as_written(int(values.codes[row]), as_color=values.is_color)} "
         f"({count_of(int(values.pixels[row]), 'pixel')} in {count_of(int(values.masks[row]), 'mask')})"
-        for row in rows[:_LISTED]
+        for row in sorted(rows, key=lambda row: -values.pixels[row])
     ]
-    return ", ".join(shown) + (f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else "")
+    return name_some(shown, _LISTED)
 
 
-def find_wrong_kind(evidence: Evidence) -> list[Finding]:
+def _find_wrong_kind(report: DatasetReport) -> Finding | None:
     """RGB masks where the classes have values, and the other way round."""
-    data, proposal = evidence.config.data, evidence.proposal
-    colored = [place for place, r in enumerate(evidence.records) if r.mask is not None and r.mask.is_color]
-    plain = [place for place, r in enumerate(evidence.records) if r.mask is not None and not r.mask.is_color]
-    as_color, wrong = evidence.labelling.as_color, colored
-    if as_color:
-        greys = [p for p in plain if evidence.records[p].mask.palette is None and evidence.counts[p][UNCLAIMED]]
-        wrong = greys if not any(evidence.class_pixels[p].sum() for p in greys) else []
+    data, proposal = report.config.data, report.proposal
+    masks = {index: r.mask for index, r in enumerate(report.records) if r.mask is not None}
+    if report.labelling.as_color:
+        have, want = "pictures of values", "colours"
+        plain = [index for index, mask in masks.items() if not mask.is_color and mask.palette is None]
+        wrong = [index for index in plain if report.counts[index][UNCLAIMED]]
+        if any(report.class_pixels[index].sum() for index in wrong):
+            return None
+    else:
+        have, want = "RGB pictures", "values"
+        wrong = [index for index, mask in masks.items() if mask.is_color]
     if not wrong:
-        return []
-    have, want = ("RGB pictures", "values") if not as_color else ("pictures of values", "colours")
-    if 2 * len(wrong) < len(colored) + len(plain) or not proposal.classes:
-        fix = leave_out([evidence.records[place].sample for place in wrong], in_folders=evidence.in_folders)
-        advice = "Export them as the others are; the lines leave them out."
+        return None
+    if 2 * len(wrong) < len(masks) or not proposal.classes:
+        fix = report.leave_out("set-aside-other-kind", wrong)
+        advice = "Export them as the others are; this fix leaves them out."
     else:
         classes = _renamed(data.classes, proposal.classes)
-        fix = yaml_fix(*write_classes(classes, ignore_values=proposal.ignore_values))
-        advice = "The lines are what the masks hold; see that every name is at its place."
-    return [
-        Finding(
-            "error",
-            f"{count_of(len(wrong), 'mask')} {are(len(wrong))} {have}, but the classes have {want}",
-            f"Training stops there. {advice}",
-            fix,
-            tuple(evidence.records[place].sample.mask_file for place in wrong),
-            tuple(wrong[:4]),
-        )
-    ]
+        fix = yaml_fix(*write_classes(classes, proposal.ignore_values))
+        advice = "The lines are what the masks hold; check that every name is in its place."
+    title = f"{count_of(len(wrong), 'mask')} {are(len(wrong))} {have}, but the classes have {want}"
+    return _about_masks(report, "error", title, f"Training stops there. {advice}", fix, wrong)
 
 
 def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[ClassConfig]:
@@ -172,28 +193,111 @@ def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[C
     return sorted(found, key=lambda item: order.index(item.name) if item.name in order else len(order))
 
 
-def find_ignored_class(evidence: Evidence) -> list[Finding]:
+def _find_ignored_class(report: DatasetReport) -> Finding | None:
     """Masks of 0 and ignore_index, where the second is the object and no pixel is left of the last class."""
-    data, read = evidence.config.data, evidence.read
-    names = evidence.labelling.names
-    if read is None or read.is_color or len(names) != 2 or evidence.class_pixels[:, 1].sum():
-        return []
-    solid = set(read.codes[find_solid(read)[0]].tolist())
-    if solid != {0, data.ignore_index}:
-        return []
-    value, name = data.ignore_index, names[1]
-    classes = [ClassConfig(name=name, value=value, color=data.classes[-1].color)]
+    data, read, names = report.config.data, report.read, report.labelling.names
+    if read is None or read.is_color or len(names) != 2 or report.class_pixels[:, 1].sum():
+        return None
+    value = data.ignore_index
+    if set(read.codes[find_solid(read)[0]].tolist()) != {0, value}:
+        return None
+    classes = [ClassConfig(name=names[1], value=value, color=data.classes[-1].color)]
     if len(data.classes) == 2:
         classes.insert(0, ClassConfig(name=names[0], value=0, color=data.classes[0].color))
     share = read.pixels[read.codes == value].sum() / read.total_pixels
-    return [
-        Finding(
-            "error",
-            f"'{name}' has no pixel: its value in the masks is {value}, which is ignored",
-            f"The masks hold 0 and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
-            "unless a class has it.",
-            yaml_fix(*write_classes(classes)),
-            marked=frozenset({value}),
-            records=tuple(evidence.holding([value])[:4]),
-        )
+    return Finding(
+        "error",
+        f"'{names[1]}' has no pixel: its value in the masks is {value}, which is ignored",
+        f"The masks hold 0 and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
+        "unless a class has it.",
+        yaml_fix(*write_classes(classes)),
+        records=report.holding([value]),
+        marked=frozenset({value}),
+    )
+
+
+def _find_unclaimed(report: DatasetReport, *, noisy: bool) -> Iterator[Finding]:
+    """Values that no class claims: shifted by one, slips, or a class that was forgotten."""
+    read, labelling = report.read, report.labelling
+    if read is None:
+        return
+    solid = np.ones(len(read.codes), bool)
+    if noisy:  # compression moves a colour that is meant, too
+        claimed = np.array(sorted(labelling.claims), np.int64)
+        solid = find_solid(read)[0] & ~is_near(read.codes, claimed, is_color=read.is_color)
+    unclaimed = (labelling.indices_of(read.codes) == UNCLAIMED) & solid
+    shifted = _find_shifted(report, set(read.codes[solid].tolist())) if unclaimed.any() else None
+    if shifted:
+        yield shifted
+        return
+    stray = find_strays(read)
+    if (unclaimed & ~stray).any():
+        yield _describe_forgotten(report, np.flatnonzero(unclaimed & ~stray).tolist())
+    if (unclaimed & stray).any():
+        yield _describe_strays(report, read.codes[unclaimed & stray].tolist(), "error")
+
+
+def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
+    """Masks that count from 1 where the classes count from 0, or the other way round."""
+    labelling, data = report.labelling, report.config.data
+    if labelling.as_color or any(item.values for item in data.classes) or len(data.classes) < 2:
+        return None
+    own = {code for code, index in labelling.claims.items() if index != IGNORED}
+    found = found - (labelling.claims.keys() - own)
+    fitting = [step for step in (1, -1) if found <= {code + step for code in own}]
+    if not fitting or found <= own or len(found) < 2:
+        return None
+    step, low = fitting[0], min(own)
+    classes = [
+        item.model_copy(update={"value": (index if item.value is None else item.value) + step})
+        for index, item in enumerate(data.classes)
     ]
+    title = f"The masks count from {low + step}, the classes from {low}"
+    explanation = (
+        f"The masks hold {min(found)} to {max(found)}, the classes mean {low} to {max(own)}: every class would be "
+        "learnt as its neighbour."
+    )
+    fix, wrong = yaml_fix(*write_classes(classes)), frozenset(found - own)
+    return _about_masks(report, "error", title, explanation, fix, report.holding(wrong), marked=wrong)
+
+
+def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
+    """Values that look like classes and are not listed."""
+    read, data = report.read, report.config.data
+    codes = read.codes[rows].tolist()
+    classes, comments = _with_new(report, rows)
+    advice = "The lines make classes of them: give them their names, or write them into ignore_values."
+    in_order = [item.value for item in explicit(data.classes)] == [*range(len(data.classes))]
+    most_is_0 = read.codes[np.argmax(read.pixels)] == 0 and "background" not in data.classes[0].name.lower()
+    if not read.is_color and codes == [len(data.classes)] and in_order and most_is_0:
+        classes = [ClassConfig(name="background", value=0)]
+        classes += [item.model_copy(update={"value": index}) for index, item in enumerate(data.classes, start=1)]
+        comments = {}
+        advice = (
+            "There is one value more than names, and 0 is the most frequent one: the background, which has no name. "
+            "The lines name it; the others move up by one."
+        )
+    title = f"{count_of(len(codes), 'mask value')} {'belongs' if len(codes) == 1 else 'belong'} to no class"
+    explanation = f"{list_values(read, rows)}: training stops. {advice}"
+    fix = yaml_fix(*write_classes(classes, data.ignore_values or [], comments=comments))
+    return _about_masks(report, "error", title, explanation, fix, report.holding(codes), marked=frozenset(codes))
+
+
+def _with_new(report: DatasetReport, rows: list[int]) -> tuple[list[ClassConfig], dict[str, str]]:
+    """The experiment's classes and one for each of these values, with comments on the new ones."""
+    read, proposal = report.read, report.proposal
+    known = {
+        pack_color(color): item.name
+        for item in (proposal.classes if proposal.known else [])
+        for color in item.colors or ([item.color] if item.color else [])
+    }
+    classes, comments = explicit(report.config.data.classes), {}
+    for row in rows:
+        code = int(read.codes[row])
+        name = known.get(code, "") if read.is_color else f"class_{code}"
+        if not name or name in {item.name for item in classes}:
+            name = f"class_{len(classes) + 1}"
+        key = "color" if read.is_color else "value"
+        classes.append(ClassConfig(name=name, **{key: as_written(code, as_color=read.is_color)}))
+        comments[name] = f"{show_share(read.pixels[row] / read.total_pixels)} of the pixels"
+    return classes, comments

@@ -1,17 +1,36 @@
-"""Find what is wrong with images and masks, and write a page to look at. Exit status 1 where there is an error."""
+"""Find what is wrong with images and masks, and write a page to look at. Exit status 1 where there is an error.
+
+Nothing is changed but by --apply NAME, which does what the findings that name this fix say. Every file that it replaces
+or takes out of the data set is kept beside it as FILE.aside. The fixes:
+
+  resize-masks               give masks the size of their images
+  snap-masks                 give each pixel the nearest value or colour that is meant, as PNG
+  invert-masks               exchange object and background
+  turn-masks                 turn masks as EXIF turns their images
+  turn-unsure-masks          the same for those where the edges do not tell; look at check.html first
+  set-aside-unreadable       take out pairs with a file that cannot be read
+  set-aside-unpaired         take out images without a mask and masks without an image
+  set-aside-other-size       take out pairs whose proportions differ
+  set-aside-other-kind       take out pairs whose masks are RGB where the others hold values, or the reverse
+  set-aside-flat             take out images of a single colour
+  set-aside-ignored          take out masks that are ignored nearly everywhere
+  set-aside-one-class        take out masks of a single class
+  set-aside-copies           take out all but the first of images that occur more than once
+  set-aside-contradicting    take out the second of two images that are the same with different masks
+  set-aside-leaks            take images out of one split that are in another too
+  set-aside-near-leaks       take images out of one split that look nearly like one of another
+"""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segtrain.command import parse_output
-from segtrain.commands.check.dataset_report import gather
-from segtrain.commands.check.examine import Examiner
-from segtrain.commands.check.findings import find_all
-from segtrain.commands.check.page import write_page
-from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.report import describe_set, write_proposal, write_report
-from segtrain.commands.check.source import from_experiment, from_folders
+from segtrain.commands.check.finding import FIXES, LEVELS, Finding, count_of
 from segtrain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from segtrain.commands.check.dataset_report import DatasetReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,30 +41,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=parse_output, default=Path("check.html"), help="page to write (check.html)"
     )
+    parser.add_argument("--apply", choices=FIXES, metavar="NAME", help="change files, by one of the fixes above")
 
 
 def main(options: argparse.Namespace) -> int:
-    """Look at every image and mask, print what is wrong with them, and write the page `options.output`: the experiment
-    of `options.layers`, or the folders `options.images` and `options.masks`.
+    """Look at every image and mask of the experiment `options.layers`, or of the folders `options.images` and
+    `options.masks`; print what is wrong with them and write the page `options.output`, or apply a fix.
 
-    Returns 1, the exit status, where a finding is an error, else 0. Raises ConfigError or DataError for a wrong command
-    line or configuration.
+    Returns 1, the exit status, where a finding is an error, else 0; after a fix always 0. Raises ConfigError or
+    DataError for a wrong command line or configuration.
     """
     if (options.images is None) != (options.masks is None) or (options.images and options.layers):
         raise ConfigError("check: give an experiment, or --images DIR and --masks DIR")
     if not options.output.parent.is_dir():
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
+    from segtrain.commands.check.dataset_report import gather
+    from segtrain.commands.check.examine import Examiner
+    from segtrain.commands.check.page import write_page
+    from segtrain.commands.check.pool import examine_all
+    from segtrain.commands.check.source import from_experiment, from_folders
+    from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
+
     if options.images is not None:
-        subject = from_folders(options.images, options.masks)
+        source = from_folders(options.images, options.masks)
     else:
-        subject = from_experiment(options.layers)
-    examiner = Examiner(subject.config.data if subject.config is not None else None)
-    evidence = gather(subject, examine_all(subject.splits, examiner))
-    findings = find_all(evidence, subject.findings)
-    proposal = write_proposal(subject, evidence) if subject.config is None else []
-    print("\n".join(describe_set(subject, evidence)))
+        source = from_experiment(options.layers)
+    examiner = Examiner(source.config.data if source.config is not None else None)
+    report = gather(source, examine_all(source.splits, examiner))
+    findings = find_all(report)
+    if options.apply is not None:
+        apply_fixes(options.apply, findings)
+        return 0
+    proposal = write_proposal(report)
+    print("\n".join(describe_set(report)))
     if proposal:
         print("", "an experiment for it, with names to be changed:", *(f"  {line}" for line in proposal), sep="\n")
-    write_page(options.output, subject, evidence, findings, proposal=proposal, examiner=examiner)
-    print("\n".join(write_report(findings, options.output)))
+    write_page(options.output, report, findings, proposal=proposal, examiner=examiner)
+    print("\n".join(write_report(findings, source.command, options.output)))
     return int(any(finding.level == "error" for finding in findings))
+
+
+def find_all(report: "DatasetReport") -> list[Finding]:
+    """What every check finds, errors first, behind what was found before any file was opened."""
+    from segtrain.commands.check import (
+        check_classes,
+        check_files,
+        check_images,
+        check_leaks,
+        check_masks,
+        check_sizes,
+        check_values,
+    )
+
+    checks = [
+        check_files.find_unreadable,
+        check_files.find_not_turned,
+        check_files.find_other_sizes,
+        check_values.find_wrong_values,
+        check_images.find_refused_images,
+        check_images.find_deep_images,
+        check_sizes.find_wrong_sizes,
+        check_leaks.find_leaks,
+        check_files.find_flat_images,
+        check_images.find_channel_statistics,
+    ]
+    if check_values.classes_fit(report):
+        checks += [
+            check_classes.find_missing_classes,
+            check_classes.find_slips,
+            check_masks.find_inverted,
+            check_masks.find_empty_masks,
+            check_masks.find_much_ignored,
+            check_classes.find_imbalance,
+        ]
+    found = [*report.source.findings, *(finding for check in checks for finding in check(report))]
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def apply_fixes(name: str, findings: list[Finding]) -> None:
+    """Make the changes of all findings with this fix, and print each. Raises DataError where a file cannot be changed;
+    those before it have been."""
+    from segtrain.commands.check.fixes import make_change
+
+    changes = {c.file: c for f in findings if f.fix is not None and f.fix.name == name for c in f.fix.changes}
+    for change in changes.values():
+        print(f"{change.file}: kept as {make_change(change).name}")
+    print(f"{name}: {count_of(len(changes), 'file')} changed" if changes else f"{name}: no finding asks for it")

@@ -1,16 +1,16 @@
-"""One pair of files to a record of facts; every file is decoded once."""
+"""Examination: one pair of files to a record; every file is decoded once."""
 
 import hashlib
 import math
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageFacts, MaskFacts, Record
+from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageRecord, MaskRecord, Record, pack_colors
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
+from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
 from segtrain.formats import FORMATS
 from segtrain.formats.sample import Sample
@@ -27,7 +27,6 @@ class Examiner:
     def __init__(self, config: DataConfig | None):
         self.config = config
         self.channels = config.channels if config is not None else 3
-        self._layers = None
 
     def __call__(self, split: str, sample: Sample) -> Record:
         """The record of a sample; what is wrong with its files stands in it, and nothing is raised."""
@@ -45,14 +44,14 @@ class Examiner:
             mask_error = _one_line(error)
         if image is not None and planes is not None:
             if picture.orientation != 1:
-                fit = compute_fit(grey, turn_back(grey, picture.orientation), planes)
+                fit = compute_fit(grey, planes, picture.orientation)
             if grey.shape == planes.shape:
                 shown = upright(pixels, picture.orientation)
                 mask = mask._replace(tones=compute_tones(shown, planes, mask.codes))
         return Record(split, sample, image, mask, image_error, mask_error, fit)
 
-    def read_mask(self, sample: Sample) -> tuple[MaskFacts, NDArray]:
-        """The facts of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
+    def read_mask(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
+        """The record of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
         config = self.config
         if config is not None and config.multilabel:
             return self._read_layers(sample)
@@ -64,25 +63,19 @@ class Examiner:
         planes, is_color = to_codes(picture, sample.mask_file)
         return describe_mask(picture, planes, is_color=is_color), planes
 
-    def _read_layers(self, sample: Sample) -> tuple[MaskFacts, NDArray]:
+    def _read_layers(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
         """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
-        from segtrain.data.labels import build_decoder
-
-        self._layers = self._layers or build_decoder(self.config)
-        layers = self._layers.read(sample)
+        layers = build_decoder(self.config).read(sample)
         ignored = (layers == self.config.ignore_index).sum() // len(layers)
         counts = np.append((layers == 1).sum(axis=(1, 2)), ignored)
         planes = np.full(layers.shape[1:], self.config.ignore_index, np.int64)
-        planes[(layers == 0).all(axis=0)] = -1  # no class, which is no mistake here
+        planes[(layers == 0).all(axis=0)] = -1  # no class, which is right here
         for index, layer in enumerate(layers):
             planes[layer == 1] = index
-        facts = describe_mask(Picture(planes, ""), planes, is_color=False)
+        record = describe_mask(Picture(planes, ""), planes, is_color=False)
         codes = np.append(np.arange(len(layers)), self.config.ignore_index)
         rows = np.stack([counts, counts, np.zeros_like(counts)], axis=1)
-        return facts._replace(codes=codes, counts=rows), planes
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_layers": None}
+        return record._replace(codes=codes, counts=rows), planes
 
 
 def _one_line(error: Exception) -> str:
@@ -106,14 +99,15 @@ def _colors_of(picture: Picture) -> NDArray[np.uint8]:
     return table
 
 
-def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageFacts, NDArray[np.uint8]]:
-    """The facts of an image, HWC, and the image in grey, HW uint8."""
+def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageRecord, NDArray[np.uint8]]:
+    """The record of an image, HWC, and the image in grey, HW uint8."""
     height, width, channels = pixels.shape
     pixels = np.ascontiguousarray(pixels)
     known = pixels
     if pixels.dtype != np.uint8:
-        known = _known_values(pixels, picture.nodata)
-        pixels = np.where(np.isfinite(pixels) & (pixels != picture.nodata), pixels, 0)  # as training has it
+        chosen = np.isfinite(pixels) & (pixels != picture.nodata)
+        known = pixels if chosen.all() else pixels[chosen]
+        pixels = np.where(chosen, pixels, 0)  # as training has it
     used_bits = int(np.bitwise_or.reduce(known, axis=None)) if known.dtype.kind in "iu" and known.itemsize > 1 else 0
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     mean, square = _moments(pixels)
@@ -121,18 +115,12 @@ def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageFacts, NDArr
     thumbnail = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     digest.update(pixels.data)
-    facts = ImageFacts(
+    record = ImageRecord(
         height=height, width=width, channels=channels, dtype=str(pixels.dtype), file_type=picture.file_type,
         orientation=picture.orientation, low=low, high=high, used_bits=used_bits, mean=mean, square=square,
         digest=digest.digest()[:16], hash=compute_hash(thumbnail), thumbnail=thumbnail.tobytes(),
     )  # fmt: skip
-    return facts, grey
-
-
-def _known_values(pixels: NDArray, nodata: float | None) -> NDArray:
-    """The values that are finite and not what the file notes for pixels that hold none."""
-    chosen = np.isfinite(pixels) if nodata is None else np.isfinite(pixels) & (pixels != nodata)
-    return pixels if chosen.all() else pixels[chosen]
+    return record, grey
 
 
 def _moments(pixels: NDArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -147,9 +135,8 @@ def _moments(pixels: NDArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def to_grey(pixels: NDArray) -> NDArray[np.uint8]:
     """HWC of any type and number of channels to HW uint8; what is not 8 bit is stretched to its own range."""
     if pixels.dtype == np.uint8:
-        return (
-            cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.shape[2] == 3 else np.ascontiguousarray(pixels[..., 0])
-        )
+        is_rgb = pixels.shape[2] == 3
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if is_rgb else np.ascontiguousarray(pixels[..., 0])
     grey = pixels[..., :3].astype(np.float32).mean(axis=2)
     low, high = grey.min(), grey.max()
     return ((grey - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
@@ -166,7 +153,7 @@ def compute_hash(thumbnail: NDArray[np.uint8]) -> int:
 def to_codes(picture: Picture, path: str) -> tuple[NDArray, bool]:
     """What a mask file holds as HW integers, and whether they are packed colours. Grey RGB pictures are values.
 
-    Raises DataError for fractions and for a number of channels that is no mask's.
+    Raises DataError for fractions and for a number of channels that a mask cannot have.
     """
     pixels = picture.pixels
     if pixels.dtype.kind == "f":
@@ -179,14 +166,13 @@ def to_codes(picture: Picture, path: str) -> tuple[NDArray, bool]:
         return pixels[..., 0], False
     if pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
         raise DataError(f"{path}: expected a mask of HW values or RGB colours, not {pixels.dtype} of {pixels.shape}")
-    red, green, blue = (pixels[..., channel] for channel in range(3))
-    if np.array_equal(red, green) and np.array_equal(red, blue):
-        return red, False
-    return (red.astype(np.int32) << 16) | (green.astype(np.int32) << 8) | blue, True
+    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
+        return pixels[..., 0], False
+    return pack_colors(pixels), True
 
 
-def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskFacts:
-    """The facts of a mask whose codes are `planes`, HW integers; without tones."""
+def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskRecord:
+    """The record of a mask whose codes are `planes`, HW integers; without tones."""
     equal = planes[:-1] == planes[1:]
     square = np.zeros(planes.shape, bool)
     square[:-1, :-1] = equal[:, :-1] & equal[:, 1:] & (planes[:-1, :-1] == planes[:-1, 1:])
@@ -200,9 +186,8 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskF
     kept = np.sort(np.argsort(-pixels, kind="stable")[:KEPT_VALUES])
     palette = None
     if picture.palette is not None:
-        colors = _colors_of(picture)[codes[kept]].astype(np.int64)
-        palette = (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
-    return MaskFacts(
+        palette = pack_colors(_colors_of(picture)[codes[kept]]).astype(np.int64)
+    return MaskRecord(
         height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, dtype=str(picture.pixels.dtype),
         is_color=is_color, codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32),
         palette=palette, further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
@@ -218,8 +203,8 @@ def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         return codes.astype(np.int64), counts[codes].astype(np.int64)
     starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if len(flat) else np.zeros(0, np.int64)
     lengths = np.diff(starts, append=len(flat))  # runs of one value: far fewer than pixels
-    codes, place = np.unique(flat[starts], return_inverse=True)
-    return codes.astype(np.int64), np.bincount(place, lengths, minlength=len(codes)).astype(np.int64)
+    codes, index = np.unique(flat[starts], return_inverse=True)
+    return codes.astype(np.int64), np.bincount(index, lengths, minlength=len(codes)).astype(np.int64)
 
 
 def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -228,28 +213,25 @@ def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> 
     step = max(1, math.isqrt(planes.size // TONE_SAMPLES))
     colors, chosen = image[::step, ::step, :3], planes[::step, ::step].ravel()
     colors = np.repeat(colors[..., :1], 3, axis=2) if colors.shape[2] < 3 else colors
-    place = np.searchsorted(codes, chosen).clip(max=len(codes) - 1)
-    known = codes[place] == chosen
-    colors, place = colors.reshape(-1, 3)[known].astype(np.float64), place[known]
-    number = np.bincount(place, minlength=len(codes))
-    sums = np.stack([np.bincount(place, colors[:, channel], minlength=len(codes)) for channel in range(3)], axis=1)
+    index = np.searchsorted(codes, chosen).clip(max=len(codes) - 1)
+    known = codes[index] == chosen
+    colors, index = colors.reshape(-1, 3)[known].astype(np.float64), index[known]
+    number = np.bincount(index, minlength=len(codes))
+    sums = np.stack([np.bincount(index, colors[:, channel], minlength=len(codes)) for channel in range(3)], axis=1)
     with np.errstate(invalid="ignore"):
         return (sums / number[:, None]).astype(np.float32)
 
 
-def turn_back(pixels: NDArray, orientation: int) -> NDArray:
-    """Undoes `upright`: of the eight orientations only 6 and 8 are not their own inverse."""
-    return upright(pixels, {6: 8, 8: 6}.get(orientation, orientation))
-
-
-def compute_fit(turned: NDArray[np.uint8], stored: NDArray[np.uint8], planes: NDArray) -> Fit:
-    """How well a mask (HW) follows the edges of its image (HW grey), turned and as it is stored."""
-    return Fit(
-        *(_edge_agreement(grey, planes) if grey.shape == planes.shape else math.nan for grey in (turned, stored))
-    )
+def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> Fit:
+    """How well a mask (HW) follows the edges of its image (HW grey, turned as EXIF says) and of the image as stored."""
+    # Of the eight orientations only 6 and 8 are not their own inverse.
+    stored = upright(turned, {6: 8, 8: 6}.get(orientation, orientation))
+    return Fit(*(_edge_agreement(grey, planes) for grey in (turned, stored)))
 
 
 def _edge_agreement(grey: NDArray[np.uint8], planes: NDArray) -> float:
+    if grey.shape != planes.shape:
+        return math.nan
     step = max(1, max(grey.shape) // FIT_PX)
     grey, planes = np.ascontiguousarray(grey[::step, ::step]), planes[::step, ::step]
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.5).astype(np.float32)

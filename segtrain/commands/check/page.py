@@ -1,28 +1,33 @@
-"""check.html: one file to look at, with nothing from outside."""
+"""Page: check.html, one file to look at, with nothing from outside."""
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from segtrain.commands.check.charts import draw_classes, draw_legend, draw_sizes, escape
+import jinja2
+
+from segtrain.commands.check.check_classes import suggest_weights
 from segtrain.commands.check.check_sizes import find_crop
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import LEVELS, Finding
-from segtrain.commands.check.report import count_levels, describe_set
-from segtrain.commands.check.source import Subject
-from segtrain.commands.check.style import COPY, CSS
+from segtrain.commands.check.mask_values import IGNORED
+from segtrain.commands.check.propose import show_share
+from segtrain.commands.check.terminal import count_levels, describe_set
 from segtrain.commands.check.thumbnails import choose_samples, draw_samples
 from segtrain.files import write_whole
 
 SAMPLES, OFFENDERS = 12, 6
-_LISTED_FILES = 1000
-Drawn = dict[tuple[int, frozenset[int]], str]
+_LISTED_FILES, _LISTED_SIZES = 1000, 8
+_LOWEST = -4  # 10 to this power, 0.01 %, is the left end of the strip on which the shares of a class are marked
+UNMARKED: frozenset[int] = frozenset()
 
 
 def write_page(
     path: Path,
-    subject: Subject,
-    evidence: Evidence,
+    report: DatasetReport,
     findings: Sequence[Finding],
     *,
     proposal: Sequence[str],
@@ -32,103 +37,61 @@ def write_page(
 
     Raises DataError where the file cannot be written.
     """
-    samples = choose_samples(evidence, SAMPLES)
-    wanted = [(place, finding.marked) for finding in findings for place in finding.records[:OFFENDERS]]
-    drawn = draw_samples(evidence, examiner, [*wanted, *((place, frozenset()) for place in samples)])
-    text = build_page(subject, evidence, findings, proposal=proposal, samples=samples, drawn=drawn)
-    write_whole(path, text.encode("utf-8", "replace"))  # names of files may be no text
-
-
-def build_page(
-    subject: Subject,
-    evidence: Evidence,
-    findings: Sequence[Finding],
-    *,
-    proposal: Sequence[str],
-    samples: Sequence[int],
-    drawn: Drawn,
-) -> str:
-    """The page as HTML; `samples` are places of records, and `drawn` their pictures."""
-    title, numbers = describe_set(subject, evidence)
-    worst = min((finding.level for finding in findings), key=LEVELS.index, default="good")
-    crop = None if evidence.config is None else find_crop(evidence.config.transforms.train)
-    parts = [
-        f"<h1>{escape(title)}</h1><p class='quiet'>{escape(numbers)}</p>",
-        f'<p class="verdict {worst}">{count_levels(findings).capitalize()}</p>',
-        _contents(findings),
-        _section("An experiment for it", _fix("write in experiments/mine.yml", proposal) if proposal else ""),
-        "".join(_finding(finding, evidence, drawn, place) for place, finding in enumerate(findings)),
-        _section("Classes", draw_classes(evidence)),
-        _section("Samples", _samples(evidence, samples, drawn)),
-        _section("Sizes", draw_sizes(evidence, crop)),
-    ]
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}: check</title><style>{CSS}</style></head>"
-        f"<body><main>{''.join(parts)}</main><script>{COPY}</script></body></html>\n"
+    samples = choose_samples(report, SAMPLES)
+    wanted = [(index, finding.marked) for finding in findings for index in finding.records[:OFFENDERS]]
+    pictures = draw_samples(report, examiner, [*wanted, *((index, UNMARKED) for index in samples)])
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-
-
-def _section(title: str, content: str) -> str:
-    return f'<section><h2>{title}</h2><div class="card">{content}</div></section>' if content else ""
-
-
-def _fix(label: str, lines: Sequence[str]) -> str:
-    text = escape("\n".join(lines))
-    button = '<button type="button" data-copy>copy</button>'
-    return f'<div class="fix"><p class="label"><span>{escape(label)}</span>{button}</p><pre>{text}</pre></div>'
-
-
-def _contents(findings: Sequence[Finding]) -> str:
-    """The titles of all findings, where they do not fit on one screen."""
-    if len(findings) < 3:
-        return ""
-    items = "".join(
-        f'<li>{_level(finding)} <a href="#f{place}">{escape(finding.title)}</a></li>'
-        for place, finding in enumerate(findings)
+    title, numbers = describe_set(report)
+    text = environment.get_template("page.html.jinja").render(
+        _describe_classes(report),
+        report=report,
+        title=title,
+        numbers=numbers,
+        findings=findings,
+        worst=min((finding.level for finding in findings), key=LEVELS.index, default="good"),
+        levels=count_levels(findings),
+        proposal=proposal,
+        samples=samples,
+        pictures=pictures,
+        drawn=lambda indices, marked=UNMARKED: [index for index in indices if (index, marked) in pictures],
+        unmarked=UNMARKED,
+        sizes=Counter((r.image.width, r.image.height) for r in report.records if r.image is not None).most_common(),
+        crop=None if report.config is None else find_crop(report.config.transforms.train),
+        offenders=OFFENDERS,
+        listed_files=_LISTED_FILES,
+        listed_sizes=_LISTED_SIZES,
+        show_share=show_share,
+        position=_find_position,
     )
-    return f'<nav class="card"><ol>{items}</ol></nav>'
+    write_whole(path, text.encode("utf-8", "replace"))  # names of files need not be text
 
 
-def _finding(finding: Finding, evidence: Evidence, drawn: Drawn, place: int) -> str:
-    pictures = [
-        _picture(evidence, place, drawn[place, finding.marked])
-        for place in finding.records[:OFFENDERS]
-        if (place, finding.marked) in drawn
-    ]
-    fix = _fix(finding.fix.label, finding.fix.lines) if finding.fix is not None else ""
-    return (
-        f'<article class="card finding {finding.level}" id="f{place}">{_level(finding)}'
-        f"<h3>{escape(finding.title)}</h3><p>{escape(finding.explanation)}</p>"
-        f"{''.join(_gallery(pictures))}{fix}{_files(finding.files)}</article>"
-    )
+def _find_position(share: float) -> float:
+    """Where a share lies on a strip, in percent: logarithmic, 0.01 % at the left end and below, 100 % at the right."""
+    return 100 * (1 - max(_LOWEST, math.log10(share)) / _LOWEST)
 
 
-def _level(finding: Finding) -> str:
-    return f'<span class="level {finding.level}">{finding.level}</span>'
-
-
-def _gallery(pictures: Sequence[str]) -> str:
-    return f'<div class="pictures">{"".join(pictures)}</div>' if pictures else ""
-
-
-def _picture(evidence: Evidence, place: int, address: str) -> str:
-    record = evidence.records[place]
-    split = "" if record.split == "all" else f"{record.split}: "
-    alternative = f'alt="{escape(record.sample.name)}, the image and its mask"'
-    caption = f"<figcaption>{escape(split + record.sample.name)}</figcaption>"
-    return f'<figure><img src="{address}" {alternative}>{caption}</figure>'
-
-
-def _files(files: Sequence[str]) -> str:
-    if not files:
-        return ""
-    items = "".join(f"<li>{escape(file)}</li>" for file in files[:_LISTED_FILES])
-    more = f"<li>and {len(files) - _LISTED_FILES:,} more</li>" if len(files) > _LISTED_FILES else ""
-    return f"<details><summary>{len(files):,} listed</summary><ul>{items}{more}</ul></details>"
-
-
-def _samples(evidence: Evidence, samples: Sequence[int], drawn: Drawn) -> str:
-    pictures = [_picture(evidence, p, drawn[p, frozenset()]) for p in samples if (p, frozenset()) in drawn]
-    return draw_legend(evidence) + _gallery(pictures) if pictures else ""
+def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
+    """The table of the classes: the share of the pixels in each split, and the number of masks that have each."""
+    labelling, pixels = report.labelling, report.class_pixels
+    if labelling is None or not pixels.any():
+        return {"classes": []}
+    splits = {split: indices for split, indices in report.splits.items() if report.counts[indices].any()}
+    sums: Iterable[Any] = [pixels[indices].sum(axis=0) for indices in splits.values()]
+    shares = [counts / max(int(counts.sum()), 1) for counts in sums]
+    masks = (pixels > 0).sum(axis=0).tolist()
+    suggested = suggest_weights(report)
+    return {
+        "classes": [
+            {"name": name, "color": color, "shares": [share[index] for share in shares], "masks": masks[index]}
+            for index, (name, color) in enumerate(zip(labelling.names, labelling.colors, strict=True))
+        ],
+        "splits": list(splits),
+        "weights": None if suggested is None else suggested[1],
+        "ignored": report.counts[:, IGNORED].sum() / max(int(report.counts.sum()), 1),
+    }

@@ -1,13 +1,14 @@
-"""Images and masks paired by name, whatever is wrong with some of them: the pairs that there are, and findings."""
+"""Pairing: images and masks of the same name, and findings about those that have no partner."""
 
+import shlex
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from segtrain.commands.check.class_lines import write_text
 from segtrain.commands.check.finding import Finding, are, count_of, set_aside, shell_fix, yaml_fix
+from segtrain.commands.check.yaml_lines import write_text
 from segtrain.errors import DataError
 from segtrain.formats import folders
 from segtrain.formats.sample import IMAGE_SUFFIXES, Sample, SampleTable, Splits
@@ -49,26 +50,28 @@ def pair_folders(
     samples = SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}") for key in pairs
     )
-    found = []
-    for kind, other, here, there, folder, where in (
-        ("image", "mask", image_files, mask_files, image_folder, mask_folder),
-        ("mask", "image", mask_files, image_files, mask_folder, image_folder),
-    ):
-        alone = sorted(f"{folder}/{file}" for key, file in here.items() if key not in there)
-        if alone:
-            found.append(_alone(kind, other, alone, len(here), where))
+    found = [
+        _alone(kind, other, alone, total=len(here), where=where)
+        for kind, other, here, there, folder, where in (
+            ("image", "mask", image_files, mask_files, image_folder, mask_folder),
+            ("mask", "image", mask_files, image_files, mask_folder, image_folder),
+        )
+        if (alone := sorted(f"{folder}/{file}" for key, file in here.items() if key not in there))
+    ]
     return Pairing(samples, found, *endings)
 
 
 def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str]:
-    """The endings of image names and mask names without which most of them are the same; empty where there are none."""
+    """The endings of image names and mask names without which most of them are the same; empty where none are found."""
     votes: Counter[tuple[str, str]] = Counter()
     for image in images[:: max(1, len(images) // _TRIED)]:
-        place = bisect_left(masks, image)
-        for mask in masks[max(0, place - 1) : place + 1]:
+        index = bisect_left(masks, image)
+        for mask in masks[max(0, index - 1) : index + 1]:
             common = next((i for i, (a, b) in enumerate(zip(image, mask, strict=False)) if a != b), len(image))
             common = min(common, len(mask))
-            if common < min(len(image), len(mask)):  # _leftImg8bit and _label have an l in common, which is no name's
+            if common < min(
+                len(image), len(mask)
+            ):  # _leftImg8bit and _label have an l in common, which belongs to no name
                 common = max((image.rfind(sign, 0, common) for sign in "_-. "), default=common)
             if common > image.rfind("/") + 1:
                 votes[image[common:], mask[common:]] += 1
@@ -81,33 +84,31 @@ def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str
 
 def different_endings(image_ending: str, mask_ending: str) -> Finding:
     """Names that pair once their endings are told."""
-    lines = [
-        f"  {key}: {write_text(ending)}"
-        for key, ending in (("image_suffix", image_ending), ("mask_suffix", mask_ending))
-        if ending
-    ]
+    endings = {"image_suffix": image_ending, "mask_suffix": mask_ending}
     return Finding(
         "error",
         "The names of images and masks have different endings",
         "Images and masks are paired by name. They pair once the endings are told; the rest was looked at like that.",
-        yaml_fix("data:", *lines),
+        yaml_fix("data:", *(f"  {key}: {write_text(ending)}" for key, ending in endings.items() if ending)),
     )
 
 
-def _alone(kind: str, other: str, files: list[str], total: int, where: str) -> Finding:
+def _alone(kind: str, other: str, files: list[str], *, total: int, where: str) -> Finding:
     """Files without a partner."""
     number = len(files)
     if number == total:
-        fix = shell_fix(f"ls {Path(files[0]).parent} | head -3; ls {where} | head -3   # how do the names differ?")
+        folders = [shlex.quote(str(folder)) for folder in (Path(files[0]).parent, where)]
+        fix = shell_fix(f"ls {folders[0]} | head -3; ls {folders[1]} | head -3   # how do the names differ?")
+        advice = "Add what is missing, or rename the files."
     else:
-        fix = set_aside(files)
+        fix = set_aside("set-aside-unpaired", files)
+        advice = "Add what is missing; the line takes the files out of the data set instead."
     return Finding(
         "error",
         f"{number:,} of {count_of(total, kind)} {'has' if number == 1 else 'have'} no {other}",
-        f"Nothing of the same name {are(number)} in {where}. Add what is missing; the lines take the files out of the "
-        "data set instead.",
+        f"Nothing of the same name {are(number)} in {where}. {advice}",
         fix,
-        tuple(files),
+        files,
     )
 
 
@@ -116,7 +117,8 @@ def split_by_folder(samples: SampleTable) -> Splits:
     heads = [sample.name.partition("/")[0] for sample in samples]
     if not all(head in SPLIT_NAMES and "/" in sample.name for head, sample in zip(heads, samples, strict=True)):
         return {"all": samples}
-    places: dict[str, list[int]] = {}
-    for place, head in enumerate(heads):
-        places.setdefault(SPLIT_NAMES[head], []).append(place)
-    return {split: samples.take(places[split]) for split in ("train", "val", "test") if split in places}
+    return {
+        split: samples.take(index for index, head in enumerate(heads) if SPLIT_NAMES[head] == split)
+        for split in ("train", "val", "test")
+        if split in map(SPLIT_NAMES.get, heads)
+    }

@@ -1,4 +1,4 @@
-"""From the values that masks hold to the `classes:` that they most likely mean."""
+"""Proposal: the `classes:` that the values of masks most likely mean."""
 
 import inspect
 from collections.abc import Mapping
@@ -7,16 +7,15 @@ from typing import Literal, NamedTuple, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.class_lines import write_classes
-from segtrain.commands.check.values import Values
+from segtrain.commands.check.mask_values import Values, label
+from segtrain.commands.check.record import as_written, split_colors
+from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.claims import pack_color
 from segtrain.config.data_schema import ClassConfig
 from segtrain.formats import FORMATS
 from segtrain.formats.dataset_info import Labels
 
-LOOSE = (
-    0.2  # a value lies on edges alone where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
-)
+LOOSE = 0.2  # a value is one of edges where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
 LEAST_LOOSE = 8  # so many values on edges, and half of all, are smoothing or compression and no classes
 MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or colour, at JPEG quality 20 to 95
 LEAST_SQUARE = 0.0002  # share of all squares that makes a class of a value in masks that are smoothed or compressed
@@ -59,7 +58,9 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     rest = {"noise": float(noise) if cause else 0.0, "noise_values": noise_values if cause else 0, "cause": cause}
     stray = find_strays(real)
     real, rest["strays"] = real.take(~stray), real.codes[stray]
-    is_photograph = noise > 0.5 and not _lies_near(values, real)
+    # Most pixels of a compressed mask have a value near a meant one, those of a photograph have any.
+    near = (_distance(_planes(values), _planes(real)) <= SPREAD).any(axis=1)
+    is_photograph = noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum()
     if is_photograph or len(real.codes) > MOST_CLASSES:
         kind = "photographs" if is_photograph else "instances"
         return Proposal(kind, [], [], real.codes, **rest, known="", lines=[])
@@ -68,14 +69,14 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
         palette = palette[real.codes != 255]  # the border of VOC, in whatever colour
     title, names = recognise(palette, known) if palette is not None else ("", {})
     kind, classes, ignored = _name_classes(real, names)
-    comments = _comments(real, classes)
+    comments = _comments(real, classes) if classes else {}
     if title and cause:
         classes, ignored = _published(known[title])
-    elif title and real.is_color:  # values keep their order: the place of a class is its value
+    elif title and real.is_color:  # values keep their order: the index of a class is its value
         order = [item.name for item in known[title].classes]
         classes.sort(key=lambda item: order.index(item.name))
-    ignored += [_rgb(int(code)) if real.is_color else int(code) for code in rest["strays"] if classes]
-    lines = write_classes(classes, ignore_values=ignored, comments=comments) if classes else []
+    ignored += [as_written(code, as_color=real.is_color) for code in rest["strays"].tolist() if classes]
+    lines = write_classes(classes, ignored, comments=comments) if classes else []
     if title and lines:
         lines[1] += f"   # by the colours of {title}"
     return Proposal(kind, classes, ignored, real.codes, **rest, known=title, lines=lines)
@@ -96,17 +97,11 @@ def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "
     solid = np.zeros(len(values.codes), bool)
     planes, merged = _planes(values), MERGED_COLORS if values.is_color else MERGED
     large = np.flatnonzero((values.square >= LEAST_SQUARE * values.square.sum()) & ~loose)
-    for place in large[np.argsort(-values.square[large], kind="stable")]:
-        solid[place] = (_distance(planes[place : place + 1], planes[solid]) > merged).all()
+    for index in large[np.argsort(-values.square[large], kind="stable")]:
+        solid[index] = (_distance(planes[index : index + 1], planes[solid]) > merged).all()
     if not solid.any():
         solid[np.argmax(values.pixels)] = True
     return solid, "jpeg" if values.lossy else "blended"
-
-
-def _lies_near(values: Values, real: Values) -> bool:
-    """Whether most pixels have a value near a meant one, as in a compressed mask, and not any, as in a photograph."""
-    near = (_distance(_planes(values), _planes(real)) <= SPREAD).any(axis=1)
-    return bool(2 * values.pixels[near].sum() > values.pixels.sum())
 
 
 def find_strays(values: Values) -> NDArray[np.bool_]:
@@ -124,17 +119,13 @@ def _distance(planes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[n
 
 def is_near(codes: NDArray[np.int64], others: NDArray[np.int64], *, is_color: bool) -> NDArray[np.bool_]:
     """Which of n values, or packed colours, are where compression carries one of m others: (n,)."""
-    planes, targets = ((_split(array) if is_color else array[:, None]) for array in (codes, others))
+    planes, targets = ((split_colors(array) if is_color else array[:, None]) for array in (codes, others))
     return (_distance(planes, targets) <= (MERGED_COLORS if is_color else MERGED)).any(axis=1)
 
 
 def _planes(values: Values) -> NDArray[np.int64]:
     """(n, 3) red, green, blue, or (n, 1) values."""
-    return _split(values.codes) if values.is_color else values.codes[:, None]
-
-
-def _split(colors: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1)
+    return split_colors(values.codes) if values.is_color else values.codes[:, None]
 
 
 def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:
@@ -146,16 +137,16 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
     for title, labels in sorted(known.items(), key=lambda item: len(item[1].classes)):
         palette = dict.fromkeys([0, *(pack_color(list(v)) for v in labels.ignore_values if isinstance(v, tuple))], "")
         palette |= {pack_color(list(c)): item.name for item in labels.classes for c in item.colors or [item.color]}
-        distance = _distance(_split(colors), _split(np.array([*palette])))
+        distance = _distance(split_colors(colors), split_colors(np.array([*palette])))
         names = [*palette.values()]
-        found = {int(code): names[place] for code, place in zip(colors, distance.argmin(axis=1), strict=True)}
+        found = {int(code): names[index] for code, index in zip(colors, distance.argmin(axis=1), strict=True)}
         if (distance.min(axis=1) <= SHIFTED).all() and sum(name != "" for name in found.values()) >= 3:
             return title, found
     return "", {}
 
 
 def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]]:
-    """A published set's classes as RGB masks have them, and black where that is no class."""
+    """A published set's classes as RGB masks have them, and black where no class has it."""
     classes = [
         ClassConfig(name=item.name, colors=[*map(list, item.colors)])
         if len(item.colors) > 1
@@ -170,7 +161,7 @@ def _name_classes(real: Values, names: dict[int, str]) -> tuple[Kind, list[Class
     """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour."""
     codes = [int(code) for code in real.codes]
     if real.is_color:
-        return _name_colors([codes[place] for place in np.argsort(-real.pixels, kind="stable")], names)
+        return _name_colors([codes[index] for index in np.argsort(-real.pixels, kind="stable")], names)
     border = 255 in codes and len(codes) > 2 and max(code for code in codes if code != 255) < FAR_BELOW_BORDER
     classes = [code for code in codes if not (border and code == 255)]
     ignored: list[int | list[int]] = []  # 255 is data.ignore_index
@@ -196,40 +187,32 @@ def _name_colors(codes: list[int], names: dict[int, str]) -> tuple[Kind, list[Cl
     if len(codes) < 2:
         return "nothing", [], []
     if len(codes) == 2 and 0 in codes:
-        return "binary", [ClassConfig(name="object", color=_rgb(max(codes)))], []
+        return "binary", [ClassConfig(name="object", color=as_written(max(codes), as_color=True))], []
     void = [code for code in codes if names.get(code) == ""]
     joined: dict[str, list[list[int]]] = {}
-    for place, code in enumerate((code for code in codes if code not in void), start=1):
-        joined.setdefault(names.get(code) or ("background" if code == 0 else f"class_{place}"), []).append(_rgb(code))
+    for index, code in enumerate((code for code in codes if code not in void), start=1):
+        name = names.get(code) or ("background" if code == 0 else f"class_{index}")
+        joined.setdefault(name, []).append(as_written(code, as_color=True))
     classes = [
         ClassConfig(name=name, color=found[0]) if len(found) == 1 else ClassConfig(name=name, colors=found)
         for name, found in joined.items()
     ]
-    return "colors", classes, [_rgb(code) for code in void]
-
-
-def _rgb(code: int) -> list[int]:
-    return [code >> 16, code >> 8 & 255, code & 255]
+    return "colors", classes, [as_written(code, as_color=True) for code in void]
 
 
 def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:
     """How often each class occurs, by name."""
-    comments = {}
-    for place, item in enumerate(classes):
-        if item.color or item.colors:
-            wanted = [pack_color(color) for color in item.colors or [item.color]]
-        else:
-            wanted = [item.value if item.value is not None else place + (len(classes) == 1)]
-        chosen = np.isin(real.codes, wanted)
-        share = real.pixels[chosen].sum() / real.total_pixels
-        comments[item.name] = (
-            f"{show_share(share)} of the pixels, in {real.masks[chosen].max()} of {real.total_masks} masks"
-        )
+    labelling, comments = label(classes, []), {}
+    indices = labelling.indices_of(real.codes)
+    for index, item in enumerate(classes, start=labelling.binary):
+        chosen = indices == index
+        share = show_share(real.pixels[chosen].sum() / real.total_pixels)
+        comments[item.name] = f"{share} of the pixels, in {real.masks[chosen].max()} of {real.total_masks} masks"
     return comments
 
 
 def show_share(share: float) -> str:
-    """A share as a percentage that never is 0 % for what is there."""
+    """A share as a percentage; what occurs at all is never 0 %."""
     if 0 < share < 0.0001:
         return "less than 0.01 %"
     return f"{100 * share:.{2 if share < 0.01 else 1}f} %"

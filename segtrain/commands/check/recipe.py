@@ -1,10 +1,14 @@
-"""A training that suits a data set and a machine: what `python -m segtrain init` writes down."""
+"""Recipe: a training that suits a data set and a machine, and the experiment file that says so."""
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import jinja2
 import numpy as np
+
+from segtrain.commands.check.yaml_lines import write_text
 
 STRIDE_PX = 32
 LEAST_CROP_PX = 64
@@ -23,9 +27,8 @@ class Situation(NamedTuple):
     """What the choice depends on.
 
     `sizes` are height and width in pixels of each training image, (N, 2); `shares` the share of the labelled pixels of
-    each class and `image_shares` that of the images it occurs in, a binary task with its background first;
-    `upright` is whether
-    there is an up in the images; `free_bytes` is the memory of the device (None: not known).
+    each class and `image_shares` that of the images it occurs in, a binary task with its background first; `upright` is
+    whether there is an up in the images; `free_bytes` is the memory of the device (None: not known).
     """
 
     sizes: np.ndarray
@@ -103,3 +106,30 @@ def choose_batch(crop: tuple[int, int], *, count: int, kind: str, free_bytes: in
             break
         batch //= 2
     return batch
+
+
+class DataSummary(NamedTuple):
+    """What an experiment file says of the data: how it lies on the disk, the classes, settings.
+
+    `head` are comment lines without their sign; `data_lines` are indented as they stand below `data:`; `channels`,
+    `scale`, `mean` and `std` are None where the defaults hold; mean and std are in images scaled to 0..1.
+    """
+
+    name: str
+    head: Sequence[str]
+    data_lines: Sequence[str]
+    binary: bool
+    upright: bool
+    pretrained: bool
+    channels: int | None
+    scale: float | None
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+
+
+def write_experiment(recipe: Recipe, data: DataSummary) -> str:
+    """The whole experiment file, YAML, with the reasons beside the values."""
+    template = Path(__file__).with_name("experiment.yml.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment.filters["because"] = lambda text, comment: f"{text:32}{'' if len(text) < 32 else '  '} # {comment}"
+    return environment.from_string(template).render(recipe=recipe, data=data, write_text=write_text)

@@ -1,4 +1,4 @@
-"""What is kept of a pair of files once it has been looked at: some kilobytes, whatever its size."""
+"""Records: what is kept of a pair of files once it has been looked at: some kilobytes, whatever its size."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ THUMBNAIL_PX = 32
 KEPT_VALUES = 300
 
 
-class ImageFacts(NamedTuple):
+class ImageRecord(NamedTuple):
     """An image, as it is shown: height and width with the EXIF orientation applied.
 
     `low` and `high` are its smallest and largest value, without those that are not finite or that the file itself notes
@@ -40,7 +40,7 @@ class ImageFacts(NamedTuple):
         return self.low == self.high
 
 
-class MaskFacts(NamedTuple):
+class MaskRecord(NamedTuple):
     """A mask: which values it holds, HW integers or colours that are packed into one number (see claims.pack_color).
 
     The KEPT_VALUES values with most pixels are kept, `codes` int64 (n,); `counts` int64 (n, 3) are their pixels, those
@@ -61,6 +61,13 @@ class MaskFacts(NamedTuple):
     further_values: int = 0
     further_pixels: int = 0
 
+    @property
+    def colors(self) -> NDArray[np.int64]:
+        """The packed colours (n,) that the values are when the mask is read as RGB."""
+        if self.is_color:
+            return self.codes
+        return self.codes * 0x010101 if self.palette is None else self.palette
+
 
 class Fit(NamedTuple):
     """How well the edges of a mask follow those of its image as EXIF turns it, and as it is stored: the mean gradient
@@ -75,8 +82,8 @@ class Record(NamedTuple):
 
     split: str
     sample: Sample
-    image: ImageFacts | None = None
-    mask: MaskFacts | None = None
+    image: ImageRecord | None = None
+    mask: MaskRecord | None = None
     image_error: str = ""
     mask_error: str = ""
     fit: Fit | None = None
@@ -86,3 +93,24 @@ class Record(NamedTuple):
         """Whether both files were read, and have one size."""
         image, mask = self.image, self.mask
         return image is not None and mask is not None and (image.height, image.width) == (mask.height, mask.width)
+
+    @property
+    def has_mask_files(self) -> bool:
+        """Whether the mask is files of its own, which can be changed, and not part of an annotation."""
+        return "\t" not in self.sample.mask
+
+
+def pack_colors(colors: NDArray) -> NDArray[np.int32]:
+    """RGB colours (.., 3), 0..255, as one number each, (..,)."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def split_colors(codes: NDArray) -> NDArray:
+    """Packed colours (..,) as RGB (.., 3)."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
+
+
+def as_written(code: int, *, as_color: bool) -> int | list[int]:
+    """A value, or a packed colour as [r, g, b]: as an experiment has it."""
+    return split_colors(np.asarray(code)).tolist() if as_color else code

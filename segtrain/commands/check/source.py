@@ -1,15 +1,17 @@
-"""What is to be checked: the samples of an experiment, or of two folders."""
+"""Source: what is to be checked, the samples of an experiment or of two folders."""
 
+import csv
 import inspect
 import os
+import shlex
 from collections.abc import Sequence
 from glob import iglob
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from segtrain.commands.check.class_lines import write_text
 from segtrain.commands.check.finding import Finding, count_of
 from segtrain.commands.check.pairing import SPLIT_NAMES, Pairing, different_endings, pair_folders, split_by_folder
+from segtrain.commands.check.yaml_lines import write_text
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
@@ -20,15 +22,16 @@ from segtrain.formats import FORMATS, folders
 from segtrain.formats.sample import Sample, SampleTable, Splits, split_by_fraction
 
 
-class Subject(NamedTuple):
+class Source(NamedTuple):
     """Samples by split, what was wrong already with finding them, and the experiment, or else the two `folders` as they
-    were given and the lines of a `data` section that would find them."""
+    were given and the lines of a `data` section that would find them. `arguments` are those of `check`."""
 
     title: str
     splits: Splits
     findings: list[Finding]
+    arguments: Sequence[str]
     config: Config | None = None
-    data_lines: tuple[str, ...] = ()
+    data_lines: Sequence[str] = ()
     folders: tuple[str, str] | None = None
 
     @property
@@ -36,94 +39,102 @@ class Subject(NamedTuple):
         """Whether all files of a folder are its samples, so that renaming one takes it out."""
         return self.config is None or self.config.data.format == "folders"
 
+    @property
+    def command(self) -> str:
+        """The command that checks this."""
+        return f"python -m segtrain check {shlex.join(self.arguments)}".rstrip()
 
-def from_experiment(layers: Sequence[str]) -> Subject:
+
+def from_experiment(layers: Sequence[str]) -> Source:
     """The samples of an experiment. Raises ConfigError for a configuration that is wrong."""
     config = load_config(layers)
     data = config.data
     title = f"{config.name}: {data.format} at {' and '.join(map(str, data.roots))}"
     try:
-        return Subject(title, without_unions(read_splits(data, seed=config.seed)), [], config)
+        splits, findings = without_unions(read_splits(data, seed=config.seed)), []
     except DataError as error:
         splits, findings = _salvage(data, config.seed)
-        first = Finding("error", "Training would stop: the samples cannot be listed", str(error))
-        return Subject(title, splits, findings or [first], config)
+        findings = findings or [Finding("error", "Training would stop: the samples cannot be listed", str(error))]
+    return Source(title, splits, findings, layers, config)
 
 
-def from_folders(images: str, masks: str) -> Subject:
+def from_folders(images: str, masks: str) -> Source:
     """The pairs of two folders or globs. Raises DataError where one is missing or empty."""
-    given = (images, masks)
-    images, masks = (_files_in(pattern) for pattern in (images, masks))
-    fixed = [_fixed_part(pattern) for pattern in (images, masks)]
-    root = Path(os.path.commonpath([path.absolute() for path in fixed]))
-    shown = Path(os.path.relpath(root)) if not Path(images).is_absolute() else root
-    below = [os.path.relpath(Path(pattern).absolute(), root) for pattern in (images, masks)]
+    patterns = [_files_in(pattern) for pattern in (images, masks)]
+    root = Path(os.path.commonpath([_fixed_part(pattern).absolute() for pattern in patterns]))
+    shown = root if Path(images).is_absolute() else Path(os.path.relpath(root))
+    below = [os.path.relpath(Path(pattern).absolute(), root) for pattern in patterns]
     pairing = pair_folders(shown, *below)
     splits = split_by_folder(pairing.samples)
-    lines = ["data:", f"  root: {write_text(str(shown))}", *_folder_lines(pairing, below, splits)]
-    for key in ("image_suffix", "mask_suffix"):
-        if getattr(pairing, key):
-            lines.append(f"  {key}: {write_text(getattr(pairing, key))}")
-    return Subject(" with ".join(given), splits, pairing.findings, data_lines=tuple(lines), folders=given)
+    return Source(
+        f"{images} with {masks}",
+        splits,
+        pairing.findings,
+        ["--images", images, "--masks", masks],
+        data_lines=["data:", f"  root: {write_text(str(shown))}", *_folder_lines(pairing, below, splits)],
+        folders=(images, masks),
+    )
 
 
 def _files_in(pattern: str) -> str:
     """A glob of files: `*/images` stands for all files in those folders."""
-    is_glob = _fixed_part(pattern) != Path(pattern)
-    return f"{pattern.rstrip('/')}/*" if is_glob and any(map(os.path.isdir, iglob(pattern))) else pattern
+    return f"{pattern.rstrip('/')}/*" if is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))) else pattern
+
+
+def _first_open(pattern: str) -> int:
+    """The index of the first part of a path that is a glob; the number of parts where none is."""
+    parts = Path(pattern).parts
+    return next((index for index, part in enumerate(parts) if is_glob(part)), len(parts))
 
 
 def _fixed_part(pattern: str) -> Path:
-    parts = Path(pattern).parts
-    wild = next((place for place, part in enumerate(parts) if is_glob(part)), len(parts))
-    return Path(*parts[:wild])
+    return Path(*Path(pattern).parts[: _first_open(pattern)])
 
 
 def _folder_lines(pairing: Pairing, below: list[str], splits: Splits) -> list[str]:
-    """The keys images and masks for these folders, by split where the first folders are splits."""
+    """The keys images and masks for these folders, by split where the first folders are splits, and the endings."""
+    suffixes = {"image_suffix": pairing.image_suffix, "mask_suffix": pairing.mask_suffix}
+    lines = [f"  {key}: {write_text(suffix)}" for key, suffix in suffixes.items() if suffix]
     if "all" in splits:
-        return [f"  images: {write_text(below[0])}", f"  masks: {write_text(below[1])}"]
-    heads = {sample.name.partition("/")[0]: split for split, samples in splits.items() for sample in samples}
-    names = {split: next(head for head in heads if SPLIT_NAMES[head] == split) for split in splits}
+        return [f"  images: {write_text(below[0])}", f"  masks: {write_text(below[1])}", *lines]
+    heads = {SPLIT_NAMES[sample.name.partition("/")[0]]: sample.name.partition("/")[0] for sample in pairing.samples}
 
     def of_split(pattern: str, head: str) -> str:
-        parts = list(Path(pattern).parts)
-        wild = next((place for place, part in enumerate(parts) if is_glob(part)), None)
-        if wild is None:
-            return f"{pattern}/{head}"
-        parts[wild] = head
+        parts, index = list(Path(pattern).parts), _first_open(pattern)
+        parts[index : index + 1] = [head]
         return str(Path(*(parts[:-1] if parts[-1] == "*" else parts)))  # a folder is all of its files
 
-    return [
-        f"  {key}: {{{', '.join(f'{split}: {write_text(of_split(pattern, head))}' for split, head in names.items())}}}"
-        for key, pattern in zip(("images", "masks"), below, strict=True)
+    folders = [
+        ", ".join(f"{split}: {write_text(of_split(pattern, heads[split]))}" for split in splits) for pattern in below
     ]
+    return [f"  images: {{{folders[0]}}}", f"  masks: {{{folders[1]}}}", *lines]
 
 
 def without_unions(splits: Splits) -> Splits:
-    """Train, val, and those of the others that share no image with them: a `trainval` is no split of its own."""
+    """Train, val, and those of the others that share no image with them: a `trainval` is not a split of its own."""
     main = {split: splits[split] for split in ("train", "val") if splits.get(split)}
     taken = {sample.image for samples in main.values() for sample in samples}
-    others = {split: samples for split, samples in splits.items() if split not in main and len(samples)}
     return main | {
-        split: samples for split, samples in others.items() if not any(sample.image in taken for sample in samples)
+        split: samples
+        for split, samples in splits.items()
+        if split not in main and len(samples) and not any(sample.image in taken for sample in samples)
     }
 
 
 def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     """The samples that can be listed in spite of an error, and what was in the way."""
     read = FORMATS[data.format].read
+    parameters = inspect.signature(read).parameters
+    wanted = {key: value for key, value in (("seed", seed), ("classes", data.classes)) if key in parameters}
+    options = {key: parameter.default for key, parameter in parameters.items()} | data.arguments | wanted
     splits: dict[str, list[Sample]] = {}
     findings: list[Finding] = []
     for root in data.roots:
-        options = {key: p.default for key, p in inspect.signature(read).parameters.items()} | data.arguments
-        wanted = {key: value for key, value in (("seed", seed), ("classes", data.classes)) if key in options}
-        options |= wanted
         try:
             if data.format == "folders":
-                found = _salvage_folders(root, options, seed, findings)
+                found = _salvage_folders(root, options, findings)
             elif data.format == "csv":
-                found = _salvage_table(root, options, seed, findings)
+                found = _salvage_table(root, options, findings)
             else:
                 found = read(root, **data.arguments, **wanted)
         except DataError as error:
@@ -135,26 +146,26 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     return without_unions({renamed.get(key, key): SampleTable(samples) for key, samples in splits.items()}), findings
 
 
-def _salvage_folders(root: Path, options: dict, seed: int, findings: list[Finding]) -> Splits:
+def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding]) -> Splits:
+    """The pairs of folders where some files have no partner."""
     images, masks = options["images"], options["masks"]
-    if "{class}" in f"{masks}{options['mask_suffix']}":
+    suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix")}
+    by_split = isinstance(images, dict) and isinstance(masks, dict) and images.keys() == masks.keys()
+    whole = isinstance(images, str) and isinstance(masks, str)
+    if "{class}" in f"{masks}{suffixes['mask_suffix']}" or not (by_split or whole):
         return folders.read(root, **{key: value for key, value in options.items() if key != "root"})
 
     def pair(images: str, masks: str, what: str) -> SampleTable:
-        suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix")}
         pairing = pair_folders(root, images, masks, **suffixes, what=what)
+        found = pairing.findings
         if pairing.image_suffix or pairing.mask_suffix:
-            endings = (options["image_suffix"], options["mask_suffix"])
-            told = (pairing.image_suffix + endings[0], pairing.mask_suffix + endings[1])
-            findings.append(different_endings(*told))
-        findings.extend(pairing.findings)
+            endings = (pairing.image_suffix + suffixes["image_suffix"], pairing.mask_suffix + suffixes["mask_suffix"])
+            found = [different_endings(*endings), *found]
+        findings.extend(finding for finding in found if finding not in findings)
         return pairing.samples
 
-    if isinstance(images, str) and isinstance(masks, str):
-        samples = pair(images, masks, "data")
-        return split_by_fraction(samples, options["val_fraction"], seed) if len(samples) > 1 else {"train": samples}
-    if not isinstance(images, dict) or not isinstance(masks, dict) or images.keys() != masks.keys():
-        return folders.read(root, images=images, masks=masks)  # it says what is wrong
+    if whole:
+        return _cut(pair(images, masks, "data"), options)
     splits = {}
     for split in images:
         try:
@@ -164,37 +175,37 @@ def _salvage_folders(root: Path, options: dict, seed: int, findings: list[Findin
     return splits
 
 
-def _salvage_table(root: Path, options: dict, seed: int, findings: list[Finding]) -> Splits:
-    """The rows of a table whose files are there."""
-    import pandas
-
+def _salvage_table(root: Path, options: dict[str, Any], findings: list[Finding]) -> Splits:
+    """The rows of a table whose files exist."""
     path = root / options["file"]
     try:
-        table = pandas.read_csv(path, skipinitialspace=True)
-    except (ValueError, OSError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+    except (ValueError, OSError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file: {error}") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    if not {"image", "mask"} <= set(table.columns):
-        raise DataError(f"{path}: needs the columns image and mask; it has: {', '.join(table.columns)}")
-    missing, samples, words = [], [], []
-    for line, row in enumerate(table.to_dict("records"), start=2):
-        files = [str(path.parent / str(row[column])) for column in ("image", "mask")]
+    rows = [{str(key).strip(): str(value or "").strip() for key, value in row.items()} for row in rows]
+    if not rows or not {"image", "mask"} <= rows[0].keys():
+        columns = ", ".join(rows[0]) if rows else "no rows"
+        raise DataError(f"{path}: needs the columns image and mask; it has: {columns}")
+    missing: list[str] = []
+    by_split: dict[str, list[Sample]] = {}
+    for line, row in enumerate(rows, start=2):
+        files = [str(path.parent / row[column]) for column in ("image", "mask")]
         gone = [file for file in files if not os.path.isfile(file)]
         missing += [f"{path}:{line}: {file}" for file in gone]
         if not gone:
-            samples.append(Sample(Path(str(row["image"])).with_suffix("").as_posix(), *files))
-            words.append(str(row.get("split", "")).strip())
+            sample = Sample(Path(row["image"]).with_suffix("").as_posix(), *files)
+            by_split.setdefault(row.get("split", "all"), []).append(sample)
     if missing:
         title = f"{count_of(len(missing), 'file')} in {path} {'does' if len(missing) == 1 else 'do'} not exist"
         explanation = "Paths are relative to the table. Correct the lines, or take them out."
-        findings.append(Finding("error", title, explanation, files=tuple(missing)))
-    if "split" in table.columns:
-        return {
-            word: SampleTable(s for s, w in zip(samples, words, strict=True) if w == word)
-            for word in dict.fromkeys(words)
-        }
-    return (
-        split_by_fraction(samples, options["val_fraction"], seed)
-        if len(samples) > 1
-        else {"train": SampleTable(samples)}
-    )
+        findings.append(Finding("error", title, explanation, files=missing))
+    splits = {split: SampleTable(samples) for split, samples in by_split.items()}
+    return splits if "split" in rows[0] else _cut(splits.get("all", SampleTable()), options)
+
+
+def _cut(samples: SampleTable, options: dict[str, Any]) -> Splits:
+    """Training and validation samples of a set that is not split."""
+    if len(samples) < 2:
+        return {"train": samples}
+    return split_by_fraction(samples, options["val_fraction"], options["seed"])

@@ -1,113 +1,91 @@
-"""Small pictures of samples for the page: the image, and its mask laid over it."""
+"""Thumbnails: small pictures of samples for the page, the image beside its overlay."""
 
 import base64
 import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segtrain.commands.check.dataset_report import Evidence
+from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import Examiner, to_channels
-from segtrain.commands.check.labelling import IGNORED, UNCLAIMED, Labelling
+from segtrain.commands.check.fixes import pick_pixels
+from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling
 from segtrain.commands.check.pool import count_cores
+from segtrain.commands.check.record import MaskRecord, split_colors
 from segtrain.errors import DataError
 from segtrain.images.bands import upright
 from segtrain.images.reading import read_picture
-from segtrain.visualize import ERROR_COLOR, default_colors
+from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 
 SIDE_PX = 300
 ALPHA = 0.55
 _MARK_PX = 13  # how large a single marked pixel is drawn
-_CLIPPED = (1, 99)  # percentiles that become black and white where images are not 8 bit
 
 
 def draw_samples(
-    evidence: Evidence, examiner: Examiner, wanted: Iterable[tuple[int, frozenset[int]]]
+    report: DatasetReport, examiner: Examiner, wanted: Iterable[tuple[int, frozenset[int]]]
 ) -> dict[tuple[int, frozenset[int]], str]:
-    """Data addresses of pictures by (place of the record, marked values): the image beside its overlay. What cannot be
+    """Data addresses of pictures by (index of the record, marked values): the image beside its overlay. What cannot be
     read is left out."""
     wanted = list(dict.fromkeys(wanted))
     with ThreadPoolExecutor(count_cores()) as pool:
-        drawn = pool.map(lambda item: _draw(evidence, examiner, *item), wanted)
+        drawn = pool.map(lambda item: _draw(report, examiner, *item), wanted)
         return {item: address for item, address in zip(wanted, drawn, strict=True) if address}
 
 
-def _draw(evidence: Evidence, examiner: Examiner, place: int, marked: frozenset[int]) -> str:
-    sample = evidence.records[place].sample
+def _draw(report: DatasetReport, examiner: Examiner, index: int, marked: frozenset[int]) -> str:
+    sample = report.records[index].sample
     panels = []
-    try:
+    with suppress(DataError, MemoryError):
         picture = read_picture(sample.image)
-        panels.append(_reduce(to_display(upright(to_channels(picture, examiner.channels), picture.orientation))))
-    except (DataError, MemoryError):
-        pass
-    try:
-        facts, planes = examiner.read_mask(sample)
-        painted, known = paint(planes, evidence.labelling, is_color=facts.is_color, marked=marked)
-        if panels and evidence.records[place].is_pair:
+        image = upright(to_channels(picture, examiner.channels), picture.orientation)
+        image = np.ascontiguousarray(to_rgb(np.nan_to_num(image, posinf=0, neginf=0)))
+        panels.append(cv2.resize(image, _reduced(image.shape), interpolation=cv2.INTER_AREA))
+    with suppress(DataError, MemoryError):
+        mask, planes = examiner.read_mask(sample)
+        painted, known = paint(planes, mask, report.labelling, marked=marked)
+        if panels and report.records[index].is_pair:
             height, width = panels[0].shape[:2]
-            painted, known = (_pick(array, height, width) for array in (painted, known))
-            blend = (1 - ALPHA) * panels[0] + ALPHA * painted
-            painted = np.where(known[..., None], blend, panels[0]).astype(np.uint8)
+            painted, known = (pick_pixels(array, height, width) for array in (painted, known))
+            painted = overlay(panels[0], painted, alpha=ALPHA, ignored=~known)
             if marked:
                 painted[_grow(np.isin(planes, list(marked)), height, width)] = ERROR_COLOR
         else:
-            painted = _pick(painted, *_reduced(painted.shape))
+            width, height = _reduced(painted.shape)
+            painted = pick_pixels(painted, height, width)
         panels.append(painted)
-    except (DataError, MemoryError):
-        pass
     return encode(panels) if panels else ""
 
 
 def paint(
-    planes: NDArray, labelling: Labelling | None, *, is_color: bool, marked: frozenset[int]
+    planes: NDArray, mask: MaskRecord, labelling: Labelling | None, *, marked: frozenset[int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A mask (HW codes) in the colours of its classes, HWC uint8, and where it is not ignored, HW. What nothing claims
     has the colour of errors; without classes every value has a colour of its own."""
-    codes, place = np.unique(planes, return_inverse=True)
-    place = place.reshape(planes.shape)
-    if is_color and (labelling is None or not labelling.as_color):
-        colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
-        return colors[place], np.ones(planes.shape, bool)
-    if labelling is None:
-        return np.array(default_colors(len(codes)), np.uint8)[place], np.ones(planes.shape, bool)
-    read = codes * 0x010101 if labelling.as_color and not is_color else codes
-    which = labelling.places_of(read.astype(np.int64))
-    which[np.isin(codes, list(marked))] = UNCLAIMED
+    codes, index = np.unique(planes, return_inverse=True)
+    index = index.reshape(planes.shape)
+    read = None if labelling is None else labelling.codes_of(mask)
+    if read is None:
+        colors = split_colors(codes) if mask.is_color else default_colors(len(codes))
+        return np.array(colors, np.uint8)[index], np.ones(planes.shape, bool)
+    claims = dict(zip(mask.codes.tolist(), labelling.indices_of(read).tolist(), strict=True))
+    which = np.array([UNCLAIMED if code in marked else claims.get(code, UNCLAIMED) for code in codes.tolist()])
     colors = np.array([*labelling.colors, ERROR_COLOR, (0, 0, 0)], np.uint8)
     shown = which != IGNORED
     if labelling.binary or labelling.multilabel:  # the background is shown as it is
         shown &= which != (0 if labelling.binary else UNCLAIMED)
-    return colors[which][place], shown[place]
-
-
-def to_display(pixels: NDArray) -> NDArray[np.uint8]:
-    """An image HWC of any type and number of channels as HWC uint8 RGB."""
-    pixels = np.repeat(pixels[..., :1], 3, axis=2) if pixels.shape[2] < 3 else pixels[..., :3]
-    if pixels.dtype == np.uint8:
-        return pixels
-    pixels = np.nan_to_num(pixels.astype(np.float32), posinf=0, neginf=0)
-    low, high = np.percentile(pixels, _CLIPPED)
-    return (np.clip((pixels - low) / max(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
+    return colors[which][index], shown[index]
 
 
 def _reduced(shape: Sequence[int]) -> tuple[int, int]:
+    """Width and height of a picture whose longer side is SIDE_PX at most."""
     scale = min(1.0, SIDE_PX / max(shape[:2]))
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
-
-
-def _reduce(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = _reduced(image.shape)
-    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_AREA)
-
-
-def _pick(array: NDArray, height: int, width: int) -> NDArray:
-    """Rows and columns of an array, so that no value is invented."""
-    rows = np.arange(height) * array.shape[0] // height
-    return array[rows[:, None], np.arange(width) * array.shape[1] // width]
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
 
 
 def _grow(chosen: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
@@ -126,20 +104,18 @@ def encode(panels: Sequence[NDArray[np.uint8]]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def choose_samples(evidence: Evidence, count: int) -> list[int]:
+def choose_samples(report: DatasetReport, count: int) -> list[int]:
     """Places of records that show the set: one for each class, the rarest first and where it is large beside others,
     then more in even steps."""
-    if not evidence.records:
+    pixels = report.class_pixels * (report.class_pixels > 0).sum(axis=1, keepdims=True)
+    pairs = [index for index, record in enumerate(report.records) if record.is_pair]
+    if not pairs:
         return []
-    places = [place for place, record in enumerate(evidence.records) if record.is_pair]
-    chosen: list[int] = []
-    pixels = evidence.class_pixels * (evidence.class_pixels > 0).sum(axis=1, keepdims=True)
-    for name in np.argsort(evidence.class_pixels.sum(axis=0)):
-        best = int(pixels[:, name].argmax())
-        if len(chosen) < count * 2 // 3 and pixels[best, name] and evidence.records[best].is_pair:
-            chosen.append(best)
-    chosen = list(dict.fromkeys(chosen))
-    rest = [place for place in places if place not in set(chosen)]
+    chosen: dict[int, None] = {}
+    for label in np.argsort(report.class_pixels.sum(axis=0)):
+        best = pairs[int(pixels[pairs, label].argmax())]
+        if len(chosen) < count * 2 // 3 and pixels[best, label]:
+            chosen[best] = None
+    rest = [index for index in pairs if index not in chosen]
     number = min(count - len(chosen), len(rest))
-    chosen += [rest[place * len(rest) // number] for place in range(number)]
-    return sorted(set(chosen))
+    return sorted([*chosen, *(rest[index * len(rest) // number] for index in range(number))])

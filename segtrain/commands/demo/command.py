@@ -3,7 +3,6 @@
 import argparse
 
 from segtrain.command import parse_output
-from segtrain.commands.demo.demo import draw_demo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,5 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Draw the data set where it is missing."""
+    from segtrain.commands.demo.demo import draw_demo
+
     draw_demo(options.root)
     print(f"{options.root}: the demo data set is there")

@@ -1,4 +1,4 @@
-"""The demo data set: street scenes that are drawn, not downloaded.
+"""Demo data set: street scenes that are drawn, not downloaded.
 
 Labels are exact, as every shape is painted on image and mask by one call. The class road takes in pavements and kerbs,
 tree its trunk, pole lamps and signs with what they carry. The bonnet of the own car, litter bins and a line
@@ -15,10 +15,8 @@ import cv2
 import numpy as np
 
 from segtrain.commands.demo import street
-from segtrain.commands.demo.painter import CLASSES, Painter, develop, draw_sky
+from segtrain.commands.demo.painter import Painter, develop, draw_sky
 from segtrain.errors import DataError
-
-__all__ = ["CLASSES", "draw_demo", "draw_scene"]
 
 DRAWING = 2  # goes up with every change of what is drawn, so that an older set is not taken for this one
 Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in metres, and what draws it
@@ -107,8 +105,8 @@ def draw_demo(
 ) -> None:
     """Draw a data set of folders: root/{train,val}/{images,masks}/0000.png, ...; masks hold class indices, 255 ignored.
 
-    A scene depends on seed, split and index alone. The set appears whole or not at all; one that was drawn before with
-    the same arguments, which root/demo.txt tells, is left as it is.
+    A scene depends on seed, split and index alone. The set appears atomically; one that was drawn before with the same
+    arguments, which root/demo.txt tells, is left as it is.
 
     Raises DataError where root is anything else, or cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The painter of the demo set: one camera, one light, and two canvases that every shape goes to by the same call.
+"""Painter: one camera, one light, and two canvases that every shape goes to by the same call.
 
 A scene is a small world in metres (x to the right, y up, z ahead of the camera), painted far to near.
 """

@@ -1,4 +1,4 @@
-"""The things of the demo set's streets, each drawn by a Painter: ground, houses, trees, poles, cars, people.
+"""Street: what stands on it, each drawn by a Painter: ground, houses, trees, poles, cars, people.
 
 x is metres to the right of the middle of the street, z metres ahead of the camera; colours are RGB, 0..255.
 """
@@ -67,9 +67,9 @@ def shade_ground(painter: Painter, shadows: list) -> None:
     top, step = int(max(painter.centre[1] + 2, 0)), 2  # soft enough for half the resolution
     rows, columns = np.mgrid[1 : painter.height - top + 1 : step, 0 : painter.width : step].astype(np.float32)
     depth = painter.eye[1] * painter.focal_px / rows
-    places = 24 * np.stack([(columns - painter.centre[0]) * depth / painter.focal_px, depth], axis=-1)
+    texels = 24 * np.stack([(columns - painter.centre[0]) * depth / painter.focal_px, depth], axis=-1)
     tile = smooth_noise(painter.rng, 128, 128, (128, 128)) + smooth_noise(painter.rng, 128, 128, (16, 16))
-    rough = cv2.remap(tile, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP) * np.exp(-depth / 12)
+    rough = cv2.remap(tile, texels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP) * np.exp(-depth / 12)
     rough = cv2.resize(rough, (painter.width, painter.height - top))
     factor = (1 + 0.06 * rough) * (1 - painter.light.shadow / 255 * cv2.blur(shadow, (5, 5))[top:].astype(np.float32))
     factor[painter.mask[top:] != ROAD] = 1
@@ -151,9 +151,9 @@ def draw_crown(painter: Painter, centre: np.ndarray, radii_m: np.ndarray, colour
     directions = directions[np.argsort(directions[:, 1] + rng.normal(0, 0.3, leaves))]
     height = 0.75 + 0.4 * directions[:, 1:2] - 0.2 * np.sign(painter.sun[0]) * directions[:, :1]
     tones = colour * height * rng.uniform(0.8, 1.2, (leaves, 1))
-    places = centre + directions * radii_m
-    places[:, 2] = centre[2]
-    painter.discs(places, radii_m.min() * rng.uniform(0.1, 0.34, leaves), tones, TREE)
+    centres = centre + directions * radii_m
+    centres[:, 2] = centre[2]
+    painter.discs(centres, radii_m.min() * rng.uniform(0.1, 0.34, leaves), tones, TREE)
 
 
 def draw_tree(painter: Painter, x: float, z: float, height_m: float) -> None:

@@ -1,19 +1,18 @@
-"""What the tests of the doctor share: a small clean data set, and what is found in it."""
+"""Planted data sets: a small clean set, what is found in it, and the fixes done to it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from segtrain.commands.check.dataset_report import Evidence, gather
+from segtrain.commands.check.command import find_all
+from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import Finding
-from segtrain.commands.check.findings import find_all
+from segtrain.commands.check.fixes import make_change
 from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.source import Subject, from_experiment, from_folders
-from tests.conftest import PROJECT, draw_sample
+from segtrain.commands.check.source import Source, from_experiment, from_folders
+from tests.conftest import draw_sample
 
 # Behind the shipped config.yml, which a test reads from the project's folder.
 CLEAN = [
@@ -32,10 +31,10 @@ def draw_clean(root: Path, *, train: int = 8, val: int = 4) -> Path:
     return root
 
 
-def look_at(subject: Subject) -> tuple[Evidence, list[Finding]]:
-    examiner = Examiner(None if subject.config is None else subject.config.data)
-    evidence = gather(subject, examine_all(subject.splits, examiner))
-    return evidence, find_all(evidence, subject.findings)
+def look_at(source: Source) -> tuple[DatasetReport, list[Finding]]:
+    examiner = Examiner(None if source.config is None else source.config.data)
+    report = gather(source, examine_all(source.splits, examiner))
+    return report, find_all(report)
 
 
 def look(root: Path, *overrides: str) -> list[Finding]:
@@ -57,11 +56,16 @@ def lines(finding: Finding) -> list[str]:
 
 
 def run_fix(finding: Finding) -> None:
-    """Do what the finding says, in a shell as a user would."""
+    """Do what `check --apply` with the name of the finding's fix does."""
     assert finding.fix is not None and finding.fix.label == "run"
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    script = "\n".join(["set -e", *finding.fix.lines])
-    subprocess.run(["bash", "-c", script], check=True, env={"PATH": path}, cwd=PROJECT, timeout=60)
+    for change in finding.fix.changes:
+        make_change(change)
+
+
+def set_aside(finding: Finding) -> tuple[str, list[str]]:
+    """The name of the fix, and the files that it takes out."""
+    assert finding.fix is not None and all(change.edit is None for change in finding.fix.changes)
+    return finding.fix.name, [change.file for change in finding.fix.changes]
 
 
 def read(path: Path) -> np.ndarray:

@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from tests.commands.check.check_sets import NAMES, change, discs, draw_clean, lines, look, read, run_fix, shown, write
+from tests.commands.check.check_sets import (
+    NAMES,
+    change,
+    discs,
+    draw_clean,
+    lines,
+    look,
+    read,
+    run_fix,
+    set_aside,
+    shown,
+    write,
+)
 from tests.conftest import PROJECT, draw_sample
 
 
@@ -44,7 +56,7 @@ def test_a_class_with_a_handful_of_pixels(root):
     write(path, mask)
     (found,) = look(root, "data.classes=[sky, road, car, pole]")
     assert shown([found]) == [("warning", "pole: next to no pixels, in 1 mask")]
-    assert lines(found)[-1] == "  ignore_values: [3]" and found.files == (str(path),)
+    assert lines(found)[-1] == "  ignore_values: [3]" and found.files == [str(path)]
     assert [line for line in lines(found) if "pole" in line] == []
 
 
@@ -54,9 +66,9 @@ def test_empty_masks(root):
     ignored, alone = look(root)
     assert shown([ignored, alone]) == [
         ("warning", "1 mask is ignored by 95 % or more"),
-        ("warning", "1 mask is one class alone"),
+        ("warning", "1 mask is of a single class"),
     ]
-    assert ignored.files == (f"{root}/train/masks/004.png",) and alone.files == (f"{root}/train/masks/003.png",)
+    assert ignored.files == [f"{root}/train/masks/004.png"] and alone.files == [f"{root}/train/masks/003.png"]
     assert alone.explanation.startswith("All pixels are sky, in a set where the others hold more")
     run_fix(ignored)
     run_fix(alone)
@@ -72,7 +84,7 @@ def test_an_inverted_mask(root):
     write(path, 1 - plain)
     (found,) = look(root, "data.classes=[disc]", "loss={BCEWithLogitsLoss: 1.0}")
     assert shown([found]) == [("warning", "1 mask is most likely inverted")]
-    assert found.files == (str(path),)
+    assert found.files == [str(path)]
     run_fix(found)
     assert np.array_equal(read(path), plain)
     assert look(root, "data.classes=[disc]", "loss={BCEWithLogitsLoss: 1.0}") == []
@@ -144,4 +156,4 @@ def test_a_mask_for_each_class(root):
         ("warning", "The val split has no pixel of car"),
     ]
     paths = [root / "train" / kind / "003.png" for kind in ("images", *NAMES)]
-    assert lines(file) == [f"mv {path} {path}.aside" for path in paths]
+    assert set_aside(file) == ("set-aside-unreadable", [str(path) for path in paths])

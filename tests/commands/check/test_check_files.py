@@ -1,4 +1,4 @@
-"""Defects of files, planted in a clean set: each is found, with the lines that mend it, and the lines do."""
+"""Defects of files, planted in a clean set: each is found, with the fix for it, and the fix works."""
 
 import shutil
 
@@ -11,7 +11,17 @@ from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_picture
 from tests.bad_input import truncate
-from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, run_fix, shown, write
+from tests.commands.check.check_sets import (
+    draw_clean,
+    lines,
+    look,
+    look_at_folders,
+    read,
+    run_fix,
+    set_aside,
+    shown,
+    write,
+)
 from tests.conftest import PROJECT
 
 
@@ -38,7 +48,7 @@ def test_truncated_files(root):
     ]
     assert found.files[1] == f"{mask}: is not an image of a known type; is the file complete?"
     pair = [image, root / "train/masks/003.png", root / "val/images/001.png", mask]
-    assert lines(found) == [f"mv {path} {path}.aside" for path in pair]
+    assert set_aside(found) == ("set-aside-unreadable", [str(path) for path in pair])
     run_fix(found)
     assert look(root) == []
 
@@ -54,8 +64,8 @@ def test_files_without_a_partner(root):
         ("error", "1 of 4 masks has no image"),
     ]
     bare = root / "train/images/000.png"
-    assert images.files == (str(bare), str(alone))
-    assert lines(images) == [f"mv {bare} {bare}.aside", f"mv '{alone}' '{alone}.aside'"]
+    assert images.files == [str(bare), str(alone)]
+    assert set_aside(images) == ("set-aside-unpaired", [str(bare), str(alone)])
     run_fix(images)
     run_fix(masks)
     assert look(root) == []
@@ -95,22 +105,8 @@ def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, tu
     Image.open(mask).transpose(turned).save(mask)
     (found,) = look(root)
     assert shown([found]) == [("error", "1 image is turned by EXIF and the mask is not")]
-    assert found.files == (str(path.with_suffix(".jpg")),)
-    method = {6: "ROTATE_270", 8: "ROTATE_90"}[orientation]
-    assert lines(found) == [
-        "python - <<'END'",
-        "from pathlib import Path",
-        "from PIL import Image",
-        "turns = {",
-        f"    '{mask}': '{method}',",
-        "}",
-        "for file, how in turns.items():",
-        "    mask = Image.open(file)",
-        "    mask.load()",
-        '    Path(file).rename(f"{file}.aside")',
-        "    mask.transpose(Image.Transpose[how]).save(file)",
-        "END",
-    ]
+    assert found.files == [str(path.with_suffix(".jpg"))]
+    assert found.fix.name == "turn-masks"
     run_fix(found)
     assert np.array_equal(read(mask), upright)
     assert look(root) == []
@@ -138,8 +134,12 @@ def test_a_flat_mask_says_nothing_of_the_orientation(root):
     exif[0x0112] = 3
     Image.open(path).save(path, exif=exif)
     write(mask, np.ones((64, 80)))
-    titles = [title for _, title in shown(look(root))]
-    assert "1 image is turned by EXIF, and perhaps not the mask" in titles
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert shown([found]) == [("warning", "1 image is turned by EXIF and perhaps not the mask")]
+    assert (found.fix.name, len(found.fix.changes)) == ("turn-unsure-masks", 1)
+    run_fix(found)
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert found.fix.changes == []  # a second time it is not turned back
 
 
 def test_masks_at_another_scale(root):
@@ -148,7 +148,7 @@ def test_masks_at_another_scale(root):
     write(mask, half)
     (found,) = look(root)
     assert shown([found]) == [("error", "1 mask is smaller or larger than the image")]
-    assert found.files == (f"{mask}: 40 x 32, its image 80 x 64",)
+    assert found.files == [f"{mask}: 40 x 32, its image 80 x 64"]
     run_fix(found)
     assert np.array_equal(read(mask), half.repeat(2, axis=0).repeat(2, axis=1))
     assert look(root) == []
@@ -158,15 +158,15 @@ def test_masks_of_other_proportions(root):
     mask, image = root / "train/masks/003.png", root / "train/images/003.png"
     write(mask, read(mask)[:, :60])
     (found,) = look(root)
-    assert shown([found]) == [("error", "1 mask has another size than the image")]
-    assert found.files == (f"{mask}: 60 x 64, its image 80 x 64",)
-    assert lines(found) == [f"mv {path} {path}.aside" for path in (image, mask)]
+    assert shown([found]) == [("error", "1 mask is not of the size of the image")]
+    assert found.files == [f"{mask}: 60 x 64, its image 80 x 64"]
+    assert set_aside(found) == ("set-aside-other-size", [str(image), str(mask)])
 
 
 def test_images_of_one_colour(root):
     write(root / "train/images/003.png", np.full((64, 80, 3), 9))
     (found,) = look(root)
-    assert shown([found]) == [("warning", "1 image is one colour all over")]
+    assert shown([found]) == [("warning", "1 image is a single colour")]
     run_fix(found)
     assert look(root) == []
 
@@ -179,7 +179,7 @@ def test_a_table_names_files_that_are_not_there(root):
     truncate(root / "train/images/001.png")
     table, file = look(root, "data={format: csv, classes: [sky, road, car]}")
     assert shown([table]) == [("error", f"1 file in {root}/data.csv does not exist")]
-    assert table.files == (f"{root}/data.csv:4: {root}/train/masks/2.png",)
+    assert table.files == [f"{root}/data.csv:4: {root}/train/masks/2.png"]
     assert shown([file]) == [("error", "1 file cannot be read")]
     assert file.fix.label == "take out of the lists of the data set" and lines(file) == ["train/images/001"]
 

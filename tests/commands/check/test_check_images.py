@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from segtrain.commands.check.check_images import find_white
-from segtrain.commands.check.check_sizes import write_transforms
 from segtrain.commands.check.examine import describe_image
+from segtrain.commands.check.yaml_lines import write_transforms
 from segtrain.images.reading import Picture
 from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, shown, write
 from tests.conftest import PROJECT, draw_sample
@@ -68,10 +68,10 @@ def test_the_white_of_floats():
 def test_facts_of_an_image():
     """2 x 2 pixels: red 0, 10, 20, 30; green 5; blue 0 or 255."""
     pixels = np.array([[[0, 5, 0], [10, 5, 255]], [[20, 5, 0], [30, 5, 255]]], np.uint8)
-    facts, grey = describe_image(Picture(pixels, "PNG"), pixels)
-    assert (facts.height, facts.width, facts.channels, facts.low, facts.high) == (2, 2, 3, 0, 255)
-    assert facts.mean == (15, 5, 127.5)
-    assert np.allclose(facts.square, (350, 25, 32512.5))
+    record, grey = describe_image(Picture(pixels, "PNG"), pixels)
+    assert (record.height, record.width, record.channels, record.low, record.high) == (2, 2, 3, 0, 255)
+    assert record.mean == (15, 5, 127.5)
+    assert np.allclose(record.square, (350, 25, 32512.5))
     assert grey.tolist() == [[3, 35], [9, 41]]  # 0.299 red + 0.587 green + 0.114 blue
 
 
@@ -106,7 +106,7 @@ def test_a_crop_that_does_not_fit(root):
     crop = "{RandomCrop: {height: 64, width: 64}}"
     (found,) = look(root, f"transforms.train=[HorizontalFlip, {crop}]")
     assert shown([found]) == [("error", "transforms.train fails on images of 80 x 60")]
-    assert found.files == (f"{root}/train/images/003.png: 80 x 60",)
+    assert found.files == [f"{root}/train/images/003.png: 80 x 60"]
     assert lines(found) == [
         "transforms:",
         "  train:",

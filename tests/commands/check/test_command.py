@@ -1,13 +1,18 @@
 """The command: what it prints, what it writes, and its exit status."""
 
+import re
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from segtrain.__main__ import main as segtrain
 from segtrain.command import run_command
+from segtrain.commands.check import command
 from segtrain.commands.check.command import main as check_data
+from segtrain.commands.check.finding import FIXES
 from segtrain.commands.check.source import from_experiment
 from segtrain.config.tree import parse_yaml
 from tests.bad_input import truncate
@@ -26,8 +31,8 @@ def root(tmp_path, monkeypatch):
 def check(tmp_path):
     """The exit status of the command, given experiment layers or two folders."""
 
-    def check(*layers, images=None, masks=None, output=tmp_path / "check.html"):
-        options = Namespace(layers=list(layers), images=images, masks=masks, output=output)
+    def check(*layers, images=None, masks=None, output=tmp_path / "check.html", apply=None):
+        options = Namespace(layers=list(layers), images=images, masks=masks, output=output, apply=apply)
         return run_command(check_data, options)
 
     return check
@@ -53,9 +58,9 @@ def test_an_error_is_exit_status_1(root, check, capsys, tmp_path):
     assert check(f"data.root={root}", *CLEAN) == 1
     assert capsys.readouterr().out.splitlines()[2:] == [
         "",
-        "level    finding, and what to write",
+        "level    finding, and what to do",
         "-" * 100,
-        "error    1 value of the masks is most likely a slip",
+        "error    1 mask value is most likely a slip",
         "         77 (3 pixels in 1 mask): a few pixels that the annotator or a program left behind. The line",
         "         ignores them.",
         f"         {path}",
@@ -70,7 +75,7 @@ def test_an_error_is_exit_status_1(root, check, capsys, tmp_path):
 def test_warnings_and_notes_are_exit_status_0(root, check, capsys):
     write(root / "train/images/003.png", np.zeros((64, 80, 3)))
     assert check(f"data.root={root}", *CLEAN) == 0
-    assert "\nwarning  1 image is one colour all over\n" in capsys.readouterr().out
+    assert "\nwarning  1 image is a single colour\n" in capsys.readouterr().out
 
 
 def test_two_folders_give_an_experiment(root, check, capsys, tmp_path):
@@ -89,8 +94,8 @@ def test_two_folders_give_an_experiment(root, check, capsys, tmp_path):
         },
     }
     (tmp_path / "mine.yml").write_text(text)
-    evidence, findings = look_at(from_experiment([str(tmp_path / "mine.yml"), *CLEAN[1:]]))
-    assert len(evidence.records) == 8 and findings == []
+    report, findings = look_at(from_experiment([str(tmp_path / "mine.yml"), *CLEAN[1:]]))
+    assert len(report.records) == 8 and findings == []
 
 
 def test_a_binary_set_gives_a_loss_for_one_class(root, check, capsys):
@@ -103,17 +108,66 @@ def test_a_binary_set_gives_a_loss_for_one_class(root, check, capsys):
 
 
 def test_long_lists_are_cut_in_the_terminal_alone(root, check, capsys, tmp_path):
+    draw_clean(root, train=18, val=4)
+    names = [("train", n) for n in range(18)] + [("val", n) for n in range(4)]
+    rows = [f"{split}/images/{n:03d}.png,{split}/masks/{n:03d}.png,{split}" for split, n in names]
+    (root / "data.csv").write_text("\n".join(["image,mask,split", *rows]) + "\n")
     for path in (root / "train/images").iterdir():
         truncate(path)
-    draw_clean(root, train=8, val=12)
-    for path in (root / "val/images").iterdir():
-        truncate(path)
-    assert check(f"data.root={root}", *CLEAN) == 1
+    assert check(f"data.root={root}", *CLEAN, "data={format: csv, classes: [sky, road, car]}") == 1
     printed = capsys.readouterr().out
-    assert "error    12 files cannot be read\n" in printed
-    assert "\n         and 9 more\n" in printed
-    assert f"\n           ... 8 more lines in {tmp_path}/check.html\n" in printed
-    assert (tmp_path / "check.html").read_text().count("mv ") == 24
+    assert "error    18 files cannot be read\n" in printed
+    assert "\n         and 15 more\n" in printed
+    assert f"\n           ... 2 more lines in {tmp_path}/check.html\n" in printed
+    assert all(f"train/images/{n:03d}\n" in (tmp_path / "check.html").read_text() for n in range(17))
+
+
+def test_a_fix_is_one_line_that_does_what_it_says(root, check, capsys, tmp_path):
+    for path in (root / "train/masks/003.png", root / "val/masks/001.png"):
+        write(path, read(path)[::2, ::2])
+    arguments = [f"data.root={root}", *CLEAN]
+    before = {path: path.read_bytes() for path in root.rglob("*.png")}
+    assert check(*arguments) == 1
+    line = f"python -m segtrain check {shlex.join(arguments)} --apply resize-masks"
+    assert f"\n         run:\n           {line}\n" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in root.rglob("*.*")} == before  # to look changes nothing
+    (tmp_path / "check.html").unlink()
+    assert check(*arguments, apply="resize-masks") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{root}/train/masks/003.png: kept as 003.png.aside",
+        f"{root}/val/masks/001.png: kept as 001.png.aside",
+        "resize-masks: 2 files changed",
+    ]
+    for path in (root / "train/masks/003.png", root / "val/masks/001.png"):
+        assert path.with_name(f"{path.name}.aside").read_bytes() == before[path] and read(path).shape == (64, 80)
+    after = {path: path.read_bytes() for path in root.rglob("*.*")}
+    assert check(*arguments, apply="resize-masks") == 0
+    assert capsys.readouterr().out == "resize-masks: no finding asks for it\n"
+    assert {path: path.read_bytes() for path in root.rglob("*.*")} == after
+    assert not (tmp_path / "check.html").exists() and check(*arguments) == 0
+
+
+def test_a_fix_for_two_folders(root, check, capsys):
+    (root / "train/masks/003.png").unlink()
+    folders = {"images": f"{root}/train/images", "masks": f"{root}/train/masks"}
+    assert check(**folders) == 1
+    line = (
+        f"python -m segtrain check --images {root}/train/images --masks {root}/train/masks --apply set-aside-unpaired"
+    )
+    assert f"\n           {line}\n" in capsys.readouterr().out
+    assert check(**folders, apply="set-aside-unpaired") == 0
+    assert (root / "train/images/003.png.aside").is_file() and check(**folders) == 0
+
+
+def test_the_help_explains_every_fix():
+    listed = re.findall(r"^  ([a-z-]+)  ", command.__doc__, re.MULTILINE)
+    assert sorted(listed) == sorted(FIXES)
+
+
+def test_a_fix_that_does_not_exist_is_told_with_those_that_do(capsys):
+    with pytest.raises(SystemExit) as ended:
+        segtrain(["check", "--apply", "repair-masks"])
+    assert ended.value.code == 2 and "choose from" in capsys.readouterr().err
 
 
 WRONG_USAGE = {
@@ -150,8 +204,6 @@ def test_the_command_line(root, tmp_path):
             (root / "train" / kind / f"{index:03d}.png").write_bytes(source.read_bytes())
     done = run("-m segtrain", "check", f"data.root={root}", *CLEAN, "-o", tmp_path / "page.html")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "warning  32 images are there twice or more" in done.stdout
+    assert "warning  32 images occur twice or more" in done.stdout
     assert (tmp_path / "page.html").is_file()
-    (root / "val/masks/000.png").unlink()
-    assert run("-m segtrain", "check", f"data.root={root}", *CLEAN, "-o", tmp_path / "page.html").returncode == 1
     assert run("-m segtrain", "check", "--images", root).returncode == 2

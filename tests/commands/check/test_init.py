@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 
 from segtrain.__main__ import main as segtrain
-from segtrain.commands.check import init
-from segtrain.commands.check.init import Machine
+from segtrain.commands.check import experiment
+from segtrain.commands.check.experiment import Machine
 from segtrain.config.layers import load_tree
 from segtrain.config.mistakes import validate
 from segtrain.config.rules import load_config
@@ -27,7 +27,7 @@ WITHOUT_HUB = Machine(gpu=False, free_bytes=8 << 30, hub=False)
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """A processor with 8 GiB and no hub: what is written does not depend on where the test runs."""
-    monkeypatch.setattr(init, "look_at_machine", lambda: WITHOUT_HUB)
+    monkeypatch.setattr(experiment, "look_at_machine", lambda: WITHOUT_HUB)
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(case, pairs, c
     before = {path: path.stat().st_mtime_ns for path in pairs.rglob("*")}
     assert run_init(pairs, pairs / "mine.yml") == 2
     line = capsys.readouterr().err.removesuffix("\n").replace(f"{pairs}/images", "I").replace(f"{pairs}/masks", "M")
-    hint = "python -m segtrain check --images I --masks M says how to mend it"
+    hint = "python -m segtrain check --images I --masks M says how to fix it"
     assert re.fullmatch(pattern.replace("HINT", re.escape(hint)), line.replace(str(pairs), "F")), line
     assert {path: path.stat().st_mtime_ns for path in pairs.rglob("*")} == before
 
@@ -247,4 +247,4 @@ def test_the_experiment_is_yaml(pairs, capsys):
 def test_an_experiment_that_cannot_be_written(pairs, capsys):
     (pairs / "file").touch()
     assert run_init(pairs, pairs / "file" / "deep" / "mine.yml") == 2
-    assert capsys.readouterr().err == f"-o {pairs}/file/deep/mine.yml: cannot be written: Not a directory\n"
+    assert capsys.readouterr().err == f"{pairs}/file/deep/mine.yml: cannot be written: Not a directory\n"

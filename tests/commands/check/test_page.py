@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import shutil
 from html.parser import HTMLParser
 
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.commands.check.charts import escape
-from segtrain.commands.check.examine import Examiner
+from segtrain.commands.check.examine import Examiner, describe_mask
+from segtrain.commands.check.mask_values import label
 from segtrain.commands.check.page import write_page
-from segtrain.commands.check.report import write_proposal
 from segtrain.commands.check.source import from_experiment, from_folders
-from segtrain.commands.check.thumbnails import paint, to_display
-from segtrain.errors import ConfigError
+from segtrain.commands.check.terminal import write_proposal
+from segtrain.commands.check.thumbnails import paint
+from segtrain.config.data_schema import ClassConfig
+from segtrain.errors import DataError
+from segtrain.images.reading import Picture
 from segtrain.visualize import ERROR_COLOR
 from tests.commands.check.check_sets import CLEAN, draw_clean, look_at, read, write
 from tests.conftest import PROJECT
@@ -62,17 +65,17 @@ def root(tmp_path, monkeypatch):
     return draw_clean(tmp_path / "street")
 
 
-def build(path, subject):
-    evidence, findings = look_at(subject)
-    proposal = write_proposal(subject, evidence) if subject.config is None else []
-    examiner = Examiner(None if subject.config is None else subject.config.data)
-    write_page(path, subject, evidence, findings, proposal=proposal, examiner=examiner)
+def build(path, source):
+    report, findings = look_at(source)
+    proposal = write_proposal(report)
+    examiner = Examiner(None if source.config is None else source.config.data)
+    write_page(path, report, findings, proposal=proposal, examiner=examiner)
     return Page(path.read_text(encoding="utf-8")), findings
 
 
 def test_the_page_of_a_clean_set(root, tmp_path):
     page, _ = build(tmp_path / "check.html", from_experiment([f"data.root={root}", *CLEAN]))
-    assert "Nothing found" in page.texts and "80 x 64" in "".join(page.texts)
+    assert "nothing found" in page.texts and "80 x 64" in "".join(page.texts)
     assert {"Classes", "Samples", "Sizes"} <= set(page.texts)
     assert len(page.named("img")) == 12 and page.blocks == []
     cells = [text for text in page.texts if text in ("sky", "road", "car")]
@@ -104,9 +107,10 @@ def test_findings_stand_on_the_page_with_their_lines(root, tmp_path):
     write(root / "train/masks/003.png", mask)
     write(root / "train/images/005.png", np.zeros((64, 80, 3)))
     (root / "val/masks/001.png").write_bytes(b"no picture")
-    page, findings = build(tmp_path / "check.html", from_experiment([f"data.root={root}", *CLEAN]))
+    source = from_experiment([f"data.root={root}", *CLEAN])
+    page, findings = build(tmp_path / "check.html", source)
     assert len(findings) == 3
-    assert page.blocks == ["\n".join(finding.fix.lines) for finding in findings]
+    assert page.blocks == ["\n".join(finding.fix.lines_for(source.command)) for finding in findings]
     for finding in findings:
         assert {finding.title, finding.explanation, *finding.files} <= set(page.texts)
     assert "2 errors, 1 warning" in page.texts
@@ -121,10 +125,9 @@ def test_names_cannot_break_the_page(root, tmp_path):
     write(root / "train/images" / f"{EVIL}.png", np.zeros((64, 80, 3)))
     overrides = [f"data.root={root}", *CLEAN, "data.classes=[sky, road, '</table><script>']"]
     page, (finding,) = build(tmp_path / "check.html", from_experiment(overrides))
-    assert finding.files == (f"{root}/train/images/{EVIL}.png",)
+    assert finding.files == [f"{root}/train/images/{EVIL}.png"]
     assert f"train: {EVIL}" in page.texts and "</table><script>" in page.texts
     assert page.named("b") == [] and len(page.named("script")) == 1
-    assert escape('<a href="x">\'&') == "&lt;a href=&quot;x&quot;&gt;&#x27;&amp;"
 
 
 def test_the_experiment_for_two_folders(root, tmp_path):
@@ -143,17 +146,18 @@ def test_the_experiment_for_two_folders(root, tmp_path):
     ]
     experiment = tmp_path / "mine.yml"
     experiment.write_text(page.blocks[0])
-    subject = from_experiment([str(experiment), "transforms.train=[]"])
-    assert {split: len(samples) for split, samples in subject.splits.items()} == {"train": 8, "val": 4}
+    source = from_experiment([str(experiment), "transforms.train=[]"])
+    assert {split: len(samples) for split, samples in source.splits.items()} == {"train": 8, "val": 4}
 
 
-def test_sizes_are_drawn_where_they_differ(root, tmp_path):
+def test_sizes_are_listed_where_they_differ(root, tmp_path):
     for kind in ("images", "masks"):
         write(root / "train" / kind / "003.png", read(root / "train" / kind / "003.png")[:, :70])
     overrides = [f"data.root={root}", *CLEAN]
     page, _ = build(tmp_path / "check.html", from_experiment(overrides))
-    assert [a["class"] for a in page.named("circle") if "class" in a] == ["size", "size"]
-    assert len([a for a in page.named("rect") if a.get("class") == "crop"]) == 1
+    assert [text for text in page.texts if re.fullmatch(r"\d+ x \d+", text)] == ["80 x 64", "70 x 64"]
+    assert [a["style"] for a in page.named("span") if a.get("class") == "bar"] == ["width:100.0%", "width:9.1%"]
+    assert "Widths are 70 to 80 pixels, heights 64 to 64." in page.texts
     assert "Training crops are 64 x 64." in page.texts
 
 
@@ -164,28 +168,33 @@ def test_a_page_of_nothing(tmp_path, monkeypatch):
 
 
 def test_a_page_that_cannot_be_written(root, tmp_path):
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(DataError) as error:
         build(tmp_path, from_experiment([f"data.root={root}", *CLEAN]))
-    assert str(error.value) == f"-o {tmp_path}: cannot be written: Is a directory"
+    assert str(error.value) == f"{tmp_path}: cannot be written: Is a directory"
+
+
+def mask_of(planes, *, is_color=False, palette=None):
+    picture = Picture(planes, "PNG", palette=palette)
+    return describe_mask(picture, planes, is_color=is_color)
 
 
 def test_masks_are_painted_in_the_colors_of_their_classes(root):
     labelling = look_at(from_experiment([f"data.root={root}", *CLEAN]))[0].labelling
-    painted, shown = paint(np.array([[0, 1, 2], [255, 9, 1]]), labelling, is_color=False, marked=frozenset())
+    planes = np.array([[0, 1, 2], [255, 9, 1]])
+    painted, shown = paint(planes, mask_of(planes), labelling, marked=frozenset())
     sky, road, car = map(list, labelling.colors)
     assert painted[0].tolist() == [sky, road, car] and painted[1, 1:].tolist() == [list(ERROR_COLOR), road]
     assert shown.tolist() == [[True, True, True], [False, True, True]]
     packed = np.array([[0x010203, 0xFFFFFF]])
-    assert paint(packed, labelling, is_color=True, marked=frozenset())[0].tolist() == [[[1, 2, 3], [255, 255, 255]]]
+    painted, _ = paint(packed, mask_of(packed, is_color=True), labelling, marked=frozenset())
+    assert painted.tolist() == [[[1, 2, 3], [255, 255, 255]]]
 
 
-def test_images_of_any_type_are_shown():
-    deep = np.arange(101, dtype=np.uint16).reshape(1, 101, 1) * 40
-    shown = to_display(deep)
-    assert shown.shape == (1, 101, 3) and shown.dtype == np.uint8
-    assert shown[0, [0, 1, 50, 99, 100], 0].tolist() == [0, 0, 127, 255, 255]  # the 1st and 99th percentile
-    bands = np.zeros((2, 2, 5), np.uint8)
-    assert to_display(bands).shape == (2, 2, 3)
+def test_palettes_are_painted_where_the_classes_have_colors():
+    labelling = label([ClassConfig(name=f"{red}", color=[red, 0, 0]) for red in (10, 20)], [])
+    planes = np.array([[0, 1]], np.uint8)
+    mask = mask_of(planes, palette=np.array([[20, 0, 0], [10, 0, 0]], np.uint8))
+    assert paint(planes, mask, labelling, marked=frozenset())[0].tolist() == [[[20, 0, 0], [10, 0, 0]]]
 
 
 def test_broken_files_are_left_out_of_the_pictures(root, tmp_path):

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.check.class_lines import write_class, write_classes, write_text
 from segtrain.commands.check.examine import count_values, describe_mask, to_codes
-from segtrain.commands.check.labelling import labelling_from, labelling_of
+from segtrain.commands.check.mask_values import label, labelling_of, merge_values
 from segtrain.commands.check.propose import known_labels, propose_classes, show_share
-from segtrain.commands.check.values import merge_values
+from segtrain.commands.check.yaml_lines import write_class, write_classes, write_text
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
@@ -21,7 +20,7 @@ STREET = Labels(
 ANIMALS = Labels((KnownClass("cat", (0, 0, 200)), KnownClass("dog", (90, 90, 90))))
 
 
-def facts(pixels, **options):
+def record(pixels, **options):
     picture = Picture(np.asarray(pixels), "PNG", **options)
     planes, is_color = to_codes(picture, "mask.png")
     return describe_mask(picture, planes, is_color=is_color)
@@ -33,12 +32,12 @@ def stripes(values, *, width=8, dtype=np.uint8):
 
 
 def propose(*masks, known=None, **options):
-    return propose_classes(merge_values([facts(mask, **options) for mask in masks]), known or {})
+    return propose_classes(merge_values([record(mask, **options) for mask in masks]), known or {})
 
 
 def test_facts_of_a_mask():
     """5 5 7 / 5 5 7 / 9 9 9: one square of 5; all but the middle pixel are in the frame."""
-    mask = facts(np.array([[5, 5, 7], [5, 5, 7], [9, 9, 9]], np.uint8))
+    mask = record(np.array([[5, 5, 7], [5, 5, 7], [9, 9, 9]], np.uint8))
     assert mask.codes.tolist() == [5, 7, 9]
     assert mask.counts.tolist() == [[4, 1, 3], [2, 0, 2], [3, 0, 3]]
     assert (mask.is_color, mask.palette, mask.further_values) == (False, None, 0)
@@ -46,7 +45,7 @@ def test_facts_of_a_mask():
 
 def test_the_most_frequent_values_are_kept():
     cells = np.arange(400, dtype=np.uint16).reshape(20, 20)
-    mask = facts(np.kron(cells, np.ones((2, 2), np.uint16)))
+    mask = record(np.kron(cells, np.ones((2, 2), np.uint16)))
     assert len(mask.codes) == 300 and (mask.further_values, mask.further_pixels) == (100, 400)
 
 
@@ -110,7 +109,7 @@ def test_the_lines_are_those_of_an_experiment():
     data = parse_yaml("\n".join(proposal.lines), origin="lines").plain()["data"]
     labelling = labelling_of(DataConfig(root="x", **data))
     assert labelling.claims == {0: 0, 4: 1, 9: 2, 255: -1}
-    assert labelling._replace(colors=[]) == labelling_from(proposal)._replace(colors=[])
+    assert labelling._replace(colors=[]) == label(proposal.classes, proposal.ignore_values)._replace(colors=[])
 
 
 def test_masks_of_colors():
@@ -228,7 +227,7 @@ def test_classes_are_written():
         '{name: "c: d", value: 0}',
         "{name: e, colors: [[1, 2, 3], [4, 5, 6]]}",
     ]
-    assert write_classes(items[:1], ignore_values=[9], comments={"a": "few"})[2:] == [
+    assert write_classes(items[:1], [9], comments={"a": "few"})[2:] == [
         "    - a   # few",
         "  ignore_values: [9]",
     ]

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segtrain.commands.demo.demo import CLASSES, DRAWING, draw_demo, draw_scene
+from segtrain.commands.demo.demo import DRAWING, draw_demo, draw_scene
+from segtrain.commands.demo.painter import CLASSES
 from segtrain.errors import DataError
 
 NAMES = [name for name, _ in CLASSES]

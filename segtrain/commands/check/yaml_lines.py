@@ -1,7 +1,8 @@
-"""Classes as the lines of YAML that a user would write."""
+"""YAML lines: parts of an experiment as a user would write them."""
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from segtrain.config.data_schema import ClassConfig
 
@@ -19,28 +20,28 @@ def write_text(text: str) -> str:
     return '"' + escaped.replace('"', '\\"') + '"'
 
 
-def write_color(code: int) -> str:
-    """A packed colour as [r, g, b]."""
-    return f"[{code >> 16}, {code >> 8 & 255}, {code & 255}]"
-
-
-def write_code(code: int, *, as_color: bool) -> str:
-    """A mask value, or a packed colour."""
-    return write_color(code) if as_color else str(code)
+def write_flow(value: Any) -> str:
+    """Any plain value on one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{write_text(str(key))}: {write_flow(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(write_flow, value))}]"
+    if isinstance(value, str):
+        return write_text(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def write_class(item: ClassConfig) -> str:
     """One class: its name alone, or a mapping."""
     keys = {key: getattr(item, key) for key in ("value", "values", "color", "colors")}
-    given = "".join(f", {key}: {value}" for key, value in keys.items() if value is not None)
-    return f"{{name: {write_text(item.name)}{given}}}" if given else write_text(item.name)
+    given = {key: value for key, value in keys.items() if value is not None}
+    return write_flow({"name": item.name} | given if given else item.name)
 
 
 def write_classes(
-    classes: Sequence[ClassConfig],
-    *,
-    ignore_values: Sequence[object] = (),
-    comments: Mapping[str, str] = {},
+    classes: Sequence[ClassConfig], ignore_values: Sequence[object] = (), *, comments: Mapping[str, str] = {}
 ) -> list[str]:
     """The lines of a data section with these classes; `comments` are by the class's name."""
     items = [f"    - {write_class(item)}" for item in classes]
@@ -49,4 +50,10 @@ def write_classes(
     for item, line in zip(classes, items, strict=True):
         comment = comments.get(item.name)
         lines.append(f"{line:{width}}   # {comment}" if comment else line)
-    return [*lines, *([f"  ignore_values: {list(ignore_values)}"] if ignore_values else [])]
+    return [*lines, f"  ignore_values: {list(ignore_values)}"] if ignore_values else lines
+
+
+def write_transforms(items: Sequence[str | Mapping[str, Any]]) -> list[str]:
+    """The lines of transforms.train."""
+    texts = [write_flow(item) if isinstance(item, str) else write_flow(item)[1:-1] for item in items]
+    return ["transforms:", "  train:", *(f"    - {text}" for text in texts)]

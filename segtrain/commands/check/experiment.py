@@ -1,0 +1,198 @@
+"""Experiment: what `init` writes for two folders, with its choices and the table that keeps similar images together."""
+
+import csv
+import io
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from huggingface_hub import constants
+
+from segtrain.commands.check.check_images import compute_statistics, find_white
+from segtrain.commands.check.dataset_report import DatasetReport, gather
+from segtrain.commands.check.duplicates import group_duplicates
+from segtrain.commands.check.examine import Examiner
+from segtrain.commands.check.pool import examine_all
+from segtrain.commands.check.recipe import DataSummary, Situation, choose_recipe, write_experiment
+from segtrain.commands.check.record import Record
+from segtrain.commands.check.source import Source, from_folders
+from segtrain.commands.check.yaml_lines import write_text
+from segtrain.devices import resolve_device
+from segtrain.errors import DataError
+from segtrain.files import write_whole
+from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
+from segtrain.memory import read_available_bytes
+from segtrain.models.weights import require_hub
+
+VAL_FRACTION = 0.2
+LARGEST_GROUP = 0.5  # of the images: where more than this look alike they cannot all be kept on one side
+
+
+class Machine(NamedTuple):
+    """What a training would run on."""
+
+    gpu: bool
+    free_bytes: int | None
+    hub: bool
+
+
+def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> None:
+    """Look at two folders and write the experiment `output`, and the `table` of the files where some images look alike.
+
+    Raises DataError where the data do not give a training; nothing is written then.
+    """
+    source = from_folders(images, masks)
+    hint = f"{source.command} says how to fix it"
+    if source.findings:
+        first = source.findings[0]
+        raise DataError(f"{images}: {first.title}; {', '.join(first.files[:3])}; {hint}")
+    report = gather(source, examine_all(source.splits, Examiner(None)))
+    require_trainable(report, hint)
+    splits, notes = choose_splits(report)
+    machine = look_at_machine()
+    training = [record for record in report.records if record.split in ("train", "all")]
+    recipe = choose_recipe(describe_situation(report, training, machine))
+    data_lines = describe_files(source, splits, output, table)
+    shown = shlex.join(["python", "-m", "segtrain", "init", images, masks, "-o", str(output)])
+    counted = f"from {len(report.records)} images; look over the classes, then: python train.py {output}"
+    head = [f"Made by {shown}", counted, *notes]
+    summary = summarize(report, machine, name=output.stem, head=head, data_lines=data_lines)
+    if "format: csv" in data_lines[0]:
+        write_whole(table, write_table(splits, table.parent.resolve()))
+    write_whole(output, write_experiment(recipe, summary))
+    counts = ", ".join(f"{len(samples)} {split}" for split, samples in splits.items())
+    print(f"{output}: {counts} images; crops of {recipe.crop[1]} x {recipe.crop[0]} pixels, batches of "
+          f"{recipe.batch_size}, {recipe.epochs} epochs")  # fmt: skip
+    for note in notes:
+        print(f"note: {note}")
+    print(f"look over its classes, then: python train.py {output}")
+
+
+def require_trainable(report: DatasetReport, hint: str) -> None:
+    """Raises DataError where a file cannot be read, sizes differ, or the masks do not hold classes."""
+    for record in report.records:
+        if record.image_error or record.mask_error:
+            raise DataError(f"{record.image_error or record.mask_error}; {hint}")
+        if not record.is_pair:
+            raise DataError(f"{record.sample.mask_file}: is not of the size of {record.sample.image}; {hint}")
+    proposal = report.proposal
+    if proposal is None or not proposal.classes or proposal.noise > 0:
+        what = "their edges are smoothed or compressed" if proposal and proposal.noise > 0 else "no classes are found"
+        raise DataError(f"{report.records[0].sample.mask_file}: and the other masks: {what}; {hint}")
+
+
+def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
+    """The splits that the folders are, or one that keeps images together that look alike; and what to say of it."""
+    source = report.source
+    groups = group_duplicates(report.records)
+    sizes = np.bincount(groups)
+    if "all" not in source.splits:
+        if {"train", "val"} <= source.splits.keys():
+            names = np.array([record.split for record in report.records])
+            across = sum(len(set(names[groups == group])) > 1 for group in np.flatnonzero(sizes > 1))
+            note = f"{across} groups of images that look alike are in more than one split: scores will be too high"
+            return source.splits, [note] if across else []
+        raise DataError(
+            f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
+            "give the folders of the training images and masks alone"
+        )
+    samples = source.splits["all"]
+    if sizes.max() == 1:
+        return split_by_fraction(samples, VAL_FRACTION, 0), []
+    if sizes.max() > LARGEST_GROUP * len(samples):
+        note = f"{sizes.max()} of {len(samples)} images look alike (frames of a video?) and are on both sides of the "
+        note += "split: scores will be too high; better hold out a whole scene"
+        return split_by_fraction(samples, VAL_FRACTION, 0), [note]
+    named = SampleTable(
+        sample._replace(group=f"{group}") for sample, group in zip(samples, groups.tolist(), strict=True)
+    )
+    note = f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"
+    return split_by_fraction(named, VAL_FRACTION, 0), [note]
+
+
+def look_at_machine() -> Machine:
+    """The device that train.py would take, the memory of it, and whether the hub answers."""
+    require_hub()
+    device = resolve_device("auto")
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else read_available_bytes()
+    return Machine(device.type != "cpu", free, not constants.HF_HUB_OFFLINE)
+
+
+def describe_situation(report: DatasetReport, training: Sequence[Record], machine: Machine) -> Situation:
+    """What the choice of a recipe depends on; `training` are the records of what may be trained on."""
+    pixels = report.class_pixels
+    total = max(int(pixels.sum()), 1)
+    return Situation(
+        sizes=np.array([(record.image.height, record.image.width) for record in training]),
+        shares=(pixels.sum(axis=0) / total).tolist(),
+        image_shares=(pixels > 0).mean(axis=0).tolist(),
+        binary=len(report.proposal.classes) == 1,
+        upright=not _is_aerial(training),
+        gpu=machine.gpu,
+        free_bytes=machine.free_bytes,
+        pretrained=machine.hub,
+    )
+
+
+def _is_aerial(records: Sequence[Record]) -> bool:
+    return all(record.image.file_type == "TIFF" for record in records)
+
+
+def describe_files(source: Source, splits: Splits, output: Path, table: Path) -> list[str]:
+    """The lines below `data:` that say where the files are: the folders, or the table that keeps groups together."""
+    if any(sample.group for sample in splits["train"]):
+        root, file = write_text(str(output.parent)), write_text(table.name)
+        return ["  format: csv", f"  root: {root}", f"  file: {file}", "  group_column: group"]
+    held_out = f"  val_fraction: {VAL_FRACTION}         # held out, chosen by name and seed"
+    return ["  format: folders", *source.data_lines[1:], *([held_out] if "all" in source.splits else [])]
+
+
+def write_table(splits: Splits, folder: Path) -> str:
+    """A CSV of the files, relative to a folder, with their split and group."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "mask", "split", "group"])
+    for split, samples in splits.items():
+        for sample in samples:
+            paths = [os.path.relpath(Path(path).resolve(), folder) for path in (sample.image, sample.mask)]
+            writer.writerow([*paths, split, sample.group])
+    return text.getvalue()
+
+
+def summarize(
+    report: DatasetReport, machine: Machine, *, name: str, head: list[str], data_lines: list[str]
+) -> DataSummary:
+    """What the experiment file says of the data; grey images are read as RGB, as a set of photographs may have some.
+
+    Raises DataError where images are of several kinds.
+    """
+    kinds: dict[tuple[int, str], Record] = {}
+    for record in report.records:
+        kinds.setdefault((3 if record.image.channels == 1 else record.image.channels, record.image.dtype), record)
+    if len(kinds) > 1:
+        each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
+        raise DataError(f"{report.source.folders[0]}: images are of several kinds: {each}; make them alike")
+    channels, dtype = next(iter(kinds))
+    images = [record.image for record in report.records]
+    scale = float(find_white(images)[0]) if dtype != "uint8" else None
+    mean = std = None
+    if channels != 3 or scale is not None:
+        colored = [image for image in images if image.channels == channels] or images
+        mean, std = (values / (scale or 255.0) for values in compute_statistics(colored))
+    return DataSummary(
+        name=re.sub(r"[^\w.-]+", "-", name).strip("-.") or "mine",
+        head=head,
+        data_lines=[*data_lines, *report.proposal.lines[1:]],
+        binary=len(report.proposal.classes) == 1,
+        upright=not _is_aerial(report.records),
+        pretrained=machine.hub,
+        channels=channels if channels != 3 else None,
+        scale=scale,
+        mean=mean,
+        std=std,
+    )
