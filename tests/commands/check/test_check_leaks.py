@@ -10,6 +10,7 @@ from PIL import Image
 from segtrain.commands.check.duplicates import Pair, find_close_hashes, find_duplicates, find_near, group_duplicates
 from segtrain.commands.check.examine import describe_image
 from segtrain.commands.check.record import Record
+from segtrain.images.reading import Picture
 from tests.commands.check.check_sets import (
     draw_clean,
     lines,
