@@ -5,6 +5,7 @@ An image is HWC uint8 RGB, 0..255; a mask or prediction is HW of integers; colou
 
 import functools
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,18 @@ ERROR_COLOR: Color = (230, 30, 40)
 ERROR_IGNORED_COLOR: Color = (150, 150, 150)
 MARGIN_PX = 8
 PANEL_SIDE_PX = (256, 1024)  # the longer side of one picture in a panel: smaller ones are enlarged, larger ones reduced
+
+
+def show_color(color: Sequence[int]) -> str:
+    """A colour as text, `#rrggbb`."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def class_suffixes(names: Sequence[str], prefix: str = "") -> list[str]:
+    """What is put behind the name of an image for the PNG of each class: `_0_NAME.png`, after `prefix`; signs that file
+    systems do not take become `_`."""
+    plain = [re.sub(r'[/\\:*?"<>|]', "_", name) for name in names]
+    return [f"{prefix}_{index}_{name}.png" for index, name in enumerate(plain)]
 
 
 def default_colors(count: int) -> list[Color]:

@@ -149,8 +149,32 @@ class TrainSamples(_Samples):
         return {"image": images_to_tensor(images), "mask": masks_to_tensor(masks), "name": names}
 
 
-class EvalSamples(_Samples):
-    """Whole images with their masks at original size; a key is the index. A batch is a list of groups of one size."""
+class RawSamples(_Samples):
+    """Whole images as they are read, with their masks; a key is the index. A batch is a list of groups of one size."""
+
+    def batch(self, keys: list[int]) -> list[Batch]:
+        """Groups of image (N, H, W, C) as read_image gives it, mask (N, H, W) or (N, C, H, W), and name."""
+        return [
+            {
+                "image": torch.from_numpy(np.stack(images)),
+                "mask": masks_to_tensor(masks),
+                "name": [self.samples[index].name for index in indices],
+            }
+            for indices, images, masks in self.groups(keys)
+        ]
+
+    def groups(self, keys: list[int]) -> list[tuple[list[int], list[np.ndarray], list[np.ndarray]]]:
+        """Indices, images and masks of those that have one size."""
+        groups: dict[tuple[int, ...], tuple[list, list, list]] = {}
+        for index in keys:
+            image, mask = self.load(index)
+            for items, item in zip(groups.setdefault(mask.shape, ([], [], [])), (index, image, mask), strict=True):
+                items.append(item)
+        return list(groups.values())
+
+
+class EvalSamples(RawSamples):
+    """The same images as the model sees them, after transforms.val; masks stay at their original size."""
 
     def __init__(
         self, samples, decoder, *, image_options, transform: albumentations.Compose | None, kept: Kept | None = None
@@ -161,16 +185,16 @@ class EvalSamples(_Samples):
     def batch(self, keys: list[int]) -> list[Batch]:
         """Groups of image (N, C, H', W'), mask (N, H, W) or (N, C, H, W), and name; H', W' differ from H, W after
         resizing."""
-        groups: dict[tuple, list] = {}
-        for index in keys:
-            sample = self.samples[index]
-            image, mask = self.load(index)
-            try:
-                image = apply_eval(self.transform, image)
-            except DataError as error:
-                raise DataError(f"{sample.image}: {error}") from error
-            groups.setdefault((image.shape, mask.shape), []).append((image, mask, sample.name))
-        return [
-            {"image": images_to_tensor(images), "mask": masks_to_tensor(masks), "name": list(names)}
-            for images, masks, names in (zip(*group, strict=True) for group in groups.values())
-        ]
+        batches = []
+        for indices, images, masks in self.groups(keys):
+            prepared = [self.prepare(self.samples[index], image) for index, image in zip(indices, images, strict=True)]
+            names = [self.samples[index].name for index in indices]
+            batches.append({"image": images_to_tensor(prepared), "mask": masks_to_tensor(masks), "name": names})
+        return batches
+
+    def prepare(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+        """The image after transforms.val. Raises DataError, which names the file."""
+        try:
+            return apply_eval(self.transform, image)
+        except DataError as error:
+            raise DataError(f"{sample.image}: {error}") from error

@@ -1,5 +1,6 @@
-"""From images to predictions, the same way in validation, in prediction and in your own code."""
+"""Predictor: from images to predictions, the same way in validation, in every command and in your own code."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.data.dataset import images_to_tensor
+from segtrain.data.dataset import Batch, images_to_tensor
 from segtrain.data.transforms import apply_eval, build_eval_transform
 from segtrain.errors import CheckpointError, ConfigError
 from segtrain.inference.load import load_network
@@ -27,13 +28,14 @@ class Predictor:
     Args:
         networks: at least one; where there are more, their classes and the images they take are the same.
         options: tiles, views, votes, weights and thresholds.
+        names: what messages call the networks.
 
     `task` is the first network's, with the thresholds of the options. `gives_labels` says that one of them gives
     labels: its probabilities are 0 and 1, and over views, tiles and models the share of their votes. Raises
     CheckpointError for networks that do not go together, ConfigError for options that do not suit them.
     """
 
-    def __init__(self, networks: Sequence[Network], options: InferOptions | None = None):
+    def __init__(self, networks: Sequence[Network], options: InferOptions | None = None, *, names: Sequence[str] = ()):
         self.networks = list(networks)
         self.options = options or InferOptions()
         weights = self.options.weights or (1.0,) * len(self.networks)
@@ -43,7 +45,7 @@ class Predictor:
         self.gives_labels = any(network.gives_labels for network in self.networks)
         if self.gives_labels and self.options.thresholds is not None:
             raise ConfigError("--threshold: a model gives labels, not probabilities; export it without --labels")
-        self.tasks = self._agreed_tasks()
+        self.tasks = self._agreed_tasks(names or [f"model {number}" for number, _ in enumerate(self.networks, 1)])
         self.task = self._common_task()
         self.device = self.networks[0].device
         self.transforms = [build_eval_transform(task.transforms) for task in self.tasks]
@@ -61,10 +63,7 @@ class Predictor:
         Raises CheckpointError for what is none of these, and for models of differing classes.
         """
         networks = [load_network(source, device=device, precision=precision) for source in sources]
-        for source, network in zip(sources, networks, strict=True):
-            if difference := _difference(networks[0].task, network.task):
-                raise CheckpointError(f"{source}: {difference[1]}, but {sources[0]} {difference[0]}")
-        return cls(networks, options)
+        return cls(networks, options, names=[str(source) for source in sources])
 
     def probabilities(self, images: Sequence[np.ndarray]) -> Tensor:
         """Probabilities (N, task.outputs, H, W) float32 on `device`, for images of one size.
@@ -154,12 +153,25 @@ class Predictor:
         strips = self.strips(lambda top, bottom: image[top:bottom], image.shape[:2])
         return np.concatenate([self.labels(strip)[0].cpu().numpy() for _, strip in strips], axis=-2)
 
-    def _agreed_tasks(self) -> list[Task]:
+    def predict_group(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The predictions of a group of RawSamples, as `labels` gives them, and their confidences for `score`.
+
+        These are (N, K, H, W) float32 in 0..1: in multiclass the probability of the predicted class (K = 1), else that
+        of each class; None where a vote or a model that gives labels leaves no probabilities.
+        """
+        probabilities = self.probabilities(list(batch["image"].numpy()))
+        prediction = self.labels(probabilities)
+        if self.options.vote or self.gives_labels:
+            return prediction, None
+        top = self.task.mode == "multiclass"
+        return prediction, probabilities.amax(1, keepdim=True) if top else probabilities
+
+    def _agreed_tasks(self, names: Sequence[str]) -> list[Task]:
         """The networks' tasks, with the thresholds of the options where they have some."""
         tasks = [network.task for network in self.networks]
-        for task in tasks:
-            if difference := _difference(tasks[0], task):
-                raise CheckpointError(f"the models of an ensemble differ: one {difference[0]}, another {difference[1]}")
+        for name, task in zip(names, tasks, strict=True):
+            if difference := tasks[0].difference(task):
+                raise CheckpointError(f"{name}: has {difference[0]}, but {names[0]} has {difference[1]}")
         given = self.options.thresholds
         if given is None:
             return tasks
@@ -193,40 +205,20 @@ def _reached(probabilities: Tensor, thresholds: Sequence[float]) -> Tensor:
 
 def _at_any_size(network: Network, images: Tensor) -> Tensor:
     """Probabilities of a network that may take images of one size and number only."""
-    if network.batch_size is None:
-        apply = network.probabilities
-    else:
-
-        def apply(images: Tensor) -> Tensor:
-            return _in_batches(network, images)
-
-    if network.input_size is None or tuple(images.shape[-2:]) == network.input_size:
+    size, tile = tuple(images.shape[-2:]), network.input_size
+    apply = functools.partial(_in_batches, network)
+    if tile is None or size == tile:
         return apply(images)
-    height, width = images.shape[-2:]
-    tile = network.input_size
-    padded = pad_to(images, (max(height, tile[0]), max(width, tile[1])))
+    padded = pad_to(images, (max(size[0], tile[0]), max(size[1], tile[1])))
     batch_size = network.batch_size or len(images)
     probabilities = predict_tiles(padded, apply, tile=tile, overlap=InferOptions.overlap, batch_size=batch_size)
-    return probabilities[:, :, :height, :width]
+    return probabilities[:, :, : size[0], : size[1]]
 
 
 def _in_batches(network: Network, images: Tensor) -> Tensor:
     size, parts = network.batch_size, []
-    for first in range(0, len(images), size):
-        part = images[first : first + size]
-        filled = torch.cat([part, part[-1:].expand(size - len(part), -1, -1, -1)]) if len(part) < size else part
+    for part in images.split(size or len(images)):
+        missing = (size or len(part)) - len(part)
+        filled = torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]) if missing else part
         parts.append(network.probabilities(filled)[: len(part)])
-    return torch.cat(parts)
-
-
-def _difference(one: Task, other: Task) -> tuple[str, str] | None:
-    """What keeps two tasks from being one ensemble, as each has it; None where nothing does."""
-    for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
-        mine, theirs = getattr(one, key), getattr(other, key)
-        if mine != theirs:
-            return f"has {what} {_show(mine)}", f"has {what} {_show(theirs)}"
-    return None
-
-
-def _show(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -75,6 +75,16 @@ class Task(BaseModel):
         given = {"channels": self.channels, "scale": self.scale, "bands": self.bands}
         return {key: value for key, value in given.items() if value is not None}
 
+    def difference(self, other: "Task") -> tuple[str, str] | None:
+        """What another task has in place of this one's, and this one's, each like "classes sky, road"; None where they
+        take the same images and tell the same classes apart."""
+        for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
+            theirs, ours = getattr(other, key), getattr(self, key)
+            if theirs != ours:
+                shown = [", ".join(value) if isinstance(value, list) else value for value in (theirs, ours)]
+                return f"{what} {shown[0]}", f"{what} {shown[1]}"
+        return None
+
     def with_thresholds(self, thresholds: list[float]) -> "Task":
         """The same task with other thresholds. Raises CheckpointError where their number is another."""
         try:

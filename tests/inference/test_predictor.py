@@ -139,21 +139,21 @@ def test_thresholds_that_a_model_does_not_take(task, thresholds, message):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (ONE, "has mode multiclass, another has mode binary"),
+        (ONE, "has mode binary, but model 1 has mode multiclass"),
         (
             THREE.model_copy(update={"names": ["sky", "car", "road"]}),
-            "has classes sky, road, car, another has classes sky, car, road",
+            "has classes sky, car, road, but model 1 has classes sky, road, car",
         ),
         (
             THREE.model_copy(update={"channels": 4}),
-            "has image channels {'channels': 3}, another has image channels {'channels': 4}",
+            "has image channels {'channels': 4}, but model 1 has image channels {'channels': 3}",
         ),
     ],
 )
 def test_models_of_an_ensemble_must_agree(other, message):
     with pytest.raises(CheckpointError) as error:
         Predictor([Constant(0.2, 0.3, 0.5), Constant(0.2, 0.3, 0.5, task=other)])
-    assert str(error.value) == f"the models of an ensemble differ: one {message}"
+    assert str(error.value) == f"model 2: {message}"
 
 
 def test_every_model_of_an_ensemble_sees_the_image_as_it_was_trained():

@@ -1,17 +1,39 @@
-"""Predictions that are there already, as PNG files, made by anyone."""
+"""Predictions that are there already, as PNG files, made by anyone: found, paired with their images, read."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from segtrain.commands.predict.result import FILE_KINDS
+from segtrain.data.dataset import Batch, RawSamples, masks_to_tensor
+from segtrain.data.labels import Decoder
 from segtrain.errors import DataError, name_some
 from segtrain.formats.sample import Sample
 from segtrain.images.reading import read_mask
 from segtrain.inference.task import Task
+from segtrain.visualize import class_suffixes
 
 LAYER_VALUES = (0, 1, 255)  # of a prediction of one class: not there, and two ways to write that it is
+
+
+class PredictedSamples(RawSamples):
+    """Images and masks with their predictions from a folder, see pair_predictions: groups have `prediction` too, like
+    the mask. Raises DataError for predictions that are missing or left over; for one that is wrong, when it is read."""
+
+    def __init__(self, folder: Path, samples: Sequence[Sample], decoder: Decoder, task: Task):
+        super().__init__(samples, decoder, image_options=task.image_options)
+        self.task = task
+        self.files = pair_predictions(folder, samples, task)
+
+    def batch(self, keys: list[int]) -> list[Batch]:
+        """See RawSamples; keys of several images of one size."""
+        batches = super().batch(keys)
+        images = {self.samples[index].name: self.samples[index].image for index in keys}
+        for batch in batches:
+            pairs = zip(batch["name"], batch["mask"].numpy(), strict=True)
+            predictions = [read_prediction(self.files[name], images[name], mask, self.task) for name, mask in pairs]
+            batch["prediction"] = masks_to_tensor(predictions)
+        return batches
 
 
 def pair_predictions(folder: Path, samples: Sequence[Sample], task: Task) -> dict[str, list[Path]]:
@@ -23,56 +45,48 @@ def pair_predictions(folder: Path, samples: Sequence[Sample], task: Task) -> dic
     missing, that belong to no image, and for one that belongs to two.
     """
     if not folder.is_dir():
-        raise DataError(f"--against {folder}: is no folder")
+        raise DataError(f"--against {folder}: is not a folder")
     files = {
         path.relative_to(folder).with_suffix("").as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() == ".png" and not path.name.startswith(".")
     }
     if not files:
-        raise DataError(f"--against {folder}: holds no PNG file; predictions are NAME.png, after their images")
-    endings = [suffix.removesuffix(".png") for suffix in FILE_KINDS["index"].suffixes(task)]
+        raise DataError(f"--against {folder}: holds no PNG file; predictions are named after their images, NAME.png")
+    suffixes = class_suffixes(task.names) if task.mode == "multilabel" else [".png"]
+    endings = [suffix.removesuffix(".png") for suffix in suffixes]
     stems: dict[str, Sample] = {}
     missing = []
     for sample in samples:
-        stem = next((stem for stem in _stems(sample) if stem + endings[0] in files), None)
+        parts = Path(sample.image).with_suffix("").parts
+        candidates = [sample.name, *("/".join(parts[first:]) for first in range(len(parts)))]
+        stem = next((stem for stem in candidates if stem + endings[0] in files), None)
         if stem is None:
             missing.append(f"{Path(sample.image).with_suffix('').name}{endings[0]}.png")
         elif stem in stems:
             raise DataError(
                 f"{files[stem + endings[0]]}: could belong to {stems[stem].image} and to {sample.image}; "
-                "lay predictions into folders like those of the images"
+                "put predictions into folders like those of the images"
             )
         else:
             stems[stem] = sample
             missing += [f"{stem}{ending}.png" for ending in endings if stem + ending not in files]
     if missing:
         raise DataError(f"--against {folder}: {len(missing)} prediction(s) are missing: {name_some(missing)}")
-    _refuse_others(files, set(stems), endings)
-    return {sample.name: [files[stem + ending] for ending in endings] for stem, sample in stems.items()}
-
-
-def _stems(sample: Sample) -> list[str]:
-    parts = Path(sample.image).with_suffix("").parts
-    return [sample.name, *("/".join(parts[first:]) for first in range(len(parts)))]
-
-
-def _refuse_others(files: dict[str, Path], stems: set[str], endings: Sequence[str]) -> None:
     used = {stem + ending for stem in stems for ending in endings}
     others = [
         str(path)
         for key, path in files.items()
-        if key not in used and not any(sign == "_" and key[:place] in stems for place, sign in enumerate(key))
+        if key not in used and not any(sign == "_" and key[:index] in stems for index, sign in enumerate(key))
     ]
     if others:
         raise DataError(f"{name_some(others)}: belongs to no image of the split; --split may name another one")
+    return {sample.name: [files[stem + ending] for ending in endings] for stem, sample in stems.items()}
 
 
-def read_prediction(
-    paths: Sequence[Path], image: str, mask: np.ndarray, task: Task, *, ignore_index: int
-) -> np.ndarray:
-    """A prediction, like `mask`: HW class indices, or CHW layers of 0 and 1. What it holds where `mask` is ignored
-    does not matter.
+def read_prediction(paths: Sequence[Path], image: str, mask: np.ndarray, task: Task) -> np.ndarray:
+    """A prediction, like `mask`: HW class indices, or CHW layers of 0 and 1, int32. What it holds where `mask` is
+    ignored does not matter.
 
     Raises DataError, which names the file, for another size than the mask's and a value that is no class.
     """
@@ -81,11 +95,11 @@ def read_prediction(
         if layer.shape != mask.shape[-2:]:
             size = "{1} x {0} pixels".format
             raise DataError(f"{path}: is {size(*layer.shape)}, but its image {image} is {size(*mask.shape[-2:])}")
-    known = mask != ignore_index
+    known = mask != task.ignore_index
     if task.mode != "multilabel":
         return _checked(layers[0], range(len(task.names)), known, paths[0])
     named = zip(layers, known, paths, strict=True)
-    return np.stack([_checked(layer, LAYER_VALUES, there, path) > 0 for layer, there, path in named]).astype(np.uint8)
+    return np.stack([_checked(layer, LAYER_VALUES, there, path) > 0 for layer, there, path in named]).astype(np.int32)
 
 
 def _checked(layer: np.ndarray, allowed: Sequence[int], known: np.ndarray, path: Path) -> np.ndarray:
@@ -95,5 +109,5 @@ def _checked(layer: np.ndarray, allowed: Sequence[int], known: np.ndarray, path:
         value = layer[wrong & known][0]
         listed = f"0..{len(allowed) - 1}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
         count = int((layer[known] == value).sum())
-        raise DataError(f"{path}: holds the value {value} ({count} pixels), which is no class; expected {listed}")
+        raise DataError(f"{path}: holds the value {value} ({count} pixels), which is not a class; expected {listed}")
     return np.where(wrong, 0, layer).astype(np.int32)

@@ -1,4 +1,4 @@
-"""An evaluation in the Weights & Biases entry of the run that is evaluated."""
+"""Weights & Biases: an evaluation in the entry of the run that is evaluated."""
 
 import math
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
-from segtrain.commands.evaluate.counts import iou_of, mean_of_known
-from segtrain.commands.evaluate.output import CALIBRATION, CONFUSION
+from segtrain.commands.evaluate.output import CALIBRATION_FILE, CONFUSION_FILE
 from segtrain.commands.evaluate.report import Value
-from segtrain.commands.evaluate.scoring import Scores, Shown
+from segtrain.commands.evaluate.scores import Scores
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.load import read_config
 from segtrain.log.log import resolve_mode
 from segtrain.log.row import Row
+from segtrain.metrics import compute_iou, mean_of_known
 
 LISTED_IMAGES = 1000  # rows of the table of images: the worst; images.csv has them all
 CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
@@ -82,14 +82,19 @@ def log_evaluation(
         )
         prefix = f"evaluate/{split}"
         numbers = {f"{prefix}/{name}": value.value for name, value in values.items() if not math.isnan(value.value)}
+        rows = [[name, *(_known(values[f"{key}/{name}"].value) for key in CLASS_KEYS)] for name in names]
+        miou = mean_of_known(compute_iou(scores.regions))
+        worst = np.argsort(miou, kind="stable")[:LISTED_IMAGES]
+        listed = [[scores.names[index], _known(miou[index])] for index in worst]
         shown = {
-            f"{prefix}/tables/classes": _class_table(wandb, values, names),
-            f"{prefix}/tables/images": _image_table(wandb, scores),
+            f"{prefix}/tables/classes": wandb.Table(columns=["class", *CLASS_KEYS], data=rows),
+            f"{prefix}/tables/images": wandb.Table(columns=["name", "miou"], data=listed),
             f"{prefix}/worst": [
-                _to_image(wandb, panel, item) for panel, item in zip(panels, scores.worst, strict=True)
+                wandb.Image(Image.fromarray(panel), caption=f"{item.name}: mIoU {item.miou:.4f}", file_type="jpg")
+                for panel, item in zip(panels, scores.worst, strict=True)
             ],
         }
-        for name in (CONFUSION, CALIBRATION):
+        for name in (CONFUSION_FILE, CALIBRATION_FILE):
             if (folder / name).exists():
                 with Image.open(folder / name) as picture:
                     shown[f"{prefix}/{Path(name).stem}"] = wandb.Image(picture.convert("RGB"))
@@ -99,20 +104,5 @@ def log_evaluation(
         print(f"warning: nothing was logged to Weights & Biases: {reason_of(error)}")
 
 
-def _class_table(wandb, values: dict[str, Value], names: Sequence[str]):
-    rows = [[name, *(_known(values[f"{key}/{name}"].value) for key in CLASS_KEYS)] for name in names]
-    return wandb.Table(columns=["class", *CLASS_KEYS], data=rows)
-
-
-def _image_table(wandb, scores: Scores):
-    miou = mean_of_known(iou_of(scores.regions))
-    order = np.argsort(miou, kind="stable")[:LISTED_IMAGES]
-    return wandb.Table(columns=["name", "miou"], data=[[scores.names[place], _known(miou[place])] for place in order])
-
-
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _to_image(wandb, panel: NDArray[np.uint8], shown: Shown):
-    return wandb.Image(Image.fromarray(panel), caption=f"{shown.name}: mIoU {shown.miou:.4f}", file_type="jpg")

@@ -4,8 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from segtrain.commands.evaluate.measure import predict_pairs
-from segtrain.commands.evaluate.reading import Pair
 from segtrain.commands.export.network import ExportedNetwork, Note
 from segtrain.errors import ConfigError, first_fault, reason_of
 from segtrain.inference.options import InferOptions
@@ -57,7 +55,7 @@ def test_labels_in_views_are_votes():
 
 def test_labels_have_no_calibration_error():
     image = images_of(1, 20, 24)[0].permute(1, 2, 0).numpy()
-    prediction, confidence = predict_pairs(Predictor([labels()]), [Pair("a", image, image[..., 0])])
+    prediction, confidence = Predictor([labels()]).predict_group({"image": torch.from_numpy(image)[None]})
     assert prediction.shape == (1, 20, 24) and confidence is None
 
 
