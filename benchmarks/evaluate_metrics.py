@@ -68,7 +68,7 @@ def main() -> None:
     watch = Stopwatch()
     read = watch.timed("reading", dataset.batch)
     predict = watch.timed("predicting", predictor.predict_group, inside=REST)
-    scorer = scores.Scorer(predictor.task)
+    counted = scores.Scores(predictor.task)
     ConfusionMatrix.update = watch.timed("confusion matrices", ConfusionMatrix.update, inside=REST)
     for what, name in PARTS.items():
         setattr(scores, name, watch.timed(what, getattr(scores, name), inside=REST))
@@ -76,7 +76,7 @@ def main() -> None:
     predictor.predict(np.zeros((360, 480, 3), np.uint8))
     for first in range(0, images, options.batch_size):
         groups = read(range(first, min(first + options.batch_size, images)))
-        count(predict, [groups], predictor.task, device=device, see=scorer.add)
+        count(predict, [groups], predictor.task, device=device, see=counted.add)
     report(watch.seconds, images, f"{options.model}, {str(dtype).removeprefix('torch.')} on {device}")
 
 

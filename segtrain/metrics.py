@@ -200,7 +200,7 @@ def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
         rows.append((name, *(show_score(metrics[f"{key}/{name}"]) for key in keys), f"{share:.2%}"))
     rows.append(("mean", *(show_score(metrics[f"m{key}"]) for key in keys), ""))
     definition = MULTILABEL_DEFINITION if layered else MIOU_DEFINITION
-    return "\n".join([align_rows(rows), summarize(metrics), definition])
+    return "\n".join([align_rows(rows), format_summary(metrics), definition])
 
 
 def align_rows(rows: Sequence[Sequence[str]]) -> str:
@@ -211,7 +211,7 @@ def align_rows(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def summarize(metrics: dict[str, float]) -> str:
+def format_summary(metrics: dict[str, float]) -> str:
     """The scores that are of no class, in one line."""
     return (
         f"pixel accuracy {show_score(metrics['pixel_accuracy'])}, "

@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from segtrain.errors import ConfigError
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+INFER_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers like 0.75,1,1.25") from error
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers like 0.75,1,1.25") from error
 
 
 # field of InferOptions, flag, how argparse reads it, help
@@ -106,7 +106,7 @@ def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
     for name, flag, reading, text in FLAGS:
         group.add_argument(flag, dest=name, default=getattr(InferOptions, name), help=text, **reading)
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
-    group.add_argument("--precision", choices=PRECISIONS, help="default: as in the training")
+    group.add_argument("--precision", choices=INFER_PRECISIONS, help="default: as in the training")
 
 
 def read_infer_options(options: argparse.Namespace) -> InferOptions:

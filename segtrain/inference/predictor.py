@@ -76,7 +76,7 @@ class Predictor:
         size, each = images[0].shape[:2], []
         for network, transform in zip(self.networks, self.transforms, strict=True):
             prepared = images_to_tensor([apply_eval(transform, image) for image in images]).to(self.device)
-            apply = self._in_views(network)
+            apply = functools.partial(self._in_views, network)
             probabilities = predict_tiles(prepared, apply, **self._tiling) if self._tiling else apply(prepared)
             each.append(resize_probabilities(probabilities, size))
         return self._combine(each)
@@ -101,7 +101,8 @@ class Predictor:
         def read_tensor(top: int, bottom: int) -> Tensor:
             return images_to_tensor([read_rows(top, bottom)]).to(self.device)
 
-        parts = [blend_strips(read_tensor, size, self._in_views(network), **self._tiling) for network in self.networks]
+        views = [functools.partial(self._in_views, network) for network in self.networks]
+        parts = [blend_strips(read_tensor, size, apply, **self._tiling) for apply in views]
         for pieces in zip(*parts, strict=True):
             yield pieces[0][0], self._combine([probabilities for _, probabilities in pieces])
 
@@ -111,15 +112,10 @@ class Predictor:
         rest = {"overlap": self.options.overlap, "batch_size": self.options.batch_size}
         return {} if tile_px is None else {"tile": (tile_px, tile_px), **rest}
 
-    def _in_views(self, network: Network) -> Callable[[Tensor], Tensor]:
+    def _in_views(self, network: Network, images: Tensor) -> Tensor:
         """Probabilities (N, K, H, W) of one network for images (N, C, H, W), in the views of the options."""
-
-        def apply(images: Tensor) -> Tensor:
-            return average_views(
-                images, lambda view: _at_any_size(network, view), scales=self.options.scales, flip=self.options.flip
-            ).to(self.device)
-
-        return apply
+        apply = functools.partial(_at_any_size, network)
+        return average_views(images, apply, scales=self.options.scales, flip=self.options.flip).to(self.device)
 
     def _combine(self, each: Sequence[Tensor]) -> Tensor:
         """The mean or the vote of every network's probabilities."""
@@ -147,11 +143,9 @@ class Predictor:
         tiles it holds no more probabilities than those of one row of tiles."""
         if not self._tiling or any(task.transforms for task in self.tasks):
             return self.labels(self.probabilities(images)).cpu().numpy()
-        return np.stack([self._predict_in_strips(image) for image in images])
-
-    def _predict_in_strips(self, image: np.ndarray) -> np.ndarray:
-        strips = self.strips(lambda top, bottom: image[top:bottom], image.shape[:2])
-        return np.concatenate([self.labels(strip)[0].cpu().numpy() for _, strip in strips], axis=-2)
+        each = [self.strips(lambda top, bottom, image=image: image[top:bottom], image.shape[:2]) for image in images]
+        labels = [[self.labels(strip)[0].cpu().numpy() for _, strip in strips] for strips in each]
+        return np.stack([np.concatenate(parts, axis=-2) for parts in labels])
 
     def predict_group(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The predictions of a group of RawSamples, as `labels` gives them, and their confidences for `score`.

@@ -247,21 +247,3 @@ def test_tuned_thresholds_lie_beside_the_checkpoint(trained, tmp_path):
         f"{path}: was tuned for the model of epoch 3, and the checkpoint is of epoch 1; delete it to take 0.5, then "
         "evaluate with --tune-threshold again"
     )
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"tile_px": 8}, "--tile 8: a tile has at least 16 pixels"),
-        ({"overlap": 1.0}, "--overlap 1.0: must be at least 0 and below 1"),
-        ({"scales": (1.0, 0.0)}, "--scales 1,0: each must be above 0 and at most 8"),
-        ({"weights": (0.0, 0.0)}, "--weights 0,0: none may be negative or endless, and one must be above 0"),
-        ({"weights": (float("inf"), 1.0)}, "--weights inf,1: none may be negative or endless, and one must be above 0"),
-        ({"thresholds": (1.5,)}, "--threshold 1.5: a probability lies between 0 and 1"),
-        ({"batch_size": 0}, "--batch-size 0: must be at least 1"),
-    ],
-)
-def test_options_out_of_range(options, message):
-    with pytest.raises(ConfigError) as error:
-        InferOptions(**options)
-    assert str(error.value) == message

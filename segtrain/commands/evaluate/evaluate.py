@@ -70,7 +70,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold else ""
         values = compute_values(scores, task.names)
         what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
-        head = describe(what, split, task, infer, trained_on=split.name == "train" and not options.against)
+        head = describe_evaluation(what, split, task, infer, trained_on=split.name == "train" and not options.against)
         text = "\n\n".join(part for part in (head, format_report(values, task), tuned) if part)
         panels = write_evaluation(folder, text, scores, values, task)
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
@@ -122,7 +122,7 @@ def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]
     )
 
 
-def describe(what: str, split: EvaluatedSplit, task: Task, infer: InferOptions, *, trained_on: bool) -> str:
+def describe_evaluation(what: str, split: EvaluatedSplit, task: Task, infer: InferOptions, *, trained_on: bool) -> str:
     """What is scored, on what, and how, in a line or two."""
     data = split.config.data
     roots = " and ".join(map(str, data.roots))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.evaluate.pictures import draw_calibration, draw_panel, draw_sheet
-from segtrain.commands.evaluate.report import Value, build_evaluation_csv, build_images_csv
+from segtrain.commands.evaluate.report import Estimate, build_evaluation_csv, build_images_csv
 from segtrain.commands.evaluate.scores import Scores
 from segtrain.errors import DataError
 from segtrain.files import explained_write, make_numbered_folder, replacing, write_whole
@@ -62,7 +62,7 @@ def _default_stem(source: Path, split: str) -> Path:
 
 
 def write_evaluation(
-    folder: Path, text: str, scores: Scores, values: dict[str, Value], task: Task
+    folder: Path, text: str, scores: Scores, values: dict[str, Estimate], task: Task
 ) -> list[NDArray[np.uint8]]:
     """Write the files of an evaluation; the panels of the worst images, HWC uint8 RGB. Raises DataError."""
     panels = [draw_panel(shown, task) for shown in scores.worst]

@@ -19,9 +19,9 @@ from segtrain.metrics import (
     align_rows,
     compute_iou,
     compute_metrics,
+    format_summary,
     mean_of_known,
     show_score,
-    summarize,
 )
 
 RESAMPLES = 1000
@@ -32,8 +32,8 @@ INTERVAL_DEFINITION = (
 )
 
 
-class Value(NamedTuple):
-    """A number; its interval, or nan where it has none."""
+class Estimate(NamedTuple):
+    """A number of an evaluation, with its interval, or nan where it has none."""
 
     value: float
     low: float = math.nan
@@ -68,32 +68,32 @@ def bootstrap_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.stack([np.quantile(column, shares) if column.size else np.full(2, np.nan) for column in columns], axis=1)
 
 
-def compute_values(scores: Scores, names: Sequence[str]) -> dict[str, Value]:
+def compute_values(scores: Scores, names: Sequence[str]) -> dict[str, Estimate]:
     """Everything there is to say of an evaluation, by name: that of metrics.csv where it has the number too.
 
     miou, boundary_miou, mdice and so on; iou/<class>, boundary_iou/<class>, .., pixels/<class> (of ground truth);
     calibration_error; images; images_per_second, image_ms_median, image_ms_p90.
     """
-    values = {name: Value(value) for name, value in compute_metrics(scores.matrix, names).items()}
+    values = {name: Estimate(value) for name, value in compute_metrics(scores.matrix, names).items()}
     pixels = scores.regions.sum(axis=0)[1].tolist()
     boundary = compute_iou(scores.boundaries.sum(axis=0))
     regions, boundaries = bootstrap_iou(scores.regions).T.tolist(), bootstrap_iou(scores.boundaries).T.tolist()
-    values["miou"] = Value(values["miou"].value, *regions[0])
-    values["boundary_miou"] = Value(float(mean_of_known(boundary)), *boundaries[0])
+    values["miou"] = Estimate(values["miou"].value, *regions[0])
+    values["boundary_miou"] = Estimate(float(mean_of_known(boundary)), *boundaries[0])
     for index, name in enumerate(names):
-        values[f"iou/{name}"] = Value(values[f"iou/{name}"].value, *regions[1 + index])
-        values[f"boundary_iou/{name}"] = Value(float(boundary[index]), *boundaries[1 + index])
-        values[f"pixels/{name}"] = Value(pixels[index])
+        values[f"iou/{name}"] = Estimate(values[f"iou/{name}"].value, *regions[1 + index])
+        values[f"boundary_iou/{name}"] = Estimate(float(boundary[index]), *boundaries[1 + index])
+        values[f"pixels/{name}"] = Estimate(pixels[index])
     if scores.calibration is not None:
-        values["calibration_error"] = Value(calibration_error(scores.calibration))
-    values["images"] = Value(len(scores.names))
+        values["calibration_error"] = Estimate(calibration_error(scores.calibration))
+    values["images"] = Estimate(len(scores.names))
     if scores.speed is not None:
         speeds = zip(("images_per_second", "image_ms_median", "image_ms_p90"), scores.speed, strict=True)
-        values |= {name: Value(speed) for name, speed in speeds}
+        values |= {name: Estimate(speed) for name, speed in speeds}
     return values
 
 
-def format_report(values: dict[str, Value], task: Task) -> str:
+def format_report(values: dict[str, Estimate], task: Task) -> str:
     """The table of the classes, the scores of the whole, and what they mean, without a newline at the end."""
     plain = {name: value.value for name, value in values.items()}
     rows = [("class", "IoU", f"{LEVEL:.0%} interval", "boundary IoU", "Dice", "precision", "recall", "pixels")]
@@ -103,7 +103,7 @@ def format_report(values: dict[str, Value], task: Task) -> str:
         rows.append((name, show_score(iou.value), _interval(iou), *others, f"{plain[f'pixels/{name}']:,}"))
     means = [show_score(plain[key]) for key in ("boundary_miou", "mdice", "mprecision", "mrecall")]
     rows.append(("mean", show_score(plain["miou"]), _interval(values["miou"]), *means, ""))
-    lines = [align_rows(rows), summarize(plain)]
+    lines = [align_rows(rows), format_summary(plain)]
     calibrated = "calibration_error" in values
     if calibrated:
         lines[-1] += f", calibration error {show_score(plain['calibration_error'])}"
@@ -119,11 +119,11 @@ def format_report(values: dict[str, Value], task: Task) -> str:
     return "\n".join(lines)
 
 
-def _interval(value: Value) -> str:
+def _interval(value: Estimate) -> str:
     return "-" if math.isnan(value.low) else f"{value.low:.4f} to {value.high:.4f}"
 
 
-def build_evaluation_csv(values: dict[str, Value]) -> str:
+def build_evaluation_csv(values: dict[str, Estimate]) -> str:
     """name,value,low,high: a row for each number in full precision, empty where it is not known."""
     return _to_csv([["name", "value", "low", "high"], *([name, *value] for name, value in values.items())])
 

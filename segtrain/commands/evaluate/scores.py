@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,23 +51,74 @@ class Speed(NamedTuple):
     p90_ms: float
 
 
-@dataclass(frozen=True)
 class Scores:
-    """All that is counted. N images, C classes.
+    """What is counted of a split, one group of images after the other. N images, C classes.
 
-    `matrix` is the confusion matrix, (C, C), or (C, 2, 2) in multilabel. `regions` and `boundaries` are counts of each
-    image, (N, 3, C), see class_counts. `calibration` is what count_confidences and `histogram` what count_probabilities
-    counts, None where that was not asked for. `worst` begins with the worst. `speed` is that of a model.
+    Args:
+        task: the classes, and the mask value that is counted nowhere.
+        tune: count what tuning thresholds needs.
+
+    `matrix` is the confusion matrix, (C, C), or (C, 2, 2) in multilabel. `regions` and `boundaries` are the counts of
+    each image, (N, 3, C) int64, see class_counts, in the order of `names`. `calibration` is what count_confidences and
+    `histogram` what count_probabilities counts, None where that was not asked for. `worst` begins with the worst.
+    `speed` is that of a model.
     """
 
-    names: list[str]
     matrix: NDArray[np.int64]
+    names: list[str]
     regions: NDArray[np.int64]
     boundaries: NDArray[np.int64]
-    calibration: NDArray | None
-    histogram: NDArray | None
-    worst: list[Shown]
     speed: Speed | None = None
+
+    def __init__(self, task: Task, *, tune: bool = False):
+        self.task = task
+        self.tune = tune
+        self.calibration: NDArray | None = None
+        self.histogram: NDArray | None = None
+        self.worst: list[Shown] = []
+        self._images: list[tuple[str, NDArray, NDArray]] = []  # name, regions, boundaries
+
+    def add(self, scored: Scored) -> None:
+        """Count a group of RawSamples; its `outputs` are confidences as Predictor.predict_group gives them."""
+        options = {"classes": len(self.task.names), "ignore_index": self.task.ignore_index}
+        masks, images = scored.batch["mask"].numpy(), scored.batch["image"].numpy()
+        predictions, matrices = scored.prediction.cpu().numpy(), scored.matrices.cpu().numpy()
+        confidences = None if scored.outputs is None else scored.outputs.cpu().numpy()
+        for index, (name, mask, prediction) in enumerate(zip(scored.batch["name"], masks, predictions, strict=True)):
+            regions = class_counts(matrices[index])
+            self._images.append((name, regions, count_boundaries(prediction, mask, **options)))
+            if confidences is not None:
+                self._add_confidence(mask, prediction, confidences[index])
+            self._show(name, float(mean_of_known(compute_iou(regions))), images[index], mask, prediction)
+
+    def finish(self, matrix: NDArray[np.int64]) -> "Scores":
+        """Sort by names what was counted; `matrix` is that of all images."""
+        names, regions, boundaries = zip(*sorted(self._images, key=lambda item: item[0]), strict=True)
+        self.matrix, self.names = matrix, list(names)
+        self.regions, self.boundaries = np.stack(regions), np.stack(boundaries)
+        return self
+
+    def _add_confidence(self, mask: NDArray, prediction: NDArray, confidence: NDArray[np.float32]) -> None:
+        layers = mask if mask.ndim == 3 else mask[None]
+        right = layers == (prediction[None] if self.task.mode == "multiclass" else 1)
+        known = layers != self.task.ignore_index
+        counted = count_confidences(confidence, right, known)
+        self.calibration = counted if self.calibration is None else self.calibration + counted
+        if self.tune:
+            counted = count_probabilities(confidence, right, known)
+            self.histogram = counted if self.histogram is None else self.histogram + counted
+
+    def _show(self, name: str, miou: float, image: NDArray, mask: NDArray, prediction: NDArray) -> None:
+        """Keep the pictures of an image if it is among the worst so far; one without a counted pixel is not."""
+        if math.isnan(miou) or (len(self.worst) == WORST_IMAGES and miou >= self.worst[-1].miou):
+            return
+        if mask.ndim == 3:
+            mask, prediction = (
+                flatten_layers(layers, ignore_index=self.task.ignore_index) for layers in (mask, prediction)
+            )
+        step = max(1, math.ceil(max(mask.shape) / SHOWN_SIDE_PX))  # rows left out: no index is invented
+        pictures = (picture[::step, ::step].copy() for picture in (to_rgb(image), mask, prediction))
+        self.worst = sorted([*self.worst, Shown(name, miou, *pictures)], key=lambda item: item.miou)[:WORST_IMAGES]
 
 
 def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batch_size: int, tune: bool) -> Scores:
@@ -84,15 +135,11 @@ def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batc
     workers = count_workers(split.config.data.workers, predictor.device.type)
     times_ms = _time_images(predictor, dataset)
     started = time.perf_counter()
-    scores = _score(
-        predictor.predict_group,
-        EvalLoader(dataset, batch_size=batch_size, workers=workers, pin_memory=False),
-        Scorer(task, tune=tune),
-        device=predictor.device,
-    )
+    loader = EvalLoader(dataset, batch_size=batch_size, workers=workers, pin_memory=False)
+    scores = _score(predictor.predict_group, loader, Scores(task, tune=tune), device=predictor.device)
     images_per_second = len(dataset) / (time.perf_counter() - started)
-    median_ms, p90_ms = np.percentile(times_ms, (50, 90)).tolist()
-    return replace(scores, speed=Speed(images_per_second, median_ms, p90_ms))
+    scores.speed = Speed(images_per_second, *np.percentile(times_ms, (50, 90)).tolist())
+    return scores
 
 
 def score_predictions(folder: Path, split: EvaluatedSplit, task: Task) -> Scores:
@@ -100,13 +147,13 @@ def score_predictions(folder: Path, split: EvaluatedSplit, task: Task) -> Scores
     dataset = PredictedSamples(folder, split.samples, split.decoder, task)
     workers = count_workers(split.config.data.workers, "cpu")
     loader = EvalLoader(dataset, batch_size=1, workers=workers, pin_memory=False)
-    return _score(lambda batch: (batch["prediction"], None), loader, Scorer(task), device=torch.device("cpu"))
+    return _score(lambda batch: (batch["prediction"], None), loader, Scores(task), device=torch.device("cpu"))
 
 
 def _score(
     predict: Callable[[Batch], tuple[Tensor, Tensor | None]],
     loader: EvalLoader,
-    scorer: "Scorer",
+    scores: Scores,
     *,
     device: torch.device,
 ) -> Scores:
@@ -121,12 +168,12 @@ def _score(
         def see(scored: Scored) -> None:
             nonlocal adding
             adding.result()
-            adding = pool.submit(scorer.add, scored)
+            adding = pool.submit(scores.add, scored)
             bar.update(len(scored.mask))
 
-        matrix = score(predict, loader, scorer.task, device=device, see=see)
+        matrix = score(predict, loader, scores.task, device=device, see=see)
         adding.result()
-    return scorer.result(matrix)
+    return scores.finish(matrix)
 
 
 def _time_images(predictor: Predictor, dataset: RawSamples) -> list[float]:
@@ -141,72 +188,3 @@ def _time_images(predictor: Predictor, dataset: RawSamples) -> list[float]:
         predictor.predict(image)  # ends in an array: nothing is left waiting on the device
         times_ms.append(1000 * (time.perf_counter() - started))
     return times_ms
-
-
-class Scorer:
-    """Takes scored groups in, keeps a few numbers of each image, and pictures of the worst.
-
-    Args:
-        task: the classes, and the mask value that is counted nowhere.
-        tune: count what tuning thresholds needs.
-    """
-
-    def __init__(self, task: Task, *, tune: bool = False):
-        self.task = task
-        self.tune = tune
-        self._counts: list[tuple[str, NDArray, NDArray]] = []  # name, regions, boundaries
-        self._calibration = self._histogram = None
-        self._worst: list[Shown] = []
-
-    def add(self, scored: Scored) -> None:
-        """Count a group of RawSamples; its `outputs` are confidences as Predictor.predict_group gives them."""
-        task, masks, images = self.task, scored.batch["mask"].numpy(), scored.batch["image"].numpy()
-        predictions, matrices = scored.prediction.cpu().numpy(), scored.matrices.cpu().numpy()
-        confidences = None if scored.outputs is None else scored.outputs.cpu().numpy()
-        for index, (name, mask, prediction) in enumerate(zip(scored.batch["name"], masks, predictions, strict=True)):
-            regions = class_counts(matrices[index])
-            boundaries = count_boundaries(prediction, mask, classes=len(task.names), ignore_index=task.ignore_index)
-            self._counts.append((name, regions, boundaries))
-            if confidences is not None:
-                self._add_confidence(mask, prediction, confidences[index])
-            self._show(name, float(mean_of_known(compute_iou(regions))), images[index], mask, prediction)
-
-    def result(self, matrix: NDArray[np.int64]) -> Scores:
-        """What was counted, after the last group; `matrix` is that of the whole."""
-        names, regions, boundaries = zip(*sorted(self._counts, key=lambda item: item[0]), strict=True)
-        return Scores(
-            list(names),
-            matrix,
-            np.stack(regions),
-            np.stack(boundaries),
-            self._calibration,
-            self._histogram,
-            self._worst,
-        )
-
-    def _add_confidence(self, mask: NDArray, prediction: NDArray, confidence: NDArray[np.float32]) -> None:
-        layers = mask if mask.ndim == 3 else mask[None]
-        right = layers == (prediction[None] if self.task.mode == "multiclass" else 1)
-        known = layers != self.task.ignore_index
-        counted = count_confidences(confidence, right, known)
-        self._calibration = counted if self._calibration is None else self._calibration + counted
-        if self.tune:
-            counted = count_probabilities(confidence, right, known)
-            self._histogram = counted if self._histogram is None else self._histogram + counted
-
-    def _show(self, name: str, miou: float, image: NDArray, mask: NDArray, prediction: NDArray) -> None:
-        """Keep the pictures of an image if it is among the worst so far; one without a counted pixel is not."""
-        if math.isnan(miou) or (len(self._worst) == WORST_IMAGES and miou >= self._worst[-1].miou):
-            return
-        if mask.ndim == 3:
-            mask, prediction = (
-                flatten_layers(layers, ignore_index=self.task.ignore_index) for layers in (mask, prediction)
-            )
-        shown = Shown(name, miou, *(_reduce(picture) for picture in (to_rgb(image), mask, prediction)))
-        self._worst = sorted([*self._worst, shown], key=lambda item: item.miou)[:WORST_IMAGES]
-
-
-def _reduce(picture: NDArray) -> NDArray:
-    """Rows and columns left out, so that no index is invented, as a copy."""
-    step = max(1, math.ceil(max(picture.shape[:2]) / SHOWN_SIDE_PX))
-    return picture[::step, ::step].copy()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
 from segtrain.commands.evaluate.output import CALIBRATION_FILE, CONFUSION_FILE
-from segtrain.commands.evaluate.report import Value
+from segtrain.commands.evaluate.report import Estimate
 from segtrain.commands.evaluate.scores import Scores
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
@@ -25,7 +25,7 @@ CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
 
 
 @dataclass(frozen=True)
-class Entry:
+class WandbEntry:
     """The entry of a run: its folder, its id, and the last step of its history."""
 
     folder: Path
@@ -34,7 +34,7 @@ class Entry:
     step: int
 
 
-def find_entry(model: Path) -> Entry:
+def find_entry(model: Path) -> WandbEntry:
     """The entry that last.pt of the run names. Raises CheckpointError where there is none."""
     folder = model if model.is_dir() else model.parent
     path = find_checkpoint(folder, LAST)
@@ -44,15 +44,15 @@ def find_entry(model: Path) -> Entry:
     config = read_config(content, path)
     if resolve_mode("online") == "disabled":
         raise CheckpointError("--wandb: WANDB_MODE is disabled; unset it, or set it to online or offline")
-    return Entry(folder, config, content["wandb_id"], content.get("wandb_step") or 0)
+    return WandbEntry(folder, config, content["wandb_id"], content.get("wandb_step") or 0)
 
 
 def log_evaluation(
-    entry: Entry,
+    entry: WandbEntry,
     folder: Path,
     *,
     split: str,
-    values: dict[str, Value],
+    values: dict[str, Estimate],
     names: Sequence[str],
     scores: Scores,
     panels: Sequence[NDArray[np.uint8]],

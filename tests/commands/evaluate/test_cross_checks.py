@@ -24,7 +24,7 @@ from torchmetrics.classification import (
 
 from segtrain.commands.evaluate.boundary import count_boundaries
 from segtrain.commands.evaluate.report import compute_values
-from segtrain.commands.evaluate.scores import Scorer, score_predictions
+from segtrain.commands.evaluate.scores import Scores, score_predictions
 from segtrain.commands.evaluate.source import find_split
 from segtrain.config.schema import Config
 from segtrain.formats.public import cityscapes
@@ -55,7 +55,7 @@ def draw(classes: int, *, layers: bool = False, seed: int = 0, images: int = 3):
 
 def evaluate(task: Task, prediction: torch.Tensor, confidence: torch.Tensor, masks: torch.Tensor):
     """The scores and values of an evaluation of these images, in two batches."""
-    scorer = Scorer(task)
+    counted = Scores(task)
     batches = [
         {
             "image": torch.zeros(len(masks[part]), 40, 60, 3, dtype=torch.uint8),
@@ -65,8 +65,8 @@ def evaluate(task: Task, prediction: torch.Tensor, confidence: torch.Tensor, mas
         }
         for part in (slice(0, 2), slice(2, None))
     ]
-    matrix = score(lambda batch: batch["predicted"], [batches], task, device=torch.device("cpu"), see=scorer.add)
-    scores = scorer.result(matrix)
+    matrix = score(lambda batch: batch["predicted"], [batches], task, device=torch.device("cpu"), see=counted.add)
+    scores = counted.finish(matrix)
     return scores, compute_values(scores, task.names)
 
 

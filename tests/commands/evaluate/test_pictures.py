@@ -6,7 +6,7 @@ from PIL import Image
 
 from segtrain.commands.evaluate.pictures import GAP_PX, draw_calibration, draw_panel, draw_sheet
 from segtrain.commands.evaluate.probabilities import BINS
-from segtrain.commands.evaluate.scores import Scorer, Scores, Shown
+from segtrain.commands.evaluate.scores import Scores, Shown
 from segtrain.inference.score import score
 from segtrain.inference.task import Task
 
@@ -18,7 +18,7 @@ LAYERS = Task(
 
 def evaluate(task: Task, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Scores:
     """The scores of predictions and masks, each an image of its own whose pixels are all its index."""
-    scorer = Scorer(task)
+    counted = Scores(task)
     batches = [
         {
             "image": torch.full((1, *mask.shape[-2:], 3), index, dtype=torch.uint8),
@@ -29,9 +29,9 @@ def evaluate(task: Task, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Scores:
         for index, (prediction, mask) in enumerate(pairs)
     ]
     matrix = score(
-        lambda batch: (batch["prediction"], None), [batches], task, device=torch.device("cpu"), see=scorer.add
+        lambda batch: (batch["prediction"], None), [batches], task, device=torch.device("cpu"), see=counted.add
     )
-    return scorer.result(matrix)
+    return counted.finish(matrix)
 
 
 def with_errors(wrong: list[int], side: int = 20) -> Scores:
