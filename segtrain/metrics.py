@@ -204,7 +204,7 @@ def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
 
 
 def align_rows(rows: Sequence[Sequence[str]]) -> str:
-    """A table: names to the left, numbers to the right, a rule below the first and above the last row."""
+    """A table of text: the first column to the left, the others to the right, rules around the middle rows."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     rule = "-" * len(lines[0])
@@ -212,7 +212,7 @@ def align_rows(rows: Sequence[Sequence[str]]) -> str:
 
 
 def format_summary(metrics: dict[str, float]) -> str:
-    """The scores that are of no class, in one line."""
+    """The overall scores, in one line."""
     return (
         f"pixel accuracy {show_score(metrics['pixel_accuracy'])}, "
         f"mean class accuracy {show_score(metrics['mean_class_accuracy'])}, "

@@ -1,4 +1,4 @@
-"""What a model is for: the images it takes and the classes it tells apart. It travels with every form of the model."""
+"""Task of a model: the images it takes and the classes it tells apart. It travels with every form of the model."""
 
 from typing import Annotated, Any, Literal
 
@@ -76,8 +76,8 @@ class Task(BaseModel):
         return {key: value for key, value in given.items() if value is not None}
 
     def difference(self, other: "Task") -> tuple[str, str] | None:
-        """What another task has in place of this one's, and this one's, each like "classes sky, road"; None where they
-        take the same images and tell the same classes apart."""
+        """The first thing that keeps two tasks from being scored together: the other's and this one's, each like
+        "classes sky, road". None where both take the same images and have the same classes."""
         for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
             theirs, ours = getattr(other, key), getattr(self, key)
             if theirs != ours:

@@ -1,8 +1,7 @@
-"""Evaluate: score models, or predictions that are there, on a split of a data set.
+"""Score a model, an ensemble, or existing predictions on a split of a data set.
 
-Score a model, an ensemble of several, or predictions that are there already, at the original size of the images. The
-data are those of the first model's run, with data.KEY=VALUE merged into them (data.root=.. where they were moved);
-images are batched as in the training unless --batch-size says otherwise.
+Images are scored at their original size. The data are those of the first model's run, with data.KEY=VALUE merged into
+them (data.root=.. where they were moved). Images are batched as in the training unless --batch-size says otherwise.
 """
 
 import argparse

@@ -104,7 +104,7 @@ def _explained_memory(batch_size: int) -> Iterator[None]:
 
 
 def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]) -> str:
-    """Find thresholds and keep them beside the checkpoint; what there is to say of them."""
+    """Find thresholds and write them beside the checkpoint; return the lines that report them."""
     task = predictor.task
     foreground = slice(-task.outputs, None)  # a binary task has its background in front
     before = compute_iou(class_counts(scores.matrix))[foreground]
@@ -117,13 +117,13 @@ def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]
         write_thresholds(path, tuned, epoch=predictor.networks[0].trained.get("epoch"))
         where = f"written to {path}, where every command finds them; delete it to use 0.5 again"
     return (
-        f"{describe_tuned(tuned)}\n{where}\nThe scores above are with the thresholds before. Those after are "
-        "optimistic: they are of the very images that the thresholds were chosen by."
+        f"{describe_tuned(tuned)}\n{where}\nThe scores above are with the previous thresholds. The IoU after is "
+        "optimistic: the thresholds were chosen on these very images."
     )
 
 
 def describe_evaluation(what: str, split: EvaluatedSplit, task: Task, infer: InferOptions, *, trained_on: bool) -> str:
-    """What is scored, on what, and how, in a line or two."""
+    """The head of the report: what is scored, on what, and how."""
     data = split.config.data
     roots = " and ".join(map(str, data.roots))
     lines = [f"{what}, on the {len(split.samples)} images of the {split.name} split of {roots} ({data.format})"]

@@ -22,12 +22,12 @@ SHEET_FILE, CONFUSION_FILE, CALIBRATION_FILE = "worst.png", "confusion.png", "ca
 
 @contextmanager
 def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path]:
-    """The folder to write to, made before the work begins, so that one that cannot be made is told first.
+    """Make the folder to write to, before the work begins, so that a wrong one fails first.
 
-    Without `asked` it is the next evaluation-SPLIT-1, -2, .. in the run folder: nothing is ever overwritten. For an
-    exported model it lies beside it, with its name in front. A folder that was asked for may hold an evaluation, which
-    is replaced; it may not hold files of the same names from elsewhere, like a run folder. Where the work fails before
-    anything is written, the folder is removed. Raises DataError.
+    Without `asked` it is the next of evaluation-SPLIT-1, -2, .. in the run folder: nothing is overwritten. For an
+    exported model it lies beside the model, with the model's name in front. In a folder that was asked for, an earlier
+    evaluation is replaced, but no file of the same name from elsewhere, like those of a run folder. A folder that is
+    still empty after a failure is removed. Raises DataError.
     """
     made = [] if asked is None else [path for path in (asked, *asked.parents) if not path.exists()]
     try:
@@ -64,7 +64,7 @@ def _default_stem(source: Path, split: str) -> Path:
 def write_evaluation(
     folder: Path, text: str, scores: Scores, values: dict[str, Estimate], task: Task
 ) -> list[NDArray[np.uint8]]:
-    """Write the files of an evaluation; the panels of the worst images, HWC uint8 RGB. Raises DataError."""
+    """Write the files of an evaluation; return the panels of the worst images, HWC uint8 RGB. Raises DataError."""
     panels = [draw_panel(shown, task) for shown in scores.worst]
     write_whole(folder / TEXT_FILE, text + "\n")
     write_whole(folder / NUMBERS_FILE, build_evaluation_csv(values))

@@ -1,4 +1,4 @@
-"""Probabilities: calibration error, what a reliability diagram shows, and the thresholds of the best IoU."""
+"""Probabilities: their calibration error, and the thresholds that give the best IoU."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segtrain.files import write_whole
 
-BINS = 15  # of a confidence
+BINS = 15  # of the calibration error
 STEPS = 1000
 EDGES = (np.arange(1, STEPS) / STEPS).astype(np.float32)  # the thresholds that are tried
 
@@ -24,17 +24,17 @@ CLASS_DEFINITION = (
 
 
 def count_confidences(confidence: NDArray[np.float32], right: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray:
-    """Pixels by their confidence: how many, the sum of their confidence, how many are right.
+    """Count pixels in bins of confidence: the pixels, the sum of their confidence, the pixels that are right.
 
     Args:
-        confidence: probabilities 0..1, (K, H, W): of the predicted class (K = 1); or, where a class is there or not,
-            of each class.
-        right: whether the prediction is right; or whether the pixel is of the class.
-        known: what is not ignored.
+        confidence: (K, H, W), 0..1: the probability of the predicted class (K = 1); in binary and multilabel that of
+            each class.
+        right: (K, H, W), whether the prediction is right; in binary and multilabel whether the pixel is of the class.
+        known: (K, H, W), the pixels that are not ignored.
 
     Returns:
-        float64 (3, K, BINS). A bin holds what is above its lower and not above its upper edge, as in Guo, Pleiss, Sun,
-        Weinberger: On Calibration of Modern Neural Networks, ICML 2017; the first one holds 0 too.
+        float64 (3, K, BINS). A bin holds its upper edge but not its lower one, as in Guo, Pleiss, Sun, Weinberger: On
+        Calibration of Modern Neural Networks, ICML 2017; the first one holds 0 too.
     """
     counted = np.zeros((3, len(confidence), BINS))
     for layer in range(len(confidence)):
@@ -46,8 +46,8 @@ def count_confidences(confidence: NDArray[np.float32], right: NDArray[np.bool_],
 
 
 def calibration_error(counted: NDArray) -> float:
-    """Expected calibration error, 0..1, of what count_confidences has counted: the sum over the bins of their share of
-    the pixels times |share that is right - mean confidence|; its mean over the classes. nan without a pixel."""
+    """Expected calibration error, 0..1, of the counts of count_confidences: the sum over the bins of their share of the
+    pixels times |share that is right - mean confidence|; the mean over the classes. nan without a pixel."""
     pixels, confidence, right = counted
     totals = pixels.sum(axis=1)
     errors = np.abs(right - confidence).sum(axis=1)[totals > 0] / totals[totals > 0]
@@ -56,7 +56,7 @@ def calibration_error(counted: NDArray) -> float:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The threshold of one class, and its IoU with the threshold that was in use and with this one."""
+    """The threshold that was found for a class, and its IoU with the threshold in use and with this one."""
 
     name: str
     threshold: float
@@ -65,19 +65,19 @@ class Tuned:
 
 
 def count_probabilities(probabilities: NDArray[np.float32], true: NDArray[np.bool_], known: NDArray) -> NDArray:
-    """Pixels by the thresholds that they reach: int64 (K, 2, STEPS) of all (K, H, W).
+    """Count pixels by the highest threshold that they reach.
 
     Args:
-        probabilities: of each class, 0..1.
-        true: whether the pixel is of the class.
-        known: what is not ignored.
+        probabilities: (K, H, W), of each class, 0..1.
+        true: (K, H, W), whether the pixel is of the class.
+        known: (K, H, W), the pixels that are not ignored.
 
     Returns:
-        [k, t, b]: pixels of class k (t = 1) or not (t = 0) that reach EDGES[b - 1] but not EDGES[b].
+        int64 (K, 2, STEPS). [k, t, b]: pixels of class k (t = 1) or not (t = 0) that reach EDGES[b - 1], not EDGES[b].
     """
     counted = np.zeros((len(probabilities), 2, STEPS), np.int64)
     for layer in range(len(probabilities)):
-        # by comparison with the very numbers that the predictor compares with: exact, also where they are met
+        # EDGES are the very numbers that the predictor compares with: exact even where a probability equals one
         bins = np.searchsorted(EDGES, probabilities[layer][known[layer]], side="right")
         cells = bins + STEPS * true[layer][known[layer]]
         counted[layer] = np.bincount(cells, minlength=2 * STEPS).reshape(2, STEPS)

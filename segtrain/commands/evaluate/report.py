@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
 
 
 def bootstrap_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The middle 95 % of the IoU of 1000 sets of images drawn from these, as many, with replacement.
+    """The middle 95 % of the IoU of 1000 sets of as many images, drawn from these with replacement.
 
     The counts of the drawn images are summed before the IoU is taken, as for the whole set (Efron, Tibshirani: An
     introduction to the bootstrap, 1993, the percentile interval). The seed is fixed: the same images, the same
@@ -69,7 +69,7 @@ def bootstrap_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def compute_values(scores: Scores, names: Sequence[str]) -> dict[str, Estimate]:
-    """Everything there is to say of an evaluation, by name: that of metrics.csv where it has the number too.
+    """Every number of an evaluation, by the name that it has in metrics.csv where it is there too.
 
     miou, boundary_miou, mdice and so on; iou/<class>, boundary_iou/<class>, .., pixels/<class> (of ground truth);
     calibration_error; images; images_per_second, image_ms_median, image_ms_p90.
@@ -94,7 +94,7 @@ def compute_values(scores: Scores, names: Sequence[str]) -> dict[str, Estimate]:
 
 
 def format_report(values: dict[str, Estimate], task: Task) -> str:
-    """The table of the classes, the scores of the whole, and what they mean, without a newline at the end."""
+    """The table of the classes, the overall scores and their definitions, without a newline at the end."""
     plain = {name: value.value for name, value in values.items()}
     rows = [("class", "IoU", f"{LEVEL:.0%} interval", "boundary IoU", "Dice", "precision", "recall", "pixels")]
     for name in task.names:
@@ -124,7 +124,7 @@ def _interval(value: Estimate) -> str:
 
 
 def build_evaluation_csv(values: dict[str, Estimate]) -> str:
-    """name,value,low,high: a row for each number in full precision, empty where it is not known."""
+    """name,value,low,high: a row for each number in full precision; empty for nan."""
     return _to_csv([["name", "value", "low", "high"], *([name, *value] for name, value in values.items())])
 
 

@@ -1,4 +1,4 @@
-"""Scores of an evaluation: a model, or predictions that are there, on every image of a split."""
+"""Scores of an evaluation: a model, or existing predictions, on every image of a split."""
 
 import math
 import time
@@ -33,7 +33,7 @@ TIMED_IMAGES = 20
 
 @dataclass(frozen=True)
 class Shown:
-    """One of the worst images, reduced: `image` HWC uint8 RGB, `mask` and `prediction` HW as pictures take them."""
+    """One of the worst images, reduced: `image` HWC uint8 RGB, `mask` and `prediction` HW indices of picture_names."""
 
     name: str
     miou: float
@@ -43,8 +43,8 @@ class Shown:
 
 
 class Speed(NamedTuple):
-    """`images_per_second` of the whole evaluation, from files to scores; milliseconds for one decoded image at a time,
-    from the array to its prediction: the median, and what nine of ten do not exceed."""
+    """Images a second of the whole evaluation, from files to scores; milliseconds from one decoded image to its
+    prediction, the median and the 90th percentile."""
 
     images_per_second: float
     median_ms: float
@@ -52,16 +52,16 @@ class Speed(NamedTuple):
 
 
 class Scores:
-    """What is counted of a split, one group of images after the other. N images, C classes.
+    """The counts of a split, added group by group. N images, C classes.
 
     Args:
         task: the classes, and the mask value that is counted nowhere.
         tune: count what tuning thresholds needs.
 
     `matrix` is the confusion matrix, (C, C), or (C, 2, 2) in multilabel. `regions` and `boundaries` are the counts of
-    each image, (N, 3, C) int64, see class_counts, in the order of `names`. `calibration` is what count_confidences and
-    `histogram` what count_probabilities counts, None where that was not asked for. `worst` begins with the worst.
-    `speed` is that of a model.
+    each image, (N, 3, C) int64, see class_counts, in the order of `names`. `calibration` holds the counts of
+    count_confidences (None where there are no probabilities), `histogram` those of count_probabilities (None without
+    `tune`). `worst` begins with the worst image. `speed` is that of the model, None where none was run.
     """
 
     matrix: NDArray[np.int64]
@@ -92,7 +92,7 @@ class Scores:
             self._show(name, float(mean_of_known(compute_iou(regions))), images[index], mask, prediction)
 
     def finish(self, matrix: NDArray[np.int64]) -> "Scores":
-        """Sort by names what was counted; `matrix` is that of all images."""
+        """Sort the counts by name and return the scores; `matrix` is that of all images."""
         names, regions, boundaries = zip(*sorted(self._images, key=lambda item: item[0]), strict=True)
         self.matrix, self.names = matrix, list(names)
         self.regions, self.boundaries = np.stack(regions), np.stack(boundaries)
@@ -109,7 +109,7 @@ class Scores:
             self.histogram = counted if self.histogram is None else self.histogram + counted
 
     def _show(self, name: str, miou: float, image: NDArray, mask: NDArray, prediction: NDArray) -> None:
-        """Keep the pictures of an image if it is among the worst so far; one without a counted pixel is not."""
+        """Keep the pictures of an image that is among the worst so far; an image without a counted pixel never is."""
         if math.isnan(miou) or (len(self.worst) == WORST_IMAGES and miou >= self.worst[-1].miou):
             return
         if mask.ndim == 3:
@@ -127,7 +127,7 @@ def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batc
     Args:
         predictor: the models.
         split: the images and masks.
-        task: what to count, with the ignore_index of the masks.
+        task: the classes, with the ignore_index of the masks.
         batch_size: images in a batch, of which those of one size are predicted together.
         tune: count what tuning thresholds needs.
     """
@@ -143,7 +143,7 @@ def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batc
 
 
 def score_predictions(folder: Path, split: EvaluatedSplit, task: Task) -> Scores:
-    """Score PNG files, see compare.py. Raises DataError for what is missing, left over or wrong."""
+    """Score PNG files, see PredictedSamples. Raises DataError for those that are missing, left over or wrong."""
     dataset = PredictedSamples(folder, split.samples, split.decoder, task)
     workers = count_workers(split.config.data.workers, "cpu")
     loader = EvalLoader(dataset, batch_size=1, workers=workers, pin_memory=False)
@@ -157,7 +157,7 @@ def _score(
     *,
     device: torch.device,
 ) -> Scores:
-    """A thread of its own adds up what was predicted while the next batch is."""
+    """Score all batches; a thread adds a group to the scores while the next one is predicted."""
     images = len(loader.dataset)
     with (
         ThreadPoolExecutor(1) as pool,
@@ -177,8 +177,8 @@ def _score(
 
 
 def _time_images(predictor: Predictor, dataset: RawSamples) -> list[float]:
-    """Milliseconds for each of some images, evenly over the split. The first one is predicted once before, for what
-    happens only once."""
+    """Milliseconds for each of some images, spread evenly over the split. The first one is predicted once more before,
+    as a warm-up."""
     times_ms: list[float] = []
     for index in np.linspace(0, len(dataset) - 1, min(TIMED_IMAGES, len(dataset))).astype(int).tolist():
         image, _ = dataset.load(index)

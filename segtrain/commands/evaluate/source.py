@@ -20,12 +20,12 @@ from segtrain.inference.load import read_config
 from segtrain.inference.model_files import find_kind
 from segtrain.inference.task import Task
 
-TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; None is explained by what reads it
+TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; reading one explains None
 
 
 @dataclass(frozen=True)
 class EvaluatedSplit:
-    """The samples of a split; `config` says what their masks mean."""
+    """A split to score: its samples, the configuration of its data, and the decoder of its masks."""
 
     config: Config
     name: str
@@ -80,7 +80,7 @@ def require_unseen(evaluated: EvaluatedSplit, members: Mapping[Path, Config], ov
     images = {os.path.abspath(sample.image) for sample in evaluated.samples}
     for model, config in members.items():
         try:
-            # Where the images lie may have changed since; which of them were trained on has not.
+            # The data may have been moved since; which images were trained on has not changed.
             config = with_data(config, [override for override in overrides if override.startswith("data.root=")])
             same = (config.data, config.seed) == (evaluated.config.data, evaluated.config.seed)
             if same and evaluated.name in ("val", "test"):

@@ -92,7 +92,7 @@ def test_masks_as_predictions_are_right_everywhere(trained, tmp_path):
         ),
         (
             lambda out: Image.fromarray(np.full((64, 80), 9, np.uint8)).save(out / "001.png"),
-            "{out}/001.png: holds the value 9 (4960 pixels), which is not a class; expected 0..6",
+            "{out}/001.png: the value 9 (4960 pixels) is not a class; expected 0..6",
         ),
         (
             lambda out: (out / "003.png").write_bytes((out / "003.png").read_bytes()[:60]),
