@@ -103,8 +103,6 @@ def read_prediction(paths: Sequence[Path], image: str, mask: np.ndarray, task: T
             value = layer[wrong & known][0]
             listed = ", ".join(map(str, allowed)) if layered else f"0..{len(allowed) - 1}"
             count = int((layer[known] == value).sum())
-            raise DataError(
-                f"{path}: holds the value {value} ({count} pixels), which is not a class; expected {listed}"
-            )
+            raise DataError(f"{path}: the value {value} ({count} pixels) is not a class; expected {listed}")
         layers.append(np.where(wrong, 0, layer))
     return (np.stack(layers) > 0).astype(np.int32) if layered else layers[0].astype(np.int32)

@@ -1,6 +1,7 @@
 """Evaluation: from the flags of the command to the folder that it leaves."""
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from segtrain.checkpoint import BEST, find_checkpoint
 from segtrain.commands.evaluate.output import output_folder, write_evaluation
-from segtrain.commands.evaluate.probabilities import describe_tuned, tune, write_thresholds
+from segtrain.commands.evaluate.probabilities import tune
 from segtrain.commands.evaluate.report import compute_values, format_report
 from segtrain.commands.evaluate.scores import Scores, score_model, score_predictions
 from segtrain.commands.evaluate.source import (
@@ -25,6 +26,7 @@ from segtrain.commands.evaluate.source import (
 from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, TrainingError, is_out_of_memory
+from segtrain.files import write_whole
 from segtrain.inference.load import thresholds_path
 from segtrain.inference.model_files import find_kind
 from segtrain.inference.options import InferOptions
@@ -75,7 +77,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         panels = write_evaluation(folder, text, scores, values, task)
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     if entry is not None:
-        log_evaluation(entry, folder, split=split.name, values=values, names=task.names, scores=scores, panels=panels)
+        log_evaluation(entry, folder, split=split.name, values=values, scores=scores, panels=panels)
 
 
 def _data_config(source: Path | None, models: Sequence[Path], members: dict[Path, Config]) -> Config:
@@ -114,12 +116,17 @@ def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]
         where = f"written nowhere, since they do not belong to a single run; use them with {flag}"
     else:
         path = thresholds_path(find_checkpoint(models[0], BEST))
-        write_thresholds(path, tuned, epoch=predictor.networks[0].trained.get("epoch"))
+        epoch = predictor.networks[0].trained.get("epoch")  # of the checkpoint that they are for
+        content = {"epoch": epoch, "thresholds": {item.name: item.threshold for item in tuned}}
+        write_whole(path, json.dumps(content, indent=2) + "\n")
         where = f"written to {path}, where every command finds them; delete it to use 0.5 again"
-    return (
-        f"{describe_tuned(tuned)}\n{where}\nThe scores above are with the previous thresholds. The IoU after is "
-        "optimistic: the thresholds were chosen on these very images."
-    )
+    width = max(len(item.name) for item in tuned)
+    lines = [
+        f"{item.name:{width}}  threshold {item.threshold:.3f}, IoU {item.before:.4f} before, {item.after:.4f} after"
+        for item in tuned
+    ]
+    lines += [where, "The scores above are with the previous thresholds. The IoU after is optimistic: the thresholds"]
+    return "\n".join(lines) + " were chosen on these very images."
 
 
 def describe_evaluation(what: str, split: EvaluatedSplit, task: Task, infer: InferOptions, *, trained_on: bool) -> str:

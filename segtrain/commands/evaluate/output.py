@@ -29,10 +29,12 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
     evaluation is replaced, but no file of the same name from elsewhere, like those of a run folder. A folder that is
     still empty after a failure is removed. Raises DataError.
     """
+    kind, name = find_kind(source), f"evaluation-{split}"
+    beside = source.with_name(name if kind == "checkpoint" else f"{source.name}-{name}")
     made = [] if asked is None else [path for path in (asked, *asked.parents) if not path.exists()]
     try:
         if asked is None:
-            folder = make_numbered_folder(_default_stem(source, split))
+            folder = make_numbered_folder(source / name if kind == "run" else beside)
             made = [folder]
         else:
             folder = asked
@@ -52,13 +54,6 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
             for path in made:
                 path.rmdir()
         raise
-
-
-def _default_stem(source: Path, split: str) -> Path:
-    kind = find_kind(source)
-    if kind == "run":
-        return source / f"evaluation-{split}"
-    return source.parent / (f"evaluation-{split}" if kind == "checkpoint" else f"{source.name}-evaluation-{split}")
 
 
 def write_evaluation(

@@ -1,13 +1,9 @@
 """Probabilities: their calibration error, and the thresholds that give the best IoU."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from segtrain.files import write_whole
 
 BINS = 15  # of the calibration error
 STEPS = 1000
@@ -112,19 +108,3 @@ def tune(counted: NDArray[np.int64], *, names: list[str], thresholds: list[float
         index = int(best[np.abs(best + 1 - STEPS // 2).argmin()])
         result.append(Tuned(name, (index + 1) / STEPS, float(score), float(scores[index])))
     return result
-
-
-def write_thresholds(path: Path, tuned: list[Tuned], *, epoch: int | None) -> None:
-    """The thresholds and the epoch of the checkpoint that they are for as JSON. Raises DataError where it cannot be
-    written."""
-    content = {"epoch": epoch, "thresholds": {item.name: item.threshold for item in tuned}}
-    write_whole(path, json.dumps(content, indent=2) + "\n")
-
-
-def describe_tuned(tuned: list[Tuned]) -> str:
-    """A line for each class."""
-    width = max(len(item.name) for item in tuned)
-    lines = []
-    for name, threshold, before, after in (vars(item).values() for item in tuned):
-        lines.append(f"{name.ljust(width)}  threshold {threshold:.3f}, IoU {before:.4f} before, {after:.4f} after")
-    return "\n".join(lines)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from segtrain.inference.load import read_config
 from segtrain.log.log import resolve_mode
 from segtrain.log.row import Row
 from segtrain.metrics import compute_iou, mean_of_known
+
+if TYPE_CHECKING:
+    from segtrain.log.wandb_writer import WandbWriter
 
 LISTED_IMAGES = 1000  # rows of the table of images: the worst; images.csv has them all
 CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
@@ -53,7 +57,6 @@ def log_evaluation(
     *,
     split: str,
     values: dict[str, Estimate],
-    names: Sequence[str],
     scores: Scores,
     panels: Sequence[NDArray[np.uint8]],
 ) -> None:
@@ -64,25 +67,10 @@ def log_evaluation(
     try:
         import wandb
 
-        from segtrain.log.wandb_writer import WandbWriter
-
-        section = entry.config.log.wandb
-        if section.mode == "disabled":  # in the last part of the training: the entry is there
-            section = section.model_copy(update={"mode": "online"})
-        writer = WandbWriter(
-            entry.folder,
-            section,
-            mode=resolve_mode(section.mode),
-            run_name=entry.folder.name,
-            resolved_config=entry.config.model_dump(mode="json", exclude_none=False),
-            class_names=entry.config.data.picture_names,
-            run_id=entry.run_id,
-            resume_step=entry.step,
-            say=print,
-        )
+        writer = _resume(entry)
         prefix = f"evaluate/{split}"
         numbers = {f"{prefix}/{name}": value.value for name, value in values.items() if not math.isnan(value.value)}
-        rows = [[name, *(_known(values[f"{key}/{name}"].value) for key in CLASS_KEYS)] for name in names]
+        rows = [[name, *(_known(values[f"{key}/{name}"].value) for key in CLASS_KEYS)] for name in scores.task.names]
         miou = mean_of_known(compute_iou(scores.regions))
         worst = np.argsort(miou, kind="stable")[:LISTED_IMAGES]
         listed = [[scores.names[index], _known(miou[index])] for index in worst]
@@ -102,6 +90,25 @@ def log_evaluation(
         writer.finish(numbers, exit_code=0)
     except Exception as error:
         print(f"warning: nothing was logged to Weights & Biases: {reason_of(error)}")
+
+
+def _resume(entry: WandbEntry) -> "WandbWriter":
+    from segtrain.log.wandb_writer import WandbWriter
+
+    section = entry.config.log.wandb
+    if section.mode == "disabled":  # in the last part of the training: the entry is there
+        section = section.model_copy(update={"mode": "online"})
+    return WandbWriter(
+        entry.folder,
+        section,
+        mode=resolve_mode(section.mode),
+        run_name=entry.folder.name,
+        resolved_config=entry.config.model_dump(mode="json", exclude_none=False),
+        class_names=entry.config.data.picture_names,
+        run_id=entry.run_id,
+        resume_step=entry.step,
+        say=print,
+    )
 
 
 def _known(value: float) -> float | None:

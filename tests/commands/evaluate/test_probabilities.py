@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -9,12 +7,9 @@ from segtrain.commands.evaluate.probabilities import (
     calibration_error,
     count_confidences,
     count_probabilities,
-    describe_tuned,
     iou_by_threshold,
     tune,
-    write_thresholds,
 )
-from segtrain.errors import DataError
 
 
 def count(confidence, right, known=None):
@@ -120,17 +115,3 @@ def test_classes_each_for_itself():
     counted = count_probabilities(probabilities, true, np.ones_like(true))
     found = tune(counted, names=["a", "b"], thresholds=[0.5, 0.5], before=np.array([0.0, 0.5]))
     assert found == [Tuned("a", 0.4, 0.0, 1.0), Tuned("b", 0.701, 0.5, 1.0)]
-    assert describe_tuned(found).splitlines() == [
-        "a  threshold 0.400, IoU 0.0000 before, 1.0000 after",
-        "b  threshold 0.701, IoU 0.5000 before, 1.0000 after",
-    ]
-
-
-def test_the_file(tmp_path):
-    path = tmp_path / "best.thresholds.json"
-    write_thresholds(path, [Tuned("a", 0.4, 0.0, 1.0), Tuned("b", 0.701, 0.5, 1.0)], epoch=7)
-    assert json.loads(path.read_text()) == {"epoch": 7, "thresholds": {"a": 0.4, "b": 0.701}}
-    assert [item.name for item in tmp_path.iterdir()] == ["best.thresholds.json"]
-    below = path / "thresholds.json"
-    with pytest.raises(DataError, match=f"^{below}: cannot be written: "):
-        write_thresholds(below, [], epoch=7)
