@@ -154,23 +154,22 @@ class RawSamples(_Samples):
 
     def batch(self, keys: list[int]) -> list[Batch]:
         """Groups of image (N, H, W, C) as read_image gives it, mask (N, H, W) or (N, C, H, W), and name."""
-        return [
-            {
-                "image": torch.from_numpy(np.stack(images)),
-                "mask": masks_to_tensor(masks),
-                "name": [self.samples[index].name for index in indices],
-            }
-            for indices, images, masks in self.groups(keys)
-        ]
-
-    def groups(self, keys: list[int]) -> list[tuple[list[int], list[np.ndarray], list[np.ndarray]]]:
-        """Indices, images and masks of those that have one size."""
-        groups: dict[tuple[int, ...], tuple[list, list, list]] = {}
+        groups: dict[tuple[int, ...], list[tuple[Sample, np.ndarray, np.ndarray]]] = {}
         for index in keys:
             image, mask = self.load(index)
-            for items, item in zip(groups.setdefault(mask.shape, ([], [], [])), (index, image, mask), strict=True):
-                items.append(item)
-        return list(groups.values())
+            groups.setdefault(mask.shape, []).append((self.samples[index], image, mask))
+        return [
+            {
+                "image": self.images(samples, images),
+                "mask": masks_to_tensor(masks),
+                "name": [sample.name for sample in samples],
+            }
+            for samples, images, masks in (zip(*group, strict=True) for group in groups.values())
+        ]
+
+    def images(self, samples: Sequence[Sample], images: Sequence[np.ndarray]) -> torch.Tensor:
+        """The tensor of images of one size (HWC) in a batch."""
+        return torch.from_numpy(np.stack(images))
 
 
 class EvalSamples(RawSamples):
@@ -182,19 +181,12 @@ class EvalSamples(RawSamples):
         super().__init__(samples, decoder, image_options=image_options, kept=kept)
         self.transform = transform
 
-    def batch(self, keys: list[int]) -> list[Batch]:
-        """Groups of image (N, C, H', W'), mask (N, H, W) or (N, C, H, W), and name; H', W' differ from H, W after
-        resizing."""
-        batches = []
-        for indices, images, masks in self.groups(keys):
-            prepared = [self.prepare(self.samples[index], image) for index, image in zip(indices, images, strict=True)]
-            names = [self.samples[index].name for index in indices]
-            batches.append({"image": images_to_tensor(prepared), "mask": masks_to_tensor(masks), "name": names})
-        return batches
-
-    def prepare(self, sample: Sample, image: np.ndarray) -> np.ndarray:
-        """The image after transforms.val. Raises DataError, which names the file."""
-        try:
-            return apply_eval(self.transform, image)
-        except DataError as error:
-            raise DataError(f"{sample.image}: {error}") from error
+    def images(self, samples: Sequence[Sample], images: Sequence[np.ndarray]) -> torch.Tensor:
+        """(N, C, H', W') for images of H and W; resizing makes them differ. Raises DataError, which names the file."""
+        prepared = []
+        for sample, image in zip(samples, images, strict=True):
+            try:
+                prepared.append(apply_eval(self.transform, image))
+            except DataError as error:
+                raise DataError(f"{sample.image}: {error}") from error
+        return images_to_tensor(prepared)
