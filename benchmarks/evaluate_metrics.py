@@ -18,19 +18,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from segtrain.commands.evaluate import scoring
-from segtrain.commands.evaluate.measure import predict_pairs
-from segtrain.commands.evaluate.reading import Pair
-from segtrain.commands.evaluate.scoring import Scorer
-from segtrain.commands.evaluate.source import find_subject
+from segtrain.commands.evaluate import scores
+from segtrain.commands.evaluate.source import find_split
 from segtrain.config.rules import load_config
-from segtrain.data.dataset import read_sample
+from segtrain.data.dataset import RawSamples
 from segtrain.devices import resolve_device, resolve_precision
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.predictor import Predictor
+from segtrain.inference.score import score
+from segtrain.metrics import ConfusionMatrix
 from segtrain.training import build
 
-PARTS = {"confusion matrices": "count_pixels", "boundaries": "count_boundaries", "calibration": "count_confidences"}
+PARTS = {"boundaries": "count_boundaries", "calibration": "count_confidences"}
 REST = "the rest of scoring"
 
 
@@ -63,26 +62,28 @@ def main() -> None:
     torch.manual_seed(0)
     dtype = resolve_precision(config.train.precision, device)
     predictor = Predictor([TorchNetwork(build.place_model(config, device), config, device=device, dtype=dtype)])
-    subject = find_subject(config, "val")
-    samples = [subject.samples[place] for place in range(min(options.images, len(subject.samples)))]
+    split = find_split(config, "val")
+    dataset = RawSamples(split.samples, split.decoder, image_options=predictor.task.image_options)
+    images = min(options.images, len(dataset))
     watch = Stopwatch()
-    read = watch.timed("reading", lambda sample: Pair(sample.name, *read_sample(sample, subject.decoder, {})))
-    predict = watch.timed("predicting", predict_pairs)
-    scorer = Scorer(predictor.task, ignore_index=config.data.ignore_index)
+    read = watch.timed("reading", dataset.batch)
+    predict = watch.timed("predicting", predictor.predict_group, inside=REST)
+    counted = scores.Scores(predictor.task)
+    ConfusionMatrix.update = watch.timed("confusion matrices", ConfusionMatrix.update, inside=REST)
     for what, name in PARTS.items():
-        setattr(scoring, name, watch.timed(what, getattr(scoring, name), inside=REST))
-    add = watch.timed(REST, scorer.add)
-    predict_pairs(predictor, [Pair("warm", np.zeros((360, 480, 3), np.uint8), np.zeros((360, 480)))])
-    for first in range(0, len(samples), options.batch_size):
-        pairs = [read(sample) for sample in samples[first : first + options.batch_size]]
-        add(pairs, *predict(predictor, pairs))
-    report(watch.seconds, len(samples), f"{options.model}, {str(dtype).removeprefix('torch.')} on {device}")
+        setattr(scores, name, watch.timed(what, getattr(scores, name), inside=REST))
+    count = watch.timed(REST, score)
+    predictor.predict(np.zeros((360, 480, 3), np.uint8))
+    for first in range(0, images, options.batch_size):
+        groups = read(range(first, min(first + options.batch_size, images)))
+        count(predict, [groups], predictor.task, device=device, see=counted.add)
+    report(watch.seconds, images, f"{options.model}, {str(dtype).removeprefix('torch.')} on {device}")
 
 
 def report(seconds: Counter[str], images: int, title: str) -> None:
     total = sum(seconds.values())
     print(f"{title}, {images} images: {images / total:.2f} images/s")
-    for what in ("reading", "predicting", *PARTS, REST):
+    for what in ("reading", "predicting", "confusion matrices", *PARTS, REST):
         print(f"{what:20} {1000 * seconds[what] / images:8.2f} ms an image {seconds[what] / total:7.2%}")
     scored = total - seconds["reading"] - seconds["predicting"]
     print(f"{'all of scoring':20} {1000 * scored / images:8.2f} ms an image {scored / total:7.2%}")

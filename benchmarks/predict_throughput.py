@@ -36,7 +36,7 @@ from segtrain.commands.predict.job import predict_files
 from segtrain.data.dataset import images_to_tensor
 from segtrain.images.reading import image_size, read_image
 from segtrain.inference.inputs import find_images
-from segtrain.inference.options import PRECISIONS, InferOptions
+from segtrain.inference.options import INFER_PRECISIONS, InferOptions
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
 
@@ -178,7 +178,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each, beside one that warms up")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", choices=PRECISIONS)
+    parser.add_argument("--precision", choices=INFER_PRECISIONS)
     parser.add_argument("--only", choices=("a", "b"), help="one contender alone; prints its peak of memory")
     return parser.parse_args()
 

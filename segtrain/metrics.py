@@ -1,9 +1,10 @@
-"""One confusion matrix over a whole data set, and the scores that follow from it.
+"""Metrics: one confusion matrix over a whole data set, and the scores that follow from it.
 
 Rows are ground truth, columns are prediction, cells are pixels. The matrix is the only state and every score is a pure
 function of it: the scores of several processes come from the sum of their matrices, never from a mean of means.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,8 +16,6 @@ MIOU_DEFINITION = (
     "mIoU is the mean IoU over the classes that occur in ground truth or prediction, "
     "from one confusion matrix of all pixels that are not ignored."
 )
-
-
 MULTILABEL_DEFINITION = (
     "mIoU is the mean IoU over the classes that occur in ground truth or prediction, each from the hits, misses and "
     "false alarms of all its pixels that are not ignored."
@@ -27,29 +26,34 @@ class ConfusionMatrix:
     """Counts pixels by (true class, predicted class).
 
     Args:
-        classes: number of classes C, at least 1; a binary task has two, background and foreground.
+        classes: number of classes C; a binary task has two, background and foreground.
+        layers: the classes may overlap: each has a matrix of its own, of whether a pixel is the class or not.
         ignore_index: mask value of the pixels that are counted nowhere. It may lie within 0..C-1.
         device: where the counting happens; give the device of the predictions to avoid copies.
 
-    `counts` is an int64 tensor of shape (C * C + 3,) on `device`: the matrix row by row, then the numbers of ignored
-    pixels, of pixels with an invalid mask value and of pixels with an invalid prediction. Summing `counts` in place
-    over processes (all_reduce) gives the state of the whole.
+    `counts` is an int64 tensor on `device`: the matrix row by row, then the numbers of ignored pixels, of pixels with
+    an invalid mask value and of pixels with an invalid prediction. Summing `counts` in place over processes
+    (all_reduce) gives the state of the whole.
     """
 
-    def __init__(self, classes: int, *, ignore_index: int = 255, device: torch.device | str = "cpu") -> None:
-        if classes < 1:
-            raise ValueError(f"classes must be at least 1, not {classes}")
-        self.classes = classes
+    def __init__(
+        self, classes: int, *, layers: bool = False, ignore_index: int = 255, device: torch.device | str = "cpu"
+    ) -> None:
+        self.shape = (classes, 2, 2) if layers else (classes, classes)
         self.ignore_index = ignore_index
-        self.counts = torch.zeros(classes * classes + 3, dtype=torch.int64, device=device)
+        self.counts = torch.zeros(math.prod(self.shape) + 3, dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def update(self, prediction: Tensor, mask: Tensor) -> None:
-        """Add pixels without waiting for the device.
+    def update(self, prediction: Tensor, mask: Tensor) -> Tensor:
+        """Add a batch without waiting for the device; give the matrix of each of its images.
 
         Args:
-            prediction: class indices 0..C-1, integer or bool, any shape; at ignored pixels anything.
-            mask: class indices 0..C-1 or ignore_index, integer or bool, the shape of `prediction`.
+            prediction: class indices 0..C-1, integer or bool, (N, ...); with layers (N, C, H, W) of 0 and 1. At
+                ignored pixels anything.
+            mask: the same, or ignore_index.
+
+        Returns:
+            int64 (N, C, C) on the device, rows ground truth; with layers (N, C, 2, 2).
 
         Raises:
             ValueError: the shapes differ or a tensor is not of integers. Values out of range are reported when `matrix`
@@ -61,61 +65,37 @@ class ConfusionMatrix:
             )
         if prediction.is_floating_point() or mask.is_floating_point():
             raise ValueError(f"expected class indices, got prediction of {prediction.dtype} and mask of {mask.dtype}")
-        prediction = prediction.to(self.counts.device, torch.int64).flatten()
-        mask = mask.to(self.counts.device, torch.int64).flatten()
-        cells = self.classes * self.classes
-        cell = mask * self.classes + prediction
-        cell = cell.masked_fill((prediction < 0) | (prediction >= self.classes), cells + 2)
-        cell = cell.masked_fill((mask < 0) | (mask >= self.classes), cells + 1)
-        cell = cell.masked_fill(mask == self.ignore_index, cells)
-        self.counts += _count(cell, cells + 3)
+        device, bins, width = self.counts.device, len(self.counts), self.shape[-1]
+        prediction, mask = prediction.to(device, torch.int64), mask.to(device, torch.int64)
+        cell = mask * width + prediction
+        if len(self.shape) == 3:
+            cell += 4 * torch.arange(self.shape[0], device=device).view(-1, 1, 1)
+        cell.masked_fill_((prediction < 0) | (prediction >= width), bins - 1)
+        cell.masked_fill_((mask < 0) | (mask >= width), bins - 2)
+        cell.masked_fill_(mask == self.ignore_index, bins - 3)
+        images = len(cell)
+        cell = cell.reshape(images, -1) + bins * torch.arange(images, device=device)[:, None]
+        counts = _count(cell.flatten(), images * bins).view(images, bins)
+        self.counts += counts.sum(dim=0)
+        return counts[:, :-3].unflatten(1, self.shape)
 
     @property
     def matrix(self) -> Tensor:
-        """The matrix, (C, C) int64 on the CPU, a copy.
+        """The matrix of all batches, (C, C) int64 on the CPU, rows ground truth; with layers (C, 2, 2). A copy.
 
         Raises:
             ValueError: a counted mask value was neither a class nor ignore_index, or a counted prediction was no class.
         """
         counts = self.counts.to("cpu", copy=True)
         *_, bad_mask, bad_prediction = counts.tolist()
-        known = f"0..{self.classes - 1}"
+        known = f"0..{self.shape[-1] - 1}"
         if bad_mask:
             raise ValueError(
                 f"{bad_mask} mask pixels are neither a class ({known}) nor ignore_index ({self.ignore_index})"
             )
         if bad_prediction:
             raise ValueError(f"{bad_prediction} predicted pixels are not a class ({known})")
-        return counts[:-3].reshape(self.classes, self.classes)
-
-
-class LayerConfusion(ConfusionMatrix):
-    """Counts the pixels of classes that may overlap, each class for itself.
-
-    Args:
-        classes: number of classes C.
-        ignore_index: mask value of what is counted nowhere.
-        device: as in ConfusionMatrix.
-
-    It is one confusion matrix of 2 C rows: whether a pixel is class c or not are two of its classes.
-    """
-
-    def __init__(self, classes: int, *, ignore_index: int = 255, device: torch.device | str = "cpu") -> None:
-        super().__init__(2 * classes, ignore_index=-1, device=device)
-        self.ignored_value = ignore_index
-
-    @torch.no_grad()
-    def update(self, prediction: Tensor, mask: Tensor) -> None:
-        """Add layers: both (N, C, H, W) of 0 and 1, the mask also ignore_index. Raises as ConfusionMatrix does."""
-        first = 2 * torch.arange(self.classes // 2, device=mask.device).view(1, -1, 1, 1)
-        ignored = mask == self.ignored_value
-        super().update(prediction + first.to(prediction.device), (mask + first).masked_fill(ignored, -1))
-
-    @property
-    def matrix(self) -> Tensor:
-        """For each class the matrix of not-the-class and the class, (C, 2, 2) int64 on the CPU, rows ground truth."""
-        layers = torch.arange(self.classes // 2)
-        return super().matrix.reshape(len(layers), 2, len(layers), 2)[layers, :, layers, :]
+        return counts[:-3].reshape(self.shape)
 
 
 def _count(values: Tensor, bins: int) -> Tensor:
@@ -126,131 +106,120 @@ def _count(values: Tensor, bins: int) -> Tensor:
     return torch.bincount(values, minlength=bins)
 
 
-def _totals(matrix: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
-    """Per class: pixels hit, pixels in ground truth, pixels predicted; float64 (C,) each."""
-    cells = np.asarray(matrix, dtype=np.float64)
-    if cells.ndim == 3 and cells.shape[1:] == (2, 2):
-        return cells[:, 1, 1], cells[:, 1].sum(axis=1), cells[:, :, 1].sum(axis=1)
-    if cells.ndim != 2 or cells.shape[0] != cells.shape[1]:
-        raise ValueError(f"a confusion matrix is square, not {cells.shape}")
-    return np.diag(cells), cells.sum(axis=1), cells.sum(axis=0)
+def class_counts(matrix: ArrayLike) -> NDArray:
+    """Pixels hit, in ground truth and predicted of each class, (3, C), of a matrix (C, C) or (C, 2, 2)."""
+    cells = np.asarray(matrix)
+    if cells.ndim == 3:
+        return np.stack([cells[:, 1, 1], cells[:, 1].sum(axis=1), cells[:, :, 1].sum(axis=1)])
+    return np.stack([np.diag(cells), cells.sum(axis=1), cells.sum(axis=0)])
 
 
-def _right(matrix: ArrayLike) -> tuple[float, float]:
-    """Pixels (with layers, pixels of every layer) that are right, and all of them."""
-    cells = np.asarray(matrix, dtype=np.float64)
-    return float(np.trace(cells, axis1=-2, axis2=-1).sum()), float(cells.sum())
+def class_scores(counts: ArrayLike) -> dict[str, NDArray[np.float64]]:
+    """The scores of each class, float64 (.., C) in 0..1.
 
+    Args:
+        counts: (.., 3, C), see class_counts; those of several images are the sum of each one's.
 
-def _ratio(numerator: NDArray, denominator: NDArray, occurs: NDArray) -> NDArray:
-    """The quotient; 0 where only the denominator is empty, nan where the class does not occur at all."""
-    ratio = np.where(occurs, 0.0, np.nan)
-    return np.divide(numerator, denominator, out=ratio, where=denominator > 0)
+    Returns:
+        iou: TP / (TP + FP + FN), the Jaccard index.
+        dice: 2 TP / (2 TP + FP + FN), the F1 score.
+        precision: TP / (TP + FP); 0 for a class that is there but never predicted.
+        recall: TP / (TP + FN); 0 for a class that is predicted but never there.
 
-
-def _mean(values: NDArray) -> float:
-    """The mean of what is not nan; nan where nothing is left."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
-def compute_iou(matrix: ArrayLike) -> NDArray:
-    """Intersection over union, TP / (TP + FP + FN), the Jaccard index: float64 (C,) in 0..1.
-
-    A class in neither ground truth nor prediction has nan; one in only one of the two has 0.
+        A class in neither ground truth nor prediction has nan; one in only one of the two has 0.
     """
-    hit, true, predicted = _totals(matrix)
-    return _ratio(hit, true + predicted - hit, true + predicted > 0)
+    hit, true, predicted = np.moveaxis(np.asarray(counts, np.float64), -2, 0)
+    unknown = np.where(true + predicted > 0, 0.0, np.nan)
+
+    def divide(part: NDArray, whole: NDArray) -> NDArray:
+        return np.divide(part, whole, out=unknown.copy(), where=whole > 0)
+
+    return {
+        "iou": divide(hit, true + predicted - hit),
+        "dice": divide(2 * hit, true + predicted),
+        "precision": divide(hit, predicted),
+        "recall": divide(hit, true),
+    }
 
 
-def compute_dice(matrix: ArrayLike) -> NDArray:
-    """Dice coefficient, 2 TP / (2 TP + FP + FN), the F1 score: float64 (C,) in 0..1, nan as in compute_iou."""
-    hit, true, predicted = _totals(matrix)
-    return _ratio(2 * hit, true + predicted, true + predicted > 0)
+def compute_iou(counts: ArrayLike) -> NDArray[np.float64]:
+    """Intersection over union (.., C), see class_scores."""
+    return class_scores(counts)["iou"]
 
 
-def compute_precision(matrix: ArrayLike) -> NDArray:
-    """TP / (TP + FP): float64 (C,) in 0..1; 0 for a class that is there but never predicted, nan as in compute_iou."""
-    hit, true, predicted = _totals(matrix)
-    return _ratio(hit, predicted, true + predicted > 0)
-
-
-def compute_recall(matrix: ArrayLike) -> NDArray:
-    """TP / (TP + FN): float64 (C,) in 0..1; 0 for a class that is predicted but never there, nan as in compute_iou."""
-    hit, true, predicted = _totals(matrix)
-    return _ratio(hit, true, true + predicted > 0)
+def mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over the last axis of what is not nan, (..); nan where nothing is left."""
+    rows = values.reshape(-1, values.shape[-1])
+    known = [row[~np.isnan(row)] for row in rows]
+    return np.reshape([row.mean() if row.size else np.nan for row in known], values.shape[:-1])
 
 
 def compute_metrics(matrix: ArrayLike, names: Sequence[str]) -> dict[str, float]:
     """Every score of a confusion matrix, 0..1 or nan where nothing was counted.
 
     Args:
-        matrix: pixels, (C, C), rows ground truth, columns prediction; or (C, 2, 2) as LayerConfusion has them.
+        matrix: pixels, (C, C), rows ground truth, columns prediction; or (C, 2, 2) of layers.
         names: the C class names; ["background", name] for a binary task.
 
     Returns:
         miou, mdice, mprecision, mrecall: means over the classes that occur in ground truth or prediction.
         mean_class_accuracy: mean recall over the classes that occur in ground truth.
-        pixel_accuracy: share of the pixels that are right.
+        pixel_accuracy: share of the pixels (with layers, of the pixels of every layer) that are right.
         fwiou: IoU weighted by the class's share of ground truth (Long, Shelhamer, Darrell: Fully convolutional
             networks for semantic segmentation, 2015).
         iou/<class>, dice/<class>, precision/<class>, recall/<class>: nan for a class that does not occur.
-
-    Raises:
-        ValueError: the matrix is not square or its size is not the number of names.
     """
-    hit, true, _ = _totals(matrix)
-    if len(names) != len(hit):
-        raise ValueError(f"{len(names)} class names for a confusion matrix of {len(hit)} classes")
-    right, pixels = _right(matrix)
-    per_class = {
-        "iou": compute_iou(matrix),
-        "dice": compute_dice(matrix),
-        "precision": compute_precision(matrix),
-        "recall": compute_recall(matrix),
-    }
+    cells, counts = np.asarray(matrix, np.float64), class_counts(matrix)
+    scores, true = class_scores(counts), counts[1].astype(np.float64)
+    pixels = cells.sum()
     metrics = {
-        "miou": _mean(per_class["iou"]),
-        "mdice": _mean(per_class["dice"]),
-        "pixel_accuracy": right / pixels if pixels else float("nan"),
-        "mean_class_accuracy": _mean(per_class["recall"][true > 0]),
-        "fwiou": float(np.nansum(true * per_class["iou"]) / true.sum()) if true.any() else float("nan"),
-        "mprecision": _mean(per_class["precision"]),
-        "mrecall": _mean(per_class["recall"]),
+        "miou": mean_of_known(scores["iou"]),
+        "mdice": mean_of_known(scores["dice"]),
+        "pixel_accuracy": np.trace(cells, axis1=-2, axis2=-1).sum() / pixels if pixels else np.nan,
+        "mean_class_accuracy": mean_of_known(np.where(true > 0, scores["recall"], np.nan)),
+        "fwiou": np.nansum(true * scores["iou"]) / true.sum() if true.any() else np.nan,
+        "mprecision": mean_of_known(scores["precision"]),
+        "mrecall": mean_of_known(scores["recall"]),
     }
-    for key, values in per_class.items():
-        metrics |= {f"{key}/{name}": float(value) for name, value in zip(names, values, strict=True)}
-    return metrics
+    for key, values in scores.items():
+        metrics |= {f"{key}/{name}": value for name, value in zip(names, values, strict=True)}
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
     """The scores per class as aligned text for a console, without a newline at the end.
 
-    Args and errors as in compute_metrics. A class that does not occur has "-". Share is that of ground-truth pixels.
+    Args as in compute_metrics. A class that does not occur has "-". Share is that of ground-truth pixels.
     """
     metrics = compute_metrics(matrix, names)
-    _, true, _ = _totals(matrix)
-    layered = np.ndim(matrix) == 3
+    true, layered = class_counts(matrix)[1], np.ndim(matrix) == 3
     shares = true / np.maximum(np.asarray(matrix).sum(axis=(1, 2)) if layered else true.sum(), 1)
     keys = ("iou", "dice", "precision", "recall")
     rows = [("class", "IoU", "Dice", "precision", "recall", "share")]
     for name, share in zip(names, shares, strict=True):
-        rows.append((name, *(_cell(metrics[f"{key}/{name}"]) for key in keys), f"{share:.2%}"))
-    rows.append(("mean", *(_cell(metrics[f"m{key}"]) for key in keys), ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for name, *cells in rows:
-        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([name.ljust(widths[0]), *padded]))
-    rule = "-" * len(lines[0])
-    summary = (
-        f"pixel accuracy {_cell(metrics['pixel_accuracy'])}, "
-        f"mean class accuracy {_cell(metrics['mean_class_accuracy'])}, "
-        f"frequency-weighted IoU {_cell(metrics['fwiou'])}"
-    )
+        rows.append((name, *(show_score(metrics[f"{key}/{name}"]) for key in keys), f"{share:.2%}"))
+    rows.append(("mean", *(show_score(metrics[f"m{key}"]) for key in keys), ""))
     definition = MULTILABEL_DEFINITION if layered else MIOU_DEFINITION
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1].rstrip(), summary, definition])
+    return "\n".join([align_rows(rows), format_summary(metrics), definition])
 
 
-def _cell(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.4f}"
+def align_rows(rows: Sequence[Sequence[str]]) -> str:
+    """A table of text: the first column to the left, the others to the right, rules around the middle rows."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def format_summary(metrics: dict[str, float]) -> str:
+    """The overall scores, in one line."""
+    return (
+        f"pixel accuracy {show_score(metrics['pixel_accuracy'])}, "
+        f"mean class accuracy {show_score(metrics['mean_class_accuracy'])}, "
+        f"frequency-weighted IoU {show_score(metrics['fwiou'])}"
+    )
+
+
+def show_score(value: float) -> str:
+    """Four digits; "-" for nan."""
+    return "-" if math.isnan(value) else f"{value:.4f}"

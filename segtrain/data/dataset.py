@@ -149,8 +149,31 @@ class TrainSamples(_Samples):
         return {"image": images_to_tensor(images), "mask": masks_to_tensor(masks), "name": names}
 
 
-class EvalSamples(_Samples):
-    """Whole images with their masks at original size; a key is the index. A batch is a list of groups of one size."""
+class RawSamples(_Samples):
+    """Whole images as they are read, with their masks; a key is the index. A batch is a list of groups of one size."""
+
+    def batch(self, keys: list[int]) -> list[Batch]:
+        """Groups of image (N, H, W, C) as read_image gives it, mask (N, H, W) or (N, C, H, W), and name."""
+        groups: dict[tuple[int, ...], list[tuple[Sample, np.ndarray, np.ndarray]]] = {}
+        for index in keys:
+            image, mask = self.load(index)
+            groups.setdefault(mask.shape, []).append((self.samples[index], image, mask))
+        return [
+            {
+                "image": self.images(samples, images),
+                "mask": masks_to_tensor(masks),
+                "name": [sample.name for sample in samples],
+            }
+            for samples, images, masks in (zip(*group, strict=True) for group in groups.values())
+        ]
+
+    def images(self, samples: Sequence[Sample], images: Sequence[np.ndarray]) -> torch.Tensor:
+        """The tensor of images of one size (HWC) in a batch."""
+        return torch.from_numpy(np.stack(images))
+
+
+class EvalSamples(RawSamples):
+    """The same images as the model sees them, after transforms.val; masks stay at their original size."""
 
     def __init__(
         self, samples, decoder, *, image_options, transform: albumentations.Compose | None, kept: Kept | None = None
@@ -158,19 +181,12 @@ class EvalSamples(_Samples):
         super().__init__(samples, decoder, image_options=image_options, kept=kept)
         self.transform = transform
 
-    def batch(self, keys: list[int]) -> list[Batch]:
-        """Groups of image (N, C, H', W'), mask (N, H, W) or (N, C, H, W), and name; H', W' differ from H, W after
-        resizing."""
-        groups: dict[tuple, list] = {}
-        for index in keys:
-            sample = self.samples[index]
-            image, mask = self.load(index)
+    def images(self, samples: Sequence[Sample], images: Sequence[np.ndarray]) -> torch.Tensor:
+        """(N, C, H', W') for images of H and W; resizing makes them differ. Raises DataError, which names the file."""
+        prepared = []
+        for sample, image in zip(samples, images, strict=True):
             try:
-                image = apply_eval(self.transform, image)
+                prepared.append(apply_eval(self.transform, image))
             except DataError as error:
                 raise DataError(f"{sample.image}: {error}") from error
-            groups.setdefault((image.shape, mask.shape), []).append((image, mask, sample.name))
-        return [
-            {"image": images_to_tensor(images), "mask": masks_to_tensor(masks), "name": list(names)}
-            for images, masks, names in (zip(*group, strict=True) for group in groups.values())
-        ]
+        return images_to_tensor(prepared)

@@ -1,13 +1,44 @@
-"""How models are applied: tiles, scales, flips, ensembles, thresholds; the same flags for all that predict."""
+"""Inference options: tiles, scales, flips, ensembles, thresholds; one table of flags for all commands that predict."""
 
 import argparse
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from segtrain.errors import ConfigError
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+INFER_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers like 0.75,1,1.25") from error
+
+
+# field of InferOptions, flag, how argparse reads it, help
+FLAGS = (
+    ("tile_px", "--tile", {"type": int, "metavar": "PX"}, "cut images into square tiles, blended by Gaussian weights"),
+    ("overlap", "--overlap", {"type": float}, "share of a tile that its neighbour covers too (0.25)"),
+    ("scales", "--scales", {"type": _numbers, "metavar": "0.75,1,1.25"}, "average over resized images"),
+    ("flip", "--flip", {"action": "store_const", "const": "horizontal"}, "average over the image and its mirror image"),
+    ("flip", "--d4", {"action": "store_const", "const": "d4"}, "average over all eight turns, for aerial images"),
+    ("vote", "--vote", {"action": "store_true"}, "several models vote with labels; default: average probabilities"),
+    ("weights", "--weights", {"type": _numbers, "metavar": "2,1"}, "weight of each model, in their order"),
+    (
+        "thresholds",
+        "--threshold",
+        {"type": _numbers, "metavar": "0.5"},
+        "probability from which on a class is there (one class, or classes that overlap)",
+    ),
+    (
+        "batch_size",
+        "--batch-size",
+        {"type": int},
+        "tiles, or images of one size, in one pass (4; evaluate: as in training)",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -43,15 +74,15 @@ class InferOptions:
             (0 <= self.overlap < 1, f"--overlap {self.overlap}: must be at least 0 and below 1"),
             (
                 self.scales and all(0 < scale <= 8 for scale in self.scales),
-                f"--scales {_list(self.scales)}: each must be above 0 and at most 8",
+                f"--scales {_show(self.scales)}: each must be above 0 and at most 8",
             ),
             (
                 self.weights is None or (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf),
-                f"--weights {_list(self.weights)}: none may be negative or endless, and one must be above 0",
+                f"--weights {_show(self.weights)}: none may be negative or endless, and one must be above 0",
             ),
             (
                 self.thresholds is None or all(0 <= value <= 1 for value in self.thresholds),
-                f"--threshold {_list(self.thresholds)}: a probability lies between 0 and 1",
+                f"--threshold {_show(self.thresholds)}: a probability lies between 0 and 1",
             ),
             (self.batch_size >= 1, f"--batch-size {self.batch_size}: must be at least 1"),
         ]
@@ -59,62 +90,23 @@ class InferOptions:
             if not holds:
                 raise ConfigError(message)
 
+    def describe(self) -> str:
+        """What changes a prediction and is not its default, like `tile_px 48, scales 0.75,1`."""
+        changed = {name: value for name, value in vars(self).items() if value != getattr(InferOptions, name)}
+        return ", ".join(f"{name} {_show(value)}" for name, value in changed.items() if name != "batch_size")
 
-def _list(numbers: tuple[float, ...] | None) -> str:
-    return ",".join(f"{number:g}" for number in numbers or ())
 
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers like 0.75,1,1.25") from error
+def _show(value: Any) -> str:
+    return ",".join(f"{number:g}" for number in value) if isinstance(value, tuple) else str(value)
 
 
 def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of InferOptions, and those of the device."""
     group = parser.add_argument_group("how the model is applied")
-    group.add_argument(
-        "--tile", type=int, metavar="PX", help="cut images into square tiles of this side, blended by Gaussian weights"
-    )
-    group.add_argument(
-        "--overlap", type=float, default=0.25, help="share of a tile that its neighbour covers too (0.25)"
-    )
-    group.add_argument(
-        "--scales", type=_numbers, default=(1.0,), metavar="0.75,1,1.25", help="average over resized images"
-    )
-    group.add_argument(
-        "--flip",
-        action="store_const",
-        const="horizontal",
-        default="none",
-        help="average over the image and its mirror image",
-    )
-    group.add_argument(
-        "--d4",
-        action="store_const",
-        const="d4",
-        dest="flip",
-        help="average over all eight turns and mirrorings, for aerial images",
-    )
-    group.add_argument(
-        "--vote", action="store_true", help="several models vote with labels; default: probabilities are averaged"
-    )
-    group.add_argument("--weights", type=_numbers, metavar="2,1", help="weight of each model, in their order")
-    group.add_argument(
-        "--threshold",
-        type=_numbers,
-        metavar="0.5",
-        help="probability from which on a class is there (one class, or classes that overlap)",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        default=4,
-        help="tiles, or images of one size, in one pass (4; evaluate: as in training)",
-    )
+    for name, flag, reading, text in FLAGS:
+        group.add_argument(flag, dest=name, default=getattr(InferOptions, name), help=text, **reading)
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
-    group.add_argument("--precision", choices=PRECISIONS, help="default: as in the training")
+    group.add_argument("--precision", choices=INFER_PRECISIONS, help="default: as in the training")
     group.add_argument(
         "--trust",
         action="store_true",
@@ -123,14 +115,6 @@ def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_infer_options(options: argparse.Namespace) -> InferOptions:
-    """From the parsed flags. Raises ConfigError for values out of range."""
-    return InferOptions(
-        tile_px=options.tile,
-        overlap=options.overlap,
-        scales=options.scales,
-        flip=options.flip,
-        vote=options.vote,
-        weights=options.weights,
-        thresholds=options.threshold,
-        batch_size=options.batch_size,
-    )
+    """From the parsed flags; None means the default. Raises ConfigError for values out of range."""
+    given = {name: getattr(options, name) for name, *_ in FLAGS}
+    return InferOptions(**{name: value for name, value in given.items() if value is not None})

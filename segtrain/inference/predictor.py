@@ -1,5 +1,6 @@
-"""From images to predictions, the same way in validation, in prediction and in your own code."""
+"""Predictor: from images to predictions, the same way in validation, in every command and in your own code."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.data.dataset import images_to_tensor
+from segtrain.data.dataset import Batch, images_to_tensor
 from segtrain.data.transforms import apply_eval, build_eval_transform
 from segtrain.errors import CheckpointError, ConfigError
 from segtrain.inference.load import load_network
@@ -27,13 +28,14 @@ class Predictor:
     Args:
         networks: at least one; where there are more, their classes and the images they take are the same.
         options: tiles, views, votes, weights and thresholds.
+        names: what messages call the networks.
 
     `task` is the first network's, with the thresholds of the options. `gives_labels` says that one of them gives
     labels: its probabilities are 0 and 1, and over views, tiles and models the share of their votes. Raises
     CheckpointError for networks that do not go together, ConfigError for options that do not suit them.
     """
 
-    def __init__(self, networks: Sequence[Network], options: InferOptions | None = None):
+    def __init__(self, networks: Sequence[Network], options: InferOptions | None = None, *, names: Sequence[str] = ()):
         self.networks = list(networks)
         self.options = options or InferOptions()
         weights = self.options.weights or (1.0,) * len(self.networks)
@@ -43,7 +45,7 @@ class Predictor:
         self.gives_labels = any(network.gives_labels for network in self.networks)
         if self.gives_labels and self.options.thresholds is not None:
             raise ConfigError("--threshold: a model gives labels, not probabilities; export it without --labels")
-        self.tasks = self._agreed_tasks()
+        self.tasks = self._agreed_tasks(names or [f"model {number}" for number, _ in enumerate(self.networks, 1)])
         self.task = self._common_task()
         self.device = self.networks[0].device
         self.transforms = [build_eval_transform(task.transforms) for task in self.tasks]
@@ -69,10 +71,7 @@ class Predictor:
         Raises CheckpointError for what is none of these, and for models of differing classes.
         """
         networks = [load_network(source, device=device, precision=precision, trust=trust) for source in sources]
-        for source, network in zip(sources, networks, strict=True):
-            if difference := _difference(networks[0].task, network.task):
-                raise CheckpointError(f"{source}: {difference[1]}, but {sources[0]} {difference[0]}")
-        return cls(networks, options)
+        return cls(networks, options, names=[str(source) for source in sources])
 
     def probabilities(self, images: Sequence[np.ndarray]) -> Tensor:
         """Probabilities (N, task.outputs, H, W) float32 on `device`, for images of one size.
@@ -85,7 +84,7 @@ class Predictor:
         size, each = images[0].shape[:2], []
         for network, transform in zip(self.networks, self.transforms, strict=True):
             prepared = images_to_tensor([apply_eval(transform, image) for image in images]).to(self.device)
-            apply = self._in_views(network)
+            apply = functools.partial(self._in_views, network)
             probabilities = predict_tiles(prepared, apply, **self._tiling) if self._tiling else apply(prepared)
             each.append(resize_probabilities(probabilities, size))
         return self._combine(each)
@@ -110,7 +109,8 @@ class Predictor:
         def read_tensor(top: int, bottom: int) -> Tensor:
             return images_to_tensor([read_rows(top, bottom)]).to(self.device)
 
-        parts = [blend_strips(read_tensor, size, self._in_views(network), **self._tiling) for network in self.networks]
+        views = [functools.partial(self._in_views, network) for network in self.networks]
+        parts = [blend_strips(read_tensor, size, apply, **self._tiling) for apply in views]
         for pieces in zip(*parts, strict=True):
             yield pieces[0][0], self._combine([probabilities for _, probabilities in pieces])
 
@@ -120,15 +120,10 @@ class Predictor:
         rest = {"overlap": self.options.overlap, "batch_size": self.options.batch_size}
         return {} if tile_px is None else {"tile": (tile_px, tile_px), **rest}
 
-    def _in_views(self, network: Network) -> Callable[[Tensor], Tensor]:
+    def _in_views(self, network: Network, images: Tensor) -> Tensor:
         """Probabilities (N, K, H, W) of one network for images (N, C, H, W), in the views of the options."""
-
-        def apply(images: Tensor) -> Tensor:
-            return average_views(
-                images, lambda view: _at_any_size(network, view), scales=self.options.scales, flip=self.options.flip
-            ).to(self.device)
-
-        return apply
+        apply = functools.partial(_at_any_size, network)
+        return average_views(images, apply, scales=self.options.scales, flip=self.options.flip).to(self.device)
 
     def _combine(self, each: Sequence[Tensor]) -> Tensor:
         """The mean or the vote of every network's probabilities."""
@@ -163,12 +158,25 @@ class Predictor:
         strips = self.strips(lambda top, bottom: image[top:bottom], image.shape[:2])
         return torch.cat([self.labels(strip)[0].to("cpu", dtype) for _, strip in strips], dim=-2)
 
-    def _agreed_tasks(self) -> list[Task]:
+    def predict_group(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The predictions of a group of RawSamples, as `labels` gives them, and their confidences for `score`.
+
+        These are (N, K, H, W) float32 in 0..1: in multiclass the probability of the predicted class (K = 1), else that
+        of each class; None where a vote or a model that gives labels leaves no probabilities.
+        """
+        probabilities = self.probabilities(list(batch["image"].numpy()))
+        prediction = self.labels(probabilities)
+        if self.options.vote or self.gives_labels:
+            return prediction, None
+        top = self.task.mode == "multiclass"
+        return prediction, probabilities.amax(1, keepdim=True) if top else probabilities
+
+    def _agreed_tasks(self, names: Sequence[str]) -> list[Task]:
         """The networks' tasks, with the thresholds of the options where they have some."""
         tasks = [network.task for network in self.networks]
-        for task in tasks:
-            if difference := _difference(tasks[0], task):
-                raise CheckpointError(f"the models of an ensemble differ: one {difference[0]}, another {difference[1]}")
+        for name, task in zip(names, tasks, strict=True):
+            if difference := tasks[0].difference(task):
+                raise CheckpointError(f"{name}: has {difference[0]}, but {names[0]} has {difference[1]}")
         given = self.options.thresholds
         if given is None:
             return tasks
@@ -202,40 +210,20 @@ def _reached(probabilities: Tensor, thresholds: Sequence[float]) -> Tensor:
 
 def _at_any_size(network: Network, images: Tensor) -> Tensor:
     """Probabilities of a network that may take images of one size and number only."""
-    if network.batch_size is None:
-        apply = network.probabilities
-    else:
-
-        def apply(images: Tensor) -> Tensor:
-            return _in_batches(network, images)
-
-    if network.input_size is None or tuple(images.shape[-2:]) == network.input_size:
+    size, tile = tuple(images.shape[-2:]), network.input_size
+    apply = functools.partial(_in_batches, network)
+    if tile is None or size == tile:
         return apply(images)
-    height, width = images.shape[-2:]
-    tile = network.input_size
-    padded = pad_to(images, (max(height, tile[0]), max(width, tile[1])))
+    padded = pad_to(images, (max(size[0], tile[0]), max(size[1], tile[1])))
     batch_size = network.batch_size or len(images)
     probabilities = predict_tiles(padded, apply, tile=tile, overlap=InferOptions.overlap, batch_size=batch_size)
-    return probabilities[:, :, :height, :width]
+    return probabilities[:, :, : size[0], : size[1]]
 
 
 def _in_batches(network: Network, images: Tensor) -> Tensor:
     size, parts = network.batch_size, []
-    for first in range(0, len(images), size):
-        part = images[first : first + size]
-        filled = torch.cat([part, part[-1:].expand(size - len(part), -1, -1, -1)]) if len(part) < size else part
+    for part in images.split(size or len(images)):
+        missing = (size or len(part)) - len(part)
+        filled = torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]) if missing else part
         parts.append(network.probabilities(filled)[: len(part)])
-    return torch.cat(parts)
-
-
-def _difference(one: Task, other: Task) -> tuple[str, str] | None:
-    """What keeps two tasks from being one ensemble, as each has it; None where nothing does."""
-    for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
-        mine, theirs = getattr(one, key), getattr(other, key)
-        if mine != theirs:
-            return f"has {what} {_show(mine)}", f"has {what} {_show(theirs)}"
-    return None
-
-
-def _show(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -1,4 +1,4 @@
-"""What a model is for: the images it takes and the classes it tells apart. It travels with every form of the model."""
+"""Task of a model: the images it takes and the classes it tells apart. It travels with every form of the model."""
 
 from typing import Annotated, Any, Literal
 
@@ -74,6 +74,16 @@ class Task(BaseModel):
         """How read_image is to read the images."""
         given = {"channels": self.channels, "scale": self.scale, "bands": self.bands}
         return {key: value for key, value in given.items() if value is not None}
+
+    def difference(self, other: "Task") -> tuple[str, str] | None:
+        """The first thing that keeps two tasks from being scored together: the other's and this one's, each like
+        "classes sky, road". None where both take the same images and have the same classes."""
+        for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
+            theirs, ours = getattr(other, key), getattr(self, key)
+            if theirs != ours:
+                shown = [", ".join(value) if isinstance(value, list) else value for value in (theirs, ours)]
+                return f"{what} {shown[0]}", f"{what} {shown[1]}"
+        return None
 
     def with_thresholds(self, thresholds: list[float]) -> "Task":
         """The same task with other thresholds. Raises CheckpointError where their number is another."""

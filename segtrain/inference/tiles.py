@@ -65,7 +65,7 @@ def blend_strips(
         images = read_rows(0, height)
         return (yield 0, torch.cat([apply(part) for part in images.split(batch_size)]))
     total = mass = weights = None
-    for place, top in enumerate(tops):
+    for index, top in enumerate(tops):
         rows = read_rows(top, top + tile_height)
         windows = [(image, left) for left in lefts for image in range(len(rows))]
         for first in range(0, len(windows), batch_size):
@@ -79,7 +79,7 @@ def blend_strips(
                 total[image, :, :, left : left + tile_width].addcmul_(probabilities, weights)
                 if image == 0:
                     mass[:, left : left + tile_width] += weights
-        done = (tops[place + 1] if place + 1 < len(tops) else height) - top
+        done = (tops[index + 1] if index + 1 < len(tops) else height) - top
         yield top, total[:, :, :done].div_(mass[:done])
         for sums in (total, mass):
             _move_up(sums, done)

@@ -1,12 +1,12 @@
 """Test-time augmentation: the same images resized, mirrored and turned, and their probabilities averaged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Apply = Callable[[Tensor], Tensor]
+from segtrain.inference.tiles import Apply
 
 # (quarter turns, mirrored): what is done to the image, the mirroring first
 FLIPS = {
@@ -17,7 +17,7 @@ FLIPS = {
 
 
 def average_views(images: Tensor, apply: Apply, *, scales: Sequence[float], flip: str) -> Tensor:
-    """The mean of the probabilities of all views, laid back on the images.
+    """The mean of the probabilities of all views, turned back and resized to the images.
 
     Args:
         images: (N, C, H, W), uint8 or float32, 0..255.

@@ -1,8 +1,13 @@
-"""TODO."""
+"""Validation during a training: a split is scored, its loss is measured, and some of its images are drawn.
+
+`evaluate_all` gives the values of one row of metrics.csv. Counting is the loop of inference.score, which
+`python -m segtrain evaluate` shares; what a training needs beside it is the loss, from the same logits, the panels, and
+an end in order when a signal comes.
+"""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,39 +16,31 @@ from torch import Tensor
 
 from segtrain.command import Stopped
 from segtrain.config.schema import TrainConfig
+from segtrain.data.dataset import Batch
 from segtrain.data.loaders import EvalLoader, Loaders
 from segtrain.inference.network import TorchNetwork, activate
 from segtrain.inference.predictor import Predictor
+from segtrain.inference.score import Scored, score
 from segtrain.inference.views import resize_probabilities
+from segtrain.log.row import Panel
 from segtrain.losses.weighted import WeightedLoss
-from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics
+from segtrain.metrics import compute_metrics
 from segtrain.training.run import Run
 from segtrain.training.state import Best, TrainState
 from segtrain.visualize import compare_panel, flatten_layers, to_rgb
 
 
 @dataclass
-class Panel:
-    """A validation image as it is shown: HWC uint8 RGB, HW masks, and the picture that compares them."""
-
-    name: str
-    image: np.ndarray
-    mask: np.ndarray
-    prediction: np.ndarray
-    panel: np.ndarray
-
-
-@dataclass
 class Evaluation:
-    """Result of one pass over a split: the confusion matrix (C, C) int64, rows ground truth, or (C, 2, 2) in
-    multilabel, and the mean loss."""
+    """One pass over a split: the confusion matrix (C, C) int64, rows ground truth, or (C, 2, 2) in multilabel, the mean
+    loss of an image, and the pictures that were asked for."""
 
     matrix: np.ndarray
     loss: float
-    panels: list[Panel] = field(default_factory=list)
+    panels: list[Panel]
 
 
-def evaluate(
+def evaluate_split(
     network: TorchNetwork,
     loader: EvalLoader,
     loss: WeightedLoss,
@@ -53,43 +50,50 @@ def evaluate(
     title: str,
     shown: Sequence[str] = (),
 ) -> Evaluation:
-    """Predict a split at the original size of its images; those named in `shown` come back as pictures."""
-    predictor, task = Predictor([network]), network.task
-    count_pixels = LayerConfusion if task.mode == "multilabel" else ConfusionMatrix
-    confusion = count_pixels(len(task.names), ignore_index=task.ignore_index, device=network.device)
-    loss_sum, count, panels = torch.zeros((), device=network.device), 0, []
+    """Score a split at the original size of its images; those named in `shown` come back as pictures. Raises Stopped
+    where a signal came in."""
+    predictor, panels = Predictor([network]), []
+    loss_sum = torch.zeros((), device=network.device)
+
+    def predict(batch: Batch) -> tuple[Tensor, Tensor]:
+        logits = network.logits(batch["image"])
+        probabilities = activate(logits, network.task.mode)
+        return predictor.labels(resize_probabilities(probabilities, batch["mask"].shape[-2:])), logits
+
+    def see(scored: Scored) -> None:
+        logits = resize_probabilities(scored.outputs, scored.mask.shape[-2:])
+        loss_sum.add_(loss(logits, scored.mask, epoch)[0].detach() * len(scored.mask))
+        names = scored.batch["name"]
+        panels.extend(_draw(scored, index, run) for index, name in enumerate(names) if name in shown)
+
+    matrix = score(predict, _watched(loader, run, title), network.task, device=network.device, see=see)
+    return Evaluation(matrix, float(loss_sum) / len(loader.dataset), panels)
+
+
+def _watched(loader: EvalLoader, run: Run, title: str) -> Iterator[list[Batch]]:
+    """The batches, with a progress bar; raises Stopped between two of them where a signal came in."""
     with run.log.progress(len(loader), title=title) as progress:
         asked = time.monotonic()
         for groups in loader:
             waited = time.monotonic() - asked
-            for batch in groups:
-                mask = batch["mask"].to(network.device, non_blocking=True).long()
-                size, logits = mask.shape[-2:], network.logits(batch["image"])
-                prediction = predictor.labels(resize_probabilities(activate(logits, task.mode), size))
-                confusion.update(prediction, mask)
-                loss_sum += loss(resize_probabilities(logits, size), mask, epoch)[0].detach() * len(mask)
-                count += len(mask)
-                chosen = [place for place, name in enumerate(batch["name"]) if name in shown]
-                panels += [_panel(batch, prediction, place, run) for place in chosen]
+            yield groups
             progress.update(images=sum(len(batch["name"]) for batch in groups), loss=None, wait_seconds=waited)
             run.stop_if_asked()
             asked = time.monotonic()
-    return Evaluation(confusion.matrix.numpy(), float(loss_sum) / max(count, 1), panels)
 
 
-def _panel(batch: dict, prediction: Tensor, place: int, run: Run) -> Panel:
-    data = run.config.data
-    name, mask = batch["name"][place], batch["mask"][place].numpy()
-    image = to_rgb(batch["image"][place].permute(1, 2, 0).numpy())
-    predicted = prediction[place].cpu().numpy()
+def _draw(scored: Scored, index: int, run: Run) -> Panel:
+    data, batch = run.config.data, scored.batch
+    image = to_rgb(batch["image"][index].permute(1, 2, 0).numpy())
+    mask, prediction = batch["mask"][index].numpy(), scored.prediction[index].cpu().numpy()
     if data.multilabel:
-        mask, predicted = (flatten_layers(layers, ignore_index=data.ignore_index) for layers in (mask, predicted))
+        mask, prediction = (flatten_layers(layers, ignore_index=data.ignore_index) for layers in (mask, prediction))
     if image.shape[:2] != mask.shape:
         image = cv2.resize(image, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
     picture = compare_panel(
-        image, mask, predicted, names=data.picture_names, colors=run.colors, ignore_index=data.ignore_index
+        image, mask, prediction, names=data.picture_names, colors=run.colors, ignore_index=data.ignore_index
     )
-    return Panel(name, image, mask, predicted, picture)
+    return Panel(batch["name"][index], image, mask, prediction, picture)
 
 
 def evaluate_all(
@@ -105,11 +109,11 @@ def evaluate_all(
     shown = run.shown_names(loaders.val, final=state.epoch + 1 == config.epochs)
     arguments = {"epoch": state.epoch, "run": run}
     try:
-        evaluation = evaluate(network, loaders.val, loss, title="validation", shown=shown, **arguments)
+        evaluation = evaluate_split(network, loaders.val, loss, title="validation", shown=shown, **arguments)
         val_seconds = time.monotonic() - started
         on_train = None
         if config.eval_train:
-            on_train = evaluate(network, loaders.train_eval, loss, title="training set", **arguments)
+            on_train = evaluate_split(network, loaders.train_eval, loss, title="training set", **arguments)
     except Stopped:
         run.save_last(state)
         raise

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from segtrain.config.schema import DataConfig
-from segtrain.data.dataset import EvalSamples, TrainSamples, images_to_tensor, masks_to_tensor, read_sample, sample_seed
+from segtrain.data.dataset import (
+    EvalSamples,
+    RawSamples,
+    TrainSamples,
+    images_to_tensor,
+    masks_to_tensor,
+    read_sample,
+    sample_seed,
+)
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.errors import DataError
@@ -106,6 +114,18 @@ def test_evaluation_keeps_every_image_whole_in_groups_of_one_size(tmp_path):
         (["1", "3"], (2, 3, 30, 20), (2, 30, 20)),
         (["4"], (1, 3, 7, 9), (1, 7, 9)),
     ]
+
+
+def test_raw_images_are_as_they_were_read(tmp_path):
+    samples = draw(tmp_path, [(20, 30), (7, 9), (20, 30)])
+    options = OPTIONS | {"scale": 255.0}
+    groups = RawSamples(samples, DECODER, image_options=options).__getitems__([0, 1, 2])
+    assert [group["name"] for group in groups] == [["0", "2"], ["1"]]
+    for group in groups:
+        for name, image, mask in zip(group["name"], group["image"], group["mask"], strict=True):
+            expected = read_sample(samples[int(name)], DECODER, options)
+            assert image.dtype == torch.float32 and np.array_equal(image, expected[0])
+            assert np.array_equal(mask, expected[1])
 
 
 def test_evaluation_resizes_images_and_never_masks(tmp_path):

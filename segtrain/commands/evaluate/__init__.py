@@ -1,1 +1,1 @@
-"""How good a model is: every score at original size, and how sure the scores are."""
+"""Evaluation: every score at the original size of the images, and how sure the scores are."""

@@ -52,20 +52,13 @@ def count_boundaries(prediction: NDArray, mask: NDArray, *, classes: int, ignore
     Returns:
         int64 (3, C).
     """
-    width_px = boundary_width_px(*mask.shape[-2:])
-    known = mask != ignore_index
     if mask.ndim == 3:
-        layers = zip(prediction, mask, known, strict=True)
-        parts = [_count((layer == 1) & there, (true == 1) & there, 1, width_px) for layer, true, there in layers]
-        return np.concatenate(parts, axis=1)
+        layers = zip(prediction, mask, strict=True)
+        each = [count_boundaries(layer, true, classes=2, ignore_index=ignore_index) for layer, true in layers]
+        return np.stack([counts[:, 1] for counts in each], axis=1)
+    width_px, known = boundary_width_px(*mask.shape), mask != ignore_index
     dtype = np.uint8 if classes < 255 else np.uint16
     predicted, true = (np.where(known, indices.astype(np.int32) + 1, 0).astype(dtype) for indices in (prediction, mask))
-    return _count(predicted, true, classes, width_px)
-
-
-def _count(predicted: NDArray, true: NDArray, classes: int, width_px: int) -> NDArray[np.int64]:
-    """Both HW labels from 1 to `classes`, 0 for none."""
-    predicted, true = (labels.view(np.uint8) if labels.dtype == bool else labels for labels in (predicted, true))
     in_true, in_predicted = find_boundary(true, width_px), find_boundary(predicted, width_px)
     hit = in_true & in_predicted & (true == predicted)
     chosen = (true[hit], true[in_true], predicted[in_predicted])

@@ -1,4 +1,8 @@
-"""python -m segtrain evaluate: score models, or predictions that are there, on a split of a data set."""
+"""Score a model, an ensemble, or existing predictions on a split of a data set.
+
+Images are scored at their original size. The data are those of the first model's run, with data.KEY=VALUE merged into
+them (data.root=.. where they were moved). Images are batched as in the training unless --batch-size says otherwise.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,14 +11,9 @@ from segtrain.command import parse_output
 from segtrain.errors import ConfigError
 from segtrain.inference.options import InferOptions, add_infer_arguments, read_infer_options
 
-DESCRIPTION = """Score a model, an ensemble of several, or predictions that are there already, on a split of a data set,
-at the original size of its images. The data are those of the first model's run, with data.KEY=VALUE laid over them
-(data.root=.. where they were moved); images are batched as in the training unless --batch-size says otherwise."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.description = DESCRIPTION
     parser.add_argument(
         "models",
         nargs="*",
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="RUN | experiment.yml",
-        help="where the data are said, instead of the first model",
+        help="where the data are described, instead of the first model",
     )
     parser.add_argument(
         "--against", type=Path, metavar="FOLDER", help="score these PNG files of class indices, and run no model"
@@ -48,26 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Refuse what does not go together, then evaluate."""
-    given = options.batch_size
-    options.batch_size = 1 if given is None else given
     infer = read_infer_options(options)
-    options.batch_size = given
+    applied = infer != InferOptions(batch_size=infer.batch_size)
+    tuning = options.tune_threshold
     checks = [
+        (options.against and applied, "--against scores predictions as they are; remove the flags that apply a model"),
+        (options.against and tuning, "--against has no probabilities; remove --tune-threshold"),
+        (options.against and options.wandb, "--wandb logs what the run itself predicts; remove it or --against"),
         (
-            options.against and infer != InferOptions(batch_size=infer.batch_size),
-            "--against scores predictions as they are; take the flags of how a model is applied out",
+            tuning and options.split == "test",
+            "--tune-threshold: thresholds chosen on the test split would make its score worthless; use --split val",
         ),
-        (options.against and options.tune_threshold, "--against has no probabilities; take --tune-threshold out"),
-        (options.against and options.wandb, "--wandb logs what the run itself predicts; take --against or it out"),
-        (
-            options.tune_threshold and options.split == "test",
-            "--tune-threshold: thresholds chosen on the test split would make its score worthless; take --split val",
-        ),
-        (options.tune_threshold and infer.vote, "--tune-threshold: votes have no threshold; take --vote out"),
-        (
-            options.tune_threshold and infer.thresholds,
-            "--tune-threshold finds what --threshold sets; take one of them out",
-        ),
+        (tuning and infer.vote, "--tune-threshold: votes have no threshold; remove --vote"),
+        (tuning and infer.thresholds, "--tune-threshold finds what --threshold sets; remove one of them"),
     ]
     for wrong, message in checks:
         if wrong:

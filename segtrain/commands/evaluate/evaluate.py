@@ -1,49 +1,42 @@
-"""From the command line to the folder of an evaluation."""
+"""Evaluation: from the flags of the command to the folder that it leaves."""
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from segtrain.checkpoint import BEST, find_checkpoint
-from segtrain.commands.evaluate import output
-from segtrain.commands.evaluate.counts import iou_of
-from segtrain.commands.evaluate.measure import explained_memory, score_model, score_predictions
-from segtrain.commands.evaluate.pictures import draw_calibration, draw_panel, draw_sheet
-from segtrain.commands.evaluate.report import (
-    Value,
-    build_evaluation_csv,
-    build_images_csv,
-    compute_values,
-    format_report,
-)
-from segtrain.commands.evaluate.scoring import Scores
+from segtrain.commands.evaluate.output import output_folder, write_evaluation
+from segtrain.commands.evaluate.probabilities import tune
+from segtrain.commands.evaluate.report import compute_values, format_report
+from segtrain.commands.evaluate.scores import Scores, score_model, score_predictions
 from segtrain.commands.evaluate.source import (
     TRAINED,
-    Subject,
+    EvaluatedSplit,
     config_in,
-    find_subject,
+    find_split,
     is_override,
     read_named_config,
     require_same_task,
     require_unseen,
     with_data,
 )
-from segtrain.commands.evaluate.thresholds import describe_tuned, tune, write_thresholds
 from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
 from segtrain.config.schema import Config
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, TrainingError, is_out_of_memory
 from segtrain.files import write_whole
 from segtrain.inference.load import thresholds_path
 from segtrain.inference.model_files import find_kind
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
-from segtrain.plots import plot_confusion
+from segtrain.metrics import class_counts, compute_iou
 
 
 def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
-    """Evaluate as the parsed arguments of command.py say; `infer` has another batch size where none was given."""
+    """Evaluate as the parsed arguments of command.py say; `infer` has a default batch size where none was given."""
     overrides = [argument for argument in options.models if is_override(argument)]
     models = [Path(argument) for argument in options.models if argument not in overrides]
     if options.against and len(models) > 1:
@@ -52,45 +45,46 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
     entry = find_entry(models[0]) if options.wandb else None
     members = {model: config_in(model) for model in models if find_kind(model) in TRAINED}
-    config = with_data(_data_config(options, models, members), overrides)
+    config = with_data(_data_config(options.config, models, members), overrides)
     if options.tune_threshold and config.data.mode == "multiclass":
         raise ConfigError(
             f"--tune-threshold: {models[0]} tells {len(config.data.classes)} classes apart by the largest probability; "
             "thresholds are for one class, or for classes that overlap"
         )
-    subject = find_subject(config, options.split)
-    source = models[0] if models else options.against
-    with output.output_folder(options.output, source, options.split) as folder:
+    split = find_split(config, options.split)
+    with output_folder(options.output, models[0] if models else options.against, options.split) as folder:
         if options.against:
-            task, speed, tuned = Task.of(config), None, ""
-            scores = score_predictions(options.against, subject, task)
+            task, tuned = Task.of(config), ""
+            scores = score_predictions(options.against, split, task)
         else:
-            require_unseen(subject, members, overrides)
+            require_unseen(split, members, overrides)
             batch_size = options.batch_size or config.data.eval_batch_size or config.data.batch_size
             infer = replace(infer, batch_size=batch_size)
-            predictor = load_predictor(models, subject, infer, options)
-            task = predictor.task
+            predictor = Predictor.load(
+                *models, device=options.device, precision=options.precision, options=infer, trust=options.trust
+            )
+            require_same_task(split, predictor.task, models[0])
             if options.tune_threshold and predictor.gives_labels:
                 raise ConfigError(
                     "--tune-threshold: a model gives labels, not probabilities; export it without --labels"
                 )
-            with explained_memory(batch_size):
-                scores, speed = score_model(predictor, subject, batch_size=batch_size, tune=options.tune_threshold)
+            task = predictor.task.model_copy(update={"ignore_index": config.data.ignore_index})
+            with _explained_memory(batch_size):
+                scores = score_model(predictor, split, task, batch_size=batch_size, tune=options.tune_threshold)
             tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold else ""
-        values = compute_values(scores, task.names, speed)
-        head = describe(subject, models, options, infer, task)
+        values = compute_values(scores, task.names)
+        what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
+        head = describe_evaluation(what, split, task, infer, trained_on=split.name == "train" and not options.against)
         text = "\n\n".join(part for part in (head, format_report(values, task), tuned) if part)
-        panels = write_all(folder, text, scores, values, task, subject)
+        panels = write_evaluation(folder, text, scores, values, task)
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     if entry is not None:
-        log_evaluation(
-            entry, folder, split=subject.split, values=values, names=task.names, scores=scores, panels=panels
-        )
+        log_evaluation(entry, folder, split=split.name, values=values, scores=scores, panels=panels)
 
 
-def _data_config(options: argparse.Namespace, models: Sequence[Path], members: dict[Path, Config]) -> Config:
-    if options.config is not None:
-        return read_named_config(options.config)
+def _data_config(source: Path | None, models: Sequence[Path], members: dict[Path, Config]) -> Config:
+    if source is not None:
+        return read_named_config(source)
     if models[0] not in members:
         raise ConfigError(
             f"{models[0]}: an exported file does not say where the images are; name the run or the experiment that "
@@ -99,69 +93,55 @@ def _data_config(options: argparse.Namespace, models: Sequence[Path], members: d
     return members[models[0]]
 
 
-def load_predictor(
-    models: Sequence[Path], subject: Subject, infer: InferOptions, options: argparse.Namespace
-) -> Predictor:
-    """The models as one predictor. Raises CheckpointError where they do not go with the data or with one another."""
-    predictor = Predictor.load(
-        *models, device=options.device, precision=options.precision, options=infer, trust=options.trust
-    )
-    require_same_task(subject, predictor.task, models[0])
-    return predictor
+@contextmanager
+def _explained_memory(batch_size: int) -> Iterator[None]:
+    """Turn a lack of memory into one line that names the flags to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"not enough memory ({' '.join(str(error).split())[:120]}); lower --batch-size (now {batch_size}), or cut "
+            "the images into tiles with --tile 512"
+        ) from error
 
 
 def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]) -> str:
-    """Find thresholds and keep them beside the checkpoint; what there is to say of them."""
+    """Find thresholds and write them beside the checkpoint; return the lines that report them."""
     task = predictor.task
-    chosen = slice(-task.outputs, None)  # a binary task has its background in front
-    before = iou_of(scores.regions.sum(axis=0))[chosen]
-    tuned = tune(scores.histogram, names=task.names[chosen], thresholds=task.thresholds, before=before)
-    flag = f"--threshold {','.join(f'{item.threshold:g}' for item in tuned)}"
+    foreground = slice(-task.outputs, None)  # a binary task has its background in front
+    before = compute_iou(class_counts(scores.matrix))[foreground]
+    tuned = tune(scores.histogram, names=task.names[foreground], thresholds=task.thresholds, before=before)
     if len(models) > 1 or find_kind(models[0]) not in TRAINED:
-        where = f"written nowhere, since they are of no single run; take them with {flag}"
+        flag = f"--threshold {','.join(f'{item.threshold:g}' for item in tuned)}"
+        where = f"written nowhere, since they do not belong to a single run; use them with {flag}"
     else:
         path = thresholds_path(find_checkpoint(models[0], BEST))
-        write_thresholds(path, tuned, epoch=predictor.networks[0].trained.get("epoch"))
-        where = f"written to {path}, where every command finds them; delete it to take 0.5 again"
-    return (
-        f"{describe_tuned(tuned)}\n{where}\nThe scores above are with the thresholds before. Those after are "
-        "optimistic: they are of the very images that the thresholds were chosen by."
-    )
+        epoch = predictor.networks[0].trained.get("epoch")  # of the checkpoint that they are for
+        content = {"epoch": epoch, "thresholds": {item.name: item.threshold for item in tuned}}
+        write_whole(path, json.dumps(content, indent=2) + "\n")
+        where = f"written to {path}, where every command finds them; delete it to use 0.5 again"
+    width = max(len(item.name) for item in tuned)
+    lines = [
+        f"{item.name:{width}}  threshold {item.threshold:.3f}, IoU {item.before:.4f} before, {item.after:.4f} after"
+        for item in tuned
+    ]
+    lines += [where, "The scores above are with the previous thresholds. The IoU after is optimistic: the thresholds"]
+    return "\n".join(lines) + " were chosen on these very images."
 
 
-def describe(
-    subject: Subject, models: Sequence[Path], options: argparse.Namespace, infer: InferOptions, task: Task
-) -> str:
-    """What is scored, on what, and how, in a line or two."""
-    data = subject.config.data
-    what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
+def describe_evaluation(what: str, split: EvaluatedSplit, task: Task, infer: InferOptions, *, trained_on: bool) -> str:
+    """The head of the report: what is scored, on what, and how."""
+    data = split.config.data
     roots = " and ".join(map(str, data.roots))
-    lines = [f"{what}, on the {len(subject.samples)} images of the {subject.split} split of {roots} ({data.format})"]
-    default, changed = InferOptions(batch_size=infer.batch_size), []
-    for key in ("tile_px", "overlap", "scales", "flip", "vote", "weights"):
-        value = getattr(infer, key)
-        if value != getattr(default, key):
-            shown = ",".join(f"{item:g}" for item in value) if isinstance(value, tuple) else value
-            changed.append(f"{key} {shown}")
+    lines = [f"{what}, on the {len(split.samples)} images of the {split.name} split of {roots} ({data.format})"]
+    applied = replace(infer, thresholds=None).describe()
     if any(threshold != 0.5 for threshold in task.thresholds):
-        changed.append(f"thresholds {','.join(f'{threshold:g}' for threshold in task.thresholds)}")
-    if changed:
-        lines.append(f"applied with {', '.join(changed)}")
-    if subject.split == "train" and not options.against:
-        lines.append("these images were trained on: the scores say what was learnt by heart")
+        thresholds = ",".join(f"{threshold:g}" for threshold in task.thresholds)
+        applied += f"{', ' if applied else ''}thresholds {thresholds}"
+    if applied:
+        lines.append(f"applied with {applied}")
+    if trained_on:
+        lines.append("the model was trained on these images: the scores do not tell how it does on others")
     return "\n".join(lines)
-
-
-def write_all(folder: Path, text: str, scores: Scores, values: dict[str, Value], task: Task, subject: Subject) -> list:
-    """Write the files of an evaluation; the panels of the worst images, HWC uint8 RGB. Raises DataError."""
-    panels = [draw_panel(shown, task, ignore_index=subject.decoder.ignore_index) for shown in scores.worst]
-    write_whole(folder / output.TABLE, text + "\n")
-    write_whole(folder / output.NUMBERS, build_evaluation_csv(values))
-    write_whole(folder / output.IMAGES, build_images_csv(scores, task.names))
-    output.write_picture(folder / output.SHEET, lambda path: draw_sheet(scores.worst, panels, path))
-    output.write_picture(folder / output.CONFUSION, lambda path: plot_confusion(scores.matrix, task.names, path))
-    if scores.calibration is not None:
-        output.write_picture(folder / output.CALIBRATION, lambda path: draw_calibration(scores.calibration, task, path))
-    else:
-        (folder / output.CALIBRATION).unlink(missing_ok=True)  # that of the evaluation that this one replaces
-    return panels

@@ -1,58 +1,78 @@
-"""The folder that an evaluation leaves."""
+"""Output of an evaluation: its folder and the files in it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from segtrain.errors import DataError
-from segtrain.files import explained_write, make_numbered_folder, replacing
-from segtrain.inference.model_files import find_kind
+import numpy as np
+from numpy.typing import NDArray
 
-TABLE, NUMBERS, IMAGES = "evaluation.txt", "evaluation.csv", "images.csv"
-SHEET, CONFUSION, CALIBRATION = "worst.png", "confusion.png", "calibration.png"
+from segtrain.commands.evaluate.pictures import draw_calibration, draw_panel, draw_sheet
+from segtrain.commands.evaluate.report import Estimate, build_evaluation_csv, build_images_csv
+from segtrain.commands.evaluate.scores import Scores
+from segtrain.errors import DataError
+from segtrain.files import explained_write, make_numbered_folder, replacing, write_whole
+from segtrain.inference.model_files import find_kind
+from segtrain.inference.task import Task
+from segtrain.plots import plot_confusion
+
+TEXT_FILE, NUMBERS_FILE, IMAGES_FILE = "evaluation.txt", "evaluation.csv", "images.csv"
+SHEET_FILE, CONFUSION_FILE, CALIBRATION_FILE = "worst.png", "confusion.png", "calibration.png"
 
 
 @contextmanager
 def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path]:
-    """The folder to write to, made before the work begins, so that one that cannot be is told first.
+    """Make the folder to write to, before the work begins, so that a wrong one fails first.
 
-    Without `asked` it is evaluation-SPLIT-1 in the run folder, or -2 where that is taken, and so on: nothing is ever
-    overwritten. For an exported model it lies beside it, with its name in front. A folder that was asked for may hold
-    an evaluation, which is replaced; it may not hold files of the same names from elsewhere, like a run folder.
-    Nothing is left of it where the work fails before anything is written. Raises DataError.
+    Without `asked` it is the next of evaluation-SPLIT-1, -2, .. in the run folder: nothing is overwritten. For an
+    exported model it lies beside the model, with the model's name in front. In a folder that was asked for, an earlier
+    evaluation is replaced, but no file of the same name from elsewhere, like those of a run folder. A folder that is
+    still empty after a failure is removed. Raises DataError.
     """
+    kind, name = find_kind(source), f"evaluation-{split}"
+    beside = source.with_name(name if kind == "checkpoint" else f"{source.name}-{name}")
     made = [] if asked is None else [path for path in (asked, *asked.parents) if not path.exists()]
     try:
         if asked is None:
-            folder = make_numbered_folder(_stem(source, split))
+            folder = make_numbered_folder(source / name if kind == "run" else beside)
             made = [folder]
         else:
-            asked.mkdir(parents=True, exist_ok=True)
             folder = asked
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        where = asked or source
-        raise DataError(f"{where}: no folder can be made there: {error.strerror}; name another with -o") from error
-    if asked is not None and not (folder / NUMBERS).exists():
-        foreign = [name for name in (TABLE, IMAGES, SHEET, CONFUSION, CALIBRATION) if (folder / name).exists()]
-        if foreign:
-            raise DataError(f"{folder}: has a {foreign[0]} that is of no evaluation; name another folder with -o")
+        raise DataError(
+            f"{asked or source}: cannot make a folder there: {error.strerror}; name another with -o"
+        ) from error
+    if asked is not None and not (folder / NUMBERS_FILE).exists():
+        for name in (TEXT_FILE, IMAGES_FILE, SHEET_FILE, CONFUSION_FILE, CALIBRATION_FILE):
+            if (folder / name).exists():
+                raise DataError(f"{folder}: has a {name} that no evaluation wrote; name another folder with -o")
     try:
         yield folder
     except BaseException:
-        with suppress(OSError):  # there is something in it
+        with suppress(OSError):  # something was written
             for path in made:
                 path.rmdir()
         raise
 
 
-def _stem(source: Path, split: str) -> Path:
-    kind = find_kind(source)
-    if kind == "run":
-        return source / f"evaluation-{split}"
-    return source.parent / (f"evaluation-{split}" if kind == "checkpoint" else f"{source.name}-evaluation-{split}")
+def write_evaluation(
+    folder: Path, text: str, scores: Scores, values: dict[str, Estimate], task: Task
+) -> list[NDArray[np.uint8]]:
+    """Write the files of an evaluation; return the panels of the worst images, HWC uint8 RGB. Raises DataError."""
+    panels = [draw_panel(shown, task) for shown in scores.worst]
+    write_whole(folder / TEXT_FILE, text + "\n")
+    write_whole(folder / NUMBERS_FILE, build_evaluation_csv(values))
+    write_whole(folder / IMAGES_FILE, build_images_csv(scores, task.names))
+    _write_picture(folder / SHEET_FILE, lambda path: draw_sheet(scores.worst, panels, path))
+    _write_picture(folder / CONFUSION_FILE, lambda path: plot_confusion(scores.matrix, task.names, path))
+    if scores.calibration is not None:
+        _write_picture(folder / CALIBRATION_FILE, lambda path: draw_calibration(scores.calibration, task, path))
+    else:
+        (folder / CALIBRATION_FILE).unlink(missing_ok=True)  # that of the evaluation that this one replaces
+    return panels
 
 
-def write_picture(path: Path, draw: Callable[[Path], None]) -> None:
-    """A picture that `draw` writes, as a whole or not at all. Raises DataError where it cannot be written."""
+def _write_picture(path: Path, draw: Callable[[Path], None]) -> None:
     with explained_write(path), replacing(path) as temporary:
         draw(temporary)

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation, as a table to read and as CSV."""
+"""Report of an evaluation: its numbers with their intervals, as a table to read and as CSV."""
 
 import csv
 import io
@@ -7,130 +7,140 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from segtrain.commands.evaluate.bootstrap import LEVEL, RESAMPLES, bootstrap_iou
 from segtrain.commands.evaluate.boundary import BOUNDARY_DEFINITION
-from segtrain.commands.evaluate.calibration import CLASS_DEFINITION, TOP_LABEL_DEFINITION, calibration_error
-from segtrain.commands.evaluate.counts import iou_of, mean_of_known
-from segtrain.commands.evaluate.measure import Speed
-from segtrain.commands.evaluate.scoring import Scores
+from segtrain.commands.evaluate.probabilities import CLASS_DEFINITION, TOP_LABEL_DEFINITION, calibration_error
+from segtrain.commands.evaluate.scores import Scores
 from segtrain.inference.task import Task
-from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, compute_metrics
+from segtrain.metrics import (
+    MIOU_DEFINITION,
+    MULTILABEL_DEFINITION,
+    align_rows,
+    compute_iou,
+    compute_metrics,
+    format_summary,
+    mean_of_known,
+    show_score,
+)
 
+RESAMPLES = 1000
+LEVEL = 0.95
 INTERVAL_DEFINITION = (
     f"The intervals hold the middle {LEVEL:.0%} of {RESAMPLES} scores of images drawn anew from these (bootstrap): how "
     "far the choice of the images matters."
 )
 
 
-class Value(NamedTuple):
-    """A number; its interval, or nan where it has none."""
+class Estimate(NamedTuple):
+    """A number of an evaluation, with its interval, or nan where it has none."""
 
     value: float
     low: float = math.nan
     high: float = math.nan
 
 
-def compute_values(scores: Scores, names: Sequence[str], speed: Speed | None) -> dict[str, Value]:
-    """Everything there is to say of an evaluation, by name: that of metrics.csv where it has the number too.
+def bootstrap_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The middle 95 % of the IoU of 1000 sets of as many images, drawn from these with replacement.
+
+    The counts of the drawn images are summed before the IoU is taken, as for the whole set (Efron, Tibshirani: An
+    introduction to the bootstrap, 1993, the percentile interval). The seed is fixed: the same images, the same
+    interval.
+
+    Args:
+        counts: (N, 3, C), see class_counts.
+
+    Returns:
+        float64 (2, 1 + C): low and high of the mean over the classes, then of each class, over the sets in which it
+        occurs; nan for fewer than two images, and for a class that occurs in none.
+    """
+    images, _, classes = counts.shape
+    if images < 2:
+        return np.full((2, 1 + classes), np.nan)
+    generator = np.random.default_rng(0)
+    flat, each = counts.reshape(images, -1).astype(np.float64), []
+    for _ in range(RESAMPLES // 50):  # so many weights are in memory at once
+        weights = generator.multinomial(images, np.full(images, 1 / images), size=50).astype(np.float64)
+        each.append(compute_iou((weights @ flat).reshape(-1, 3, classes)))
+    iou = np.concatenate(each)
+    columns = [column[~np.isnan(column)] for column in (mean_of_known(iou), *iou.T)]
+    shares = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    return np.stack([np.quantile(column, shares) if column.size else np.full(2, np.nan) for column in columns], axis=1)
+
+
+def compute_values(scores: Scores, names: Sequence[str]) -> dict[str, Estimate]:
+    """Every number of an evaluation, by the name that it has in metrics.csv where it is there too.
 
     miou, boundary_miou, mdice and so on; iou/<class>, boundary_iou/<class>, .., pixels/<class> (of ground truth);
     calibration_error; images; images_per_second, image_ms_median, image_ms_p90.
     """
-    values = {name: Value(value) for name, value in compute_metrics(scores.matrix, names).items()}
-    regions = bootstrap_iou(scores.regions)
-    boundary, boundaries = iou_of(scores.boundaries.sum(axis=0)), bootstrap_iou(scores.boundaries)
-    values["miou"] = Value(values["miou"].value, *regions[:, 0].tolist())
-    values["boundary_miou"] = Value(float(mean_of_known(boundary)), *boundaries[:, 0].tolist())
-    pixels = scores.regions.sum(axis=0)[1]
-    for place, name in enumerate(names):
-        values[f"iou/{name}"] = Value(values[f"iou/{name}"].value, *regions[:, 1 + place].tolist())
-        values[f"boundary_iou/{name}"] = Value(float(boundary[place]), *boundaries[:, 1 + place].tolist())
-        values[f"pixels/{name}"] = Value(int(pixels[place]))
+    values = {name: Estimate(value) for name, value in compute_metrics(scores.matrix, names).items()}
+    pixels = scores.regions.sum(axis=0)[1].tolist()
+    boundary = compute_iou(scores.boundaries.sum(axis=0))
+    regions, boundaries = bootstrap_iou(scores.regions).T.tolist(), bootstrap_iou(scores.boundaries).T.tolist()
+    values["miou"] = Estimate(values["miou"].value, *regions[0])
+    values["boundary_miou"] = Estimate(float(mean_of_known(boundary)), *boundaries[0])
+    for index, name in enumerate(names):
+        values[f"iou/{name}"] = Estimate(values[f"iou/{name}"].value, *regions[1 + index])
+        values[f"boundary_iou/{name}"] = Estimate(float(boundary[index]), *boundaries[1 + index])
+        values[f"pixels/{name}"] = Estimate(pixels[index])
     if scores.calibration is not None:
-        values["calibration_error"] = Value(calibration_error(scores.calibration))
-    values["images"] = Value(len(scores.names))
-    if speed is not None:
-        values["images_per_second"] = Value(speed.images_per_second)
-        values |= {"image_ms_median": Value(speed.median_ms), "image_ms_p90": Value(speed.p90_ms)}
+        values["calibration_error"] = Estimate(calibration_error(scores.calibration))
+    values["images"] = Estimate(len(scores.names))
+    if scores.speed is not None:
+        speeds = zip(("images_per_second", "image_ms_median", "image_ms_p90"), scores.speed, strict=True)
+        values |= {name: Estimate(speed) for name, speed in speeds}
     return values
 
 
-def format_report(values: dict[str, Value], task: Task) -> str:
-    """The table of the classes, the scores of the whole, and what they mean, without a newline at the end."""
+def format_report(values: dict[str, Estimate], task: Task) -> str:
+    """The table of the classes, the overall scores and their definitions, without a newline at the end."""
+    plain = {name: value.value for name, value in values.items()}
     rows = [("class", "IoU", f"{LEVEL:.0%} interval", "boundary IoU", "Dice", "precision", "recall", "pixels")]
-    kinds = ("boundary_iou", "dice", "precision", "recall")
     for name in task.names:
-        others = (_cell(values[f"{kind}/{name}"].value) for kind in kinds)
-        iou, pixels = values[f"iou/{name}"], values[f"pixels/{name}"].value
-        rows.append((name, _cell(iou.value), _interval(iou), *others, f"{pixels:,}"))
-    means = (_cell(values[key].value) for key in ("boundary_miou", "mdice", "mprecision", "mrecall"))
-    rows.append(("mean", _cell(values["miou"].value), _interval(values["miou"]), *means, ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-    rule = "-" * len(lines[0])
-    return "\n".join(
-        [lines[0], rule, *lines[1:-1], rule, lines[-1], *_summary(values), "", *_definitions(values, task)]
-    )
-
-
-def _summary(values: dict[str, Value]) -> list[str]:
-    parts = [
-        f"pixel accuracy {_cell(values['pixel_accuracy'].value)}",
-        f"mean class accuracy {_cell(values['mean_class_accuracy'].value)}",
-        f"frequency-weighted IoU {_cell(values['fwiou'].value)}",
-    ]
-    if "calibration_error" in values:
-        parts.append(f"calibration error {_cell(values['calibration_error'].value)}")
-    lines = [", ".join(parts)]
+        others = [show_score(plain[f"{key}/{name}"]) for key in ("boundary_iou", "dice", "precision", "recall")]
+        iou = values[f"iou/{name}"]
+        rows.append((name, show_score(iou.value), _interval(iou), *others, f"{plain[f'pixels/{name}']:,}"))
+    means = [show_score(plain[key]) for key in ("boundary_miou", "mdice", "mprecision", "mrecall")]
+    rows.append(("mean", show_score(plain["miou"]), _interval(values["miou"]), *means, ""))
+    lines = [align_rows(rows), format_summary(plain)]
+    calibrated = "calibration_error" in values
+    if calibrated:
+        lines[-1] += f", calibration error {show_score(plain['calibration_error'])}"
     if "images_per_second" in values:
         lines.append(
-            f"{values['images_per_second'].value:.1f} images/s from files to scores; one image at a time: median "
-            f"{values['image_ms_median'].value:.1f} ms, nine of ten within {values['image_ms_p90'].value:.1f} ms"
+            f"{plain['images_per_second']:.1f} images/s from files to scores; one image at a time: median "
+            f"{plain['image_ms_median']:.1f} ms, nine of ten within {plain['image_ms_p90']:.1f} ms"
         )
-    return lines
-
-
-def _definitions(values: dict[str, Value], task: Task) -> list[str]:
-    lines = [MULTILABEL_DEFINITION if task.mode == "multilabel" else MIOU_DEFINITION]
+    lines += ["", MULTILABEL_DEFINITION if task.mode == "multilabel" else MIOU_DEFINITION]
     lines += [BOUNDARY_DEFINITION, INTERVAL_DEFINITION]
-    if "calibration_error" in values:
+    if calibrated:
         lines.append(TOP_LABEL_DEFINITION if task.mode == "multiclass" else CLASS_DEFINITION)
-    return lines
+    return "\n".join(lines)
 
 
-def _cell(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _interval(value: Value) -> str:
+def _interval(value: Estimate) -> str:
     return "-" if math.isnan(value.low) else f"{value.low:.4f} to {value.high:.4f}"
 
 
-def build_evaluation_csv(values: dict[str, Value]) -> str:
-    """name,value,low,high: a row for each number in full precision, empty where it is not known."""
-    return _to_csv(["name", "value", "low", "high"], ([name, *map(_plain, value)] for name, value in values.items()))
+def build_evaluation_csv(values: dict[str, Estimate]) -> str:
+    """name,value,low,high: a row for each number in full precision; empty for nan."""
+    return _to_csv([["name", "value", "low", "high"], *([name, *value] for name, value in values.items())])
 
 
 def build_images_csv(scores: Scores, names: Sequence[str]) -> str:
     """A row for each image, the worst mIoU first, those without a counted pixel last: its mIoU over the classes that
     occur in it, the same of the boundaries, and the IoU of each class."""
-    iou = iou_of(scores.regions)
-    miou, boundary = mean_of_known(iou), mean_of_known(iou_of(scores.boundaries))
-    rows = (
-        [scores.names[place], *map(_plain, (miou[place], boundary[place], *iou[place]))]
-        for place in np.argsort(miou, kind="stable")
-    )
-    return _to_csv(["name", "miou", "boundary_miou", *(f"iou/{name}" for name in names)], rows)
+    iou = compute_iou(scores.regions)
+    miou, boundary = mean_of_known(iou), mean_of_known(compute_iou(scores.boundaries))
+    rows = [["name", "miou", "boundary_miou", *(f"iou/{name}" for name in names)]]
+    for index in np.argsort(miou, kind="stable"):
+        rows.append([scores.names[index], *(float(value) for value in (miou[index], boundary[index], *iou[index]))])
+    return _to_csv(rows)
 
 
-def _plain(value: float) -> float | str:
-    return "" if math.isnan(value) else getattr(value, "item", lambda: value)()
-
-
-def _to_csv(header: list[str], rows) -> str:
+def _to_csv(rows: Sequence[Sequence[str | float]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([["" if value != value else value for value in row] for row in rows])  # nan is not equal to itself
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""What is evaluated on: the images and masks of a split, and whether a model has learnt them."""
+"""Source of an evaluation: the images and masks of a split, and whether a model was trained on them."""
 
 import os
 import re
@@ -20,15 +20,15 @@ from segtrain.inference.model_files import find_kind
 from segtrain.inference.network import read_config
 from segtrain.inference.task import Task
 
-TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; None is explained by what reads it
+TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; reading one explains None
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The samples of a split; `config` says what their masks mean."""
+class EvaluatedSplit:
+    """A split to score: its samples, the configuration of its data, and the decoder of its masks."""
 
     config: Config
-    split: str
+    name: str
     samples: SampleTable
     decoder: Decoder
 
@@ -40,21 +40,21 @@ def config_in(model: Path) -> Config:
 
 
 def read_named_config(source: Path) -> Config:
-    """What --config names: a run folder, a checkpoint, or an experiment file, laid over config.yml as for train.py."""
+    """What --config names: a run folder, a checkpoint, or an experiment file as train.py takes it."""
     if source.is_dir():
         return load_config([], resume=str(source))
     return config_in(source) if find_kind(source) == "checkpoint" else load_config([str(source)])
 
 
 def with_data(config: Config, overrides: Sequence[str]) -> Config:
-    """The configuration with data.KEY=VALUE laid over it; of the other sections the defaults, since a checkpoint may
-    name classes there that are not to be looked for. Raises ConfigError for what is wrong with one."""
+    """The configuration with data.KEY=VALUE merged into it; the other sections have their defaults, since a checkpoint
+    may name classes there that must not be looked for. Raises ConfigError for a wrong override."""
     if not overrides:
         return config
     for override in overrides:
         if not override.startswith("data."):
             raise ConfigError(
-                f"command line: {override}: an evaluation takes data.KEY=VALUE alone; the rest is as it was trained"
+                f"command line: {override}: evaluate takes data.KEY=VALUE only; the rest is as it was trained"
             )
     kept = config.model_dump(mode="json", include={"name", "seed", "runs_dir", "data"})
     with tempfile.TemporaryDirectory() as folder:
@@ -62,52 +62,46 @@ def with_data(config: Config, overrides: Sequence[str]) -> Config:
         return load_config(overrides, resume=folder)
 
 
-def find_subject(config: Config, split: str) -> Subject:
+def find_split(config: Config, split: str) -> EvaluatedSplit:
     """The samples of a split. Raises DataError where the data set has no such split, or an empty one."""
     splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir)
     if not splits.get(split):
         there = ", ".join(f"{name} ({len(samples)})" for name, samples in splits.items() if samples)
         roots = " and ".join(map(str, config.data.roots))
-        raise DataError(
-            f"--split {split}: there is none, or it is empty; {roots} as format {config.data.format} gives: {there}"
-        )
-    return Subject(config, split, splits[split], build_decoder(config.data))
+        raise DataError(f"--split {split}: missing or empty; {roots} as format {config.data.format} gives: {there}")
+    return EvaluatedSplit(config, split, splits[split], build_decoder(config.data))
 
 
-def require_unseen(subject: Subject, members: Mapping[Path, Config], overrides: Sequence[str]) -> None:
-    """Raises DataError where a model was trained on an image that it is to be scored on, unless the training split is
-    asked for by its name. A model whose own data are not there any more is only warned of."""
-    if subject.split == "train":
+def require_unseen(evaluated: EvaluatedSplit, members: Mapping[Path, Config], overrides: Sequence[str]) -> None:
+    """Raise DataError where a model was trained on an image that it is to be scored on, unless the training split is
+    asked for by its name. Where a model's own data are gone, warn only."""
+    if evaluated.name == "train":
         return
-    evaluated = {os.path.abspath(sample.image) for sample in subject.samples}
+    images = {os.path.abspath(sample.image) for sample in evaluated.samples}
     for model, config in members.items():
         try:
-            # Where the images lie may have changed since; which of them were trained on has not.
+            # The data may have been moved since; which images were trained on has not changed.
             config = with_data(config, [override for override in overrides if override.startswith("data.root=")])
-            same = (config.data, config.seed) == (subject.config.data, subject.config.seed)
-            if same and subject.split in ("val", "test"):
+            same = (config.data, config.seed) == (evaluated.config.data, evaluated.config.seed)
+            if same and evaluated.name in ("val", "test"):
                 continue  # read_splits has held them apart, or was asked not to
             trained = read_splits(config.data, seed=config.seed, cache=config.cache_dir)["train"]
         except (ConfigError, DataError) as error:
-            print(f"warning: it cannot be told which images {model} was trained on: {error}")
+            print(f"warning: cannot tell which images {model} was trained on: {error}")
             continue
-        seen = sorted({os.path.abspath(sample.image) for sample in trained} & evaluated)
+        seen = sorted({os.path.abspath(sample.image) for sample in trained} & images)
         if seen:
             raise DataError(
-                f"{model}: was trained on {len(seen)} of the {len(evaluated)} images of the {subject.split} split, "
-                f"{seen[0]} for one: its score would be of images that were learnt by heart; evaluate with "
-                "--split test, or together only models that held out the same images (one data.fold, one seed)"
+                f"{model}: was trained on {len(seen)} of the {len(images)} images of the {evaluated.name} split, "
+                f"such as {seen[0]}: its score would not be that of unseen images; evaluate with --split test, or only "
+                "models together that held out the same images (one data.fold, one seed)"
             )
 
 
-def require_same_task(subject: Subject, task: Task, model: Path) -> None:
-    """Raises CheckpointError where the masks have other classes than the model, or it takes other images."""
-    ours = Task.of(subject.config)
-    for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
-        mine, theirs = getattr(ours, key), getattr(task, key)
-        if mine != theirs:
-            shown = [", ".join(value) if isinstance(value, list) else str(value) for value in (theirs, mine)]
-            raise CheckpointError(f"{model}: has {what} {shown[0]}, but the data to evaluate on have {shown[1]}")
+def require_same_task(evaluated: EvaluatedSplit, task: Task, model: Path) -> None:
+    """Raise CheckpointError where the masks have other classes than the model, or the model takes other images."""
+    if difference := Task.of(evaluated.config).difference(task):
+        raise CheckpointError(f"{model}: has {difference[0]}, but the data to evaluate on have {difference[1]}")
 
 
 def is_override(argument: str) -> bool:

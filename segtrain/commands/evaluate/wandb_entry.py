@@ -1,31 +1,35 @@
-"""An evaluation in the Weights & Biases entry of the run that is evaluated."""
+"""Weights & Biases: an evaluation in the entry of the run that is evaluated."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
-from segtrain.commands.evaluate.counts import iou_of, mean_of_known
-from segtrain.commands.evaluate.output import CALIBRATION, CONFUSION
-from segtrain.commands.evaluate.report import Value
-from segtrain.commands.evaluate.scoring import Scores, Shown
+from segtrain.commands.evaluate.output import CALIBRATION_FILE, CONFUSION_FILE
+from segtrain.commands.evaluate.report import Estimate
+from segtrain.commands.evaluate.scores import Scores
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import read_config
 from segtrain.log.log import resolve_mode
 from segtrain.log.row import Row
+from segtrain.metrics import compute_iou, mean_of_known
+
+if TYPE_CHECKING:
+    from segtrain.log.wandb_writer import WandbWriter
 
 LISTED_IMAGES = 1000  # rows of the table of images: the worst; images.csv has them all
 CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
 
 
 @dataclass(frozen=True)
-class Entry:
+class WandbEntry:
     """The entry of a run: its folder, its id, and the last step of its history."""
 
     folder: Path
@@ -34,7 +38,7 @@ class Entry:
     step: int
 
 
-def find_entry(model: Path) -> Entry:
+def find_entry(model: Path) -> WandbEntry:
     """The entry that last.pt of the run names. Raises CheckpointError where there is none."""
     folder = model if model.is_dir() else model.parent
     path = find_checkpoint(folder, LAST)
@@ -44,16 +48,15 @@ def find_entry(model: Path) -> Entry:
     config = read_config(content, path)
     if resolve_mode("online") == "disabled":
         raise CheckpointError("--wandb: WANDB_MODE is disabled; unset it, or set it to online or offline")
-    return Entry(folder, config, content["wandb_id"], content.get("wandb_step") or 0)
+    return WandbEntry(folder, config, content["wandb_id"], content.get("wandb_step") or 0)
 
 
 def log_evaluation(
-    entry: Entry,
+    entry: WandbEntry,
     folder: Path,
     *,
     split: str,
-    values: dict[str, Value],
-    names: Sequence[str],
+    values: dict[str, Estimate],
     scores: Scores,
     panels: Sequence[NDArray[np.uint8]],
 ) -> None:
@@ -64,32 +67,22 @@ def log_evaluation(
     try:
         import wandb
 
-        from segtrain.log.wandb_writer import WandbWriter
-
-        section = entry.config.log.wandb
-        if section.mode == "disabled":  # in the last part of the training: the entry is there
-            section = section.model_copy(update={"mode": "online"})
-        writer = WandbWriter(
-            entry.folder,
-            section,
-            mode=resolve_mode(section.mode),
-            run_name=entry.folder.name,
-            resolved_config=entry.config.model_dump(mode="json", exclude_none=False),
-            class_names=entry.config.data.picture_names,
-            run_id=entry.run_id,
-            resume_step=entry.step,
-            say=print,
-        )
+        writer = _resume(entry)
         prefix = f"evaluate/{split}"
         numbers = {f"{prefix}/{name}": value.value for name, value in values.items() if not math.isnan(value.value)}
+        rows = [[name, *(_known(values[f"{key}/{name}"].value) for key in CLASS_KEYS)] for name in scores.task.names]
+        miou = mean_of_known(compute_iou(scores.regions))
+        worst = np.argsort(miou, kind="stable")[:LISTED_IMAGES]
+        listed = [[scores.names[index], _known(miou[index])] for index in worst]
         shown = {
-            f"{prefix}/tables/classes": _class_table(wandb, values, names),
-            f"{prefix}/tables/images": _image_table(wandb, scores),
+            f"{prefix}/tables/classes": wandb.Table(columns=["class", *CLASS_KEYS], data=rows),
+            f"{prefix}/tables/images": wandb.Table(columns=["name", "miou"], data=listed),
             f"{prefix}/worst": [
-                _to_image(wandb, panel, item) for panel, item in zip(panels, scores.worst, strict=True)
+                wandb.Image(Image.fromarray(panel), caption=f"{item.name}: mIoU {item.miou:.4f}", file_type="jpg")
+                for panel, item in zip(panels, scores.worst, strict=True)
             ],
         }
-        for name in (CONFUSION, CALIBRATION):
+        for name in (CONFUSION_FILE, CALIBRATION_FILE):
             if (folder / name).exists():
                 with Image.open(folder / name) as picture:
                     shown[f"{prefix}/{Path(name).stem}"] = wandb.Image(picture.convert("RGB"))
@@ -99,20 +92,24 @@ def log_evaluation(
         print(f"warning: nothing was logged to Weights & Biases: {reason_of(error)}")
 
 
-def _class_table(wandb, values: dict[str, Value], names: Sequence[str]):
-    rows = [[name, *(_known(values[f"{key}/{name}"].value) for key in CLASS_KEYS)] for name in names]
-    return wandb.Table(columns=["class", *CLASS_KEYS], data=rows)
+def _resume(entry: WandbEntry) -> "WandbWriter":
+    from segtrain.log.wandb_writer import WandbWriter
 
-
-def _image_table(wandb, scores: Scores):
-    miou = mean_of_known(iou_of(scores.regions))
-    order = np.argsort(miou, kind="stable")[:LISTED_IMAGES]
-    return wandb.Table(columns=["name", "miou"], data=[[scores.names[place], _known(miou[place])] for place in order])
+    section = entry.config.log.wandb
+    if section.mode == "disabled":  # in the last part of the training: the entry is there
+        section = section.model_copy(update={"mode": "online"})
+    return WandbWriter(
+        entry.folder,
+        section,
+        mode=resolve_mode(section.mode),
+        run_name=entry.folder.name,
+        resolved_config=entry.config.model_dump(mode="json", exclude_none=False),
+        class_names=entry.config.data.picture_names,
+        run_id=entry.run_id,
+        resume_step=entry.step,
+        say=print,
+    )
 
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _to_image(wandb, panel: NDArray[np.uint8], shown: Shown):
-    return wandb.Image(Image.fromarray(panel), caption=f"{shown.name}: mIoU {shown.miou:.4f}", file_type="jpg")

@@ -2,24 +2,25 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from segtrain.commands.export.graph import ExportError
 from segtrain.commands.export.images import batches_of, read_prepared, spread
 from segtrain.config.schema import Config
-from segtrain.data.dataset import read_sample
+from segtrain.data.dataset import RawSamples
 from segtrain.data.labels import build_decoder
+from segtrain.data.loaders import EvalLoader
 from segtrain.errors import reason_of
-from segtrain.formats.sample import SampleTable
+from segtrain.formats.sample import Sample, SampleTable
 from segtrain.inference.network import Network, TorchNetwork
 from segtrain.inference.predictor import Predictor
-from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_metrics
+from segtrain.inference.score import Scored, score
+from segtrain.metrics import compute_metrics
 
 SCORED_IMAGES = 100
 SECONDS = 300
@@ -111,19 +112,23 @@ def compare(network: TorchNetwork, exported: Network, paths: Iterable[Path]) -> 
 
 
 def compute_mious(networks: Sequence[Network], samples: SampleTable, config: Config) -> tuple[list[float], int]:
-    """Mean IoU of each network, as training counts it, on up to SCORED_IMAGES of the samples; and their number."""
-    predictors, decoder = [Predictor([network]) for network in networks], build_decoder(config.data)
-    task = predictors[0].task
-    count_pixels = LayerConfusion if task.mode == "multilabel" else ConfusionMatrix
-    confusions = [count_pixels(len(task.names), ignore_index=task.ignore_index) for _ in networks]
-    number = 0
-    for sample in _while_there_is_time(spread(samples, SCORED_IMAGES)):
-        image, mask = read_sample(sample, decoder, task.image_options)
-        for predictor, confusion in zip(predictors, confusions, strict=True):
-            prediction = torch.from_numpy(predictor.predict(image))[None]
-            confusion.update(prediction, torch.from_numpy(mask.astype(np.int64))[None])
-        number += 1
-    return [compute_metrics(confusion.matrix.numpy(), task.names)["miou"] for confusion in confusions], number
+    """Mean IoU of a network and of what was exported, as training counts it, on up to SCORED_IMAGES of the samples; and
+    their number, smaller where the exported form is slow."""
+    network, exported = networks
+    task, scored = network.task, []
+
+    def batches(chosen: Sequence[Sample]) -> EvalLoader:
+        dataset = RawSamples(chosen, build_decoder(config.data), image_options=task.image_options)
+        return EvalLoader(dataset, batch_size=1, workers=0, pin_memory=False)
+
+    def compute_miou(network: Network, batches: Iterable, see: Callable[[Scored], None] | None = None) -> float:
+        predictor = Predictor([network])
+        matrix = score(predictor.predict_group, batches, task, device=predictor.device, see=see)
+        return compute_metrics(matrix, task.names)["miou"]
+
+    chosen = spread(samples, SCORED_IMAGES)
+    after = compute_miou(exported, _while_there_is_time(batches(chosen)), scored.append)
+    return [compute_miou(network, batches(chosen[: len(scored)])), after], len(scored)
 
 
 def _while_there_is_time(items: Iterable) -> Iterator:

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from segtrain.commands.evaluate.boundary import boundary_width_px, count_boundaries, find_boundary
-from segtrain.commands.evaluate.counts import iou_of
+from segtrain.metrics import compute_iou
 
 
 def square(first: int, last: int, side: int = 9) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_a_square_that_is_one_pixel_off_by_hand():
     truth[2:7, 2:7], guess[3:8, 3:8] = 1, 1
     counts = count_boundaries(guess, truth, classes=2, ignore_index=255)
     assert counts[:, 1].tolist() == [2, 16, 16]
-    assert iou_of(counts)[1] == pytest.approx(2 / 30)
+    assert compute_iou(counts)[1] == pytest.approx(2 / 30)
 
 
 def test_it_sees_what_iou_does_not():
@@ -57,7 +57,7 @@ def test_it_sees_what_iou_does_not():
     region = np.array([[76 * 76], [80 * 80], [76 * 76]])
     # d is 3: rings of 80**2 - 74**2 and 76**2 - 70**2 pixels share that of 76**2 - 74**2
     assert counts[:, 1].tolist() == [300, 924, 876]
-    assert iou_of(region)[0] > 0.9 and iou_of(counts)[1] == pytest.approx(300 / 1500)
+    assert compute_iou(region)[0] > 0.9 and compute_iou(counts)[1] == pytest.approx(300 / 1500)
 
 
 @pytest.mark.parametrize("classes", [2, 5, 300])
@@ -88,13 +88,13 @@ def test_errors_in_ignored_pixels_cost_nothing():
 def test_a_mask_that_is_all_ignored_has_none():
     counts = count_boundaries(np.zeros((8, 8), int), np.full((8, 8), 255), classes=2, ignore_index=255)
     assert counts.tolist() == [[0, 0]] * 3
-    assert np.isnan(iou_of(counts)).all()
+    assert np.isnan(compute_iou(counts)).all()
 
 
 def test_layers_are_counted_each_for_itself():
     prediction, mask = (np.stack([random_blobs(2, seed + step) for step in range(3)]) for seed in (10, 20))
     mask[1, 20:40] = 255
     counts = count_boundaries(prediction, mask, classes=3, ignore_index=255)
-    for place in range(3):
-        alone = count_boundaries(prediction[place], mask[place], classes=2, ignore_index=255)
-        assert counts[:, place].tolist() == alone[:, 1].tolist()
+    for index in range(3):
+        alone = count_boundaries(prediction[index], mask[index], classes=2, ignore_index=255)
+        assert counts[:, index].tolist() == alone[:, 1].tolist()

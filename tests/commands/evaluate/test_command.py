@@ -118,7 +118,10 @@ def test_the_flags_are_those_of_the_predictor(kept, capsys):
 
 def test_nothing_is_overwritten_unless_it_is_asked_for(kept, tmp_path, capsys):
     assert evaluate(kept) == evaluate(kept / "best.pt", "--split", "train") == evaluate(kept) == 0
-    assert "these images were trained on: the scores say what was learnt by heart\n" in capsys.readouterr().out
+    assert (
+        "the model was trained on these images: the scores do not tell how it does on others\n"
+        in capsys.readouterr().out
+    )
     assert {path.name for path in kept.glob("evaluation-*")} == {
         "evaluation-val-1",
         "evaluation-val-2",
@@ -130,11 +133,11 @@ def test_nothing_is_overwritten_unless_it_is_asked_for(kept, tmp_path, capsys):
     assert evaluate(kept, "--flip", "-o", out) == 0
     assert numbers_in(out)["miou"] != before["miou"] and sorted(path.name for path in out.iterdir()) == FILES
     assert refused(capsys, kept, "-o", kept) == (
-        f"{kept}: has a confusion.png that is of no evaluation; name another folder with -o"
+        f"{kept}: has a confusion.png that no evaluation wrote; name another folder with -o"
     )
     (tmp_path / "file").write_text("")
     assert refused(capsys, kept, "-o", tmp_path / "file") == (
-        f"{tmp_path / 'file'}: no folder can be made there: File exists; name another with -o"
+        f"{tmp_path / 'file'}: cannot make a folder there: File exists; name another with -o"
     )
 
 
@@ -161,7 +164,7 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     assert evaluate(run, "--tune-threshold") == 0
     said = capsys.readouterr().out
     path = run / "best.thresholds.json"
-    assert f"written to {path}, where every command finds them; delete it to take 0.5 again\n" in said
+    assert f"written to {path}, where every command finds them; delete it to use 0.5 again\n" in said
     assert "optimistic" in said
     kept = json.loads(path.read_text())["thresholds"]
     found = re.findall(r"^(\w+) +threshold (\S+), IoU (\S+) before, (\S+) after$", said, re.MULTILINE)
@@ -197,12 +200,12 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
         ),
         (
             ["--tune-threshold", "--split", "test"],
-            "--tune-threshold: thresholds chosen on the test split would make its score worthless; take --split val",
+            "--tune-threshold: thresholds chosen on the test split would make its score worthless; use --split val",
         ),
-        (["--tune-threshold", "--vote"], "--tune-threshold: votes have no threshold; take --vote out"),
+        (["--tune-threshold", "--vote"], "--tune-threshold: votes have no threshold; remove --vote"),
         (
             ["--tune-threshold", "--threshold", "0.4"],
-            "--tune-threshold finds what --threshold sets; take one of them out",
+            "--tune-threshold finds what --threshold sets; remove one of them",
         ),
         (["--scales", "9"], "--scales 9: each must be above 0 and at most 8"),
         (["--batch-size", "0"], "--batch-size 0: must be at least 1"),

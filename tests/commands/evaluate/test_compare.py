@@ -92,7 +92,7 @@ def test_masks_as_predictions_are_right_everywhere(trained, tmp_path):
         ),
         (
             lambda out: Image.fromarray(np.full((64, 80), 9, np.uint8)).save(out / "001.png"),
-            "{out}/001.png: holds the value 9 (4960 pixels), which is no class; expected 0..6",
+            "{out}/001.png: the value 9 (4960 pixels) is not a class; expected 0..6",
         ),
         (
             lambda out: (out / "003.png").write_bytes((out / "003.png").read_bytes()[:60]),
@@ -100,9 +100,9 @@ def test_masks_as_predictions_are_right_everywhere(trained, tmp_path):
         ),
         (
             lambda out: [path.unlink() for path in out.iterdir()],
-            "--against {out}: holds no PNG file; predictions are NAME.png, after their images",
+            "--against {out}: holds no PNG file; predictions are named after their images, NAME.png",
         ),
-        (shutil.rmtree, "--against {out}: is no folder"),
+        (shutil.rmtree, "--against {out}: is not a folder"),
     ],
 )
 def test_what_is_wrong_with_predictions_is_named(trained, copied, change, message, capsys):
@@ -116,9 +116,9 @@ def test_what_is_wrong_with_predictions_is_named(trained, copied, change, messag
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--flip"], "--against scores predictions as they are; take the flags of how a model is applied out"),
-        (["--tune-threshold"], "--against has no probabilities; take --tune-threshold out"),
-        (["--wandb"], "--wandb logs what the run itself predicts; take --against or it out"),
+        (["--flip"], "--against scores predictions as they are; remove the flags that apply a model"),
+        (["--tune-threshold"], "--against has no probabilities; remove --tune-threshold"),
+        (["--wandb"], "--wandb logs what the run itself predicts; remove it or --against"),
     ],
 )
 def test_flags_that_make_no_sense(trained, predicted, flags, message, capsys):
@@ -159,7 +159,7 @@ def test_a_prediction_of_two_images(tmp_path):
     with pytest.raises(DataError) as error:
         pair_predictions(lay(tmp_path, "1.png"), samples, TASK)
     assert str(error.value) == (
-        f"{tmp_path}/1.png: could belong to /set/a/1.jpg and to /set/b/1.jpg; lay predictions into folders like those "
+        f"{tmp_path}/1.png: could belong to /set/a/1.jpg and to /set/b/1.jpg; put predictions into folders like those "
         "of the images"
     )
 

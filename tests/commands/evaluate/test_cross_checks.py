@@ -24,18 +24,15 @@ from torchmetrics.classification import (
 )
 
 from segtrain.commands.evaluate.boundary import count_boundaries
-from segtrain.commands.evaluate.counts import iou_of
-from segtrain.commands.evaluate.measure import score_predictions
-from segtrain.commands.evaluate.reading import Pair
 from segtrain.commands.evaluate.report import compute_values
-from segtrain.commands.evaluate.scoring import Scorer
-from segtrain.commands.evaluate.source import find_subject
+from segtrain.commands.evaluate.scores import Scores, score_predictions
+from segtrain.commands.evaluate.source import find_split
 from segtrain.config.schema import Config
 from segtrain.formats.public import cityscapes
 from segtrain.images import rle
+from segtrain.inference.score import score
 from segtrain.inference.task import Task
-
-IMAGE = np.zeros((40, 60, 3), np.uint8)
+from segtrain.metrics import compute_iou
 
 
 def task_of(mode: str, classes: int) -> Task:
@@ -56,19 +53,27 @@ def draw(classes: int, *, layers: bool = False, seed: int = 0, images: int = 3):
     return (logits.sigmoid() if layers else logits.softmax(1)), masks
 
 
-def score(task: Task, prediction: torch.Tensor, confidence: torch.Tensor, masks: torch.Tensor):
-    """The values of an evaluation of these images, in two batches."""
-    scorer = Scorer(task, ignore_index=255)
-    pairs = [Pair(str(place), IMAGE, mask.numpy().astype(np.uint8)) for place, mask in enumerate(masks)]
-    for part in (slice(0, 2), slice(2, None)):
-        scorer.add(pairs[part], prediction[part], confidence[part])
-    return scorer.result(), compute_values(scorer.result(), task.names, None)
+def evaluate(task: Task, prediction: torch.Tensor, confidence: torch.Tensor, masks: torch.Tensor):
+    """The scores and values of an evaluation of these images, in two batches."""
+    counted = Scores(task)
+    batches = [
+        {
+            "image": torch.zeros(len(masks[part]), 40, 60, 3, dtype=torch.uint8),
+            "mask": masks[part].to(torch.uint8),
+            "name": [str(index) for index in range(len(masks))[part]],
+            "predicted": (prediction[part], confidence[part]),
+        }
+        for part in (slice(0, 2), slice(2, None))
+    ]
+    matrix = score(lambda batch: batch["predicted"], [batches], task, device=torch.device("cpu"), see=counted.add)
+    scores = counted.finish(matrix)
+    return scores, compute_values(scores, task.names)
 
 
 def test_multiclass_with_torchmetrics_and_scikit_learn():
     probabilities, masks = draw(5)
     prediction = probabilities.argmax(1)
-    scores, values = score(task_of("multiclass", 5), prediction, probabilities.amax(1, keepdim=True), masks)
+    scores, values = evaluate(task_of("multiclass", 5), prediction, probabilities.amax(1, keepdim=True), masks)
     assert torch.equal(
         torch.from_numpy(scores.matrix), MulticlassConfusionMatrix(5, ignore_index=255)(prediction, masks)
     )
@@ -91,7 +96,7 @@ def test_multiclass_with_torchmetrics_and_scikit_learn():
 def test_binary_with_torchmetrics_and_scikit_learn():
     probabilities, masks = draw(1, layers=True)
     prediction, masks = (probabilities[:, 0] >= 0.5).long(), masks[:, 0]
-    scores, values = score(task_of("binary", 2), prediction, probabilities, masks)
+    scores, values = evaluate(task_of("binary", 2), prediction, probabilities, masks)
     known = masks != 255
     assert np.array_equal(scores.matrix, sklearn_metrics.confusion_matrix(masks[known], prediction[known]))
     assert values["iou/class 1"].value == sklearn_metrics.jaccard_score(masks[known], prediction[known])
@@ -103,7 +108,7 @@ def test_binary_with_torchmetrics_and_scikit_learn():
 def test_multilabel_with_torchmetrics():
     probabilities, masks = draw(4, layers=True)
     prediction = (probabilities >= 0.5).long()
-    scores, values = score(task_of("multilabel", 4), prediction, probabilities, masks)
+    scores, values = evaluate(task_of("multilabel", 4), prediction, probabilities, masks)
     theirs = MultilabelConfusionMatrix(4, ignore_index=255)(prediction, masks)
     assert torch.equal(torch.from_numpy(scores.matrix), theirs)
     theirs = MultilabelJaccardIndex(4, average=None, ignore_index=255)(prediction, masks)
@@ -116,7 +121,7 @@ def test_multilabel_with_torchmetrics():
 def test_a_class_that_does_not_occur_is_in_no_mean_as_in_torchmetrics_and_scikit_learn():
     probabilities, masks = draw(3)
     prediction = probabilities.argmax(1)
-    _, values = score(task_of("multiclass", 4), prediction, probabilities.amax(1, keepdim=True), masks)
+    _, values = evaluate(task_of("multiclass", 4), prediction, probabilities.amax(1, keepdim=True), masks)
     known = masks != 255
     assert values["miou"].value == pytest.approx(
         sklearn_metrics.jaccard_score(masks[known], prediction[known], average="macro"), abs=1e-15
@@ -138,7 +143,7 @@ def test_boundaries_with_the_erosion_of_the_authors():
     rng = np.random.default_rng(0)
     blobs = [cv2.GaussianBlur(rng.normal(size=(200, 270, 4)), (0, 0), 9).argmax(2) for _ in range(2)]
     prediction, mask = np.where(np.arange(270) < 200, blobs[0], blobs[1]), blobs[0]
-    iou = iou_of(count_boundaries(prediction, mask, classes=4, ignore_index=255))
+    iou = compute_iou(count_boundaries(prediction, mask, classes=4, ignore_index=255))
     for index in range(4):
         true, guess = boundary_by_erosion(mask == index), boundary_by_erosion(prediction == index)
         assert iou[index] == (true & guess).sum() / (true | guess).sum()
@@ -201,8 +206,8 @@ def test_cityscapes_with_its_own_evaluation(street, monkeypatch):
 
     config = Config.model_validate({"data": {"format": "cityscapes", "root": str(street / "set")}})
     task = Task.of(config)
-    scores = score_predictions(street / "indices", find_subject(config, "val"), task)
-    values = compute_values(scores, task.names, None)
+    scores = score_predictions(street / "indices", find_split(config, "val"), task)
+    values = compute_values(scores, task.names)
     assert len(scores.names) == 3
     for name, number, _ in cityscapes.CLASSES:
         assert values[f"iou/{name}"].value == theirs["classScores"][id2label[number].name], name

@@ -99,6 +99,12 @@ def test_labels_in_views_are_votes():
     assert (predictor.predict(image) == (image[..., 0] >= 128)).all()
 
 
+def test_labels_have_no_calibration_error():
+    image = images_of(1, 20, 24)[0].permute(1, 2, 0).numpy()
+    prediction, confidence = Predictor([labels()]).predict_group({"image": torch.from_numpy(image)[None]})
+    assert prediction.shape == (1, 20, 24) and confidence is None
+
+
 def test_what_an_error_says():
     assert reason_of(RuntimeError("\n  first \n second\n")) == "first"
     assert reason_of(RuntimeError("first\nsecond\n"), line=-1) == "second"

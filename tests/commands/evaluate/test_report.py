@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-import torch
 
-from segtrain.commands.evaluate.bootstrap import bootstrap_iou
-from segtrain.commands.evaluate.counts import class_counts, count_pixels, iou_of, mean_of_known
-from segtrain.metrics import ConfusionMatrix, LayerConfusion, compute_iou, compute_metrics
+from segtrain.commands.evaluate.report import bootstrap_iou
+from segtrain.metrics import class_counts, compute_iou
 
 
 def draw_counts(images: int, classes: int, seed: int = 0) -> np.ndarray:
@@ -14,45 +12,17 @@ def draw_counts(images: int, classes: int, seed: int = 0) -> np.ndarray:
     return np.stack([class_counts(matrix) for matrix in matrices])
 
 
-@pytest.mark.parametrize("layers", [False, True])
-def test_the_matrix_of_an_image_is_that_of_the_metrics(layers):
-    rng = np.random.default_rng(0)
-    shape = (4, 20, 30) if layers else (20, 30)
-    prediction, mask = rng.integers(0, 2 if layers else 4, (2, *shape))
-    mask[rng.random(shape) < 0.2] = 255
-    prediction[mask == 255] = 77
-    confusion = (LayerConfusion if layers else ConfusionMatrix)(4)
-    confusion.update(torch.from_numpy(prediction)[None], torch.from_numpy(mask)[None])
-    counted = count_pixels(prediction, mask.astype(np.uint8), classes=4, ignore_index=255)
-    assert counted.tolist() == confusion.matrix.tolist()
-
-
-def test_counts_by_hand():
-    assert class_counts(np.array([[5, 1, 0], [2, 3, 1], [0, 0, 4]])).tolist() == [[5, 3, 4], [6, 6, 4], [7, 4, 5]]
-    assert class_counts(np.array([[[9, 1], [2, 3]], [[4, 0], [0, 5]]])).tolist() == [[3, 5], [5, 5], [4, 5]]
-
-
-@pytest.mark.parametrize("shape", [(4, 4), (4, 2, 2)])
-def test_iou_is_that_of_the_metrics(shape):
-    matrix = np.random.default_rng(0).integers(0, 100, shape)
-    matrix[1] = 0
-    matrix[:, 1] = 0
-    iou = iou_of(class_counts(matrix))
-    assert np.array_equal(iou, compute_iou(matrix), equal_nan=True)
-    assert float(mean_of_known(iou)) == pytest.approx(compute_metrics(matrix, list("abcd"))["miou"], abs=1e-15)
-
-
 def test_images_that_are_alike_have_no_spread():
     counts = np.repeat(draw_counts(1, 3), 5, axis=0)
     low, high = bootstrap_iou(counts)
-    expected = iou_of(counts[0])
+    expected = compute_iou(counts[0])
     assert low == pytest.approx([expected.mean(), *expected]) and high == pytest.approx(low)
 
 
 def test_the_interval_holds_the_score_and_is_the_same_each_time():
     counts = draw_counts(20, 3)
     low, high = bootstrap_iou(counts)
-    iou = iou_of(counts.sum(axis=0))
+    iou = compute_iou(counts.sum(axis=0))
     score = np.array([iou.mean(), *iou])
     assert (low < score).all() and (score < high).all()
     assert np.array_equal(bootstrap_iou(counts), [low, high])
@@ -65,7 +35,7 @@ def test_it_is_what_summing_the_drawn_images_gives():
     for _ in range(1000):
         times = rng.multinomial(6, np.full(6, 1 / 6))
         drawn = np.repeat(np.arange(6), times)
-        means.append(iou_of(counts[drawn].sum(axis=0)).mean())
+        means.append(compute_iou(counts[drawn].sum(axis=0)).mean())
     assert bootstrap_iou(counts)[:, 0] == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=1e-12)
 
 
@@ -85,5 +55,5 @@ def test_a_class_that_is_nowhere_has_none_and_a_rare_one_is_in_some_sets():
     counts[1:, :, 2] = 0
     low, high = bootstrap_iou(counts)
     assert np.isnan([low[2], high[2]]).all()
-    assert low[3] == high[3] == pytest.approx(iou_of(counts[0])[2])
+    assert low[3] == high[3] == pytest.approx(compute_iou(counts[0])[2])
     assert not np.isnan([*low[[0, 1, 4]], *high[[0, 1, 4]]]).any()
