@@ -182,7 +182,7 @@ MEASURED = 200  # images whose headers are read to estimate the memory for all
 LARGEST_SHARE = 0.8  # of the free memory; the training needs some too
 
 
-def estimate_bytes(samples: SampleTable, decoder: Decoder, image_options: dict[str, Any]) -> int:
+def estimate_memory(samples: SampleTable, decoder: Decoder, image_options: dict[str, Any]) -> int:
     """Memory that all images and masks take, decoded, from the headers of some of them."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), MEASURED)).astype(int)).tolist()
     pixels = [int(np.prod(image_size(samples[index].image))) for index in chosen]
@@ -195,7 +195,7 @@ def keep_in_memory(tables: Sequence[SampleTable], decoder: Decoder, image_option
     """Read all images and masks of some splits, after a line that says what memory it takes. Processes that are forked
     later share them. Raises DataError, before anything is read, where the memory does not suffice by the estimate."""
     count, free = sum(map(len, tables)), read_available_bytes()
-    needed = sum(estimate_bytes(samples, decoder, image_options) for samples in tables)
+    needed = sum(estimate_memory(samples, decoder, image_options) for samples in tables)
     if free is not None and needed > LARGEST_SHARE * free:
         raise DataError(
             f"data.cache: ram: {count} images take about {show_bytes(needed)} in memory, and {show_bytes(free)} are "

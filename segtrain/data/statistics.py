@@ -17,7 +17,7 @@ from segtrain.errors import DataError
 from segtrain.files import replacing
 from segtrain.formats.sample import Sample, Splits
 
-CHUNK = 4096  # samples handed to the threads at once: a million waiting calls would take a gigabyte
+SAMPLES_AT_ONCE = 4096  # samples handed to the threads at once: a million waiting calls would take a gigabyte
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def _count(samples: Sequence[Sample], places: Sequence[int], decoder: Decoder) -
     counts = np.empty((len(places), decoder.width + 2), np.uint32)
     progress = tqdm(total=len(places), desc="counting classes", leave=False, delay=1.0, disable=None)
     with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(places), CHUNK):
-            for row, counted in enumerate(pool.map(count_one, places[start : start + CHUNK]), start):
+        for start in range(0, len(places), SAMPLES_AT_ONCE):
+            for row, counted in enumerate(pool.map(count_one, places[start : start + SAMPLES_AT_ONCE]), start):
                 counts[row] = counted
                 progress.update()
     return counts

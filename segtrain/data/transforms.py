@@ -13,7 +13,7 @@ from segtrain.config.libraries import MODULES, find
 from segtrain.config.section import suggest
 from segtrain.errors import ConfigError, DataError, is_out_of_memory
 
-Item = str | dict[str, Any]
+TransformItem = str | dict[str, Any]
 
 FRAME_KEEPING = ("Resize", "LongestMaxSize", "SmallestMaxSize", "NoOp")
 
@@ -46,7 +46,7 @@ class ClassCrop(albumentations.RandomCrop):
 
 
 def build_transform(
-    items: Sequence[Item], *, ignore_index: int, where: str = "transforms.train"
+    items: Sequence[TransformItem], *, ignore_index: int, where: str = "transforms.train"
 ) -> albumentations.Compose:
     """A pipeline for an image (HWC uint8) and its mask (HW), from Name, Name: {arguments} or Name: [children].
 
@@ -57,7 +57,7 @@ def build_transform(
     return albumentations.Compose(children, strict=True, seed=0)
 
 
-def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None:
+def build_eval_transform(items: Sequence[TransformItem]) -> albumentations.Compose | None:
     """The pipeline of validation and prediction: pixel-level transforms and resizing, for the image alone; None if
     empty.
 
@@ -80,14 +80,14 @@ def build_eval_transform(items: Sequence[Item]) -> albumentations.Compose | None
     return pipeline
 
 
-def _split(item: Item) -> tuple[str, dict[str, Any]]:
+def _split(item: TransformItem) -> tuple[str, dict[str, Any]]:
     if isinstance(item, str):
         return item, {}
     name, arguments = next(iter(item.items()))
     return name, {"transforms": arguments} if isinstance(arguments, list) else dict(arguments or {})
 
 
-def transform_names(items: Sequence[Item]) -> Iterator[str]:
+def transform_names(items: Sequence[TransformItem]) -> Iterator[str]:
     """Every name in a list of transforms, those of children too."""
     for item in items:
         name, arguments = _split(item)
@@ -95,7 +95,7 @@ def transform_names(items: Sequence[Item]) -> Iterator[str]:
         yield from transform_names(arguments.get("transforms", []))
 
 
-def _build(item: Item, ignore_index: int, where: str) -> Any:
+def _build(item: TransformItem, ignore_index: int, where: str) -> Any:
     name, arguments = _split(item)
     target = find(name, MODULES["transform"])
     if target is albumentations.RandomCrop:

@@ -9,12 +9,12 @@ from torch import nn
 from segtrain.config.libraries import MODULES, find
 from segtrain.errors import ConfigError
 from segtrain.losses.base import SegmentationLoss
-from segtrain.losses.class_weights import CLASS_WEIGHT_METHODS, ClassStatistics, compute_class_weights
+from segtrain.losses.class_weights import CLASS_WEIGHT_METHODS, CountClasses, compute_class_weights
 from segtrain.losses.weighted import ForeignLoss, WeightedLoss
 
 
 def build_loss(
-    terms: Mapping[str, Any], *, mode: str, ignore_index: int, class_statistics: ClassStatistics | None
+    terms: Mapping[str, Any], *, mode: str, ignore_index: int, class_statistics: CountClasses | None
 ) -> WeightedLoss:
     """The weighted sum of the named losses.
 
@@ -46,7 +46,7 @@ def build_loss(
     )
 
 
-def _resolve_class_weights(name: str, given: Any, statistics: ClassStatistics) -> list[float] | None:
+def _resolve_class_weights(name: str, given: Any, statistics: CountClasses) -> list[float] | None:
     if given is None:
         return None
     known = ", ".join(CLASS_WEIGHT_METHODS)

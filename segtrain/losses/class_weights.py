@@ -7,7 +7,7 @@ import numpy as np
 from segtrain.errors import ConfigError, DataError
 
 CLASS_WEIGHT_METHODS = ("median_frequency", "enet", "inverse")
-ClassStatistics = Callable[[], tuple[np.ndarray, np.ndarray] | None]
+CountClasses = Callable[[], tuple[np.ndarray, np.ndarray] | None]
 
 
 def compute_class_weights(method: str, class_pixels: np.ndarray, image_pixels: np.ndarray) -> np.ndarray:

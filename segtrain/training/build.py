@@ -69,7 +69,9 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None) ->
     return run
 
 
-def describe(run: Run, state: TrainState, loaders: Loaders, loss: WeightedLoss, statistics: ClassStatistics) -> None:
+def describe_training(
+    run: Run, state: TrainState, loaders: Loaders, loss: WeightedLoss, statistics: ClassStatistics
+) -> None:
     """Say what is about to be trained, on what, and where it will lie."""
     model, train = run.config.model, run.config.train
     precision = str(state.dtype).removeprefix("torch.")

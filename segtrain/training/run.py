@@ -32,7 +32,7 @@ from segtrain.plots import plot_confusion, plot_curves
 from segtrain.training.state import TrainState
 
 PICTURES_EVERY_SECONDS = 60.0
-PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb")
+LISTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb")
 
 
 class StopSignal:
@@ -221,7 +221,7 @@ def describe_environment() -> str:
         f"machine: {platform.platform()}, {os.cpu_count()} cores, {_device_name()}",
         f"python: {platform.python_version()}",
     ]
-    for package in PACKAGES:
+    for package in LISTED_PACKAGES:
         try:
             lines.append(f"{package}: {version(package)}")
         except PackageNotFoundError:

@@ -48,6 +48,6 @@ def train(config: Config, *, resume: str | None = None) -> None:
         loss = build.place_loss(config, device, statistics=statistics)
         state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
         with build.start_or_resume(config, state, resume=resume) as run:
-            build.describe(run, state, loaders, loss, statistics)
+            build.describe_training(run, state, loaders, loss, statistics)
             fit(state, loaders, loss, config.train, run)
             run.report(state)

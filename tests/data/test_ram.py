@@ -4,7 +4,7 @@ from segtrain.config.schema import DataConfig
 from segtrain.data import loaders
 from segtrain.data.dataset import EvalSamples, TrainSamples
 from segtrain.data.labels import LabelDecoder
-from segtrain.data.loaders import estimate_bytes, keep_in_memory
+from segtrain.data.loaders import estimate_memory, keep_in_memory
 from segtrain.data.transforms import build_transform
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
@@ -30,8 +30,8 @@ def training(samples, kept=None):
 
 def test_the_estimate_is_right_for_what_was_measured(samples):
     pixels = (40 + 40 + 60) * 50
-    assert estimate_bytes(samples, DECODER, RGB) == 4 * pixels
-    assert estimate_bytes(samples, DECODER, {"channels": 3, "scale": 255.0}) == 13 * pixels
+    assert estimate_memory(samples, DECODER, RGB) == 4 * pixels
+    assert estimate_memory(samples, DECODER, {"channels": 3, "scale": 255.0}) == 13 * pixels
 
 
 def test_batches_are_the_same_and_no_file_is_opened_again(samples, tmp_path, capsys):

@@ -61,7 +61,7 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     shown = shlex.join(["python", "-m", "segtrain", "init", images, masks, "-o", str(output)])
     counted = f"from {len(report.records)} images; look over the classes, then: python train.py {output}"
     head = [f"Made by {shown}", counted, *notes]
-    summary = summarize(report, machine, name=output.stem, head=head, data_lines=data_lines)
+    summary = summarize_data(report, machine, name=output.stem, head=head, data_lines=data_lines)
     if "format: csv" in data_lines[0]:
         write_whole(table, write_table(splits, table.parent.resolve()))
     write_whole(output, write_experiment(recipe, summary))
@@ -164,7 +164,7 @@ def write_table(splits: Splits, folder: Path) -> str:
     return text.getvalue()
 
 
-def summarize(
+def summarize_data(
     report: DatasetReport, machine: Machine, *, name: str, head: list[str], data_lines: list[str]
 ) -> DataSummary:
     """What the experiment file says of the data; grey images are read as RGB, as a set of photographs may have some.

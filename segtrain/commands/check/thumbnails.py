@@ -23,7 +23,7 @@ from segtrain.images.reading import read_picture
 from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 
 SIDE_PX = 300
-ALPHA = 0.55
+OVERLAY_ALPHA = 0.55
 _MARK_PX = 13  # how large a single marked pixel is drawn
 
 
@@ -52,14 +52,14 @@ def _draw(report: DatasetReport, examiner: Examiner, index: int, marked: frozens
         if panels and report.records[index].is_pair:
             height, width = panels[0].shape[:2]
             painted, known = (pick_pixels(array, height, width) for array in (painted, known))
-            painted = overlay(panels[0], painted, alpha=ALPHA, ignored=~known)
+            painted = overlay(panels[0], painted, alpha=OVERLAY_ALPHA, ignored=~known)
             if marked:
                 painted[_grow(np.isin(planes, list(marked)), height, width)] = ERROR_COLOR
         else:
             width, height = _reduced(painted.shape)
             painted = pick_pixels(painted, height, width)
         panels.append(painted)
-    return encode(panels) if panels else ""
+    return encode_thumbnail(panels) if panels else ""
 
 
 def paint(
@@ -95,7 +95,7 @@ def _grow(chosen: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool
     return cv2.dilate(shrunk.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
 
 
-def encode(panels: Sequence[NDArray[np.uint8]]) -> str:
+def encode_thumbnail(panels: Sequence[NDArray[np.uint8]]) -> str:
     """Pictures side by side as a JPEG in a data address."""
     height = max(panel.shape[0] for panel in panels)
     padded = [np.pad(panel, ((0, height - panel.shape[0]), (0, 0), (0, 0)), constant_values=128) for panel in panels]

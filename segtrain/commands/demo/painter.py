@@ -125,7 +125,7 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: tuple
     return cv2.resize(rng.standard_normal(cells, dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def upright(start: np.ndarray, end: np.ndarray, bottom, top) -> np.ndarray:
+def turn_upright(start: np.ndarray, end: np.ndarray, bottom, top) -> np.ndarray:
     """(N, 4, 3) standing rectangles over ground lines from start to end, (N, 2) arrays of x and z."""
     corners = np.zeros((len(start), 4, 3))
     corners[:, [0, 3], 0::2], corners[:, [1, 2], 0::2] = start[:, None], end[:, None]

@@ -18,7 +18,7 @@ from segtrain.commands.demo.painter import (
     Painter,
     flat,
     smooth_noise,
-    upright,
+    turn_upright,
 )
 
 WALLS = [(178, 88, 66), (150, 72, 58), (222, 206, 172), (196, 190, 182), (128, 130, 134), (92, 92, 98),
@@ -96,14 +96,14 @@ def draw_wall(painter: Painter, start: np.ndarray, end: np.ndarray, height_m: fl
         panes[rng.random(len(panes)) < 0.4] = 470, 380, 240
     frame = 0.12 * step / look["bay_m"]
     layers = [
-        (upright(posts[:-1], posts[1:], 0, height_m), colour * rng.uniform(0.96, 1.04, (bays, 1))),
-        (upright(posts[:-1], posts[1:], height_m - 0.45, height_m), colour * 1.15),
-        (upright(left - frame, right + frame, bottom - 0.15, top + 0.12), colour * look["frame"]),
-        (upright(left, right, bottom, top), panes),
+        (turn_upright(posts[:-1], posts[1:], 0, height_m), colour * rng.uniform(0.96, 1.04, (bays, 1))),
+        (turn_upright(posts[:-1], posts[1:], height_m - 0.45, height_m), colour * 1.15),
+        (turn_upright(left - frame, right + frame, bottom - 0.15, top + 0.12), colour * look["frame"]),
+        (turn_upright(left, right, bottom, top), panes),
     ]
     if look["shop"] is not None:
-        layers.append((upright(posts[:-1], posts[1:], 0.5, 2.5), panes[:bays] * 0.8))
-        layers.append((upright(posts[:-1], posts[1:], 2.6, 3.3), look["shop"] * sunlit))
+        layers.append((turn_upright(posts[:-1], posts[1:], 0.5, 2.5), panes[:bays] * 0.8))
+        layers.append((turn_upright(posts[:-1], posts[1:], 2.6, 3.3), look["shop"] * sunlit))
     colours = [np.broadcast_to(tone, (len(quads), 3)) for quads, tone in layers]
     painter.fill(np.concatenate([quads for quads, _ in layers]), np.concatenate(colours), BUILDING)
 
@@ -138,7 +138,7 @@ def draw_skyline(painter: Painter) -> None:
     for x in rng.permutation(np.arange(-110, 110, 14)):
         size, height_m, z = rng.uniform(8, 20), rng.uniform(3, 22), FARTHEST_M
         ends = np.array([[x, z]]), np.array([[x + size, z]])
-        painter.fill(upright(*ends, 0, height_m), painter.pick(WALLS) * 0.7, BUILDING)
+        painter.fill(turn_upright(*ends, 0, height_m), painter.pick(WALLS) * 0.7, BUILDING)
         if rng.random() < 0.5:
             draw_crown(painter, np.array([x, 4, z - 10]), np.array([10, 6, 5]), painter.pick(LEAVES), leaves=60)
 

@@ -19,7 +19,7 @@ from segtrain.inference.tiles import pad_to
 COMPARED_IMAGES = 8
 CALIBRATION_IMAGES = 128
 
-Size = tuple[int, int]
+ImageSize = tuple[int, int]
 
 
 def read_prepared(path: Path | str, task: Task) -> Tensor:
@@ -28,7 +28,7 @@ def read_prepared(path: Path | str, task: Task) -> Tensor:
     return images_to_tensor([apply_eval(build_eval_transform(task.transforms), image)])
 
 
-def fit(images: Tensor, size: Size | None) -> Tensor:
+def fit_image(images: Tensor, size: ImageSize | None) -> Tensor:
     """Images (N, C, H, W) cut at the bottom and right, or continued there, to `size`; None leaves them."""
     return images if size is None else pad_to(images[:, :, : size[0], : size[1]], size)
 
@@ -49,21 +49,21 @@ def images_to_compare(given: str | None, samples: SampleTable | None, *, output:
     return spread(found, COMPARED_IMAGES)
 
 
-def calibration_images(samples: SampleTable, task: Task, size: Size | None) -> Callable[[], Iterator[Tensor]]:
+def calibration_images(samples: SampleTable, task: Task, size: ImageSize | None) -> Callable[[], Iterator[Tensor]]:
     """See ExportOptions.calibration. The choice of the images depends on their number only."""
     chosen = np.random.default_rng(0).permutation(len(samples))[:CALIBRATION_IMAGES]
 
     def images() -> Iterator[Tensor]:
-        return (fit(read_prepared(samples[index].image, task), size) for index in chosen.tolist())
+        return (fit_image(read_prepared(samples[index].image, task), size) for index in chosen.tolist())
 
     return images
 
 
-def batches_of(image: Tensor, size: Size | None) -> Iterator[Tensor]:
+def batches_of(image: Tensor, size: ImageSize | None) -> Iterator[Tensor]:
     """One image and three of it mirrored, of other sizes, made from an image (1, C, H, W); all of `size` where that is
     given. Odd sides are multiples of no stride."""
     mirrored = torch.cat([image, image.flip(-1), image.flip(-2)])
-    yield fit(image, size)
-    yield fit(mirrored[:, :, : image.shape[2] * 6 // 7 | 1, : image.shape[3] * 3 // 4 | 1], size)
+    yield fit_image(image, size)
+    yield fit_image(mirrored[:, :, : image.shape[2] * 6 // 7 | 1, : image.shape[3] * 3 // 4 | 1], size)
     if size is None:
         yield mirrored[:2, :, :41, :23]

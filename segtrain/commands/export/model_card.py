@@ -14,7 +14,7 @@ from segtrain.formats.dataset_info import About
 from segtrain.inference.network import TorchNetwork
 
 TAGS = ["segtrain", "segmentation-models-pytorch", "semantic-segmentation", "pytorch"]
-MEANS = {
+MEAN_TITLES = {
     "miou": "mIoU",
     "mdice": "mean Dice",
     "pixel_accuracy": "pixel accuracy",
@@ -51,7 +51,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
         licence=licence,
         losses=[f"{term.coef:g} {name}{_in_brackets(term)}" for name, term in config.loss.items()],
         mean=[f"{value / 255:.4g}" for value in model.mean.flatten()],
-        means=MEANS,
+        means=MEAN_TITLES,
         model=model,
         nan=math.nan,
         origin=_origin(config, about),

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from segtrain.commands.predict.outputs import WITH_PROBABILITIES
-from segtrain.commands.predict.pipeline import THREADS, Source, helping_threads, image_source, predict_stream
+from segtrain.commands.predict.pipeline import THREADS, ImageSource, helping_threads, image_source, predict_stream
 from segtrain.commands.predict.result import Result
 from segtrain.commands.predict.writer import Writer, Written
 from segtrain.errors import DataError
@@ -137,12 +137,12 @@ class VideoReader:
         self.frames = 0
         self._ended = False
 
-    def sources(self, name: Path) -> Iterator[Source]:
+    def sources(self, name: Path) -> Iterator[ImageSource]:
         """Frames as NAME/000000 and so on, to be read in this order, one at a time; the last may be past the end."""
         index = 0
         while not self._ended:
             frame = name / f"{index:06d}"
-            yield Source(self.path, frame, frame.as_posix(), self.size, self._read)
+            yield ImageSource(self.path, frame, frame.as_posix(), self.size, self._read)
             index += 1
 
     def missing(self) -> str | None:
@@ -201,7 +201,7 @@ class _Track:
         self.shares += result.shares
         return self.writer.handle(result) if self.with_files else []
 
-    def add(self, source: Source, written: Written | DataError) -> None:
+    def add(self, source: ImageSource, written: Written | DataError) -> None:
         """Note what came of a frame."""
         failed = isinstance(written, DataError)
         self.writer.report.frames += not failed

@@ -51,7 +51,7 @@ def _step_back() -> None:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """An image that is to be predicted. `path`, `name` and `file_name` are those of Result; `size` is height and width
     in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError."""
 
@@ -61,7 +61,7 @@ class Source:
     size: tuple[int, int]
     read: Callable[[], np.ndarray | None]
 
-    def failing(self, error: DataError) -> "Source":
+    def failing(self, error: DataError) -> "ImageSource":
         """The same with an error instead of an image."""
         return replace(self, size=(0, 0), read=partial(_fail, error))
 
@@ -75,9 +75,9 @@ def file_name_of(path: Path, name: Path) -> str:
     return name.with_name(f"{name.name}{path.suffix}").as_posix()
 
 
-def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> Source:
+def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> ImageSource:
     """The source of an image file; an error in its header is raised when it is read."""
-    source = Source(path, name, file_name_of(path, name), (0, 0), read)
+    source = ImageSource(path, name, file_name_of(path, name), (0, 0), read)
     try:
         return replace(source, size=image_size(path))
     except DataError as error:
@@ -86,13 +86,13 @@ def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> Sour
 
 def predict_stream(
     predictor: Predictor,
-    sources: Iterable[Source],
+    sources: Iterable[ImageSource],
     handle: Callable[[Result], Any],
     *,
     with_probabilities: bool,
     readers: Executor,
     writers: Executor,
-) -> Iterator[tuple[Source, Any]]:
+) -> Iterator[tuple[ImageSource, Any]]:
     """Predict images that are read in `readers` and handled in `writers` while others are computed in this thread.
 
     Images of one size that follow one another are computed together. Memory is bounded by IN_FLIGHT_BYTES, or by one
@@ -136,11 +136,11 @@ def predict_stream(
 class _Batch:
     """Images of one size, and the bytes that they and their results take between reading and writing."""
 
-    sources: list[Source]
+    sources: list[ImageSource]
     bytes: int
 
 
-def _group(sources: Iterable[Source], predictor: Predictor, *, with_probabilities: bool) -> Iterator[_Batch]:
+def _group(sources: Iterable[ImageSource], predictor: Predictor, *, with_probabilities: bool) -> Iterator[_Batch]:
     """Images of one size that follow one another, as many as go into a batch."""
     task = predictor.task
     layers = len(task.names) if task.mode == "multilabel" else 1
@@ -154,7 +154,7 @@ def _group(sources: Iterable[Source], predictor: Predictor, *, with_probabilitie
             yield _Batch(batch, len(batch) * pixels * bytes_per_px)
 
 
-def _refuse_too_large(source: Source, predictor: Predictor) -> Source:
+def _refuse_too_large(source: ImageSource, predictor: Predictor) -> ImageSource:
     """A small file may hold an image that no memory does: the system would end the whole process for it."""
     height, width = source.size
     if height * width <= SAFE_PX or predictor.device.type != "cpu" or predictor.options.tile_px:
@@ -168,7 +168,7 @@ def _refuse_too_large(source: Source, predictor: Predictor) -> Source:
 
 
 def _predict(
-    predictor: Predictor, sources: Sequence[Source], futures: Sequence[Future], *, with_probabilities: bool
+    predictor: Predictor, sources: Sequence[ImageSource], futures: Sequence[Future], *, with_probabilities: bool
 ) -> list[Computed | DataError | None]:
     outcomes: list[Any] = []
     for source, future in zip(sources, futures, strict=True):
@@ -219,7 +219,7 @@ def _labels_of(
 
 
 def _handle_all(
-    sources: Sequence[Source],
+    sources: Sequence[ImageSource],
     outcomes: Sequence[Computed | DataError | None],
     task: Task,
     handle: Callable[[Result], Any],

@@ -10,7 +10,7 @@ from segtrain.commands.export.graph import ExportError
 from segtrain.commands.export.images import (
     batches_of,
     calibration_images,
-    fit,
+    fit_image,
     images_to_compare,
     read_prepared,
     spread,
@@ -154,8 +154,8 @@ def test_batches_have_odd_sides_and_several_images():
 
 def test_images_are_cut_or_continued():
     image = torch.arange(6, dtype=torch.uint8).view(1, 1, 2, 3)
-    assert fit(image, (1, 5)).tolist() == [[[[0, 1, 2, 2, 2]]]]
-    assert fit(image, None) is image
+    assert fit_image(image, (1, 5)).tolist() == [[[[0, 1, 2, 2, 2]]]]
+    assert fit_image(image, None) is image
 
 
 def test_which_images_are_taken(images, tmp_path):
