@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.formats import csv, folders
-from segtrain.formats.public import camvid
+from tests.formats.format_reading import data_config, reader
 
 
 @pytest.fixture
@@ -172,7 +171,7 @@ def test_folders_that_are_wrong(case, root):
 
 
 def test_a_root_that_is_not_there(root):
-    for read in (folders.read, camvid.read):
+    for read in (folders.read, reader("camvid")):
         assert error_of(read, root / "nothing") == f"data.root: R does not exist; {root} holds: nothing"
 
 
@@ -265,16 +264,16 @@ def test_camvid(root):
             ):
                 (root / folder).mkdir(exist_ok=True)
                 Image.fromarray(array).save(root / folder / f"{index}.png")
-    assert names(camvid.read(root)) == {"train": ["0", "1", "2"], "val": ["0", "1"]}
+    assert names(reader("camvid")(root)) == {"train": ["0", "1", "2"], "val": ["0", "1"]}
     touch(root, "test/0.png", "testannot/0.png")
-    assert names(read_splits(DataConfig(format="camvid", root=root), seed=0))["test"] == ["0"]
+    assert names(read_splits(data_config(format="camvid", root=root), seed=0))["test"] == ["0"]
     (root / "valannot" / "1.png").unlink()
-    assert error_of(camvid.read, root) == "data (val): 1 of 2 images have no mask in R/valannot: R/val/1.png"
+    assert error_of(reader("camvid"), root) == "data (val): 1 of 2 images have no mask in R/valannot: R/val/1.png"
 
 
 def test_a_split_without_samples(root, table):
     table("image,mask,split", *(f"{row},training" for row in ROWS))
-    config = DataConfig(format="csv", root=root, classes=["x", "y"])
+    config = data_config(format="csv", root=root, classes=["x", "y"])
     with pytest.raises(DataError) as error:
         read_splits(config, seed=0)
     assert str(error.value) == f"data: the train split is empty; {root} as format csv gives: training (4)"

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.check.labelling import Labelling, labelling_from, labelling_of
-from segtrain.commands.check.propose import Proposal, known_labels, propose_classes
+from segtrain.commands.check.propose import Proposal, propose_classes
 from segtrain.commands.check.record import Record
 from segtrain.commands.check.source import Subject
 from segtrain.commands.check.values import Values, merge_values
 from segtrain.config.schema import Config
+from segtrain.formats.dataset_info import known_labels
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """What is to be checked: the samples of an experiment, or of two folders."""
 
-import inspect
 import os
 from collections.abc import Sequence
 from glob import iglob
 from pathlib import Path
 from typing import NamedTuple
 
+from segtrain import formats
 from segtrain.commands.check.class_lines import write_text
 from segtrain.commands.check.finding import Finding, count_of
 from segtrain.commands.check.pairing import SPLIT_NAMES, Pairing, different_endings, pair_folders, split_by_folder
@@ -16,7 +16,7 @@ from segtrain.config.schema import Config
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.files import is_glob
-from segtrain.formats import FORMATS, folders
+from segtrain.formats import folders, keys_of
 from segtrain.formats.sample import Sample, SampleTable, Splits, split_by_fraction
 
 
@@ -112,20 +112,18 @@ def without_unions(splits: Splits) -> Splits:
 
 def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     """The samples that can be listed in spite of an error, and what was in the way."""
-    read = FORMATS[data.format].read
     splits: dict[str, list[Sample]] = {}
     findings: list[Finding] = []
     for root in data.roots:
-        options = {key: p.default for key, p in inspect.signature(read).parameters.items()} | data.arguments
-        wanted = {key: value for key, value in (("seed", seed), ("classes", data.classes)) if key in options}
-        options |= wanted
+        options = {key: value.default for key, value in keys_of(data.format, data.arguments).items()} | data.arguments
+        options |= {"classes": data.classes, "val_fraction": options.get("val_fraction") or 0.2}
         try:
-            if data.format == "folders":
+            if data.format == "folders" and not _has_alternatives(options):
                 found = _salvage_folders(root, options, seed, findings)
             elif data.format == "csv":
                 found = _salvage_table(root, options, seed, findings)
             else:
-                found = read(root, **data.arguments, **wanted)
+                found = formats.read(data.format, root, data.arguments, seed=seed, classes=data.classes)
         except DataError as error:
             findings.append(Finding("error", "Samples cannot be listed", str(error)))
             continue
@@ -135,10 +133,18 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     return without_unions({renamed.get(key, key): SampleTable(samples) for key, samples in splits.items()}), findings
 
 
+def _has_alternatives(options: dict) -> bool:
+    """Whether a path or an ending is a list, of which one is meant."""
+    places = [*(options[key] for key in ("images", "masks", "image_suffix", "mask_suffix"))]
+    return any(
+        isinstance(item, list) for place in places for item in (place.values() if isinstance(place, dict) else [place])
+    )
+
+
 def _salvage_folders(root: Path, options: dict, seed: int, findings: list[Finding]) -> Splits:
     images, masks = options["images"], options["masks"]
     if "{class}" in f"{masks}{options['mask_suffix']}":
-        return folders.read(root, **{key: value for key, value in options.items() if key != "root"})
+        return folders.read(root, seed=seed, **options)
 
     def pair(images: str, masks: str, what: str) -> SampleTable:
         suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix")}

@@ -6,13 +6,13 @@ import pytest
 from segtrain.commands.check.class_lines import write_class, write_classes, write_text
 from segtrain.commands.check.examine import count_values, describe_mask, to_codes
 from segtrain.commands.check.labelling import labelling_from, labelling_of
-from segtrain.commands.check.propose import known_labels, propose_classes, show_share
+from segtrain.commands.check.propose import propose_classes, show_share
 from segtrain.commands.check.raw_pictures import Picture
 from segtrain.commands.check.values import merge_values
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
-from segtrain.formats.dataset_info import KnownClass, Labels
+from segtrain.formats.dataset_info import KnownClass, Labels, known_labels
 
 STREET = Labels(
     (KnownClass("sky", (0, 0, 200)), KnownClass("road", (90, 90, 90)), KnownClass("car", (200, 0, 0))),
