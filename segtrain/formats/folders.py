@@ -159,6 +159,10 @@ def pair(
     mask_folder, mask_files = find_files(root, masks, mask_suffix, f"{what}.masks")
     if not image_files:
         raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
+    if not mask_files:
+        endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
+        ending = f" whose names end in {' or '.join(endings)}" if any(endings) else ""
+        raise DataError(f"{what}: no masks in {root / masks}{ending}")
     _refuse_alone("images", image_folder, image_files, mask_files, f"{what}: %s have no mask in {root / masks}: %s")
     _refuse_alone("masks", mask_folder, mask_files, image_files, f"{what}: %s have no image in {root / images}: %s")
     return SampleTable(

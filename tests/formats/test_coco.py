@@ -141,7 +141,7 @@ def test_images_without_a_size_have_that_of_their_file(read, root):
 
 
 def test_the_classes_of_voc(root):
-    config = data_config(format="coco", root=root, preset="voc")
+    config = data_config(format="coco", root=root, preset="voc", annotations="set.json", images="images")
     assert len(config.classes) == 21 and config.class_names[:2] == ["background", "aeroplane"]
     categories = [{"id": 1, "name": "couch"}, {"id": 2, "name": "zebra"}, {"id": 3, "name": "tv"}]
     names = ["airplane", "dining table", "motorcycle", "potted plant", "person"]
@@ -149,7 +149,7 @@ def test_the_classes_of_voc(root):
     objects = [annotation(9, 10, 1, box(0, 0, 6, 4)), annotation(1, 10, 2, box(1, 1, 5, 3))]
     objects += [annotation(place, 10, 10 + place, box(place, 4, place + 1, 5)) for place in range(5)]
     write(root, categories=categories, annotations=[*objects, annotation(8, 10, 3, box(5, 4, 6, 5))])
-    splits = coco.read(root, annotations="set.json", images="images", preset="voc", classes=config.classes)
+    splits = formats.read("coco", root, config.arguments, classes=config.classes)
     sample = next(sample for samples in splits.values() for sample in samples if sample.name == "a")
     mask = LabelDecoder(config).read(sample)
     sofa, zebra = [18] * 6, [18, 0, 0, 0, 0, 18]

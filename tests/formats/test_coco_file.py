@@ -125,11 +125,11 @@ MISTAKES = {
     ),
     "no categories": (
         {"categories": None},
-        "R/set.json: is no annotation file of COCO: it has no categories; its keys: info, images, annotations",
+        "R/set.json: is not an annotation file of COCO: it has no categories; its keys: info, images, annotations",
     ),
     "annotations that are no list": (
         {"annotations": {}},
-        "R/set.json: is no annotation file of COCO: its annotations is no list",
+        "R/set.json: is not an annotation file of COCO: its annotations is not a list",
     ),
     "an unknown category": (
         changed(1, category_id="cat"),
@@ -191,7 +191,7 @@ def test_files_that_are_wrong(case, read, root):
 
 def test_no_json(read, root):
     (root / "set.json").write_text('{"images": [],\n')
-    text = "R/set.json:2: is no JSON: Expecting property name enclosed in double quotes (column 1)"
+    text = "R/set.json:2: is not JSON: Expecting property name enclosed in double quotes (column 1)"
     assert error_of(read, root) == text
 
 

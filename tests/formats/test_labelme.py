@@ -230,28 +230,28 @@ MISTAKES = {
     "no shapes": (
         [],
         {"shapes": "missing"},
-        "R/train/a.json: is no file of labelme: it has no shapes; its keys: version, flags, imagePath, imageData, "
+        "R/train/a.json: is not a labelme file: it has no shapes; its keys: version, flags, imagePath, imageData, "
         "imageHeight, imageWidth",
     ),
-    "shapes that are no list": ([], {"shapes": 5}, "R/train/a.json: is no file of labelme: its shapes is no list"),
-    "no path": ([], {"imagePath": None}, "R/train/a.json: is no file of labelme: its imagePath is no text"),
+    "shapes that are no list": ([], {"shapes": 5}, "R/train/a.json: is not a labelme file: its shapes is not a list"),
+    "no path": ([], {"imagePath": None}, "R/train/a.json: is not a labelme file: its imagePath is not text"),
     "a shape without points": ([{"label": "car"}], {}, "R/train/a.json: shapes[0] has no label and points"),
     "an unknown shape": (
         [shape("car", [[0, 0], [1, 1]], "cuboid")],
         {},
-        "R/train/a.json: shape 1 (car): a cuboid with 2 points is no shape that is known: polygon, rectangle, "
+        "R/train/a.json: shape 1 (car): a cuboid with 2 points is not a known shape: polygon, rectangle, "
         "oriented_rectangle, circle and mask are drawn",
     ),
     "a circle of one point": (
         [shape("car", [[0, 0]], "circle")],
         {},
-        "R/train/a.json: shape 1 (car): a circle with 1 points is no shape that is known: polygon, rectangle, "
+        "R/train/a.json: shape 1 (car): a circle with 1 points is not a known shape: polygon, rectangle, "
         "oriented_rectangle, circle and mask are drawn",
     ),
     "points that are no pairs": (
         [shape("car", [[0, 0, 1], [1, 1, 1]])],
         {},
-        "R/train/a.json: shape 1 (car): its points are no pairs of x and y",
+        "R/train/a.json: shape 1 (car): its points are not pairs of x and y",
     ),
     "a point far outside": (
         [shape("car", [[0, 0], [1, 1], [0, 1e8]])],

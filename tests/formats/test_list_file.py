@@ -102,12 +102,13 @@ MISTAKES = {
         {},
         "data.files.val: R/val.txt does not exist; R holds: i, m, train.txt",
     ),
-    "no training list": ({"val": GOOD}, {}, "data.root: R/train.txt does not exist; R holds: i, m, val.txt"),
+    "no training list": ({"val": GOOD}, {}, "data.files.train: R/train.txt does not exist; R holds: i, m, val.txt"),
     "an empty list": ({"train": [], "val": GOOD}, {}, "R/train.txt: is empty; expected one sample a line"),
     "a validation list and a share": (
         {"train": GOOD, "val": ["i/1.jpg m/1.png"]},
         {"val_fraction": 0.2},
-        "data.val_fraction: 0.2 of a list train is held out where there is no list val; the lists are: train, val",
+        "data.val_fraction: 0.2 of a list train is held out where there is no list val; the lists are: train, val; "
+        "write null to hold nothing out",
     ),
 }
 

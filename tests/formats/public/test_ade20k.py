@@ -60,16 +60,16 @@ def test_a_split_alone(root):
         "data (val).masks: R/annotations/validation does not exist; R/annotations holds: val"
     )
     (root / "images" / "validation").rename(root / "images" / "val")
-    assert error_of(read, root) == "data.root: R/images/training does not exist; R/images holds: val"
+    assert error_of(read, root) == "data (train).images: R/images/training does not exist; R/images holds: val"
 
 
 def test_wrong_roots_and_images_without_annotations(root):
     above = error_of(read, root.parent)
     assert above == (
-        "data.root: R has no images, but R/ADEChallengeData2016 has; write data.root: R/ADEChallengeData2016"
+        "data.root: R has no images/training, but R/ADEChallengeData2016 has; write data.root: R/ADEChallengeData2016"
     )
     below = error_of(read, root / "images")
-    assert below == f"data.root: R has no images, but {root} has; write data.root: {root}"
+    assert below == f"data.root: R has no images/training, but {root} has; write data.root: {root}"
     (root / "annotations/training/ADE_train_00000002.png").unlink()
     assert error_of(read, root) == (
         "data (train): 1 of 2 images have no mask in R/annotations/training: R/images/training/ADE_train_00000002.jpg"

@@ -105,13 +105,12 @@ MISTAKES = {
     "polygons alone": (
         "gtFine/*/*/*_labelIds.png",
         {},
-        "data.masks: R/gtFine/train holds no *_gtFine_labelIds.png; unpack the masks there",
+        "data (train): no masks in R/gtFine/train whose names end in _gtFine_labelIds or _gtCoarse_labelIds",
     ),
     "no train ids": (
         "",
         {"masks": "labelTrainIds"},
-        "data.masks: R/gtFine/train holds no *_gtFine_labelTrainIds.png; make them with csCreateTrainIdLabelImgs of "
-        "cityscapesScripts, or write data.masks: labelIds",
+        "data (train): no masks in R/gtFine/train whose names end in _gtFine_labelTrainIds or _gtCoarse_labelTrainIds",
     ),
 }
 
@@ -125,9 +124,11 @@ def test_what_is_missing(case, root):
 
 def test_a_root_one_folder_too_deep_or_too_high(root):
     assert error_of(read, root / "gtFine") == (
-        f"data.root: R has no leftImg8bit, but {root} has; write data.root: {root}"
+        f"data.root: R has no leftImg8bit/train, but {root} has; write data.root: {root}"
     )
-    assert error_of(read, root.parent) == ("data.root: R has no leftImg8bit, but R/set has; write data.root: R/set")
+    assert error_of(read, root.parent) == (
+        "data.root: R has no leftImg8bit/train, but R/set has; write data.root: R/set"
+    )
 
 
 def test_an_id_that_is_none(root):

@@ -117,7 +117,7 @@ def test_the_annotations_of_coco_are_none(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/instances_train2017.json").touch()
     assert error_of(read, tmp_path) == (
-        "data.root: R/annotations/train2017 does not exist; R/annotations holds: instances_train2017.json"
+        "data (train).masks: R/annotations/train2017 does not exist; R/annotations holds: instances_train2017.json"
     )
 
 
@@ -154,11 +154,11 @@ BROKEN = {
     ),
     "no whole numbers": (
         lambda path: savemat(path, {"S": np.array([[0.5, np.nan]])}),
-        "S is no label map, but float64 of shape (1, 2); expected HW integers",
+        "S is not a label map, but float64 of shape (1, 2); expected HW integers",
     ),
     "a stack of maps": (
         lambda path: savemat(path, {"S": np.zeros((2, 2, 3), np.uint8)}),
-        "S is no label map, but uint8 of shape (2, 2, 3); expected HW integers",
+        "S is not a label map, but uint8 of shape (2, 2, 3); expected HW integers",
     ),
 }
 

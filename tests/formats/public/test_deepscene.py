@@ -57,11 +57,11 @@ def test_neighbouring_frames_are_never_parted(tmp_path):
 MISTAKES = {
     "no mask": (
         "train/GT_color/b10-495_mask.png",
-        "data (train): 1 of 4 images have no partner in R/train/GT_color: R/train/rgb/b10-495_Clipped.jpg is one",
+        "data (train): 1 of 4 images have no mask in R/train/GT_color: R/train/rgb/b10-495_Clipped.jpg",
     ),
     "no image": (
         "test/rgb/b2-1_Clipped.jpg",
-        "data (test): 1 of 2 masks have no partner in R/test/rgb: R/test/GT_color/b2-1_mask.png is one",
+        "data (test): 1 of 2 masks have no image in R/test/rgb: R/test/GT_color/b2-1_mask.png",
     ),
 }
 
@@ -77,7 +77,8 @@ def test_two_masks_of_a_frame(root):
     draw(root / "train/GT_color/b10-495_Clipped.png", ALL)
     folder = "R/train/GT_color"
     assert error_of(read, root) == (
-        f"data: {folder}/b10-495_Clipped.png and {folder}/b10-495_mask.png are of the same frame; remove one of them"
+        f"data (train).masks: {folder}/b10-495_Clipped.png and {folder}/b10-495_mask.png have the same name; which one "
+        "is meant? remove or rename one"
     )
 
 

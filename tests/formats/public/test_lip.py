@@ -59,9 +59,9 @@ def test_the_classes():
 def test_what_is_wrong(tmp_path):
     root = draw_lip(tmp_path / "LIP", "", MASK_FOLDER)
     above = error_of(read, tmp_path)
-    assert above == f"data.root: R has no {MASK_FOLDER}, but R/LIP has; write data.root: R/LIP"
+    assert above == "data.root: R has no train_images, but R/LIP has; write data.root: R/LIP"
     below = error_of(read, root / "train_images")
-    assert below == f"data.root: R has no {MASK_FOLDER}, but {root} has; write data.root: {root}"
+    assert below == f"data.root: R has no train_images, but {root} has; write data.root: {root}"
     write_list(root / "val_id.txt", "100034_483681", "100034_483682")
     assert error_of(read, root) == (
         "R/val_id.txt:2: image R/val_images/100034_483682.jpg does not exist; 1 of the 2 images in this list are "
@@ -69,5 +69,5 @@ def test_what_is_wrong(tmp_path):
     )
     (root / "train_id.txt").unlink()
     assert error_of(read, root) == (
-        f"data.root: R/train_id.txt does not exist; R holds: {MASK_FOLDER}, train_images, val_id.txt, val_images"
+        f"data.files.train: R/train_id.txt does not exist; R holds: {MASK_FOLDER}, train_images, val_id.txt, val_images"
     )

@@ -97,5 +97,5 @@ def test_what_is_wrong(root):
     assert below == f"data.root: R {wanted.format(root)}"
     touch(root, f"{TEST}/ShadowImages/new.jpg")
     assert error_of(read, root) == (
-        f"data ({TEST}): 1 of 3 images have no mask in R/{TEST}/ShadowMasks: R/{TEST}/ShadowImages/new.jpg"
+        f"data (test): 1 of 3 images have no mask in R/{TEST}/ShadowMasks: R/{TEST}/ShadowImages/new.jpg"
     )

@@ -64,7 +64,7 @@ def test_splits_that_have_a_list(root):
     write_list(root / LISTS / "test.txt", "2008_000006")
     assert names(read(root)) == {"val": ["2007_000033"]}
     (root / LISTS / "val.txt").unlink()
-    assert error_of(read, root) == f"data.root: R/{LISTS}/train.txt does not exist; R/{LISTS} holds: test.txt"
+    assert error_of(read, root) == f"data.files.train: R/{LISTS}/train.txt does not exist; R/{LISTS} holds: test.txt"
 
 
 def test_the_folder_above_or_below(root):

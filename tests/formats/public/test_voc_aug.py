@@ -10,11 +10,7 @@ from tests.formats.format_trees import decode, draw, draw_image, error_of, files
 read = reader("voc_aug")
 
 LISTS = "ImageSets/Segmentation"
-TRAIN_LISTS = [
-    f"ImageSets/{folder}/{name}.txt"
-    for folder in ("Segmentation", "SegmentationAug")
-    for name in ("trainaug", "train_aug")
-]
+TRAIN_LISTS = [f"{LISTS}{end}/{name}.txt" for end in ("", "Aug") for name in ("trainaug", "train_aug")]
 OWN = {
     "2007_000032": [[0, 1, 255]],
     "2011_003276": [[2, 255, 3]],
@@ -152,9 +148,7 @@ def test_what_is_not_there(voc_root, sbd_root):
     )
     (voc_root / LISTS / "trainaug.txt").unlink()
     assert error_of(read, voc_root) == (
-        "data.root: R has no list of the training images; looked for ImageSets/Segmentation/trainaug.txt, "
-        "ImageSets/Segmentation/train_aug.txt, ImageSets/SegmentationAug/train_aug.txt, "
-        "ImageSets/SegmentationAug/trainaug.txt; write data.train_list: its path below data.root"
+        f"data.train_list: R/{LISTS}/trainaug.txt does not exist; R/{LISTS} holds: train.txt, val.txt"
     )
     assert error_of(read, voc_root, train_list="mine.txt") == (
         "data.train_list: R/mine.txt does not exist; R holds: ImageSets, JPEGImages, SegmentationClass, "
@@ -172,12 +166,12 @@ def test_a_broken_annotation_is_named(sbd_root):
         path.write_bytes(content)
         with pytest.raises(DataError) as error:
             masks.read_sbd(str(path), as_color=False)
-        assert str(error.value).startswith(f"{path}: no GTcls.Segmentation of SBD can be read: ")
+        assert str(error.value).startswith(f"{path}: cannot be read as a MAT file: ")
         assert "\n" not in str(error.value)
     savemat(path, {"GTinst": {"Segmentation": np.zeros((2, 2))}})
     with pytest.raises(DataError) as error:
         masks.read_sbd(str(path), as_color=False)
-    assert str(error.value) == (f"{path}: no GTcls.Segmentation of SBD can be read: 'GTcls'; is the file complete?")
+    assert str(error.value) == f"{path}: has no GTcls.Segmentation of SBD; is the file complete?"
 
 
 def test_a_mask_as_colours(sbd_root):
