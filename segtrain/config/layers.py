@@ -112,7 +112,8 @@ def add_published(tree: Value) -> Value:
             if key in below and _is_absent(keys, key):
                 keys[key] = _at(below[key], named.origin)
     ignored = formats.find_ignored_raw(named.data)
-    if ignored is not None and not _is_absent(keys, "classes") and isinstance(keys["classes"].data, list):
+    by_name = ignored is not None and not _is_absent(keys, "classes") and isinstance(keys["classes"].data, list)
+    if by_name and _holds_names(keys):
         keys["classes"] = _with_values(keys["classes"])
         written = [] if _is_absent(keys, "ignore_values") else keys["ignore_values"].data
         if isinstance(written, list) and ignored not in [value.data for value in written]:
@@ -122,6 +123,13 @@ def add_published(tree: Value) -> Value:
 
 def _is_absent(keys: dict[str, Value], key: str) -> bool:
     return key not in keys or keys[key].data is None
+
+
+def _holds_names(keys: dict[str, Value]) -> bool:
+    """Whether classes and the rest of `data` fit annotations that hold names; the rules say so where they do not."""
+    multilabel = not _is_absent(keys, "multilabel") and keys["multilabel"].data is True
+    items = [item.data for item in keys["classes"].data if isinstance(item.data, dict)]
+    return not multilabel and all(_is_absent(item, "colors") for item in items)
 
 
 def _at(plain: Any, origin: str) -> Value:
@@ -135,7 +143,7 @@ def _with_values(classes: Value) -> Value:
     items = []
     for value, item in enumerate(classes.data, start=int(len(classes.data) == 1)):
         item = Value({"name": item}, item.origin) if isinstance(item.data, str) else item
-        if isinstance(item.data, dict) and all(_is_absent(item.data, key) for key in ("value", "values", "colors")):
+        if isinstance(item.data, dict) and all(_is_absent(item.data, key) for key in ("value", "values")):
             item = Value({**item.data, "value": Value(value, item.origin)}, item.origin)
         items.append(item)
     return Value(items, classes.origin)

@@ -63,6 +63,9 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
     if not isinstance(name, str) or name not in known:
         yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), known)}")
         return
+    if data.get("classes") is None and "root" in data:
+        text = f"is missing; format {name} cannot know them: write classes: [first, second, ..]"
+        yield Mistake(("data", "classes"), text)
     keys = formats.keys_of(name, data)
     for key in _declared(DataConfig, data):
         if key not in keys:

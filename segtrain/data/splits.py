@@ -51,7 +51,8 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
 def _read_roots(config: DataConfig, seed: int) -> Splits:
     """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
     parts = [
-        formats.read(config.format, root, config.arguments, seed=seed, classes=config.classes) for root in config.roots
+        formats.read_dataset(config.format, root, config.arguments, seed=seed, classes=config.classes)
+        for root in config.roots
     ]
     if len(parts) == 1:
         return parts[0]

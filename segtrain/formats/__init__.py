@@ -3,8 +3,7 @@
 Each module of READERS has `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and
 `classes` (the classes of the data section) are named by those that need them; all other arguments are keys of the
 `data` section. Where masks are not image files, it has `read_mask(mask, *, as_color, ...) -> array`: HW integers of
-`Sample.mask`; further arguments are keys of the `data` section. Where these hold the indices of the classes, since
-annotations hold names, it has `IGNORED_RAW`, the value of ignored pixels.
+`Sample.mask`; further arguments are keys of the `data` section.
 
 They are imported to check a configuration, so they import neither torch nor any other slow library at their top.
 """
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
-from segtrain.formats import coco, csv, folders, geotiff, labelme, list_file
+from segtrain.formats import coco, csv, folders, geotiff, labelme, list_file, polygons
 from segtrain.formats.dataset_info import load_dataset, published
 from segtrain.formats.public import camvid, masks, sunrgbd, tianchi, voc_aug
 from segtrain.formats.sample import Splits
@@ -73,7 +72,7 @@ def _taken(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if key in inspect.signature(function).parameters}
 
 
-def read(
+def read_dataset(
     name: str,
     root: Path,
     written: Mapping[str, Any],
@@ -101,7 +100,7 @@ def find_mask_reader(name: str, written: Mapping[str, Any]) -> Callable[..., Any
 
 def find_ignored_raw(name: str) -> int | None:
     """The value of ignored pixels where annotations hold the names of classes, and masks their indices; else None."""
-    return getattr(_reader(name, {})[0], "IGNORED_RAW", None)
+    return polygons.IGNORED_RAW if _reader(name, {})[0] in (coco, labelme) else None
 
 
 def keys_of(name: str, written: Mapping[str, Any]) -> dict[str, Key]:

@@ -18,8 +18,6 @@ from segtrain.formats.sample import Splits, require_layout, split_by_fraction
 if TYPE_CHECKING:
     import numpy as np
 
-IGNORED_RAW = polygons.IGNORED_RAW
-
 
 def read(
     root: Path,

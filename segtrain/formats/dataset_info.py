@@ -114,14 +114,14 @@ def published() -> tuple[str, ...]:
 @cache
 def load_dataset(name: str) -> Dataset:
     """The published data set of this name; it is not to be changed."""
-    content = yaml.load(read_dataset(name), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    content = yaml.load(dataset_text(name), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     about = content["about"]
     about["layout"] = tuple(about["layout"])
     about["archives"] = tuple(Archive(**item) for item in about.get("archives", ()))
     return Dataset(About(**about), content["data"], content.get("choices", {}))
 
 
-def read_dataset(name: str) -> str:
+def dataset_text(name: str) -> str:
     """The YAML file of the published data set of this name."""
     return (PUBLIC / f"{name}.yml").read_text(encoding="utf-8")
 

@@ -48,35 +48,39 @@ def read(
     without the mask of a class does not show it. With `missing_splits: skip`, splits without images are left out.
     Raises DataError where a file has no partner or a split is empty.
     """
-    if isinstance(images, dict) != isinstance(masks, dict) or (
-        isinstance(images, dict) and images.keys() != masks.keys()
-    ):
-        raise DataError("data.images, data.masks: write a folder for each, or {train: folder, val: folder} for each")
-    places = {split: (images[split], masks[split]) for split in images} if isinstance(images, dict) else None
-    given = list((places or {"": (images, masks)}).values())
-    wanted = given[:1] if missing_splits == "skip" else given
-    firsts = [pair[side] if isinstance(pair[side], str) else pair[side][0] for side in (0, 1) for pair in wanted]
-    require_nearby_layout(root, [fixed_part(first) for first in firsts if fixed_part(first) != "."])
-    endings = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
-
-    def pair_all(images: str | list[str], masks: str | list[str], what: str) -> SampleTable:
-        images, masks = first_there(root, images), first_there(root, masks)
-        if "{class}" not in f"{masks}{mask_suffix}":
-            table = pair(root, images, masks, what=what, **endings)
-        else:
-            names = [item.name for item in classes]
-            table = _pair_layers(root, images, masks, names, empty=missing_masks == "empty", what=what, **endings)
-        return _grouped(table, val_groups) if val_groups else table
-
-    if places is None:
-        return split_by_fraction(pair_all(images, masks, "data"), 0.2 if val_fraction is None else val_fraction, seed)
-    if missing_splits == "skip":
-        there = {split: place for split, place in places.items() if _holds_files(root / first_there(root, place[0]))}
-        places = there or dict(list(places.items())[:1])
-    splits = {split: pair_all(*place, f"data ({split})") for split, place in places.items()}
+    places = _places(root, images, masks, skip_missing=missing_splits == "skip")
+    options = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
+    if "{class}" in f"{list(places.values())}{mask_suffix}":
+        options |= {"classes": [item.name for item in classes], "missing_empty": missing_masks == "empty"}
+    pair_all = _pair_layers if "classes" in options else pair
+    splits: Splits = {}
+    for split, place in places.items():
+        table = pair_all(root, *place, what=f"data ({split})" if split else "data", **options)
+        splits[split] = _grouped(table, val_groups) if val_groups else table
+    if "" in splits:
+        return split_by_fraction(splits[""], 0.2 if val_fraction is None else val_fraction, seed)
     if val_fraction is not None and "train" in splits and "val" not in splits:
         splits |= split_by_fraction(splits["train"], val_fraction, seed)
     return splits
+
+
+def _places(root: Path, images: Places, masks: Places, *, skip_missing: bool) -> dict[str, tuple[str, str]]:
+    """The folders, or globs, of the images and masks of each split; the split is "" where there is one of each."""
+    if not isinstance(images, dict):
+        images = {"": images}
+    if not isinstance(masks, dict):
+        masks = {"": masks}
+    if images.keys() != masks.keys():
+        raise DataError("data.images, data.masks: write a folder for each, or {train: folder, val: folder} for each")
+    first = next(iter(images))
+    wanted = [places[split] for places in (images, masks) for split in ([first] if skip_missing else images)]
+    fixed = [fixed_part(place if isinstance(place, str) else place[0]) for place in wanted]
+    require_nearby_layout(root, [folder for folder in fixed if folder != "."])
+    found = {split: (first_there(root, images[split]), first_there(root, masks[split])) for split in images}
+    if skip_missing:
+        there = {split: place for split, place in found.items() if _holds_files(root / place[0])}
+        return there or {first: found[first]}
+    return found
 
 
 def _grouped(table: SampleTable, pattern: str) -> SampleTable:
@@ -182,9 +186,9 @@ def _pair_layers(
     root: Path,
     images: str,
     masks: str,
-    classes: Sequence[str],
     *,
-    empty: bool,
+    classes: Sequence[str],
+    missing_empty: bool,
     image_suffix: str | list[str],
     mask_suffix: str | list[str],
     what: str,
@@ -199,7 +203,7 @@ def _pair_layers(
         endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
         folder, files = find_files(root, pattern, [e.replace("{class}", name) for e in endings], f"{what}.masks")
         layers.append({key: f"{folder}/{file}" for key, file in files.items()})
-        if not empty:
+        if not missing_empty:
             hint = "; if they do not show it, write data.missing_masks: empty"
             text = f"{what}: %s have no mask of '{name}' in {root / pattern}: %s{hint}"
             _refuse_alone("images", image_folder, image_files, files, text)

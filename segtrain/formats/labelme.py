@@ -17,7 +17,6 @@ from segtrain.formats.sample import (
     split_by_fraction,
 )
 
-IGNORED_RAW = polygons.IGNORED_RAW
 LINES = ("line", "linestrip", "point", "points")
 
 read_mask = polygons.read_mask

@@ -1,6 +1,7 @@
 """Lists: text files with an image and a mask a line, or a name a line, one file a split."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -48,14 +49,8 @@ def read(
         files = {split: name for split, name in names.items() if split in needed or (root / name).exists()}
     if not files:
         raise DataError("data.files: names no list; write {train: train.txt, val: val.txt}")
-    first = next(iter(files))
-    folders = [_of_split(places, first) for places in (images, masks) if places is not None]
-    wanted = [item if isinstance(item, str) else item[0] for item in (*folders, files[first])]
-    require_nearby_layout(root, [fixed_part(item) for item in wanted])
-    paths = {split: root / first_there(root, place) for split, place in files.items()}
-    if missing_splits == "skip":
-        paths = {split: path for split, path in paths.items() if path.exists()} or {first: paths[first]}
-    splits = {}
+    paths = _find_lists(root, files, images, masks, skip_missing=missing_splits == "skip")
+    splits: Splits = {}
     for split, path in paths.items():
         require_path(path, f"data.files.{split}")
         if images is None or masks is None:
@@ -71,6 +66,17 @@ def read(
             f"the lists are: {', '.join(files)}; write null to hold nothing out"
         )
     return splits | split_by_fraction(splits["train"], val_fraction, seed)
+
+
+def _find_lists(root: Path, files: Mapping[str, Place], *folders: Places | None, skip_missing: bool) -> dict[str, Path]:
+    """The list of each split. Raises DataError where root is beside the folder that has the first of them."""
+    first = next(iter(files))
+    wanted = [*(_of_split(places, first) for places in folders if places is not None), files[first]]
+    require_nearby_layout(root, [fixed_part(place if isinstance(place, str) else place[0]) for place in wanted])
+    paths = {split: root / first_there(root, place) for split, place in files.items()}
+    if skip_missing:
+        return {split: path for split, path in paths.items() if path.exists()} or {first: paths[first]}
+    return paths
 
 
 def _of_split(places: Places, split: str) -> Place:

@@ -94,6 +94,8 @@ def read_config(content: dict, path: Path) -> Config:
         raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
     except ValidationError as error:
         raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
+    if config.data.classes is None:
+        raise CheckpointError(f"{path}: its configuration cannot be read: it names no classes")
     if config.model.name not in known_names("model"):
         raise CheckpointError(f"{path}: names the model '{config.model.name}', which smp does not have")
     foreign = [name for name in transform_names(config.transforms.val) if name not in known_names("transform")]

@@ -124,7 +124,7 @@ MISTAKES = {
     ),
     "data.fold=3 data.folds=3": "data.fold: 3 is none of the 3 folds, which count from 0",
     "data.bands=[1,2]": "data.bands: names 2 bands for data.channels 3; write channels too",
-    "data.group_pattern=(": "data.group_pattern: is no regular expression: ..",
+    "data.group_pattern=(": "data.group_pattern: is not a regular expression: ..",
     "data={format: coco, root: x, classes: [a, b], multilabel: true}": (
         "data.multilabel: format coco has one mask for all classes; take it out"
     ),

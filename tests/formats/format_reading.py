@@ -23,7 +23,7 @@ def reader(name: str) -> Callable[..., Splits]:
     """What reads the format `name`, to be called as (root, **keys)."""
 
     def read(root: Path, *, seed: int = 0, **keys: Any) -> Splits:
-        return formats.read(name, root, keys, seed=seed)
+        return formats.read_dataset(name, root, keys, seed=seed)
 
     return read
 

@@ -92,7 +92,7 @@ def test_a_file_and_a_folder_for_each_split(read, root):
     write(root, path="annotations/instances_val2017.json", files={1: "d.jpg"}, annotations=[])
     config = {"classes": CAT_DOG}
     decoder = LabelDecoder(data_config(format="coco", root=root, **config))
-    splits = formats.read("coco", root, {}, classes=decoder.classes)
+    splits = formats.read_dataset("coco", root, {}, classes=decoder.classes)
     found = {split: {s.name: rows(decoder.read(s)) for s in samples} for split, samples in splits.items()}
     assert found == {"train": MASKS, "val": {"d": ["000000"] * 5}}
 
@@ -149,7 +149,7 @@ def test_the_classes_of_voc(root):
     objects = [annotation(9, 10, 1, box(0, 0, 6, 4)), annotation(1, 10, 2, box(1, 1, 5, 3))]
     objects += [annotation(place, 10, 10 + place, box(place, 4, place + 1, 5)) for place in range(5)]
     write(root, categories=categories, annotations=[*objects, annotation(8, 10, 3, box(5, 4, 6, 5))])
-    splits = formats.read("coco", root, config.arguments, classes=config.classes)
+    splits = formats.read_dataset("coco", root, config.arguments, classes=config.classes)
     sample = next(sample for samples in splits.values() for sample in samples if sample.name == "a")
     mask = LabelDecoder(config).read(sample)
     sofa, zebra = [18] * 6, [18, 0, 0, 0, 0, 18]

@@ -123,7 +123,7 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
             elif data.format == "csv":
                 found = _salvage_table(root, options, seed, findings)
             else:
-                found = formats.read(data.format, root, data.arguments, seed=seed, classes=data.classes)
+                found = formats.read_dataset(data.format, root, data.arguments, seed=seed, classes=data.classes)
         except DataError as error:
             findings.append(Finding("error", "Samples cannot be listed", str(error)))
             continue
