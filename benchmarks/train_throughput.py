@@ -38,7 +38,7 @@ from segtrain.data.loaders import build_loaders, count_workers
 from segtrain.data.splits import read_splits
 from segtrain.data.transforms import build_transform
 from segtrain.devices import autocast, resolve_device
-from segtrain.formats.public import camvid
+from segtrain.formats import read_dataset
 from segtrain.losses.build import build_loss
 from segtrain.training import build
 from segtrain.training.loop import LossMeter, train_one_epoch
@@ -118,7 +118,7 @@ class PlainDataset(Dataset):
     """CamVid as a tutorial reads it: OpenCV, albumentations, Normalize, tensors in float32."""
 
     def __init__(self, root: Path, transform: albumentations.Compose):
-        self.samples = camvid.read(root)["train"]
+        self.samples = read_dataset("camvid", root, {})["train"]
         self.transform = transform
 
     def __len__(self) -> int:

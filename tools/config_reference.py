@@ -7,7 +7,8 @@ from typing import Any
 from segtrain.config.data_schema import ClassConfig
 from segtrain.config.schema import Config, LossTerm
 from segtrain.config.section import NamedSection, Section, describe_type, section_of
-from segtrain.formats import FORMATS, PROVIDED
+from segtrain.formats import READERS, format_names, keys_of
+from segtrain.formats.dataset_info import load_dataset, published
 
 INTRODUCTION = """# Every key of the configuration
 
@@ -20,7 +21,7 @@ def build_reference() -> str:
     """Markdown: a table of keys for each section, then the arguments of the data formats."""
     parts = [INTRODUCTION, *_tables("", Config)]
     parts += [_table("data.classes[]", ClassConfig), _table("loss.<Name>", LossTerm)]
-    parts += [_format_table(name, module.read) for name, module in FORMATS.items()]
+    parts += [_format_table(name) for name in format_names()]
     return "\n".join(parts)
 
 
@@ -48,14 +49,14 @@ def _table(path: str, section: type[Section]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _format_table(name: str, read: Any) -> str:
-    rows = [f"## data, with format: {name}\n", f"{_one_line(inspect.getdoc(read))}\n"]
-    rows += ["| key | type | default |", "|---|---|---|"]
-    for key, parameter in inspect.signature(read).parameters.items():
-        if key not in PROVIDED:
-            rows.append(f"| `{key}` | {describe_type(parameter.annotation)} | `{_default(parameter.default)}` |")
-    if len(rows) == 4:
-        rows[2:] = ["It has no keys of its own."]
+def _format_table(name: str) -> str:
+    text = _one_line(inspect.getdoc(READERS[name].read)) if name in READERS else ""
+    if name in published():
+        file = f"segtrain/formats/public/{name}.yml"
+        text = f"{load_dataset(name).about.title}. Its layout and classes are in {file}. {text}".strip()
+    rows = [f"## data, with format: {name}\n", f"{text}\n", "| key | type | default |", "|---|---|---|"]
+    for key, (annotation, default) in keys_of(name, {}).items():
+        rows.append(f"| `{key}` | {describe_type(annotation)} | `{_default(default)}` |")
     return "\n".join(rows) + "\n"
 
 
@@ -63,6 +64,8 @@ def _default(value: Any) -> str:
     """A value as it is written in YAML."""
     if isinstance(value, LossTerm):
         value = value.coef
+    if isinstance(value, list):
+        return f"[{', '.join(map(_default, value))}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_default(item)}" for key, item in value.items()) + "}"
     if isinstance(value, str):

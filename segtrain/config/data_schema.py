@@ -9,10 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from segtrain.config.claims import LARGEST_VALUE, claim_values
 from segtrain.config.section import MisplacedError, NamedSection, Section, UserPath
-from segtrain.formats import FORMATS
-from segtrain.formats.dataset_info import KnownClass
 
-Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+ColorList = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 Index = Annotated[int, Field(ge=0)]
 
 
@@ -32,13 +30,13 @@ class ClassConfig(Section):
     name: str
     """Name, as it appears in tables and in Weights & Biases."""
     value: Index | None = None
-    """Value of its pixels in the mask file. Without value, values and color it is the class's place in the list."""
+    """Value of its pixels in the mask file. Without value, values and color it is the class's index in the list."""
     values: list[Index] | None = None
     """Several values that all mean this class."""
-    color: Color | None = None
+    color: ColorList | None = None
     """RGB colour, 0..255. With value or values it is for pictures only; alone, masks are RGB and pixels of this
     colour are the class."""
-    colors: list[Color] | None = None
+    colors: list[ColorList] | None = None
     """Several colours in RGB masks that all mean this class; color is then for pictures only."""
     labels: list[str] | None = None
     """Names in annotation files (formats coco and labelme) that mean this class. Default: its own name."""
@@ -54,15 +52,6 @@ class ClassConfig(Section):
         """The class as the only one of a mask of its own, where a colour is for pictures."""
         return self.model_copy(update={"color": None})
 
-    @classmethod
-    def known(cls, known: KnownClass) -> "ClassConfig":
-        """The class of a published data set."""
-        written: dict[str, Any] = {"values": list(known.values), "colors": [list(color) for color in known.colors]}
-        if len(known.values) == 1:
-            written = {"value": known.values[0]}
-        written = {key: value for key, value in written.items() if value or value == 0}
-        return cls(name=known.name, color=list(known.color), labels=list(known.labels) or None, **written)
-
 
 class DataConfig(NamedSection):
     """What to train on. Keys beside the declared ones are the arguments of the format (docs/config.md lists them)."""
@@ -77,11 +66,10 @@ class DataConfig(NamedSection):
     read one behind the other."""
     classes: list[ClassConfig] | None = None
     """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
-    binary segmentation: mask value 0 is background. May be left out where the format knows its classes, as those of
-    public data sets do."""
+    binary segmentation: mask value 0 is background. Public data sets bring theirs."""
     ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
     """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
-    ignore_values: list[Index | Color] | None = None
+    ignore_values: list[Index | ColorList] | None = None
     """Further values or colours in the mask files that mean: ignore."""
     multilabel: bool = False
     """Classes may overlap: every class has a mask of its own (a file for each, or a channel of one file), in which its
@@ -126,7 +114,7 @@ class DataConfig(NamedSection):
         try:
             re.compile(pattern or "")
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from error
+            raise ValueError(f"is not a regular expression: {error}") from error
         return pattern
 
     @field_validator("classes", mode="before")
@@ -150,64 +138,35 @@ class DataConfig(NamedSection):
         return classes
 
     @model_validator(mode="after")
-    def _known_classes(self) -> "DataConfig":
-        reader = FORMATS.get(self.format)
-        if reader is None:
-            return self  # the rules name it, with a suggestion
+    def _classes_agree(self) -> "DataConfig":
         if self.classes is None:
-            labels = reader.labels(self.arguments)
-            if labels is None:
-                raise MisplacedError(
-                    ("classes",),
-                    f"is missing; format {self.format} cannot know them: write classes: [first, second, ..]",
-                )
-            self.classes = [ClassConfig.known(known) for known in labels.classes]
-            if self.ignore_values is None:
-                self.ignore_values = [list(v) if isinstance(v, tuple) else v for v in labels.ignore_values]
-        if hasattr(reader, "IGNORED_RAW"):
-            self._take_names(reader.IGNORED_RAW)
-        if self.multilabel and hasattr(reader, "read_mask"):
-            raise MisplacedError(("multilabel",), f"format {self.format} has one mask for all classes; take it out")
-        if self.multilabel and not len(self.classes) < self.ignore_index <= 255:
+            return self  # the rules say so, unless the format is unknown too
+        count, ignored = len(self.classes), self.ignore_values or []
+        if self.multilabel and not count < self.ignore_index <= 255:
             raise MisplacedError(
-                ("ignore_index",),
-                f"{self.ignore_index} must be above {len(self.classes)}, the number of classes, and at most 255",
+                ("ignore_index",), f"{self.ignore_index} must be above {count}, the number of classes, and at most 255"
             )
-        if self.ignore_index < max(len(self.classes), 2):
+        if self.ignore_index < max(count, 2):
             raise MisplacedError(
-                ("ignore_index",),
-                f"{self.ignore_index} is a class's index; take one from {max(len(self.classes), 2)} on, like 255",
+                ("ignore_index",), f"{self.ignore_index} is a class's index; take one from {max(count, 2)} on, like 255"
             )
         if not self.multilabel:
-            for key, written in self.arguments.items():
-                for path, text in _texts((key,), written):
-                    if "{class}" in text:
-                        raise MisplacedError(path, "a mask for each {class} needs data.multilabel: true")
-            claim_values(self.classes, self.ignore_values or [], ignore_index=self.ignore_index)
+            for path, text in _texts((), self.arguments):
+                if "{class}" in text:
+                    raise MisplacedError(path, "a mask for each {class} needs data.multilabel: true")
+            claim_values(self.classes, ignored, ignore_index=self.ignore_index)
             return self
-        for place, item in enumerate(self.classes):
+        for index, item in enumerate(self.classes):
             if item.colors:
                 raise MisplacedError(
-                    ("classes", place), "colors mean nothing where each class has a mask; write a value"
+                    ("classes", index), "colors mean nothing where each class has a mask; write a value"
                 )
             try:
-                claim_values([item.layer()], self.ignore_values or [], ignore_index=self.ignore_index)
+                claim_values([item.layer()], ignored, ignore_index=self.ignore_index)
             except MisplacedError as error:
-                path = ("classes", place) if error.path[0] == "classes" else error.path
+                path = ("classes", index) if error.path[0] == "classes" else error.path
                 raise MisplacedError(path, str(error)) from error
         return self
-
-    def _take_names(self, ignored: int) -> None:
-        """Where annotation files hold names, masks hold a class's place in the list, and a value for ignored pixels."""
-        first = int(len(self.classes) == 1)
-        for place, item in enumerate(self.classes):
-            if item.colors:
-                raise MisplacedError(
-                    ("classes", place), "colors mean nothing where annotations hold names; write labels"
-                )
-            if item.value is None and item.values is None:
-                item.value = place + first
-        self.ignore_values = list(dict.fromkeys([*(self.ignore_values or []), ignored]))
 
     @model_validator(mode="after")
     def _numbers_agree(self) -> "DataConfig":

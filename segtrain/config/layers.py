@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from segtrain import formats
 from segtrain.config.section import NamedSection, Section, _inside, _is_replaced, section_of
 from segtrain.config.tree import Value, load_yaml, parse_yaml
 from segtrain.errors import ConfigError
+from segtrain.formats.dataset_info import load_dataset, published
 
 BASE_FILE = "config.yml"
 
@@ -89,3 +91,59 @@ def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | s
     for override in overrides:
         tree = _apply_override(tree, override, schema)
     return tree
+
+
+def add_published(tree: Value) -> Value:
+    """Merge the classes of a public data set, and its values that mean ignore, below those of the section `data`.
+
+    Its other keys are merged where it is read, by segtrain.formats. What is merged is said to come from where the
+    format was named. Where annotations hold the names of classes, each class without a value has its index as value.
+    """
+    data = tree.data.get("data") if isinstance(tree.data, dict) else None
+    if data is None or not isinstance(data.data, dict):
+        return tree
+    named = data.data.get("format", Value("folders", data.origin))
+    if not isinstance(named.data, str) or named.data not in formats.format_names():
+        return tree
+    keys = dict(data.data)
+    if named.data in published() and _is_absent(keys, "classes"):
+        below = load_dataset(named.data).data_for({key: value.plain() for key, value in keys.items()})
+        for key in ("classes", "ignore_values"):
+            if key in below and _is_absent(keys, key):
+                keys[key] = _at(below[key], named.origin)
+    ignored = formats.find_ignored_raw(named.data)
+    by_name = ignored is not None and not _is_absent(keys, "classes") and isinstance(keys["classes"].data, list)
+    if by_name and _holds_names(keys):
+        keys["classes"] = _with_values(keys["classes"])
+        written = [] if _is_absent(keys, "ignore_values") else keys["ignore_values"].data
+        if isinstance(written, list) and ignored not in [value.data for value in written]:
+            keys["ignore_values"] = Value([*written, Value(ignored, named.origin)], named.origin)
+    return Value(tree.data | {"data": Value(keys, data.origin)}, tree.origin)
+
+
+def _is_absent(keys: dict[str, Value], key: str) -> bool:
+    return key not in keys or keys[key].data is None
+
+
+def _holds_names(keys: dict[str, Value]) -> bool:
+    """Whether classes and the rest of `data` fit annotations that hold names; the rules say so where they do not."""
+    multilabel = not _is_absent(keys, "multilabel") and keys["multilabel"].data is True
+    items = [item.data for item in keys["classes"].data if isinstance(item.data, dict)]
+    return not multilabel and all(_is_absent(item, "colors") for item in items)
+
+
+def _at(plain: Any, origin: str) -> Value:
+    """A value without origins as one that comes from `origin`."""
+    if isinstance(plain, dict):
+        return Value({key: _at(value, origin) for key, value in plain.items()}, origin)
+    return Value([_at(item, origin) for item in plain] if isinstance(plain, list) else plain, origin)
+
+
+def _with_values(classes: Value) -> Value:
+    items = []
+    for value, item in enumerate(classes.data, start=int(len(classes.data) == 1)):
+        item = Value({"name": item}, item.origin) if isinstance(item.data, str) else item
+        if isinstance(item.data, dict) and all(_is_absent(item.data, key) for key in ("value", "values")):
+            item = Value({**item.data, "value": Value(value, item.origin)}, item.origin)
+        items.append(item)
+    return Value(items, classes.origin)

@@ -1,20 +1,19 @@
 """Rules beyond the schema: names and arguments must be those of the libraries."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from segtrain import formats
 from segtrain.config.data_schema import DataConfig
-from segtrain.config.layers import BASE_FILE, load_tree
+from segtrain.config.layers import BASE_FILE, add_published, load_tree
 from segtrain.config.libraries import check_arguments, check_encoder, library_index
 from segtrain.config.mistakes import validate
 from segtrain.config.schema import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
 from segtrain.config.section import Mistake, Section, describe_type, suggest
 from segtrain.errors import ConfigError
-from segtrain.formats import FORMATS, PROVIDED
 
 REFUSED_MODEL_ARGUMENTS = {
     "classes": "the number of outputs is the number of data.classes; take this line out",
@@ -60,21 +59,31 @@ def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
 
 def _format_mistakes(data: dict) -> Iterator[Mistake]:
     name = data.get("format", "folders")
-    reader = FORMATS.get(name) if isinstance(name, str) else None
-    if reader is None:
-        yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), FORMATS)}")
+    known = formats.format_names()
+    if not isinstance(name, str) or name not in known:
+        yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), known)}")
         return
-    parameters = {k: v for k, v in inspect.signature(reader.read).parameters.items() if k not in PROVIDED}
+    if data.get("classes") is None and "root" in data:
+        text = f"is missing; format {name} cannot know them: write classes: [first, second, ..]"
+        yield Mistake(("data", "classes"), text)
+    keys = formats.keys_of(name, data)
     for key in _declared(DataConfig, data):
-        if key not in parameters:
-            known = parameters.keys() | DataConfig.model_fields.keys()
-            yield Mistake(("data", key), f"unknown key; format {name} has no '{key}'; {suggest(key, known)}")
+        if key not in keys:
+            words = keys.keys() | DataConfig.model_fields.keys()
+            yield Mistake(("data", key), f"unknown key; format {name} has no '{key}'; {suggest(key, words)}")
             continue
-        annotation = parameters[key].annotation
+        annotation = keys[key].annotation
         try:
             TypeAdapter(annotation).validate_python(data[key], strict=True)
         except ValidationError:
             yield Mistake(("data", key), f"expected {describe_type(annotation)}, not {data[key]!r}")
+    if data.get("multilabel") is True and formats.find_mask_reader(name, data) is not None:
+        yield Mistake(("data", "multilabel"), f"format {name} has one mask for all classes; take it out")
+    if formats.find_ignored_raw(name) is not None and isinstance(data.get("classes"), list):
+        for index, item in enumerate(data["classes"]):
+            if isinstance(item, dict) and item.get("colors"):
+                text = "colors mean nothing where annotations hold names; write labels"
+                yield Mistake(("data", "classes", index), text)
 
 
 def _weights_mistakes(encoder: Any, weights: Any) -> Iterator[Mistake]:
@@ -136,4 +145,5 @@ def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Confi
         if not arguments:
             raise ConfigError(f"{BASE_FILE}: is not in this folder; name an experiment file, like my_experiment.yml")
         base = None
-    return validate(load_tree(arguments, Config, base=base), Config, rules=[library_mistakes])
+    tree = add_published(load_tree(arguments, Config, base=base))
+    return validate(tree, Config, rules=[library_mistakes])

@@ -5,7 +5,7 @@ import numpy as np
 from segtrain.config.claims import LARGEST_VALUE, are_colors, claim_values, show_value
 from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError, name_some
-from segtrain.formats import FORMATS
+from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.reading import read_layers, read_mask
 
@@ -28,7 +28,7 @@ class LabelDecoder:
         self.binary = config.mode == "binary"
         self.width = len(self.classes) + self.binary
         self.as_color = are_colors(self.classes)
-        self.read_raw = getattr(FORMATS[config.format], "read_mask", read_mask)
+        self.read_raw = find_mask_reader(config.format, config.arguments) or read_mask
         largest = max(len(self.classes), self.ignore_index)
         self.dtype = np.dtype(np.uint8 if largest < 256 else np.int32)
         claims = claim_values(self.classes, config.ignore_values or [], ignore_index=self.ignore_index)

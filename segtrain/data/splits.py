@@ -1,17 +1,16 @@
 """Splits and folds: which samples of a data set are trained on, and which are scored."""
 
-import inspect
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from segtrain import formats
 from segtrain.config.data_schema import DataConfig
 from segtrain.data.labels import build_decoder
 from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
-from segtrain.formats import FORMATS
 from segtrain.formats.sample import Sample, SampleTable, Splits, seeded_hash
 
 
@@ -51,10 +50,10 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
 
 def _read_roots(config: DataConfig, seed: int) -> Splits:
     """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
-    read = FORMATS[config.format].read
-    provided = {"seed": seed, "classes": config.classes}
-    wanted = {key: value for key, value in provided.items() if key in inspect.signature(read).parameters}
-    parts = [read(root, **wanted, **config.arguments) for root in config.roots]
+    parts = [
+        formats.read_dataset(config.format, root, config.arguments, seed=seed, classes=config.classes)
+        for root in config.roots
+    ]
     if len(parts) == 1:
         return parts[0]
     titles = [root.name for root in config.roots]

@@ -1,54 +1,118 @@
-"""How data sets lie on the disk, one module a format.
+"""How data sets lie on the disk, one module a layout; the published ones are YAML files in public/.
 
-Each module has
-
-- `ABOUT`: what `python -m segtrain datasets` says, or None for a layout that is no published data set's;
-- `labels(arguments) -> Labels | None`: the classes, given the format's own keys of the `data` section; None where the
-  user names them;
-- `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and `classes` (the ClassConfig of
-  the data section) are named by those that need them; all other arguments are keys of the `data` section;
-- where masks are no image files, `read_mask(mask, *, as_color) -> array`: HW integers of `Sample.mask`; and where
-  these hold the places of the classes, since annotations hold names, `IGNORED_RAW`, the value of ignored pixels.
+Each module of READERS has `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and
+`classes` (the classes of the data section) are named by those that need them; all other arguments are keys of the
+`data` section. Where masks are not image files, it has `read_mask(mask, *, as_color, ...) -> array`: HW integers of
+`Sample.mask`; further arguments are keys of the `data` section.
 
 They are imported to check a configuration, so they import neither torch nor any other slow library at their top.
 """
 
-from segtrain.formats import coco, csv, folders, geotiff, labelme, list_file
-from segtrain.formats.public import (
-    ade20k,
-    camvid,
-    cityscapes,
-    coco_stuff,
-    deepscene,
-    lip,
-    meter,
-    oxford_pet,
-    sbu_shadow,
-    sunrgbd,
-    tianchi,
-    voc,
-    voc_aug,
-)
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
 
-FORMATS = {
+from segtrain.formats import coco, csv, folders, geotiff, labelme, list_file, polygons
+from segtrain.formats.dataset_info import load_dataset, published
+from segtrain.formats.public import camvid, masks, sunrgbd, tianchi, voc_aug
+from segtrain.formats.sample import Splits
+
+READERS: dict[str, ModuleType] = {
     "folders": folders,
     "csv": csv,
     "list": list_file,
     "geotiff": geotiff,
     "coco": coco,
     "labelme": labelme,
-    "ade20k": ade20k,
+    # published data sets whose layout is in no table
     "camvid": camvid,
-    "cityscapes": cityscapes,
-    "coco_stuff": coco_stuff,
-    "deepscene": deepscene,
-    "lip": lip,
-    "meter": meter,
-    "oxford_pet": oxford_pet,
-    "sbu_shadow": sbu_shadow,
     "sunrgbd": sunrgbd,
     "tianchi": tianchi,
-    "voc": voc,
     "voc_aug": voc_aug,
 }
-PROVIDED = ("root", "seed", "classes")  # arguments of read that are no keys of their own
+# Published data sets whose masks hold something else than class values.
+_MASKS: dict[str, Callable] = {
+    "coco_stuff": masks.read_coco_stuff,
+    "oxford_pet": masks.read_trimap,
+    "sbu_shadow": masks.read_shadow,
+    "voc_aug": masks.read_sbd,
+}
+_PROVIDED = ("root", "seed", "classes", "problems")  # arguments of read that are no keys of their own
+
+
+class Key(NamedTuple):
+    """A key that a format adds to the `data` section."""
+
+    annotation: Any
+    default: Any
+
+
+def format_names() -> list[str]:
+    """What `data.format` may be."""
+    return [*READERS, *(name for name in published() if name not in READERS)]
+
+
+def _reader(name: str, written: Mapping[str, Any]) -> tuple[ModuleType, dict[str, Any]]:
+    """The module that reads a format, and its arguments: the keys of a published data set below the user's."""
+    if name not in published():
+        return READERS[name], dict(written)
+    dataset = load_dataset(name)
+    words = {key: next(iter(options)) for key, options in dataset.choices.items()}
+    words |= {key: value for key, value in written.items() if key in words and value is not None}
+    data = dataset.data_for(words)
+    layout = data.pop("format")
+    own = {key: value for key, value in written.items() if key not in words}
+    return READERS[layout], words | data | own
+
+
+def _taken(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in arguments.items() if key in inspect.signature(function).parameters}
+
+
+def read_dataset(
+    name: str,
+    root: Path,
+    written: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    classes: Sequence[Any] | None = None,
+    problems: list[str] | None = None,
+) -> Splits:
+    """The splits of a data set below `root`, in the format `name`; `written` are further keys of the `data` section.
+
+    Raises DataError for what is not there or contradicts itself. With a list of `problems`, a format that can (csv)
+    appends to it what is wrong with a row, and leaves the row out, instead of raising for the first.
+    """
+    reader, arguments = _reader(name, written)
+    provided = {"seed": seed, "classes": classes, "problems": problems}
+    return reader.read(root, **_taken(reader.read, arguments | provided))
+
+
+def find_mask_reader(name: str, written: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """What turns Sample.mask into HW integers, called as `(mask, as_color=..)`; None where masks are image files."""
+    reader, arguments = _reader(name, written)
+    read_mask = _MASKS.get(name) or getattr(reader, "read_mask", None)
+    return read_mask and partial(read_mask, **_taken(read_mask, arguments))
+
+
+def find_ignored_raw(name: str) -> int | None:
+    """The value of ignored pixels where annotations hold the names of classes, and masks their indices; else None."""
+    return polygons.IGNORED_RAW if _reader(name, {})[0] in (coco, labelme) else None
+
+
+def keys_of(name: str, written: Mapping[str, Any]) -> dict[str, Key]:
+    """The keys that a format adds to the `data` section, as far as they depend on those that are written."""
+    reader, _ = _reader(name, written)
+    choices, below = {}, {}
+    if name in published():
+        dataset = load_dataset(name)
+        choices, below = dataset.choices, dataset.data_for(written)
+    keys = {
+        key: Key(parameter.annotation, below.get(key, parameter.default))
+        for key, parameter in inspect.signature(reader.read).parameters.items()
+        if key not in _PROVIDED
+    }
+    return keys | {key: Key(Literal[tuple(words)] | None, next(iter(words))) for key, words in choices.items()}

@@ -6,86 +6,30 @@ the files: https://cocodataset.org/#format-data.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from segtrain.errors import DataError
-from segtrain.formats import polygons as drawn
+from segtrain.formats import polygons
 from segtrain.formats.coco_file import read_file
-from segtrain.formats.dataset_info import About, Archive, KnownClass, Labels
-from segtrain.formats.public import voc
 from segtrain.formats.sample import Splits, require_layout, split_by_fraction
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from segtrain.config.data_schema import ClassConfig
-
-IGNORED_RAW = drawn.IGNORED_RAW
-# Names of VOC's classes in COCO, where they are others.
-COCO_NAMES = {
-    "aeroplane": "airplane",
-    "diningtable": "dining table",
-    "motorbike": "motorcycle",
-    "pottedplant": "potted plant",
-    "sofa": "couch",
-    "tvmonitor": "tv",
-}
-SERVER = "http://images.cocodataset.org/"  # its certificate is that of another host: no https
-ABOUT = About(
-    title="COCO 2017: 80 classes of objects, and every export in its format (CVAT, Label Studio, Roboflow, ..)",
-    layout=("{train2017,val2017}/NAME.jpg", "annotations/instances_{train,val}2017.json"),
-    images={"train": 118287, "val": 5000},
-    licence="annotations: CC BY 4.0; images: terms of use of Flickr",
-    home="https://cocodataset.org",
-    archives=(  # sizes and checksums as tensorflow_datasets has them
-        Archive(
-            f"{SERVER}zips/train2017.zip",
-            "sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-            19_336_861_798,
-        ),
-        Archive(
-            f"{SERVER}zips/val2017.zip",
-            "sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-            815_585_330,
-        ),
-        Archive(
-            f"{SERVER}annotations/annotations_trainval2017.zip",
-            "sha256:113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
-            252_907_541,
-        ),
-    ),
-)
-
-
-def labels(arguments: Mapping[str, Any]) -> Labels | None:
-    """With preset voc, the 21 classes of PASCAL VOC by their names in COCO; otherwise the user's own."""
-    if arguments.get("preset") != "voc":
-        return None
-    return Labels(
-        tuple(
-            KnownClass(name, color, (place,), labels=(COCO_NAMES.get(name, name),))
-            for place, (name, color) in enumerate(voc.CLASSES)
-        )
-    )
-
 
 def read(
     root: Path,
     *,
-    annotations: str | dict[str, str] = {  # noqa: B006 (never changed)
-        "train": "annotations/instances_train2017.json",
-        "val": "annotations/instances_val2017.json",
-    },
-    images: str | dict[str, str] = {"train": "train2017", "val": "val2017"},  # noqa: B006
+    annotations: str | dict[str, str],
+    images: str | dict[str, str],
     panoptic: str | dict[str, str] | None = None,
-    preset: Literal["voc"] | None = None,
     unlabelled: Literal["background", "ignore"] = "background",
-    other_labels: Literal["error", "background", "ignore"] | None = None,
+    other_labels: Literal["error", "background", "ignore"] = "error",
     crowd: Literal["ignore", "class"] | None = None,
     val_fraction: float = 0.2,
-    classes: "Sequence[ClassConfig]",
+    classes: Sequence[Any],
     seed: int = 0,
 ) -> Splits:
     """Images with the objects of a JSON file for each split, or of one file, of which `val_fraction` is held out.
@@ -97,16 +41,14 @@ def read(
     ones are drawn over large ones. For panoptic files `panoptic` are the folders of their PNG files.
 
     `unlabelled`: what pixels outside all objects are: the class named background (0 in a binary task) or ignored.
-    `other_labels`: what objects are that no class claims; by default an error, and background with `preset`. `crowd`:
+    `other_labels`: what objects are that no class claims; by default an error. `crowd`:
     whether regions with iscrowd: 1 are ignored or their class; by default ignored, and an error where these are most
-    of a file's objects (CVAT marks what is painted so). `preset: voc` gives the 21 classes of PASCAL VOC where
-    data.classes is left out.
+    of a file's objects (CVAT marks what is painted so).
 
     An image without objects is all unlabelled; polygons of fewer than three points are left out. Raises DataError for
     boxes without a segmentation, for unknown ids, and for images that are missing or of another size.
     """
-    other_labels = other_labels or ("background" if preset else "error")
-    legend = drawn.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
     places = _places(annotations, images, panoptic)
     require_layout(root, [place for split in places.values() for place in split if place is not None])
     tables = {
@@ -129,7 +71,7 @@ def _places(*written: str | dict[str, str] | None) -> dict[str, tuple[str | None
 
 
 def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
-    """HW uint16: the place of each pixel's class in data.classes, from 1 where there is one class alone, and 65535
+    """HW uint16: the index of each pixel's class in data.classes, from 1 where there is one class alone, and 65535
     where it is ignored. Raises DataError for what is broken. There are no colours."""
     import numpy as np
 
@@ -138,17 +80,17 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     files, _, text = mask.partition("\t")
     file = files.partition("\n")[0]
     if '"png":' not in text:
-        return drawn.read_mask(mask, as_color=as_color)
+        return polygons.read_mask(mask, as_color=as_color)
     content = json.loads(text)
-    size = drawn.require_size(file, content["image"], content["size"])
+    size = polygons.require_size(file, content["image"], content["size"])
     png = reading.read_mask(content["png"], as_color=True).astype(np.int32)
     if png.shape[:2] != size:
         height, width = png.shape[:2]
         raise DataError(f"{content['png']}: is {width} x {height} pixels, but {content['image']} {size[1]} x {size[0]}")
     segments = png @ np.array([1, 256, 256**2], np.int32)
     known, values = np.array(sorted(content["known"])).T
-    places = np.searchsorted(known, segments).clip(max=len(known) - 1)
-    if (known[places] != segments).any():
-        unknown = segments[known[places] != segments][0]
+    indices = np.searchsorted(known, segments).clip(max=len(known) - 1)
+    if (known[indices] != segments).any():
+        unknown = segments[known[indices] != segments][0]
         raise DataError(f"{content['png']}: {file} has no segment {unknown} of it")
-    return values.astype(np.uint16)[places]
+    return values.astype(np.uint16)[indices]

@@ -1,4 +1,4 @@
-"""One annotation file of COCO as samples."""
+"""Annotation files of COCO, read into samples."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segtrain.errors import DataError, name_some
-from segtrain.formats import polygons as drawn
+from segtrain.formats import polygons
 from segtrain.formats.sample import Sample, SampleTable
 
 
@@ -19,11 +19,11 @@ class _Picture(NamedTuple):
 
 
 def read_file(
-    path: Path, images: Path, panoptic: Path | None, legend: drawn.Legend, *, crowd: str | None
+    path: Path, images: Path, panoptic: Path | None, legend: polygons.Legend, *, crowd: str | None
 ) -> SampleTable:
     """The images of a file with their objects, for coco.read_mask. `images` and `panoptic` are folders. Raises
     DataError, with the file, for whatever contradicts itself or is not there."""
-    content = drawn.load_json(path, "annotation file of COCO", lists=["images", "annotations", "categories"])
+    content = polygons.load_json(path, "an annotation file of COCO", lists=["images", "annotations", "categories"])
     pictures = _pictures(path, content["images"], images)
     values = _Values(path, content["categories"], legend, crowd)
     if panoptic is not None:
@@ -36,7 +36,7 @@ def read_file(
         Sample(
             picture.name,
             picture.file,
-            texts.get(key) or drawn.to_text(path, image=picture.file, size=picture.size, **nothing),
+            texts.get(key) or polygons.to_text(path, image=picture.file, size=picture.size, **nothing),
         )
         for key, picture in pictures.items()
     )
@@ -46,10 +46,10 @@ def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, _P
     pictures: dict[Any, _Picture] = {}
     owners: dict[str, Any] = {}
     missing, listings = [], {}
-    for place, record in enumerate(records):
-        key, file = _fields(record, ("id", "file_name"), path, f"images[{place}]")
+    for index, record in enumerate(records):
+        key, file = _fields(record, ("id", "file_name"), path, f"images[{index}]")
         file = str(file).replace("\\", "/")
-        name = drawn.name_of(file)
+        name = polygons.name_of(file)
         if key in pictures:
             raise DataError(f"{path}: {pictures[key].file} and {file} have the same id {key}")
         if name in owners:
@@ -81,11 +81,11 @@ def _fields(record: Any, keys: Sequence[str], path: Path, what: str) -> list[Any
 class _Values:
     """What the objects of a file are; counts what is wrong with them until the whole file is seen."""
 
-    def __init__(self, path: Path, categories: Sequence[dict], legend: drawn.Legend, crowd: str | None):
+    def __init__(self, path: Path, categories: Sequence[dict], legend: polygons.Legend, crowd: str | None):
         self.path, self.legend, self.crowd = path, legend, crowd
         self.names: dict[Any, str] = {}
-        for place, record in enumerate(categories):
-            key, name = _fields(record, ("id", "name"), path, f"categories[{place}]")
+        for index, record in enumerate(categories):
+            key, name = _fields(record, ("id", "name"), path, f"categories[{index}]")
             if key in self.names:
                 raise DataError(f"{path}: the categories {self.names[key]} and {name} have the same id {key}")
             self.names[key] = name
@@ -106,11 +106,11 @@ class _Values:
         is_crowd = record.get("iscrowd") == 1
         self.objects += 1
         self.crowds += is_crowd
-        return drawn.IGNORED_RAW if is_crowd and self.crowd != "class" else self.legend.values[label]
+        return polygons.IGNORED_RAW if is_crowd and self.crowd != "class" else self.legend.values[label]
 
     def check(self) -> None:
         """Raises DataError for labels that no class claims, and where ignoring crowds would ignore most objects."""
-        drawn.refuse_unclaimed(self.path, self.unclaimed)
+        polygons.refuse_unclaimed(self.path, self.unclaimed)
         if self.crowd is None and 2 * self.crowds > self.objects:
             raise DataError(
                 f"{self.path}: {self.crowds} of {self.objects} objects have iscrowd: 1, which CVAT writes for whatever "
@@ -124,8 +124,8 @@ def _object_texts(
     """Sample.mask of each image that has objects."""
     objects: dict[Any, list[tuple[int, str, Any]]] = {}
     boxes = []
-    for place, record in enumerate(records):
-        what = f"annotation {record['id']}" if isinstance(record, dict) and "id" in record else f"annotations[{place}]"
+    for index, record in enumerate(records):
+        what = f"annotation {record['id']}" if isinstance(record, dict) and "id" in record else f"annotations[{index}]"
         (image,) = _fields(record, ("image_id",), path, what)
         if image not in pictures:
             raise DataError(f"{path}: {what} is of the unknown image {image!r}")
@@ -142,7 +142,7 @@ def _object_texts(
         )
     outside = values.legend.outside
     return {
-        key: drawn.to_text(
+        key: polygons.to_text(
             path,
             image=pictures[key].file,
             size=pictures[key].size,
@@ -160,8 +160,8 @@ def _panoptic_texts(
     """Sample.mask of each image that has a PNG file."""
     texts: dict[Any, str] = {}
     there = set(os.listdir(folder))
-    for place, record in enumerate(records):
-        what = f"annotations[{place}]"
+    for index, record in enumerate(records):
+        what = f"annotations[{index}]"
         image, file, segments = _fields(record, ("image_id", "file_name", "segments_info"), path, what)
         if image not in pictures:
             raise DataError(f"{path}: {what} is of the unknown image {image!r}")

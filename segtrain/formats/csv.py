@@ -1,23 +1,15 @@
-"""A table of image and mask paths."""
+"""CSV: a table of image and mask paths."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segtrain.errors import DataError
-from segtrain.formats.dataset_info import Labels
 from segtrain.formats.sample import Sample, SampleTable, Splits, require_nearby_layout, require_path, split_by_fraction
 
 if TYPE_CHECKING:
     import pandas
-
-ABOUT = None
-
-
-def labels(arguments: Mapping[str, Any]) -> Labels | None:
-    """The user's own."""
-    return None
 
 
 def read(
@@ -28,6 +20,7 @@ def read(
     group_column: str | None = None,
     val_fraction: float = 0.2,
     seed: int = 0,
+    problems: list[str] | None = None,
 ) -> Splits:
     """Read `root/file`, a CSV with the columns image and mask and optionally split, fold and one of groups.
 
@@ -39,28 +32,29 @@ def read(
     require_nearby_layout(root, [file])
     path = require_path(root / file, "data.file")
     table = _read_table(path)
-    also = [group_column] if group_column else []
-    for column in ["image", "mask", *also, *(["split"] if "split" in table.columns and val_fold is None else [])]:
-        _require_column(table, column, path)
-        empty = table.index[table[column].isna()]
-        if len(empty):
-            raise DataError(f"{path}:{empty[0]}: column '{column}' is empty")
+    columns = ["image", "mask", *([group_column] if group_column else [])]
+    by_split = val_fold is None and "split" in table.columns
+    columns += ["fold"] if val_fold is not None else ["split"] if by_split else []
+    for column in columns:
+        if column not in table.columns:
+            raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.columns)}")
+    wrong = dict(_find_problems(table[columns], path))
+    if wrong and problems is None:
+        raise DataError(next(iter(wrong.values())))
+    if problems is not None:
+        problems += wrong.values()
+    table = table[[line not in wrong for line in table.index]]
     groups = table[group_column].astype(str) if group_column else [""] * len(table)
-    folder = str(path.parent)
     samples = SampleTable(
-        Sample(
-            os.path.splitext(str(image))[0], os.path.join(folder, str(image)), os.path.join(folder, str(mask)), group
-        )
-        for image, mask, group in zip(table["image"], table["mask"], groups, strict=True)
+        Sample(os.path.splitext(image)[0], os.path.join(path.parent, image), os.path.join(path.parent, mask), group)
+        for image, mask, group in zip(table["image"].astype(str), table["mask"].astype(str), groups, strict=True)
     )
-    _check_files(samples, table.index.tolist(), path)
-    if val_fold is not None:
-        _require_column(table, "fold", path)
-        held_out = (table["fold"] == val_fold).tolist()
-        return {"train": _where(samples, [not held for held in held_out]), "val": _where(samples, held_out)}
-    if "split" in table.columns:
+    if by_split:
         words = table["split"].astype(str).str.strip()
         return {str(word): _where(samples, (words == word).tolist()) for word in words.unique()}
+    if val_fold is not None:
+        held_out = (table["fold"] == val_fold).tolist()
+        return {"train": _where(samples, [not held for held in held_out]), "val": _where(samples, held_out)}
     return split_by_fraction(samples, val_fraction, seed)
 
 
@@ -78,21 +72,25 @@ def _read_table(path: Path) -> "pandas.DataFrame":
     return table.dropna(how="all")
 
 
-def _require_column(table: "pandas.DataFrame", column: str, path: Path) -> None:
-    if column not in table.columns:
-        raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.columns)}")
+def _find_problems(table: "pandas.DataFrame", path: Path) -> Iterator[tuple[int, str]]:
+    """(line, what is wrong with it) of each line with an empty cell, a file that is not there or an image that another
+    line has."""
+    seen: dict[str, int] = {}
+    empty = table.isna().to_numpy()
+    for line, image, mask, gaps in zip(table.index, table["image"], table["mask"], empty, strict=True):
+        if gaps.any():
+            yield line, f"{path}:{line}: column '{table.columns[gaps.argmax()]}' is empty"
+            continue
+        files = {"image": os.path.join(path.parent, str(image)), "mask": os.path.join(path.parent, str(mask))}
+        missing = [f"{column} {file}" for column, file in files.items() if not os.path.isfile(file)]
+        name = os.path.splitext(str(image))[0]
+        if missing:
+            yield line, f"{path}:{line}: {missing[0]} does not exist; paths are relative to the CSV file"
+        elif name in seen:
+            yield line, f"{path}:{line}: image {files['image']} stands in line {seen[name]} already"
+        else:
+            seen[name] = line
 
 
 def _where(samples: SampleTable, chosen: list[bool]) -> SampleTable:
-    return samples.take(place for place, keep in enumerate(chosen) if keep)
-
-
-def _check_files(samples: SampleTable, lines: list[int], path: Path) -> None:
-    seen: dict[str, int] = {}
-    for line, sample in zip(lines, samples, strict=True):
-        for column, file in (("image", sample.image), ("mask", sample.mask)):
-            if not os.path.isfile(file):
-                raise DataError(f"{path}:{line}: {column} {file} does not exist; paths are relative to the CSV file")
-        if sample.name in seen:
-            raise DataError(f"{path}:{line}: image {sample.image} stands in line {seen[sample.name]} already")
-        seen[sample.name] = line
+    return samples.take(index for index, keep in enumerate(chosen) if keep)

@@ -1,29 +1,43 @@
-"""What a format knows about the data set whose layout it reads."""
+"""Published data sets: a YAML file each, which holds the layout in the grammar of `data:` and what is known of the set.
 
-from typing import NamedTuple
+`public/NAME.yml` has three sections:
 
-Color = tuple[int, int, int]
+- `about`: title, home, licence, images of each split, layout, archives and what is to be done by hand;
+- `data`: what is merged below the user's `data:` when `data.format: NAME` is written;
+- `choices`: keys that the data set adds to `data`. Each has words, the first of which is the default, and each word
+  what it changes in `data`.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from segtrain.visualize import Color
+
+PUBLIC = Path(__file__).with_name("public")
 
 
 class KnownClass(NamedTuple):
-    """A class of a published data set: its name, its published RGB colour, and what it is in the mask files.
+    """A class of a published data set: its name, its RGB colour, and what it is in the mask files.
 
     `values` are its mask values. Without values masks are RGB, and its pixels have one of `colors`, or `color` alone.
-    `labels` are its names in annotation files that hold names (coco, labelme), where they are not `name`.
     """
 
     name: str
-    color: Color
+    color: "Color"
     values: tuple[int, ...] = ()
-    colors: tuple[Color, ...] = ()
-    labels: tuple[str, ...] = ()
+    colors: "tuple[Color, ...]" = ()
 
 
 class Labels(NamedTuple):
     """The classes of a data set in the order of their indices, and the mask values or colours that are ignored."""
 
     classes: tuple[KnownClass, ...]
-    ignore_values: tuple[int | Color, ...] = ()
+    ignore_values: "tuple[int | Color, ...]" = ()
 
 
 class Archive(NamedTuple):
@@ -39,7 +53,7 @@ class Archive(NamedTuple):
 
 
 class About(NamedTuple):
-    """What `python -m segtrain datasets` says of a data set."""
+    """What is known of a data set beside its layout."""
 
     title: str
     layout: tuple[str, ...]
@@ -53,3 +67,71 @@ class About(NamedTuple):
     """What `download` fetches; empty where an account or a form is asked for."""
     by_hand: str = ""
     """What to do where it cannot be fetched, or what is left to do afterwards."""
+
+
+class Dataset(NamedTuple):
+    """A published data set."""
+
+    about: About
+    data: dict[str, Any]
+    choices: dict[str, dict[str, dict[str, Any]]]
+
+    def data_for(self, written: Mapping[str, Any]) -> dict[str, Any]:
+        """The `data` of this set for the words that the user has chosen; where a word is unknown, for the default."""
+        data = dict(self.data)
+        for key, options in self.choices.items():
+            chosen = written.get(key)
+            data |= options[chosen if isinstance(chosen, str) and chosen in options else next(iter(options))]
+        step = data.pop("add_to_values", 0)
+        if step:
+            data["classes"] = [{**item, "value": item["value"] + step} for item in data["classes"]]
+        return data
+
+    def labels(self, written: Mapping[str, Any] = {}) -> Labels | None:
+        """The classes for the words that the user has chosen; None where the user names the classes."""
+        data = self.data_for(written)
+        if "classes" not in data:
+            return None
+        classes = [
+            KnownClass(
+                item["name"],
+                tuple(item["color"]),
+                tuple(item.get("values", [item["value"]] if "value" in item else [])),
+                tuple(map(tuple, item.get("colors", []))),
+            )
+            for item in data["classes"]
+        ]
+        ignored = data.get("ignore_values", [])
+        return Labels(tuple(classes), tuple(tuple(item) if isinstance(item, list) else item for item in ignored))
+
+
+@cache
+def published() -> tuple[str, ...]:
+    """The names of the published data sets."""
+    return tuple(sorted(path.stem for path in PUBLIC.glob("*.yml")))
+
+
+@cache
+def load_dataset(name: str) -> Dataset:
+    """The published data set of this name; it is not to be changed."""
+    content = yaml.load(dataset_text(name), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    about = content["about"]
+    about["layout"] = tuple(about["layout"])
+    about["archives"] = tuple(Archive(**item) for item in about.get("archives", ()))
+    return Dataset(About(**about), content["data"], content.get("choices", {}))
+
+
+def dataset_text(name: str) -> str:
+    """The YAML file of the published data set of this name."""
+    return (PUBLIC / f"{name}.yml").read_text(encoding="utf-8")
+
+
+def known_labels() -> dict[str, Labels]:
+    """The labels of every published data set that has classes of its own, and of each of its choices."""
+    found = {}
+    for name in published():
+        dataset = load_dataset(name)
+        found[name] = dataset.labels()
+        for key, options in dataset.choices.items():
+            found |= {f"{name} ({key}: {word})": dataset.labels({key: word}) for word in options}
+    return {name: labels for name, labels in found.items() if labels is not None}

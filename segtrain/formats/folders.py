@@ -1,78 +1,96 @@
 """Folders of images and folders of masks, paired by the names of their files."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from glob import iglob
 from pathlib import Path
 from typing import Any, Literal
 
 from segtrain.errors import DataError, name_some
 from segtrain.files import is_glob
-from segtrain.formats.dataset_info import Labels
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
+    Places,
     Sample,
     SampleTable,
     Splits,
+    first_there,
+    fixed_part,
     require_nearby_layout,
     require_path,
     split_by_fraction,
 )
 
-ABOUT = None
-
-
-def labels(arguments: Mapping[str, Any]) -> Labels | None:
-    """The user's own."""
-    return None
-
 
 def read(
     root: Path,
     *,
-    images: str | dict[str, str] = {"train": "train/images", "val": "val/images"},  # noqa: B006 (never changed)
-    masks: str | dict[str, str] = {"train": "train/masks", "val": "val/masks"},  # noqa: B006
-    image_suffix: str = "",
-    mask_suffix: str = "",
+    images: Places = {"train": "train/images", "val": "val/images"},  # noqa: B006 (never changed)
+    masks: Places = {"train": "train/masks", "val": "val/masks"},  # noqa: B006
+    image_suffix: str | list[str] = "",
+    mask_suffix: str | list[str] = "",
     missing_masks: Literal["error", "empty"] = "error",
-    val_fraction: float = 0.2,
+    missing_splits: Literal["error", "skip"] = "error",
+    val_fraction: float | None = None,
+    val_groups: str | None = None,
     classes: Sequence[Any] = (),
     seed: int = 0,
 ) -> Splits:
     """Pair images with masks of the same path below their folder, whatever the file types.
 
     `images` and `masks` are a folder or a glob below `root` for each split (train, val, test or any other name), or one
-    of each for the whole set, of which `val_fraction` is then held out for validation. `image_suffix` and
-    `mask_suffix` are endings of the names that differ (`_mask` where a.jpg has a_mask.png). With `data.multilabel`,
-    `{class}` in `masks` or `mask_suffix` stands for the name of each class, whose masks lie there; with `missing_masks:
-    empty`, an image without the mask of a class does not show it. Raises DataError where a file has no partner or a
-    split is empty.
+    of each for the whole set; of a list of them the first that is there is taken. `val_fraction` of the whole set (0.2
+    by default), or of train where there is no val, is held out for validation; names in which the regular expression
+    `val_groups` finds the same text stay together. `image_suffix` and `mask_suffix` are endings of the names that
+    differ (`_mask` where a.jpg has a_mask.png), or lists of such endings. With `data.multilabel`, `{class}` in `masks`
+    or `mask_suffix` stands for the name of each class, whose masks lie there; with `missing_masks: empty`, an image
+    without the mask of a class does not show it. With `missing_splits: skip`, splits without images are left out.
+    Raises DataError where a file has no partner or a split is empty.
     """
-    written = [*images.values(), *masks.values()] if isinstance(images, dict) else [images]
-    require_nearby_layout(root, sorted({str(Path(*_fixed(text))) for text in written if "{class}" not in text}))
-    suffixes = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
+    places = _places(root, images, masks, skip_missing=missing_splits == "skip")
+    options = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
+    if "{class}" in f"{list(places.values())}{mask_suffix}":
+        options |= {"classes": [item.name for item in classes], "missing_empty": missing_masks == "empty"}
+    pair_all = _pair_layers if "classes" in options else pair
+    splits: Splits = {}
+    for split, place in places.items():
+        table = pair_all(root, *place, what=f"data ({split})" if split else "data", **options)
+        splits[split] = _grouped(table, val_groups) if val_groups else table
+    if "" in splits:
+        return split_by_fraction(splits[""], 0.2 if val_fraction is None else val_fraction, seed)
+    if val_fraction is not None and "train" in splits and "val" not in splits:
+        splits |= split_by_fraction(splits["train"], val_fraction, seed)
+    return splits
 
-    def pair_all(images: str, masks: str, what: str) -> SampleTable:
-        if "{class}" not in masks + mask_suffix:
-            return pair(root, images, masks, what=what, **suffixes)
-        names = [item.name for item in classes]
-        return _pair_layers(root, images, masks, names, empty=missing_masks == "empty", what=what, **suffixes)
 
-    if isinstance(images, str) and isinstance(masks, str):
-        return split_by_fraction(pair_all(images, masks, "data"), val_fraction, seed)
-    if not isinstance(images, dict) or not isinstance(masks, dict) or images.keys() != masks.keys():
+def _places(root: Path, images: Places, masks: Places, *, skip_missing: bool) -> dict[str, tuple[str, str]]:
+    """The folders, or globs, of the images and masks of each split; the split is "" where there is one of each."""
+    if not isinstance(images, dict):
+        images = {"": images}
+    if not isinstance(masks, dict):
+        masks = {"": masks}
+    if images.keys() != masks.keys():
         raise DataError("data.images, data.masks: write a folder for each, or {train: folder, val: folder} for each")
-    return {split: pair_all(images[split], masks[split], f"data ({split})") for split in images}
+    first = next(iter(images))
+    wanted = [places[split] for places in (images, masks) for split in ([first] if skip_missing else images)]
+    fixed = [fixed_part(place if isinstance(place, str) else place[0]) for place in wanted]
+    require_nearby_layout(root, [folder for folder in fixed if folder != "."])
+    found = {split: (first_there(root, images[split]), first_there(root, masks[split])) for split in images}
+    if skip_missing:
+        there = {split: place for split, place in found.items() if _holds_files(root / place[0])}
+        return there or {first: found[first]}
+    return found
 
 
-def _is_wild(part: str) -> bool:
-    return is_glob(part)
+def _grouped(table: SampleTable, pattern: str) -> SampleTable:
+    matches = ((sample, re.search(pattern, sample.name)) for sample in table)
+    return SampleTable(sample._replace(group=match[0]) if match else sample for sample, match in matches)
 
 
-def _fixed(pattern: str) -> tuple[str, ...]:
-    """The folders that a pattern begins with, up to the first sign that stands for something else."""
-    parts = Path(pattern).parts
-    return parts[: next((place for place, part in enumerate(parts) if _is_wild(part)), len(parts))]
+def _holds_files(folder: Path) -> bool:
+    """Whether a folder is there and not empty; a glob counts as one that is."""
+    return is_glob(str(folder)) or (folder.is_dir() and any(folder.iterdir()))
 
 
 def _walk(folder: str, below: str = "") -> Iterator[str]:
@@ -90,14 +108,15 @@ def _walk(folder: str, below: str = "") -> Iterator[str]:
         yield from _walk(f"{folder}/{name}", f"{below}{name}/")
 
 
-def find_files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, dict[str, str]]:
+def find_files(root: Path, pattern: str, suffix: str | list[str], what: str) -> tuple[str, dict[str, str]]:
     """The image files of a folder (with its subfolders) or a glob, below the folder that is returned first, by what
-    pairs them: their path without suffixes below the folder, or those parts of it that the glob leaves open (so that
+    pairs them: their path below the folder without suffixes, or those parts of it that the glob leaves open (so that
     */images/* and */masks/* pair)."""
-    fixed = _fixed(pattern)
-    folder, signs = str(require_path(root.joinpath(*fixed), what)), Path(pattern).parts[len(fixed) :]
+    fixed = fixed_part(pattern)
+    folder, signs = str(require_path(root / fixed, what)), Path(pattern).relative_to(fixed).parts
     below = iglob(str(Path(*signs)), root_dir=folder, recursive=True) if signs else _walk(folder)
     anchored = bool(signs) and "**" not in signs
+    suffixes = [suffix] if isinstance(suffix, str) else suffix
     found: dict[str, str] = {}
     for name in _listed(below, what):
         key, dot = os.path.splitext(name)
@@ -105,11 +124,12 @@ def find_files(root: Path, pattern: str, suffix: str, what: str) -> tuple[str, d
             continue
         if anchored:
             names = key.split(os.sep)
-            open_parts = [name for name, sign in zip(names[:-1], signs[:-1], strict=True) if _is_wild(sign)]
+            open_parts = [name for name, sign in zip(names[:-1], signs[:-1], strict=True) if is_glob(sign)]
             key = "/".join([*open_parts, names[-1]])
-        if not key.endswith(suffix):
+        ending = next((ending for ending in suffixes if key.endswith(ending)), None)
+        if ending is None:
             continue
-        key = key.removesuffix(suffix)
+        key = key.removesuffix(ending)
         if key in found:
             first, second = sorted((f"{folder}/{found[key]}", f"{folder}/{name}"))
             raise DataError(
@@ -127,7 +147,13 @@ def _listed(names: Iterator[str], what: str) -> Iterator[str]:
 
 
 def pair(
-    root: Path, images: str, masks: str, *, image_suffix: str = "", mask_suffix: str = "", what: str = "data"
+    root: Path,
+    images: str,
+    masks: str,
+    *,
+    image_suffix: str | list[str] = "",
+    mask_suffix: str | list[str] = "",
+    what: str = "data",
 ) -> SampleTable:
     """Images and masks of the same name below two folders, or globs, below `root`, in the order of their names.
 
@@ -137,60 +163,53 @@ def pair(
     mask_folder, mask_files = find_files(root, masks, mask_suffix, f"{what}.masks")
     if not image_files:
         raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
-    alone = sorted(f"{image_folder}/{file}" for key, file in image_files.items() if key not in mask_files)
-    if alone:
-        raise DataError(
-            f"{what}: {len(alone)} of {len(image_files)} images have no mask in {root / masks}: {name_some(alone)}"
-        )
-    alone = sorted(f"{mask_folder}/{file}" for key, file in mask_files.items() if key not in image_files)
-    if alone:
-        raise DataError(
-            f"{what}: {len(alone)} of {len(mask_files)} masks have no image in {root / images}: {name_some(alone)}"
-        )
+    if not mask_files:
+        endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
+        ending = f" whose names end in {' or '.join(endings)}" if any(endings) else ""
+        raise DataError(f"{what}: no masks in {root / masks}{ending}")
+    _refuse_alone("images", image_folder, image_files, mask_files, f"{what}: %s have no mask in {root / masks}: %s")
+    _refuse_alone("masks", mask_folder, mask_files, image_files, f"{what}: %s have no image in {root / images}: %s")
     return SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}")
         for key in sorted(image_files)
     )
 
 
+def _refuse_alone(kind: str, folder: str, files: dict[str, str], partners: dict[str, str], text: str) -> None:
+    """Raises DataError for files without a partner: `text` with how many, and which."""
+    alone = sorted(f"{folder}/{file}" for key, file in files.items() if key not in partners)
+    if alone:
+        raise DataError(text % (f"{len(alone)} of {len(files)} {kind}", name_some(alone)))
+
+
 def _pair_layers(
     root: Path,
     images: str,
     masks: str,
-    classes: Sequence[str],
     *,
-    empty: bool,
-    image_suffix: str,
-    mask_suffix: str,
+    classes: Sequence[str],
+    missing_empty: bool,
+    image_suffix: str | list[str],
+    mask_suffix: str | list[str],
     what: str,
 ) -> SampleTable:
     """As pair, with a mask for each class: Sample.mask holds their paths, one a line."""
     image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
     layers = []
     for name in classes:
-        if _is_wild(name):
+        if is_glob(name):
             raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
-        pattern, suffix = masks.replace("{class}", name), mask_suffix.replace("{class}", name)
-        folder, files = find_files(root, pattern, suffix, f"{what}.masks")
+        pattern = masks.replace("{class}", name)
+        endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
+        folder, files = find_files(root, pattern, [e.replace("{class}", name) for e in endings], f"{what}.masks")
         layers.append({key: f"{folder}/{file}" for key, file in files.items()})
-        alone = sorted(f"{image_folder}/{file}" for key, file in image_files.items() if key not in files)
-        if alone and not empty:
-            raise DataError(
-                f"{what}: {len(alone)} of {len(image_files)} images have no mask of '{name}' in {root / pattern}: "
-                f"{name_some(alone)}; if they do not show it, write data.missing_masks: empty"
-            )
-        alone = sorted(f"{folder}/{file}" for key, file in files.items() if key not in image_files)
-        if alone:
-            raise DataError(
-                f"{what}: {len(alone)} of {len(files)} masks have no image in {root / images}: {name_some(alone)}"
-            )
-    bare = sorted(
-        f"{image_folder}/{file}" for key, file in image_files.items() if not any(key in layer for layer in layers)
-    )
-    if bare:
-        raise DataError(
-            f"{what}: {len(bare)} of {len(image_files)} images have no mask of any class: {name_some(bare)}"
-        )
+        if not missing_empty:
+            hint = "; if they do not show it, write data.missing_masks: empty"
+            text = f"{what}: %s have no mask of '{name}' in {root / pattern}: %s{hint}"
+            _refuse_alone("images", image_folder, image_files, files, text)
+        _refuse_alone("masks", folder, files, image_files, f"{what}: %s have no image in {root / images}: %s")
+    any_layer = {key: "" for layer in layers for key in layer}
+    _refuse_alone("images", image_folder, image_files, any_layer, f"{what}: %s have no mask of any class: %s")
     return SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
         for key in sorted(image_files)

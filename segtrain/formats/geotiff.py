@@ -1,21 +1,14 @@
 """Folders of GeoTIFFs: images of any number of bands and type, and masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from segtrain.files import is_glob
 from segtrain.formats import folders
-from segtrain.formats.dataset_info import Labels
 from segtrain.formats.sample import Splits
 
-ABOUT = None
 TIFF = "**/*.[tT][iI][fF]*"  # the folder with its subfolders, as folders has it
-
-
-def labels(arguments: Mapping[str, Any]) -> Labels | None:
-    """The user's own."""
-    return None
 
 
 def read(

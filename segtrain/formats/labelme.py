@@ -4,11 +4,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from segtrain.errors import DataError, name_some
-from segtrain.formats import polygons as drawn
-from segtrain.formats.dataset_info import Labels
+from segtrain.formats import polygons
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
     Sample,
@@ -18,19 +17,9 @@ from segtrain.formats.sample import (
     split_by_fraction,
 )
 
-if TYPE_CHECKING:
-    from segtrain.config.data_schema import ClassConfig
-
-ABOUT = None
-IGNORED_RAW = drawn.IGNORED_RAW
 LINES = ("line", "linestrip", "point", "points")
 
-read_mask = drawn.read_mask
-
-
-def labels(arguments: Mapping[str, Any]) -> Labels | None:
-    """The user's own."""
-    return None
+read_mask = polygons.read_mask
 
 
 def read(
@@ -42,7 +31,7 @@ def read(
     unlabelled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
     val_fraction: float = 0.2,
-    classes: "Sequence[ClassConfig]",
+    classes: Sequence[Any],
     seed: int = 0,
 ) -> Splits:
     """The JSON files of labelme 4 and 5 below a folder for each split, or below one, of which `val_fraction` is held
@@ -58,7 +47,7 @@ def read(
     Raises DataError for a shape of another kind and for an image that is missing, or in two files, or of another size
     than its file says.
     """
-    legend = drawn.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
     folders = {"": annotations} if isinstance(annotations, str) else annotations
     if isinstance(annotations, dict) and "train" not in annotations:
         raise DataError("data.annotations: write a folder, or {train: folder, val: folder}")
@@ -102,13 +91,13 @@ def _json_files(folder: Path) -> Iterator[Path]:
 
 
 def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
-    content = drawn.load_json(path, "file of labelme", lists=["shapes"], texts=["imagePath"])
+    content = polygons.load_json(path, "a labelme file", lists=["shapes"], texts=["imagePath"])
     size = (content.get("imageHeight"), content.get("imageWidth"))
     shapes = []
-    for place, shape in enumerate(content["shapes"]):
+    for index, shape in enumerate(content["shapes"]):
         if not isinstance(shape, dict) or "label" not in shape or "points" not in shape:
-            raise DataError(f"{path}: shapes[{place}] has no label and points")
-        kind, what = shape.get("shape_type") or "polygon", f"shape {place + 1} ({shape['label']})"
+            raise DataError(f"{path}: shapes[{index}] has no label and points")
+        kind, what = shape.get("shape_type") or "polygon", f"shape {index + 1} ({shape['label']})"
         if kind in LINES and skip_lines:
             continue
         try:
@@ -121,11 +110,11 @@ def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
 
 
 def _outline(kind: str, shape: dict) -> Any:
-    """A shape as drawn.to_text takes it. Raises ValueError for one that is broken or covers no area."""
+    """A shape as polygons.to_text takes it. Raises ValueError for one that is broken or covers no area."""
     try:
         points = [(float(x), float(y)) for x, y in shape["points"]]
     except (ValueError, TypeError) as error:
-        raise ValueError("its points are no pairs of x and y") from error
+        raise ValueError("its points are not pairs of x and y") from error
     if kind in LINES:
         raise ValueError(f"is a {kind}, which covers no area; draw a polygon, or write data.lines: skip")
     if kind == "rectangle" and len(points) == 2:
@@ -139,7 +128,7 @@ def _outline(kind: str, shape: dict) -> Any:
     if kind == "mask" and isinstance(shape.get("mask"), str) and points:
         return {"bitmap": shape["mask"], "at": points[0]}
     raise ValueError(
-        f"a {kind} with {len(points)} points is no shape that is known: polygon, rectangle, oriented_rectangle, circle "
+        f"a {kind} with {len(points)} points is not a known shape: polygon, rectangle, oriented_rectangle, circle "
         "and mask are drawn"
     )
 
@@ -162,10 +151,10 @@ def _image_of(path: Path, content: dict) -> str:
     return found
 
 
-def _refuse_unclaimed(splits: Mapping[Path, Sequence[_Annotated]], legend: drawn.Legend) -> None:
+def _refuse_unclaimed(splits: Mapping[Path, Sequence[_Annotated]], legend: polygons.Legend) -> None:
     for folder, annotated in splits.items():
         counts = Counter(label for item in annotated for label, _, _ in item.shapes if label not in legend.values)
-        drawn.refuse_unclaimed(folder, counts if legend.other is None else Counter())
+        polygons.refuse_unclaimed(folder, counts if legend.other is None else Counter())
 
 
 def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str, list[str]]:
@@ -195,14 +184,14 @@ def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str,
     return found
 
 
-def _table(folder: Path, annotated: Sequence[_Annotated], legend: drawn.Legend) -> SampleTable:
+def _table(folder: Path, annotated: Sequence[_Annotated], legend: polygons.Legend) -> SampleTable:
     rows: dict[str, Sample] = {}
     for item in annotated:
-        name = drawn.name_of(os.path.relpath(item.path, folder))
+        name = polygons.name_of(os.path.relpath(item.path, folder))
         if name in rows:
             raise DataError(f"{item.path}: another sample has the name {name} already")
         objects = [(legend.values.get(label, legend.other), what, outline) for label, what, outline in item.shapes]
-        mask = drawn.to_text(
+        mask = polygons.to_text(
             item.path,
             image=item.image,
             size=item.size,

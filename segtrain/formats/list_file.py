@@ -1,67 +1,105 @@
-"""Text files with an image and a mask a line, one file a split: what many tools write."""
+"""Lists: text files with an image and a mask a line, or a name a line, one file a split."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from segtrain.errors import DataError
-from segtrain.formats.dataset_info import Labels
-from segtrain.formats.lists import listed_samples, read_pairs
-from segtrain.formats.sample import Sample, SampleTable, Splits, require_layout, split_by_fraction
-
-ABOUT = None
-
-
-def labels(arguments: Mapping[str, Any]) -> Labels | None:
-    """The user's own."""
-    return None
+from segtrain.formats.lists import listed_samples, read_names, read_pairs
+from segtrain.formats.sample import (
+    Place,
+    Places,
+    Sample,
+    SampleTable,
+    Splits,
+    first_there,
+    fixed_part,
+    require_nearby_layout,
+    require_path,
+    split_by_fraction,
+)
 
 
 def read(
     root: Path,
     *,
-    files: dict[str, str] | None = None,
+    files: dict[str, str | list[str]] | None = None,
+    images: Places | None = None,
+    masks: Places | None = None,
+    missing_splits: Literal["error", "skip"] = "error",
     val_fraction: float | None = None,
     seed: int = 0,
 ) -> Splits:
-    """Read lists with an image and a mask a line, parted by a tab, a comma or spaces (paths that hold spaces need one
-    of the others).
+    """Read lists with an image and a mask a line, separated by a tab, a comma or spaces (paths that hold spaces need
+    one of the others). With `images` and `masks`, lists with a name a line, the first word of it.
 
     `files` is the list of each split; without it they are train.txt, val.txt and, where it is there, test.txt. The
-    lists lie below `root`, and the paths in them are relative to `root` or absolute. Where no list is for validation,
-    `val_fraction` of the training list is held out. Raises DataError with list and line for a line that is no pair, a
-    file that is not there and an image that is listed twice.
+    lists lie below `root`, and the paths in them are relative to `root` or absolute. `images` and `masks` are paths
+    below `root` in which `{name}` stands for the name, like `JPEGImages/{name}.jpg`, one for all or one for each split.
+    Of a list of paths the first is taken whose folder is there. With `missing_splits: skip`, splits whose list is not
+    there are left out. Where no list is for validation, `val_fraction` of the training list is held out. Raises
+    DataError with list and line for a line that is no pair, a file that is not there and an image that is listed twice.
     """
+    if (images is None) != (masks is None):
+        raise DataError("data.images, data.masks: write both, like JPEGImages/{name}.jpg and masks/{name}.png, or none")
     if files is None:
         needed = ["train"] if val_fraction is not None else ["train", "val"]
         names = {split: f"{split}.txt" for split in ("train", "val", "test")}
         files = {split: name for split, name in names.items() if split in needed or (root / name).exists()}
-        require_layout(root, [files["train"]])
-    splits = {split: _read_list(root, root / name, f"data.files.{split}") for split, name in files.items()}
+    if not files:
+        raise DataError("data.files: names no list; write {train: train.txt, val: val.txt}")
+    paths = _find_lists(root, files, images, masks, skip_missing=missing_splits == "skip")
+    splits: Splits = {}
+    for split, path in paths.items():
+        require_path(path, f"data.files.{split}")
+        if images is None or masks is None:
+            splits[split] = read_pair_list(root, path)
+        else:
+            found = [first_there(root, _of_split(places, split)) for places in (images, masks)]
+            splits[split] = read_name_list(root, path, *found)
     if val_fraction is None:
         return splits
     if "train" not in splits or "val" in splits:
         raise DataError(
             f"data.val_fraction: {val_fraction} of a list train is held out where there is no list val; "
-            f"the lists are: {', '.join(files)}"
+            f"the lists are: {', '.join(files)}; write null to hold nothing out"
         )
     return splits | split_by_fraction(splits["train"], val_fraction, seed)
 
 
-def _read_list(root: Path, path: Path, what: str) -> SampleTable:
-    pairs = read_pairs(path, what)
-    return listed_samples(
-        path,
-        (
-            (
-                line,
-                Sample(
-                    os.path.splitext(image)[0],
-                    os.path.normpath(os.path.join(root, image)),
-                    os.path.normpath(os.path.join(root, mask)),
-                ),
-            )
-            for line, (image, mask) in pairs
-        ),
-    )
+def _find_lists(root: Path, files: Mapping[str, Place], *folders: Places | None, skip_missing: bool) -> dict[str, Path]:
+    """The list of each split. Raises DataError where root is beside the folder that has the first of them."""
+    first = next(iter(files))
+    wanted = [*(_of_split(places, first) for places in folders if places is not None), files[first]]
+    require_nearby_layout(root, [fixed_part(place if isinstance(place, str) else place[0]) for place in wanted])
+    paths = {split: root / first_there(root, place) for split, place in files.items()}
+    if skip_missing:
+        return {split: path for split, path in paths.items() if path.exists()} or {first: paths[first]}
+    return paths
+
+
+def _of_split(places: Places, split: str) -> Place:
+    if not isinstance(places, dict):
+        return places
+    if split not in places:
+        raise DataError(f"data.images, data.masks: have no path for the split {split} of data.files")
+    return places[split]
+
+
+def read_pair_list(root: Path, path: Path) -> SampleTable:
+    """The samples of a list with an image and a mask a line, in its order."""
+    rows = []
+    for line, (image, mask) in read_pairs(path):
+        image, name = os.path.normpath(os.path.join(root, image)), os.path.splitext(image)[0]
+        rows.append((line, Sample(name, image, os.path.normpath(os.path.join(root, mask)))))
+    return listed_samples(path, rows)
+
+
+def read_name_list(root: Path, path: Path, images: str, masks: str) -> SampleTable:
+    """The samples of a list with a name a line, in its order; `{name}` stands for it in the two patterns."""
+    rows = []
+    for line, name in read_names(path):
+        image, mask = (f"{root}/{pattern.replace('{name}', name)}" for pattern in (images, masks))
+        rows.append((line, Sample(name, image, mask)))
+    return listed_samples(path, rows)

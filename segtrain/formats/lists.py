@@ -1,4 +1,4 @@
-"""Text files that list samples, one a line: what several data sets publish their splits as."""
+"""Lists of samples, one a line: the lines of the text files that many data sets publish their splits as."""
 
 import os
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from segtrain.formats.sample import Sample, SampleTable, require_path
 def read_lines(path: Path, what: str = "data") -> list[tuple[int, str]]:
     """(number, text) of the lines that are not empty, counted from 1, without the white space around them.
 
-    Raises DataError, beginning with `what` where the file is missing, and where it is no text or has no such line.
+    Raises DataError, beginning with `what` where the file is missing, and where it is not text or has no such line.
     """
     try:
         text = require_path(path, what).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8: {error}") from error
+        raise DataError(f"{path}: is not text in UTF-8: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
@@ -26,15 +26,15 @@ def read_lines(path: Path, what: str = "data") -> list[tuple[int, str]]:
 
 
 def read_names(path: Path, what: str = "data") -> list[tuple[int, str]]:
-    """(line, name) of a list with one name a line. Raises DataError as read_lines does, and for a name that is there
-    twice."""
-    names = read_lines(path, what)
+    """(line, name) of a list with one name a line, the first word of it. Raises DataError as read_lines does, and for a
+    name that is there twice."""
+    names = [(line, text.split()[0]) for line, text in read_lines(path, what)]
     require_distinct(path, names)
     return names
 
 
 def read_pairs(path: Path, what: str = "data") -> list[tuple[int, tuple[str, str]]]:
-    """(line, (image, mask)) of a list with two paths a line, parted by a tab, a comma or spaces: the first of these
+    """(line, (image, mask)) of a list with two paths a line, separated by a tab, a comma or spaces: the first of these
     that is in the line, so that paths in a line with a tab may hold the others."""
     pairs = []
     for line, text in read_lines(path, what):
@@ -62,7 +62,7 @@ def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]]) -> SampleT
     rows = list(samples)
     require_distinct(path, ((line, sample.name) for line, sample in rows))
     for what, files in (("image", [s.image for _, s in rows]), ("mask", [s.mask_file for _, s in rows])):
-        missing = [place for place, file in enumerate(files) if not os.path.exists(file)]
+        missing = [index for index, file in enumerate(files) if not os.path.exists(file)]
         if missing:
             line, first = rows[missing[0]][0], files[missing[0]]
             raise DataError(
@@ -70,15 +70,3 @@ def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]]) -> SampleT
                 "are missing"
             )
     return SampleTable(sample for _, sample in rows)
-
-
-def samples_of_names(path: Path, *, images: Path, image_suffix: str, masks: Path, mask_suffix: str) -> SampleTable:
-    """The samples of a list of names: `images/NAME<image_suffix>` with `masks/NAME<mask_suffix>`, in the list's
-    order."""
-    return listed_samples(
-        path,
-        (
-            (line, Sample(name, f"{images}/{name}{image_suffix}", f"{masks}/{name}{mask_suffix}"))
-            for line, name in read_names(path)
-        ),
-    )

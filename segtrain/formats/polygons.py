@@ -1,4 +1,4 @@
-"""What coco and labelme share: objects with names and outlines, drawn into a mask when it is read."""
+"""Polygons: objects with names and outlines (coco, labelme), drawn into a mask when it is read."""
 
 import json
 import os
@@ -11,8 +11,6 @@ from segtrain.errors import DataError, name_some
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from segtrain.config.data_schema import ClassConfig
 
 IGNORED_RAW = 65535  # the value of ignored pixels in what read_mask returns
 
@@ -28,8 +26,8 @@ class Legend(NamedTuple):
     other: int | None
 
 
-def read_legend(classes: "Sequence[ClassConfig]", *, unlabelled: str, other_labels: str) -> Legend:
-    """A class's value is its place in the list, or 1 where it is the only one. Raises DataError where classes are
+def read_legend(classes: Sequence[Any], *, unlabelled: str, other_labels: str) -> Legend:
+    """A class's value is its index in the list, or 1 where it is the only one. Raises DataError where classes are
     values or colours, share a label, or leave no background for what has to be one."""
     binary = len(classes) == 1
     values: dict[str, int] = {}
@@ -71,26 +69,26 @@ def refuse_unclaimed(where: Path, labels: Counter[str]) -> None:
 
 
 def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
-    """An annotation file that has these keys. Raises DataError for what is no JSON, with line and column, and where a
+    """An annotation file that has these keys. Raises DataError for what is not JSON, with line and column, and where a
     key is missing or holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: is no JSON: {error.msg} (column {error.colno})") from error
+        raise DataError(f"{path}:{error.lineno}: is not JSON: {error.msg} (column {error.colno})") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no JSON: {error}") from error
+        raise DataError(f"{path}: is not JSON: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     keys = [*lists, *texts]
     if not isinstance(content, dict):
-        raise DataError(f"{path}: is no {what}: it holds a {type(content).__name__}, without {' and '.join(keys)}")
+        raise DataError(f"{path}: is not {what}: it holds a {type(content).__name__}, without {' and '.join(keys)}")
     missing = [key for key in keys if key not in content]
     if missing:
         there = ", ".join(content) or "none"
-        raise DataError(f"{path}: is no {what}: it has no {' and no '.join(missing)}; its keys: {there}")
+        raise DataError(f"{path}: is not {what}: it has no {' and no '.join(missing)}; its keys: {there}")
     for key in keys:
         if not isinstance(content[key], list if key in lists else str):
-            raise DataError(f"{path}: is no {what}: its {key} is no {'list' if key in lists else 'text'}")
+            raise DataError(f"{path}: is not {what}: its {key} is not {'a list' if key in lists else 'text'}")
     return content
 
 
@@ -223,7 +221,7 @@ def _bitmap_runs(bitmap: str, at: Sequence[float], height: int, width: int) -> "
     try:
         patch = np.asarray(Image.open(io.BytesIO(base64.b64decode(bitmap))).convert("L")) > 0
     except OSError as error:
-        raise ValueError(f"its mask is no image: {error}") from error
+        raise ValueError(f"its mask is not an image: {error}") from error
     left, top = round(at[0]), round(at[1])
     whole = np.zeros((height, width), bool)
     part = patch[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]

@@ -1,4 +1,4 @@
-"""What a data set is before any image is read: tables of pairs of files."""
+"""Samples: tables of image and mask files, and how they are split and looked for."""
 
 import hashlib
 from array import array
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from segtrain.errors import DataError
+from segtrain.files import is_glob
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".npy"})
 
@@ -39,8 +40,8 @@ class Sample(NamedTuple):
 
 
 class SampleTable(Sequence[Sample]):
-    """Samples that cannot be changed, in two flat buffers: a million take some 150 MB, and reading processes that are
-    forked share them (a list of objects would be copied piece by piece, as their counts of references change)."""
+    """An immutable sequence of samples in two flat buffers: a million take some 150 MB, and forked reading processes
+    share them (a list of objects would be copied piece by piece, as their reference counts change)."""
 
     def __init__(self, samples: Iterable[Sample] = ()):
         self._text, self._ends = bytearray(), array("q", [0])
@@ -53,29 +54,47 @@ class SampleTable(Sequence[Sample]):
         return len(self._rows)
 
     @overload
-    def __getitem__(self, place: int) -> Sample: ...
+    def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, place: slice) -> "SampleTable": ...
-    def __getitem__(self, place):
-        if isinstance(place, slice):
-            return self.take(range(*place.indices(len(self))))
-        row = self._rows[place]
+    def __getitem__(self, index: slice) -> "SampleTable": ...
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        row = self._rows[index]
         text = bytes(memoryview(self._text)[self._ends[row] : self._ends[row + 1]])
         return Sample(*text.decode("utf-8", "surrogateescape").split("\0"))
 
-    def take(self, places: Iterable[int]) -> "SampleTable":
-        """The samples at these places, in this order; they share this table's memory."""
+    def take(self, indices: Iterable[int]) -> "SampleTable":
+        """The samples at these indices, in this order; they share this table's memory."""
         taken = SampleTable()
         taken._text, taken._ends = self._text, self._ends
-        taken._rows = array("q", (self._rows[place] for place in places))
+        taken._rows = array("q", (self._rows[index] for index in indices))
         return taken
 
 
 Splits = dict[str, SampleTable]
+Place = str | list[str]
+"""A path below data.root, or several, of which the first that is there is meant."""
+Places = str | list[str] | dict[str, str | list[str]]
+"""A place for the whole set, or one for each split."""
+
+
+def fixed_part(pattern: str) -> str:
+    """The folders that a pattern begins with, up to the first part with a sign of a glob or a {placeholder}; a path
+    without is returned as it is."""
+    parts = Path(pattern).parts
+    open_parts = (index for index, part in enumerate(parts) if is_glob(part) or "{" in part)
+    return str(Path(*parts[: next(open_parts, len(parts))]))
+
+
+def first_there(root: Path, place: Place) -> str:
+    """The path or pattern that is meant: the first whose fixed part exists below root, else the first."""
+    places = [place] if isinstance(place, str) else place
+    return next((item for item in places if (root / fixed_part(item)).exists()), places[0])
 
 
 def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> Splits:
-    """Cut off a share of the samples for validation, chosen by seed and name: the same ones on every machine. Samples
+    """Hold out a share of the samples for validation, chosen by seed and name: the same ones on every machine. Samples
     of one group stay together."""
     table = samples if isinstance(samples, SampleTable) else SampleTable(samples)
     if not 0 < fraction < 1:
@@ -94,14 +113,15 @@ def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> 
             chosen.add(name)
             count += sizes[name]
     chosen = chosen or {min(order, key=sizes.__getitem__)}
-    places: dict[bool, list[int]] = {False: [], True: []}
-    for place, name in enumerate(names):
-        places[name in chosen].append(place)
-    return {"train": table.take(places[False]), "val": table.take(places[True])}
+    held_out = [name in chosen for name in names]
+    return {
+        "train": table.take(index for index, held in enumerate(held_out) if not held),
+        "val": table.take(index for index, held in enumerate(held_out) if held),
+    }
 
 
 def seeded_hash(name: str, seed: int) -> bytes:
-    """What puts names into an order that is the same on every machine, and another one for another seed."""
+    """A sort key for names: the order is the same on every machine, and another one for another seed."""
     return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
 
 
@@ -123,7 +143,7 @@ def require_layout(root: Path, wanted: Sequence[str]) -> None:
     below has them."""
     require_nearby_layout(root, wanted)
     if not root.is_dir():
-        raise DataError(f"data.root: {root} is no folder")
+        raise DataError(f"data.root: {root} is not a folder")
     for name in wanted:
         require_path(root / name, "data.root")
 

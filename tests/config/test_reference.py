@@ -110,7 +110,8 @@ ROWS = (
     "| `wandb` | mapping | section | Weights & Biases. |",
     "| `root` | path or list of paths | none, must be given | Folder",
     "| `compile` | true or false | `false` | Compile",
-    "| `images` | text or mapping to texts | `{train: train/images, val: val/images}` |",
+    "| `images` | text or list of texts or mapping to texts or lists of texts | "
+    "`{train: train/images, val: val/images}` |",
     "| `val_fold` | whole number or null | `null` |",
 )
 

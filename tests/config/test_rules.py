@@ -132,12 +132,14 @@ MISTAKES = {
     "data: {val_fractoin: 0.1}": (
         "1: data.val_fractoin: unknown key; format folders has no 'val_fractoin'; did you mean 'val_fraction'?"
     ),
-    "data: {val_fraction: abc}": "1: data.val_fraction: expected number, not 'abc'",
-    "data: {images: 5}": "1: data.images: expected text or mapping to texts, not 5",
-    "data: {images: {train: [a]}}": (
-        "config.yml:9: data.images: expected text or mapping to texts, not {'train': ['a'], 'val': 'val/images'}"
+    "data: {val_fraction: abc}": "1: data.val_fraction: expected number or null, not 'abc'",
+    "data: {images: 5}": (
+        "1: data.images: expected text or list of texts or mapping to texts or lists of texts, not 5"
     ),
-    "data: {mask_suffix: true}": "1: data.mask_suffix: expected text, not True",
+    "data: {format: geotiff, classes: [a], images: {train: [a]}}": (
+        "1: data.images: expected text or mapping to texts, not {'train': ['a']}"
+    ),
+    "data: {mask_suffix: true}": "1: data.mask_suffix: expected text or list of texts, not True",
     "data: {format: csv, classes: [a], val_fold: x}": "1: data.val_fold: expected whole number or null, not 'x'",
     "data: {format: csv, classes: [a], file: 3}": "1: data.file: expected text, not 3",
     # a class of one's own that is not there

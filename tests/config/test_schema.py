@@ -35,14 +35,6 @@ def test_the_mode_follows_from_the_number_of_classes(classes, mode, names):
     assert (config.mode, config.class_names) == (mode, names)
 
 
-def test_a_format_that_knows_its_classes():
-    config = DataConfig(format="camvid", root="x")
-    assert len(config.classes) == 11 and config.ignore_values == [11]
-    assert (config.classes[8].name, config.classes[8].value, config.classes[8].color) == ("car", 8, [64, 0, 128])
-    assert DataConfig(format="camvid", root="x", ignore_values=[]).ignore_values == []
-    assert DataConfig(format="camvid", root="x", classes=["a", "b"]).ignore_values is None
-
-
 def test_a_path_may_start_at_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("USERPROFILE", "/home/somebody")
@@ -82,9 +74,6 @@ def test_the_background_of_one_class_can_be_monitored():
 
 CLASSES = "data: {root: x, classes: [a, b]}\n"
 MISTAKES = {
-    "data: {root: x}": (
-        "x.yml:1: data.classes: is missing; format folders cannot know them: write classes: [first, second, ..]"
-    ),
     "data: {root: x, classes: []}": "x.yml:1: data.classes: is empty; name at least one class",
     "data: {classes: [a]}": "x.yml:1: data.root: is missing; it has no default",
     "data: {root: x, classes: [a, b, a, b]}": "x.yml:1: data.classes: class names must differ: a, b",

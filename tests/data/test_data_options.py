@@ -124,7 +124,7 @@ MISTAKES = {
     ),
     "data.fold=3 data.folds=3": "data.fold: 3 is none of the 3 folds, which count from 0",
     "data.bands=[1,2]": "data.bands: names 2 bands for data.channels 3; write channels too",
-    "data.group_pattern=(": "data.group_pattern: is no regular expression: ..",
+    "data.group_pattern=(": "data.group_pattern: is not a regular expression: ..",
     "data={format: coco, root: x, classes: [a, b], multilabel: true}": (
         "data.multilabel: format coco has one mask for all classes; take it out"
     ),
@@ -136,7 +136,7 @@ MISTAKES = {
 @pytest.mark.parametrize("layers", MISTAKES)
 def test_options_that_contradict(layers, main, capsys):
     assert main(*layers.replace(" data", "\ndata").splitlines()) == 2
-    assert MISTAKES[layers].rstrip(".") in capsys.readouterr().err.splitlines()[0]
+    assert MISTAKES[layers].rstrip(".") in capsys.readouterr().err
 
 
 def test_images_of_four_bands_and_twelve_bits(dataset, tmp_path, fitted):

@@ -7,10 +7,10 @@ import pycocotools.mask
 import pytest
 from PIL import Image
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.labels import LabelDecoder
 from segtrain.errors import DataError
 from segtrain.formats import coco
+from tests.formats.format_reading import data_config
 
 CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}, {"id": 90, "name": "tree"}]
 COMPRESSED = pycocotools.mask.encode(np.asfortranarray(np.eye(5, 6, dtype=np.uint8)))["counts"].decode()
@@ -60,7 +60,7 @@ def draw_set(root):
 
 def read_masks(root, classes=CAT_DOG, *, annotations="set.json", images="images", val_fraction=0.4, **arguments):
     """split -> {name: rows of class indices as digits, ? where they are ignored}"""
-    config = DataConfig(format="coco", root=root, classes=classes, **arguments)
+    config = data_config(format="coco", root=root, classes=classes, **arguments)
     decoder = LabelDecoder(config)
     options = {"annotations": annotations, "images": images, "val_fraction": val_fraction, **arguments}
     splits = coco.read(root, classes=config.classes, **options)

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from segtrain.config.schema import DataConfig
+from segtrain import formats
 from segtrain.data.labels import LabelDecoder
 from segtrain.formats import coco
 from tests.formats.coco_export import (
@@ -21,6 +21,7 @@ from tests.formats.coco_export import (
     rows,
     write,
 )
+from tests.formats.format_reading import data_config
 
 MASKS = {
     "a": ["111100", "122100", "111100", "00000?", "00000?"],
@@ -42,7 +43,7 @@ def read(root):
 def test_every_pixel(read, root):
     splits = read(other_labels="ignore")
     assert len(splits["val"]) == 1 and merged(splits) == MASKS
-    classes = DataConfig(format="coco", root=root, classes=CAT_DOG).classes
+    classes = data_config(format="coco", root=root, classes=CAT_DOG).classes
     sample = coco.read(root, annotations="set.json", images="images", classes=classes)["train"][0]
     assert sample.image in {f"{root}/images/{file}" for file in FILES.values()}
     assert sample.mask_file == f"{root}/set.json"
@@ -90,8 +91,8 @@ def test_a_file_and_a_folder_for_each_split(read, root):
     write(root, path="annotations/instances_train2017.json")
     write(root, path="annotations/instances_val2017.json", files={1: "d.jpg"}, annotations=[])
     config = {"classes": CAT_DOG}
-    decoder = LabelDecoder(DataConfig(format="coco", root=root, **config))
-    splits = coco.read(root, classes=decoder.classes)
+    decoder = LabelDecoder(data_config(format="coco", root=root, **config))
+    splits = formats.read_dataset("coco", root, {}, classes=decoder.classes)
     found = {split: {s.name: rows(decoder.read(s)) for s in samples} for split, samples in splits.items()}
     assert found == {"train": MASKS, "val": {"d": ["000000"] * 5}}
 
@@ -140,8 +141,7 @@ def test_images_without_a_size_have_that_of_their_file(read, root):
 
 
 def test_the_classes_of_voc(root):
-    assert coco.labels({}) is None
-    config = DataConfig(format="coco", root=root, preset="voc")
+    config = data_config(format="coco", root=root, preset="voc", annotations="set.json", images="images")
     assert len(config.classes) == 21 and config.class_names[:2] == ["background", "aeroplane"]
     categories = [{"id": 1, "name": "couch"}, {"id": 2, "name": "zebra"}, {"id": 3, "name": "tv"}]
     names = ["airplane", "dining table", "motorcycle", "potted plant", "person"]
@@ -149,7 +149,7 @@ def test_the_classes_of_voc(root):
     objects = [annotation(9, 10, 1, box(0, 0, 6, 4)), annotation(1, 10, 2, box(1, 1, 5, 3))]
     objects += [annotation(place, 10, 10 + place, box(place, 4, place + 1, 5)) for place in range(5)]
     write(root, categories=categories, annotations=[*objects, annotation(8, 10, 3, box(5, 4, 6, 5))])
-    splits = coco.read(root, annotations="set.json", images="images", preset="voc", classes=config.classes)
+    splits = formats.read_dataset("coco", root, config.arguments, classes=config.classes)
     sample = next(sample for samples in splits.values() for sample in samples if sample.name == "a")
     mask = LabelDecoder(config).read(sample)
     sofa, zebra = [18] * 6, [18, 0, 0, 0, 0, 18]

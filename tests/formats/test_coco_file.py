@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.labels import LabelDecoder
 from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
@@ -22,6 +21,7 @@ from tests.formats.coco_export import (
     read_masks,
     write,
 )
+from tests.formats.format_reading import data_config
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_panoptic_file_and_a_file_of_objects_are_told_apart(read, root):
 
 def test_what_was_counted_is_counted_anew_when_a_panoptic_picture_changes(root, tmp_path):
     write_panoptic(root)
-    config = DataConfig(format="coco", root=root, classes=CAT_DOG)
+    config = data_config(format="coco", root=root, classes=CAT_DOG)
     options = {"annotations": "set.json", "images": "images", "panoptic": "panoptic", "val_fraction": 0.4}
     decoder = LabelDecoder(config)
 
@@ -125,11 +125,11 @@ MISTAKES = {
     ),
     "no categories": (
         {"categories": None},
-        "R/set.json: is no annotation file of COCO: it has no categories; its keys: info, images, annotations",
+        "R/set.json: is not an annotation file of COCO: it has no categories; its keys: info, images, annotations",
     ),
     "annotations that are no list": (
         {"annotations": {}},
-        "R/set.json: is no annotation file of COCO: its annotations is no list",
+        "R/set.json: is not an annotation file of COCO: its annotations is not a list",
     ),
     "an unknown category": (
         changed(1, category_id="cat"),
@@ -191,7 +191,7 @@ def test_files_that_are_wrong(case, read, root):
 
 def test_no_json(read, root):
     (root / "set.json").write_text('{"images": [],\n')
-    text = "R/set.json:2: is no JSON: Expecting property name enclosed in double quotes (column 1)"
+    text = "R/set.json:2: is not JSON: Expecting property name enclosed in double quotes (column 1)"
     assert error_of(read, root) == text
 
 
@@ -210,7 +210,7 @@ def test_keys_that_do_not_agree(case, read, root):
 
 
 def test_a_root_beside_the_right_one(root):
-    config = DataConfig(format="folders", root=root, classes=["background", "cat", "dog"])
+    config = data_config(format="folders", root=root, classes=["background", "cat", "dog"])
     with pytest.raises(DataError) as error:
         coco.read(root.parent, annotations="set.json", images="images", classes=config.classes)
     text = f"data.root: {root.parent} has no set.json, but {root} has; write data.root: {root}"

@@ -1,12 +1,9 @@
-import numpy as np
 import pytest
-from PIL import Image
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.formats import csv, folders
-from segtrain.formats.public import camvid
+from tests.formats.format_reading import data_config, reader
 
 
 @pytest.fixture
@@ -172,7 +169,7 @@ def test_folders_that_are_wrong(case, root):
 
 
 def test_a_root_that_is_not_there(root):
-    for read in (folders.read, camvid.read):
+    for read in (folders.read, reader("camvid")):
         assert error_of(read, root / "nothing") == f"data.root: R does not exist; {root} holds: nothing"
 
 
@@ -256,25 +253,58 @@ def test_tables_that_are_wrong(case, root, table):
     assert error_of(csv.read, root, **arguments) == text
 
 
-def test_camvid(root):
-    for split, count in (("train", 3), ("val", 2)):
-        for index in range(count):
-            for folder, array in (
-                (split, np.zeros((6, 8, 3), np.uint8)),
-                (f"{split}annot", np.full((6, 8), 11, np.uint8)),
-            ):
-                (root / folder).mkdir(exist_ok=True)
-                Image.fromarray(array).save(root / folder / f"{index}.png")
-    assert names(camvid.read(root)) == {"train": ["0", "1", "2"], "val": ["0", "1"]}
-    touch(root, "test/0.png", "testannot/0.png")
-    assert names(read_splits(DataConfig(format="camvid", root=root), seed=0))["test"] == ["0"]
-    (root / "valannot" / "1.png").unlink()
-    assert error_of(camvid.read, root) == "data (val): 1 of 2 images have no mask in R/valannot: R/val/1.png"
+def test_all_problems_of_a_table_for_a_report(root, table):
+    table(
+        "image,mask,split", *(f"{row},train" for row in ROWS[:2]), "x.png,m/x.png,val", "c.png,,val", f"{ROWS[0]},val"
+    )
+    problems = []
+    assert names(csv.read(root, problems=problems)) == {"train": ["a", "b"]}
+    assert [problem.replace(str(root), "R") for problem in problems] == [
+        "R/data.csv:4: image R/x.png does not exist; paths are relative to the CSV file",
+        "R/data.csv:5: column 'mask' is empty",
+        "R/data.csv:6: image R/a.png stands in line 2 already",
+    ]
+
+
+def test_splits_that_are_not_there_are_skipped(root):
+    touch(root, "t/i/a.jpg", "t/m/a.png", "v/m/b.png")
+    (root / "v/i").mkdir()
+    places = {"images": {"train": "t/i", "val": "v/i"}, "masks": {"train": "t/m", "val": "v/m"}}
+    assert names(folders.read(root, **places, missing_splits="skip")) == {"train": ["a"]}
+    assert error_of(folders.read, root, **places).startswith("data (val): no images in R/v/i; known suffixes")
+    (root / "t/i/a.jpg").unlink()
+    (root / "t/i").rmdir()
+    assert error_of(folders.read, root, **places, missing_splits="skip") == (
+        "data (train).images: R/t/i does not exist; R/t holds: m"
+    )
+
+
+def test_a_share_of_train_is_held_out_in_groups(root):
+    touch(root, *(f"{kind}/{drive}-{n}.png" for kind in "im" for drive in "abcd" for n in range(3)))
+    touch(root, "x/1.png", "y/1.png")
+    places = {"images": {"train": "i", "test": "x"}, "masks": {"train": "m", "test": "y"}}
+    assert list(folders.read(root, **places)) == ["train", "test"]
+    splits = names(folders.read(root, **places, val_fraction=0.25, val_groups="^[^-]+"))
+    assert [len(splits[split]) for split in ("train", "val", "test")] == [9, 3, 1]
+    assert len({name.partition("-")[0] for name in splits["val"]}) == 1
+
+
+def test_several_endings_and_the_first_folder_that_is_there(root):
+    touch(root, "new/a_rgb.jpg", "new/b.jpg", "m/a_mask.png", "m/b_label.png", "m/notes.txt")
+    keys = {"image_suffix": ["_rgb", ""], "mask_suffix": ["_mask", "_label"], "val_fraction": 0.5}
+    splits = folders.read(root, images=["old", "new"], masks="m", **keys)
+    assert sorted(name for split in names(splits).values() for name in split) == ["a", "b"]
+    assert error_of(folders.read, root, images=["old", "older"], masks="m", **keys) == (
+        "data.images: R/old does not exist; R holds: m, new"
+    )
+    assert error_of(folders.read, root, images="new", masks="m", mask_suffix="_x") == (
+        "data: no masks in R/m whose names end in _x"
+    )
 
 
 def test_a_split_without_samples(root, table):
     table("image,mask,split", *(f"{row},training" for row in ROWS))
-    config = DataConfig(format="csv", root=root, classes=["x", "y"])
+    config = data_config(format="csv", root=root, classes=["x", "y"])
     with pytest.raises(DataError) as error:
         read_splits(config, seed=0)
     assert str(error.value) == f"data: the train split is empty; {root} as format csv gives: training (4)"

@@ -3,11 +3,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.labels import LabelDecoder
 from segtrain.errors import DataError
 from segtrain.formats import geotiff
 from segtrain.images.reading import read_image
+from tests.formats.format_reading import data_config
 
 RNG = np.random.default_rng(0)
 BANDS = RNG.integers(0, 10001, (6, 8, 5)).astype(np.uint16)
@@ -32,7 +32,7 @@ def root(tmp_path):
 
 
 def test_every_pixel(root, capfd):
-    config = DataConfig(format="geotiff", root=root, classes=["x", "y", "z"], channels=3, scale=10000, bands=[4, 3, 2])
+    config = data_config(format="geotiff", root=root, classes=["x", "y", "z"], channels=3, scale=10000, bands=[4, 3, 2])
     splits = geotiff.read(root, val_fraction=0.4)
     samples = {sample.name: sample for split in splits.values() for sample in split}
     assert sorted(samples) == ["a", "c", "deep/b"] and len(splits["val"]) == 1

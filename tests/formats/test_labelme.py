@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.labels import LabelDecoder
 from segtrain.errors import DataError
 from segtrain.formats import labelme
+from tests.formats.format_reading import data_config
 
 IMAGE = Image.fromarray(np.zeros((5, 6, 3), np.uint8))
 
@@ -59,7 +59,7 @@ def read(root):
     """split -> {name: rows of class indices as digits, ? where they are ignored}"""
 
     def read(classes=CLASSES, **arguments):
-        config = DataConfig(format="labelme", root=root, classes=classes, **arguments)
+        config = data_config(format="labelme", root=root, classes=classes, **arguments)
         decoder = LabelDecoder(config)
         splits = labelme.read(root, classes=config.classes, **arguments)
         return {split: {s.name: rows(decoder.read(s)) for s in samples} for split, samples in splits.items()}
@@ -81,7 +81,7 @@ def test_shapes_are_drawn_in_the_order_of_the_file(read, root):
     first = ["111100", "122100", "111100", "000000", "000000"]
     later = ["111100", "111100", "111100", "000000", "000000"]
     assert read() == {"train": {"a": first, "b": later}, "val": {"c": EMPTY}}
-    config = DataConfig(format="labelme", root=root, classes=CLASSES)
+    config = data_config(format="labelme", root=root, classes=CLASSES)
     sample = labelme.read(root, classes=config.classes)["train"][0]
     assert (sample.image, sample.mask_file) == (f"{root}/train/a.png", f"{root}/train/a.json")
 
@@ -230,28 +230,28 @@ MISTAKES = {
     "no shapes": (
         [],
         {"shapes": "missing"},
-        "R/train/a.json: is no file of labelme: it has no shapes; its keys: version, flags, imagePath, imageData, "
+        "R/train/a.json: is not a labelme file: it has no shapes; its keys: version, flags, imagePath, imageData, "
         "imageHeight, imageWidth",
     ),
-    "shapes that are no list": ([], {"shapes": 5}, "R/train/a.json: is no file of labelme: its shapes is no list"),
-    "no path": ([], {"imagePath": None}, "R/train/a.json: is no file of labelme: its imagePath is no text"),
+    "shapes that are no list": ([], {"shapes": 5}, "R/train/a.json: is not a labelme file: its shapes is not a list"),
+    "no path": ([], {"imagePath": None}, "R/train/a.json: is not a labelme file: its imagePath is not text"),
     "a shape without points": ([{"label": "car"}], {}, "R/train/a.json: shapes[0] has no label and points"),
     "an unknown shape": (
         [shape("car", [[0, 0], [1, 1]], "cuboid")],
         {},
-        "R/train/a.json: shape 1 (car): a cuboid with 2 points is no shape that is known: polygon, rectangle, "
+        "R/train/a.json: shape 1 (car): a cuboid with 2 points is not a known shape: polygon, rectangle, "
         "oriented_rectangle, circle and mask are drawn",
     ),
     "a circle of one point": (
         [shape("car", [[0, 0]], "circle")],
         {},
-        "R/train/a.json: shape 1 (car): a circle with 1 points is no shape that is known: polygon, rectangle, "
+        "R/train/a.json: shape 1 (car): a circle with 1 points is not a known shape: polygon, rectangle, "
         "oriented_rectangle, circle and mask are drawn",
     ),
     "points that are no pairs": (
         [shape("car", [[0, 0, 1], [1, 1, 1]])],
         {},
-        "R/train/a.json: shape 1 (car): its points are no pairs of x and y",
+        "R/train/a.json: shape 1 (car): its points are not pairs of x and y",
     ),
     "a point far outside": (
         [shape("car", [[0, 0], [1, 1], [0, 1e8]])],
@@ -292,7 +292,7 @@ def test_a_folder_without_files(read, root):
 
 
 def test_a_root_beside_the_right_one(root):
-    classes = DataConfig(format="folders", root=root, classes=CLASSES).classes
+    classes = data_config(format="folders", root=root, classes=CLASSES).classes
     with pytest.raises(DataError) as error:
         labelme.read(root / "train", classes=classes)
     assert str(error.value) == f"data.root: {root}/train has no train, but {root} has; write data.root: {root}"

@@ -102,12 +102,13 @@ MISTAKES = {
         {},
         "data.files.val: R/val.txt does not exist; R holds: i, m, train.txt",
     ),
-    "no training list": ({"val": GOOD}, {}, "data.root: R/train.txt does not exist; R holds: i, m, val.txt"),
+    "no training list": ({"val": GOOD}, {}, "data.files.train: R/train.txt does not exist; R holds: i, m, val.txt"),
     "an empty list": ({"train": [], "val": GOOD}, {}, "R/train.txt: is empty; expected one sample a line"),
     "a validation list and a share": (
         {"train": GOOD, "val": ["i/1.jpg m/1.png"]},
         {"val_fraction": 0.2},
-        "data.val_fraction: 0.2 of a list train is held out where there is no list val; the lists are: train, val",
+        "data.val_fraction: 0.2 of a list train is held out where there is no list val; the lists are: train, val; "
+        "write null to hold nothing out",
     ),
 }
 
@@ -123,3 +124,39 @@ def test_the_folder_above(root):
     write(root, train=GOOD, val=GOOD)
     above = root.parent
     assert error_of(list_file.read, above) == "data.root: R has no train.txt, but R/set has; write data.root: R/set"
+
+
+NAMES = {"images": "i/{name}.jpg", "masks": "m/{name}.png"}
+
+
+def test_lists_of_names(root):
+    write(root, train=["2 1 1", "0"], val=["1"])
+    assert decoded(root, "list", classes=CLASSES, **NAMES) == {
+        "train": {"2": [[0, 255]], "0": [[0, 255]]},
+        "val": {"1": [[1, 255]]},
+    }
+    (root / "m").rename(root / "later")
+    masks = {"train": ["m/{name}.png", "later/{name}.png"], "val": "later/{name}.png"}
+    assert list(decoded(root, "list", classes=CLASSES, images=NAMES["images"], masks=masks)["train"]) == ["2", "0"]
+
+
+def test_lists_that_are_not_there_are_skipped(root):
+    write(root, train=["0"])
+    files = {"train": "train.txt", "val": ["val.txt", "valid.txt"]}
+    assert names(list_file.read(root, files=files, **NAMES, missing_splits="skip")) == {"train": ["0"]}
+    assert error_of(list_file.read, root, files=files, **NAMES).startswith("data.files.val: R/val.txt does not exist")
+    write(root, valid=["1"])
+    assert names(list_file.read(root, files=files, **NAMES)) == {"train": ["0"], "val": ["1"]}
+
+
+def test_lists_of_names_that_are_wrong(root):
+    write(root, train=["0"], val=["1"])
+    assert error_of(list_file.read, root, images="i/{name}.jpg") == (
+        "data.images, data.masks: write both, like JPEGImages/{name}.jpg and masks/{name}.png, or none"
+    )
+    assert error_of(list_file.read, root, images=NAMES["images"], masks={"train": NAMES["masks"]}) == (
+        "data.images, data.masks: have no path for the split val of data.files"
+    )
+    assert error_of(list_file.read, root, files={}) == (
+        "data.files: names no list; write {train: train.txt, val: val.txt}"
+    )

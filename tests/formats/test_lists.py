@@ -1,7 +1,8 @@
 import pytest
 
 from segtrain.errors import DataError
-from segtrain.formats.lists import listed_samples, read_names, read_pairs, samples_of_names
+from segtrain.formats.list_file import read_name_list
+from segtrain.formats.lists import listed_samples, read_names, read_pairs
 from segtrain.formats.sample import Sample
 from tests.formats.format_trees import touch, write_list
 
@@ -18,8 +19,8 @@ def error_of(read, *arguments, folder):
 
 
 def test_names_with_their_lines(path):
-    path.write_bytes("\ufeff2007_000032\r\n\r\n  a name  \r\nlast".encode())
-    assert read_names(path) == [(1, "2007_000032"), (3, "a name"), (4, "last")]
+    path.write_bytes("\ufeff2007_000032\r\n\r\n  a 1 1  \r\nlast".encode())
+    assert read_names(path) == [(1, "2007_000032"), (3, "a"), (4, "last")]
 
 
 def test_pairs_parted_by_what_is_in_the_line(path):
@@ -38,7 +39,7 @@ MISTAKES = {
     "an image": (
         read_names,
         b"\x89PNG",
-        "R/list.txt: is no text in UTF-8: 'utf-8' codec can't decode byte 0x89 in position 0: invalid start byte",
+        "R/list.txt: is not text in UTF-8: 'utf-8' codec can't decode byte 0x89 in position 0: invalid start byte",
     ),
     "one path": (
         read_pairs,
@@ -75,19 +76,19 @@ def test_a_list_that_is_not_there_or_a_folder(path, tmp_path):
 def folders(path, tmp_path):
     """Where the names of the list are looked for."""
     write_list(path, "b", "", "a/1", "c")
-    return {"images": tmp_path / "i", "image_suffix": ".jpg", "masks": tmp_path / "m", "mask_suffix": "_m.png"}
+    return "i/{name}.jpg", "m/{name}_m.png"
 
 
 def test_samples_in_the_order_of_the_list(path, folders, tmp_path):
     touch(tmp_path, "i/a/1.jpg", "i/b.jpg", "i/c.jpg", "m/a/1_m.png", "m/b_m.png", "m/c_m.png")
-    assert list(samples_of_names(path, **folders)) == [
+    assert list(read_name_list(tmp_path, path, *folders)) == [
         Sample(name, f"{tmp_path}/i/{name}.jpg", f"{tmp_path}/m/{name}_m.png") for name in ("b", "a/1", "c")
     ]
 
 
 def test_files_that_are_not_there(path, folders, tmp_path):
     def error():
-        return error_of(lambda: samples_of_names(path, **folders), folder=tmp_path)
+        return error_of(lambda: read_name_list(tmp_path, path, *folders), folder=tmp_path)
 
     touch(tmp_path, "i/b.jpg")
     assert error() == ("R/list.txt:3: image R/i/a/1.jpg does not exist; 2 of the 3 images in this list are missing")

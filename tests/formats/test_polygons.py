@@ -173,7 +173,7 @@ BROKEN = [
     ({"counts": 30, "size": [5, 6]}, NO_OUTLINE),
     ({"counts": [30], "size": [6, 5]}, "its counts are of size [6, 5], but the image is [5, 6]"),
     ({"counts": [29], "size": [5, 6]}, "its counts add up to 29 pixels, but the image has 30, 6 x 5"),
-    ({"bitmap": "AAAA", "at": [0, 0]}, "its mask is no image: cannot identify image file"),
+    ({"bitmap": "AAAA", "at": [0, 0]}, "its mask is not an image: cannot identify image file"),
 ]
 
 
@@ -196,13 +196,13 @@ def test_an_image_of_another_size(draw, tmp_path):
 
 
 JSON_MISTAKES = {
-    '{"a": [],\n "b": }': "F:2: is no JSON: Expecting value (column 7)",
-    "": "F:1: is no JSON: Expecting value (column 1)",
-    "[1]": "F: is no file of ours: it holds a list, without a and b",
-    "{}": "F: is no file of ours: it has no a and no b; its keys: none",
-    '{"a": 1, "c": 2, "d": 3}': "F: is no file of ours: it has no b; its keys: a, c, d",
-    '{"a": {}, "b": ""}': "F: is no file of ours: its a is no list",
-    '{"a": [], "b": []}': "F: is no file of ours: its b is no text",
+    '{"a": [],\n "b": }': "F:2: is not JSON: Expecting value (column 7)",
+    "": "F:1: is not JSON: Expecting value (column 1)",
+    "[1]": "F: is not a file of ours: it holds a list, without a and b",
+    "{}": "F: is not a file of ours: it has no a and no b; its keys: none",
+    '{"a": 1, "c": 2, "d": 3}': "F: is not a file of ours: it has no b; its keys: a, c, d",
+    '{"a": {}, "b": ""}': "F: is not a file of ours: its a is not a list",
+    '{"a": [], "b": []}': "F: is not a file of ours: its b is not text",
 }
 
 
@@ -210,17 +210,17 @@ JSON_MISTAKES = {
 def test_files_that_are_no_annotations(content, tmp_path):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(DataError) as error:
-        drawn.load_json(tmp_path / "a.json", "file of ours", lists=["a"], texts=["b"])
+        drawn.load_json(tmp_path / "a.json", "a file of ours", lists=["a"], texts=["b"])
     assert str(error.value).replace(f"{tmp_path}/a.json", "F") == JSON_MISTAKES[content]
 
 
 def test_files_that_are_no_text(tmp_path):
     (tmp_path / "a.json").write_bytes(b'{"a": "\xff"}')
     with pytest.raises(DataError) as error:
-        drawn.load_json(tmp_path / "a.json", "file of ours", lists=["a"])
-    assert str(error.value).startswith(f"{tmp_path}/a.json: is no JSON: 'utf-8' codec can't decode byte 0xff")
+        drawn.load_json(tmp_path / "a.json", "a file of ours", lists=["a"])
+    assert str(error.value).startswith(f"{tmp_path}/a.json: is not JSON: 'utf-8' codec can't decode byte 0xff")
     with pytest.raises(DataError) as error:
-        drawn.load_json(tmp_path, "file of ours", lists=["a"])
+        drawn.load_json(tmp_path, "a file of ours", lists=["a"])
     assert str(error.value) == f"{tmp_path}: cannot be read: Is a directory"
     (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": [1]}')
-    assert drawn.load_json(tmp_path / "a.json", "file of ours", lists=["a"]) == {"a": [1]}
+    assert drawn.load_json(tmp_path / "a.json", "a file of ours", lists=["a"]) == {"a": [1]}

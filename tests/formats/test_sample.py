@@ -36,7 +36,7 @@ def test_the_files_of_a_mask():
 def test_a_million_samples_take_two_hundred_megabytes():
     code = """
 import resource
-from segtrain.data.sample import Sample, SampleTable
+from segtrain.formats.sample import Sample, SampleTable
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 stems = (f"street/scene_{i % 1000:04d}/frame_{i:07d}" for i in range(1_000_000))
 table = SampleTable(Sample(stem, f"data/images/{stem}.jpg", f"data/masks/{stem}.png") for stem in stems)
@@ -50,7 +50,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 def test_forked_processes_read_a_table_without_copying_it():
     code = """
 import os
-from segtrain.data.sample import Sample, SampleTable
+from segtrain.formats.sample import Sample, SampleTable
 
 def private_kib():
     lines = open("/proc/self/smaps_rollup").read().splitlines()
@@ -128,5 +128,5 @@ def test_of_several_folders_that_fit_all_are_named(tree):
 
 def test_a_root_that_is_a_file(tree):
     (tree / "file.zip").touch()
-    with pytest.raises(DataError, match=r"data.root: .+/file.zip is no folder"):
+    with pytest.raises(DataError, match=r"data.root: .+/file.zip is not a folder"):
         require_layout(tree / "file.zip", ["JPEGImages"])

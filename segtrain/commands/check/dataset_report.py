@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from segtrain.commands.check.finding import Fix, set_aside, take_out
 from segtrain.commands.check.mask_values import Labelling, Values, label, labelling_of, merge_values
-from segtrain.commands.check.propose import Proposal, known_labels, propose_classes
+from segtrain.commands.check.propose import Proposal, propose_classes
 from segtrain.commands.check.record import Record
 from segtrain.commands.check.source import Source
 from segtrain.config.schema import Config
+from segtrain.formats.dataset_info import known_labels
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
 from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
-from segtrain.formats import FORMATS
+from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import upright
 from segtrain.images.reading import Picture, read_picture
@@ -55,7 +55,7 @@ class Examiner:
         config = self.config
         if config is not None and config.multilabel:
             return self._read_layers(sample)
-        own = getattr(FORMATS[config.format], "read_mask", None) if config is not None else None
+        own = find_mask_reader(config.format, config.arguments) if config is not None else None
         if own is None:
             picture = read_picture(sample.mask)
         else:

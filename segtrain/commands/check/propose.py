@@ -1,8 +1,7 @@
 """Proposal: the `classes:` that the values of masks most likely mean."""
 
-import inspect
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args, get_origin
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,6 @@ from segtrain.commands.check.record import as_written, split_colors
 from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.claims import pack_color
 from segtrain.config.data_schema import ClassConfig
-from segtrain.formats import FORMATS
 from segtrain.formats.dataset_info import Labels
 
 LOOSE = 0.2  # a value is one of edges where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
@@ -216,14 +214,3 @@ def show_share(share: float) -> str:
     if 0 < share < 0.0001:
         return "less than 0.01 %"
     return f"{100 * share:.{2 if share < 0.01 else 1}f} %"
-
-
-def known_labels() -> dict[str, Labels]:
-    """The labels of every published set that a format knows, in each of its versions."""
-    found = {}
-    for name, module in FORMATS.items():
-        found[name] = module.labels({})
-        for key, parameter in inspect.signature(module.read).parameters.items():
-            for word in get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ():
-                found[f"{name} ({key}: {word})"] = module.labels({key: word})
-    return {name: labels for name, labels in found.items() if labels is not None}

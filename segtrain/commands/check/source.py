@@ -1,7 +1,5 @@
 """Source: what is to be checked, the samples of an experiment or of two folders."""
 
-import csv
-import inspect
 import os
 import shlex
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ from segtrain.config.schema import Config
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.files import is_glob
-from segtrain.formats import FORMATS, folders
+from segtrain.formats import folders, keys_of, read_dataset
 from segtrain.formats.sample import Sample, SampleTable, Splits, split_by_fraction
 
 
@@ -123,27 +121,36 @@ def without_unions(splits: Splits) -> Splits:
 
 def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     """The samples that can be listed in spite of an error, and what was in the way."""
-    read = FORMATS[data.format].read
-    parameters = inspect.signature(read).parameters
-    wanted = {key: value for key, value in (("seed", seed), ("classes", data.classes)) if key in parameters}
-    options = {key: parameter.default for key, parameter in parameters.items()} | data.arguments | wanted
     splits: dict[str, list[Sample]] = {}
     findings: list[Finding] = []
+    defaults = {key: value.default for key, value in keys_of(data.format, data.arguments).items()}
+    provided = {"seed": seed, "classes": data.classes}
     for root in data.roots:
+        problems: list[str] = []
         try:
-            if data.format == "folders":
-                found = _salvage_folders(root, options, findings)
-            elif data.format == "csv":
-                found = _salvage_table(root, options, findings)
+            options = defaults | data.arguments
+            if data.format == "folders" and not _has_alternatives(options):
+                found = _salvage_folders(root, options | provided, findings)
             else:
-                found = read(root, **data.arguments, **wanted)
+                found = read_dataset(data.format, root, data.arguments, **provided, problems=problems)
         except DataError as error:
             findings.append(Finding("error", "Samples cannot be listed", str(error)))
-            continue
+            found = {}
+        if problems:
+            file = root / (defaults | data.arguments)["file"]
+            title = f"{count_of(len(problems), 'line')} of {file} cannot be used"
+            findings.append(Finding("error", title, "Correct the lines, or take them out.", files=problems))
         for split, samples in found.items():
             splits.setdefault(split, []).extend(samples)
     renamed = {data.train_split: "train", data.val_split: "val"}
     return without_unions({renamed.get(key, key): SampleTable(samples) for key, samples in splits.items()}), findings
+
+
+def _has_alternatives(options: dict[str, Any]) -> bool:
+    """Whether a path or an ending is a list, of which one is meant."""
+    given = [options[key] for key in ("images", "masks", "image_suffix", "mask_suffix")]
+    places = [item for value in given for item in (value.values() if isinstance(value, dict) else [value])]
+    return any(isinstance(item, list) for item in places)
 
 
 def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding]) -> Splits:
@@ -153,7 +160,7 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     by_split = isinstance(images, dict) and isinstance(masks, dict) and images.keys() == masks.keys()
     whole = isinstance(images, str) and isinstance(masks, str)
     if "{class}" in f"{masks}{suffixes['mask_suffix']}" or not (by_split or whole):
-        return folders.read(root, **{key: value for key, value in options.items() if key != "root"})
+        return folders.read(root, **options)
 
     def pair(images: str, masks: str, what: str) -> SampleTable:
         pairing = pair_folders(root, images, masks, **suffixes, what=what)
@@ -175,37 +182,8 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     return splits
 
 
-def _salvage_table(root: Path, options: dict[str, Any], findings: list[Finding]) -> Splits:
-    """The rows of a table whose files exist."""
-    path = root / options["file"]
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (ValueError, OSError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file: {error}") from error
-    rows = [{str(key).strip(): str(value or "").strip() for key, value in row.items()} for row in rows]
-    if not rows or not {"image", "mask"} <= rows[0].keys():
-        columns = ", ".join(rows[0]) if rows else "no rows"
-        raise DataError(f"{path}: needs the columns image and mask; it has: {columns}")
-    missing: list[str] = []
-    by_split: dict[str, list[Sample]] = {}
-    for line, row in enumerate(rows, start=2):
-        files = [str(path.parent / row[column]) for column in ("image", "mask")]
-        gone = [file for file in files if not os.path.isfile(file)]
-        missing += [f"{path}:{line}: {file}" for file in gone]
-        if not gone:
-            sample = Sample(Path(row["image"]).with_suffix("").as_posix(), *files)
-            by_split.setdefault(row.get("split", "all"), []).append(sample)
-    if missing:
-        title = f"{count_of(len(missing), 'file')} in {path} {'does' if len(missing) == 1 else 'do'} not exist"
-        explanation = "Paths are relative to the table. Correct the lines, or take them out."
-        findings.append(Finding("error", title, explanation, files=missing))
-    splits = {split: SampleTable(samples) for split, samples in by_split.items()}
-    return splits if "split" in rows[0] else _cut(splits.get("all", SampleTable()), options)
-
-
 def _cut(samples: SampleTable, options: dict[str, Any]) -> Splits:
     """Training and validation samples of a set that is not split."""
     if len(samples) < 2:
         return {"train": samples}
-    return split_by_fraction(samples, options["val_fraction"], options["seed"])
+    return split_by_fraction(samples, options["val_fraction"] or 0.2, options["seed"])

@@ -1,15 +1,38 @@
-"""Download a public data set, as far as it may be downloaded, and unpack it."""
+"""Download a public data set, as far as it may be downloaded, and unpack it.
+
+Its archives are taken one after the other, each fetched, checked, unpacked and recorded. Records and what is being
+fetched lie in the folder .download below the root. An archive is removed when it is unpacked; one that the user has put
+into the root, or where it is to be unpacked, is taken instead, and stays.
+"""
 
 import argparse
+import json
+import os
+import shutil
 import signal
+from collections.abc import Iterable, Sequence
+from filecmp import cmp
 from pathlib import Path
-from types import ModuleType
 
 from segtrain.command import Stopped, parse_output
-from segtrain.commands.datasets.command import published, show_counts
-from segtrain.commands.datasets.fetch import STORE, download, has_records
+from segtrain.commands.datasets.command import show_archive, show_counts, show_size
+from segtrain.commands.datasets.http import (
+    PAUSES_S,
+    fetch_file,
+    file_name,
+    hash_file,
+    is_archive,
+    require_space,
+    show_decimal,
+)
+from segtrain.commands.datasets.unpack import DamagedError, unpack
 from segtrain.config.section import suggest
 from segtrain.errors import ConfigError, DataError
+from segtrain.formats import read_dataset
+from segtrain.formats.dataset_info import About, Archive, load_dataset, published
+
+STORE = ".download"
+RECORD = ".files.json"  # end of the name of a record: which files came out of an archive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,25 +43,143 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Fetch and unpack the data set `options.name` below the folder `options.root`, and say what it is read as."""
-    modules, name, root = published(), options.name, options.root
-    if name not in modules:
-        raise ConfigError(f"download: no data set '{name}'; {suggest(name, modules)}")
-    about = modules[name].ABOUT
-    if not has_records(root) and about.images == count_images(modules[name], root)[0] != {}:
+    name, root = options.name, options.root
+    if name not in published():
+        raise ConfigError(f"download: no data set '{name}'; {suggest(name, published())}")
+    about = load_dataset(name).about
+    unpacked_before = any((root / STORE).glob(f"*{RECORD}"))
+    if not unpacked_before and about.images == count_images(name, root)[0] != {}:
         print(f"{root}: all images of {name} are there; nothing to do")
         return
     try:
-        download(name, about, root)
+        fetch_dataset(name, about, root)
     except KeyboardInterrupt:
         kept = f"what has arrived is kept in {root / STORE}; the same command goes on from there"
         raise Stopped(signal.SIGINT, f"stopped; {kept}") from None
-    counts, mistake = count_images(modules[name], root)
+    counts, mistake = count_images(name, root)
     print(f"note: {mistake}" if mistake else f"{root}: read as data.format: {name}, it has {show_counts(counts)}")
 
 
-def count_images(module: ModuleType, root: Path) -> tuple[dict[str, int], str]:
+def count_images(name: str, root: Path) -> tuple[dict[str, int], str]:
     """The images that a format finds below a folder, by split, and why it finds none."""
     try:
-        return {split: len(samples) for split, samples in module.read(root).items()}, ""
+        return {split: len(samples) for split, samples in read_dataset(name, root, {}).items()}, ""
     except DataError as error:
         return {}, str(error)
+
+
+def fetch_dataset(name: str, about: About, root: Path, *, pauses_s: Sequence[float] = PAUSES_S) -> None:
+    """Fetch what is missing of a data set and unpack it below `root`; nothing that is there is replaced.
+
+    A later call goes on where one was stopped, and does nothing where all is there. `pauses_s` are those between
+    attempts. Raises DataError where that is not possible: one line that says what is there and what to do.
+    """
+    page = f"its page is {about.home}"
+    if not about.archives:
+        raise DataError(f"{name}: cannot be fetched without you; {about.by_hand}; {page}")
+    try:
+        (root / STORE).mkdir(parents=True, exist_ok=True)
+        missing = [archive for archive in about.archives if not is_unpacked(archive, root)]
+        announce(name, about, missing, root)
+        if missing:
+            require_space(root, estimate_disk_bytes(missing, root), f"to fetch and unpack {name}, as estimated")
+        for archive in missing:
+            bring(archive, root, hint=f"fetch it by hand into {root} and call this again; {page}", pauses_s=pauses_s)
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: {error.strerror or error}") from error
+    if missing and about.by_hand:
+        print(f"then: {about.by_hand}")
+
+
+def announce(name: str, about: About, missing: Sequence[Archive], root: Path) -> None:
+    """Print what is going to be fetched, under which licence, and whether it fits on the disk."""
+    print(f"{name}: {about.title}\nlicence: {about.licence}; see {about.home}")
+    if not missing:
+        print(f"{root}: all of its {len(about.archives)} file(s) were fetched and unpacked before; nothing to do")
+        return
+    for archive in missing:
+        print(f"  {show_archive(archive)}")
+    free = show_decimal(shutil.disk_usage(root).free)
+    print(f"to fetch: {show_size(missing)}; free on the disk of {root}: {free}", flush=True)
+
+
+def estimate_disk_bytes(archives: Iterable[Archive], root: Path) -> int:
+    """What the disk must have left to fetch and unpack archives one after the other, each removed when it is unpacked.
+
+    Their sizes are known or 0; images hardly shrink when they are packed, so that what is unpacked is taken to be as
+    large as its archive.
+    """
+    unpacked = most = 0
+    for archive in archives:
+        name = file_name(archive.url)
+        places = (root / name, root / archive.folder / name, root / STORE / name, root / STORE / f"{name}.part")
+        there = max((place.stat().st_size for place in places if place.is_file()), default=0)
+        most = max(most, unpacked + max(archive.bytes - there, 0) + archive.bytes * is_archive(name))
+        unpacked += archive.bytes
+    return most
+
+
+def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float]) -> None:
+    """Fetch one file, unless the user has put it into its place, and unpack it; print how it was checked."""
+    name, folder = file_name(archive.url), root / archive.folder
+    places = (root / name, folder / name) if is_archive(name) else (folder / name,)
+    path = next((place for place in places if place.is_file()), None)
+    if path:
+        proof = check_own(path, archive)
+    else:
+        path, proof = fetch_file(archive, root / STORE, hint=hint, pauses_s=pauses_s)
+    own = path.parent != root / STORE
+    try:
+        files = unpack(path, folder) if is_archive(name) else place_file(path, folder)
+    except DamagedError as error:
+        if own:
+            raise DataError(f"{error}; remove it, and the same command fetches it") from error
+        path.unlink()
+        raise DataError(f"{error}; it is removed, and the same command fetches it anew") from error
+    if is_archive(name) and not archive.checksum:  # a tar alone has none inside, but a mark at its end
+        proof += ", it is whole up to its end mark" if name.endswith(".tar") else ", the checksums inside are right"
+    written = {f"{archive.folder}/{file}".lstrip("/"): size for file, size in files.items()}
+    note = {"archive": archive._replace(bytes=0), "files": written}
+    record_path(archive, root).write_text(json.dumps(note), encoding="utf-8")
+    if not own:
+        path.unlink(missing_ok=True)
+    print(f"{name}: {proof}; {len(files)} file(s) are in {folder}", flush=True)
+
+
+def check_own(path: Path, archive: Archive) -> str:
+    """How an archive that the user has fetched was checked. Raises DataError where it is another one."""
+    algorithm, _, expected = archive.checksum.partition(":")
+    if not algorithm:
+        return f"{path} is taken; no checksum of it is known"
+    found = hash_file(path, algorithm)
+    if found != expected:
+        raise DataError(
+            f"{path}: has {algorithm} {found}, but {expected} was expected; remove it, and the same command fetches it"
+        )
+    return f"{path} is taken, its {algorithm} is right"
+
+
+def place_file(path: Path, folder: Path) -> dict[str, int]:
+    """Move a file that is no archive into its folder; its name -> bytes. Raises DataError where another is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place, size = folder / path.name, path.stat().st_size
+    if os.path.lexists(place) and not (place.is_file() and cmp(path, place, shallow=False)):
+        raise DataError(f"{place}: is there already and is another file; move it away, or choose another folder")
+    os.replace(path, place)
+    return {path.name: size}
+
+
+def record_path(archive: Archive, root: Path) -> Path:
+    """Where it is written which files came out of an archive."""
+    return root / STORE / f"{file_name(archive.url)}{RECORD}"
+
+
+def is_unpacked(archive: Archive, root: Path) -> bool:
+    """Whether an earlier call has unpacked this archive, and every file of it is still there in its size."""
+    try:
+        note = json.loads(record_path(archive, root).read_text(encoding="utf-8"))
+        if Archive(*note["archive"]) != archive._replace(bytes=0):
+            return False
+        return all(os.stat(root / file).st_size == size for file, size in note["files"].items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

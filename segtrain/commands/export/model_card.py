@@ -9,8 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from segtrain.config.schema import Config, LossTerm, is_file_name
 from segtrain.data.transforms import FRAME_KEEPING, transform_names
-from segtrain.formats import FORMATS
-from segtrain.formats.dataset_info import About
+from segtrain.formats.dataset_info import About, load_dataset, published
 from segtrain.inference.network import TorchNetwork
 
 TAGS = ["segtrain", "segmentation-models-pytorch", "semantic-segmentation", "pytorch"]
@@ -70,7 +69,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
 def _known_set(config: Config) -> About | None:
     """The published data set that was trained on. Its format may have been used for other data, with other classes or
     some of its own: only where all are there it is taken for the set."""
-    return FORMATS[config.data.format].ABOUT if _names(config) == _published_names(config) else None
+    return load_dataset(config.data.format).about if _names(config) == _published_names(config) else None
 
 
 def _names(config: Config) -> set[str]:
@@ -78,15 +77,15 @@ def _names(config: Config) -> set[str]:
 
 
 def _published_names(config: Config) -> set[str]:
-    reader = FORMATS[config.data.format]
-    labels = reader.labels(config.data.arguments) if reader.ABOUT is not None else None
+    name = config.data.format
+    labels = load_dataset(name).labels(config.data.arguments) if name in published() else None
     return {item.name for item in labels.classes} if labels is not None else set()
 
 
 def _origin(config: Config, about: About | None) -> str:
     if about is not None:
         return _title(about)
-    alike = FORMATS[config.data.format].ABOUT if _names(config) < _published_names(config) else None
+    alike = load_dataset(config.data.format).about if _names(config) < _published_names(config) else None
     return "its authors' own data" + (f", in the format of {_title(alike)}" if alike else "")
 
 

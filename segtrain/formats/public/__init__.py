@@ -1,1 +1,1 @@
-"""Published data sets."""
+"""Published data sets: a YAML file each, and modules for what is in no table."""

@@ -1,42 +1,18 @@
-"""Tianchi: buildings in aerial images, tiles of 512x512 pixels cut out of the Inria data set.
-
-The learning competition 531872 of Alibaba's Tianchi. Maggiori, Tarabalka, Charpiat, Alliez: Can Semantic Labeling
-Methods Generalize to Any City? The Inria Aerial Image Labeling Benchmark. IGARSS, 2017.
-"""
+"""Tianchi: buildings in aerial images, as runs of pixels in a table."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segtrain.errors import DataError
-from segtrain.formats.dataset_info import About, KnownClass, Labels
 from segtrain.formats.lists import read_lines, require_distinct
 from segtrain.formats.sample import IMAGE_SUFFIXES, Sample, SampleTable, Splits, require_layout, split_by_fraction
 
 if TYPE_CHECKING:
     import numpy as np
 
-# Layout: the page of the competition, as datawhalechina/team-learning-cv repeats it. The counts are of those who took
-# part: the page gives none.
-ABOUT = About(
-    title="Tianchi buildings: aerial images of 512x512 with buildings as runs of pixels",
-    layout=("train/NAME.jpg", "train_mask.csv: NAME.jpg, a tab, and the runs"),
-    images={"train": 30000, "test": 2500},
-    licence="terms of the competition",
-    home="https://tianchi.aliyun.com/competition/entrance/531872/information",
-    by_hand="an account is asked for: join the competition, unpack train.zip and train_mask.csv.zip into data.root",
-)
 
-
-def labels(arguments: Mapping[str, Any]) -> Labels:
-    """Building, 1, against the background. The data set has no colours; this one is our own."""
-    return Labels((KnownClass("building", (220, 60, 60), (1,)),))
-
-
-def read(
-    root: Path, *, images: str = "train", file: str = "train_mask.csv", val_fraction: float = 0.1, seed: int = 0
-) -> Splits:
+def read(root: Path, *, images: str, file: str, val_fraction: float, seed: int = 0) -> Splits:
     """The images in the folder `images` with the masks in `file`, a line each: the file's name, a tab or a comma, and
     runs of pixels as `start length start length ..`, counted from 1 down the columns. No runs, or NaN, is a mask
     without buildings. A first line whose name is no image's is taken for a header.
@@ -46,7 +22,7 @@ def read(
     """
     require_layout(root, [images, file])
     folder, table = root / images, root / file
-    rows = [(line, *_part(text)) for line, text in read_lines(table)]
+    rows = [(line, *_split(text)) for line, text in read_lines(table)]
     if os.path.splitext(rows[0][1])[1].lower() not in IMAGE_SUFFIXES:
         del rows[0]
     require_distinct(table, ((line, name) for line, name, _ in rows))
@@ -67,7 +43,7 @@ def read(
     return split_by_fraction(samples, val_fraction, seed)
 
 
-def _part(text: str) -> tuple[str, str]:
+def _split(text: str) -> tuple[str, str]:
     name, _, runs = text.partition("\t" if "\t" in text else ",")
     runs = runs.strip().strip('"')
     return name.strip().strip('"'), "" if runs.lower() == "nan" else runs

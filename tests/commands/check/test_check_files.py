@@ -178,8 +178,11 @@ def test_a_table_names_files_that_are_not_there(root):
     (root / "data.csv").write_text("\n".join(["image,mask,split", *rows]) + "\n")
     truncate(root / "train/images/001.png")
     table, file = look(root, "data={format: csv, classes: [sky, road, car]}")
-    assert shown([table]) == [("error", f"1 file in {root}/data.csv does not exist")]
-    assert table.files == [f"{root}/data.csv:4: {root}/train/masks/2.png"]
+    assert shown([table]) == [("error", f"1 line of {root}/data.csv cannot be used")]
+    (line,) = table.files
+    assert line == (
+        f"{root}/data.csv:4: mask {root}/train/masks/2.png does not exist; paths are relative to the CSV file"
+    )
     assert shown([file]) == [("error", "1 file cannot be read")]
     assert file.fix.label == "take out of the lists of the data set" and lines(file) == ["train/images/001"]
 

@@ -5,12 +5,12 @@ import pytest
 
 from segtrain.commands.check.examine import count_values, describe_mask, to_codes
 from segtrain.commands.check.mask_values import label, labelling_of, merge_values
-from segtrain.commands.check.propose import known_labels, propose_classes, show_share
+from segtrain.commands.check.propose import propose_classes, show_share
 from segtrain.commands.check.yaml_lines import write_class, write_classes, write_text
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
-from segtrain.formats.dataset_info import KnownClass, Labels
+from segtrain.formats.dataset_info import KnownClass, Labels, known_labels
 from segtrain.images.reading import Picture
 
 STREET = Labels(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from segtrain.commands.datasets.download import fetch, file_name
+from segtrain.commands.datasets.http import fetch_file, file_name
 from segtrain.errors import DataError
 from segtrain.formats.dataset_info import Archive
 
@@ -67,7 +67,7 @@ class FileServer:
     ) -> str:
         """Fetch a file into the folder: how it was checked."""
         archive = Archive(f"{self.url}{path}", checksum)
-        found, proof = fetch(archive, self.folder, hint=HINT, pauses_s=pauses_s, timeout_s=timeout_s)
+        found, proof = fetch_file(archive, self.folder, hint=HINT, pauses_s=pauses_s, timeout_s=timeout_s)
         assert found == self.folder / file_name(path)
         return proof
 

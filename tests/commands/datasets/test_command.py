@@ -3,59 +3,70 @@
 import re
 from argparse import Namespace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from segtrain.command import run_command
-from segtrain.commands.datasets.command import (
-    build_datasets_table,
-    describe,
-    overview,
-    published,
-    wrap,
-)
-from segtrain.commands.datasets.command import (
-    main as list_datasets,
-)
-from segtrain.commands.datasets.download import file_name, is_archive
+from segtrain.commands.datasets.command import build_datasets_table, overview, wrap
+from segtrain.commands.datasets.command import main as list_datasets
+from segtrain.commands.datasets.download_command import STORE
 from segtrain.commands.datasets.download_command import main as download_dataset
-from segtrain.commands.datasets.fetch import STORE
-from segtrain.formats import FORMATS, folders
-from segtrain.formats.dataset_info import About, Archive, KnownClass, Labels
+from segtrain.commands.datasets.http import file_name, is_archive
+from segtrain.formats import dataset_info
+from segtrain.formats.dataset_info import load_dataset, published
 from tests.commands.datasets.file_server import serve
 
 LONG = "https://a.example/a/very/long/address/that/does/not/fit/into/a/line/of/eighty/characters/x.zip"
-DRAWN = About(
-    title="Drawn: blocks of colour, in two shades | and a third",
-    layout=("images/NAME.jpg", "masks/{train,val}/NAME.png, and a path that goes on and on until the line is full"),
-    images={"train": 12, "val": 3},
-    licence="free for research, and for whatever else comes to mind on a long evening",
-    home="https://set.example/",
-    archives=(Archive(LONG, "md5:0", 2_500_000), Archive("https://a.example/y.tar", folder="masks")),
-    by_hand="data.root is the folder set",
+DRAWN = """\
+# Drawn for a test.
+about:
+  title: "Drawn: blocks of colour, in two shades | and a third"
+  layout:
+    - images/NAME.jpg
+    - "masks/{train,val}/NAME.png, and a path that goes on and on until the line is full"
+  images: {train: 12, val: 3}
+  licence: free for research, and for whatever else comes to mind on a long evening
+  home: https://set.example/
+  archives:
+    - {url: LONG, checksum: "md5:0", bytes: 2500000}
+    - {url: https://a.example/y.tar, folder: masks}
+  by_hand: data.root is the folder set
+data:
+  format: folders
+  images: i
+  masks: m
+  val_fraction: 0.5
+  classes: [{name: sky, value: 7, color: [0, 0, 255]}, {name: road, values: [8, 11], color: [128, 64, 128]}]
+  ignore_values: [0]
+""".replace("LONG", LONG)
+ANTS = DRAWN.replace('"Drawn: blocks of colour, in two shades | and a third"', "Ants").split("  by_hand")[0]
+ANTS = re.sub(r"  archives:\n(    .*\n)+", "  by_hand: ask for a login\n", ANTS).replace(
+    "free for research, and for whatever else comes to mind on a long evening", "CC0"
 )
-LABELS = Labels((KnownClass("sky", (0, 0, 255), (7,)), KnownClass("road", (128, 64, 128), (8, 11))), (0, 255))
-
-
-def module(about: About = DRAWN, labels: Labels | None = LABELS) -> SimpleNamespace:
-    """A format as its modules are."""
-
-    def read(root: Path, *, version: str = "first", seed: int = 0):
-        return folders.read(root, images="i", masks="m", val_fraction=0.5)
-
-    return SimpleNamespace(ABOUT=about, labels=lambda arguments: labels, read=read)
+ANTS += "data: {format: folders}\n"
 
 
 @pytest.fixture
-def only(monkeypatch):
-    """Make these the only formats."""
+def only(monkeypatch, tmp_path):
+    """Make these YAML files the only published data sets."""
 
-    def only(**modules: SimpleNamespace) -> None:
-        monkeypatch.setattr("segtrain.commands.datasets.command.FORMATS", {"folders": folders, **modules})
+    def clear() -> None:
+        published.cache_clear()
+        load_dataset.cache_clear()
+
+    def only(**texts: str) -> None:
+        folder = tmp_path / "public"
+        folder.mkdir(exist_ok=True)
+        for name, text in texts.items():
+            (folder / f"{name}.yml").write_text(text)
+        monkeypatch.setattr(dataset_info, "PUBLIC", folder)
         monkeypatch.setenv("COLUMNS", "80")
+        clear()
 
-    return only
+    yield only
+    monkeypatch.undo()
+    clear()
 
 
 def call(capsys, main, **options: object) -> tuple[int, str, str]:
@@ -64,7 +75,7 @@ def call(capsys, main, **options: object) -> tuple[int, str, str]:
 
 
 def test_the_list(only, capsys):
-    only(zebra=module(), ant=module(DRAWN._replace(title="Ants", archives=(), licence="CC0"), None))
+    only(zebra=DRAWN, ant=ANTS)
     assert call(capsys, list_datasets, word="") == (
         0,
         """\
@@ -81,7 +92,7 @@ zebra        2  train 12, val 3  download, more than 2.5 MB
     - masks/{train,val}/NAME.png, and a path that goes on and on until the line
       is full
 
-python -m segtrain datasets NAME tells everything about one
+python -m segtrain datasets NAME prints the file that defines one
 """,
         "",
     )
@@ -93,66 +104,17 @@ python -m segtrain datasets NAME tells everything about one
     )
 
 
-def test_one_of_them(only, capsys):
-    only(drawn=module())
-    expected = f"""\
-drawn: Drawn: blocks of colour, in two shades | and a third
-home     https://set.example/
-licence  free for research, and for whatever else comes to mind on a long
-           evening
-images   train 12, val 3
-get it   python -m segtrain download drawn data/drawn
-         {LONG}
-           (2.5 MB, md5)
-         https://a.example/y.tar (size not known, no checksum known, into
-           masks/)
-         then: data.root is the folder set
-layout   below data.root:
-         images/NAME.jpg
-         masks/{{train,val}}/NAME.png, and a path that goes on and on until the
-           line is full
-keys     data.format: drawn, and its own (docs/config.md): version
-ignored  0, 255, data.ignore_index
-classes  index  name  in masks  colour
-             0  sky   7         [0, 0, 255]
-             1  road  8, 11     [128, 64, 128]
-"""
-    assert call(capsys, list_datasets, word="Drawn") == (0, expected, "")
-
-
-def end_of(labels: Labels | None) -> list[str]:
-    """The lines from `ignored` on."""
-    lines = list(describe("x", module(labels=labels), width=80))
-    return lines[next(place for place, line in enumerate(lines) if line.startswith("ignored")) :]
-
-
-def test_other_kinds_of_classes():
-    assert end_of(None) == ["ignored  data.ignore_index", "classes  yours, in data.classes"]
-    assert end_of(Labels((KnownClass("pet", (9, 9, 9), (255,)),))) == [
-        "ignored  data.ignore_index",
-        "classes  index  name  in masks  colour",
-        "             1  pet   255       [9, 9, 9]",
-    ]
-    colours = KnownClass("road", (1, 2, 3), colors=((1, 2, 3), (4, 5, 6)))
-    assert end_of(Labels((KnownClass("sky", (0, 0, 9)), colours), ((0, 0, 0),))) == [
-        "ignored  [0, 0, 0]",
-        "classes  index  name  in masks             colour",
-        "             0  sky   [0, 0, 9]            [0, 0, 9]",
-        "             1  road  [1, 2, 3] [4, 5, 6]  [1, 2, 3]",
-    ]
-    assert end_of(Labels((KnownClass("sky", (0, 0, 9)), KnownClass("road", (1, 2, 3)))))[:2] == [
-        "ignored  nothing",
-        "classes  index  name  in masks",
-    ]
+def test_one_of_them_is_its_file(only, capsys):
+    only(drawn=DRAWN, ant=ANTS)
+    use = "use it:  data: {format: drawn, root: data/drawn}; what you write in data: goes before the keys below"
+    text = f"# get it:  python -m segtrain download drawn data/drawn\n# {use}\n\n{DRAWN}"
+    assert call(capsys, list_datasets, word="Drawn") == (0, text, "")
+    assert call(capsys, list_datasets, word="ant") == (0, f"# {use.replace('drawn', 'ant')}\n\n{ANTS}", "")
 
 
 @pytest.mark.parametrize("width", [1, 20, 40, 60, 80, 120, 300])
 def test_lines_fit_any_width(width):
-    modules = {name: FORMATS[name] for name in published()} | {"drawn": module()}
-    lines = [*overview(modules, width=width)]
-    for name, item in modules.items():
-        lines += describe(name, item, width=width)
-    for line in lines:
+    for line in overview({name: load_dataset(name) for name in published()}, width=width):
         assert len(line) <= width or len(line.split()) <= 3, line  # what is longer is one long word behind its title
 
 
@@ -166,7 +128,7 @@ def test_wrapped_lines():
 
 
 def test_the_table_of_the_readme(only):
-    only(zebra=module(), ant=module(DRAWN._replace(title="Ants", archives=(), licence="CC0"), None))
+    only(zebra=DRAWN, ant=ANTS)
     assert build_datasets_table() == (
         "| `format` | data set | classes | images | licence | get it |\n"
         "|---|---|---|---|---|---|\n"
@@ -179,7 +141,7 @@ def test_the_table_of_the_readme(only):
 
 @pytest.mark.parametrize("name", published())
 def test_facts_are_of_the_right_form(name):
-    about = FORMATS[name].ABOUT
+    about = load_dataset(name).about
     assert about.title and about.layout and about.licence and re.match(r"https?://[^ )#]+$", about.home)
     assert about.archives or about.by_hand
     assert about.images and all(type(count) is int and count > 0 for count in about.images.values())
@@ -197,8 +159,13 @@ def draw_pairs(root: Path) -> None:
         (root / name).touch()
 
 
+def changed(**about: object) -> str:
+    content = yaml.safe_load(DRAWN)
+    return yaml.safe_dump(content | {"about": content["about"] | about})
+
+
 def test_what_was_unpacked_by_hand_is_not_fetched(only, capsys, tmp_path):
-    only(drawn=module(DRAWN._replace(images={"train": 1, "val": 1})))
+    only(drawn=changed(images={"train": 1, "val": 1}))
     draw_pairs(tmp_path)
     expected = (0, f"{tmp_path}: all images of drawn are there; nothing to do\n", "")
     assert call(capsys, download_dataset, name="drawn", root=tmp_path) == expected
@@ -211,8 +178,7 @@ def test_a_download_ends_with_what_is_read(only, capsys, tmp_path):
     root = tmp_path / "R"
     with serve(root) as got:
         got.files = {"/list.txt": b"a"}
-        about = DRAWN._replace(archives=(Archive(f"{got.url}/list.txt"),), images={"train": 1, "val": 1})
-        only(drawn=module(about))
+        only(drawn=changed(archives=[{"url": f"{got.url}/list.txt"}], images={"train": 1, "val": 1}))
         status, out, err = call(capsys, download_dataset, name="drawn", root=root)
         assert (status, err) == (0, "") and out.splitlines()[-1] == (
             f"note: data.images: {root}/i does not exist; {root} holds: list.txt"
@@ -226,7 +192,7 @@ def test_a_download_ends_with_what_is_read(only, capsys, tmp_path):
 
 
 def test_names_that_cannot_be_fetched(only, capsys, tmp_path):
-    only(drawn=module(DRAWN._replace(archives=(), by_hand="ask for a login")))
+    only(drawn=changed(archives=[], by_hand="ask for a login"))
     for name, message in (
         ("drawm", "download: no data set 'drawm'; did you mean 'drawn'?"),
         ("folders", "download: no data set 'folders'; known: drawn"),

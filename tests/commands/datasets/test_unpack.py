@@ -118,56 +118,18 @@ def test_paths_outside_are_refused(name, suffix, given):
     )
 
 
-LINKS = {  # name, target, what the target is in the archive
-    "a path above": ("l", "../mine.txt", "../mine.txt"),
-    "an absolute path": ("l", "/etc/hostname", "/etc/hostname"),
-    "up and down again": ("set/l", "../../R/mine.txt", "../R/mine.txt"),
-    "a file that the archive does not hold": ("l", "mine.txt", "mine.txt"),
-    "a folder of the archive": ("l", "set", "set"),
-    "the folder itself": ("l", ".", "."),
-    "itself": ("l", "l", "l"),
-}
-
-
-@pytest.mark.parametrize("case", LINKS)
-@pytest.mark.parametrize("suffix", [".zip", ".tar"])
-def test_links_to_what_is_not_in_the_archive_are_refused(case, suffix, given):
-    name, target, shown = LINKS[case]
-    packed = zip_of([("set/a", b"1", 0o100644), (name, target.encode(), stat.S_IFLNK | 0o777)])
-    if suffix == ".tar":
-        packed = tar_of([member("set/a", b"1"), member(name, type=tarfile.SYMTYPE, linkname=target)])
-    assert message(*given(suffix, packed)) == (
-        f"../x{suffix}: holds {name!r}, a link to {shown!r}, which is no file of the archive; nothing of it was "
-        "unpacked"
-    )
-
-
-@pytest.mark.parametrize("target", ["../mine.txt", "/etc/hostname", "mine.txt"])
-def test_hard_links_to_what_is_not_in_the_archive_are_refused(target, given):
-    packed = tar_of([member("a", b"1"), member("l", type=tarfile.LNKTYPE, linkname=target)])
-    assert message(*given(".tar", packed)) == (
-        f"../x.tar: holds 'l', a link to {target!r}, which is no file of the archive; nothing of it was unpacked"
-    )
+@pytest.mark.parametrize("target", ["../mine.txt", "/etc/hostname", "../../R/mine.txt", "mine.txt", "set", "set/a"])
+def test_links_are_refused(target, given):
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+        packed = tar_of([member("set/a", b"1"), member("l", type=kind, linkname=target)])
+        assert message(*given(".tar", packed)) == "../x.tar: holds 'l', a link; nothing of it was unpacked"
+    packed = zip_of([("set/a", b"1", 0o100644), ("l", target.encode(), stat.S_IFLNK | 0o777)])
+    assert message(*given(".zip", packed)) == "../x.zip: holds 'l', a link; nothing of it was unpacked"
 
 
 def test_nothing_is_written_through_a_link(given):
     packed = tar_of([member("d", type=tarfile.SYMTYPE, linkname=".."), member("d/evil", b"evil")])
-    assert "a link to '..', which is no file of the archive" in message(*given(".tar", packed))
-
-
-def test_links_inside_become_copies(given):
-    packed = tar_of(
-        [
-            member("set/first", type=tarfile.SYMTYPE, linkname="deep/file"),  # before what it leads to
-            member("set/deep/file", b"bytes"),
-            member("set/hard", type=tarfile.LNKTYPE, linkname="set/deep/file"),
-            member("set/deep/up", type=tarfile.SYMTYPE, linkname="../hard"),
-        ]
-    )
-    archive, folder = given(".tar", packed)
-    assert unpack(archive, folder) == {"set/first": 5, "set/deep/file": 5, "set/hard": 5, "set/deep/up": 5}
-    assert contents(folder) == dict.fromkeys(unpack(archive, folder), b"bytes") | MINE
-    assert not any(path.is_symlink() or path.stat().st_nlink > 1 for path in folder.rglob("*") if path.is_file())
+    assert "holds 'd', a link" in message(*given(".tar", packed))
 
 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
@@ -235,7 +197,7 @@ def test_a_zip_with_a_password(given):
 
 def test_a_file_and_a_folder_of_one_name(given):
     packed = tar_of([member("a", b"1"), member("a/b", b"2")])
-    assert message(*given(".tar", packed)) == "../x.tar: holds a file and a folder of one name, a"
+    assert message(*given(".tar", packed)) == "../x.tar: holds a file where a folder belongs, or the reverse: a/b"
 
 
 def test_another_file_is_never_replaced(given):

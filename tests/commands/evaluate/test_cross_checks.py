@@ -27,8 +27,8 @@ from segtrain.commands.evaluate.boundary import count_boundaries
 from segtrain.commands.evaluate.report import compute_values
 from segtrain.commands.evaluate.scores import Scores, score_predictions
 from segtrain.commands.evaluate.source import find_split
-from segtrain.config.schema import Config
-from segtrain.formats.public import cityscapes
+from segtrain.config.rules import load_config
+from segtrain.formats.dataset_info import load_dataset
 from segtrain.images import rle
 from segtrain.inference.score import score
 from segtrain.inference.task import Task
@@ -165,7 +165,7 @@ def test_run_lengths_with_pycocotools():
 def street(tmp_path):
     """Three frames in the layout of Cityscapes: all 34 label ids in ground truth, the 19 evaluated ones predicted, as
     label ids for its own evaluation and as class indices for ours."""
-    train_ids = [number for _, number, _ in cityscapes.CLASSES]
+    train_ids = [item.values[0] for item in load_dataset("cityscapes").labels().classes]
     rng = np.random.default_rng(0)
     for split, city, frames in (("train", "aachen", 1), ("val", "munster", 1), ("val", "lindau", 2)):
         for frame in range(frames):
@@ -204,12 +204,12 @@ def test_cityscapes_with_its_own_evaluation(street, monkeypatch):
     cityscapes_tool.evaluateImgLists(predictions, masks, cityscapes_tool.args)
     theirs = json.loads((street / "out" / "result.json").read_text())
 
-    config = Config.model_validate({"data": {"format": "cityscapes", "root": str(street / "set")}})
+    config = load_config(["data.format=cityscapes", f"data.root={street / 'set'}"])
     task = Task.of(config)
     scores = score_predictions(street / "indices", find_split(config, "val"), task)
     values = compute_values(scores, task.names)
     assert len(scores.names) == 3
-    for name, number, _ in cityscapes.CLASSES:
-        assert values[f"iou/{name}"].value == theirs["classScores"][id2label[number].name], name
+    for item in load_dataset("cityscapes").labels().classes:
+        assert values[f"iou/{item.name}"].value == theirs["classScores"][id2label[item.values[0]].name], item.name
     assert values["iou/bicycle"].value == 0 < values["iou/road"].value < 1
     assert values["miou"].value == pytest.approx(theirs["averageScoreClasses"], abs=1e-15)

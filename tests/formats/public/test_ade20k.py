@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from segtrain.config.data_schema import DataConfig
-from segtrain.formats.public import ade20k
+from segtrain.formats.dataset_info import load_dataset
+from tests.formats.format_reading import data_config, reader
 from tests.formats.format_trees import decode, draw, draw_image, error_of, files, names
+
+read = reader("ade20k")
 
 MASKS = {
     "training/ADE_train_00000001": [[0, 1, 2], [3, 150, 149]],
@@ -24,12 +26,12 @@ def root(tmp_path):
 
 
 def test_every_pixel(root):
-    splits = ade20k.read(root)
+    splits = read(root)
     assert names(splits) == {"train": ["ADE_train_00000001", "ADE_train_00000002"], "val": ["ADE_val_00000001"]}
     assert files(root, splits["val"]) == [
         ("images/validation/ADE_val_00000001.jpg", "annotations/validation/ADE_val_00000001.png")
     ]
-    config = DataConfig(format="ade20k", root=root)
+    config = data_config(format="ade20k", root=root)
     assert decode(config, splits["train"]) == {
         "ADE_train_00000001": [[255, 0, 1], [2, 149, 148]],
         "ADE_train_00000002": [[255, *range(150)]],
@@ -38,7 +40,7 @@ def test_every_pixel(root):
 
 
 def test_the_classes_of_the_benchmark():
-    classes = ade20k.labels({}).classes
+    classes = load_dataset("ade20k").labels().classes
     assert len(classes) == 150 and len({item.name for item in classes}) == 150
     assert [item.values for item in classes] == [(value,) for value in range(1, 151)]
     some = {1: "wall", 2: "building", 8: "bed", 13: "person", 21: "car", 90: "television", 131: "screen", 150: "flag"}
@@ -52,23 +54,23 @@ def test_a_split_alone(root):
         for path in (root / kind / "training").iterdir():
             path.unlink()
         (root / kind / "training").rmdir()
-    assert names(ade20k.read(root)) == {"val": ["ADE_val_00000001"]}
+    assert names(read(root)) == {"val": ["ADE_val_00000001"]}
     (root / "annotations" / "validation").rename(root / "annotations" / "val")
-    assert error_of(ade20k.read, root) == (
+    assert error_of(read, root) == (
         "data (val).masks: R/annotations/validation does not exist; R/annotations holds: val"
     )
     (root / "images" / "validation").rename(root / "images" / "val")
-    assert error_of(ade20k.read, root) == "data.root: R/images/training does not exist; R/images holds: val"
+    assert error_of(read, root) == "data (train).images: R/images/training does not exist; R/images holds: val"
 
 
 def test_wrong_roots_and_images_without_annotations(root):
-    above = error_of(ade20k.read, root.parent)
+    above = error_of(read, root.parent)
     assert above == (
-        "data.root: R has no images, but R/ADEChallengeData2016 has; write data.root: R/ADEChallengeData2016"
+        "data.root: R has no images/training, but R/ADEChallengeData2016 has; write data.root: R/ADEChallengeData2016"
     )
-    below = error_of(ade20k.read, root / "images")
-    assert below == f"data.root: R has no images, but {root} has; write data.root: {root}"
+    below = error_of(read, root / "images")
+    assert below == f"data.root: R has no images/training, but {root} has; write data.root: {root}"
     (root / "annotations/training/ADE_train_00000002.png").unlink()
-    assert error_of(ade20k.read, root) == (
+    assert error_of(read, root) == (
         "data (train): 1 of 2 images have no mask in R/annotations/training: R/images/training/ADE_train_00000002.jpg"
     )

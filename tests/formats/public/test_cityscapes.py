@@ -2,9 +2,11 @@
 
 import pytest
 
-from segtrain.formats.public import cityscapes
-from tests.formats.format_reading import decoded
+from segtrain.formats.dataset_info import load_dataset
+from tests.formats.format_reading import decoded, reader
 from tests.formats.format_trees import draw, draw_image, error_of
+
+read = reader("cityscapes")
 
 # id -> trainId of all 34 labels that masks hold, from helpers/labels.py of cityscapesScripts
 TRAIN_IDS = [255, 255, 255, 255, 255, 255, 255, 0, 1, 255, 255, 2, 3, 4, 255, 255, 255, 5]
@@ -73,7 +75,7 @@ def test_train_ids(tmp_path):
 
 @pytest.mark.parametrize("masks", ["labelIds", "labelTrainIds"])
 def test_the_published_names_and_colours(masks):
-    classes = cityscapes.labels({"masks": masks}).classes
+    classes = load_dataset("cityscapes").labels({"masks": masks}).classes
     assert [item.name for item in classes] == [
         "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
         "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
@@ -103,13 +105,12 @@ MISTAKES = {
     "polygons alone": (
         "gtFine/*/*/*_labelIds.png",
         {},
-        "data.masks: R/gtFine/train holds no *_gtFine_labelIds.png; unpack the masks there",
+        "data (train): no masks in R/gtFine/train whose names end in _gtFine_labelIds or _gtCoarse_labelIds",
     ),
     "no train ids": (
         "",
         {"masks": "labelTrainIds"},
-        "data.masks: R/gtFine/train holds no *_gtFine_labelTrainIds.png; make them with csCreateTrainIdLabelImgs of "
-        "cityscapesScripts, or write data.masks: labelIds",
+        "data (train): no masks in R/gtFine/train whose names end in _gtFine_labelTrainIds or _gtCoarse_labelTrainIds",
     ),
 }
 
@@ -118,15 +119,15 @@ MISTAKES = {
 def test_what_is_missing(case, root):
     dropped, keys, text = MISTAKES[case]
     drop(root, dropped or "nothing")
-    assert error_of(cityscapes.read, root, **keys) == text
+    assert error_of(read, root, **keys) == text
 
 
 def test_a_root_one_folder_too_deep_or_too_high(root):
-    assert error_of(cityscapes.read, root / "gtFine") == (
-        f"data.root: R has no leftImg8bit, but {root} has; write data.root: {root}"
+    assert error_of(read, root / "gtFine") == (
+        f"data.root: R has no leftImg8bit/train, but {root} has; write data.root: {root}"
     )
-    assert error_of(cityscapes.read, root.parent) == (
-        "data.root: R has no leftImg8bit, but R/set has; write data.root: R/set"
+    assert error_of(read, root.parent) == (
+        "data.root: R has no leftImg8bit/train, but R/set has; write data.root: R/set"
     )
 
 

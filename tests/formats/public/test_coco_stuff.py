@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from segtrain.formats.public import coco_stuff
+from segtrain.formats.dataset_info import load_dataset
+from segtrain.formats.public import masks
 from segtrain.visualize import default_colors
-from tests.formats.format_reading import decoded
+from tests.formats.format_reading import decoded, reader
 from tests.formats.format_trees import draw, draw_image, error_of, write_list
+
+read = reader("coco_stuff")
 
 UNUSED = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91]
 USED = [number for number in range(1, 183) if number not in UNUSED]  # ids in the order of the 171 classes
@@ -75,7 +78,7 @@ def test_10k(root_10k):
 
 def test_names_of_both_versions():
     for version, offset in (("164k", 1), ("10k", 0)):
-        labels = coco_stuff.labels({"version": version})
+        labels = load_dataset("coco_stuff").labels({"version": version})
         assert [item.values for item in labels.classes] == [(number - offset,) for number in USED]
         by_id = {item.values[0] + offset: item.name for item in labels.classes}
         assert [by_id[number] for number in (1, 11, 13, 25, 27, 65, 67, 90)] == [
@@ -85,15 +88,10 @@ def test_names_of_both_versions():
             "banner", "desk-stuff", "door-stuff", "mirror-stuff", "sky-other", "wood",
         ]  # fmt: skip
         assert len(set(by_id.values())) == 171
-    removed = [coco_stuff.NAMES[number - 1] for number in UNUSED]
-    assert removed == [
-        "street sign", "hat", "shoe", "eye glasses", "plate", "mirror", "window", "desk", "door", "blender",
-        "hair brush",
-    ]  # fmt: skip
 
 
 def test_the_colours_are_those_of_classes_without_any():
-    assert [item.color for item in coco_stuff.labels({}).classes] == default_colors(171)
+    assert [item.color for item in load_dataset("coco_stuff").labels().classes] == default_colors(171)
 
 
 def test_an_id_that_is_never_used(tmp_path):
@@ -108,7 +106,7 @@ def test_an_id_that_is_never_used(tmp_path):
 def test_a_mask_that_is_missing(tmp_path):
     draw_164k(tmp_path)
     draw_image(tmp_path / "images/train2017/000000000025.jpg", [[0]])
-    assert error_of(coco_stuff.read, tmp_path) == (
+    assert error_of(read, tmp_path) == (
         "data (train): 1 of 2 images have no mask in R/annotations/train2017/*[0-9].png: "
         "R/images/train2017/000000000025.jpg"
     )
@@ -118,21 +116,19 @@ def test_the_annotations_of_coco_are_none(tmp_path):
     draw_164k(tmp_path, masks="elsewhere")
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/instances_train2017.json").touch()
-    assert error_of(coco_stuff.read, tmp_path) == (
-        "data.root: R/annotations/train2017 does not exist; R/annotations holds: instances_train2017.json"
+    assert error_of(read, tmp_path) == (
+        "data (train).masks: R/annotations/train2017 does not exist; R/annotations holds: instances_train2017.json"
     )
 
 
 def test_the_folder_above(tmp_path):
     draw_164k(tmp_path / "coco")
-    assert error_of(coco_stuff.read, tmp_path) == (
-        "data.root: R has no images/train2017, but R/coco has; write data.root: R/coco"
-    )
+    assert error_of(read, tmp_path) == ("data.root: R has no images/train2017, but R/coco has; write data.root: R/coco")
 
 
 def test_a_listed_annotation_that_is_missing(root_10k):
     (root_10k / "annotations" / f"{THIRD}.mat").unlink()
-    assert error_of(coco_stuff.read, root_10k, version="10k") == (
+    assert error_of(read, root_10k, version="10k") == (
         f"R/imageLists/train.txt:2: mask R/annotations/{THIRD}.mat does not exist; "
         "1 of the 2 masks in this list are missing"
     )
@@ -158,11 +154,11 @@ BROKEN = {
     ),
     "no whole numbers": (
         lambda path: savemat(path, {"S": np.array([[0.5, np.nan]])}),
-        "S is no label map, but float64 of shape (1, 2); expected HW integers",
+        "S is not a label map, but float64 of shape (1, 2); expected HW integers",
     ),
     "a stack of maps": (
         lambda path: savemat(path, {"S": np.zeros((2, 2, 3), np.uint8)}),
-        "S is no label map, but uint8 of shape (2, 2, 3); expected HW integers",
+        "S is not a label map, but uint8 of shape (2, 2, 3); expected HW integers",
     ),
 }
 
@@ -178,5 +174,5 @@ def test_annotations_that_are_broken(case, root_10k):
 
 def test_colours_are_no_ids(root_10k):
     path = f"{root_10k}/annotations/{FIRST}.mat"
-    text = error_of(lambda _: coco_stuff.read_mask(path, as_color=True), root_10k)
-    assert text == f"R/annotations/{FIRST}.mat: holds ids, no colours; give every class in data.classes its value"
+    text = error_of(lambda _: masks.read_coco_stuff(path, as_color=True), root_10k)
+    assert text == f"R/annotations/{FIRST}.mat: holds ids, not colours; give every class in data.classes its value"

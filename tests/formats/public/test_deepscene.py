@@ -2,9 +2,10 @@
 
 import pytest
 
-from segtrain.formats.public import deepscene
-from tests.formats.format_reading import decoded
+from tests.formats.format_reading import decoded, reader
 from tests.formats.format_trees import draw, draw_image, error_of
+
+read = reader("deepscene")
 
 ROAD, GRASS, VEGETATION = [170, 170, 170], [0, 255, 0], [102, 102, 51]
 TREE, SKY, OBSTACLE, VOID = [0, 60, 0], [0, 120, 255], [0, 0, 0], [255, 255, 255]
@@ -47,7 +48,7 @@ def test_neighbouring_frames_are_never_parted(tmp_path):
         for frame in range(3):
             draw_frame(tmp_path, "train", f"b{second}-{frame}", [[ROAD]], suffix="_mask")
     for seed in range(5):
-        splits = deepscene.read(tmp_path, val_fraction=0.3, seed=seed)
+        splits = read(tmp_path, val_fraction=0.3, seed=seed)
         seconds = {split: {sample.name.partition("-")[0] for sample in samples} for split, samples in splits.items()}
         assert not seconds["train"] & seconds["val"] and len(seconds["train"] | seconds["val"]) == 8
         assert len(splits["val"]) == 6  # nearer to 30 % of 24 than 9
@@ -56,11 +57,11 @@ def test_neighbouring_frames_are_never_parted(tmp_path):
 MISTAKES = {
     "no mask": (
         "train/GT_color/b10-495_mask.png",
-        "data (train): 1 of 4 images have no partner in R/train/GT_color: R/train/rgb/b10-495_Clipped.jpg is one",
+        "data (train): 1 of 4 images have no mask in R/train/GT_color: R/train/rgb/b10-495_Clipped.jpg",
     ),
     "no image": (
         "test/rgb/b2-1_Clipped.jpg",
-        "data (test): 1 of 2 masks have no partner in R/test/rgb: R/test/GT_color/b2-1_mask.png is one",
+        "data (test): 1 of 2 masks have no image in R/test/rgb: R/test/GT_color/b2-1_mask.png",
     ),
 }
 
@@ -69,22 +70,18 @@ MISTAKES = {
 def test_a_frame_without_partner(case, root):
     dropped, text = MISTAKES[case]
     (root / dropped).unlink()
-    assert error_of(deepscene.read, root) == text
+    assert error_of(read, root) == text
 
 
 def test_two_masks_of_a_frame(root):
     draw(root / "train/GT_color/b10-495_Clipped.png", ALL)
     folder = "R/train/GT_color"
-    assert error_of(deepscene.read, root) == (
-        f"data: {folder}/b10-495_Clipped.png and {folder}/b10-495_mask.png are of the same frame; remove one of them"
+    assert error_of(read, root) == (
+        f"data (train).masks: {folder}/b10-495_Clipped.png and {folder}/b10-495_mask.png have the same name; which one "
+        "is meant? remove or rename one"
     )
 
 
 def test_a_root_one_folder_too_deep_or_too_high(root):
-    assert error_of(deepscene.read, root.parent) == (
-        "data.root: R has no train/rgb, but R/set has; write data.root: R/set"
-    )
-    assert (
-        error_of(deepscene.read, root / "train")
-        == f"data.root: R has no train/rgb, but {root} has; write data.root: {root}"
-    )
+    assert error_of(read, root.parent) == ("data.root: R has no train/rgb, but R/set has; write data.root: R/set")
+    assert error_of(read, root / "train") == f"data.root: R has no train/rgb, but {root} has; write data.root: {root}"

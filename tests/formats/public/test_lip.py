@@ -1,8 +1,10 @@
 import pytest
 
-from segtrain.config.data_schema import DataConfig
-from segtrain.formats.public import lip
+from segtrain.formats.dataset_info import load_dataset
+from tests.formats.format_reading import data_config, reader
 from tests.formats.format_trees import decode, draw, draw_image, error_of, files, names, write_list
+
+read = reader("lip")
 
 MASKS = {
     "train": {"77_471474": [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]], "1000_1234574": [[10, 11, 12], [13, 14, 15]]},
@@ -30,12 +32,12 @@ def draw_lip(root, images, masks):
 def test_every_pixel(place, tmp_path):
     images, masks = PLACES[place]
     root = draw_lip(tmp_path, images, masks)
-    splits = lip.read(root)
+    splits = read(root)
     assert names(splits) == {split: list(parts) for split, parts in MASKS.items()}
     assert files(root, splits["val"]) == [
         (f"{images}/val_images/100034_483681.jpg".lstrip("/"), f"{masks}/val_segmentations/100034_483681.png")
     ]
-    config = DataConfig(format="lip", root=root)
+    config = data_config(format="lip", root=root)
     assert {split: decode(config, splits[split]) for split in splits} == MASKS
 
 
@@ -43,11 +45,11 @@ def test_lists_beside_the_folder_of_the_images(tmp_path):
     root = draw_lip(tmp_path, "TrainVal_images/TrainVal_images", MASK_FOLDER)
     for split in MASKS:
         (root / f"TrainVal_images/TrainVal_images/{split}_id.txt").rename(root / f"TrainVal_images/{split}_id.txt")
-    assert names(lip.read(root))["val"] == ["100034_483681"]
+    assert names(read(root))["val"] == ["100034_483681"]
 
 
 def test_the_classes():
-    classes = lip.labels({}).classes
+    classes = load_dataset("lip").labels().classes
     assert [item.values for item in classes] == [(value,) for value in range(20)]
     some = {0: "background", 5: "upper_clothes", 10: "jumpsuits", 13: "face", 14: "left_arm", 19: "right_shoe"}
     assert {value: classes[value].name for value in some} == some
@@ -56,16 +58,16 @@ def test_the_classes():
 
 def test_what_is_wrong(tmp_path):
     root = draw_lip(tmp_path / "LIP", "", MASK_FOLDER)
-    above = error_of(lip.read, tmp_path)
-    assert above == f"data.root: R has no {MASK_FOLDER}, but R/LIP has; write data.root: R/LIP"
-    below = error_of(lip.read, root / "train_images")
-    assert below == f"data.root: R has no {MASK_FOLDER}, but {root} has; write data.root: {root}"
+    above = error_of(read, tmp_path)
+    assert above == "data.root: R has no train_images, but R/LIP has; write data.root: R/LIP"
+    below = error_of(read, root / "train_images")
+    assert below == f"data.root: R has no train_images, but {root} has; write data.root: {root}"
     write_list(root / "val_id.txt", "100034_483681", "100034_483682")
-    assert error_of(lip.read, root) == (
+    assert error_of(read, root) == (
         "R/val_id.txt:2: image R/val_images/100034_483682.jpg does not exist; 1 of the 2 images in this list are "
         "missing"
     )
     (root / "train_id.txt").unlink()
-    assert error_of(lip.read, root) == (
-        f"data.root: R/train_id.txt does not exist; R holds: {MASK_FOLDER}, train_images, val_id.txt, val_images"
+    assert error_of(read, root) == (
+        f"data.files.train: R/train_id.txt does not exist; R holds: {MASK_FOLDER}, train_images, val_id.txt, val_images"
     )

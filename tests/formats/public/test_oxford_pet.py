@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.config.data_schema import DataConfig
-from segtrain.formats.public import oxford_pet
+from segtrain.formats.public import masks
 from segtrain.images.reading import read_image
+from tests.formats.format_reading import data_config, reader
 from tests.formats.format_trees import decode, draw, draw_image, error_of, files, names, touch, write_list
+
+read = reader("oxford_pet")
 
 TRIMAPS = {
     "Abyssinian_100": [[2, 3, 1], [2, 3, 1]],
@@ -31,7 +33,7 @@ def root(tmp_path):
 
 
 def test_the_published_lists_and_a_validation_set_of_one(root):
-    splits = oxford_pet.read(root, val_fraction=0.25)
+    splits = read(root, val_fraction=0.25)
     found = names(splits)
     assert found["trainval"] == TRAINVAL and found["test"] == TEST
     assert len(found["train"]) == 3 and len(found["val"]) == 1
@@ -39,8 +41,8 @@ def test_the_published_lists_and_a_validation_set_of_one(root):
     assert files(root, splits["test"]) == [
         ("images/yorkshire_terrier_99.jpg", "annotations/trimaps/yorkshire_terrier_99.png")
     ]
-    assert names(oxford_pet.read(root, val_fraction=0.25)) == found
-    assert len({tuple(names(oxford_pet.read(root, val_fraction=0.25, seed=seed))["val"]) for seed in range(8)}) > 1
+    assert names(read(root, val_fraction=0.25)) == found
+    assert len({tuple(names(read(root, val_fraction=0.25, seed=seed))["val"]) for seed in range(8)}) > 1
 
 
 BORDERS = {
@@ -73,19 +75,19 @@ BORDERS = {
 
 @pytest.mark.parametrize("border", BORDERS)
 def test_every_pixel_with_every_meaning_of_the_border(border, root):
-    config = DataConfig(format="oxford_pet", root=root, border=border)
+    config = data_config(format="oxford_pet", root=root, border=border)
     assert config.class_names == (["pet", "background", "border"] if border == "class" else ["background", "pet"])
-    assert decode(config, oxford_pet.read(root, border=border)["trainval"]) == BORDERS[border]
+    assert decode(config, read(root, border=border)["trainval"]) == BORDERS[border]
 
 
 def test_the_border_is_a_class_by_default(root):
-    config = DataConfig(format="oxford_pet", root=root)
-    assert decode(config, oxford_pet.read(root)["trainval"]) == BORDERS["class"]
+    config = data_config(format="oxford_pet", root=root)
+    assert decode(config, read(root)["trainval"]) == BORDERS["class"]
 
 
 def test_a_trimap_as_colours(root):
     path = f"{root}/annotations/trimaps/american_bulldog_10.png"
-    assert oxford_pet.read_mask(path, as_color=True).tolist() == [[[1] * 3, [1] * 3], [[3] * 3, [2] * 3]]
+    assert masks.read_trimap(path, as_color=True).tolist() == [[[1] * 3, [1] * 3], [[3] * 3, [2] * 3]]
 
 
 def test_images_that_are_no_jpeg(root):
@@ -95,7 +97,7 @@ def test_images_that_are_no_jpeg(root):
     picture.putpalette([10, 20, 30, 200, 100, 50])
     for kind in ("GIF", "PNG"):
         picture.save(path, format=kind)
-        sample = oxford_pet.read(root)["trainval"][0]
+        sample = read(root)["trainval"][0]
         assert read_image(sample.image).tolist() == [
             [[10, 20, 30], [200, 100, 50]],
             [[200, 100, 50], [10, 20, 30]],
@@ -104,20 +106,18 @@ def test_images_that_are_no_jpeg(root):
 
 def test_no_test_list(root):
     (root / "annotations/test.txt").unlink()
-    assert sorted(oxford_pet.read(root)) == ["train", "trainval", "val"]
+    assert sorted(read(root)) == ["train", "trainval", "val"]
 
 
 def test_what_is_wrong(root):
-    above = error_of(oxford_pet.read, root.parent)
+    above = error_of(read, root.parent)
     assert above == "data.root: R has no images, but R/oxford-iiit-pet has; write data.root: R/oxford-iiit-pet"
-    below = error_of(oxford_pet.read, root / "annotations")
+    below = error_of(read, root / "annotations")
     assert below == f"data.root: R has no images, but {root} has; write data.root: {root}"
     (root / "images/Bombay_7.jpg").unlink()
-    assert error_of(oxford_pet.read, root) == (
+    assert error_of(read, root) == (
         "R/annotations/trainval.txt:3: image R/images/Bombay_7.jpg does not exist; 1 of the 4 images in this list are "
         "missing"
     )
     write_list(root / "annotations/trainval.txt", "pug_1 1 1 1", "pug_1 1 1 1")
-    assert error_of(oxford_pet.read, root) == (
-        "R/annotations/trainval.txt:2: pug_1 stands in line 1 already; remove one of them"
-    )
+    assert error_of(read, root) == ("R/annotations/trainval.txt:2: pug_1 stands in line 1 already; remove one of them")

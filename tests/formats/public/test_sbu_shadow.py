@@ -1,9 +1,11 @@
 import pytest
 
-from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError
-from segtrain.formats.public import sbu_shadow
+from segtrain.formats.public import masks
+from tests.formats.format_reading import data_config, reader
 from tests.formats.format_trees import decode, draw, draw_image, error_of, files, names, touch
+
+read = reader("sbu_shadow")
 
 TRAIN, TEST = "SBUTrain4KRecoveredSmall", "SBU-Test"
 MASKS = {
@@ -34,8 +36,8 @@ def root(tmp_path):
 
 
 def test_every_pixel(root):
-    splits = sbu_shadow.read(root, val_fraction=0.25)
-    config = DataConfig(format="sbu_shadow", root=root)
+    splits = read(root, val_fraction=0.25)
+    config = data_config(format="sbu_shadow", root=root)
     assert config.mode == "binary" and config.class_names == ["background", "shadow"]
     assert decode(config, splits["train"]) | decode(config, splits["val"]) == SHADOWS
     assert decode(config, splits["test"]) == {"$_35": [[1, 0]], "lssd1": [[0, 1]]}
@@ -43,7 +45,7 @@ def test_every_pixel(root):
 
 def test_validation_is_cut_from_the_training_images(root):
     def split(**keywords):
-        splits = sbu_shadow.read(root, **keywords)
+        splits = read(root, **keywords)
         assert names(splits)["test"] == ["$_35", "lssd1"]
         assert sorted(names(splits)["train"] + names(splits)["val"]) == ["lssd1", "lssd2", "lssd3", "lssd4"]
         for part in ("train", "val"):
@@ -61,8 +63,8 @@ def test_masks_of_another_file_type(root):
     (path / "lssd1.png").unlink()
     draw(path / "lssd1.jpg", [[20] * 8 + [240] * 8] * 8)
     draw_image(root / TEST / "ShadowImages" / "lssd1.jpg", [[0] * 16] * 8)
-    samples = sbu_shadow.read(root)["test"]
-    decoded = decode(DataConfig(format="sbu_shadow", root=root), samples)
+    samples = read(root)["test"]
+    decoded = decode(data_config(format="sbu_shadow", root=root), samples)
     assert decoded == {"$_35": [[1, 0]], "lssd1": [[0] * 8 + [1] * 8] * 8}
 
 
@@ -70,7 +72,7 @@ def test_masks_of_zeros_and_ones_are_refused(root):
     path = root / TEST / "ShadowMasks" / "lssd1.png"
     draw(path, [[0, 1]])
     with pytest.raises(DataError) as error:
-        sbu_shadow.read_mask(str(path), as_color=False)
+        masks.read_shadow(str(path), as_color=False)
     assert str(error.value) == (
         f"{path}: holds 0 and 1, but shadow is 255 in SBU's masks; take the published ones, or format folders with "
         "data.classes: [{name: shadow, value: 1}]"
@@ -78,22 +80,22 @@ def test_masks_of_zeros_and_ones_are_refused(root):
 
 
 def test_a_mask_as_colours(root):
-    mask = sbu_shadow.read_mask(f"{root}/{TRAIN}/ShadowMasks/lssd2.png", as_color=True)
+    mask = masks.read_shadow(f"{root}/{TRAIN}/ShadowMasks/lssd2.png", as_color=True)
     assert mask.tolist() == [[[0] * 3, [0] * 3, [0] * 3], [[255] * 3, [255] * 3, [255] * 3]]
 
 
 def test_no_test_set_yet(root):
     (root / TEST).rename(root / "later")
-    assert sorted(sbu_shadow.read(root)) == ["train", "val"]
+    assert sorted(read(root)) == ["train", "val"]
 
 
 def test_what_is_wrong(root):
     wanted = f"has no {TRAIN}/ShadowImages, but {{0}} has; write data.root: {{0}}"
-    above = error_of(sbu_shadow.read, root.parent)
+    above = error_of(read, root.parent)
     assert above == f"data.root: R {wanted.format('R/SBU-shadow')}"
-    below = error_of(sbu_shadow.read, root / TRAIN)
+    below = error_of(read, root / TRAIN)
     assert below == f"data.root: R {wanted.format(root)}"
     touch(root, f"{TEST}/ShadowImages/new.jpg")
-    assert error_of(sbu_shadow.read, root) == (
-        f"data ({TEST}): 1 of 3 images have no mask in R/{TEST}/ShadowMasks: R/{TEST}/ShadowImages/new.jpg"
+    assert error_of(read, root) == (
+        f"data (test): 1 of 3 images have no mask in R/{TEST}/ShadowMasks: R/{TEST}/ShadowImages/new.jpg"
     )

@@ -2,9 +2,11 @@
 
 import pytest
 
-from segtrain.formats.public import sunrgbd
-from tests.formats.format_reading import decoded
+from segtrain.formats.dataset_info import load_dataset
+from tests.formats.format_reading import decoded, reader
 from tests.formats.format_trees import draw, draw_image, error_of, write_list
+
+read = reader("sunrgbd")
 
 TRAIN_LINES = [
     "sunrgbd_train_image/img-000001.jpg,sunrgbd_train_test_labels/img-005051.png",
@@ -57,16 +59,16 @@ def rows(splits):
 
 
 def test_lists_and_numbers_give_the_same_pairs(root):
-    without = rows(sunrgbd.read(root, val_fraction=0.5, seed=3))
+    without = rows(read(root, val_fraction=0.5, seed=3))
     write_list(root / "train.txt", *TRAIN_LINES)
     write_list(root / "test.txt", *TEST_LINES)
-    assert rows(sunrgbd.read(root, val_fraction=0.5, seed=3)) == without
+    assert rows(read(root, val_fraction=0.5, seed=3)) == without
 
 
 def test_validation_is_cut_from_training_alone(lists):
-    test = rows(sunrgbd.read(lists))["test"]
+    test = rows(read(lists))["test"]
     for seed in range(4):
-        splits = rows(sunrgbd.read(lists, val_fraction=0.5, seed=seed))
+        splits = rows(read(lists, val_fraction=0.5, seed=seed))
         assert splits["test"] == test
         assert len(splits["val"]) == 2 and all("sunrgbd_train_image" in sample.image for sample in splits["val"])
 
@@ -74,7 +76,7 @@ def test_validation_is_cut_from_training_alone(lists):
 def test_a_list_for_validation_is_used_as_it_is(lists):
     write_list(lists / "mine.txt", TRAIN_LINES[3])
     write_list(lists / "rest.txt", *TRAIN_LINES[:3])
-    splits = sunrgbd.read(lists, files={"train": "rest.txt", "val": "mine.txt"})
+    splits = read(lists, files={"train": "rest.txt", "val": "mine.txt"})
     assert {split: len(samples) for split, samples in splits.items()} == {"train": 3, "val": 1}
     assert splits["val"][0].mask == f"{lists}/sunrgbd_train_test_labels/img-010335.png"
 
@@ -83,11 +85,11 @@ def test_training_alone(root):
     for path in [*(root / "sunrgbd_test_image").iterdir()]:
         path.unlink()
     (root / "sunrgbd_test_image").rmdir()
-    assert list(sunrgbd.read(root)) == ["train", "val"]
+    assert list(read(root)) == ["train", "val"]
 
 
 def test_names_and_values():
-    labels = sunrgbd.labels({})
+    labels = load_dataset("sunrgbd").labels()
     assert len(labels.classes) == 37 and labels.ignore_values == (0,)
     assert labels.classes[0].name == "wall" and labels.classes[0].values == (1,)
     assert labels.classes[23].name == "fridge" and labels.classes[36].name == "bag"
@@ -96,7 +98,7 @@ def test_names_and_values():
 
 def test_a_listed_file_that_is_not_there(lists):
     (lists / "sunrgbd_train_test_labels/img-005052.png").unlink()
-    assert error_of(sunrgbd.read, lists) == (
+    assert error_of(read, lists) == (
         "R/train.txt:2: mask R/sunrgbd_train_test_labels/img-005052.png does not exist; "
         "1 of the 4 masks in this list are missing"
     )
@@ -104,12 +106,12 @@ def test_a_listed_file_that_is_not_there(lists):
 
 def test_a_number_without_mask(root):
     (root / "sunrgbd_train_test_labels/img-005052.png").unlink()
-    assert error_of(sunrgbd.read, root) == (
+    assert error_of(read, root) == (
         "data (train): R/sunrgbd_train_image/img-000002.jpg has no mask R/sunrgbd_train_test_labels/img-005052.png"
     )
 
 
 def test_the_folder_above(root):
-    assert error_of(sunrgbd.read, root.parent) == (
+    assert error_of(read, root.parent) == (
         "data.root: R has no sunrgbd_train_image, but R/set has; write data.root: R/set"
     )

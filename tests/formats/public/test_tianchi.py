@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.labels import LabelDecoder
 from segtrain.errors import DataError
 from segtrain.formats.public import tianchi
+from tests.formats.format_reading import data_config, reader
+
+read = reader("tianchi")
 
 RUNS = {"A": "4 4 9 1 11 2", "B": "", "C": "NaN", "D": "1 12", "E": "12 1"}
 MASKS = {
@@ -34,8 +36,8 @@ def write(root, *lines):
 
 def masks_of(root, **arguments):
     """split -> {name: class indices}"""
-    decoder = LabelDecoder(DataConfig(format="tianchi", root=root))
-    splits = tianchi.read(root, **arguments)
+    decoder = LabelDecoder(data_config(format="tianchi", root=root))
+    splits = read(root, **arguments)
     return {split: {s.name: decoder.read(s).tolist() for s in samples} for split, samples in splits.items()}
 
 
@@ -43,7 +45,7 @@ def test_every_pixel(root):
     masks = masks_of(root, val_fraction=0.4)
     assert len(masks["val"]) == 2
     assert masks["train"] | masks["val"] == MASKS
-    sample = tianchi.read(root)["train"][0]
+    sample = read(root)["train"][0]
     assert sample.image == f"{root}/train/{sample.name}.jpg" and sample.mask_file == f"{root}/train_mask.csv"
 
 
@@ -57,7 +59,7 @@ def test_tables_that_others_write(root, monkeypatch, separator, header):
 
 def test_the_split_is_that_of_the_seed(root):
     def held_out(seed):
-        return {sample.name for sample in tianchi.read(root, val_fraction=0.4, seed=seed)["val"]}
+        return {sample.name for sample in read(root, val_fraction=0.4, seed=seed)["val"]}
 
     assert held_out(0) == held_out(0)
     assert len({frozenset(held_out(seed)) for seed in range(8)}) > 1
@@ -91,7 +93,7 @@ def test_tables_that_are_wrong(root, case):
     lines, text = MISTAKES[case]
     write(root, *lines)
     with pytest.raises(DataError) as error:
-        tianchi.read(root)
+        read(root)
     assert str(error.value).replace(str(root), "R") == text
 
 
@@ -113,16 +115,16 @@ def test_broken_runs(root, monkeypatch, runs):
 
 def test_a_root_beside_the_right_one(root):
     with pytest.raises(DataError) as error:
-        tianchi.read(root / "train")
+        read(root / "train")
     assert str(error.value) == f"data.root: {root}/train has no train, but {root} has; write data.root: {root}"
     with pytest.raises(DataError) as error:
-        tianchi.read(root.parent)
+        read(root.parent)
     text = f"data.root: {root.parent} has no train, but {root} has; write data.root: {root}"
     assert str(error.value) == text
 
 
 def test_colours_are_refused(root):
-    sample = tianchi.read(root)["train"][0]
+    sample = read(root)["train"][0]
     with pytest.raises(DataError) as error:
         tianchi.read_mask(sample.mask, as_color=True)
     text = "holds no colours; write a value beside the color: {name: building, value: 1, ..}"

@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError
-from segtrain.formats.public import voc_aug
+from segtrain.formats.public import masks
+from tests.formats.format_reading import data_config, reader
 from tests.formats.format_trees import decode, draw, draw_image, error_of, files, names, write_list
 
+read = reader("voc_aug")
+
 LISTS = "ImageSets/Segmentation"
+TRAIN_LISTS = [f"{LISTS}{end}/{name}.txt" for end in ("", "Aug") for name in ("trainaug", "train_aug")]
 OWN = {
     "2007_000032": [[0, 1, 255]],
     "2011_003276": [[2, 255, 3]],
@@ -61,10 +64,10 @@ def sbd_root(voc_root):
 
 
 def test_augmented_masks_for_training_and_own_masks_for_validation(voc_root):
-    splits = voc_aug.read(voc_root)
+    splits = read(voc_root)
     assert names(splits) == {"train": ["2008_000015", "2011_003276", "2007_000032", "2008_000008"], "val": VAL}
     assert files(voc_root, splits["val"])[0] == ("JPEGImages/2007_000033.jpg", "SegmentationClass/2007_000033.png")
-    config = DataConfig(format="voc_aug", root=voc_root)
+    config = data_config(format="voc_aug", root=voc_root)
     assert decode(config, splits["train"]) == {
         "2008_000015": [[5, 0, 0]],
         "2011_003276": [[2, 255, 3]],
@@ -74,21 +77,21 @@ def test_augmented_masks_for_training_and_own_masks_for_validation(voc_root):
     assert decode(config, splits["val"]) == {name: OWN[name] for name in VAL}
 
 
-@pytest.mark.parametrize("place", [*voc_aug.TRAIN_LISTS, "lists/mine.txt"])
+@pytest.mark.parametrize("place", [*TRAIN_LISTS, "lists/mine.txt"])
 def test_where_the_list_lies_and_what_its_lines_are(voc_root, place):
     (voc_root / LISTS / "trainaug.txt").unlink()
     write_list(voc_root / place, "/JPEGImages/2008_000015.jpg /SegmentationClassAug/2008_000015.png", "2008_000008")
     keys = {"train_list": "lists/mine.txt"} if place == "lists/mine.txt" else {}
-    splits = voc_aug.read(voc_root, **keys)
+    splits = read(voc_root, **keys)
     assert files(voc_root, splits["train"]) == [
         (f"JPEGImages/{name}.jpg", f"SegmentationClassAug/{name}.png") for name in ("2008_000015", "2008_000008")
     ]
 
 
 def test_sbd_without_the_validation_images(sbd_root):
-    splits = voc_aug.read(sbd_root, annotations="sbd")
+    splits = read(sbd_root, annotations="sbd")
     assert names(splits) == {"train": ["2007_000032", "2011_003276", "2008_000015", "2008_000008"], "val": VAL}
-    config = DataConfig(format="voc_aug", root=sbd_root, annotations="sbd")
+    config = data_config(format="voc_aug", root=sbd_root, annotations="sbd")
     assert decode(config, splits["train"]) == {
         "2007_000032": [[0, 1, 255]],
         "2011_003276": [[2, 255, 3]],
@@ -105,17 +108,17 @@ def test_sbd_without_the_validation_images(sbd_root):
 def test_both_archives_unpacked_beside_one_another(sbd_root):
     outer = sbd_root.parent
     (sbd_root / "benchmark_RELEASE").rename(outer / "benchmark_RELEASE")
-    assert names(voc_aug.read(outer, annotations="sbd")) == {
+    assert names(read(outer, annotations="sbd")) == {
         "train": ["2007_000032", "2011_003276", "2008_000015", "2008_000008"],
         "val": VAL,
     }
-    below = error_of(voc_aug.read, sbd_root / "VOC2012", annotations="sbd")
+    below = error_of(read, sbd_root / "VOC2012", annotations="sbd")
     assert below == f"data.root: R has no benchmark_RELEASE/dataset/cls, but {outer} has; write data.root: {outer}"
 
 
 def test_a_list_that_leaks_validation_images(voc_root):
     write_list(voc_root / LISTS / "trainaug.txt", "2008_000015", "2007_000042", "2007_000033", "2008_000008")
-    assert error_of(voc_aug.read, voc_root) == (
+    assert error_of(read, voc_root) == (
         f"R/{LISTS}/trainaug.txt:2: 2007_000042 is a validation image, R/{LISTS}/val.txt:2, as 2 name(s) of this list "
         "are; take them out, or what is scored is trained on"
     )
@@ -123,7 +126,7 @@ def test_a_list_that_leaks_validation_images(voc_root):
 
 def test_a_training_list_of_voc_that_leaks(sbd_root):
     write_list(sbd_root / "VOC2012" / LISTS / "train.txt", "2007_000032", "2007_000033")
-    assert error_of(voc_aug.read, sbd_root, annotations="sbd") == (
+    assert error_of(read, sbd_root, annotations="sbd") == (
         f"R/VOC2012/{LISTS}/train.txt:2: 2007_000033 is a validation image, R/VOC2012/{LISTS}/val.txt:1, as 1 name(s) "
         "of this list are; take them out, or what is scored is trained on"
     )
@@ -132,30 +135,26 @@ def test_a_training_list_of_voc_that_leaks(sbd_root):
 def test_wrong_roots(sbd_root, voc_root):
     text = "has no benchmark_RELEASE/dataset/cls, but {0} has; write data.root: {0}"
     for wrong in (voc_root, sbd_root / "benchmark_RELEASE"):
-        assert error_of(voc_aug.read, wrong, annotations="sbd") == f"data.root: R {text.format(sbd_root)}"
-    assert error_of(voc_aug.read, sbd_root.parent, annotations="sbd") == f"data.root: R {text.format('R/VOCdevkit')}"
-    assert error_of(voc_aug.read, sbd_root) == (
-        "data.root: R has no JPEGImages, but R/VOC2012 has; write data.root: R/VOC2012"
-    )
+        assert error_of(read, wrong, annotations="sbd") == f"data.root: R {text.format(sbd_root)}"
+    assert error_of(read, sbd_root.parent, annotations="sbd") == f"data.root: R {text.format('R/VOCdevkit')}"
+    assert error_of(read, sbd_root) == ("data.root: R has no JPEGImages, but R/VOC2012 has; write data.root: R/VOC2012")
 
 
 def test_what_is_not_there(voc_root, sbd_root):
     (sbd_root / "benchmark_RELEASE/dataset/cls/2008_000008.mat").unlink()
-    assert error_of(voc_aug.read, sbd_root, annotations="sbd") == (
+    assert error_of(read, sbd_root, annotations="sbd") == (
         "R/benchmark_RELEASE/dataset/val.txt:1: mask R/benchmark_RELEASE/dataset/cls/2008_000008.mat does not exist; "
         "1 of the 1 masks in this list are missing"
     )
     (voc_root / LISTS / "trainaug.txt").unlink()
-    assert error_of(voc_aug.read, voc_root) == (
-        "data.root: R has no list of the training images; looked for ImageSets/Segmentation/trainaug.txt, "
-        "ImageSets/Segmentation/train_aug.txt, ImageSets/SegmentationAug/train_aug.txt, "
-        "ImageSets/SegmentationAug/trainaug.txt; write data.train_list: its path below data.root"
+    assert error_of(read, voc_root) == (
+        f"data.train_list: R/{LISTS}/trainaug.txt does not exist; R/{LISTS} holds: train.txt, val.txt"
     )
-    assert error_of(voc_aug.read, voc_root, train_list="mine.txt") == (
+    assert error_of(read, voc_root, train_list="mine.txt") == (
         "data.train_list: R/mine.txt does not exist; R holds: ImageSets, JPEGImages, SegmentationClass, "
         "SegmentationClassAug"
     )
-    assert error_of(voc_aug.read, sbd_root, annotations="sbd", train_list="mine.txt") == (
+    assert error_of(read, sbd_root, annotations="sbd", train_list="mine.txt") == (
         "data.train_list: is for data.annotations: png; with sbd the lists are those of VOC and SBD"
     )
 
@@ -166,15 +165,15 @@ def test_a_broken_annotation_is_named(sbd_root):
     for content in (whole[: len(whole) // 2], whole[:100], b"", b"no MATLAB file at all" * 20):
         path.write_bytes(content)
         with pytest.raises(DataError) as error:
-            voc_aug.read_mask(str(path), as_color=False)
-        assert str(error.value).startswith(f"{path}: no GTcls.Segmentation of SBD can be read: ")
+            masks.read_sbd(str(path), as_color=False)
+        assert str(error.value).startswith(f"{path}: cannot be read as a MAT file: ")
         assert "\n" not in str(error.value)
     savemat(path, {"GTinst": {"Segmentation": np.zeros((2, 2))}})
     with pytest.raises(DataError) as error:
-        voc_aug.read_mask(str(path), as_color=False)
-    assert str(error.value) == (f"{path}: no GTcls.Segmentation of SBD can be read: 'GTcls'; is the file complete?")
+        masks.read_sbd(str(path), as_color=False)
+    assert str(error.value) == f"{path}: has no GTcls.Segmentation of SBD; is the file complete?"
 
 
 def test_a_mask_as_colours(sbd_root):
     path = sbd_root / "benchmark_RELEASE/dataset/cls/2008_000008.mat"
-    assert voc_aug.read_mask(str(path), as_color=True).tolist() == [[[13, 13, 13], [15, 15, 15], [0, 0, 0]]]
+    assert masks.read_sbd(str(path), as_color=True).tolist() == [[[13, 13, 13], [15, 15, 15], [0, 0, 0]]]

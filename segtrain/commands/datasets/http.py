@@ -1,4 +1,4 @@
-"""Fetching a file over HTTP: resumed where it was cut, compared with its checksum as it arrives.
+"""HTTP downloads: resumed where they were cut, compared with their checksum as they arrive.
 
 What has arrived is NAME.part; NAME.part.json beside it notes which file of the server it is the start of. A later call
 asks for the rest of that file only (RFC 9110: Range with If-Range), so that two versions are never glued together.
@@ -44,7 +44,7 @@ class UnknownHostError(CutError):
     """The address of the server is not found: without a connection, or for good."""
 
 
-class Note(NamedTuple):
+class PartNote(NamedTuple):
     """Which file a part is the start of: its address, its ETag or time of change ("": not told), its size (0: not
     told)."""
 
@@ -72,7 +72,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def show_bytes(count: int) -> str:
+def show_decimal(count: int) -> str:
     """A size in decimal units, as disks are sold: 19.3 GB, 967 MB, 12 bytes."""
     for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
@@ -85,7 +85,7 @@ def require_space(folder: Path, needed_bytes: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed_bytes > free:
         raise DataError(
-            f"{folder}: {show_bytes(needed_bytes)} are needed {what}, but {show_bytes(free)} are free on its disk; "
+            f"{folder}: {show_decimal(needed_bytes)} are needed {what}, but {show_decimal(free)} are free on its disk; "
             "make room, or choose a folder on another disk"
         )
 
@@ -106,12 +106,12 @@ class Part:
         self.algorithm, _, self.expected = archive.checksum.partition(":")
         self.ended = False  # the server sent all, whether or not it had told the size
         self.size, self.hasher = 0, self.new_hasher()
-        self.note = Note(self.url, "", 0)
+        self.note = PartNote(self.url, "", 0)
         with suppress(OSError, ValueError, TypeError):
-            self.note = Note(**json.loads(self.note_path.read_text(encoding="utf-8")))
+            self.note = PartNote(**json.loads(self.note_path.read_text(encoding="utf-8")))
             self.size = self.path.stat().st_size
         if self.note.url != self.url:
-            self.restart(Note(self.url, "", 0))
+            self.restart(PartNote(self.url, "", 0))
         elif self.size and self.expected:
             with self.path.open("rb") as file:
                 while block := file.read(CHUNK_BYTES):
@@ -126,7 +126,7 @@ class Part:
         """Whether all of it has arrived."""
         return self.ended or 0 < self.note.bytes == self.size
 
-    def restart(self, note: Note) -> None:
+    def restart(self, note: PartNote) -> None:
         """Forget what has arrived; `note` says what is to come."""
         self.note, self.size, self.hasher = note, 0, self.new_hasher()
         self.path.write_bytes(b"")
@@ -159,7 +159,7 @@ class Part:
         return f"no checksum of it is known, {told}"
 
 
-def fetch(
+def fetch_file(
     archive: Archive, folder: Path, *, hint: str, pauses_s: Sequence[float] = PAUSES_S, timeout_s: float = TIMEOUT_S
 ) -> tuple[Path, str]:
     """Fetch a file into `folder`, going on with what an earlier call left there: its path, and how it was checked.
@@ -175,7 +175,7 @@ def fetch(
     part, attempt = Part(archive, target), 0
     furthest = part.size
     if part.size:
-        tqdm.write(f"{target.name}: {show_bytes(part.size)} are here already")
+        tqdm.write(f"{target.name}: {show_decimal(part.size)} are here already")
     with tqdm(desc=target.name, unit="B", unit_scale=True, initial=part.size, disable=None) as bar:
         while not part.complete:
             try:
@@ -185,7 +185,7 @@ def fetch(
                 furthest = max(furthest, part.size)
                 if attempt == len(pauses_s) or (isinstance(cut, UnknownHostError) and not part.size):
                     raise DataError(f"{part.url}: {cut}; {what_is_there(part) or hint}") from cut
-                there = f"; {show_bytes(part.size)} are here" if part.size else ""
+                there = f"; {show_decimal(part.size)} are here" if part.size else ""
                 tqdm.write(f"{target.name}: {cut}{there}; trying again in {pauses_s[attempt]:g} s")
                 time.sleep(pauses_s[attempt])
                 attempt += 1
@@ -194,8 +194,8 @@ def fetch(
 
 def what_is_there(part: Part) -> str:
     """How much of a file has arrived, and that it is not lost; "" where nothing has."""
-    total = f" of {show_bytes(part.note.bytes)}" if part.note.bytes else ""
-    there = f"{show_bytes(part.size)}{total} are in {part.path}; the same command goes on from there"
+    total = f" of {show_decimal(part.note.bytes)}" if part.note.bytes else ""
+    there = f"{show_decimal(part.size)}{total} are in {part.path}; the same command goes on from there"
     return there if part.size else ""
 
 
@@ -237,7 +237,7 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
     """Make the part ready for an answer: it goes on where the answer is the rest of the same file, else starts anew."""
     if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is left to send, or it became shorter
         if response.headers["Content-Range"] != f"bytes */{part.size}":
-            part.restart(Note(part.url, "", 0))
+            part.restart(PartNote(part.url, "", 0))
             raise CutError("the file on the server is shorter than what was here")
         part.note = part.note._replace(bytes=part.size)
         return
@@ -251,14 +251,14 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
         old = part.note
         same = place and int(place[1]) == part.size and int(place[2]) == (old.bytes or int(place[2]))
         if not same or (told and old.validator and told != old.validator):
-            part.restart(Note(part.url, "", 0))
+            part.restart(PartNote(part.url, "", 0))
             raise CutError("the server sent a piece of another file than the one that was begun")
         part.note = old._replace(bytes=int(place[2]))
     else:
         if part.size:
             tqdm.write(f"{part.target.name}: the server begins anew: its file has changed, or it cannot go on")
         length = response.headers["Content-Length"] or ""
-        part.restart(Note(part.url, told, int(length) if length.isdecimal() else 0))
+        part.restart(PartNote(part.url, told, int(length) if length.isdecimal() else 0))
     require_space(part.path.parent, max(part.note.bytes - part.size, 0), f"for {part.target.name}")
 
 

@@ -9,14 +9,14 @@ from urllib.request import Request
 
 import pytest
 
-from segtrain.commands.datasets.download import (
+from segtrain.commands.datasets.http import (
     CutError,
     SafeRedirects,
     UnknownHostError,
-    fetch,
+    fetch_file,
     file_name,
     readable_errors,
-    show_bytes,
+    show_decimal,
 )
 from segtrain.errors import DataError
 from segtrain.formats.dataset_info import Archive
@@ -120,7 +120,7 @@ def test_nobody_listens(got):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(DataError, match=rf"^http://127.0.0.1:{port}/x: the connection failed: .+; ask its page$"):
-        fetch(Archive(f"http://127.0.0.1:{port}/x"), got.folder, hint=HINT, pauses_s=())
+        fetch_file(Archive(f"http://127.0.0.1:{port}/x"), got.folder, hint=HINT, pauses_s=())
 
 
 def test_no_connection_at_all(got, monkeypatch, capsys):
@@ -199,7 +199,7 @@ def test_the_proxy_of_the_environment_is_asked(got, monkeypatch):
     monkeypatch.setenv("http_proxy", got.url)
     monkeypatch.setenv("no_proxy", "")
     got.files["http://a.example/x.bin"] = NEW
-    fetch(Archive("http://a.example/x.bin"), got.folder, hint=HINT)
+    fetch_file(Archive("http://a.example/x.bin"), got.folder, hint=HINT)
     assert got.folder_holds() == {"x.bin": NEW}
 
 
@@ -216,7 +216,7 @@ def test_the_proxy_of_the_environment_is_asked(got, monkeypatch):
     ],
 )
 def test_sizes_in_words(count, text):
-    assert show_bytes(count) == text
+    assert show_decimal(count) == text
 
 
 def test_names_of_files():

@@ -14,7 +14,7 @@ import zipfile
 
 import pytest
 
-from segtrain.commands.datasets.fetch import STORE, download, estimate_bytes
+from segtrain.commands.datasets.download_command import STORE, estimate_disk_bytes, fetch_dataset
 from segtrain.errors import DataError
 from segtrain.formats.dataset_info import About, Archive
 from tests.bad_input import contents
@@ -76,7 +76,7 @@ def call(got, about, capsys):
     """Get the data set into R: the lines that were printed, with R and URL for what differs from run to run."""
 
     def call(about=about, **arguments):
-        download("drawn", about, got.folder, **{"pauses_s": ()} | arguments)
+        fetch_dataset("drawn", about, got.folder, **{"pauses_s": ()} | arguments)
         text = capsys.readouterr().out.replace(str(got.folder), "R").replace(got.url, "URL")
         return re.sub(r"(free on the disk of R: ).+", r"\1N", text).splitlines()
 
@@ -261,7 +261,7 @@ def test_what_the_disk_needs(case, tmp_path):
         (tmp_path / name).write_bytes(bytes(size))
     archives = [Archive(name, bytes=size) for name, size in zip(("a.zip", "b.zip", "c.txt"), sizes, strict=True)]
     archives[1] = archives[1]._replace(folder="deep")
-    assert estimate_bytes(archives, tmp_path) == needed
+    assert estimate_disk_bytes(archives, tmp_path) == needed
 
 
 def test_a_root_that_is_a_file(got, error):
@@ -273,21 +273,22 @@ STOPPED = """
 import sys
 from argparse import Namespace
 from pathlib import Path
-from types import SimpleNamespace
 from segtrain.command import run_command
-from segtrain.data.about import About, Archive
-from segtrain.data.formats import FORMATS, folders
-from segtrain.commands.datasets.download_command import main as download_dataset
-about = About("Drawn", (), {}, "CC0", "https://set.example/", (Archive(sys.argv[1]),))
-FORMATS["drawn"] = SimpleNamespace(ABOUT=about, labels=lambda arguments: None, read=folders.read)
-sys.exit(run_command(download_dataset, Namespace(name="drawn", root=Path(sys.argv[2]))))
+from segtrain.commands.datasets.download_command import main
+from segtrain.formats import dataset_info
+dataset_info.PUBLIC = Path(sys.argv[3])
+(dataset_info.PUBLIC / "drawn.yml").write_text(
+    "about: {title: Drawn, layout: [], images: {}, licence: CC0, home: 'https://set.example/', "
+    f"archives: [{{url: '{sys.argv[1]}'}}]}}\\ndata: {{format: folders}}"
+)
+sys.exit(run_command(main, Namespace(name="drawn", root=Path(sys.argv[2]))))
 """
 
 
-def test_control_c_leaves_what_has_arrived(got):
+def test_control_c_leaves_what_has_arrived(got, tmp_path):
     got.files["/big.zip"] = BODY
     got.answers = [Answer(cut=60_000, stall=True)]
-    line = [sys.executable, "-c", STOPPED, f"{got.url}/big.zip", str(got.folder)]
+    line = [sys.executable, "-c", STOPPED, f"{got.url}/big.zip", str(got.folder), str(tmp_path)]
     part = got.folder / STORE / "big.zip.part"
     with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not (part.exists() and part.stat().st_size) and process.poll() is None:
