@@ -1,4 +1,4 @@
-"""HTTP downloads: resumed where they were cut, compared with their checksum as they arrive.
+"""HTTP downloads: resumed where they were cut, and compared with their checksum.
 
 What has arrived is NAME.part; NAME.part.json beside it notes which file of the server it is the start of. A later call
 asks for the rest of that file only (RFC 9110: Range with If-Range), so that two versions are never glued together.
@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -105,21 +105,12 @@ class Part:
         self.note_path = target.with_name(f"{target.name}.part.json")
         self.algorithm, _, self.expected = archive.checksum.partition(":")
         self.ended = False  # the server sent all, whether or not it had told the size
-        self.size, self.hasher = 0, self.new_hasher()
-        self.note = PartNote(self.url, "", 0)
+        self.size, self.note = 0, PartNote(self.url, "", 0)
         with suppress(OSError, ValueError, TypeError):
             self.note = PartNote(**json.loads(self.note_path.read_text(encoding="utf-8")))
             self.size = self.path.stat().st_size
         if self.note.url != self.url:
             self.restart(PartNote(self.url, "", 0))
-        elif self.size and self.expected:
-            with self.path.open("rb") as file:
-                while block := file.read(CHUNK_BYTES):
-                    self.hasher.update(block)
-
-    def new_hasher(self) -> "hashlib._Hash":
-        """What computes the checksum; one that is not needed where none is known."""
-        return hashlib.new(self.algorithm or "sha256", usedforsecurity=False)
 
     @property
     def complete(self) -> bool:
@@ -128,25 +119,18 @@ class Part:
 
     def restart(self, note: PartNote) -> None:
         """Forget what has arrived; `note` says what is to come."""
-        self.note, self.size, self.hasher = note, 0, self.new_hasher()
+        self.note, self.size = note, 0
         self.path.write_bytes(b"")
         self.note_path.write_text(json.dumps(note._asdict()), encoding="utf-8")
-
-    def append(self, block: bytes, file: BinaryIO) -> None:
-        """Keep the next bytes; `file` is the part's, open at its end."""
-        file.write(block)
-        self.size += len(block)
-        if self.expected:
-            self.hasher.update(block)
 
     def finish(self) -> str:
         """Rename the complete file to its own name, and say what is known of it.
 
         Raises DataError, and removes the part, where its checksum is wrong: nothing of it can be trusted.
         """
-        found = self.hasher.hexdigest()
+        found = hash_file(self.path, self.algorithm) if self.expected else ""
         self.note_path.unlink()
-        if self.expected and found != self.expected:
+        if found != self.expected:
             self.path.unlink()
             raise DataError(
                 f"{self.url}: what came has {self.algorithm} {found}, but {self.expected} was expected; it is removed, "
@@ -226,7 +210,8 @@ def receive(part: Part, bar: tqdm, *, hint: str, timeout_s: float) -> None:
                     block = response.read1(CHUNK_BYTES)
                 if not block:
                     break
-                part.append(block, file)
+                file.write(block)
+                part.size += len(block)
                 bar.update(len(block))
     if part.note.bytes and part.size < part.note.bytes:
         raise CutError("the connection was cut")

@@ -7,7 +7,9 @@ from torch import nn
 
 from segtrain.checkpoint import save_checkpoint
 from segtrain.commands.export import hub
+from segtrain.config.layers import add_published
 from segtrain.config.schema import Config
+from segtrain.config.tree import dump_yaml, parse_yaml
 from segtrain.inference.load import load_trained
 from segtrain.models.model import build_model
 from tests.commands.export.exporting import options_of
@@ -33,7 +35,7 @@ def train(folder: Path, *, data: dict, model: dict = MODEL, val: list | None = N
         "train": {"precision": "fp32", "epochs": 9},
         "loss": {"CrossEntropyLoss": {"class_weights": "enet"}, "DiceLoss": {"coef": 0.5, "from_epoch": 3}},
     }
-    config = Config.model_validate(settings)
+    config = Config.model_validate(add_published(parse_yaml(dump_yaml(settings))).plain())
     torch.manual_seed(0)
     network = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes))
     for head in network.net.segmentation_head.modules():  # labels that rounding does not change
