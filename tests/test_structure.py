@@ -38,18 +38,17 @@ SPINE = [
     "config/schema.py",
     "data/splits.py",
     "data/labels.py",
-    "data/statistics.py",
     "data/dataset.py",
     "data/loaders.py",
     "models/model.py",
     "losses/base.py",
-    "losses/build.py",
     "losses/weighted.py",
     "training/build.py",
     "training/optim.py",
     "training/state.py",
     "training/loop.py",
     "training/validation.py",
+    "inference/score.py",
     "training/run.py",
 ]
 
@@ -57,7 +56,7 @@ SPINE = [
 CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=[16,16,8,8,8]", "train.device=cpu"]
 
 # What several modules have by design: the interfaces of formats, commands, export targets and runtimes.
-INTERFACES = {"add_arguments", "main"}
+INTERFACES = {"add_arguments", "main", "read", "read_mask", "export", "load"}
 
 
 def name_of(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from segtrain.config.data_schema import ClassConfig
 from segtrain.config.schema import Config, LossTerm
 from segtrain.config.section import NamedSection, Section, describe_type, section_of
-from segtrain.formats import READERS, format_names, keys_of
+from segtrain.formats import READERS, format_names, keys_of, load_reader
 from segtrain.formats.dataset_info import load_dataset, published
 
 INTRODUCTION = """# Every key of the configuration
@@ -50,7 +50,7 @@ def _table(path: str, section: type[Section]) -> str:
 
 
 def _format_table(name: str) -> str:
-    text = _one_line(inspect.getdoc(READERS[name].read)) if name in READERS else ""
+    text = _one_line(inspect.getdoc(load_reader(name).read)) if name in READERS else ""
     if name in published():
         file = f"segtrain/formats/public/{name}.yml"
         text = f"{load_dataset(name).about.title}. Its layout and classes are in {file}. {text}".strip()

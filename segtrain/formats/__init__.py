@@ -1,13 +1,15 @@
-"""How data sets lie on the disk, one module a layout; the published ones are YAML files in public/.
+"""Formats: layouts of data sets on the disk, one module each; published data sets are YAML files in public/.
 
-Each module of READERS has `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and
+Each module in READERS has `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and
 `classes` (the classes of the data section) are named by those that need them; all other arguments are keys of the
 `data` section. Where masks are not image files, it has `read_mask(mask, *, as_color, ...) -> array`: HW integers of
 `Sample.mask`; further arguments are keys of the `data` section.
 
-They are imported to check a configuration, so they import neither torch nor any other slow library at their top.
+A module is imported when its format is asked for, also to check a configuration: none imports torch, NumPy or any other
+slow library at its top.
 """
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,30 +17,28 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
-from segtrain.formats import coco, csv, folders, geotiff, labelme, list_file, polygons
 from segtrain.formats.dataset_info import load_dataset, published
-from segtrain.formats.public import camvid, masks, sunrgbd, tianchi, voc_aug
 from segtrain.formats.sample import Splits
 
-READERS: dict[str, ModuleType] = {
-    "folders": folders,
-    "csv": csv,
-    "list": list_file,
-    "geotiff": geotiff,
-    "coco": coco,
-    "labelme": labelme,
+READERS = {
+    "folders": "folders",
+    "csv": "csv",
+    "list": "list_file",
+    "geotiff": "geotiff",
+    "coco": "coco",
+    "labelme": "labelme",
     # published data sets whose layout is in no table
-    "camvid": camvid,
-    "sunrgbd": sunrgbd,
-    "tianchi": tianchi,
-    "voc_aug": voc_aug,
+    "camvid": "public.camvid",
+    "sunrgbd": "public.sunrgbd",
+    "tianchi": "public.tianchi",
+    "voc_aug": "public.voc_aug",
 }
-# Published data sets whose masks hold something else than class values.
-_MASKS: dict[str, Callable] = {
-    "coco_stuff": masks.read_coco_stuff,
-    "oxford_pet": masks.read_trimap,
-    "sbu_shadow": masks.read_shadow,
-    "voc_aug": masks.read_sbd,
+# Published data sets whose masks hold something else than class values: the function of public/masks.py for them.
+_MASKS = {
+    "coco_stuff": "read_coco_stuff",
+    "oxford_pet": "read_trimap",
+    "sbu_shadow": "read_shadow",
+    "voc_aug": "read_sbd",
 }
 _PROVIDED = ("root", "seed", "classes", "problems")  # arguments of read that are no keys of their own
 
@@ -55,17 +55,22 @@ def format_names() -> list[str]:
     return [*READERS, *(name for name in published() if name not in READERS)]
 
 
+def load_reader(layout: str) -> ModuleType:
+    """The module that reads a layout, one of READERS."""
+    return importlib.import_module(f"segtrain.formats.{READERS[layout]}")
+
+
 def _reader(name: str, written: Mapping[str, Any]) -> tuple[ModuleType, dict[str, Any]]:
     """The module that reads a format, and its arguments: the keys of a published data set below the user's."""
     if name not in published():
-        return READERS[name], dict(written)
+        return load_reader(name), dict(written)
     dataset = load_dataset(name)
     words = {key: next(iter(options)) for key, options in dataset.choices.items()}
     words |= {key: value for key, value in written.items() if key in words and value is not None}
     data = dataset.data_for(words)
     layout = data.pop("format")
     own = {key: value for key, value in written.items() if key not in words}
-    return READERS[layout], words | data | own
+    return load_reader(layout), words | data | own
 
 
 def _taken(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,13 +99,17 @@ def read_dataset(
 def find_mask_reader(name: str, written: Mapping[str, Any]) -> Callable[..., Any] | None:
     """What turns Sample.mask into HW integers, called as `(mask, as_color=..)`; None where masks are image files."""
     reader, arguments = _reader(name, written)
-    read_mask = _MASKS.get(name) or getattr(reader, "read_mask", None)
+    if name in _MASKS:
+        read_mask = getattr(importlib.import_module("segtrain.formats.public.masks"), _MASKS[name])
+    else:
+        read_mask = getattr(reader, "read_mask", None)
     return read_mask and partial(read_mask, **_taken(read_mask, arguments))
 
 
 def find_ignored_raw(name: str) -> int | None:
     """The value of ignored pixels where annotations hold the names of classes, and masks their indices; else None."""
-    return polygons.IGNORED_RAW if _reader(name, {})[0] in (coco, labelme) else None
+    reader, _ = _reader(name, {})
+    return reader.polygons.IGNORED_RAW if hasattr(reader, "polygons") else None
 
 
 def keys_of(name: str, written: Mapping[str, Any]) -> dict[str, Key]:
