@@ -6,43 +6,10 @@ The form is compared with the original on images, and kept where both agree.
 import argparse
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from segtrain.command import parse_output, require_libraries
+from segtrain.commands.export.forms import FORMS
 from segtrain.errors import ConfigError
-
-
-class Form(NamedTuple):
-    """A form that models are written in."""
-
-    file: str
-    """Name of its file or folder in the run folder."""
-    precisions: tuple[str, ...]
-    extra: str = ""
-    """Extra of segtrain that writes it; empty where none is needed."""
-    libraries: tuple[str, ...] = ()
-    """Modules of that extra, looked for before anything is done."""
-    one_size: bool = False
-    """Its graph takes images of one size only."""
-
-
-ONNX = ("onnx", "onnxscript", "onnxruntime")
-FORMS = {
-    "onnx": Form("model.onnx", ("fp32", "fp16", "int8"), "onnx", ONNX),
-    "torchscript": Form("model.torchscript", ("fp32", "fp16")),
-    "exported-program": Form("model.pt2", ("fp32", "fp16")),
-    "openvino": Form("model.xml", ("fp32", "fp16", "int8"), "openvino", ONNX),
-    # Of the libraries for the next two, light parts of litert-torch; the others take half a minute to import, and talk.
-    "savedmodel": Form("savedmodel", ("fp32", "fp16"), "savedmodel-export", ("litert_converter",), one_size=True),
-    "tflite": Form(
-        "model.tflite",
-        ("fp32", "fp16", "int8"),
-        "tflite-export",
-        ("litert_converter", "ai_edge_litert"),
-        one_size=True,
-    ),
-    "hub": Form("hub", ("fp32",)),
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,16 +68,3 @@ def main(options: argparse.Namespace) -> int:
     if reason := export_run(options, form):
         print(reason, file=sys.stderr)
     return 1 if reason else 0
-
-
-def default_path(options: argparse.Namespace, form: Form) -> Path:
-    """In the run folder, with what differs from the plain form of best.pt in the name."""
-    name, folder = Path(form.file), options.run
-    parts = [name.stem]
-    if options.run.is_file():
-        folder = options.run.parent
-        parts += [options.run.stem] * (options.run.name != "best.pt")
-    parts += ["labels"] * options.labels
-    parts += ["{}x{}".format(*options.size)] if options.size else []
-    parts += [options.precision] * (options.precision != "fp32")
-    return folder / f"{'-'.join(parts)}{name.suffix}"

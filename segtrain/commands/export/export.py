@@ -5,8 +5,8 @@ import importlib
 from dataclasses import replace
 from pathlib import Path
 
-from segtrain.commands.export.command import Form, default_path
 from segtrain.commands.export.compare import LIMITS, compare, compute_mious
+from segtrain.commands.export.forms import Form, default_path
 from segtrain.commands.export.graph import ExportOptions
 from segtrain.commands.export.images import calibration_images, images_to_compare, read_prepared
 from segtrain.commands.export.write import choose_path, move_into, staged

@@ -13,8 +13,9 @@ import torch
 
 from segtrain.checkpoint import save_checkpoint
 from segtrain.command import run_command
-from segtrain.commands.export.command import FORMS, add_arguments, default_path
+from segtrain.commands.export.command import add_arguments
 from segtrain.commands.export.command import main as main_of_command
+from segtrain.commands.export.forms import FORMS, default_path
 from segtrain.images.reading import read_image
 from segtrain.inference.predictor import Predictor
 from tests.commands.export.exporting import UNET, images_of, real_network

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segtrain.commands.export import exported_program, onnx, openvino, torchscript
-from segtrain.commands.export.command import FORMS
+from segtrain.commands.export.forms import FORMS
 from segtrain.commands.export.write import choose_path, move_into, staged
 from segtrain.errors import ConfigError
 from tests.commands.export.exporting import options_of, tiny_network
