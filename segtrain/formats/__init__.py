@@ -1,4 +1,4 @@
-"""How data sets lie on the disk, one module a layout; the published ones are YAML files in public/.
+"""Formats of data sets on the disk, one module a layout; the published ones are YAML files in public/.
 
 Each module of READERS has `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and
 `classes` (the classes of the data section) are named by those that need them; all other arguments are keys of the
