@@ -62,6 +62,8 @@ def main(options: argparse.Namespace) -> None:
 
 def count_images(name: str, root: Path) -> tuple[dict[str, int], str]:
     """The images that a format finds below a folder, by split, and why it finds none."""
+    if load_dataset(name).labels() is None:
+        return {}, f"name the classes that you want in data.classes; {name} finds them by their names"
     try:
         return {split: len(samples) for split, samples in read_dataset(name, root, {}).items()}, ""
     except DataError as error:

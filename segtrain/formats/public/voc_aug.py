@@ -12,7 +12,7 @@ from segtrain.formats.sample import Place, Sample, SampleTable, Splits, first_th
 
 SBD = "benchmark_RELEASE/dataset"
 VAL_LIST = "ImageSets/Segmentation/val.txt"
-SBD_NAMES = ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png")  # VOC's own images and masks
+OWN_FILES = ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png")  # VOC's own images and masks
 
 
 def read(root: Path, *, annotations: Literal["png", "sbd"], train_list: Place | None = None) -> Splits:
@@ -39,7 +39,7 @@ def _read_png(root: Path, train_list: Place) -> Splits:
     names = [(line, _name_in(text)) for line, text in read_lines(path)]
     _refuse_validation(root, path, names)
     samples = [(line, Sample(name, f"{root}/JPEGImages/{name}.jpg", _png_of(root, name))) for line, name in names]
-    return {"train": listed_samples(path, samples), "val": read_name_list(root, root / VAL_LIST, *SBD_NAMES)}
+    return {"train": listed_samples(path, samples), "val": read_name_list(root, root / VAL_LIST, *OWN_FILES)}
 
 
 def _name_in(text: str) -> str:
@@ -71,7 +71,7 @@ def _read_sbd(root: Path) -> Splits:
     require_layout(voc_root, ["JPEGImages", "SegmentationClass", "ImageSets/Segmentation"])
     own_list = voc_root / "ImageSets/Segmentation/train.txt"
     _refuse_validation(voc_root, own_list, read_names(own_list))
-    own, val = (read_name_list(voc_root, path, *SBD_NAMES) for path in (own_list, voc_root / VAL_LIST))
+    own, val = (read_name_list(voc_root, path, *OWN_FILES) for path in (own_list, voc_root / VAL_LIST))
     taken = {sample.name for table in (own, val) for sample in table}
     samples = list(own)
     for path in (root / SBD / "train.txt", root / SBD / "val.txt"):

@@ -191,6 +191,15 @@ def test_a_download_ends_with_what_is_read(only, capsys, tmp_path):
     assert out.splitlines()[-1] == f"{root}: read as data.format: drawn, it has train 1, val 1"
 
 
+def test_a_data_set_whose_classes_are_the_users(only, capsys, tmp_path):
+    with serve(tmp_path / "R") as got:
+        got.files = {"/list.txt": b"a"}
+        only(ant=ANTS.replace("by_hand: ask for a login", f"archives: [{{url: '{got.url}/list.txt'}}]"))
+        status, out, err = call(capsys, download_dataset, name="ant", root=tmp_path / "R")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1] == "note: name the classes that you want in data.classes; ant finds them by their names"
+
+
 def test_names_that_cannot_be_fetched(only, capsys, tmp_path):
     only(drawn=changed(archives=[], by_hand="ask for a login"))
     for name, message in (
