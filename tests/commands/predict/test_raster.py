@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(DataError) as error:
         raster.predict_raster(predictor_of(), path, tmp_path / "out" / "a", with_overlay=False)
-    assert str(error.value) == f"{tmp_path / 'out' / 'a.tif'}: cannot be written: File exists"
+    assert str(error.value) == f"{tmp_path / 'out' / 'a.tif'}: cannot be written: Not a directory"
 
 
 def test_an_uncompressed_strip_is_read_in_parts(tmp_path):
