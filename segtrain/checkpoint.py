@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint")
     if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: is truncated, or no checkpoint at all")
+        raise CheckpointError(f"{path}: is truncated, or not a checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -52,7 +52,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: is damaged: {reason_of(error)}") from error
     if not isinstance(content, dict) or "segtrain" not in content:
-        raise CheckpointError(f"{path}: is no checkpoint of segtrain; it has no 'segtrain' entry")
+        raise CheckpointError(f"{path}: is not a checkpoint of segtrain; it has no 'segtrain' entry")
     if content["segtrain"] != FORMAT:
         raise CheckpointError(f"{path}: has format {content['segtrain']}, this version reads {FORMAT}; update segtrain")
     return content
@@ -71,7 +71,7 @@ def find_checkpoint(run: Path, name: str) -> Path:
     if not run.is_dir():
         raise CheckpointError(f"{run}: there is no such run folder")
     if not (run / "config.yml").is_file():
-        raise CheckpointError(f"{run}: is no run folder; it has neither {name} nor config.yml")
+        raise CheckpointError(f"{run}: is not a run folder; it has neither {name} nor config.yml")
     raise CheckpointError(f"{run}: has no {name}; the run stopped before it was first saved")
 
 

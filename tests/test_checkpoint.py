@@ -68,7 +68,7 @@ def test_a_truncated_file(tmp_path, kept):
     save_checkpoint(path, CONTENT)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    assert refused(path) == f"{path}: is truncated, or no checkpoint at all"
+    assert refused(path) == f"{path}: is truncated, or not a checkpoint"
 
 
 def test_a_file_with_a_damaged_middle(tmp_path):
@@ -96,7 +96,7 @@ def test_code_in_a_file_does_not_run(tmp_path):
     expected = "holds more than tensors and plain values, and is not loaded: it could run code"
     assert refused(path) == f"{path}: {expected}"
     path.write_bytes(pickle.dumps(Touch(proof)))
-    assert refused(path) == f"{path}: is truncated, or no checkpoint at all"
+    assert refused(path) == f"{path}: is truncated, or not a checkpoint"
     assert not proof.exists()
     pickle.loads(path.read_bytes())
     assert proof.exists()  # it would have
@@ -106,7 +106,7 @@ def test_files_of_others(tmp_path):
     path = tmp_path / BEST
     for content in ({"state_dict": {"a": torch.zeros(2)}}, [1, 2], torch.zeros(3)):
         torch.save(content, path)
-        assert refused(path) == f"{path}: is no checkpoint of segtrain; it has no 'segtrain' entry"
+        assert refused(path) == f"{path}: is not a checkpoint of segtrain; it has no 'segtrain' entry"
     torch.save({"segtrain": 99}, path)
     assert refused(path) == f"{path}: has format 99, this version reads {FORMAT}; update segtrain"
     assert refused(tmp_path / "none.pt") == f"{tmp_path / 'none.pt'}: there is no such checkpoint"
@@ -121,7 +121,7 @@ def test_finding_a_checkpoint(tmp_path):
     run = tmp_path / "street-1"
     assert missing(run) == f"{run}: there is no such run folder"
     run.mkdir()
-    assert missing(run) == f"{run}: is no run folder; it has neither best.pt nor config.yml"
+    assert missing(run) == f"{run}: is not a run folder; it has neither best.pt nor config.yml"
     (run / "config.yml").touch()
     assert missing(run) == f"{run}: has no best.pt; the run stopped before it was first saved"
     (run / BEST).touch()

@@ -53,7 +53,9 @@ def _nested(base: Value | None, keys: Sequence[str], value: Value, annotation: A
     inside = _inside(annotation, head)
     if base is not None and isinstance(base.data, list):
         if not head.isdigit() or int(head) >= len(base.data):
-            raise ConfigError(f"{value.origin}: '{head}' is no item of a list of {len(base.data)}; items count from 0")
+            raise ConfigError(
+                f"{value.origin}: '{head}' is not an item of a list of {len(base.data)}; they count from 0"
+            )
         items, place = list(base.data), int(head)
         items[place] = _merge(items[place], _nested(items[place], rest, value, inside), inside)
         return Value(items, base.origin)

@@ -51,7 +51,7 @@ class LabelDecoder:
             raw = (raw[..., 0].astype(np.int32) << 16) | (raw[..., 1].astype(np.int32) << 8) | raw[..., 2]
         elif raw.dtype != np.uint8 and raw.size and (raw.min() < 0 or raw.max() >= len(self.table)):
             raise DataError(
-                f"{path}: values from {raw.min()} to {raw.max()} are no class indices; a mask holds 0..65535"
+                f"{path}: values from {raw.min()} to {raw.max()} are not class indices; a mask holds 0..65535"
             )
         if raw.dtype == np.uint8:
             counts = np.bincount(raw.ravel(), minlength=256)

@@ -96,7 +96,7 @@ def _require_apart(train: SampleTable, val: SampleTable) -> None:
     if both:
         raise DataError(
             f"data: {len(both)} group(s) of samples are both in the training and in the validation split, '{both[0]}' "
-            "for one; write data.folds: 5, whose folds keep groups together, or mend the splits"
+            "for one; write data.folds: 5, whose folds keep groups together, or correct the splits"
         )
 
 

@@ -72,7 +72,7 @@ def load_encoder_file(encoder: nn.Module, path: str, *, channels: int) -> None:
     path = str(Path(path).expanduser())
     if not Path(path).is_file():
         raise ConfigError(
-            f"model.encoder_weights: {path} is no file; write a path that exists, a name like imagenet, or null"
+            f"model.encoder_weights: {path} is not a file; write a path that exists, a name like imagenet, or null"
         )
     state = _read(path)
     wanted = encoder.state_dict()
@@ -103,12 +103,12 @@ def _read(path: str) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0] or "it ends too early"
         raise ConfigError(f"model.encoder_weights: {path} cannot be read: {reason}") from error
     except Exception as error:  # pickle.UnpicklingError and its kin: something else, or asks for more than tensors
-        raise ConfigError(f"model.encoder_weights: {path} is no file of tensors alone, and is not loaded") from error
+        raise ConfigError(f"model.encoder_weights: {path} holds more than tensors, and is not loaded") from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ConfigError(f"model.encoder_weights: {path} is no state dict of tensors")
+        raise ConfigError(f"model.encoder_weights: {path} is not a state dict of tensors")
     return state
 
 

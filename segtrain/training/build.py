@@ -61,7 +61,7 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None) ->
     content = load_checkpoint(path)
     if content.get("kind") != "last":
         raise CheckpointError(
-            f"{path}: is no checkpoint to resume from, it holds weights alone; take the run's own {LAST}"
+            f"{path}: is not a checkpoint to resume from, it holds only weights; take the run's own {LAST}"
         )
     state.load_dict(content)
     run = start_run(config, resume=Path(resume), resumed=content)

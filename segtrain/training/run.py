@@ -90,7 +90,7 @@ class Run:
             raise Stopped(self.stop.number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
 
     def require_finite(self, state: TrainState) -> None:
-        """Raises TrainingError where a weight is no number any more: neither to be saved nor to be scored."""
+        """Raises TrainingError where a weight is no longer a number: neither to be saved nor to be scored."""
         if not state.is_finite():
             raise TrainingError(
                 f"training stopped at step {state.total_steps} (epoch {state.epoch + 1}): a weight is no longer "

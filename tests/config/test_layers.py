@@ -144,8 +144,8 @@ def test_origins_follow_the_value(load):
 
 def test_override_mistakes(load):
     for override, text in {
-        "data.classes.3=x": "command line: data.classes.3=x: '3' is no item of a list of 3; items count from 0",
-        "data.classes.sky=x": "command line: data.classes.sky=x: 'sky' is no item of a list of 3; items count from 0",
+        "data.classes.3=x": "command line: data.classes.3=x: '3' is not an item of a list of 3; they count from 0",
+        "data.classes.a=x": "command line: data.classes.a=x: 'a' is not an item of a list of 3; they count from 0",
         "data..root=x": "command line: data..root=x: 'data..root' is not a path of keys like train.epochs",
         "seed=[1": "command line: seed=[1: not valid YAML: expected ',' or ']', but got '<stream end>'",
     }.items():

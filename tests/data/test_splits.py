@@ -119,7 +119,7 @@ def test_a_group_on_both_sides_is_refused(tmp_path):
     text = error_of(tmp_path, group_pattern=r"\d")
     assert text == (
         "data: 1 group(s) of samples are both in the training and in the validation split, '0' for one; write "
-        "data.folds: 5, whose folds keep groups together, or mend the splits"
+        "data.folds: 5, whose folds keep groups together, or correct the splits"
     )
     assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* finds nothing in the name 000")
 

@@ -118,16 +118,16 @@ class Touch:
 def test_files_that_hold_no_weights(tmp_path):
     path = tmp_path / "encoder.pth"
     assert refused(path) == (
-        f"model.encoder_weights: {path} is no file; write a path that exists, a name like imagenet, or null"
+        f"model.encoder_weights: {path} is not a file; write a path that exists, a name like imagenet, or null"
     )
     for content in ([1, 2], {"a": 1}, {}):
         torch.save(content, path)
-        assert refused(path) == f"model.encoder_weights: {path} is no state dict of tensors"
+        assert refused(path) == f"model.encoder_weights: {path} is not a state dict of tensors"
     torch.save({"encoder": Touch(tmp_path / "proof")}, path)
-    assert refused(path) == f"model.encoder_weights: {path} is no file of tensors alone, and is not loaded"
+    assert refused(path) == f"model.encoder_weights: {path} holds more than tensors, and is not loaded"
     assert not (tmp_path / "proof").exists()
     path.write_text("<html>not found</html>")
-    assert refused(path) == f"model.encoder_weights: {path} is no file of tensors alone, and is not loaded"
+    assert refused(path) == f"model.encoder_weights: {path} holds more than tensors, and is not loaded"
     path.write_bytes(b"")
     assert refused(path) == f"model.encoder_weights: {path} cannot be read: it ends too early"
     path = tmp_path / "encoder.safetensors"

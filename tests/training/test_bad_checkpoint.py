@@ -30,7 +30,7 @@ CHECKPOINTS = {
     ),
     "not ours": (
         lambda path: torch.save({"state_dict": {}}, path),
-        r"FILE: is no checkpoint of segtrain; it has no 'segtrain' entry",
+        r"FILE: is not a checkpoint of segtrain; it has no 'segtrain' entry",
     ),
     "would run code": (
         lambda path: torch.save({"segtrain": 1, "model": Code(path.parent / "pwned")}, path),
@@ -66,14 +66,17 @@ def test_a_checkpoint_that_cannot_be_used(main, kept, tmp_path, capsys, case, na
 def test_the_best_checkpoint_is_none_to_resume_from(main, kept, capsys):
     shutil.copy(kept / "best.pt", kept / "last.pt")
     assert main(resume=kept) == 2
-    line = f"{kept / 'last.pt'}: is no checkpoint to resume from, it holds weights alone; take the run's own last.pt"
+    line = f"{kept / 'last.pt'}: is not a checkpoint to resume from, it holds only weights; take the run's own last.pt"
     assert capsys.readouterr().err == line + "\n"
 
 
 def test_a_folder_that_is_no_run(tmp_path, capsys):
     draw_sample(tmp_path / "new", "a", seed=1)
     (tmp_path / "empty").mkdir()
-    for folder, text in (("nowhere", "there is no such run folder"), ("empty", "is no run folder; it has neither .+")):
+    for folder, text in (
+        ("nowhere", "there is no such run folder"),
+        ("empty", "is not a run folder; it has neither .+"),
+    ):
         inputs, output = str(tmp_path / "new" / "images"), tmp_path / "out"
         assert (
             segtrain(
