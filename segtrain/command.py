@@ -30,8 +30,8 @@ def parse_output(text: str) -> Path:
 
 
 def run_command(main: Callable[[Any], int | None], options: Any) -> int:
-    """Run the main function of a command. The exit status is what it returns or 0; 2 for what the user can put right; that
-    of a signal that stopped it."""
+    """Run the main function of a command. The exit status is what it returns or 0, 2 for what the user can put right,
+    that of a signal that stopped it."""
     keep_freed_memory()
     status = None
     try:
