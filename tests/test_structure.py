@@ -3,6 +3,7 @@ called, and that every command can be deleted."""
 
 import ast
 import shutil
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -166,3 +167,11 @@ def test_a_command_can_be_deleted(folder: str, tmp_path: Path) -> None:
     done = run(str(tmp_path / "train.py"), "--check", *CHEAP, **there)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("ok: street: Unet")
     assert run("-m segtrain", "--help", **there).returncode == 0
+
+
+def test_files_beside_the_code_are_installed_with_it() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["segtrain"]
+    installed = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    beside = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert beside == installed
