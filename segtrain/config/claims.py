@@ -35,26 +35,26 @@ def claim_values(
     Raises MisplacedError, with the path of keys inside the data section, where the classes contradict one another.
     """
     as_color, binary = are_colors(classes), len(classes) == 1
-    ignored: dict[int, int] = {}  # value -> its place in the list
-    for place, value in enumerate(ignore_values):
+    ignored: dict[int, int] = {}  # value -> its index in the list
+    for index, value in enumerate(ignore_values):
         if isinstance(value, list) != as_color:
             wanted = (
                 "colours [r, g, b], as the classes are" if as_color else "values, as the classes have no bare color"
             )
-            raise MisplacedError(("ignore_values", place), f"{value} is of the wrong kind; write {wanted}")
-        ignored[pack_color(value)] = place
+            raise MisplacedError(("ignore_values", index), f"{value} is of the wrong kind; write {wanted}")
+        ignored[pack_color(value)] = index
     claims = {value: ignore_index for value in ([] if as_color else [ignore_index]) + list(ignored)}
     owners: dict[int, str] = {}
-    for place, item in enumerate(classes):
-        for value in _values_of(item, place, as_color=as_color, binary=binary):
+    for index, item in enumerate(classes):
+        for value in _values_of(item, index, as_color=as_color, binary=binary):
             if value in owners:
                 shown = show_value(value, as_color=as_color)
-                raise MisplacedError(("classes", place), f"'{item.name}' and '{owners[value]}' claim the same {shown}")
+                raise MisplacedError(("classes", index), f"'{item.name}' and '{owners[value]}' claim the same {shown}")
             if value in ignored:
                 shown = show_value(value, as_color=as_color)
                 raise MisplacedError(("ignore_values", ignored[value]), f"{shown} is that of class '{item.name}'")
             owners[value] = item.name
-            claims[value] = place + binary
+            claims[value] = index + binary
     if binary and claims.setdefault(0, 0) != 0:
         raise MisplacedError(
             ("classes",),
@@ -63,14 +63,14 @@ def claim_values(
     return claims
 
 
-def _values_of(item: Any, place: int, *, as_color: bool, binary: bool) -> list[int]:
+def _values_of(item: Any, index: int, *, as_color: bool, binary: bool) -> list[int]:
     if as_color:
         if item.color is None and not item.colors:
-            raise MisplacedError(("classes", place), f"'{item.name}' needs a color, as the other classes have")
+            raise MisplacedError(("classes", index), f"'{item.name}' needs a color, as the other classes have")
         return [pack_color(color) for color in item.colors or [item.color]]
-    values = item.values or [place + binary if item.value is None else item.value]
+    values = item.values or [index + binary if item.value is None else item.value]
     if max(values) > LARGEST_VALUE:
         raise MisplacedError(
-            ("classes", place), f"value {max(values)} is past {LARGEST_VALUE}, the largest that a mask may hold"
+            ("classes", index), f"value {max(values)} is past {LARGEST_VALUE}, the largest that a mask may hold"
         )
     return values

@@ -56,8 +56,8 @@ def _nested(base: Value | None, keys: Sequence[str], value: Value, annotation: A
             raise ConfigError(
                 f"{value.origin}: '{head}' is not an item of a list of {len(base.data)}; they count from 0"
             )
-        items, place = list(base.data), int(head)
-        items[place] = _merge(items[place], _nested(items[place], rest, value, inside), inside)
+        items, index = list(base.data), int(head)
+        items[index] = _merge(items[index], _nested(items[index], rest, value, inside), inside)
         return Value(items, base.origin)
     below = base.data.get(head) if base is not None and isinstance(base.data, dict) else None
     inner = _nested(below, rest, value, inside)

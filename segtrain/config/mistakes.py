@@ -27,10 +27,10 @@ _EXPECTED = {
 def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
     path, kind, given = tuple(error["loc"]), error["type"], error.get("input")
     annotation: Any = schema
-    for place, key in enumerate(path):
+    for depth, key in enumerate(path):
         if len([item for item in alternatives(annotation) if item is not NoneType]) > 1:
             # pydantic has an error for each alternative and goes on with its name: one line about the value is enough
-            return Mistake(path[:place], f"expected {describe_type(annotation)}, not {_shown(plain, path[:place])}")
+            return Mistake(path[:depth], f"expected {describe_type(annotation)}, not {_shown(plain, path[:depth])}")
         annotation = _inside(annotation, key)
     if kind == "extra_forbidden":
         return Mistake(path, f"unknown key; {suggest(str(path[-1]), _keys_at(schema, path[:-1]))}")
@@ -74,8 +74,8 @@ def render_mistakes(tree: Value, mistakes: Iterable[Mistake]) -> str:
     lines = []
     for mistake in mistakes:
         dotted = ".".join(str(key) for key in mistake.path)
-        place = tree.origin_of(mistake.path)
-        lines.append(f"{place}: {dotted}: {mistake.message}" if dotted else f"{place}: {mistake.message}")
+        origin = tree.origin_of(mistake.path)
+        lines.append(f"{origin}: {dotted}: {mistake.message}" if dotted else f"{origin}: {mistake.message}")
     return "\n".join(dict.fromkeys(lines))
 
 

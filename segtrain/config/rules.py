@@ -35,10 +35,10 @@ def _declared(section: type[Section], plain: dict) -> list[str]:
 
 
 def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
-    for place, item in enumerate(items if isinstance(items, list) else []):
+    for index, item in enumerate(items if isinstance(items, list) else []):
         if isinstance(item, dict) and len(item) != 1:
             yield Mistake(
-                (*path, place),
+                (*path, index),
                 f"an item names one transform, not {len(item)}; its arguments go below its name, indented",
             )
             continue
@@ -46,7 +46,7 @@ def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
         if isinstance(arguments, list) and all(isinstance(child, (str, dict)) for child in arguments):
             arguments = {"transforms": arguments}
         arguments = {} if arguments is None else arguments
-        here = (*path, place, name) if isinstance(item, dict) else (*path, place)
+        here = (*path, index, name) if isinstance(item, dict) else (*path, index)
         if isinstance(name, str) and name in REFUSED_TRANSFORMS:
             yield Mistake(here, REFUSED_TRANSFORMS[name])
         elif not isinstance(arguments, dict):

@@ -70,8 +70,8 @@ class ClassBalance:
         rng = np.random.default_rng((seed, 1))  # another stream than that of the augmentation
         if not len(self._classes) or rng.random() >= self.share:
             return index, None
-        place = rng.integers(len(self._classes))
-        return int(self._samples[rng.integers(self._starts[place], self._ends[place])]), int(self._classes[place])
+        chosen = rng.integers(len(self._classes))
+        return int(self._samples[rng.integers(self._starts[chosen], self._ends[chosen])]), int(self._classes[chosen])
 
 
 class _Samples(Dataset):

@@ -60,7 +60,7 @@ def _read_roots(config: DataConfig, seed: int) -> Splits:
     if len({root.resolve() for root in config.roots}) < len(config.roots):
         raise DataError(f"data.root: names one folder twice: {', '.join(map(str, config.roots))}")
     if len(set(titles)) < len(titles):
-        titles = [str(place) for place in range(len(titles))]
+        titles = [str(index) for index in range(len(titles))]
     return {
         split: SampleTable(
             sample._replace(name=f"{title}/{sample.name}", group=sample.group and f"{title}/{sample.group}")
@@ -128,7 +128,7 @@ def assign_folds(presence: np.ndarray, groups: Sequence[str], *, folds: int, see
     names = sorted(set(groups), key=lambda name: seeded_hash(name, seed))
     if len(names) < folds:
         raise DataError(f"data.folds: {len(names)} groups of samples cannot be split into {folds} folds")
-    rank = {name: place for place, name in enumerate(names)}
+    rank = {name: index for index, name in enumerate(names)}
     of_sample = np.array([rank[name] for name in groups], np.int64)
     sizes = np.bincount(of_sample, minlength=len(names))
     counts = np.zeros((len(names), presence.shape[1]), np.int64)

@@ -91,11 +91,11 @@ def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | N
     keys = np.fromiter(_keys(samples), np.uint64, len(samples))
     file = cache / f"classes-{_fingerprint(decoder)}.npz" if cache is not None else None
     known_keys, known = _load(file, decoder.width + 2)
-    places = np.searchsorted(known_keys, keys)
-    places[places == len(known_keys)] = 0
-    is_known = known_keys[places] == keys if len(known_keys) else np.zeros(len(keys), bool)
+    positions = np.searchsorted(known_keys, keys)
+    positions[positions == len(known_keys)] = 0
+    is_known = known_keys[positions] == keys if len(known_keys) else np.zeros(len(keys), bool)
     counts = np.empty((len(samples), decoder.width + 2), np.uint32)
-    counts[is_known] = known[places[is_known]]
+    counts[is_known] = known[positions[is_known]]
     missing = np.flatnonzero(~is_known)
     if len(missing):
         counts[missing] = _count(samples, missing.tolist(), decoder)
@@ -143,15 +143,15 @@ def _save(file: Path, keys: np.ndarray, counts: np.ndarray) -> None:
         np.savez(target, keys=keys, counts=counts)
 
 
-def _count(samples: Sequence[Sample], places: Sequence[int], decoder: Decoder) -> np.ndarray:
-    def count_one(place: int) -> np.ndarray:
-        return decoder.count(decoder.read(samples[place]))
+def _count(samples: Sequence[Sample], indices: Sequence[int], decoder: Decoder) -> np.ndarray:
+    def count_one(index: int) -> np.ndarray:
+        return decoder.count(decoder.read(samples[index]))
 
-    counts = np.empty((len(places), decoder.width + 2), np.uint32)
-    progress = tqdm(total=len(places), desc="counting classes", leave=False, delay=1.0, disable=None)
+    counts = np.empty((len(indices), decoder.width + 2), np.uint32)
+    progress = tqdm(total=len(indices), desc="counting classes", leave=False, delay=1.0, disable=None)
     with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(places), SAMPLES_AT_ONCE):
-            for row, counted in enumerate(pool.map(count_one, places[start : start + SAMPLES_AT_ONCE]), start):
+        for start in range(0, len(indices), SAMPLES_AT_ONCE):
+            for row, counted in enumerate(pool.map(count_one, indices[start : start + SAMPLES_AT_ONCE]), start):
                 counts[row] = counted
                 progress.update()
     return counts

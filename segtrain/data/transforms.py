@@ -51,9 +51,9 @@ def build_transform(
     """A pipeline for an image (HWC uint8) and its mask (HW), from Name, Name: {arguments} or Name: [children].
 
     Every transform that fills what it uncovers fills masks with `ignore_index` unless told otherwise: albumentations'
-    own default would make it class 0. Raises ConfigError, with the place in the list, for what a transform refuses.
+    own default would make it class 0. Raises ConfigError, with the index in the list, for what a transform refuses.
     """
-    children = [_build(item, ignore_index, f"{where}.{place}") for place, item in enumerate(items)]
+    children = [_build(item, ignore_index, f"{where}.{index}") for index, item in enumerate(items)]
     return albumentations.Compose(children, strict=True, seed=0)
 
 
@@ -67,15 +67,15 @@ def build_eval_transform(items: Sequence[TransformItem]) -> albumentations.Compo
     if not items:
         return None
     pipeline = build_transform(items, ignore_index=0, where="transforms.val")
-    for place, child in enumerate(pipeline.transforms):
-        name, arguments = _split(items[place])
+    for index, child in enumerate(pipeline.transforms):
+        name, arguments = _split(items[index])
         if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
             allowed = f"pixel-level transforms and {', '.join(FRAME_KEEPING[:3])}"
             raise ConfigError(
-                f"transforms.val.{place}: {name} changes the frame; whole images are scored, so only {allowed} go here"
+                f"transforms.val.{index}: {name} changes the frame; whole images are scored, so only {allowed} go here"
             )
         if (p := arguments.get("p", 1)) != 1:
-            raise ConfigError(f"transforms.val.{place}: {name} with p {p} would score an image by chance; take p out")
+            raise ConfigError(f"transforms.val.{index}: {name} with p {p} would score an image by chance; take p out")
         child.p = 1.0
     return pipeline
 
@@ -102,7 +102,7 @@ def _build(item: TransformItem, ignore_index: int, where: str) -> Any:
         target = ClassCrop
     if "transforms" in arguments:
         children = enumerate(arguments["transforms"])
-        arguments["transforms"] = [_build(child, ignore_index, f"{where}.{name}.{place}") for place, child in children]
+        arguments["transforms"] = [_build(child, ignore_index, f"{where}.{name}.{index}") for index, child in children]
     parameters = inspect.signature(target).parameters
     for key in arguments.keys() - parameters.keys():  # the library would warn, and go on without it
         raise ConfigError(f"{where}: {name} has no argument '{key}'; {suggest(key, parameters)}")

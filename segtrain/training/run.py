@@ -143,7 +143,7 @@ class Run:
         self._drawing = final or time.monotonic() - self._pictured_at > PICTURES_EVERY_SECONDS
         samples = loader.dataset.samples
         count = min(self.config.log.images, len(samples)) if self._drawing else 0
-        return [samples[int(place)].name for place in np.linspace(0, len(samples) - 1, count)]
+        return [samples[int(index)].name for index in np.linspace(0, len(samples) - 1, count)]
 
     def show(self, state: TrainState, evaluation: Any) -> None:
         """Draw predictions, curves and the confusion matrix of an evaluation, where a drawing is due."""
