@@ -118,7 +118,7 @@ def load_dataset(name: str) -> Dataset:
     about = content["about"]
     about["layout"] = tuple(about["layout"])
     about["archives"] = tuple(Archive(**item) for item in about.get("archives", ()))
-    return Dataset(About(**about), content["data"], content.get("choices", {}))
+    return Dataset(About(**about), {"format": "folders"} | content["data"], content.get("choices", {}))
 
 
 def dataset_text(name: str) -> str:

@@ -9,5 +9,6 @@ A network is a module that takes normalised images (N, C, H, W) whose sides are 
 
 It gives logits (N, classes, H / logits_stride, W / logits_stride); in training it may give a list, these logits first
 and further outputs behind them, of which the loss takes the first. `SegmentationModel` (model.py) wraps a network: it
-normalises, pads, enlarges and crops. Nothing else in segtrain looks into a network.
+normalises, pads, enlarges and crops. Nothing else in segtrain looks into a network, but `export --to hub`, which takes
+those of smp alone.
 """

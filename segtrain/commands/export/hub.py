@@ -26,6 +26,9 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package. Raises ExportError for options that mean nothing here, and where the files cannot be written."""
     if options.labels or options.size is not None:
         raise ExportError("--to hub writes the weights for images of any size: take --labels and --size out")
+    if not hasattr(network.model.net, "save_pretrained"):
+        name = type(network.model.net).__name__
+        raise ExportError(f"--to hub: smp reads such a folder, and {name} is not one of its networks")
     if options.push is not None:
         _require_token(options.push)
     card = write_card(network, source=options.push or "path/to/this/folder", licence=options.licence)

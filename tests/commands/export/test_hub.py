@@ -14,7 +14,7 @@ from segtrain.commands.export.graph import ExportError
 from segtrain.errors import CheckpointError
 from segtrain.inference.load import load_trained
 from segtrain.inference.predictor import Predictor
-from tests.commands.export.exporting import loaded, options_of
+from tests.commands.export.exporting import loaded, options_of, tiny_network
 from tests.commands.export.hub_export import BEST, CAMVID, export, train
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
@@ -144,3 +144,10 @@ def test_weights_of_another_network(broken, change, reason):
     change = change | ({"task": content["task"] | change["task"]} if "task" in change else {})
     (folder / hub.NOTE).write_text(json.dumps(content | change))
     assert refused().startswith(f"/model.safetensors: its weights do not fit its configuration: {reason}")
+
+
+def test_a_network_that_smp_does_not_have(tmp_path):
+    with pytest.raises(ExportError) as error:
+        hub.export(tiny_network(3), tmp_path / "hub", options_of())
+    assert str(error.value) == "--to hub: smp reads such a folder, and TinyNet is not one of its networks"
+    assert not (tmp_path / "hub").exists()
