@@ -40,7 +40,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises CheckpointError for a file that is not there, truncated, not a checkpoint of segtrain, or holds code.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint")
+        raise CheckpointError(f"{path}: does not exist")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path}: is truncated, or not a checkpoint")
     try:
@@ -69,7 +69,7 @@ def find_checkpoint(run: Path, name: str) -> Path:
     if path.is_file():
         return path
     if not run.is_dir():
-        raise CheckpointError(f"{run}: there is no such run folder")
+        raise CheckpointError(f"{run}: does not exist")
     if not (run / "config.yml").is_file():
         raise CheckpointError(f"{run}: is not a run folder; it has neither {name} nor config.yml")
     raise CheckpointError(f"{run}: has no {name}; the run stopped before it was first saved")

@@ -109,7 +109,7 @@ def test_files_of_others(tmp_path):
         assert refused(path) == f"{path}: is not a checkpoint of segtrain; it has no 'segtrain' entry"
     torch.save({"segtrain": 99}, path)
     assert refused(path) == f"{path}: has format 99, this version reads {FORMAT}; update segtrain"
-    assert refused(tmp_path / "none.pt") == f"{tmp_path / 'none.pt'}: there is no such checkpoint"
+    assert refused(tmp_path / "none.pt") == f"{tmp_path / 'none.pt'}: does not exist"
 
 
 def test_finding_a_checkpoint(tmp_path):
@@ -119,7 +119,7 @@ def test_finding_a_checkpoint(tmp_path):
         return str(error.value)
 
     run = tmp_path / "street-1"
-    assert missing(run) == f"{run}: there is no such run folder"
+    assert missing(run) == f"{run}: does not exist"
     run.mkdir()
     assert missing(run) == f"{run}: is not a run folder; it has neither best.pt nor config.yml"
     (run / "config.yml").touch()

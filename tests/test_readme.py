@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from segtrain.commands.datasets.command import build_datasets_table
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from tests.conftest import PROJECT, SMALL, draw_sample, run
+from tools.datasets_table import build_datasets_table
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 

@@ -127,7 +127,7 @@ def _fingerprint(decoder: Decoder) -> str:
 
 
 def _load(file: Path | None, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted keys and their counts; none where there is no such file, or it is broken."""
+    """Sorted keys and their counts; none where the file is missing or broken."""
     if file is not None:
         with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), open(file, "rb") as source:
             kept = np.load(source, allow_pickle=False)

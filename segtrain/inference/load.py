@@ -38,7 +38,7 @@ def load_network(
     if kind in (None, "run", "checkpoint"):
         return load_trained(source, device=device, precision=precision)
     if not source.exists():
-        raise CheckpointError(f"{source}: there is no such file")
+        raise CheckpointError(f"{source}: does not exist")
     if kind in PROGRAMS and not trust:
         raise CheckpointError(
             f"{source}: is a program ({PROGRAMS[kind]}), and loading it can run any code; add --trust if you trust "

@@ -158,7 +158,7 @@ def test_programs_are_loaded_only_where_they_are_trusted(tmp_path, name, what):
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.torchscript"])
 def test_an_exported_file_that_is_not_there(tmp_path, name):
-    assert refused(tmp_path / name) == f"{tmp_path / name}: there is no such file"
+    assert refused(tmp_path / name) == f"{tmp_path / name}: does not exist"
 
 
 def test_a_checkpoint_that_does_not_fit_itself(tmp_path):

@@ -74,7 +74,7 @@ def test_a_folder_that_is_no_run(tmp_path, capsys):
     draw_sample(tmp_path / "new", "a", seed=1)
     (tmp_path / "empty").mkdir()
     for folder, text in (
-        ("nowhere", "there is no such run folder"),
+        ("nowhere", "does not exist"),
         ("empty", "is not a run folder; it has neither .+"),
     ):
         inputs, output = str(tmp_path / "new" / "images"), tmp_path / "out"

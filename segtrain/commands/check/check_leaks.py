@@ -73,7 +73,7 @@ def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], 
 
 def find_pattern(records: Sequence[Record], pairs: Sequence[Pair]) -> tuple[str, int] | None:
     """A group_pattern by which both images of every pair are of one group, and the number of folds that there are
-    groups for; None where there is no such pattern."""
+    groups for; None where no pattern does."""
     names = [record.sample.name for record in records]
     for pattern in _PATTERNS:
         expression = re.compile(pattern)

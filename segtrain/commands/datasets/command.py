@@ -97,16 +97,3 @@ def show_archive(archive: Archive) -> str:
         *([f"into {archive.folder}/"] if archive.folder else []),
     ]
     return f"{archive.url} ({', '.join(facts)})"
-
-
-def build_datasets_table() -> str:
-    """The data sets as a Markdown table, for the README."""
-    rows = ["| `format` | data set | classes | images | licence | get it |", "|---|---|---|---|---|---|"]
-    for name in published():
-        dataset = load_dataset(name)
-        about = dataset.about
-        cells = [f"[{about.title}]({about.home})", count_classes(dataset), show_counts(about.images), about.licence]
-        rows.append(
-            f"| `{name}` | {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} | {show_way(about)} |"
-        )
-    return "\n".join(rows) + "\n"

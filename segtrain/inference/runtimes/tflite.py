@@ -42,7 +42,7 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
 
 
 def _read_record(content: bytes, path: Path) -> bytes | None:
-    """The text of the note, a file of the zip archive behind the model; None where there is no such file."""
+    """The text of the note, a file of the zip archive behind the model; None where the archive lacks it."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
         record = archive.getinfo(f"{KEY}.json")

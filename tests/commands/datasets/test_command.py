@@ -8,14 +8,15 @@ import pytest
 import yaml
 
 from segtrain.command import run_command
-from segtrain.commands.datasets.command import build_datasets_table, overview, wrap
 from segtrain.commands.datasets.command import main as list_datasets
+from segtrain.commands.datasets.command import overview, wrap
 from segtrain.commands.datasets.download_command import STORE
 from segtrain.commands.datasets.download_command import main as download_dataset
 from segtrain.commands.datasets.http import file_name, is_archive
 from segtrain.formats import dataset_info
 from segtrain.formats.dataset_info import load_dataset, published
 from tests.commands.datasets.file_server import serve
+from tools.datasets_table import build_datasets_table
 
 LONG = "https://a.example/a/very/long/address/that/does/not/fit/into/a/line/of/eighty/characters/x.zip"
 DRAWN = """\

@@ -86,7 +86,7 @@ def test_what_may_be_said_of_the_data(trained, capsys):
 
 def test_what_is_no_model(trained, tmp_path, capsys):
     assert refused(capsys) == "name a model: a run folder, a checkpoint or an exported file"
-    assert refused(capsys, tmp_path / "gone") == f"{tmp_path / 'gone'}: there is no such run folder"
+    assert refused(capsys, tmp_path / "gone") == f"{tmp_path / 'gone'}: does not exist"
     (tmp_path / "model.onnx").write_bytes(b"")
     assert refused(capsys, tmp_path / "model.onnx") == (
         f"{tmp_path / 'model.onnx'}: an exported file does not say where the images are; name the run or the "

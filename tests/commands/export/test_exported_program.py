@@ -121,7 +121,7 @@ def test_a_file_of_somebody_else(tmp_path):
 
 def test_damaged_files(tmp_path, written, capfd):
     path = tmp_path / "model.pt2"
-    assert refused(path) == f"{path}: there is no such file"
+    assert refused(path) == f"{path}: does not exist"
     whole = written.read_bytes()
     for content in (whole[: len(whole) // 2], b"no model", b""):
         path.write_bytes(content)

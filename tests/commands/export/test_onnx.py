@@ -166,7 +166,7 @@ def test_a_file_of_somebody_else(tmp_path):
 
 def test_damaged_files(tmp_path, tiny):
     _, path = tiny
-    assert refused(tmp_path / "none.onnx") == f"{tmp_path / 'none.onnx'}: there is no such file"
+    assert refused(tmp_path / "none.onnx") == f"{tmp_path / 'none.onnx'}: does not exist"
     for name, content in (("half.onnx", path.read_bytes()[:700]), ("text.onnx", b"no model"), ("empty.onnx", b"")):
         (tmp_path / name).write_bytes(content)
         text = refused(tmp_path / name)

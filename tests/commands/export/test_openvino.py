@@ -87,7 +87,7 @@ def test_a_file_of_somebody_else(tmp_path):
 
 def test_damaged_files(tmp_path, tiny):
     none = tmp_path / "none.xml"
-    assert refused(none) == f"{none}: there is no such file"
+    assert refused(none) == f"{none}: does not exist"
     whole = tiny.read_bytes()
     for content in (whole[: len(whole) // 2], b"no model", b""):
         tiny.write_bytes(content)

@@ -94,7 +94,7 @@ def test_a_file_of_somebody_else(tmp_path):
 
 def test_damaged_files(tmp_path):
     path = tmp_path / "model.torchscript"
-    assert refused(path) == f"{path}: there is no such file"
+    assert refused(path) == f"{path}: does not exist"
     export(tiny_network(), path, options_of())
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"no model", b""):

@@ -68,7 +68,7 @@ def test_a_note_lies_behind_the_model_and_is_found_again(tmp_path):
 
 def test_files_that_are_no_model(tmp_path):
     path = tmp_path / "model.tflite"
-    assert refused(path) == f"{path}: there is no such file"
+    assert refused(path) == f"{path}: does not exist"
     path.write_bytes(b"")
     assert refused(path) == f"{path}: is not a TFLite model"
     path.write_bytes(b"PK\3\4" + b"\0" * 100)

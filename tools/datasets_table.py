@@ -1,0 +1,21 @@
+"""Table of the public data sets in the README: `python -m tools.datasets_table` prints it."""
+
+from segtrain.commands.datasets.command import count_classes, show_counts, show_way
+from segtrain.formats.dataset_info import load_dataset, published
+
+
+def build_datasets_table() -> str:
+    """The data sets as a Markdown table, for the README."""
+    rows = ["| `format` | data set | classes | images | licence | get it |", "|---|---|---|---|---|---|"]
+    for name in published():
+        dataset = load_dataset(name)
+        about = dataset.about
+        cells = [f"[{about.title}]({about.home})", count_classes(dataset), show_counts(about.images), about.licence]
+        rows.append(
+            f"| `{name}` | {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} | {show_way(about)} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(build_datasets_table(), end="")
