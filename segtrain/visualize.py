@@ -7,6 +7,7 @@ import functools
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,6 +21,18 @@ ERROR_COLOR: Color = (230, 30, 40)
 ERROR_IGNORED_COLOR: Color = (150, 150, 150)
 MARGIN_PX = 8
 PANEL_SIDE_PX = (256, 1024)  # the longer side of one picture in a panel: smaller ones are enlarged, larger ones reduced
+
+
+@dataclass
+class Panel:
+    """One validation image: `image` HWC uint8 RGB, `mask` (None where there is no ground truth) and `prediction` HW
+    class indices of the same size, `panel` HWC uint8 RGB, the picture that compares them."""
+
+    name: str
+    image: NDArray
+    mask: NDArray | None
+    prediction: NDArray
+    panel: NDArray
 
 
 def show_color(color: Sequence[int]) -> str:

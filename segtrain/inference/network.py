@@ -1,4 +1,5 @@
-"""Networks: what turns images into probabilities, a trained model of torch or an exported form of it."""
+"""Networks: what turns images into probabilities, a trained model of torch or an exported form of it; and the way from
+logits to labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn import functional
 
 from segtrain.config.libraries import known_names
 from segtrain.config.schema import Config
@@ -153,3 +155,24 @@ class WithActivation(nn.Module):
 def activate(logits: Tensor, mode: str) -> Tensor:
     """Logits (N, K, H, W) to probabilities: softmax over K in multiclass, else a sigmoid of each."""
     return logits.softmax(1) if mode == "multiclass" else logits.sigmoid()
+
+
+def resize_probabilities(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
+    """Probabilities or logits (N, K, H, W) at another size (H, W)."""
+    if probabilities.shape[-2:] == size:
+        return probabilities
+    return functional.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)
+
+
+def choose_labels(probabilities: Tensor, task: Task) -> Tensor:
+    """Class indices (N, H, W) int64 of probabilities (N, task.outputs, H, W): the most probable one, or 1 where a
+    single class reaches its threshold; in multilabel layers (N, classes, H, W) of 0 and 1."""
+    if task.mode == "multiclass":
+        return probabilities.max(1).indices  # as argmax, several times as fast on a CPU
+    there = reach_thresholds(probabilities, task).long()
+    return there if task.mode == "multilabel" else there[:, 0]
+
+
+def reach_thresholds(probabilities: Tensor, task: Task) -> Tensor:
+    """Where each class is there: bool of the shape of the probabilities (N, task.outputs, H, W)."""
+    return probabilities >= probabilities.new_tensor(task.thresholds).view(1, -1, 1, 1)

@@ -13,11 +13,11 @@ from segtrain.data.dataset import Batch, images_to_tensor
 from segtrain.data.transforms import apply_eval, build_eval_transform
 from segtrain.errors import CheckpointError, ConfigError
 from segtrain.inference.load import load_network
-from segtrain.inference.network import Network
+from segtrain.inference.network import Network, choose_labels, reach_thresholds, resize_probabilities
 from segtrain.inference.options import InferOptions
 from segtrain.inference.task import Task
 from segtrain.inference.tiles import blend_strips, pad_to, predict_tiles
-from segtrain.inference.views import average_views, resize_probabilities
+from segtrain.inference.views import average_views
 
 ReadRows = Callable[[int, int], np.ndarray]
 
@@ -134,12 +134,8 @@ class Predictor:
         return sum(weight * probabilities for weight, probabilities in zip(self.weights, each, strict=True))
 
     def labels(self, probabilities: Tensor) -> Tensor:
-        """Class indices (N, H, W) int64 of probabilities (N, task.outputs, H, W): the most probable one, or 1 where a
-        single class reaches its threshold; in multilabel layers (N, classes, H, W) of 0 and 1."""
-        if self.task.mode == "multiclass":
-            return probabilities.max(1).indices  # as argmax, several times as fast on a CPU
-        there = _reached(probabilities, self.task.thresholds).long()
-        return there if self.task.mode == "multilabel" else there[:, 0]
+        """Class indices, or in multilabel layers, see choose_labels, with the thresholds of `task`."""
+        return choose_labels(probabilities, self.task)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """The prediction, HW int64 class indices, or in multilabel CHW layers of 0 and 1, for an image of any size: HWC
@@ -197,15 +193,11 @@ def _votes(probabilities: Tensor, task: Task) -> Tensor:
     if task.mode == "multiclass":
         votes = torch.zeros_like(probabilities).scatter_(1, probabilities.max(1, keepdim=True).indices, 1.0)
         return votes * (1 - TIE_BREAK) + probabilities * TIE_BREAK
-    votes = _reached(probabilities, task.thresholds)
+    votes = reach_thresholds(probabilities, task)
     thresholds = probabilities.new_tensor(task.thresholds).view(1, -1, 1, 1)
     below, above = probabilities / thresholds, (probabilities - thresholds) / (1 - thresholds)
     sure = torch.where(votes, 1 + above.nan_to_num(1.0), below.nan_to_num(0.0)) / 2  # a threshold is level
     return votes.float() * (1 - TIE_BREAK) + sure * TIE_BREAK
-
-
-def _reached(probabilities: Tensor, thresholds: Sequence[float]) -> Tensor:
-    return probabilities >= probabilities.new_tensor(thresholds).view(1, -1, 1, 1)
 
 
 def _at_any_size(network: Network, images: Tensor) -> Tensor:

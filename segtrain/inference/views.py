@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segtrain.inference.network import resize_probabilities
 from segtrain.inference.tiles import Apply
 
 # (quarter turns, mirrored): what is done to the image, the mirroring first
@@ -51,10 +52,3 @@ def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
     smaller = size[0] < images.shape[-2] or size[1] < images.shape[-1]
     resized = functional.interpolate(images.float(), size=size, mode="bilinear", align_corners=False, antialias=smaller)
     return resized.round().clamp(0, 255).to(images.dtype) if images.dtype == torch.uint8 else resized
-
-
-def resize_probabilities(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
-    """Probabilities or logits (N, K, H, W) at another size (H, W)."""
-    if probabilities.shape[-2:] == size:
-        return probabilities
-    return functional.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,9 +22,18 @@ from tqdm import tqdm
 
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.files import replacing
-from segtrain.log.row import Panel, Row
+from segtrain.visualize import Panel
 
 LINE_EVERY_SECONDS = 30.0
+
+
+@dataclass
+class Row:
+    """All that is known of one step. `confusion`: the (C, C) counts and their picture, HWC uint8 RGB."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    panels: list[Panel] = field(default_factory=list)
+    confusion: tuple[np.ndarray, np.ndarray | None] | None = None
 
 
 class Progress:
@@ -258,7 +268,7 @@ class Log:
     def _send(self) -> None:
         for step in sorted(self._queue):
             for name, writer in list(self._writers.items()):
-                self._guard(name, functools.partial(writer.write, step, self._queue[step]))
+                self._guard(name, functools.partial(writer.write, step, **vars(self._queue[step])))
         self._queue.clear()
 
     def _guard(self, name: str, call: Callable[[], Any]) -> None:

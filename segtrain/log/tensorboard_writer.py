@@ -1,10 +1,12 @@
 """TensorBoard writer: the rows of the log in event files under the run folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from segtrain.log.row import Row
+from segtrain.visualize import Panel
 
 
 class TensorBoardWriter:
@@ -13,15 +15,14 @@ class TensorBoardWriter:
     def __init__(self, folder: Path) -> None:
         self._events = SummaryWriter(str(folder))
 
-    def write(self, step: int, row: Row) -> None:
-        for name, value in row.values.items():
+    def write(self, step: int, *, values: dict[str, float], panels: Sequence[Panel], confusion: Any) -> None:
+        """One step, see log.Row."""
+        for name, value in values.items():
             self._events.add_scalar(name, value, step)
-        for panel in row.panels:
+        for panel in panels:
             self._events.add_image(f"panels/{panel.name}", panel.panel, step, dataformats="HWC")
-        picture = row.confusion and row.confusion[1]
-        if picture is not None:
-            self._events.add_image("val/confusion_picture", picture, step, dataformats="HWC")
-
+        if confusion is not None and confusion[1] is not None:
+            self._events.add_image("val/confusion_picture", confusion[1], step, dataformats="HWC")
         self._events.flush()
 
     def finish(self) -> None:

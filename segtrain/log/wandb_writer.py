@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import wandb
 from PIL import Image
 
 from segtrain.errors import reason_of
-from segtrain.log.row import Panel, Row
+from segtrain.visualize import Panel
 
 INIT_TIMEOUT_SECONDS = 20.0
 FINISH_TIMEOUT_SECONDS = 300.0
@@ -68,14 +68,17 @@ class WandbWriter:
     def run_id(self) -> str:
         return self._run.id
 
-    def write(self, step: int, row: Row) -> None:
-        """One history row. wandb drops a row that is not past the last step, so a late row takes the next free one."""
-        values: dict[str, Any] = dict(row.values)
-        for panel in row.panels:
+    def write(
+        self, step: int, *, values: dict[str, Any], panels: Sequence[Panel] = (), confusion: tuple | None = None
+    ) -> None:
+        """One history row, see log.Row. wandb drops a row that is not past the last step, so a late row takes the next
+        free one."""
+        values = dict(values)
+        for panel in panels:
             values[f"predictions/{panel.name}"] = self._build_overlay(panel)
             values[f"panels/{panel.name}"] = _to_image(panel.panel, panel.name)
-        if row.confusion is not None:
-            values |= self._build_confusion(*row.confusion)
+        if confusion is not None:
+            values |= self._build_confusion(*confusion)
         self.last_step = max(step, self.last_step + 1)
         # Without commit the newest row would stay in memory until the next one, and be lost when the run is killed.
         self._run.log(values, step=self.last_step, commit=True)

@@ -18,16 +18,13 @@ from segtrain.command import Stopped
 from segtrain.config.schema import TrainConfig
 from segtrain.data.dataset import Batch
 from segtrain.data.loaders import EvalLoader, Loaders
-from segtrain.inference.network import TorchNetwork, activate
-from segtrain.inference.predictor import Predictor
+from segtrain.inference.network import TorchNetwork, activate, choose_labels, resize_probabilities
 from segtrain.inference.score import Scored, score
-from segtrain.inference.views import resize_probabilities
-from segtrain.log.row import Panel
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.metrics import compute_metrics
 from segtrain.training.run import Run
 from segtrain.training.state import Best, TrainState
-from segtrain.visualize import compare_panel, flatten_layers, to_rgb
+from segtrain.visualize import Panel, compare_panel, flatten_layers, to_rgb
 
 
 @dataclass
@@ -52,13 +49,13 @@ def evaluate_split(
 ) -> Evaluation:
     """Score a split at the original size of its images; those named in `shown` come back as pictures. Raises Stopped
     where a signal came in."""
-    predictor, panels = Predictor([network]), []
+    task, panels = network.task, []
     loss_sum = torch.zeros((), device=network.device)
 
     def predict(batch: Batch) -> tuple[Tensor, Tensor]:
         logits = network.logits(batch["image"])
-        probabilities = activate(logits, network.task.mode)
-        return predictor.labels(resize_probabilities(probabilities, batch["mask"].shape[-2:])), logits
+        probabilities = resize_probabilities(activate(logits, task.mode), batch["mask"].shape[-2:])
+        return choose_labels(probabilities, task), logits
 
     def see(scored: Scored) -> None:
         logits = resize_probabilities(scored.outputs, scored.mask.shape[-2:])
@@ -66,7 +63,7 @@ def evaluate_split(
         names = scored.batch["name"]
         panels.extend(_draw(scored, index, run) for index, name in enumerate(names) if name in shown)
 
-    matrix = score(predict, _watched(loader, run, title), network.task, device=network.device, see=see)
+    matrix = score(predict, _watched(loader, run, title), task, device=network.device, see=see)
     return Evaluation(matrix, float(loss_sum) / len(loader.dataset), panels)
 
 

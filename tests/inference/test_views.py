@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from segtrain.inference.views import FLIPS, average_views, resize_images, resize_probabilities
+from segtrain.inference.network import resize_probabilities
+from segtrain.inference.views import FLIPS, average_views, resize_images
 
 
 def draw(size=(5, 7), channels: int = 3) -> torch.Tensor:

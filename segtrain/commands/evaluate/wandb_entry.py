@@ -18,7 +18,6 @@ from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import read_config
 from segtrain.log.log import resolve_mode
-from segtrain.log.row import Row
 from segtrain.metrics import compute_iou, mean_of_known
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def log_evaluation(
             if (folder / name).exists():
                 with Image.open(folder / name) as picture:
                     shown[f"{prefix}/{Path(name).stem}"] = wandb.Image(picture.convert("RGB"))
-        writer.write(entry.step + 1, Row(values=numbers | shown))
+        writer.write(entry.step + 1, values=numbers | shown)
         writer.finish(numbers, exit_code=0)
     except Exception as error:
         print(f"warning: nothing was logged to Weights & Biases: {reason_of(error)}")
