@@ -61,16 +61,13 @@ APART = ("savedmodel-export", "tflite-export")
 def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
     """Import modules of an extra of segtrain. Raises ConfigError where one is not there, with the command that installs
     it for those who work in the folder of segtrain, or cannot be imported, with the reason."""
+    install = f'pip install -e ".[{extra}]"'  # editable: what is installed otherwise would be a copy that grows old
+    if extra in APART:
+        install = f"python3 -m venv .venv-export && . .venv-export/bin/activate && {install}"
     for name in modules:
         try:
             importlib.import_module(name)
         except ImportError as error:
             if error.name != name:
                 raise ConfigError(f"{what} needs {name}, which cannot be imported: {reason_of(error)}") from error
-            raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {_install_command(extra)}") from error
-
-
-def _install_command(extra: str) -> str:
-    """Editable, as what is installed otherwise would be a copy that grows old."""
-    command = f'pip install -e ".[{extra}]"'
-    return f"python3 -m venv .venv-export && . .venv-export/bin/activate && {command}" if extra in APART else command
+            raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {install}") from error

@@ -203,8 +203,3 @@ class DataConfig(NamedSection):
         """The names in the order of the confusion matrix: a binary task has its background first."""
         names = [item.name for item in self.classes]
         return ["background", *names] if self.mode == "binary" else names
-
-    @property
-    def picture_names(self) -> list[str]:
-        """The names of the indices in pictures; where classes overlap, 0 is none of them."""
-        return ["none", *self.class_names] if self.multilabel else self.class_names

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import getitem
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -30,7 +32,8 @@ def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
     for depth, key in enumerate(path):
         if len([item for item in alternatives(annotation) if item is not NoneType]) > 1:
             # pydantic has an error for each alternative and goes on with its name: one line about the value is enough
-            return Mistake(path[:depth], f"expected {describe_type(annotation)}, not {_shown(plain, path[:depth])}")
+            written = reduce(getitem, path[:depth], plain)
+            return Mistake(path[:depth], f"expected {describe_type(annotation)}, not {written!r}")
         annotation = _inside(annotation, key)
     if kind == "extra_forbidden":
         return Mistake(path, f"unknown key; {suggest(str(path[-1]), _keys_at(schema, path[:-1]))}")
@@ -52,12 +55,6 @@ def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
         return Mistake(path, f"{expected}, not {given!r}")
     reason = re.sub("^(Input|List) should", "should", error["msg"]).split(" after validation")[0]
     return Mistake(path, f"{reason}, not {given!r}")
-
-
-def _shown(plain: Any, path: tuple) -> str:
-    for key in path:
-        plain = plain[key]
-    return repr(plain)
 
 
 def _keys_at(schema: type[Section], path: tuple) -> list[str]:

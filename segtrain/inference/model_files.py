@@ -43,7 +43,9 @@ def split_models(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     models: list[Path] = []
     rest = list(arguments)
     while rest:
-        found = _expand(rest[0])
+        item, found = rest[0], [Path(rest[0])]
+        if is_glob(item) and not Path(item).exists():
+            found = [Path(path) for path in sorted(glob.glob(item))] or found
         if models and not all(find_kind(path) for path in found):
             break
         models += found
@@ -51,9 +53,3 @@ def split_models(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     if not rest:
         raise DataError(f"no images after the model {models[-1]}; name folders, files or globs of them")
     return models, rest
-
-
-def _expand(item: str) -> list[Path]:
-    if is_glob(item) and not Path(item).exists():
-        return [Path(path) for path in sorted(glob.glob(item))] or [Path(item)]
-    return [Path(item)]

@@ -148,11 +148,12 @@ class Predictor:
         one row of tiles."""
         if not self._tiling or any(task.transforms for task in self.tasks):
             return self.labels(self.probabilities(images)).to(dtype)
-        return torch.stack([self._label_in_strips(image, dtype) for image in images])
-
-    def _label_in_strips(self, image: np.ndarray, dtype: torch.dtype) -> Tensor:
-        strips = self.strips(lambda top, bottom: image[top:bottom], image.shape[:2])
-        return torch.cat([self.labels(strip)[0].to("cpu", dtype) for _, strip in strips], dim=-2)
+        predictions = []
+        for image in images:
+            strips = self.strips(lambda top, bottom, image=image: image[top:bottom], image.shape[:2])
+            labels = [self.labels(strip)[0].to("cpu", dtype) for _, strip in strips]
+            predictions.append(torch.cat(labels, dim=-2))
+        return torch.stack(predictions)
 
     def predict_group(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The predictions of a group of RawSamples, as `labels` gives them, and their confidences for `score`.

@@ -45,12 +45,14 @@ class Task(BaseModel):
 
     @classmethod
     def of(cls, config: Config) -> "Task":
-        """The task of an experiment, with thresholds of 0.5."""
+        """The task of an experiment, with its colours, else well separated ones, and thresholds of 0.5."""
         data = config.data
+        separated = default_colors(len(data.classes))
+        colors = [item.color or color for item, color in zip(data.classes, separated, strict=True)]
         return cls(
             mode=data.mode,
             names=data.class_names,
-            colors=class_colors(config),
+            colors=colors if data.mode == "multiclass" else [BACKGROUND_COLOR, *colors],
             ignore_index=data.ignore_index,
             channels=data.channels,
             scale=data.scale,
@@ -92,10 +94,3 @@ class Task(BaseModel):
         except ValidationError as error:
             wanted = f"{len(self.thresholds)} between 0 and 1" if self.thresholds else "none: the largest wins"
             raise CheckpointError(f"thresholds {thresholds}: this model of mode {self.mode} takes {wanted}") from error
-
-
-def class_colors(config: Config) -> list[tuple[int, int, int]]:
-    """The colour of each of data.picture_names: as configured, else well separated ones."""
-    given = [tuple(item.color) if item.color else None for item in config.data.classes]
-    colors = [color or default for color, default in zip(given, default_colors(len(given)), strict=True)]
-    return colors if config.data.mode == "multiclass" else [BACKGROUND_COLOR, *colors]

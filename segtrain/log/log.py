@@ -159,7 +159,7 @@ class Log:
         self._metrics = MetricsFile(folder / "metrics.csv", resume_epoch=resume_epoch)
         self._writers: dict[str, Any] = {}
         if config.tensorboard:
-            self._guard("TensorBoard", lambda: self._start_tensorboard(folder / "tensorboard"))
+            self._guard("TensorBoard", lambda: self._start_tensorboard(folder))
         if (mode := resolve_mode(config.wandb.mode)) != "disabled":
             arguments = {
                 "mode": mode,
@@ -260,7 +260,7 @@ class Log:
     def _start_tensorboard(self, folder: Path) -> None:
         from segtrain.log.tensorboard_writer import TensorBoardWriter
 
-        self._writers["TensorBoard"] = TensorBoardWriter(folder)
+        self._writers["TensorBoard"] = TensorBoardWriter(folder / "tensorboard")
 
     def _row(self, step: int) -> Row:
         return self._queue.setdefault(step, Row())

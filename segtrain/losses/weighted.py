@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.errors import ConfigError
-from segtrain.losses.base import check_shapes
+from segtrain.losses.base import check_shapes, divide
 
 
 class ForeignLoss(nn.Module):
@@ -48,7 +48,10 @@ class ForeignLoss(nn.Module):
             try:
                 if self.per_pixel:
                     values = self.loss(logits.masked_fill(ignored, 0.0), mask.masked_fill(~valid, 0))
-                    return _mean_of_valid(values, valid)
+                    if values.shape != valid.shape:
+                        shapes = f"{tuple(values.shape)}, not a value for each of {tuple(valid.shape)}"
+                        raise ValueError(f"reduction 'none' gives {shapes}")
+                    return divide((values * valid).sum(), valid.sum())
                 # Where nothing is left, the class sees zeros and no ignored pixel: what it makes of them is finite,
                 # so that the factor 0 of its gradient holds (0 * NaN is NaN). `any` stays a tensor: no waiting.
                 some = valid.any()
@@ -56,12 +59,6 @@ class ForeignLoss(nn.Module):
                 return torch.where(some, value.float(), 0.0)
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"loss.{self.name}: {error}") from error
-
-
-def _mean_of_valid(values: Tensor, valid: Tensor) -> Tensor:
-    if values.shape != valid.shape:
-        raise ValueError(f"reduction 'none' gives {tuple(values.shape)}, not a value for each of {tuple(valid.shape)}")
-    return (values * valid).sum() / valid.sum().clamp_min(1)
 
 
 def _to_tensor(key: str, value: object) -> object:

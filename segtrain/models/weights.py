@@ -16,17 +16,7 @@ from torch import Tensor, nn
 from segtrain.errors import ConfigError
 
 HUB_TIMEOUT_SECONDS = 4.0
-HEADS = (
-    "fc.",
-    "classifier.",
-    "head.",
-    "head_dist.",
-    "last_linear.",
-    "conv_head.",
-    "bn2.",
-    "head_drop.",
-    "aux_classifier.",
-)
+HEADS = ("fc", "classifier", "head", "head_dist", "last_linear", "conv_head", "bn2", "head_drop", "aux_classifier")
 
 
 def require_hub() -> None:
@@ -84,8 +74,10 @@ def load_encoder_file(encoder: nn.Module, path: str, *, channels: int) -> None:
             f"{len(missing)} of its {len(wanted)} tensors are missing, like {missing[0]}; "
             f"the file holds {', '.join(list(state)[:3])}, .."
         )
-    chosen = {key: _adapted(state[key], wanted[key], channels) for key in wanted if key in state}
+    chosen = {key: state[key] for key in wanted if key in state}
     for key, tensor in chosen.items():
+        if tensor.ndim == 4 and tensor.shape[1] == 3 and wanted[key].shape[1] == channels != 3:
+            chosen[key] = tensor = timm.models.adapt_input_conv(channels, tensor)
         if tensor.shape != wanted[key].shape:
             shapes = f"{tuple(tensor.shape)} in the file, {tuple(wanted[key].shape)} in the encoder"
             raise ConfigError(f"model.encoder_weights: {path} does not fit this encoder: {key} is {shapes}")
@@ -121,11 +113,4 @@ def _renamed(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, T
             count = len(renamed.keys() & wanted.keys())
             if count > most:
                 best, most = renamed, count
-    return {key: value for key, value in best.items() if key in wanted or not key.startswith(HEADS)}
-
-
-def _adapted(tensor: Tensor, wanted: Tensor, channels: int) -> Tensor:
-    """A first convolution's RGB weights for another number of channels, as timm adapts them."""
-    if channels != 3 and tensor.ndim == 4 and tensor.shape[1] == 3 and wanted.shape[1] == channels:
-        return timm.models.adapt_input_conv(channels, tensor)
-    return tensor
+    return {key: value for key, value in best.items() if key in wanted or key.partition(".")[0] not in HEADS}

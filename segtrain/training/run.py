@@ -25,7 +25,7 @@ from segtrain.config.tree import dump_yaml
 from segtrain.data.loaders import EvalLoader
 from segtrain.errors import CheckpointError, TrainingError, reason_of
 from segtrain.files import make_numbered_folder, replacing
-from segtrain.inference.task import class_colors
+from segtrain.inference.task import Task
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
 from segtrain.plots import plot_confusion, plot_curves
@@ -67,7 +67,7 @@ class Run:
         self.config = config
         self.log = log
         self.stop = stop
-        self.colors = class_colors(config)
+        self.task = Task.of(config)
         self._drawing = False
         self._saved_at = self._pictured_at = time.monotonic()
 
@@ -120,7 +120,7 @@ class Run:
             "kind": "best",
             "config": plain_config(self.config),
             "classes": self.config.data.class_names,
-            "colors": [list(color) for color in self.colors],
+            "colors": [list(color) for color in self.task.colors],
             "model": state.evaluated.state_dict(),
             "monitor": self.config.train.monitor,
             "score": best.score,
@@ -201,7 +201,7 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
             config.log,
             run_name=folder.name,
             resolved_config=plain_config(config),
-            class_names=config.data.picture_names,
+            class_names=Task.of(config).picture_names,
             wandb_id=resumed["wandb_id"] if resumed else None,
             resume_epoch=resumed["position"]["epoch"] if resumed else None,
             resume_step=resumed["wandb_step"] if resumed else None,
@@ -214,11 +214,12 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
 
 def describe_environment() -> str:
     """Command, time, commit, machine and versions, a line each."""
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
     lines = [
         f"command: {shlex.join(sys.argv)}",
         f"time: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
         f"commit: {_git('rev-parse', 'HEAD') or 'unknown'}{' with changes' if _git('status', '--porcelain') else ''}",
-        f"machine: {platform.platform()}, {os.cpu_count()} cores, {_device_name()}",
+        f"machine: {platform.platform()}, {os.cpu_count()} cores, {cuda}",
         f"python: {platform.python_version()}",
     ]
     for package in LISTED_PACKAGES:
@@ -227,10 +228,6 @@ def describe_environment() -> str:
         except PackageNotFoundError:
             lines.append(f"{package}: not installed")
     return "\n".join(lines) + "\n"
-
-
-def _device_name() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
 
 
 def _git(*arguments: str) -> str:

@@ -80,15 +80,15 @@ def _watched(loader: EvalLoader, run: Run, title: str) -> Iterator[list[Batch]]:
 
 
 def _draw(scored: Scored, index: int, run: Run) -> Panel:
-    data, batch = run.config.data, scored.batch
+    task, batch = run.task, scored.batch
     image = to_rgb(batch["image"][index].permute(1, 2, 0).numpy())
     mask, prediction = batch["mask"][index].numpy(), scored.prediction[index].cpu().numpy()
-    if data.multilabel:
-        mask, prediction = (flatten_layers(layers, ignore_index=data.ignore_index) for layers in (mask, prediction))
+    if task.mode == "multilabel":
+        mask, prediction = (flatten_layers(layers, ignore_index=task.ignore_index) for layers in (mask, prediction))
     if image.shape[:2] != mask.shape:
         image = cv2.resize(image, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
     picture = compare_panel(
-        image, mask, prediction, names=data.picture_names, colors=run.colors, ignore_index=data.ignore_index
+        image, mask, prediction, names=task.picture_names, colors=task.colors, ignore_index=task.ignore_index
     )
     return Panel(batch["name"][index], image, mask, prediction, picture)
 

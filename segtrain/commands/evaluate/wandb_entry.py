@@ -17,6 +17,7 @@ from segtrain.commands.evaluate.scores import Scores
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import read_config
+from segtrain.inference.task import Task
 from segtrain.log.log import resolve_mode
 from segtrain.metrics import compute_iou, mean_of_known
 
@@ -103,7 +104,7 @@ def _resume(entry: WandbEntry) -> "WandbWriter":
         mode=resolve_mode(section.mode),
         run_name=entry.folder.name,
         resolved_config=entry.config.model_dump(mode="json", exclude_none=False),
-        class_names=entry.config.data.picture_names,
+        class_names=Task.of(entry.config).picture_names,
         run_id=entry.run_id,
         resume_step=entry.step,
         say=print,
