@@ -12,6 +12,7 @@ from segtrain.command import require_libraries
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import Network
 from segtrain.inference.runtimes.exported import KEY, ExportedNetwork, read_note
+from segtrain.inference.runtimes.tensorflow import silent
 
 
 def import_openvino(what: str) -> ModuleType:
@@ -33,7 +34,8 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
     try:
-        model = core.read_model(path)
+        with silent():  # what it cannot read it tries as a model of TensorFlow too, which says so on stderr
+            model = core.read_model(path)
         text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
         note = read_note(text, path, precision)
         compiled = core.compile_model(model, "CPU", settings)

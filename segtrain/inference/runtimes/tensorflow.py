@@ -1,4 +1,5 @@
-"""TensorFlow's ways, which SavedModel and TFLite share: channels last, one signature, and talk that is silenced."""
+"""TensorFlow's ways, which SavedModel and TFLite share: channels last, one signature, and talk that is silenced (also
+OpenVINO's)."""
 
 import io
 import os
