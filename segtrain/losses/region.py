@@ -32,7 +32,9 @@ def compute_soft_counts(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[
 class _RegionLoss(SegmentationLoss):
     """1 - score per class, from the soft counts of the whole batch; the mean over the classes that its mask holds."""
 
-    def __init__(self, mode: str, *, ignore_index: int, smooth: float, class_weights: list[float] | None):
+    def __init__(
+        self, mode: str, *, ignore_index: int = 255, smooth: float = 0.0, class_weights: list[float] | None = None
+    ):
         super().__init__(mode, ignore_index=ignore_index)
         self.smooth = check_range("smooth", smooth)
         self.keep_class_weights(class_weights)
@@ -85,16 +87,6 @@ class DiceLoss(_RegionLoss):
 class JaccardLoss(_RegionLoss):
     """1 - (TP + smooth) / (TP + FP + FN + smooth), with the counts, the mean and the arguments of DiceLoss (Rahman &
     Wang 2016, "Optimizing intersection-over-union in deep neural networks")."""
-
-    def __init__(
-        self,
-        mode: str,
-        *,
-        ignore_index: int = 255,
-        smooth: float = 0.0,
-        class_weights: list[float] | None = None,
-    ):
-        super().__init__(mode, ignore_index=ignore_index, smooth=smooth, class_weights=class_weights)
 
     def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         return 1 - self._score(tp, fp + fn)

@@ -81,9 +81,9 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
         if due:
             evaluation, scores = evaluate_all(state, loaders, loss, config, run)
             improved = note_score(state, evaluation, scores, config.monitor)
-            state.schedule.after_evaluation(scores[f"val/{config.monitor}"])
+            state.schedule.after("evaluation", scores[f"val/{config.monitor}"])
             values |= scores
-        state.schedule.after_epoch()
+        state.schedule.after("epoch")
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, {}
         run.log.epoch(state.epoch, state.total_steps, values, epochs=config.epochs, best=improved)
         if due:
@@ -158,7 +158,7 @@ def train_step(
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
-        state.schedule.after_step()
+        state.schedule.after("step")
         if state.ema is not None:
             state.ema.update(state.model, step=state.updates)
     return total, terms

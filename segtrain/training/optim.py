@@ -62,17 +62,17 @@ class Schedule:
         self.scheduler = scheduler
         self.interval = interval
 
-    def after_step(self) -> None:
-        """To be called after every step of the optimizer."""
-        self._count("step")
-
-    def after_epoch(self) -> None:
-        """To be called after every epoch."""
-        self._count("epoch")
-
-    def after_evaluation(self, score: float) -> None:
-        """To be called with the score of every evaluation; higher is better."""
-        self._count("evaluation", score)
+    def after(self, interval: str, *score: float) -> None:
+        """To be called after every "step" of the optimizer, every "epoch", and every "evaluation" with its score, of
+        which higher is better."""
+        if self.scheduler is None or self.interval != interval:
+            return
+        if self.scheduler.last_epoch + 1 >= getattr(self.scheduler, "total_steps", float("inf")):
+            return  # past its last step OneCycleLR turns upwards again
+        with warnings.catch_warnings():
+            # The optimizer has taken no step yet where fp16 skipped its first one, or while `advance` is counting.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            self.scheduler.step(*score)
 
     def state_dict(self) -> dict:
         """What a resumed training needs, in plain types."""
@@ -86,19 +86,9 @@ class Schedule:
     def advance(self, *, epochs: int, updates: int) -> None:
         """Bring a new schedule to where a training stands. One that follows the score starts anew."""
         for _ in range(updates):
-            self.after_step()
+            self.after("step")
         for _ in range(epochs):
-            self.after_epoch()
-
-    def _count(self, interval: str, *score: float) -> None:
-        if self.scheduler is None or self.interval != interval:
-            return
-        if self.scheduler.last_epoch + 1 >= getattr(self.scheduler, "total_steps", float("inf")):
-            return  # past its last step OneCycleLR turns upwards again
-        with warnings.catch_warnings():
-            # The optimizer has taken no step yet where fp16 skipped its first one, or while `advance` is counting.
-            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-            self.scheduler.step(*score)
+            self.after("epoch")
 
 
 def build_schedule(

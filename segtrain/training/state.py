@@ -100,17 +100,14 @@ class TrainState:
             )
             self.loss_sums = dict(content["loss_sums"])
             self.best = Best(**content["best"])
-            if content["plan"] == self.plan or self._still_follows_the_score(content["plan"]):
+            same = all(content["plan"][key] == self.plan[key] for key in ("optimizer", "schedule"))
+            # To a schedule that waits for the score the length of the training means nothing.
+            if content["plan"] == self.plan or (same and self.schedule.interval == "evaluation"):
                 self.schedule.load_state_dict(content["schedule"])
             else:
                 self._follow_new_plan(settings)
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"last.pt does not fit this configuration: {reason_of(error)}") from error
-
-    def _still_follows_the_score(self, plan: dict[str, Any]) -> bool:
-        """Whether the schedule waits for the score, to which the length of the training means nothing."""
-        same = all(plan[key] == self.plan[key] for key in ("optimizer", "schedule"))
-        return same and self.schedule.interval == "evaluation"
 
     def _follow_new_plan(self, settings: list[dict[str, Any]]) -> None:
         """`settings`: the groups of the optimizer as they were built, before a checkpoint was loaded."""

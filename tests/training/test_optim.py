@@ -100,7 +100,7 @@ def test_one_cycle_that_rises_for_one_step_or_less_falls_from_its_peak(total, pc
     rates = []
     for _ in range(total):
         rates.append(optimizer.param_groups[0]["lr"])
-        schedule.after_step()
+        schedule.after("step")
     assert rates[0] == pytest.approx(1.0, rel=1e-3)
     assert rates == sorted(rates, reverse=True)
 
@@ -110,8 +110,8 @@ def test_one_cycle_step_by_step():
     seen = []
     for _ in range(10):
         seen.append(optimizer.param_groups[0]["lr"])
-        schedule.after_step()
-        schedule.after_epoch()  # counts steps, not epochs: does nothing
+        schedule.after("step")
+        schedule.after("epoch")  # counts steps, not epochs: does nothing
         if len(seen) == 9:
             break
     # Ten steps: from 1/25 in 0.3 * 10 - 1 = 2 steps to 1 along half a cosine, then in seven steps to 4e-6.
@@ -126,7 +126,7 @@ def test_one_cycle_keeps_the_factor_of_the_encoder():
     schedule = build_schedule(ScheduleConfig(), optimizer, epochs=1, steps_per_epoch=11)
     assert {(g["part"], round(g["lr"], 6)) for g in optimizer.param_groups} == {("encoder", 0.004), ("decoder", 0.04)}
     for _ in range(10):
-        schedule.after_step()
+        schedule.after("step")
         rates = {group["part"]: group["lr"] for group in optimizer.param_groups}
         assert rates["encoder"] == pytest.approx(0.1 * rates["decoder"])
 
@@ -152,8 +152,8 @@ def test_what_a_schedule_counts(settings, expected):
     seen = []
     for _ in range(5):
         seen.append(optimizer.param_groups[0]["lr"])
-        schedule.after_step()
-    schedule.after_epoch()
+        schedule.after("step")
+    schedule.after("epoch")
     assert [*seen, optimizer.param_groups[0]["lr"]] == pytest.approx(expected, abs=1e-5)
 
 
@@ -161,9 +161,9 @@ def test_reduce_on_plateau_follows_a_score_that_should_rise():
     schedule, optimizer = schedule_of("ReduceLROnPlateau", patience=0, factor=0.5)
     rates = []
     for score in (0.3, 0.4, 0.4, 0.5, 0.1):
-        schedule.after_step()
-        schedule.after_epoch()
-        schedule.after_evaluation(score)
+        schedule.after("step")
+        schedule.after("epoch")
+        schedule.after("evaluation", score)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == [1.0, 1.0, 0.5, 0.5, 0.25]
 
@@ -171,9 +171,9 @@ def test_reduce_on_plateau_follows_a_score_that_should_rise():
 def test_no_schedule_keeps_the_rate():
     optimizer = optimizer_of()
     schedule = build_schedule(None, optimizer, epochs=1, steps_per_epoch=1)
-    schedule.after_step()
-    schedule.after_epoch()
-    schedule.after_evaluation(0.5)
+    schedule.after("step")
+    schedule.after("epoch")
+    schedule.after("evaluation", 0.5)
     schedule.load_state_dict(schedule.state_dict())
     assert {group["lr"] for group in optimizer.param_groups} == {1.0}
 
@@ -181,11 +181,11 @@ def test_no_schedule_keeps_the_rate():
 def test_a_schedule_is_saved_and_taken_up():
     schedule, _ = schedule_of("OneCycleLR")
     for _ in range(4):
-        schedule.after_step()
+        schedule.after("step")
     other, optimizer = schedule_of("OneCycleLR")
     other.load_state_dict(schedule.state_dict())
-    other.after_step()
-    schedule.after_step()
+    other.after("step")
+    schedule.after("step")
     assert other.scheduler.get_last_lr() == schedule.scheduler.get_last_lr()
     assert optimizer.param_groups[0]["lr"] == other.scheduler.get_last_lr()[0]
 
@@ -200,8 +200,8 @@ def test_every_scheduler_is_built_or_refused_in_one_line():
         except ConfigError as error:
             assert str(error).startswith(f"schedule: {name}: ") and "\n" not in str(error)
             continue
-        schedule.after_step()
-        schedule.after_evaluation(0.5)
+        schedule.after("step")
+        schedule.after("evaluation", 0.5)
         built.add(name)
     # What wants a function or other schedulers cannot be written in YAML.
     assert set(known_names("schedule")) - built == {"LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"}

@@ -35,7 +35,7 @@ def train(state: TrainState, steps: int) -> None:
         state.optimizer.zero_grad()
         state.model(torch.rand(2, 3, 32, 32) * 255).square().mean().backward()
         state.optimizer.step()
-        state.schedule.after_step()
+        state.schedule.after("step")
         state.total_steps += 1
         if state.ema is not None:
             state.ema.update(state.model, step=state.total_steps)
@@ -100,12 +100,12 @@ def test_a_rate_that_follows_the_score_outlives_a_longer_training():
     """Patience 10: the twelfth score that is no better lowers the rate tenfold, whatever is trained after it."""
     state = state_of(schedule_name="ReduceLROnPlateau")
     for _ in range(12):
-        state.schedule.after_evaluation(0.5)
+        state.schedule.after("evaluation", 0.5)
     other = state_of(seed=9, schedule_name="ReduceLROnPlateau", epochs=6)
     other.load_dict(state.to_dict())
     assert other.optimizer.param_groups[0]["lr"] == pytest.approx(0.001)
     for _ in range(11):
-        other.schedule.after_evaluation(0.5)
+        other.schedule.after("evaluation", 0.5)
     assert other.optimizer.param_groups[0]["lr"] == pytest.approx(0.0001)
 
 
