@@ -52,10 +52,9 @@ def read(
     options = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
     if "{class}" in f"{list(places.values())}{mask_suffix}":
         options |= {"classes": [item.name for item in classes], "missing_empty": missing_masks == "empty"}
-    pair_all = _pair_layers if "classes" in options else pair
     splits: Splits = {}
     for split, place in places.items():
-        table = pair_all(root, *place, what=f"data ({split})" if split else "data", **options)
+        table = pair(root, *place, what=f"data ({split})" if split else "data", **options)
         splits[split] = _grouped(table, val_groups) if val_groups else table
     if "" in splits:
         return split_by_fraction(splits[""], 0.2 if val_fraction is None else val_fraction, seed)
@@ -153,24 +152,40 @@ def pair(
     *,
     image_suffix: str | list[str] = "",
     mask_suffix: str | list[str] = "",
+    classes: Sequence[str] = (),
+    missing_empty: bool = False,
     what: str = "data",
 ) -> SampleTable:
     """Images and masks of the same name below two folders, or globs, below `root`, in the order of their names.
 
-    Raises DataError, beginning with `what`, where a file has no partner or there is none.
+    With the names of `classes` there is a mask for each, which `{class}` in `masks` and `mask_suffix` stands for, and
+    Sample.mask holds their paths, one a line; with `missing_empty` some may be missing, but not all. Raises DataError,
+    beginning with `what`, where a file has no partner or there is none.
     """
     image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
-    mask_folder, mask_files = find_files(root, masks, mask_suffix, f"{what}.masks")
     if not image_files:
         raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
-    if not mask_files:
-        endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
-        ending = f" whose names end in {' or '.join(endings)}" if any(endings) else ""
-        raise DataError(f"{what}: no masks in {root / masks}{ending}")
-    _refuse_alone("images", image_folder, image_files, mask_files, f"{what}: %s have no mask in {root / masks}: %s")
-    _refuse_alone("masks", mask_folder, mask_files, image_files, f"{what}: %s have no image in {root / images}: %s")
+    endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
+    hint = "; if they do not show it, write data.missing_masks: empty" if classes else ""
+    layers = []
+    for name in classes or [""]:
+        if is_glob(name):
+            raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
+        pattern, own_endings = masks.replace("{class}", name), [ending.replace("{class}", name) for ending in endings]
+        folder, files = find_files(root, pattern, own_endings, f"{what}.masks")
+        if not files and not missing_empty:
+            ending = f" whose names end in {' or '.join(own_endings)}" if any(own_endings) else ""
+            raise DataError(f"{what}: no masks in {root / pattern}{ending}")
+        if not missing_empty:
+            of_class = f" of '{name}'" if name else ""
+            text = f"{what}: %s have no mask{of_class} in {root / pattern}: %s{hint}"
+            _refuse_alone("images", image_folder, image_files, files, text)
+        _refuse_alone("masks", folder, files, image_files, f"{what}: %s have no image in {root / images}: %s")
+        layers.append({key: f"{folder}/{file}" for key, file in files.items()})
+    any_layer = {key: "" for layer in layers for key in layer}
+    _refuse_alone("images", image_folder, image_files, any_layer, f"{what}: %s have no mask of any class: %s")
     return SampleTable(
-        Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}")
+        Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
         for key in sorted(image_files)
     )
 
@@ -180,37 +195,3 @@ def _refuse_alone(kind: str, folder: str, files: dict[str, str], partners: dict[
     alone = sorted(f"{folder}/{file}" for key, file in files.items() if key not in partners)
     if alone:
         raise DataError(text % (f"{len(alone)} of {len(files)} {kind}", name_some(alone)))
-
-
-def _pair_layers(
-    root: Path,
-    images: str,
-    masks: str,
-    *,
-    classes: Sequence[str],
-    missing_empty: bool,
-    image_suffix: str | list[str],
-    mask_suffix: str | list[str],
-    what: str,
-) -> SampleTable:
-    """As pair, with a mask for each class: Sample.mask holds their paths, one a line."""
-    image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
-    layers = []
-    for name in classes:
-        if is_glob(name):
-            raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
-        pattern = masks.replace("{class}", name)
-        endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
-        folder, files = find_files(root, pattern, [e.replace("{class}", name) for e in endings], f"{what}.masks")
-        layers.append({key: f"{folder}/{file}" for key, file in files.items()})
-        if not missing_empty:
-            hint = "; if they do not show it, write data.missing_masks: empty"
-            text = f"{what}: %s have no mask of '{name}' in {root / pattern}: %s{hint}"
-            _refuse_alone("images", image_folder, image_files, files, text)
-        _refuse_alone("masks", folder, files, image_files, f"{what}: %s have no image in {root / images}: %s")
-    any_layer = {key: "" for layer in layers for key in layer}
-    _refuse_alone("images", image_folder, image_files, any_layer, f"{what}: %s have no mask of any class: %s")
-    return SampleTable(
-        Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
-        for key in sorted(image_files)
-    )
