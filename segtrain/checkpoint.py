@@ -25,10 +25,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     try:
         path.parent.stat()  # a run folder that was deleted is not made again
         with replacing(path, sync=True) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+            temporary.write_bytes(buffer.getvalue())
     except OSError as error:
         kept = "; the older one is kept" if path.exists() else ""
-        size = f"{len(buffer.getbuffer()) / 2**20:.0f} MiB"
+        size = f"{len(buffer.getvalue()) / 2**20:.0f} MiB"
         raise CheckpointError(
             f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some space and --resume"
         ) from error

@@ -23,4 +23,4 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
         torch.export.save(program, buffer, extra_files=options.note(network.task).metadata())
     except Exception as error:  # whatever has no place in the file format, like math.ceil of a size
         raise explain_failure(network, options, error) from error
-    path.write_bytes(buffer.getbuffer())
+    path.write_bytes(buffer.getvalue())

@@ -46,4 +46,4 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     buffer = io.BytesIO()  # torch's own error for a full disk is hard to tell from others
     with quiet():
         torch.jit.save(script, buffer, _extra_files=options.note(network.task).metadata())
-    path.write_bytes(buffer.getbuffer())
+    path.write_bytes(buffer.getvalue())

@@ -39,6 +39,14 @@ def as_numpy(pixels) -> bytes:
     return stream.getvalue()
 
 
+def numpy_error(content: bytes) -> str:
+    """What NumPy says of an array that is broken: in part the words of Python, which change with its version."""
+    try:
+        np.load(io.BytesIO(content))
+    except Exception as error:
+        return str(error)
+
+
 KINDS = {
     "turned.jpg": with_orientation(Image.fromarray(IMAGE)),
     "grey.png": encode(Image.fromarray(IMAGE[..., 0])),
@@ -112,7 +120,7 @@ REFUSED = {
     "odd array": (
         as_numpy(IMAGE).replace(b"}", b"("),
         422,
-        "the file cannot be read as a NumPy array: ('EOF in multi-line statement', (2, 0))",
+        f"the file cannot be read as a NumPy array: {numpy_error(as_numpy(IMAGE).replace(b'}', b'('))}",
     ),
 }
 
