@@ -1,5 +1,6 @@
 """Prediction job: images, videos and large TIFFs, from files to files, through a Predictor."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,8 +13,8 @@ from tqdm import tqdm
 
 from segtrain.commands.predict import raster
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
-from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
-from segtrain.commands.predict.outputs import DEFAULT, WITH_PROBABILITIES, Target, refuse_clashes
+from segtrain.commands.predict.movies import find_movies, predict_movie
+from segtrain.commands.predict.outputs import DEFAULT, WITH_PROBABILITIES, list_targets, require_output
 from segtrain.commands.predict.pipeline import (
     THREADS,
     file_name_of,
@@ -24,7 +25,7 @@ from segtrain.commands.predict.pipeline import (
 from segtrain.commands.predict.result import list_suffixes
 from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sheet
 from segtrain.commands.predict.writer import Report, Writer
-from segtrain.errors import ConfigError, DataError, is_out_of_memory
+from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
 from segtrain.files import TooLongName
 from segtrain.images.reading import count_pictures, read_image
 from segtrain.inference.inputs import is_video
@@ -53,10 +54,13 @@ def predict_files(
         sample: a sample submission; rle.csv is written as it asks for.
         fps: frames in a second of the videos that folders become; None takes images one by one.
 
-    Raises DataError where two images would write one file, or a file would be written over that no prediction wrote,
-    for a sample that does not fit and where something cannot be written, and ConfigError for a table of runs that a
-    video would have to be in.
+    Files of the same names from earlier predictions in the folder are replaced, with a note; others stay.
+
+    Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
+    that does not fit and where something cannot be written, and ConfigError for a table of runs that a video would have
+    to be in.
     """
+    require_output(output)
     movies = find_movies(images, with_folders=fps is not None)
     pictures = {path: name for path, name in images.items() if not is_video(path)}
     stills = pictures if fps is None else {}
@@ -64,12 +68,14 @@ def predict_files(
     large = _find_large(stills)
     suffixes = list_suffixes(chosen, predictor.task)
     in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
-    targets = [Target(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
-    targets += [Target(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
-    refuse_clashes(targets, output=output)
-    targets += _frames_there(movies, output, suffixes)
+    targets = [(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
+    targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
+    replaced = [file for file in list_targets(targets, output=output) if os.path.isfile(output / file)]
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
-    writer = Writer(predictor.task, images, output, kinds=chosen, sheet=sheet, targets=targets)
+    if replaced:
+        notes.append(f"{output}: {len(replaced)} files that were there are replaced: {name_some(replaced)}")
+    listed = [path for path in images if chosen or sheet or is_video(path)] + [movie.path for movie in movies]
+    writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet)
     writer.report.notes += notes
     with writer.writing():
         _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, writer)
@@ -91,17 +97,6 @@ def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
             for path, large in zip(stills, readers.map(raster.is_large, stills), strict=True)
             if large
         }
-
-
-def _frames_there(movies: Sequence[Movie], output: Path, suffixes: Sequence[str]) -> list[Target]:
-    """The frames of video files that were written before; how many frames will come is not known."""
-    targets = []
-    for movie in movies:
-        folder = output / movie.name
-        if movie.frames is None and folder.is_dir():
-            numbers = sorted({file.name[:6] for file in folder.glob("[0-9]" * 6 + "*")})
-            targets += [Target(movie.path, movie.name / number, suffixes) for number in numbers]
-    return targets
 
 
 def _choose_sheet(
@@ -144,8 +139,7 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
         ) as stream,
     ):
         for source, written in stream:
-            writer.report.images += not isinstance(written, DataError)
-            writer.add(source.path, written)
+            writer.report.images += writer.add(source.path, written)
             bar.update()
     writer.report.notes += sorted(notes)
 

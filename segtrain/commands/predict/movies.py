@@ -93,7 +93,7 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
         with bar, closing(stream):
             for source, written in stream:
                 bar.update()
-                track.add(source, written)
+                writer.report.frames += writer.add(source.path, written)
         reason = missing()
     if reason:
         writer.report.failures.append(reason)
@@ -200,13 +200,6 @@ class _Track:
         self.frames += 1
         self.shares += result.shares
         return self.writer.handle(result) if self.with_files else []
-
-    def add(self, source: ImageSource, written: Written | DataError) -> None:
-        """Note what came of a frame."""
-        failed = isinstance(written, DataError)
-        self.writer.report.frames += not failed
-        if failed or self.with_files:
-            self.writer.add(source.path, written)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[cv2.VideoWriter]:

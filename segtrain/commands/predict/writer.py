@@ -1,14 +1,13 @@
 """Writer of predictions: the files of each image, the tables of all, and the report."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
 from segtrain.commands.predict.manifest import Manifest
-from segtrain.commands.predict.outputs import Target
 from segtrain.commands.predict.result import Result, write_files
 from segtrain.commands.predict.submission import Sheet, Submission
 from segtrain.errors import DataError
@@ -46,27 +45,15 @@ Written = list[Any]  # what each table takes of an image
 
 
 class Writer:
-    """Writes `kinds` (outputs.KINDS) of the images at `paths` below `output`, in the context of `writing`; `sheet` is
-    the table of runs that is asked for, None without. `targets` are all files of single images and videos.
+    """Writes `kinds` (outputs.KINDS) of the images below `output`, in the context of `writing`; `sheet` is the table of
+    runs that is asked for, None without. The manifest has a row for each of `paths`."""
 
-    Raises DataError where a file of that name exists already and no prediction wrote it.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        paths: Iterable[Path],
-        output: Path,
-        *,
-        kinds: Sequence[str],
-        sheet: Sheet | None,
-        targets: Sequence[Target],
-    ):
+    def __init__(self, task: Task, paths: Iterable[Path], output: Path, *, kinds: Sequence[str], sheet: Sheet | None):
         self.task = task
         self.output = output
         self.kinds = kinds
         self.report = Report()
-        self.manifest = Manifest(output, task.names, paths, targets)
+        self.manifest = Manifest(output, task.names, paths)
         self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
         for kind, (name, annotate) in COCO_KINDS.items():
             if kind in kinds:
@@ -82,27 +69,22 @@ class Writer:
         self.manifest.add(result.path, result.size, files, result.shares)
         return [table.take(result) for table in self._tables]
 
-    def add(self, path: Path, written: Written | DataError) -> None:
-        """Add what `handle` returned for an image to the tables, or note why it could not be predicted."""
+    def add(self, path: Path, written: Written | DataError) -> bool:
+        """Add what `handle` returned for an image to the tables, or note why it could not be predicted; whether it
+        could."""
         if isinstance(written, DataError):
             self.report.failures.append(str(written))
             self.manifest.add_failure(path, str(written))
-            return
+            return False
         for table, taken in zip(self._tables, written, strict=True):
             table.add(taken)
+        return True
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Write the tables at the end of the block; raises DataError where one cannot be written. After an error those
         of all images are not written, and the manifest says what is there."""
-        self.manifest.begin()
-        try:
-            with ExitStack() as stack:
-                for table in self._tables:
-                    stack.enter_context(table.writing())
-                yield
-        except BaseException:
-            with suppress(DataError):
-                self.manifest.write()
-            raise
-        self.manifest.write()
+        with ExitStack() as stack:
+            for table in (self.manifest, *self._tables):
+                stack.enter_context(table.writing())
+            yield

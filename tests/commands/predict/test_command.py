@@ -271,7 +271,7 @@ def test_an_interruption_leaves_whole_files_and_says_which(tmp_path):
     for name in pictures:
         assert np.array_equal(read(tmp_path / "out" / name), random_classes(int(name[:2])))
     rows = (tmp_path / "out" / "manifest.csv").read_text().splitlines()[1:]
-    assert [row.split(",")[3] for row in rows] == pictures
+    assert [row.split(",")[3] for row in rows if "was ended" not in row] == pictures and len(rows) == 30
 
 
 def test_threads_step_back_only_where_the_network_needs_the_cores():
