@@ -1,5 +1,6 @@
 """Prediction job: images, videos and large TIFFs, from files to files, through a Predictor."""
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,6 @@ from segtrain.commands.predict.outputs import DEFAULT, WITH_PROBABILITIES, list_
 from segtrain.commands.predict.pipeline import (
     THREADS,
     file_name_of,
-    helping_threads,
     image_source,
     predict_stream,
 )
@@ -128,16 +128,8 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
     sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
     wanted = bool(WITH_PROBABILITIES & set(writer.kinds))
     bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=None, leave=False)
-    with (
-        helping_threads(THREADS, predictor.device) as readers,
-        helping_threads(THREADS, predictor.device) as writers,
-        bar,
-        closing(
-            predict_stream(
-                predictor, sources, writer.handle, with_probabilities=wanted, readers=readers, writers=writers
-            )
-        ) as stream,
-    ):
+    stream = predict_stream(predictor, sources, writer.handle, with_probabilities=wanted)
+    with bar, closing(stream):
         for source, written in stream:
             writer.report.images += writer.add(source.path, written)
             bar.update()
@@ -165,4 +157,4 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
         return writer.add(path, DataError(f"{path}: {reason}"))
     files = [file.relative_to(writer.output).as_posix() for file in done.files]
     writer.report.images += 1
-    writer.manifest.add(path, (done.height, done.width), files, done.counts / (done.height * done.width))
+    writer.manifest.add(path, done.size, files, done.counts / math.prod(done.size))

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from segtrain.commands.predict.outputs import WITH_PROBABILITIES
-from segtrain.commands.predict.pipeline import THREADS, ImageSource, helping_threads, image_source, predict_stream
+from segtrain.commands.predict.pipeline import THREADS, ImageSource, image_source, predict_stream
 from segtrain.commands.predict.result import Result
 from segtrain.commands.predict.writer import Writer, Written
 from segtrain.errors import DataError
@@ -79,15 +79,14 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
             options, total, missing = predictor.task.image_options, len(movie.frames), lambda: None
             frames = movie.frames.items()
             sources = (image_source(path, name, partial(read_image, path, **options)) for path, name in frames)
-        videos = stack.enter_context(ExitStack())  # before the threads, which must have ended when it closes
-        track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps=fps, with_files=with_files, stack=videos)
+        track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps=fps, with_files=with_files, stack=stack)
         stream = predict_stream(
             predictor,
             sources,
             track.handle,
             with_probabilities=with_files and bool(WITH_PROBABILITIES & set(writer.kinds)),
-            readers=stack.enter_context(helping_threads(THREADS if movie.frames else 1, predictor.device)),
-            writers=stack.enter_context(helping_threads(1, predictor.device)),
+            readers=THREADS if movie.frames else 1,
+            writers=1,
         )
         bar = tqdm(total=total or None, desc=movie.path.name, unit=" frames", disable=None, leave=False)
         with bar, closing(stream):

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import imagecodecs
 import numpy as np
+import torch
 from PIL import Image
 
 from segtrain.commands.predict.polygons import build_geojson
@@ -72,6 +73,11 @@ class Result:
     def overlay(self) -> np.ndarray:
         """The colours over the image, HWC uint8 RGB."""
         return overlay(to_rgb(self.image), paint_indices(self.picture_indices, self.task.colors))
+
+
+def label_dtype(task: Task) -> torch.dtype:
+    """That of Result.labels."""
+    return torch.uint8 if len(task.picture_names) <= PALETTE_SIZE else torch.int32
 
 
 def paint_indices(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:

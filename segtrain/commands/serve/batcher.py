@@ -6,9 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from segtrain.commands.predict.result import PALETTE_SIZE
+from segtrain.commands.predict.result import label_dtype
 from segtrain.inference.predictor import Predictor
 
 
@@ -35,7 +34,7 @@ class Batcher:
         self.batches = 0
         self._predictor = predictor
         self._max_pixels = max_pixels
-        self._dtype = torch.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else torch.int32
+        self._dtype = label_dtype(predictor.task)
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
