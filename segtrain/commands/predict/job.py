@@ -23,7 +23,7 @@ from segtrain.commands.predict.pipeline import (
     predict_stream,
 )
 from segtrain.commands.predict.result import list_suffixes
-from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sheet
+from segtrain.commands.predict.submission import Sheet, plain_sheet, read_sheet
 from segtrain.commands.predict.writer import Report, Writer
 from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
 from segtrain.files import TooLongName
@@ -111,8 +111,10 @@ def _choose_sheet(
     if sample is None:
         return plain_sheet(names, task), []
     sheet = read_sheet(sample, names, task)
-    note = name_unasked(sample, sheet, names)
-    return sheet, [note] if note else []
+    asked = {image for image, _ in sheet.keys}
+    missing = [name for name in names if name not in asked]
+    note = f"{sample}: has no row for {len(missing)} of {len(names)} images: {name_some(missing)}"
+    return sheet, [note] if missing else []
 
 
 def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writer) -> None:

@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
@@ -79,7 +81,7 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
             options, total, missing = predictor.task.image_options, len(movie.frames), lambda: None
             frames = movie.frames.items()
             sources = (image_source(path, name, partial(read_image, path, **options)) for path, name in frames)
-        track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps=fps, with_files=with_files, stack=stack)
+        track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps, with_files, stack)
         stream = predict_stream(
             predictor,
             sources,
@@ -156,8 +158,8 @@ class VideoReader:
 
     def _read(self) -> np.ndarray | None:
         pixels, self._first = (self._decode() if self._first is None else self._first), None
-        if self._ended or pixels is None:
-            self._ended = True
+        self._ended = pixels is None
+        if self._ended:
             return None
         self.frames += 1
         if pixels.shape[:2] != self.size:
@@ -171,31 +173,31 @@ class VideoReader:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if there else None
 
 
+@dataclass
 class _Track:
     """An overlay video on its way, and the sum of what its frames show. `stack` closes it: it has its name once the
     stack ends without an error."""
 
-    def __init__(self, writer: Writer, name: str, *, fps: float, with_files: bool, stack: ExitStack):
-        self.writer = writer
-        self.name = name
-        self.fps = fps
-        self.with_files = with_files
-        self.stack = stack
-        self.frames = 0
-        self.size = (0, 0)
-        self.shares = np.zeros(len(writer.task.names))
-        self._video: cv2.VideoWriter | None = None
+    writer: Writer
+    name: str
+    fps: float
+    with_files: bool
+    stack: ExitStack
+    frames: int = 0
+    size: tuple[int, int] = (0, 0)
+    shares: NDArray | float = 0.0
+    video: cv2.VideoWriter | None = None
 
     def handle(self, result: Result) -> Written | DataError:
         """Add a frame to the video; called for one after the other. Raises DataError where it cannot be written."""
-        if self._video is None:
+        if self.video is None:
             self.size = result.size
-            self._video = self.stack.enter_context(self._writing(self.writer.output / self.name))
+            self.video = self.stack.enter_context(self._writing(self.writer.output / self.name))
         height, width = self.size
         if result.size != self.size:
             found = f"is {result.size[1]} x {result.size[0]} pixels, the video {width} x {height}"
             return DataError(f"{result.path}: {found}; frames of a video have one size")
-        self._video.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
+        self.video.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
         self.frames += 1
         self.shares += result.shares
         return self.writer.handle(result) if self.with_files else []

@@ -107,13 +107,13 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
     task, labels = result.task, result.labels
     match kind:
         case "index" if labels.ndim == 3:
-            return [encode_indices(layer * np.uint8(255)) for layer in labels]
+            return [encode_png(layer * np.uint8(255)) for layer in labels]
         case "index":
-            return [encode_indices(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))]
+            return [encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))]
         case "color" if len(task.colors) <= PALETTE_SIZE:
             return [encode_palette(result.picture_indices, task.colors)]
         case "color":
-            return [encode_smooth(paint_indices(result.picture_indices, task.colors))]
+            return [encode_png(paint_indices(result.picture_indices, task.colors), smooth=True)]
         case "overlay":
             return [encode_jpeg(result.overlay)]
         case "npz":
@@ -125,7 +125,7 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
         case "prob8" | "prob16":
             dtype = np.dtype(f"uint{kind.removeprefix('prob')}")
             most = np.float32(np.iinfo(dtype).max)
-            return [encode_smooth(np.rint(layer * most).astype(dtype)) for layer in result.probabilities]
+            return [encode_png(np.rint(layer * most).astype(dtype), smooth=True) for layer in result.probabilities]
         case "geojson":
             return [json.dumps(build_geojson(labels, task), separators=(",", ":")).encode()]
     return []  # a table of all images
@@ -142,11 +142,12 @@ def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]
     return written
 
 
-def encode_indices(mask: np.ndarray) -> bytes:
-    """HW uint8 or uint16 as a grey PNG. Classes are long runs, which zlib's runs alone pack in a quarter of the time of
-    its search."""
-    options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.NONE}
-    return imagecodecs.png_encode(np.ascontiguousarray(mask), level=1, **options)
+def encode_png(pixels: np.ndarray, *, smooth: bool = False) -> bytes:
+    """HW uint8 or uint16, or HWC uint8 RGB, as a PNG; where neighbours differ little, as the differences to the row
+    above. zlib's runs alone take a quarter of the time of its search: classes are long runs, probabilities end in
+    noise."""
+    options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER["UP" if smooth else "NONE"]}
+    return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1, **options)
 
 
 def encode_palette(mask: np.ndarray, colors: Sequence[Color]) -> bytes:
@@ -155,13 +156,6 @@ def encode_palette(mask: np.ndarray, colors: Sequence[Color]) -> bytes:
     picture.putpalette(np.array(colors, np.uint8).tobytes())
     picture.save(packed, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return packed.getvalue()
-
-
-def encode_smooth(pixels: np.ndarray) -> bytes:
-    """Smooth pixels, HW uint8 or uint16, or HWC uint8 RGB, as a PNG of differences to the row above. Runs take a
-    third of the time of zlib's search, and fewer bytes: probabilities end in noise."""
-    options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.UP}
-    return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1, **options)
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:

@@ -12,10 +12,9 @@ from segtrain.commands.predict.job import predict_files
 from segtrain.commands.predict.outputs import KINDS
 from segtrain.commands.predict.result import (
     JPEG_MOST_PX,
-    encode_indices,
     encode_jpeg,
     encode_palette,
-    encode_smooth,
+    encode_png,
     list_suffixes,
 )
 from segtrain.config.schema import DataConfig
@@ -54,9 +53,9 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_png_holds_what_was_put_in(tmp_path, name):
     pixels = ARRAYS[name]
-    for index, encode in enumerate([encode_smooth, encode_indices][: 1 if pixels.ndim == 3 else 2]):
-        path = tmp_path / f"{index}.png"
-        path.write_bytes(encode(pixels))
+    for smooth in (True, False):
+        path = tmp_path / f"{smooth}.png"
+        path.write_bytes(encode_png(pixels, smooth=smooth))
         assert np.array_equal(read(path), pixels)
         seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(seen[..., ::-1] if pixels.ndim == 3 else seen, pixels)
