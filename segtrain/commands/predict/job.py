@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -65,38 +66,30 @@ def predict_files(
     pictures = {path: name for path, name in images.items() if not is_video(path)}
     stills = pictures if fps is None else {}
     chosen = tuple(kinds or (DEFAULT if stills else ()))
-    large = _find_large(stills)
+    with ThreadPoolExecutor(THREADS) as readers:
+        large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
     suffixes = list_suffixes(chosen, predictor.task)
     in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
     targets = [(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
     targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
-    replaced = [file for file in list_targets(targets, output=output) if os.path.isfile(output / file)]
+    files = list_targets(targets, output=output)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
-    if replaced:
-        notes.append(f"{output}: {len(replaced)} files that were there are replaced: {name_some(replaced)}")
     listed = [path for path in images if chosen or sheet or is_video(path)] + [movie.path for movie in movies]
     writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet)
     writer.report.notes += notes
+    files += [table.path.name for table in writer.tables]
+    if replaced := [file for file in files if os.path.isfile(output / file)]:
+        writer.report.notes.append(f"{output}: {len(replaced)} earlier files are replaced: {name_some(replaced)}")
     with writer.writing():
         _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, writer)
-        for path, name in large.items():
-            _predict_large(predictor, path, name, writer)
+        for path in large:
+            _predict_large(predictor, path, stills[path], writer)
         for movie in movies:
             try:
                 predict_movie(predictor, movie, writer, fps=fps, with_files=bool(kinds or sheet))
             except TooLongName as error:
                 writer.add(movie.path, error)
     return writer.report
-
-
-def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
-    """Those that are too large to be predicted as a whole."""
-    with ThreadPoolExecutor(THREADS) as readers:
-        return {
-            path: stills[path]
-            for path, large in zip(stills, readers.map(raster.is_large, stills), strict=True)
-            if large
-        }
 
 
 def _choose_sheet(

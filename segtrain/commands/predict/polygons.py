@@ -56,14 +56,12 @@ def trace_regions(labels: np.ndarray, indices: set[int]) -> list[Region]:
         count, numbered, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
         np.copyto(inner, numbered + len(found), where=mask.view(bool))
         found += [(index, box) for box in boxes[1:count]]
-    outlines: list[list[np.ndarray]] = [[] for _ in found]
-    holes: list[list[np.ndarray]] = [[] for _ in found]
+    rings_of: list[list[np.ndarray]] = [[] for _ in found]
     for part, twice_area, ring in _trace_rings(parts):
-        (outlines if twice_area > 0 else holes)[part - 1].append(ring)
+        rings_of[part - 1].insert(0 if twice_area > 0 else len(rings_of[part - 1]), ring)  # the outline goes first
     regions = []
-    for part, (index, box) in enumerate(found, start=1):
+    for part, ((index, box), rings) in enumerate(zip(found, rings_of, strict=True), start=1):
         left, top, width, height, area = box.tolist()
-        rings = [*outlines[part - 1], *holes[part - 1]]
         pixels = inner[top : top + height, left : left + width] == part if len(rings) > 1 else None
         regions.append(Region(index, area, (left, top, width, height), rings, pixels))
     return regions

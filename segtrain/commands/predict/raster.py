@@ -80,17 +80,17 @@ class _Pass:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The prediction, as _write has it, in blocks of BLOCK_PX x BLOCK_PX, row by row; the last ones are smaller."""
-        kept: list[np.ndarray] = []
+        rest: list[np.ndarray] = []
         done = 0
         for strip in self._strips():
-            kept.append(np.moveaxis(strip * np.uint8(255), 0, -1) if self.layered else strip)
-            done += len(kept[-1])
-            band = np.concatenate(kept)
+            strip = np.moveaxis(strip * np.uint8(255), 0, -1) if self.layered else strip
+            done += len(strip)
+            band = np.concatenate([*rest, strip])
             whole = len(band) if done == self.rows.height else len(band) - len(band) % BLOCK_PX
             for top in range(0, whole, BLOCK_PX):
                 for left in range(0, self.rows.width, BLOCK_PX):
                     yield band[top : top + BLOCK_PX, left : left + BLOCK_PX]
-            kept = [band[whole:]]
+            rest = [band[whole:]]
 
     def _strips(self) -> Iterator[np.ndarray]:
         """Predictions of rows, (rows, W) or (classes, rows, W), every row once, in order."""

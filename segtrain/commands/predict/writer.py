@@ -54,10 +54,10 @@ class Writer:
         self.kinds = kinds
         self.report = Report()
         self.manifest = Manifest(output, task.names, paths)
-        self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
+        self.tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
         for kind, (name, annotate) in COCO_KINDS.items():
             if kind in kinds:
-                self._tables.append(CocoFile(output / name, task, annotate))
+                self.tables.append(CocoFile(output / name, task, annotate))
 
     def handle(self, result: Result) -> Written | DataError:
         """Write the files of an image and note them; may be called from any thread. A name that is too long is given
@@ -67,7 +67,7 @@ class Writer:
         except TooLongName as error:
             return error
         self.manifest.add(result.path, result.size, files, result.shares)
-        return [table.take(result) for table in self._tables]
+        return [table.take(result) for table in self.tables]
 
     def add(self, path: Path, written: Written | DataError) -> bool:
         """Add what `handle` returned for an image to the tables, or note why it could not be predicted; whether it
@@ -76,7 +76,7 @@ class Writer:
             self.report.failures.append(str(written))
             self.manifest.add_failure(path, str(written))
             return False
-        for table, taken in zip(self._tables, written, strict=True):
+        for table, taken in zip(self.tables, written, strict=True):
             table.add(taken)
         return True
 
@@ -85,6 +85,6 @@ class Writer:
         """Write the tables at the end of the block; raises DataError where one cannot be written. After an error those
         of all images are not written, and the manifest says what is there."""
         with ExitStack() as stack:
-            for table in (self.manifest, *self._tables):
+            for table in (self.manifest, *self.tables):
                 stack.enter_context(table.writing())
             yield

@@ -49,12 +49,13 @@ def test_a_folder_may_be_predicted_into_again_and_again(tmp_path):
     paint(tmp_path / "in" / "a.png", [[1]])
     paint(tmp_path / "more" / "b;c.png", [[2]])
     out = tmp_path / "out"
-    for folder, kinds in (("in", ["index", "coco"]), ("more", ["index"]), ("in", ["color", "coco"])):
+    for folder, kinds in (("in", ["index", "coco"]), ("more", ["index"]), ("in", ["color"])):
         assert run(tmp_path / folder, out, kinds=kinds).notes == []
     assert rows_of(out) == [["a.png", "a_color.png", ""]]  # the manifest is that of the latest
     assert names_in(out) == ["a.png", "a_color.png", "b;c.png", "coco.json", "manifest.csv"]
     paint(tmp_path / "in" / "a.png", [[2]])
-    assert run(tmp_path / "in", out, kinds=["index"]).notes == [f"{out}: 1 files that were there are replaced: a.png"]
+    note = f"{out}: 2 earlier files are replaced: a.png, coco.json"
+    assert run(tmp_path / "in", out, kinds=["index", "coco"]).notes == [note]
     assert read(out / "a.png").tolist() == [[2]]
 
 
