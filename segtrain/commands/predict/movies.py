@@ -73,7 +73,7 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
     with ExitStack() as stack:
         if movie.frames is None:
             try:
-                video = stack.enter_context(closing(VideoReader(movie.path, predictor.task)))
+                video = VideoReader(movie.path, predictor.task)
             except DataError as error:
                 return writer.add(movie.path, error)
             sources, total, fps, missing = video.sources(movie.name), video.count, video.fps, video.missing
@@ -114,7 +114,7 @@ def _quiet() -> Iterator[None]:
 
 
 class VideoReader:
-    """The frames of a video file in their order. Close it.
+    """The frames of a video file in their order. It is closed when nobody has it any more.
 
     `fps`; `size`, height and width; `count`, the frames that the file says it has, 0 where it does not. Raises
     DataError for a file without a frame, and for a task whose images are not pictures of 8 bits.
@@ -129,7 +129,6 @@ class VideoReader:
             self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         self._first = self._decode()
         if self._first is None:
-            self.close()
             raise DataError(f"{path}: cannot be read as a video; is the file complete?")
         self.size = self._first.shape[:2]
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -151,10 +150,6 @@ class VideoReader:
         if self.count - self.frames <= max(MISSING_FRAMES, self.count // 100):
             return None
         return f"{self.path}: ends after {self.frames} of {self.count} frames; is the file complete?"
-
-    def close(self) -> None:
-        """Close the file."""
-        self._capture.release()
 
     def _read(self) -> np.ndarray | None:
         pixels, self._first = (self._decode() if self._first is None else self._first), None

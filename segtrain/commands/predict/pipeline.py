@@ -53,7 +53,7 @@ def _step_back() -> None:
 class ImageSource:
     """An image that is to be predicted. `path`, `name` and `file_name` are those of Result; `size` is height and width
     in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError; where there is a
-    `fault`, that is raised instead, and the size is (0, 0)."""
+    `fault`, it is not read, and the size is (0, 0)."""
 
     path: Path
     name: Path
@@ -62,11 +62,16 @@ class ImageSource:
     read: Callable[[], np.ndarray | None]
     fault: DataError | None = None
 
-    def load(self) -> np.ndarray | None:
-        """What `read` gives, or the fault."""
-        if self.fault is not None:
-            raise self.fault
-        return self.read()
+    def load(self) -> np.ndarray | DataError | None:
+        """What `read` gives or raises, or the fault."""
+        try:
+            return self.fault or self.read()
+        except DataError as error:
+            return error
+        except MemoryError:
+            height, width = self.size
+            reason = f"{width} x {height} pixels need more memory than there is, already to be read"
+            return DataError(f"{self.path}: {reason}")
 
 
 def file_name_of(path: Path, name: Path) -> str:
@@ -172,16 +177,7 @@ def _refuse_too_large(source: ImageSource, predictor: Predictor) -> ImageSource:
 def _predict(
     predictor: Predictor, sources: Sequence[ImageSource], futures: Sequence[Future], *, with_probabilities: bool
 ) -> list[Computed | DataError | None]:
-    outcomes: list[Any] = []
-    for source, future in zip(sources, futures, strict=True):
-        try:
-            outcomes.append(future.result())
-        except DataError as error:
-            outcomes.append(error)
-        except MemoryError:
-            height, width = source.size
-            reason = f"{width} x {height} pixels need more memory than there is, already to be read"
-            outcomes.append(DataError(f"{source.path}: {reason}"))
+    outcomes: list[Any] = [future.result() for future in futures]
     images = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)}
     computed = _compute(predictor, list(images.values()), with_probabilities=with_probabilities) if images else []
     for index, result in zip(images, computed, strict=True):
@@ -219,13 +215,11 @@ def _handle_all(
     task: Task,
     handle: Callable[[Result], Any],
 ) -> list[Any]:
-    values: list[Any] = []
-    for source, outcome in zip(sources, outcomes, strict=True):
-        if not isinstance(outcome, tuple):
-            values.append(outcome)
-            continue
-        image, labels, probabilities = outcome
-        on_host = None if probabilities is None else probabilities.cpu().numpy()
-        result = Result(source.path, source.name, source.file_name, task, image, labels.cpu().numpy(), on_host)
-        values.append(handle(result))
+    values = list(outcomes)
+    for index, (source, outcome) in enumerate(zip(sources, outcomes, strict=True)):
+        if isinstance(outcome, tuple):
+            image, labels, probabilities = outcome
+            on_host = None if probabilities is None else probabilities.cpu().numpy()
+            result = Result(source.path, source.name, source.file_name, task, image, labels.cpu().numpy(), on_host)
+            values[index] = handle(result)
     return values
