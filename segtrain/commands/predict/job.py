@@ -16,14 +16,9 @@ from tqdm import tqdm
 from segtrain.commands.predict import raster
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
 from segtrain.commands.predict.movies import find_movies, predict_movie
-from segtrain.commands.predict.outputs import DEFAULT, WITH_PROBABILITIES, list_targets, require_output
-from segtrain.commands.predict.pipeline import (
-    THREADS,
-    file_name_of,
-    image_source,
-    predict_stream,
-)
-from segtrain.commands.predict.result import list_suffixes
+from segtrain.commands.predict.outputs import DEFAULT, list_targets, require_output
+from segtrain.commands.predict.pipeline import THREADS, image_source, predict_stream
+from segtrain.commands.predict.result import file_name_of, list_suffixes
 from segtrain.commands.predict.submission import Sheet, plain_sheet, read_sheet
 from segtrain.commands.predict.writer import Report, Writer
 from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
@@ -121,9 +116,8 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
         return image
 
     sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
-    wanted = bool(WITH_PROBABILITIES & set(writer.kinds))
     bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=None, leave=False)
-    stream = predict_stream(predictor, sources, writer.handle, with_probabilities=wanted)
+    stream = predict_stream(predictor, sources, writer.handle, with_probabilities=writer.with_probabilities)
     with bar, closing(stream):
         for source, written in stream:
             writer.report.images += writer.add(source.path, written)

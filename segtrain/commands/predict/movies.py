@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.commands.predict.outputs import WITH_PROBABILITIES
 from segtrain.commands.predict.pipeline import THREADS, ImageSource, image_source, predict_stream
 from segtrain.commands.predict.result import Result
 from segtrain.commands.predict.writer import Writer, Written
@@ -86,7 +85,7 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
             predictor,
             sources,
             track.handle,
-            with_probabilities=with_files and bool(WITH_PROBABILITIES & set(writer.kinds)),
+            with_probabilities=writer.with_probabilities,
             readers=THREADS if movie.frames else 1,
             writers=1,
         )
@@ -141,8 +140,7 @@ class VideoReader:
         """Frames as NAME/000000 and so on, to be read in this order, one at a time; the last may be past the end."""
         index = 0
         while not self._ended:
-            frame = name / f"{index:06d}"
-            yield ImageSource(self.path, frame, frame.as_posix(), self.size, self._read)
+            yield ImageSource(self.path, name / f"{index:06d}", self.size, self._read)
             index += 1
 
     def missing(self) -> str | None:

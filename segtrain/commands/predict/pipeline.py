@@ -51,13 +51,12 @@ def _step_back() -> None:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that is to be predicted. `path`, `name` and `file_name` are those of Result; `size` is height and width
+    """An image that is to be predicted. `path` and `name` are those of Result; `size` is height and width
     in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError; where there is a
     `fault`, it is not read, and the size is (0, 0)."""
 
     path: Path
     name: Path
-    file_name: str
     size: tuple[int, int]
     read: Callable[[], np.ndarray | None]
     fault: DataError | None = None
@@ -74,19 +73,12 @@ class ImageSource:
             return DataError(f"{self.path}: {reason}")
 
 
-def file_name_of(path: Path, name: Path) -> str:
-    """The name of an image in tables: its path below the folder that was given, with its suffix."""
-    return name.with_name(f"{name.name}{path.suffix}").as_posix()
-
-
 def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> ImageSource:
     """The source of an image file; an error in its header is raised when it is read."""
-    size, fault = (0, 0), None
     try:
-        size = image_size(path)
+        return ImageSource(path, name, image_size(path), read)
     except DataError as error:
-        fault = error
-    return ImageSource(path, name, file_name_of(path, name), size, read, fault)
+        return ImageSource(path, name, (0, 0), read, error)
 
 
 def predict_stream(
@@ -220,6 +212,6 @@ def _handle_all(
         if isinstance(outcome, tuple):
             image, labels, probabilities = outcome
             on_host = None if probabilities is None else probabilities.cpu().numpy()
-            result = Result(source.path, source.name, source.file_name, task, image, labels.cpu().numpy(), on_host)
+            result = Result(source.path, source.name, task, image, labels.cpu().numpy(), on_host)
             values[index] = handle(result)
     return values

@@ -16,6 +16,7 @@ from PIL import Image
 
 from segtrain.commands.predict.polygons import build_geojson
 from segtrain.files import write_whole
+from segtrain.inference.inputs import is_video
 from segtrain.inference.task import Task
 from segtrain.visualize import Color, class_suffixes, flatten_layers, overlay, to_rgb
 
@@ -29,19 +30,23 @@ FILE_SUFFIXES = {"color": "_color.png", "overlay": "_overlay.jpg", "npz": ".npz"
 class Result:
     """A predicted image.
 
-    `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix,
-    `file_name` what tables call it. `image` is HWC as read_image gives it. `labels` are HW class indices, or in
+    `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix.
+    `image` is HWC as read_image gives it. `labels` are HW class indices, or in
     multilabel CHW layers of 0 and 1, uint8 where the classes fit in and int32 elsewhere. `probabilities` are
     (task.outputs, H, W) float32, None where they are not wanted.
     """
 
     path: Path
     name: Path
-    file_name: str
     task: Task
     image: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray | None = None
+
+    @property
+    def file_name(self) -> str:
+        """What tables call it."""
+        return file_name_of(self.path, self.name)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,6 +78,12 @@ class Result:
     def overlay(self) -> np.ndarray:
         """The colours over the image, HWC uint8 RGB."""
         return overlay(to_rgb(self.image), paint_indices(self.picture_indices, self.task.colors))
+
+
+def file_name_of(path: Path, name: Path) -> str:
+    """The name of an image in tables: its path below the folder that was given, with its suffix; frames of videos have
+    none."""
+    return name.as_posix() + ("" if is_video(path) else path.suffix)
 
 
 def label_dtype(task: Task) -> torch.dtype:

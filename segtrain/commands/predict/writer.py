@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
-from segtrain.commands.predict.outputs import MANIFEST, MANIFEST_COLUMNS
+from segtrain.commands.predict.outputs import MANIFEST, MANIFEST_COLUMNS, WITH_PROBABILITIES
 from segtrain.commands.predict.result import Result, write_files
 from segtrain.commands.predict.submission import Sheet, Submission
 from segtrain.errors import DataError
@@ -102,6 +102,7 @@ class Writer:
         self.task = task
         self.output = output
         self.kinds = kinds
+        self.with_probabilities = not WITH_PROBABILITIES.isdisjoint(kinds)
         self.report = Report()
         self.manifest = Manifest(output, task.names, paths)
         self.tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]

@@ -75,7 +75,7 @@ class Service:
             async with self._in_memory:
                 image = await asyncio.to_thread(read_upload, path, self._task, self.limits.max_pixels)
                 labels = await asyncio.wrap_future(self.batcher.submit(image))
-                result = Result(path, UPLOAD_NAME, UPLOAD_NAME.name, self._task, image, labels)
+                result = Result(path, UPLOAD_NAME, self._task, image, labels)
                 return await asyncio.to_thread(_summarise if output == "json" else _answer, result, output)
 
     @contextmanager
