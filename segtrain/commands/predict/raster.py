@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
-from segtrain.commands.predict.result import encode_jpeg, paint_indices
+from segtrain.commands.predict.result import Result, encode_jpeg
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing, write_whole
@@ -17,7 +17,6 @@ from segtrain.images.bands import is_tiff, tiff_size, to_image
 from segtrain.images.reading import READ_ERRORS
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
-from segtrain.visualize import flatten_layers, overlay, to_rgb
 
 LARGE_PX = 2**26  # pixels of an image from which on it is not held in memory as a whole
 TILE_PX = 512  # side of the tiles where --tile is not given
@@ -59,7 +58,7 @@ def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay
         files = [target]
         if with_overlay:
             files.append(stem.with_name(f"{stem.name}_overlay.jpg"))
-            write_whole(files[-1], encode_jpeg(pass_over.preview()))
+            write_whole(files[-1], encode_jpeg(pass_over.overlay()))
     return RasterResult((rows.height, rows.width), files, pass_over.counts)
 
 
@@ -102,12 +101,11 @@ class _Pass:
                 yield prediction
                 progress.update()
 
-    def preview(self) -> np.ndarray:
+    def overlay(self) -> np.ndarray:
         """The overlay of every `step`-th pixel, HWC uint8 RGB."""
         images, predictions = zip(*self._small, strict=True)
-        image, prediction = np.concatenate(images), np.concatenate(predictions, axis=-2)
-        flat = flatten_layers(prediction) if prediction.ndim == 3 else prediction
-        return overlay(to_rgb(image), paint_indices(flat, self.task.colors))
+        image, labels = np.concatenate(images), np.concatenate(predictions, axis=-2)
+        return Result(self.path, self.path, self.task, image, labels).overlay
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
         raw = self.rows.read(top, bottom)
