@@ -40,8 +40,10 @@ class TiffRows:
         self._require_plain()
         self._decoded: dict[int, np.ndarray] = {}  # row of tiles or strips -> pixels
         # A plain strip has any height, and often is the whole image: it is read row by row.
-        self._plain = not page.is_tiled and (page.compression, page.predictor, page.fillorder) == (1, 1, 1)
-        self._rows_at_once = 1 if self._plain else page.tilelength if page.is_tiled else page.rowsperstrip
+        encoding = (page.compression, page.predictor, page.fillorder)
+        self._plain = not page.is_tiled and encoding == (1, 1, 1) and all(page.databytecounts)
+        rows_together = page.tilelength if page.is_tiled else page.rowsperstrip
+        self._rows_at_once = 1 if self._plain else rows_together
         self._planes = self._bands if page.planarconfig == 2 else 1
 
     def __enter__(self) -> Self:
@@ -69,6 +71,8 @@ class TiffRows:
             raise DataError(f"{self.path}: rows {top} to {bottom} cannot be read: {text}; is it complete?") from error
         pixels = np.concatenate([self._decoded[row] for row in range(first, end)])
         pixels = pixels[top - first * self._rows_at_once :][: bottom - top]
+        if self._plain:  # to read it again costs nothing
+            self._decoded.clear()
         return Bands(pixels, band_colors(self._page, self._bands), declared_nodata(self._page, pixels.dtype))
 
     def _require_plain(self) -> None:

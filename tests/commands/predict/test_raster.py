@@ -200,7 +200,7 @@ def test_an_uncompressed_strip_is_read_in_parts(tmp_path):
     path = write(tmp_path / "a.tif", PIXELS)
     with TiffRows(str(path)) as rows:
         assert rows._page.rowsperstrip >= 300  # one strip holds the image
-        assert np.array_equal(rows.read(100, 120).pixels, PIXELS[100:120]) and [*rows._decoded] == [*range(100, 120)]
+        assert np.array_equal(rows.read(100, 120).pixels, PIXELS[100:120]) and not rows._decoded
 
 
 def test_a_compressed_strip_that_is_as_large_as_the_image_is_refused(tmp_path, monkeypatch):
