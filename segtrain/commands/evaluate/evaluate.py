@@ -17,13 +17,12 @@ from segtrain.commands.evaluate.source import (
     config_in,
     find_split,
     is_override,
-    read_named_config,
+    read_data_config,
     require_same_task,
     require_unseen,
     with_data,
 )
 from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
-from segtrain.config.schema import Config
 from segtrain.errors import ConfigError
 from segtrain.files import write_whole
 from segtrain.inference.load import thresholds_path
@@ -44,7 +43,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
     entry = find_entry(models[0]) if options.wandb else None
     members = {model: config_in(model) for model in models if find_kind(model) in TRAINED}
-    config = with_data(_data_config(options.config, models, members), overrides)
+    config = with_data(read_data_config(options.config, models, members), overrides)
     if options.tune_threshold and config.data.mode == "multiclass":
         raise ConfigError(
             f"--tune-threshold: {models[0]} tells {len(config.data.classes)} classes apart by the largest probability; "
@@ -78,17 +77,6 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     if entry is not None:
         log_evaluation(entry, folder, split=split.name, values=values, scores=scores, panels=panels)
-
-
-def _data_config(source: Path | None, models: Sequence[Path], members: dict[Path, Config]) -> Config:
-    if source is not None:
-        return read_named_config(source)
-    if models[0] not in members:
-        raise ConfigError(
-            f"{models[0]}: an exported file does not say where the images are; name the run or the experiment that "
-            "does, like --config runs/street-1"
-        )
-    return members[models[0]]
 
 
 def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]) -> str:

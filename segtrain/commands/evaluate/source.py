@@ -39,8 +39,16 @@ def config_in(model: Path) -> Config:
     return read_config(load_checkpoint(path), path)
 
 
-def read_named_config(source: Path) -> Config:
-    """What --config names: a run folder, a checkpoint, or an experiment file as train.py takes it."""
+def read_data_config(source: Path | None, models: Sequence[Path], members: Mapping[Path, Config]) -> Config:
+    """The configuration of what --config names: a run folder, a checkpoint, or an experiment file as train.py takes it;
+    without one, that of the first model. Raises ConfigError where that holds none."""
+    if source is None and models[0] not in members:
+        raise ConfigError(
+            f"{models[0]}: an exported file does not say where the images are; name the run or the experiment that "
+            "does, like --config runs/street-1"
+        )
+    if source is None:
+        return members[models[0]]
     if source.is_dir():
         return load_config([], resume=str(source))
     return config_in(source) if find_kind(source) == "checkpoint" else load_config([str(source)])

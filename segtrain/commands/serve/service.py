@@ -30,12 +30,10 @@ class Service:
     """A Predictor that answers requests.
 
     Args:
-        predictor: used by no one else from here on.
+        predictor: used by no one else from here on; `batcher.close` ends the thread that does.
         names: of the models, for people.
         limits: what clients may ask for.
         folder: where the files of requests lie while they are read.
-
-    `close` ends the thread that predicts.
     """
 
     def __init__(self, predictor: Predictor, *, names: Sequence[str], limits: RequestLimits, folder: Path):
@@ -48,10 +46,6 @@ class Service:
         self._folder = folder
         # As many images in memory as two batches have: one is computed, one is read or written.
         self._in_memory = asyncio.Semaphore(2 * predictor.options.batch_size)
-
-    def close(self) -> None:
-        """Predict what waits, then end."""
-        self.batcher.close()
 
     async def health(self, _: Request) -> Response:
         """The answer to /health."""
