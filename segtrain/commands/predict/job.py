@@ -134,7 +134,7 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
         writer.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
     with_overlay = "overlay" in writer.kinds
     try:
-        done = raster.predict_raster(predictor, path, writer.output / name, with_overlay=with_overlay)
+        size, files, counts = raster.predict_raster(predictor, path, writer.output / name, with_overlay=with_overlay)
     except DataError as error:
         return writer.add(path, error)
     except ConfigError as error:
@@ -144,6 +144,6 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
             raise
         reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
         return writer.add(path, DataError(f"{path}: {reason}"))
-    files = [file.relative_to(writer.output).as_posix() for file in done.files]
+    names = [file.relative_to(writer.output).as_posix() for file in files]
     writer.report.images += 1
-    writer.manifest.add(path, done.size, files, done.counts / math.prod(done.size))
+    writer.manifest.add(path, size, names, counts / math.prod(size))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -25,15 +24,6 @@ BLOCK_PX = 256  # side of the blocks that the result is stored in
 BIG_TIFF_BYTES = 2**31
 
 
-class RasterResult(NamedTuple):
-    """The result for a large TIFF: its height and width in pixels, the files, and how many pixels each class has (in
-    multilabel, of each layer)."""
-
-    size: tuple[int, int]
-    files: list[Path]
-    counts: np.ndarray
-
-
 def is_large(path: Path) -> bool:
     """True for a TIFF of more than LARGE_PX pixels; a file that cannot be read is reported later."""
     try:
@@ -42,13 +32,17 @@ def is_large(path: Path) -> bool:
         return False
 
 
-def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool) -> RasterResult:
+def predict_raster(
+    predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool
+) -> tuple[tuple[int, int], list[Path], np.ndarray]:
     """Write STEM.tif, class indices with the classes' colours as its palette (in multilabel a band of 0 and 255 for
     each class), and where asked STEM_overlay.jpg, reduced to PREVIEW_PX. Georeferencing is carried over.
 
     Memory beside the model: the tiles of one row, task.outputs * tile_px * width * 4 bytes, and as many rows of the
     image. The predictor's options must have a tile. Raises DataError for a file that is damaged or of a kind that
     cannot be read in rows, and where the result cannot be written; nothing half written is left.
+
+    Returns height and width in pixels, the files, and how many pixels each class has (in multilabel, each layer).
     """
     target = stem.with_name(f"{stem.name}.tif")
     with TiffRows(str(path)) as rows:
@@ -59,7 +53,7 @@ def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay
         if with_overlay:
             files.append(stem.with_name(f"{stem.name}_overlay.jpg"))
             write_whole(files[-1], encode_jpeg(pass_over.overlay()))
-    return RasterResult((rows.height, rows.width), files, pass_over.counts)
+    return (rows.height, rows.width), files, pass_over.counts
 
 
 class _Pass:
