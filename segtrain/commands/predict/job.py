@@ -1,7 +1,6 @@
 """Prediction job: images, videos and large TIFFs, from files to files, through a Predictor."""
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -43,14 +42,13 @@ def predict_files(
     """Predict images and videos as find_images gives them; write `kinds` (outputs.KINDS) for each, and manifest.csv.
 
     An image that cannot be predicted is noted in the report and in the manifest. Videos become NAME_overlay.mp4, and
-    with `fps` so do folders of images, FOLDER_overlay.mp4; of their frames `kinds` are written only where given.
+    with `fps` so do folders of images, FOLDER_overlay.mp4; of their frames `kinds` are written only where given. Files
+    of earlier predictions stay in the folder, or are replaced where they have the same name, with a note.
 
     Args:
         kinds: None is DEFAULT for images and nothing for frames.
         sample: a sample submission; rle.csv is written as it asks for.
         fps: frames in a second of the videos that folders become; None takes images one by one.
-
-    Files of the same names from earlier predictions in the folder are replaced, with a note; others stay.
 
     Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
     that does not fit and where something cannot be written, and ConfigError for a table of runs that a video would have
@@ -70,11 +68,8 @@ def predict_files(
     files = list_targets(targets, output=output)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
     listed = [path for path in images if chosen or sheet or is_video(path)] + [movie.path for movie in movies]
-    writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet)
+    writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet, files=files)
     writer.report.notes += notes
-    files += [table.path.name for table in writer.tables]
-    if replaced := [file for file in files if os.path.isfile(output / file)]:
-        writer.report.notes.append(f"{output}: {len(replaced)} earlier files are replaced: {name_some(replaced)}")
     with writer.writing():
         _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, writer)
         for path in large:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_an
 from segtrain.commands.predict.outputs import MANIFEST, MANIFEST_COLUMNS, WITH_PROBABILITIES
 from segtrain.commands.predict.result import Result, write_files
 from segtrain.commands.predict.submission import Sheet, Submission
-from segtrain.errors import DataError
+from segtrain.errors import DataError, name_some
 from segtrain.files import TooLongName, write_whole
 from segtrain.inference.task import Task
 
@@ -96,19 +97,32 @@ class Manifest:
 
 class Writer:
     """Writes `kinds` (outputs.KINDS) of the images below `output`, in the context of `writing`; `sheet` is the table of
-    runs that is asked for, None without. The manifest has a row for each of `paths`."""
+    runs that is asked for, None without. The manifest has a row for each of `paths`. `files` are those of single images
+    that are known before; a note tells which of all are there already."""
 
-    def __init__(self, task: Task, paths: Iterable[Path], output: Path, *, kinds: Sequence[str], sheet: Sheet | None):
+    def __init__(
+        self,
+        task: Task,
+        paths: Iterable[Path],
+        output: Path,
+        *,
+        kinds: Sequence[str],
+        sheet: Sheet | None,
+        files: Iterable[str],
+    ):
         self.task = task
         self.output = output
         self.kinds = kinds
         self.with_probabilities = not WITH_PROBABILITIES.isdisjoint(kinds)
         self.report = Report()
         self.manifest = Manifest(output, task.names, paths)
-        self.tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
+        self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
         for kind, (name, annotate) in COCO_KINDS.items():
             if kind in kinds:
-                self.tables.append(CocoFile(output / name, task, annotate))
+                self._tables.append(CocoFile(output / name, task, annotate))
+        names = (*files, *(table.path.name for table in self._tables))
+        if replaced := [name for name in names if os.path.isfile(output / name)]:  # unlike is_file, takes any length
+            self.report.notes.append(f"{output}: {len(replaced)} earlier files are replaced: {name_some(replaced)}")
 
     def handle(self, result: Result) -> Written | DataError:
         """Write the files of an image and note them; may be called from any thread. A name that is too long is given
@@ -118,7 +132,7 @@ class Writer:
         except TooLongName as error:
             return error
         self.manifest.add(result.path, result.size, files, result.shares)
-        return [table.take(result) for table in self.tables]
+        return [table.take(result) for table in self._tables]
 
     def add(self, path: Path, written: Written | DataError) -> bool:
         """Add what `handle` returned for an image to the tables, or note why it could not be predicted; whether it
@@ -127,7 +141,7 @@ class Writer:
             self.report.failures.append(str(written))
             self.manifest.add_failure(path, str(written))
             return False
-        for table, taken in zip(self.tables, written, strict=True):
+        for table, taken in zip(self._tables, written, strict=True):
             table.add(taken)
         return True
 
@@ -136,6 +150,6 @@ class Writer:
         """Write the tables at the end of the block; raises DataError where one cannot be written. After an error those
         of all images are not written, and the manifest says what is there."""
         with ExitStack() as stack:
-            for table in (self.manifest, *self.tables):
+            for table in (self.manifest, *self._tables):
                 stack.enter_context(table.writing())
             yield
