@@ -4,8 +4,8 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +31,7 @@ SHOWN_SIDE_PX = 512  # the longer side of a picture that is kept for the contact
 TIMED_IMAGES = 20
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """One of the worst images, reduced: `image` HWC uint8 RGB, `mask` and `prediction` HW indices of picture_names."""
 
     name: str

@@ -4,8 +4,8 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
 from segtrain.config.layers import BASE_FILE
@@ -23,8 +23,7 @@ from segtrain.inference.task import Task
 TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; reading one explains None
 
 
-@dataclass(frozen=True)
-class EvaluatedSplit:
+class EvaluatedSplit(NamedTuple):
     """A split to score: its samples, the configuration of its data, and the decoder of its masks."""
 
     config: Config

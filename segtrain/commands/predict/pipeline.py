@@ -6,10 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,8 +48,7 @@ def _step_back() -> None:
     os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + NICE, 19))
 
 
-@dataclass(frozen=True)
-class ImageSource:
+class ImageSource(NamedTuple):
     """An image that is to be predicted. `path` and `name` are those of Result; `size` is height and width
     in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError; where there is a
     `fault`, it is not read, and the size is (0, 0)."""
@@ -131,8 +129,7 @@ def predict_stream(
                 threads.shutdown(wait=False, cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Batch:
+class _Batch(NamedTuple):
     """Images of one size, and the bytes that they and their results take between reading and writing."""
 
     sources: list[ImageSource]
@@ -163,7 +160,7 @@ def _refuse_too_large(source: ImageSource, predictor: Predictor) -> ImageSource:
     if free is None or needed <= free:
         return source
     what = f"{width} x {height} pixels need at least {show_bytes(needed)} of memory, {show_bytes(free)} are free"
-    return replace(source, size=(0, 0), fault=DataError(f"{source.path}: {what}; write --tile 512"))
+    return source._replace(size=(0, 0), fault=DataError(f"{source.path}: {what}; write --tile 512"))
 
 
 def _predict(
