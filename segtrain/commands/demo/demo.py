@@ -110,42 +110,32 @@ def draw_demo(
 
     Raises DataError where root is anything else, or cannot be written.
     """
-    root, counts = Path(root), {"train": train, "val": val}
-    contents = f"{train} train, {val} val scenes, {width} x {height}, seed {seed}, drawing {DRAWING}"
-    if root.exists():
-        require_complete(root, counts, contents)
-        return
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as workshop:
-            drawn = Path(workshop, "set")
-            for split, (name, count) in enumerate(counts.items()):
-                write_split(drawn / name, count, seed=(seed, split), size=(height, width))
-            (drawn / "demo.txt").write_text(contents + "\n")
-            os.rename(drawn, root)
-    except OSError as error:
-        if root.exists():  # another process was quicker
-            require_complete(root, counts, contents)
-            return
-        raise DataError(f"{root}: the demo set cannot be written there: {error}") from error
-
-
-def write_split(folder: Path, count: int, *, seed: tuple[int, int], size: tuple[int, int]) -> None:
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir(parents=True)
-    for index in range(count):
-        image, mask = draw_scene(np.random.default_rng([*seed, index]), *size)
-        for kind, pixels in (("images", cv2.cvtColor(image, cv2.COLOR_RGB2BGR)), ("masks", mask)):
-            # Encoded and written apart: on a full disk cv2.imwrite returns False, write_bytes says why.
-            (folder / kind / f"{index:04d}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-
-
-def require_complete(root: Path, counts: dict[str, int], contents: str) -> None:
-    """Raises DataError unless root is a demo set of these contents with none of its files missing."""
+    root = Path(root)
+    contents = f"{train} train, {val} val scenes, {width} x {height}, seed {seed}, drawing {DRAWING}\n"
+    scenes = [("train", 0, index) for index in range(train)] + [("val", 1, index) for index in range(val)]
+    if not root.exists():
+        try:
+            root.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as workshop:
+                drawn = Path(workshop, "set")
+                for name, split, index in scenes:
+                    image, mask = draw_scene(np.random.default_rng([seed, split, index]), height, width)
+                    write_png(drawn / name / "images" / f"{index:04d}.png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+                    write_png(drawn / name / "masks" / f"{index:04d}.png", mask)
+                (drawn / "demo.txt").write_text(contents)
+                os.rename(drawn, root)
+        except OSError as error:
+            if not root.exists():  # else another process was quicker
+                raise DataError(f"{root}: the demo set cannot be written there: {error}") from error
     note = root / "demo.txt"
-    whole = note.is_file() and note.read_text() == contents + "\n"
-    for split, count in counts.items():
-        for kind in ("images", "masks"):
-            whole = whole and all((root / split / kind / f"{index:04d}.png").is_file() for index in range(count))
-    if not whole:
-        raise DataError(f"{root}: exists and is not the demo set ({contents}); move it away or name another folder")
+    files = [root / name / kind / f"{index:04d}.png" for name, _, index in scenes for kind in ("images", "masks")]
+    if not (note.is_file() and note.read_text() == contents and all(file.is_file() for file in files)):
+        what = f"exists and is not the demo set ({contents.strip()})"
+        raise DataError(f"{root}: {what}; move it away or name another folder")
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write HW or HWC pixels, colours as BGR. Encoded and written apart: on a full disk cv2.imwrite returns False,
+    write_bytes says why."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

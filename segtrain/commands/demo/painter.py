@@ -8,15 +8,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-CLASSES = [
-    ("sky", (70, 130, 180)),
-    ("road", (128, 64, 128)),
-    ("building", (90, 90, 90)),
-    ("tree", (60, 150, 40)),
-    ("pole", (230, 200, 40)),
-    ("car", (30, 40, 200)),
-    ("person", (220, 30, 60)),
-]
 SKY, ROAD, BUILDING, TREE, POLE, CAR, PERSON = range(7)
 IGNORED = 255
 OVERSAMPLING = 2  # scenes are painted at twice their size; averaging then smooths the image's edges, not the mask's

@@ -187,13 +187,9 @@ def draw_pole(painter: Painter, x: float, z: float, kind: str) -> None:
             dot = np.array(colour) * (1 if row == lit else 0.3)
             painter.discs(np.array([[x, 2.9 + 0.35 * row, z]]), np.array([0.14]), dot[None], POLE)
     if kind == "sign":
-        draw_sign(painter, x, z)
-
-
-def draw_sign(painter: Painter, x: float, z: float) -> None:
-    face = painter.pick([(200, 36, 40), (36, 84, 180), (236, 196, 60)])
-    inside = painter.pick([(240, 240, 236), (220, 224, 230)])
-    painter.discs(np.array([[x, 2.6, z]] * 2), np.array([0.5, 0.32]), np.array([face, inside]), POLE)
+        face = painter.pick([(200, 36, 40), (36, 84, 180), (236, 196, 60)])
+        inside = painter.pick([(240, 240, 236), (220, 224, 230)])
+        painter.discs(np.array([[x, 2.6, z]] * 2), np.array([0.5, 0.32]), np.array([face, inside]), POLE)
 
 
 def draw_car(painter: Painter, x: float, z: float, *, oncoming: bool) -> None:

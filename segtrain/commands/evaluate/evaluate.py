@@ -2,8 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +17,13 @@ from segtrain.commands.evaluate.source import (
     config_in,
     find_split,
     is_override,
-    read_named_config,
+    read_data_config,
     require_same_task,
     require_unseen,
     with_data,
 )
 from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
-from segtrain.config.schema import Config
-from segtrain.errors import ConfigError, TrainingError, is_out_of_memory
+from segtrain.errors import ConfigError
 from segtrain.files import write_whole
 from segtrain.inference.load import thresholds_path
 from segtrain.inference.model_files import find_kind
@@ -45,7 +43,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
     entry = find_entry(models[0]) if options.wandb else None
     members = {model: config_in(model) for model in models if find_kind(model) in TRAINED}
-    config = with_data(_data_config(options.config, models, members), overrides)
+    config = with_data(read_data_config(options.config, models, members), overrides)
     if options.tune_threshold and config.data.mode == "multiclass":
         raise ConfigError(
             f"--tune-threshold: {models[0]} tells {len(config.data.classes)} classes apart by the largest probability; "
@@ -69,8 +67,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
                     "--tune-threshold: a model gives labels, not probabilities; export it without --labels"
                 )
             task = predictor.task.model_copy(update={"ignore_index": config.data.ignore_index})
-            with _explained_memory(batch_size):
-                scores = score_model(predictor, split, task, batch_size=batch_size, tune=options.tune_threshold)
+            scores = score_model(predictor, split, task, batch_size=batch_size, tune=options.tune_threshold)
             tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold else ""
         values = compute_values(scores, task.names)
         what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
@@ -80,31 +77,6 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     if entry is not None:
         log_evaluation(entry, folder, split=split.name, values=values, scores=scores, panels=panels)
-
-
-def _data_config(source: Path | None, models: Sequence[Path], members: dict[Path, Config]) -> Config:
-    if source is not None:
-        return read_named_config(source)
-    if models[0] not in members:
-        raise ConfigError(
-            f"{models[0]}: an exported file does not say where the images are; name the run or the experiment that "
-            "does, like --config runs/street-1"
-        )
-    return members[models[0]]
-
-
-@contextmanager
-def _explained_memory(batch_size: int) -> Iterator[None]:
-    """Turn a lack of memory into one line that names the flags to change."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"not enough memory ({' '.join(str(error).split())[:120]}); lower --batch-size (now {batch_size}), or cut "
-            "the images into tiles with --tile 512"
-        ) from error
 
 
 def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]) -> str:

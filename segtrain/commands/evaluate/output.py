@@ -1,7 +1,8 @@
 """Output of an evaluation: its folder and the files in it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,15 +65,15 @@ def write_evaluation(
     write_whole(folder / TEXT_FILE, text + "\n")
     write_whole(folder / NUMBERS_FILE, build_evaluation_csv(values))
     write_whole(folder / IMAGES_FILE, build_images_csv(scores, task.names))
-    _write_picture(folder / SHEET_FILE, lambda path: draw_sheet(scores.worst, panels, path))
-    _write_picture(folder / CONFUSION_FILE, lambda path: plot_confusion(scores.matrix, task.names, path))
-    if scores.calibration is not None:
-        _write_picture(folder / CALIBRATION_FILE, lambda path: draw_calibration(scores.calibration, task, path))
-    else:
+    pictures = {
+        SHEET_FILE: partial(draw_sheet, scores.worst, panels),
+        CONFUSION_FILE: partial(plot_confusion, scores.matrix, task.names),
+    }
+    if scores.calibration is None:
         (folder / CALIBRATION_FILE).unlink(missing_ok=True)  # that of the evaluation that this one replaces
+    else:
+        pictures[CALIBRATION_FILE] = partial(draw_calibration, scores.calibration, task)
+    for name, draw in pictures.items():
+        with explained_write(folder / name), replacing(folder / name) as temporary:
+            draw(temporary)
     return panels
-
-
-def _write_picture(path: Path, draw: Callable[[Path], None]) -> None:
-    with explained_write(path), replacing(path) as temporary:
-        draw(temporary)

@@ -1,6 +1,6 @@
 """Probabilities: their calibration error, and the thresholds that give the best IoU."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,7 @@ def calibration_error(counted: NDArray) -> float:
     return float(errors.mean()) if errors.size else float("nan")
 
 
-@dataclass(frozen=True)
-class Tuned:
+class Tuned(NamedTuple):
     """The threshold that was found for a class, and its IoU with the threshold in use and with this one."""
 
     name: str

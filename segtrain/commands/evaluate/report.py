@@ -1,12 +1,11 @@
 """Report of an evaluation: its numbers with their intervals, as a table to read and as CSV."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas
 from numpy.typing import NDArray
 
 from segtrain.commands.evaluate.boundary import BOUNDARY_DEFINITION
@@ -87,10 +86,7 @@ def compute_values(scores: Scores, names: Sequence[str]) -> dict[str, Estimate]:
     if scores.calibration is not None:
         values["calibration_error"] = Estimate(calibration_error(scores.calibration))
     values["images"] = Estimate(len(scores.names))
-    if scores.speed is not None:
-        speeds = zip(("images_per_second", "image_ms_median", "image_ms_p90"), scores.speed, strict=True)
-        values |= {name: Estimate(speed) for name, speed in speeds}
-    return values
+    return values | {name: Estimate(speed) for name, speed in scores.speed.items()}
 
 
 def format_report(values: dict[str, Estimate], task: Task) -> str:
@@ -125,22 +121,14 @@ def _interval(value: Estimate) -> str:
 
 def build_evaluation_csv(values: dict[str, Estimate]) -> str:
     """name,value,low,high: a row for each number in full precision; empty for nan."""
-    return _to_csv([["name", "value", "low", "high"], *([name, *value] for name, value in values.items())])
+    table = pandas.DataFrame.from_dict(values, orient="index", columns=Estimate._fields, dtype=object)
+    return table.to_csv(index_label="name", lineterminator="\n")
 
 
 def build_images_csv(scores: Scores, names: Sequence[str]) -> str:
     """A row for each image, the worst mIoU first, those without a counted pixel last: its mIoU over the classes that
     occur in it, the same of the boundaries, and the IoU of each class."""
-    iou = compute_iou(scores.regions)
-    miou, boundary = mean_of_known(iou), mean_of_known(compute_iou(scores.boundaries))
-    rows = [["name", "miou", "boundary_miou", *(f"iou/{name}" for name in names)]]
-    for index in np.argsort(miou, kind="stable"):
-        rows.append([scores.names[index], *(float(value) for value in (miou[index], boundary[index], *iou[index]))])
-    return _to_csv(rows)
-
-
-def _to_csv(rows: Sequence[Sequence[str | float]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([["" if value != value else value for value in row] for row in rows])  # nan is not equal to itself
-    return text.getvalue()
+    iou, boundary_iou = compute_iou(scores.regions), compute_iou(scores.boundaries)
+    means = pandas.DataFrame({"miou": mean_of_known(iou), "boundary_miou": mean_of_known(boundary_iou)}, scores.names)
+    table = pandas.concat([means, pandas.DataFrame(iou, scores.names, [f"iou/{name}" for name in names])], axis=1)
+    return table.sort_values("miou", kind="stable").to_csv(index_label="name", lineterminator="\n")

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from segtrain.commands.evaluate.probabilities import count_confidences, count_pr
 from segtrain.commands.evaluate.source import EvaluatedSplit
 from segtrain.data.dataset import Batch, RawSamples
 from segtrain.data.loaders import EvalLoader, count_workers
+from segtrain.errors import TrainingError, is_out_of_memory
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.score import Scored, score
 from segtrain.inference.task import Task
@@ -31,8 +31,7 @@ SHOWN_SIDE_PX = 512  # the longer side of a picture that is kept for the contact
 TIMED_IMAGES = 20
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """One of the worst images, reduced: `image` HWC uint8 RGB, `mask` and `prediction` HW indices of picture_names."""
 
     name: str
@@ -40,15 +39,6 @@ class Shown:
     image: NDArray[np.uint8]
     mask: NDArray
     prediction: NDArray
-
-
-class Speed(NamedTuple):
-    """Images a second of the whole evaluation, from files to scores; milliseconds from one decoded image to its
-    prediction, the median and the 90th percentile."""
-
-    images_per_second: float
-    median_ms: float
-    p90_ms: float
 
 
 class Scores:
@@ -61,14 +51,15 @@ class Scores:
     `matrix` is the confusion matrix, (C, C), or (C, 2, 2) in multilabel. `regions` and `boundaries` are the counts of
     each image, (N, 3, C) int64, see class_counts, in the order of `names`. `calibration` holds the counts of
     count_confidences (None where there are no probabilities), `histogram` those of count_probabilities (None without
-    `tune`). `worst` begins with the worst image. `speed` is that of the model, None where none was run.
+    `tune`). `worst` begins with the worst image. `speed` is that of the model, empty where none was run:
+    images_per_second of the whole evaluation, from files to scores; image_ms_median and image_ms_p90, milliseconds from
+    one decoded image to its prediction.
     """
 
     matrix: NDArray[np.int64]
     names: list[str]
     regions: NDArray[np.int64]
     boundaries: NDArray[np.int64]
-    speed: Speed | None = None
 
     def __init__(self, task: Task, *, tune: bool = False):
         self.task = task
@@ -76,6 +67,7 @@ class Scores:
         self.calibration: NDArray | None = None
         self.histogram: NDArray | None = None
         self.worst: list[Shown] = []
+        self.speed: dict[str, float] = {}
         self._images: list[tuple[str, NDArray, NDArray]] = []  # name, regions, boundaries
 
     def add(self, scored: Scored) -> None:
@@ -122,7 +114,8 @@ class Scores:
 
 
 def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batch_size: int, tune: bool) -> Scores:
-    """Predict and score every image of a split at its original size. Raises DataError for a file that is wrong.
+    """Predict and score every image of a split at its original size. Raises DataError for a file that is wrong, and
+    TrainingError, with the flags to change, where memory runs out.
 
     Args:
         predictor: the models.
@@ -133,12 +126,20 @@ def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batc
     """
     dataset = RawSamples(split.samples, split.decoder, image_options=task.image_options)
     workers = count_workers(split.config.data.workers, predictor.device.type)
-    times_ms = _time_images(predictor, dataset)
-    started = time.perf_counter()
     loader = EvalLoader(dataset, batch_size=batch_size, workers=workers, pin_memory=False)
-    scores = _score(predictor.predict_group, loader, Scores(task, tune=tune), device=predictor.device)
+    try:
+        median_ms, p90_ms = np.percentile(_time_images(predictor, dataset), (50, 90)).tolist()
+        started = time.perf_counter()
+        scores = _score(predictor.predict_group, loader, Scores(task, tune=tune), device=predictor.device)
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"not enough memory ({' '.join(str(error).split())[:120]}); lower --batch-size (now {batch_size}), or cut "
+            "the images into tiles with --tile 512"
+        ) from error
     images_per_second = len(dataset) / (time.perf_counter() - started)
-    scores.speed = Speed(images_per_second, *np.percentile(times_ms, (50, 90)).tolist())
+    scores.speed = {"images_per_second": images_per_second, "image_ms_median": median_ms, "image_ms_p90": p90_ms}
     return scores
 
 

@@ -4,8 +4,8 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
 from segtrain.config.layers import BASE_FILE
@@ -23,8 +23,7 @@ from segtrain.inference.task import Task
 TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; reading one explains None
 
 
-@dataclass(frozen=True)
-class EvaluatedSplit:
+class EvaluatedSplit(NamedTuple):
     """A split to score: its samples, the configuration of its data, and the decoder of its masks."""
 
     config: Config
@@ -39,8 +38,16 @@ def config_in(model: Path) -> Config:
     return read_config(load_checkpoint(path), path)
 
 
-def read_named_config(source: Path) -> Config:
-    """What --config names: a run folder, a checkpoint, or an experiment file as train.py takes it."""
+def read_data_config(source: Path | None, models: Sequence[Path], members: Mapping[Path, Config]) -> Config:
+    """The configuration of what --config names: a run folder, a checkpoint, or an experiment file as train.py takes it;
+    without one, that of the first model. Raises ConfigError where that holds none."""
+    if source is None and models[0] not in members:
+        raise ConfigError(
+            f"{models[0]}: an exported file does not say where the images are; name the run or the experiment that "
+            "does, like --config runs/street-1"
+        )
+    if source is None:
+        return members[models[0]]
     if source.is_dir():
         return load_config([], resume=str(source))
     return config_in(source) if find_kind(source) == "checkpoint" else load_config([str(source)])

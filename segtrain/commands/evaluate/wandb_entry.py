@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,45 +13,44 @@ from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
 from segtrain.commands.evaluate.output import CALIBRATION_FILE, CONFUSION_FILE
 from segtrain.commands.evaluate.report import Estimate
 from segtrain.commands.evaluate.scores import Scores
-from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import read_config
 from segtrain.inference.task import Task
 from segtrain.log.log import resolve_mode
 from segtrain.metrics import compute_iou, mean_of_known
 
-if TYPE_CHECKING:
-    from segtrain.log.wandb_writer import WandbWriter
-
 LISTED_IMAGES = 1000  # rows of the table of images: the worst; images.csv has them all
 CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
 
 
-@dataclass(frozen=True)
-class WandbEntry:
-    """The entry of a run: its folder, its id, and the last step of its history."""
-
-    folder: Path
-    config: Config
-    run_id: str
-    step: int
-
-
-def find_entry(model: Path) -> WandbEntry:
-    """The entry that last.pt of the run names. Raises CheckpointError where there is none."""
+def find_entry(model: Path) -> dict[str, Any]:
+    """What WandbWriter needs to go on with the entry that last.pt of the run names. Raises CheckpointError where there
+    is none."""
     folder = model if model.is_dir() else model.parent
     path = find_checkpoint(folder, LAST)
     content = load_checkpoint(path)
     if not content.get("wandb_id"):
         raise CheckpointError(f"--wandb: {folder} was trained without Weights & Biases; there is no entry to log to")
     config = read_config(content, path)
-    if resolve_mode("online") == "disabled":
+    section = config.log.wandb
+    if section.mode == "disabled":  # in the last part of the training: the entry is there
+        section = section.model_copy(update={"mode": "online"})
+    if (mode := resolve_mode(section.mode)) == "disabled":
         raise CheckpointError("--wandb: WANDB_MODE is disabled; unset it, or set it to online or offline")
-    return WandbEntry(folder, config, content["wandb_id"], content.get("wandb_step") or 0)
+    return {
+        "folder": folder,
+        "config": section,
+        "mode": mode,
+        "run_name": folder.name,
+        "resolved_config": config.model_dump(mode="json", exclude_none=False),
+        "class_names": Task.of(config).picture_names,
+        "run_id": content["wandb_id"],
+        "resume_step": content.get("wandb_step") or 0,
+    }
 
 
 def log_evaluation(
-    entry: WandbEntry,
+    entry: dict[str, Any],
     folder: Path,
     *,
     split: str,
@@ -62,12 +60,14 @@ def log_evaluation(
 ) -> None:
     """Log numbers, tables and pictures as evaluate/SPLIT/..; a failure costs one warning line, the files are there.
 
-    `folder` holds the pictures that were drawn; `panels` are those of scores.worst.
+    `entry` is that of find_entry; `folder` holds the pictures that were drawn; `panels` are those of scores.worst.
     """
     try:
         import wandb
 
-        writer = _resume(entry)
+        from segtrain.log.wandb_writer import WandbWriter
+
+        writer = WandbWriter(**entry, say=print)
         prefix = f"evaluate/{split}"
         numbers = {f"{prefix}/{name}": value.value for name, value in values.items() if not math.isnan(value.value)}
         rows = [[name, *(_known(values[f"{key}/{name}"].value) for key in CLASS_KEYS)] for name in scores.task.names]
@@ -86,29 +86,10 @@ def log_evaluation(
             if (folder / name).exists():
                 with Image.open(folder / name) as picture:
                     shown[f"{prefix}/{Path(name).stem}"] = wandb.Image(picture.convert("RGB"))
-        writer.write(entry.step + 1, values=numbers | shown)
+        writer.write(entry["resume_step"] + 1, values=numbers | shown)
         writer.finish(numbers, exit_code=0)
     except Exception as error:
         print(f"warning: nothing was logged to Weights & Biases: {reason_of(error)}")
-
-
-def _resume(entry: WandbEntry) -> "WandbWriter":
-    from segtrain.log.wandb_writer import WandbWriter
-
-    section = entry.config.log.wandb
-    if section.mode == "disabled":  # in the last part of the training: the entry is there
-        section = section.model_copy(update={"mode": "online"})
-    return WandbWriter(
-        entry.folder,
-        section,
-        mode=resolve_mode(section.mode),
-        run_name=entry.folder.name,
-        resolved_config=entry.config.model_dump(mode="json", exclude_none=False),
-        class_names=Task.of(entry.config).picture_names,
-        run_id=entry.run_id,
-        resume_step=entry.step,
-        say=print,
-    )
 
 
 def _known(value: float) -> float | None:

@@ -4,7 +4,7 @@ Categories are numbered from 1 in the order of the model's classes; a binary tas
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,46 +17,31 @@ from segtrain.commands.predict.result import Result
 from segtrain.files import explained_write, replacing
 from segtrain.inference.task import Task
 
+Annotation = tuple[int, Any, list[int], int]  # category_id, segmentation, [left, top, width, height], area in pixels
 
-def polygon_annotations(result: Result) -> list[dict[str, Any]]:
+
+def polygon_annotations(result: Result) -> Iterator[Annotation]:
     """An object for each connected region: polygons that do not overlap, in pixels from the top left corner of the
-    image, for holes are cut open (COCO knows none); bbox [left, top, width, height]; area in pixels."""
+    image, for holes are cut open (COCO knows none)."""
     first = min(classes_drawn(result.task))
-    return [
-        {
-            "category_id": region.index - first + 1,
-            "segmentation": [ring.ravel().tolist() for ring in cut_holes(region)],
-            "bbox": list(region.box),
-            "area": region.area_px,
-            "iscrowd": 0,
-        }
-        for region in find_regions(result.labels, result.task)
-    ]
+    for region in find_regions(result.labels, result.task):
+        polygons = [ring.ravel().tolist() for ring in cut_holes(region)]
+        yield region.index - first + 1, polygons, list(region.box), region.area_px
 
 
-def run_annotations(result: Result) -> list[dict[str, Any]]:
+def run_annotations(result: Result) -> Iterator[Annotation]:
     """An object for each class that occurs, as COCO's compressed runs."""
-    annotations = []
     for number, index in enumerate(classes_drawn(result.task), start=1):
         runs = coco_mask.encode(np.asfortranarray(result.layer(index), np.uint8))
         if area := int(coco_mask.area(runs)):
-            size, counts = runs["size"], runs["counts"].decode("ascii")
-            annotations.append(
-                {
-                    "category_id": number,
-                    "segmentation": {"size": list(map(int, size)), "counts": counts},
-                    "bbox": list(map(int, coco_mask.toBbox(runs))),
-                    "area": area,
-                    "iscrowd": 0,
-                }
-            )
-    return annotations
+            segmentation = {"size": list(result.size), "counts": runs["counts"].decode("ascii")}
+            yield number, segmentation, list(map(int, coco_mask.toBbox(runs))), area
 
 
 class CocoFile:
     """An annotation file that grows image by image, in the context of `writing`."""
 
-    def __init__(self, path: Path, task: Task, annotate: Callable[[Result], list[dict[str, Any]]]):
+    def __init__(self, path: Path, task: Task, annotate: Callable[[Result], Iterable[Annotation]]):
         self.path = path
         self._annotate = annotate
         self._images: list[dict[str, Any]] = []
@@ -78,7 +63,9 @@ class CocoFile:
         """The entries of an image, for `add`; may be called from any thread."""
         height, width = result.size
         image = {"file_name": result.file_name, "height": height, "width": width}
-        return image, [json.dumps(annotation, separators=(",", ":")) for annotation in self._annotate(result)]
+        keys = ("category_id", "segmentation", "bbox", "area")
+        objects = (dict(zip(keys, annotation, strict=True), iscrowd=0) for annotation in self._annotate(result))
+        return image, [json.dumps(item, separators=(",", ":")) for item in objects]
 
     def add(self, taken: tuple[dict[str, Any], list[str]]) -> None:
         """Add what was taken."""

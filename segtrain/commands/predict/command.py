@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from segtrain.command import parse_output
-from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_writable
+from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_output
 from segtrain.inference.model_files import split_models
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 
@@ -57,14 +57,12 @@ def _read_fps(text: str) -> float:
 
 def main(options: argparse.Namespace) -> int:
     """Find the images, load the models, write the predictions. 1 where some images failed, 2 where all did."""
-    from segtrain.commands.predict.manifest import read_manifest
     from segtrain.inference.inputs import find_images
 
     models, inputs = split_models(options.paths)
     infer_options = read_infer_options(options)
     images = find_images(inputs, output=options.output)
-    require_writable(options.output)
-    read_manifest(options.output)  # refuses a folder that is not ours before the models are loaded
+    require_output(options.output)  # before the models are loaded
 
     from segtrain.commands.predict.job import predict_files
     from segtrain.inference.predictor import Predictor

@@ -1,10 +1,12 @@
 """Prediction job: images, videos and large TIFFs, from files to files, through a Predictor."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +14,13 @@ from tqdm import tqdm
 
 from segtrain.commands.predict import raster
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
-from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
-from segtrain.commands.predict.outputs import DEFAULT, WITH_PROBABILITIES, Target, refuse_clashes
-from segtrain.commands.predict.pipeline import (
-    THREADS,
-    file_name_of,
-    helping_threads,
-    image_source,
-    predict_stream,
-)
-from segtrain.commands.predict.result import list_suffixes
-from segtrain.commands.predict.submission import Sheet, name_unasked, plain_sheet, read_sheet
+from segtrain.commands.predict.movies import find_movies, predict_movie
+from segtrain.commands.predict.outputs import DEFAULT, list_targets, require_output
+from segtrain.commands.predict.pipeline import THREADS, image_source, predict_stream
+from segtrain.commands.predict.result import file_name_of, list_suffixes
+from segtrain.commands.predict.submission import Sheet, plain_sheet, read_sheet
 from segtrain.commands.predict.writer import Report, Writer
-from segtrain.errors import ConfigError, DataError, is_out_of_memory
+from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
 from segtrain.files import TooLongName
 from segtrain.images.reading import count_pictures, read_image
 from segtrain.inference.inputs import is_video
@@ -46,62 +42,44 @@ def predict_files(
     """Predict images and videos as find_images gives them; write `kinds` (outputs.KINDS) for each, and manifest.csv.
 
     An image that cannot be predicted is noted in the report and in the manifest. Videos become NAME_overlay.mp4, and
-    with `fps` so do folders of images, FOLDER_overlay.mp4; of their frames `kinds` are written only where given.
+    with `fps` so do folders of images, FOLDER_overlay.mp4; of their frames `kinds` are written only where given. Files
+    of earlier predictions stay in the folder, or are replaced where they have the same name, with a note.
 
     Args:
         kinds: None is DEFAULT for images and nothing for frames.
         sample: a sample submission; rle.csv is written as it asks for.
         fps: frames in a second of the videos that folders become; None takes images one by one.
 
-    Raises DataError where two images would write one file, or a file would be written over that no prediction wrote,
-    for a sample that does not fit and where something cannot be written, and ConfigError for a table of runs that a
-    video would have to be in.
+    Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
+    that does not fit and where something cannot be written, and ConfigError for a table of runs that a video would have
+    to be in.
     """
+    require_output(output)
     movies = find_movies(images, with_folders=fps is not None)
     pictures = {path: name for path, name in images.items() if not is_video(path)}
     stills = pictures if fps is None else {}
     chosen = tuple(kinds or (DEFAULT if stills else ()))
-    large = _find_large(stills)
+    with ThreadPoolExecutor(THREADS) as readers:
+        large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
     suffixes = list_suffixes(chosen, predictor.task)
     in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
-    targets = [Target(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
-    targets += [Target(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
-    refuse_clashes(targets, output=output)
-    targets += _frames_there(movies, output, suffixes)
+    targets = [(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
+    targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
+    files = list_targets(targets, output=output)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
-    writer = Writer(predictor.task, images, output, kinds=chosen, sheet=sheet, targets=targets)
+    listed = [path for path in images if chosen or sheet or is_video(path)] + [movie.path for movie in movies]
+    writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet, files=files)
     writer.report.notes += notes
     with writer.writing():
         _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, writer)
-        for path, name in large.items():
-            _predict_large(predictor, path, name, writer)
+        for path in large:
+            _predict_large(predictor, path, stills[path], writer)
         for movie in movies:
             try:
                 predict_movie(predictor, movie, writer, fps=fps, with_files=bool(kinds or sheet))
             except TooLongName as error:
                 writer.add(movie.path, error)
     return writer.report
-
-
-def _find_large(stills: dict[Path, Path]) -> dict[Path, Path]:
-    """Those that are too large to be predicted as a whole."""
-    with ThreadPoolExecutor(THREADS) as readers:
-        return {
-            path: stills[path]
-            for path, large in zip(stills, readers.map(raster.is_large, stills), strict=True)
-            if large
-        }
-
-
-def _frames_there(movies: Sequence[Movie], output: Path, suffixes: Sequence[str]) -> list[Target]:
-    """The frames of video files that were written before; how many frames will come is not known."""
-    targets = []
-    for movie in movies:
-        folder = output / movie.name
-        if movie.frames is None and folder.is_dir():
-            numbers = sorted({file.name[:6] for file in folder.glob("[0-9]" * 6 + "*")})
-            targets += [Target(movie.path, movie.name / number, suffixes) for number in numbers]
-    return targets
 
 
 def _choose_sheet(
@@ -116,8 +94,10 @@ def _choose_sheet(
     if sample is None:
         return plain_sheet(names, task), []
     sheet = read_sheet(sample, names, task)
-    note = name_unasked(sample, sheet, names)
-    return sheet, [note] if note else []
+    asked = {image for image, _ in sheet.keys}
+    missing = [name for name in names if name not in asked]
+    note = f"{sample}: has no row for {len(missing)} of {len(names)} images: {name_some(missing)}"
+    return sheet, [note] if missing else []
 
 
 def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writer) -> None:
@@ -131,21 +111,11 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
         return image
 
     sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
-    wanted = bool(WITH_PROBABILITIES & set(writer.kinds))
     bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=None, leave=False)
-    with (
-        helping_threads(THREADS, predictor.device) as readers,
-        helping_threads(THREADS, predictor.device) as writers,
-        bar,
-        closing(
-            predict_stream(
-                predictor, sources, writer.handle, with_probabilities=wanted, readers=readers, writers=writers
-            )
-        ) as stream,
-    ):
+    stream = predict_stream(predictor, sources, writer.handle, with_probabilities=writer.with_probabilities)
+    with bar, closing(stream):
         for source, written in stream:
-            writer.report.images += not isinstance(written, DataError)
-            writer.add(source.path, written)
+            writer.report.images += writer.add(source.path, written)
             bar.update()
     writer.report.notes += sorted(notes)
 
@@ -159,7 +129,7 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
         writer.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
     with_overlay = "overlay" in writer.kinds
     try:
-        done = raster.predict_raster(predictor, path, writer.output / name, with_overlay=with_overlay)
+        size, files, counts = raster.predict_raster(predictor, path, writer.output / name, with_overlay=with_overlay)
     except DataError as error:
         return writer.add(path, error)
     except ConfigError as error:
@@ -169,6 +139,6 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
             raise
         reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
         return writer.add(path, DataError(f"{path}: {reason}"))
-    files = [file.relative_to(writer.output).as_posix() for file in done.files]
+    names = [file.relative_to(writer.output).as_posix() for file in files]
     writer.report.images += 1
-    writer.manifest.add(path, (done.height, done.width), files, done.counts / (done.height * done.width))
+    writer.manifest.add(path, size, names, counts / math.prod(size))

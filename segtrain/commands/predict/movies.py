@@ -4,17 +4,18 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from segtrain.commands.predict.outputs import WITH_PROBABILITIES
-from segtrain.commands.predict.pipeline import THREADS, ImageSource, helping_threads, image_source, predict_stream
+from segtrain.commands.predict.pipeline import THREADS, ImageSource, image_source, predict_stream
 from segtrain.commands.predict.result import Result
 from segtrain.commands.predict.writer import Writer, Written
 from segtrain.errors import DataError
@@ -71,7 +72,7 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
     with ExitStack() as stack:
         if movie.frames is None:
             try:
-                video = stack.enter_context(closing(VideoReader(movie.path, predictor.task)))
+                video = VideoReader(movie.path, predictor.task)
             except DataError as error:
                 return writer.add(movie.path, error)
             sources, total, fps, missing = video.sources(movie.name), video.count, video.fps, video.missing
@@ -79,21 +80,20 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
             options, total, missing = predictor.task.image_options, len(movie.frames), lambda: None
             frames = movie.frames.items()
             sources = (image_source(path, name, partial(read_image, path, **options)) for path, name in frames)
-        videos = stack.enter_context(ExitStack())  # before the threads, which must have ended when it closes
-        track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps=fps, with_files=with_files, stack=videos)
+        track = _Track(writer, f"{movie.name.as_posix()}{SUFFIX}", fps, with_files, stack)
         stream = predict_stream(
             predictor,
             sources,
             track.handle,
-            with_probabilities=with_files and bool(WITH_PROBABILITIES & set(writer.kinds)),
-            readers=stack.enter_context(helping_threads(THREADS if movie.frames else 1, predictor.device)),
-            writers=stack.enter_context(helping_threads(1, predictor.device)),
+            with_probabilities=writer.with_probabilities,
+            readers=THREADS if movie.frames else 1,
+            writers=1,
         )
         bar = tqdm(total=total or None, desc=movie.path.name, unit=" frames", disable=None, leave=False)
         with bar, closing(stream):
             for source, written in stream:
                 bar.update()
-                track.add(source, written)
+                writer.report.frames += writer.add(source.path, written)
         reason = missing()
     if reason:
         writer.report.failures.append(reason)
@@ -113,7 +113,7 @@ def _quiet() -> Iterator[None]:
 
 
 class VideoReader:
-    """The frames of a video file in their order. Close it.
+    """The frames of a video file in their order. It is closed when nobody has it any more.
 
     `fps`; `size`, height and width; `count`, the frames that the file says it has, 0 where it does not. Raises
     DataError for a file without a frame, and for a task whose images are not pictures of 8 bits.
@@ -128,7 +128,6 @@ class VideoReader:
             self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         self._first = self._decode()
         if self._first is None:
-            self.close()
             raise DataError(f"{path}: cannot be read as a video; is the file complete?")
         self.size = self._first.shape[:2]
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -141,8 +140,7 @@ class VideoReader:
         """Frames as NAME/000000 and so on, to be read in this order, one at a time; the last may be past the end."""
         index = 0
         while not self._ended:
-            frame = name / f"{index:06d}"
-            yield ImageSource(self.path, frame, frame.as_posix(), self.size, self._read)
+            yield ImageSource(self.path, name / f"{index:06d}", self.size, self._read)
             index += 1
 
     def missing(self) -> str | None:
@@ -151,14 +149,10 @@ class VideoReader:
             return None
         return f"{self.path}: ends after {self.frames} of {self.count} frames; is the file complete?"
 
-    def close(self) -> None:
-        """Close the file."""
-        self._capture.release()
-
     def _read(self) -> np.ndarray | None:
         pixels, self._first = (self._decode() if self._first is None else self._first), None
-        if self._ended or pixels is None:
-            self._ended = True
+        self._ended = pixels is None
+        if self._ended:
             return None
         self.frames += 1
         if pixels.shape[:2] != self.size:
@@ -172,41 +166,34 @@ class VideoReader:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if there else None
 
 
+@dataclass
 class _Track:
     """An overlay video on its way, and the sum of what its frames show. `stack` closes it: it has its name once the
     stack ends without an error."""
 
-    def __init__(self, writer: Writer, name: str, *, fps: float, with_files: bool, stack: ExitStack):
-        self.writer = writer
-        self.name = name
-        self.fps = fps
-        self.with_files = with_files
-        self.stack = stack
-        self.frames = 0
-        self.size = (0, 0)
-        self.shares = np.zeros(len(writer.task.names))
-        self._video: cv2.VideoWriter | None = None
+    writer: Writer
+    name: str
+    fps: float
+    with_files: bool
+    stack: ExitStack
+    frames: int = 0
+    size: tuple[int, int] = (0, 0)
+    shares: NDArray | float = 0.0
+    video: cv2.VideoWriter | None = None
 
     def handle(self, result: Result) -> Written | DataError:
         """Add a frame to the video; called for one after the other. Raises DataError where it cannot be written."""
-        if self._video is None:
+        if self.video is None:
             self.size = result.size
-            self._video = self.stack.enter_context(self._writing(self.writer.output / self.name))
+            self.video = self.stack.enter_context(self._writing(self.writer.output / self.name))
         height, width = self.size
         if result.size != self.size:
             found = f"is {result.size[1]} x {result.size[0]} pixels, the video {width} x {height}"
             return DataError(f"{result.path}: {found}; frames of a video have one size")
-        self._video.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
+        self.video.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
         self.frames += 1
         self.shares += result.shares
         return self.writer.handle(result) if self.with_files else []
-
-    def add(self, source: ImageSource, written: Written | DataError) -> None:
-        """Note what came of a frame."""
-        failed = isinstance(written, DataError)
-        self.writer.report.frames += not failed
-        if failed or self.with_files:
-            self.writer.add(source.path, written)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[cv2.VideoWriter]:

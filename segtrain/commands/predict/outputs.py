@@ -3,11 +3,11 @@
 import argparse
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from segtrain.config.section import suggest
-from segtrain.errors import DataError
+from segtrain.errors import DataError, name_some
 
 KINDS = {
     "index": "NAME.png: class indices, 16 bits above 256 classes; classes that overlap: NAME_0_CLASS.png .., 0 and 255",
@@ -22,6 +22,8 @@ KINDS = {
     "rle": "rle.csv: masks of all images as 'start length' pairs, from 1, down the columns",
 }
 DEFAULT = ("index", "color", "overlay")
+MANIFEST = "manifest.csv"
+MANIFEST_COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class
 WITH_PROBABILITIES = frozenset({"npz", "prob8", "prob16"})
 
 
@@ -37,39 +39,36 @@ def parse_kinds(text: str) -> tuple[str, ...]:
     return kinds
 
 
-class Target(NamedTuple):
-    """The files to be written for `path`: `name`, below the output folder, with each of `suffixes`."""
-
-    path: Path
-    name: Path
-    suffixes: Sequence[str]
-
-    @property
-    def files(self) -> list[str]:
-        """Names below the output folder."""
-        return [f"{self.name.as_posix()}{suffix}" for suffix in self.suffixes]
-
-
-def refuse_clashes(targets: Iterable[Target], *, output: Path) -> None:
-    """Raises DataError where two inputs would write one file."""
+def list_targets(inputs: Iterable[tuple[Path, Path, Sequence[str]]], *, output: Path) -> list[str]:
+    """The files that are to be written below `output`, for inputs with a name and the suffixes of their files. Raises
+    DataError where two inputs would write one."""
     owners: dict[str, Path] = {}
-    for target in targets:
-        for file in target.files:
-            owner = owners.setdefault(file, target.path)
-            if owner != target.path:
-                clash = f"{owner} and {target.path} would both be written to {output / file}"
+    for path, name, suffixes in inputs:
+        for file in (f"{name.as_posix()}{suffix}" for suffix in suffixes):
+            if (owner := owners.setdefault(file, path)) != path:
+                clash = f"{owner} and {path} would both be written to {output / file}"
                 raise DataError(f"{clash}; predict them apart")
+    return list(owners)
 
 
-def require_writable(folder: Path) -> None:
-    """Raises DataError where a folder cannot be made or written to, without making it."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
+def require_output(folder: Path) -> None:
+    """Raises DataError where a folder cannot be made or written to, without making it, and where it holds files, but
+    not the manifest of a prediction: they are somebody else's."""
+    if fault := _find_fault(folder):
+        raise DataError(f"{folder}: cannot be the output folder, {fault}; write -o another folder")
+
+
+def _find_fault(folder: Path) -> str | None:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
-        raise DataError(f"{folder}: cannot be the output folder, {there} is a file; write -o another folder")
+        return f"{there} is a file"
     try:
         tempfile.TemporaryFile(dir=there).close()  # os.access is wrong for root and on network drives
     except OSError as error:
-        reason = f"nothing can be written to {there} ({error.strerror})"
-        raise DataError(f"{folder}: cannot be the output folder, {reason}; write -o another folder") from error
+        return f"nothing can be written to {there} ({error.strerror})"
+    held = sorted(path.name for path in folder.glob("[!.]*"))
+    header = b""
+    with suppress(OSError), (folder / MANIFEST).open("rb") as file:
+        header = file.read(100)
+    is_ours = header.startswith(",".join(MANIFEST_COLUMNS).encode())
+    return None if is_ours or not held else f"it holds {name_some(held)}, but no {MANIFEST} of an earlier prediction"

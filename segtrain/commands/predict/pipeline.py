@@ -5,18 +5,16 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.commands.predict.result import PALETTE_SIZE, Result
+from segtrain.commands.predict.result import Result, label_dtype
 from segtrain.errors import DataError, is_out_of_memory
 from segtrain.images.reading import image_size
 from segtrain.inference.predictor import Predictor
@@ -50,38 +48,35 @@ def _step_back() -> None:
     os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + NICE, 19))
 
 
-@dataclass(frozen=True)
-class ImageSource:
-    """An image that is to be predicted. `path`, `name` and `file_name` are those of Result; `size` is height and width
-    in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError."""
+class ImageSource(NamedTuple):
+    """An image that is to be predicted. `path` and `name` are those of Result; `size` is height and width
+    in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError; where there is a
+    `fault`, it is not read, and the size is (0, 0)."""
 
     path: Path
     name: Path
-    file_name: str
     size: tuple[int, int]
     read: Callable[[], np.ndarray | None]
+    fault: DataError | None = None
 
-    def failing(self, error: DataError) -> "ImageSource":
-        """The same with an error instead of an image."""
-        return replace(self, size=(0, 0), read=partial(_fail, error))
-
-
-def _fail(error: DataError) -> None:
-    raise error
-
-
-def file_name_of(path: Path, name: Path) -> str:
-    """The name of an image in tables: its path below the folder that was given, with its suffix."""
-    return name.with_name(f"{name.name}{path.suffix}").as_posix()
+    def load(self) -> np.ndarray | DataError | None:
+        """What `read` gives or raises, or the fault."""
+        try:
+            return self.fault or self.read()
+        except DataError as error:
+            return error
+        except MemoryError:
+            height, width = self.size
+            reason = f"{width} x {height} pixels need more memory than there is, already to be read"
+            return DataError(f"{self.path}: {reason}")
 
 
 def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> ImageSource:
     """The source of an image file; an error in its header is raised when it is read."""
-    source = ImageSource(path, name, file_name_of(path, name), (0, 0), read)
     try:
-        return replace(source, size=image_size(path))
+        return ImageSource(path, name, image_size(path), read)
     except DataError as error:
-        return source.failing(error)
+        return ImageSource(path, name, (0, 0), read, error)
 
 
 def predict_stream(
@@ -90,16 +85,17 @@ def predict_stream(
     handle: Callable[[Result], Any],
     *,
     with_probabilities: bool,
-    readers: Executor,
-    writers: Executor,
+    readers: int = THREADS,
+    writers: int = THREADS,
 ) -> Iterator[tuple[ImageSource, Any]]:
-    """Predict images that are read in `readers` and handled in `writers` while others are computed in this thread.
+    """Predict images that are read in `readers` threads and handled in `writers` threads while others are computed in
+    this one.
 
     Images of one size that follow one another are computed together. Memory is bounded by IN_FLIGHT_BYTES, or by one
     batch where it alone is more.
 
     Yields (source, what `handle` returned), in the order of the sources; a DataError instead for an image that cannot
-    be read or predicted. An error of `handle` ends the whole; so does closing the iterator.
+    be read or predicted. An error of `handle` ends the whole; so does closing the iterator. Both wait for the threads.
     """
     batches = _group(sources, predictor, with_probabilities=with_probabilities)
     reading: deque[tuple[_Batch, list[Future]]] = deque()
@@ -112,28 +108,28 @@ def predict_stream(
         fits = taken + upcoming.bytes <= IN_FLIGHT_BYTES and ahead < AHEAD_IMAGES
         return fits or not (reading or writing)
 
-    try:
-        while upcoming or reading or writing:
-            while upcoming and may_begin():
-                reading.append((upcoming, [readers.submit(source.read) for source in upcoming.sources]))
-                upcoming = next(batches, None)
-            if reading:
-                batch, futures = reading.popleft()
-                outcomes = _predict(predictor, batch.sources, futures, with_probabilities=with_probabilities)
-                writing.append((batch, writers.submit(_handle_all, batch.sources, outcomes, predictor.task, handle)))
-            while writing and (writing[0][1].done() or not reading):
-                batch, future = writing.popleft()
-                values = zip(batch.sources, future.result(), strict=True)
-                yield from ((source, value) for source, value in values if value is not None)
-                if upcoming:
-                    break  # there may be room to read again
-    finally:
-        for future in [future for _, futures in reading for future in futures] + [future for _, future in writing]:
-            future.cancel()
+    with helping_threads(readers, predictor.device) as read, helping_threads(writers, predictor.device) as write:
+        try:
+            while upcoming or reading or writing:
+                while upcoming and may_begin():
+                    reading.append((upcoming, [read.submit(source.load) for source in upcoming.sources]))
+                    upcoming = next(batches, None)
+                if reading:
+                    batch, futures = reading.popleft()
+                    outcomes = _predict(predictor, batch.sources, futures, with_probabilities=with_probabilities)
+                    writing.append((batch, write.submit(_handle_all, batch.sources, outcomes, predictor.task, handle)))
+                while writing and (writing[0][1].done() or not reading):
+                    batch, future = writing.popleft()
+                    values = zip(batch.sources, future.result(), strict=True)
+                    yield from ((source, value) for source, value in values if value is not None)
+                    if upcoming:
+                        break  # there may be room to read again
+        finally:
+            for threads in (read, write):
+                threads.shutdown(wait=False, cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Batch:
+class _Batch(NamedTuple):
     """Images of one size, and the bytes that they and their results take between reading and writing."""
 
     sources: list[ImageSource]
@@ -164,36 +160,31 @@ def _refuse_too_large(source: ImageSource, predictor: Predictor) -> ImageSource:
     if free is None or needed <= free:
         return source
     what = f"{width} x {height} pixels need at least {show_bytes(needed)} of memory, {show_bytes(free)} are free"
-    return source.failing(DataError(f"{source.path}: {what}; write --tile 512"))
+    return source._replace(size=(0, 0), fault=DataError(f"{source.path}: {what}; write --tile 512"))
 
 
 def _predict(
     predictor: Predictor, sources: Sequence[ImageSource], futures: Sequence[Future], *, with_probabilities: bool
 ) -> list[Computed | DataError | None]:
-    outcomes: list[Any] = []
-    for source, future in zip(sources, futures, strict=True):
-        try:
-            outcomes.append(future.result())
-        except DataError as error:
-            outcomes.append(error)
-        except MemoryError:
-            height, width = source.size
-            reason = f"{width} x {height} pixels need more memory than there is, already to be read"
-            outcomes.append(DataError(f"{source.path}: {reason}"))
-    indices = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
-    computed = _compute(predictor, [outcomes[index] for index in indices], with_probabilities=with_probabilities)
-    for index, result in zip(indices, computed, strict=True):
-        outcomes[index] = DataError(f"{sources[index].path}: {result}") if isinstance(result, DataError) else result
+    outcomes: list[Any] = [future.result() for future in futures]
+    images = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)}
+    computed = _compute(predictor, list(images.values()), with_probabilities=with_probabilities) if images else []
+    for index, result in zip(images, computed, strict=True):
+        outcomes[index] = DataError(f"{sources[index].path}: {result}") if isinstance(result, str) else result
     return outcomes
 
 
-def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool) -> list[Computed | DataError]:
-    """Where a batch fails, each of its images by itself."""
-    if not images:
-        return []
+def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool) -> list[Computed | str]:
+    """Tensors on the device, whose work goes on meanwhile; instead of them the reason why an image fails. Where a batch
+    fails, each of its images by itself."""
+    dtype, probabilities = label_dtype(predictor.task), [None] * len(images)
     try:
-        labels, probabilities = _labels_of(predictor, images, with_probabilities=with_probabilities)
-        return list(zip(images, labels, [None] * len(images) if probabilities is None else probabilities, strict=True))
+        if with_probabilities:
+            probabilities = predictor.probabilities(images)
+            labels = predictor.labels(probabilities).to(dtype)
+        else:
+            labels = predictor.label_batch(images, dtype=dtype)
+        return list(zip(images, labels, probabilities, strict=True))
     except DataError as error:
         reason = str(error)
     except (RuntimeError, MemoryError) as error:
@@ -203,19 +194,8 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
         fix = "--tile 512" if predictor.options.tile_px is None else "a smaller --tile or --batch-size"
         reason = f"{width} x {height} pixels need more memory than there is; write {fix}"
     if len(images) == 1:
-        return [DataError(reason)]
+        return [reason]
     return [_compute(predictor, [image], with_probabilities=with_probabilities)[0] for image in images]
-
-
-def _labels_of(
-    predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Labels as Result has them and, where wanted, probabilities, both on the device, whose work goes on meanwhile."""
-    kind = torch.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else torch.int32
-    if not with_probabilities:
-        return predictor.label_batch(images, dtype=kind), None
-    probabilities = predictor.probabilities(images)
-    return predictor.labels(probabilities).to(kind), probabilities
 
 
 def _handle_all(
@@ -224,13 +204,11 @@ def _handle_all(
     task: Task,
     handle: Callable[[Result], Any],
 ) -> list[Any]:
-    values: list[Any] = []
-    for source, outcome in zip(sources, outcomes, strict=True):
-        if not isinstance(outcome, tuple):
-            values.append(outcome)
-            continue
-        image, labels, probabilities = outcome
-        on_host = None if probabilities is None else probabilities.cpu().numpy()
-        result = Result(source.path, source.name, source.file_name, task, image, labels.cpu().numpy(), on_host)
-        values.append(handle(result))
+    values = list(outcomes)
+    for index, (source, outcome) in enumerate(zip(sources, outcomes, strict=True)):
+        if isinstance(outcome, tuple):
+            image, labels, probabilities = outcome
+            on_host = None if probabilities is None else probabilities.cpu().numpy()
+            result = Result(source.path, source.name, task, image, labels.cpu().numpy(), on_host)
+            values[index] = handle(result)
     return values

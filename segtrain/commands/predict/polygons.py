@@ -56,14 +56,12 @@ def trace_regions(labels: np.ndarray, indices: set[int]) -> list[Region]:
         count, numbered, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
         np.copyto(inner, numbered + len(found), where=mask.view(bool))
         found += [(index, box) for box in boxes[1:count]]
-    outlines: list[list[np.ndarray]] = [[] for _ in found]
-    holes: list[list[np.ndarray]] = [[] for _ in found]
+    rings_of: list[list[np.ndarray]] = [[] for _ in found]
     for part, twice_area, ring in _trace_rings(parts):
-        (outlines if twice_area > 0 else holes)[part - 1].append(ring)
+        rings_of[part - 1].insert(0 if twice_area > 0 else len(rings_of[part - 1]), ring)  # the outline goes first
     regions = []
-    for part, (index, box) in enumerate(found, start=1):
+    for part, ((index, box), rings) in enumerate(zip(found, rings_of, strict=True), start=1):
         left, top, width, height, area = box.tolist()
-        rings = [*outlines[part - 1], *holes[part - 1]]
         pixels = inner[top : top + height, left : left + width] == part if len(rings) > 1 else None
         regions.append(Region(index, area, (left, top, width, height), rings, pixels))
     return regions
@@ -72,81 +70,52 @@ def trace_regions(labels: np.ndarray, indices: set[int]) -> list[Region]:
 def _trace_rings(parts: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """Number of the part, twice the signed area and corners of each ring of numbered parts, which have 0 around them.
 
-    At a corner where two pixels of a part touch, rings turn left. A part is connected by sides, so one of the two
-    gaps between these pixels is closed by the part itself: turning left makes it a hole with a ring of its own.
+    A ring is made of straight sides, each with its part to the right. At a corner where two pixels of a part touch,
+    rings turn left. A part is connected by sides, so one of the two gaps between these pixels is closed by the part
+    itself: turning left makes it a hole with a ring of its own.
     """
-    ways = _sides(parts)
-    first = np.cumsum([0, *(len(owners) for _, _, owners in ways)])
-    following = []
-    for way, (_, ends, owners) in enumerate(ways):
-        right, left = ((way + turn) % 4 for turn in (1, 3))
-        after_right = _find_side(ways[right], ends, owners)
-        after_left = _find_side(ways[left], ends, owners)
-        following.append(np.where(after_left >= 0, after_left + first[left], after_right + first[right]))
-    order, bounds = _cycles(np.concatenate(following).tolist())
+    height, width = parts.shape[0] - 1, parts.shape[1] - 1
+    corners = np.arange(height * width).reshape(height, width)
+    sides = []
+    for way in range(4):  # right, down, left and up: the picture is turned so that they run right, above their part
+        turned, numbers = np.rot90(parts, way), np.rot90(corners, way)
+        owners = np.where(turned[1:] != turned[:-1], turned[1:], 0)
+        line, column = np.nonzero(owners[:, 1:] != owners[:, :-1])
+        part = owners[line, column + 1]
+        begins, met = np.flatnonzero(part), numbers[line, column]
+        sides.append((met[begins] + way * corners.size, met[begins + 1], part[begins]))
+    starts, ends, owners = (np.concatenate(kind) for kind in zip(*sides, strict=True))
+    order = np.argsort(starts)
+    starts, ends, owners = starts[order], ends[order], owners[order]
+
+    def after_turning(turn: int) -> np.ndarray:
+        wanted = ends + (starts // corners.size + turn) % 4 * corners.size
+        found = np.searchsorted(starts, wanted).clip(max=len(starts) - 1)
+        return np.where((starts[found] == wanted) & (owners[found] == owners), found, -1)
+
+    left, right = after_turning(3), after_turning(1)
+    order, bounds = _find_cycles(np.where(left >= 0, left, right).tolist())
     if not bounds:
         return
-    starts, ends, owners = (np.concatenate(kind)[order] for kind in zip(*ways, strict=True))
-    y, x = np.divmod(starts, parts.shape[1])
-    end_y, end_x = np.divmod(ends, parts.shape[1])
+    y, x = np.divmod(starts[order] % corners.size, width)
+    end_y, end_x = np.divmod(ends[order], width)
     twice_areas = np.add.reduceat(x * end_y - end_x * y, bounds).tolist()
     rings = np.split(np.stack([x, y], axis=1), bounds[1:])
-    yield from zip(owners[bounds].tolist(), twice_areas, rings, strict=True)
+    yield from zip(owners[order][bounds].tolist(), twice_areas, rings, strict=True)
 
 
-Sides = tuple[np.ndarray, np.ndarray, np.ndarray]  # corner where each starts, corner where it ends, part to its right
-
-
-def _sides(parts: np.ndarray) -> list[Sides]:
-    """The straight sides of the outlines, those that run right, down, left and up, each kind ordered by its starts.
-    Corners are numbered y * parts.shape[1] + x."""
-    stride = parts.shape[1]
-    above, below = parts[:-1, 1:-1], parts[1:, 1:-1]
-    before, behind = parts.T[:-1, 1:-1], parts.T[1:, 1:-1]
-    ways = []
-    for owner, other, across, along in ((below, above, stride, 1), (before, behind, 1, stride)):
-        for of, against, forward in ((owner, other, True), (other, owner, False)):
-            line, begin, end, owners = _runs(np.where(of != against, of, 0))
-            starts, ends = line * across + begin * along, line * across + end * along
-            starts, ends = (starts, ends) if forward else (ends, starts)
-            order = np.argsort(starts)
-            ways.append((starts[order], ends[order], owners[order]))
-    right, left, down, up = ways
-    return [right, down, left, up]
-
-
-def _runs(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Line, begin, end (one past the last) and value of each run of one value other than 0 in an array's lines."""
-    begins, ends = lines != 0, lines != 0
-    differs = lines[:, 1:] != lines[:, :-1]
-    begins[:, 1:] &= differs
-    ends[:, :-1] &= differs
-    line, begin = np.nonzero(begins)
-    return line, begin, np.nonzero(ends)[1] + 1, lines[line, begin]
-
-
-def _find_side(sides: Sides, corners: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Indices of the sides that start at these corners and bound these parts, -1 where there is none."""
-    if not len(sides[0]):
-        return np.full(len(corners), -1)
-    starts_at = np.searchsorted(sides[0], corners).clip(max=len(sides[0]) - 1)
-    return np.where((sides[0][starts_at] == corners) & (sides[2][starts_at] == owners), starts_at, -1)
-
-
-def _cycles(following: list[int]) -> tuple[list[int], list[int]]:
-    """A permutation's cycles one behind the other, and where each begins."""
-    seen = bytearray(len(following))
+def _find_cycles(following: list[int]) -> tuple[list[int], list[int]]:
+    """The cycles of a permutation one behind the other, and where each begins; what is taken becomes -1."""
     order: list[int] = []
     bounds: list[int] = []
     for first in range(len(following)):
-        if seen[first]:
-            continue
-        bounds.append(len(order))
+        if following[first] >= 0:
+            bounds.append(len(order))
         side = first
-        while not seen[side]:
-            seen[side] = 1
+        while (after := following[side]) >= 0:
             order.append(side)
-            side = following[side]
+            following[side] = -1
+            side = after
     return order, bounds
 
 

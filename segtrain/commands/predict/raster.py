@@ -1,21 +1,21 @@
 """Rasters: TIFF files that are too large for memory, read, predicted and written from top to bottom."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from tqdm import tqdm
 
-from segtrain.commands.predict.result import encode_jpeg, paint_indices
+from segtrain.commands.predict.result import Result, encode_jpeg
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing, write_whole
 from segtrain.images.bands import is_tiff, tiff_size, to_image
+from segtrain.images.reading import READ_ERRORS
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
-from segtrain.visualize import flatten_layers, overlay, to_rgb
 
 LARGE_PX = 2**26  # pixels of an image from which on it is not held in memory as a whole
 TILE_PX = 512  # side of the tiles where --tile is not given
@@ -24,78 +24,82 @@ BLOCK_PX = 256  # side of the blocks that the result is stored in
 BIG_TIFF_BYTES = 2**31
 
 
-@dataclass
-class RasterResult:
-    """The result for a large TIFF: its size in pixels, the files, and how many pixels each class has (in
-    multilabel, of each layer)."""
-
-    height: int
-    width: int
-    files: list[Path]
-    counts: np.ndarray
-
-
 def is_large(path: Path) -> bool:
     """True for a TIFF of more than LARGE_PX pixels; a file that cannot be read is reported later."""
     try:
-        if not is_tiff(str(path)):
-            return False
-        height, width = tiff_size(str(path))
-    except (OSError, DataError, ValueError, RuntimeError, LookupError):
+        return is_tiff(str(path)) and math.prod(tiff_size(str(path))) > LARGE_PX
+    except (DataError, *READ_ERRORS):
         return False
-    return height * width > LARGE_PX
 
 
-def predict_raster(predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool) -> RasterResult:
+def predict_raster(
+    predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool
+) -> tuple[tuple[int, int], list[Path], np.ndarray]:
     """Write STEM.tif, class indices with the classes' colours as its palette (in multilabel a band of 0 and 255 for
     each class), and where asked STEM_overlay.jpg, reduced to PREVIEW_PX. Georeferencing is carried over.
 
     Memory beside the model: the tiles of one row, task.outputs * tile_px * width * 4 bytes, and as many rows of the
     image. The predictor's options must have a tile. Raises DataError for a file that is damaged or of a kind that
     cannot be read in rows, and where the result cannot be written; nothing half written is left.
+
+    Returns height and width in pixels, the files, and how many pixels each class has (in multilabel, each layer).
     """
     target = stem.with_name(f"{stem.name}.tif")
     with TiffRows(str(path)) as rows:
-        pass_over = _Pass(predictor, rows, path, preview_step=-(-max(rows.height, rows.width) // PREVIEW_PX))
+        pass_over = _Pass(predictor, rows, path)
         with explained_write(target), replacing(target) as temporary:
             _write(temporary, pass_over)
         files = [target]
         if with_overlay:
             files.append(stem.with_name(f"{stem.name}_overlay.jpg"))
-            write_whole(files[-1], encode_jpeg(pass_over.preview()))
-    return RasterResult(rows.height, rows.width, files, pass_over.counts)
+            write_whole(files[-1], encode_jpeg(pass_over.overlay()))
+    return (rows.height, rows.width), files, pass_over.counts
 
 
 class _Pass:
     """One way through the image: gives the prediction in strips, and keeps what the rest is made of."""
 
-    def __init__(self, predictor: Predictor, rows: TiffRows, path: Path, *, preview_step: int):
+    def __init__(self, predictor: Predictor, rows: TiffRows, path: Path):
         self.predictor = predictor
         self.task = predictor.task
         self.rows = rows
         self.path = path
-        self.step = preview_step
+        self.step = -(-max(rows.height, rows.width) // PREVIEW_PX)
         self.counts = np.zeros(len(self.task.names), np.int64)
-        self._small_images: list[np.ndarray] = []
-        self._small_predictions: list[np.ndarray] = []
+        self.layered = self.task.mode == "multilabel"
+        self.dtype = np.dtype(np.uint8 if self.layered or len(self.task.names) <= 256 else np.uint16)
+        self._small: list[tuple[np.ndarray, np.ndarray]] = []  # every `step`-th row and column of image and prediction
         self._latest: tuple[int, np.ndarray] = (0, np.zeros(0))
 
-    def strips(self) -> Iterator[np.ndarray]:
-        """Predictions of rows, (rows, W) or (classes, rows, W) uint8 or uint16, every row once, in order."""
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The prediction, as _write has it, in blocks of BLOCK_PX x BLOCK_PX, row by row; the last ones are smaller."""
+        rest: list[np.ndarray] = []
+        done = 0
+        for strip in self._strips():
+            strip = np.moveaxis(strip * np.uint8(255), 0, -1) if self.layered else strip
+            done += len(strip)
+            band = np.concatenate([*rest, strip])
+            whole = len(band) if done == self.rows.height else len(band) - len(band) % BLOCK_PX
+            for top in range(0, whole, BLOCK_PX):
+                for left in range(0, self.rows.width, BLOCK_PX):
+                    yield band[top : top + BLOCK_PX, left : left + BLOCK_PX]
+            rest = [band[whole:]]
+
+    def _strips(self) -> Iterator[np.ndarray]:
+        """Predictions of rows, (rows, W) or (classes, rows, W), every row once, in order."""
         tops = len(tile_starts(self.rows.height, self.predictor.options.tile_px, self.predictor.options.overlap))
-        kind = np.uint8 if len(self.task.names) <= 256 else np.uint16
         with tqdm(total=tops, desc=self.path.name, unit=" rows of tiles", disable=None, leave=False) as progress:
             for top, probabilities in self.predictor.strips(self._read, (self.rows.height, self.rows.width)):
-                prediction = self.predictor.labels(probabilities)[0].to("cpu").numpy().astype(kind)
+                prediction = self.predictor.labels(probabilities)[0].to("cpu").numpy().astype(self.dtype)
                 self._note(top, prediction)
                 yield prediction
                 progress.update()
 
-    def preview(self) -> np.ndarray:
+    def overlay(self) -> np.ndarray:
         """The overlay of every `step`-th pixel, HWC uint8 RGB."""
-        image, prediction = np.concatenate(self._small_images), np.concatenate(self._small_predictions, axis=-2)
-        flat = flatten_layers(prediction) if prediction.ndim == 3 else prediction
-        return overlay(to_rgb(image), paint_indices(flat, self.task.colors))
+        images, predictions = zip(*self._small, strict=True)
+        image, labels = np.concatenate(images), np.concatenate(predictions, axis=-2)
+        return Result(self.path, self.path, self.task, image, labels).overlay
 
     def _read(self, top: int, bottom: int) -> np.ndarray:
         raw = self.rows.read(top, bottom)
@@ -110,59 +114,30 @@ class _Pass:
             self.counts += np.bincount(prediction.ravel(), minlength=len(self.counts))
         first = -top % self.step
         begin, image = self._latest
-        self._small_images.append(image[top - begin + first : top - begin + rows : self.step, :: self.step].copy())
-        self._small_predictions.append(prediction[..., first : rows : self.step, :: self.step].copy())
+        small_image = image[top - begin + first : top - begin + rows : self.step, :: self.step].copy()
+        self._small.append((small_image, prediction[..., first : rows : self.step, :: self.step].copy()))
 
 
 def _write(path: Path, pass_over: _Pass) -> None:
-    task, rows = pass_over.task, pass_over.rows
-    layers = task.mode == "multilabel"
-    kind = np.dtype(np.uint8 if layers or len(task.names) <= 256 else np.uint16)
-    shape = (rows.height, rows.width, *([len(task.names)] if layers else []))
-    palette = not layers and kind == np.uint8
-    options = (
-        {"photometric": "palette", "colormap": _palette(task.colors)} if palette else {"photometric": "minisblack"}
-    )
+    task, rows, dtype = pass_over.task, pass_over.rows, pass_over.dtype
+    shape = (rows.height, rows.width, *([len(task.names)] if pass_over.layered else []))
+    options = {"photometric": "minisblack"}
+    if not pass_over.layered and dtype == np.uint8:
+        palette = np.zeros((3, 256), np.uint16)  # 0..65535, as TIFF has colours
+        palette[:, : len(task.colors)] = np.array(task.colors, np.uint16).T * 257
+        options = {"photometric": "palette", "colormap": palette}
     tifffile.imwrite(
         path,
-        _blocks(pass_over.strips(), layers=layers),
+        pass_over.blocks(),
         shape=shape,
-        dtype=kind,
+        dtype=dtype,
         tile=(BLOCK_PX, BLOCK_PX),
         compression="zlib",
         predictor=False,
-        planarconfig="contig" if layers else None,
-        bigtiff=int(np.prod(shape, dtype=np.int64)) * kind.itemsize > BIG_TIFF_BYTES,
+        planarconfig="contig" if pass_over.layered else None,
+        bigtiff=math.prod(shape) * dtype.itemsize > BIG_TIFF_BYTES,
         extratags=rows.geo_tags,
         metadata=None,
         maxworkers=1,  # more would ask for all blocks at once, and keep them
         **options,
     )
-
-
-def _palette(colors: list[tuple[int, int, int]]) -> np.ndarray:
-    """(3, 256) uint16 of 0..65535, as TIFF has colours."""
-    table = np.zeros((3, 256), np.uint16)
-    table[:, : len(colors)] = np.array(colors, np.uint16).T * 257
-    return table
-
-
-def _blocks(strips: Iterator[np.ndarray], *, layers: bool) -> Iterator[np.ndarray]:
-    """Strips of any number of rows as blocks of BLOCK_PX x BLOCK_PX, row by row; the last ones are filled with 0."""
-    kept: np.ndarray | None = None
-    for strip in strips:
-        strip = np.moveaxis(strip * np.uint8(255), 0, -1) if layers else strip
-        kept = strip if kept is None else np.concatenate([kept, strip])
-        whole = len(kept) - len(kept) % BLOCK_PX
-        yield from _cut(kept[:whole])
-        kept = kept[whole:]
-    if kept is not None:
-        yield from _cut(kept)
-
-
-def _cut(band: np.ndarray) -> Iterator[np.ndarray]:
-    for top in range(0, len(band), BLOCK_PX):
-        for left in range(0, band.shape[1], BLOCK_PX):
-            block = band[top : top + BLOCK_PX, left : left + BLOCK_PX]
-            missing = [(0, BLOCK_PX - side) for side in block.shape[:2]] + [(0, 0)] * (block.ndim - 2)
-            yield np.pad(block, missing)

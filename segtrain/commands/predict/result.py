@@ -11,10 +11,12 @@ from pathlib import Path
 import cv2
 import imagecodecs
 import numpy as np
+import torch
 from PIL import Image
 
 from segtrain.commands.predict.polygons import build_geojson
 from segtrain.files import write_whole
+from segtrain.inference.inputs import is_video
 from segtrain.inference.task import Task
 from segtrain.visualize import Color, class_suffixes, flatten_layers, overlay, to_rgb
 
@@ -28,19 +30,23 @@ FILE_SUFFIXES = {"color": "_color.png", "overlay": "_overlay.jpg", "npz": ".npz"
 class Result:
     """A predicted image.
 
-    `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix,
-    `file_name` what tables call it. `image` is HWC as read_image gives it. `labels` are HW class indices, or in
+    `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix.
+    `image` is HWC as read_image gives it. `labels` are HW class indices, or in
     multilabel CHW layers of 0 and 1, uint8 where the classes fit in and int32 elsewhere. `probabilities` are
     (task.outputs, H, W) float32, None where they are not wanted.
     """
 
     path: Path
     name: Path
-    file_name: str
     task: Task
     image: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray | None = None
+
+    @property
+    def file_name(self) -> str:
+        """What tables call it."""
+        return file_name_of(self.path, self.name)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,6 +80,17 @@ class Result:
         return overlay(to_rgb(self.image), paint_indices(self.picture_indices, self.task.colors))
 
 
+def file_name_of(path: Path, name: Path) -> str:
+    """The name of an image in tables: its path below the folder that was given, with its suffix; frames of videos have
+    none."""
+    return name.as_posix() + ("" if is_video(path) else path.suffix)
+
+
+def label_dtype(task: Task) -> torch.dtype:
+    """That of Result.labels."""
+    return torch.uint8 if len(task.picture_names) <= PALETTE_SIZE else torch.int32
+
+
 def paint_indices(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
     """The colour of each index, HWC uint8 RGB, for HW indices that all have one."""
     table = np.array(colors, np.uint8)
@@ -101,13 +118,13 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
     task, labels = result.task, result.labels
     match kind:
         case "index" if labels.ndim == 3:
-            return [encode_indices(layer * np.uint8(255)) for layer in labels]
+            return [encode_png(layer * np.uint8(255)) for layer in labels]
         case "index":
-            return [encode_indices(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))]
+            return [encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))]
         case "color" if len(task.colors) <= PALETTE_SIZE:
             return [encode_palette(result.picture_indices, task.colors)]
         case "color":
-            return [encode_smooth(paint_indices(result.picture_indices, task.colors))]
+            return [encode_png(paint_indices(result.picture_indices, task.colors), smooth=True)]
         case "overlay":
             return [encode_jpeg(result.overlay)]
         case "npz":
@@ -119,7 +136,7 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
         case "prob8" | "prob16":
             dtype = np.dtype(f"uint{kind.removeprefix('prob')}")
             most = np.float32(np.iinfo(dtype).max)
-            return [encode_smooth(np.rint(layer * most).astype(dtype)) for layer in result.probabilities]
+            return [encode_png(np.rint(layer * most).astype(dtype), smooth=True) for layer in result.probabilities]
         case "geojson":
             return [json.dumps(build_geojson(labels, task), separators=(",", ":")).encode()]
     return []  # a table of all images
@@ -136,11 +153,12 @@ def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]
     return written
 
 
-def encode_indices(mask: np.ndarray) -> bytes:
-    """HW uint8 or uint16 as a grey PNG. Classes are long runs, which zlib's runs alone pack in a quarter of the time of
-    its search."""
-    options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.NONE}
-    return imagecodecs.png_encode(np.ascontiguousarray(mask), level=1, **options)
+def encode_png(pixels: np.ndarray, *, smooth: bool = False) -> bytes:
+    """HW uint8 or uint16, or HWC uint8 RGB, as a PNG; where neighbours differ little, as the differences to the row
+    above. zlib's runs alone take a quarter of the time of its search: classes are long runs, probabilities end in
+    noise."""
+    options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER["UP" if smooth else "NONE"]}
+    return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1, **options)
 
 
 def encode_palette(mask: np.ndarray, colors: Sequence[Color]) -> bytes:
@@ -149,13 +167,6 @@ def encode_palette(mask: np.ndarray, colors: Sequence[Color]) -> bytes:
     picture.putpalette(np.array(colors, np.uint8).tobytes())
     picture.save(packed, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return packed.getvalue()
-
-
-def encode_smooth(pixels: np.ndarray) -> bytes:
-    """Smooth pixels, HW uint8 or uint16, or HWC uint8 RGB, as a PNG of differences to the row above. Runs take a
-    third of the time of zlib's search, and fewer bytes: probabilities end in noise."""
-    options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER.UP}
-    return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1, **options)
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -74,13 +75,6 @@ def read_sheet(path: Path, images: Sequence[str], task: Task) -> Sheet:
     return Sheet(header, rows, column, delimiter, keys)
 
 
-def name_unasked(path: Path, sheet: Sheet, images: Sequence[str]) -> str | None:
-    """A line about the images that a sample has no row for; None where there are none."""
-    asked = {image for image, _ in sheet.keys}
-    missing = [image for image in images if image not in asked]
-    return f"{path}: has no row for {len(missing)} of {len(images)} images: {name_some(missing)}" if missing else None
-
-
 def _read_table(path: Path) -> tuple[str, list[list[str]]]:
     """The delimiter and the lines, which have equally many cells."""
     try:
@@ -107,18 +101,16 @@ def _runs_columns(rows: list[list[str]]) -> list[int]:
 def _names_of(images: Sequence[str]) -> dict[str, str]:
     """Name in a sample -> image: its whole name, without its suffix, without its folder, without both. A longer
     name goes before a shorter one; a name that two images share is empty."""
-    paths = {image: PurePosixPath(image) for image in images}
+    paths = [PurePosixPath(image) for image in images]
     owners: dict[str, str] = {}
     for names in (
-        {image: image for image in images},
-        {image: path.with_suffix("").as_posix() for image, path in paths.items()},
-        {image: path.name for image, path in paths.items()},
-        {image: path.stem for image, path in paths.items()},
+        images,
+        [path.with_suffix("").as_posix() for path in paths],
+        [path.name for path in paths],
+        [path.stem for path in paths],
     ):
-        found: dict[str, str] = {}
-        for image, name in names.items():
-            found[name] = "" if name in found else image
-        owners = found | owners
+        counts = Counter(names)
+        owners = {name: image if counts[name] == 1 else "" for name, image in zip(names, images, strict=True)} | owners
     return owners
 
 

@@ -1,7 +1,6 @@
 """TIFF rows: a TIFF that is too large to be read as a whole."""
 
 import math
-from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
@@ -39,9 +38,13 @@ class TiffRows:
                 self._file.close()
             raise DataError(f"{path}: cannot be read as a TIFF: {' '.join(str(error).split())}") from error
         self._require_plain()
-        self._decoded: dict[int, np.ndarray] = {}
-        self._rows_per_segment = page.tilelength if page.is_tiled else page.rowsperstrip
-        self._columns_per_segment = page.tilewidth if page.is_tiled else self.width
+        self._decoded: dict[int, np.ndarray] = {}  # row of tiles or strips -> pixels
+        # A plain strip has any height, and often is the whole image: it is read row by row.
+        encoding = (page.compression, page.predictor, page.fillorder)
+        self._plain = not page.is_tiled and encoding == (1, 1, 1) and all(page.databytecounts)
+        rows_together = page.tilelength if page.is_tiled else page.rowsperstrip
+        self._rows_at_once = 1 if self._plain else rows_together
+        self._planes = self._bands if page.planarconfig == 2 else 1
 
     def __enter__(self) -> Self:
         return self
@@ -55,17 +58,22 @@ class TiffRows:
 
         Raises DataError where the file is damaged or ends too early.
         """
-        page = self._page
-        pixels = np.zeros((bottom - top, self.width, self._bands), page.dtype)
+        first, end = top // self._rows_at_once, -(-bottom // self._rows_at_once)
+        for row in [row for row in self._decoded if row < first]:
+            del self._decoded[row]
         try:
-            for index, first_row, first_column, planes in self._segments(top, bottom):
-                begin, end = max(top, first_row), min(bottom, first_row + self._rows_per_segment, self.height)
-                part = self._rows_of(index, begin - first_row, end - first_row)[:, : self.width - first_column]
-                pixels[begin - top : end - top, first_column : first_column + part.shape[1], planes] = part
+            for row in range(first, end):
+                if row not in self._decoded:
+                    planes = [self._read_plane(row, plane) for plane in range(self._planes)]
+                    self._decoded[row] = np.concatenate(planes, axis=2)
         except (OSError, ValueError, RuntimeError, LookupError) as error:
             text = " ".join(str(error).split())
             raise DataError(f"{self.path}: rows {top} to {bottom} cannot be read: {text}; is it complete?") from error
-        return Bands(pixels, band_colors(page, self._bands), declared_nodata(page, pixels.dtype))
+        pixels = np.concatenate([self._decoded[row] for row in range(first, end)])
+        pixels = pixels[top - first * self._rows_at_once :][: bottom - top]
+        if self._plain:  # to read it again costs nothing
+            self._decoded.clear()
+        return Bands(pixels, band_colors(self._page, self._bands), declared_nodata(self._page, pixels.dtype))
 
     def _require_plain(self) -> None:
         page = self._page
@@ -84,42 +92,26 @@ class TiffRows:
                 self._file.close()
                 raise DataError(f"{self.path}: is too large to be read at once, and {reason}")
 
-    def _segments(self, top: int, bottom: int) -> Iterator[tuple[int, int, int, slice]]:
-        """Number, first row, first column and bands of every tile or strip that has some of the rows."""
-        rows, columns = self._rows_per_segment, self._columns_per_segment
-        down, across = -(-self.height // rows), -(-self.width // columns)
-        separate = self._page.planarconfig == 2 and self._bands > 1
-        for plane in range(self._bands if separate else 1):
-            planes = slice(plane, plane + 1) if separate else slice(None)
-            for row in range(top // rows, -(-bottom // rows)):
-                for column in range(across):
-                    yield (plane * down + row) * across + column, row * rows, column * columns, planes
-        for index in list(self._decoded):
-            if (index // across % down + 1) * rows <= top:
-                del self._decoded[index]
-
-    def _rows_of(self, index: int, begin: int, end: int) -> np.ndarray:
-        """Some rows of a tile or strip, HWC, each counted from its own first one."""
-        page, plain = self._page, (1, 1, 1)
-        if page.is_tiled or (page.compression, page.predictor, page.fillorder) != plain:
-            return self._decode(index)[begin:end]
-        bands = 1 if page.planarconfig == 2 else self._bands  # a strip of any height: often it is the whole image
-        dtype = page.dtype.newbyteorder(self._file.byteorder)
-        row_bytes = self.width * bands * dtype.itemsize
-        file = self._file.filehandle
-        file.seek(page.dataoffsets[index] + begin * row_bytes)
-        data = file.read((end - begin) * row_bytes)
-        return np.frombuffer(data, dtype).reshape(end - begin, self.width, bands)
+    def _read_plane(self, row: int, plane: int) -> np.ndarray:
+        """A row of tiles, a strip, or one row of a plain strip, HWC, of all bands or of that plane."""
+        page, file = self._page, self._file.filehandle
+        before = plane * (len(page.dataoffsets) // self._planes)
+        if self._plain:
+            strip, row_in_strip = divmod(row, page.rowsperstrip)
+            values = self.width * self._bands // self._planes
+            file.seek(page.dataoffsets[before + strip] + row_in_strip * values * page.dtype.itemsize)
+            data = file.read(values * page.dtype.itemsize)
+            pixels = np.frombuffer(data, page.dtype.newbyteorder(self._file.byteorder)).astype(page.dtype)
+            return pixels.reshape(1, self.width, -1)
+        across = -(-self.width // page.tilewidth) if page.is_tiled else 1
+        segments = [self._decode(before + row * across + column) for column in range(across)]
+        return np.concatenate(segments, axis=1)[:, : self.width]
 
     def _decode(self, index: int) -> np.ndarray:
         """A tile or strip, HWC."""
-        if index not in self._decoded:
-            page, file = self._page, self._file.filehandle
-            offset, count = page.dataoffsets[index], page.databytecounts[index]
-            file.seek(offset)
-            data = file.read(count) if count else None
-            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.jpegtables else {}
-            segment, _, shape = page.decode(data, index, **tables)
-            empty = np.full(shape, page.nodata, page.dtype)
-            self._decoded[index] = (empty if segment is None else segment)[0]
-        return self._decoded[index]
+        page, file = self._page, self._file.filehandle
+        file.seek(page.dataoffsets[index])
+        data = file.read(page.databytecounts[index]) if page.databytecounts[index] else None
+        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.jpegtables else {}
+        segment, _, shape = page.decode(data, index, **tables)
+        return (np.full(shape, page.nodata, page.dtype) if segment is None else segment)[0]

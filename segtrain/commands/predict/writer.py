@@ -1,5 +1,8 @@
 """Writer of predictions: the files of each image, the tables of all, and the report."""
 
+import csv
+import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -7,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
-from segtrain.commands.predict.manifest import Manifest
-from segtrain.commands.predict.outputs import Target
+from segtrain.commands.predict.outputs import MANIFEST, MANIFEST_COLUMNS, WITH_PROBABILITIES
 from segtrain.commands.predict.result import Result, write_files
 from segtrain.commands.predict.submission import Sheet, Submission
-from segtrain.errors import DataError
-from segtrain.files import TooLongName
+from segtrain.errors import DataError, name_some
+from segtrain.files import TooLongName, write_whole
 from segtrain.inference.task import Task
 
 COCO_KINDS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}
 RUNS_TABLE = "rle.csv"
+UNFINISHED = "the prediction was ended before this image was done"
 
 
 @dataclass
@@ -45,12 +48,57 @@ class Report:
 Written = list[Any]  # what each table takes of an image
 
 
-class Writer:
-    """Writes `kinds` (outputs.KINDS) of the images at `paths` below `output`, in the context of `writing`; `sheet` is
-    the table of runs that is asked for, None without. `targets` are all files of single images and videos.
+class Manifest:
+    """A row for each image: its path, width and height in pixels, its files below the output folder, separated by
+    semicolons, the error where it was skipped, and `share_CLASS`: the share of the pixels that each class has.
 
-    Raises DataError where a file of that name exists already and no prediction wrote it.
+    Rows may be added from any thread; they are written in the order of `images`, others behind them. The table is that
+    of one prediction: files of earlier ones in the folder are not in it.
     """
+
+    def __init__(self, folder: Path, names: Sequence[str], images: Iterable[Path]):
+        self._path = folder / MANIFEST
+        self._header = [*MANIFEST_COLUMNS, *(f"share_{name}" for name in names)]
+        self._rows: dict[str, list[dict[str, Any]]] = {str(image): [] for image in images}
+
+    def add(
+        self, image: Path, size: tuple[int, int], files: Sequence[str], shares: Iterable[float], *, error: str = ""
+    ) -> None:
+        """Add an image of this size, (height, width), that was predicted, or a video, at least in part."""
+        values = [str(image), size[1], size[0], ";".join(files), error, *(f"{share:.6g}" for share in shares)]
+        self._rows.setdefault(str(image), []).append(dict(zip(self._header, values, strict=True)))
+
+    def add_failure(self, image: Path, error: str) -> None:
+        """Add an image that was skipped."""
+        self._rows.setdefault(str(image), []).append({"image": str(image), "error": error})
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write the table at the start of the block, for the case that the process is killed, and at its end. Raises
+        DataError where that cannot be done."""
+        self._write(missing=UNFINISHED)
+        try:
+            yield
+        except BaseException:
+            with suppress(DataError):
+                self._write(missing=UNFINISHED)
+            raise
+        self._write()
+
+    def _write(self, *, missing: str = "") -> None:
+        """Write the table; images without a row have the error `missing`, or none."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, self._header, lineterminator="\n")
+        table.writeheader()
+        for image, rows in self._rows.items():
+            table.writerows(rows or ([{"image": image, "error": missing}] if missing else []))
+        write_whole(self._path, text.getvalue())
+
+
+class Writer:
+    """Writes `kinds` (outputs.KINDS) of the images below `output`, in the context of `writing`; `sheet` is the table of
+    runs that is asked for, None without. The manifest has a row for each of `paths`. `files` are those of single images
+    that are known before; a note tells which of all are there already."""
 
     def __init__(
         self,
@@ -60,17 +108,21 @@ class Writer:
         *,
         kinds: Sequence[str],
         sheet: Sheet | None,
-        targets: Sequence[Target],
+        files: Iterable[str],
     ):
         self.task = task
         self.output = output
         self.kinds = kinds
+        self.with_probabilities = not WITH_PROBABILITIES.isdisjoint(kinds)
         self.report = Report()
-        self.manifest = Manifest(output, task.names, paths, targets)
+        self.manifest = Manifest(output, task.names, paths)
         self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
         for kind, (name, annotate) in COCO_KINDS.items():
             if kind in kinds:
                 self._tables.append(CocoFile(output / name, task, annotate))
+        names = (*files, *(table.path.name for table in self._tables))
+        if replaced := [name for name in names if os.path.isfile(output / name)]:  # unlike is_file, takes any length
+            self.report.notes.append(f"{output}: {len(replaced)} earlier files are replaced: {name_some(replaced)}")
 
     def handle(self, result: Result) -> Written | DataError:
         """Write the files of an image and note them; may be called from any thread. A name that is too long is given
@@ -82,27 +134,22 @@ class Writer:
         self.manifest.add(result.path, result.size, files, result.shares)
         return [table.take(result) for table in self._tables]
 
-    def add(self, path: Path, written: Written | DataError) -> None:
-        """Add what `handle` returned for an image to the tables, or note why it could not be predicted."""
+    def add(self, path: Path, written: Written | DataError) -> bool:
+        """Add what `handle` returned for an image to the tables, or note why it could not be predicted; whether it
+        could."""
         if isinstance(written, DataError):
             self.report.failures.append(str(written))
             self.manifest.add_failure(path, str(written))
-            return
+            return False
         for table, taken in zip(self._tables, written, strict=True):
             table.add(taken)
+        return True
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Write the tables at the end of the block; raises DataError where one cannot be written. After an error those
         of all images are not written, and the manifest says what is there."""
-        self.manifest.begin()
-        try:
-            with ExitStack() as stack:
-                for table in self._tables:
-                    stack.enter_context(table.writing())
-                yield
-        except BaseException:
-            with suppress(DataError):
-                self.manifest.write()
-            raise
-        self.manifest.write()
+        with ExitStack() as stack:
+            for table in (self.manifest, *self._tables):
+                stack.enter_context(table.writing())
+            yield

@@ -33,23 +33,12 @@ HEADERS = {
 def build_app(service: Service, *, address: str | None) -> ASGIApp:
     """The server as an ASGI application. With the `address` that it listens on, it refuses requests under any name but
     that and LOCAL_NAMES."""
-
-    async def health(_: Request) -> Response:
-        return JSONResponse(service.describe_health())
-
-    async def model(_: Request) -> Response:
-        return JSONResponse(service.describe_model())
-
-    async def predict(request: Request) -> Response:
-        answer = await service.predict(request)
-        return Response(answer.content, media_type=answer.media_type)
-
     app = Starlette(
         routes=[
             *(Route(path, _page) for path in PAGE),
-            Route("/health", health),
-            Route("/model", model),
-            Route("/predict", predict, methods=["POST"]),
+            Route("/health", service.health),
+            Route("/model", service.model),
+            Route("/predict", service.predict, methods=["POST"]),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )

@@ -1,23 +1,12 @@
 """Batcher: one thread that predicts waiting images together."""
 
 import threading
-from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-import torch
 
-from segtrain.commands.predict.result import PALETTE_SIZE
+from segtrain.commands.predict.result import label_dtype
 from segtrain.inference.predictor import Predictor
-
-
-@dataclass(eq=False)
-class Job:
-    """An image that waits, HWC as read_image gives it, and the labels to come, as Result has them."""
-
-    image: np.ndarray
-    labels: Future[np.ndarray]
 
 
 class Batcher:
@@ -35,58 +24,47 @@ class Batcher:
         self.batches = 0
         self._predictor = predictor
         self._max_pixels = max_pixels
-        self._dtype = torch.uint8 if len(predictor.task.picture_names) <= PALETTE_SIZE else torch.int32
-        self._jobs: deque[Job] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="predictor", daemon=True)
-        self._thread.start()
+        self._dtype = label_dtype(predictor.task)
+        self._waiting: dict[Future[np.ndarray], np.ndarray] = {}  # labels to come -> image
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "predictor")
 
     def submit(self, image: np.ndarray) -> Future[np.ndarray]:
         """The labels of an image, to come, as Result has them."""
-        job = Job(image, Future())
-        with self._changed:
-            self._jobs.append(job)
-            self._changed.notify()
-        return job.labels
+        labels: Future[np.ndarray] = Future()
+        with self._lock:
+            self._waiting[labels] = image
+        self._thread.submit(self._predict_next)
+        return labels
 
     def close(self) -> None:
         """Predict what waits, and end the thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join()
+        self._thread.shutdown()
 
-    def _run(self) -> None:
-        while (batch := self._take()) is not None:
-            self._predict([job for job in batch if job.labels.set_running_or_notify_cancel()])
+    def _predict_next(self) -> None:
+        """Predict the image that has waited longest and others of its size."""
+        with self._lock:
+            if not self._waiting:  # others took it along
+                return
+            height, width = shape = next(iter(self._waiting.values())).shape[:2]
+            most = min(self._predictor.options.batch_size, max(self._max_pixels // (height * width), 1))
+            alike = [labels for labels, image in self._waiting.items() if image.shape[:2] == shape][:most]
+            batch = {labels: self._waiting.pop(labels) for labels in alike}
+        self._predict({labels: image for labels, image in batch.items() if labels.set_running_or_notify_cancel()})
 
-    def _take(self) -> list[Job] | None:
-        """The image that has waited longest and others of its size; None where the thread shall end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
-            if not self._jobs:
-                return None
-            shape = self._jobs[0].image.shape
-            most = min(self._predictor.options.batch_size, max(self._max_pixels // (shape[0] * shape[1]), 1))
-            batch = [job for job in self._jobs if job.image.shape == shape][:most]
-            for job in batch:
-                self._jobs.remove(job)
-            return batch
-
-    def _predict(self, batch: list[Job]) -> None:
+    def _predict(self, batch: dict[Future[np.ndarray], np.ndarray]) -> None:
         if not batch:  # all were cancelled
             return
         try:
-            labels = self._predictor.label_batch([job.image for job in batch], dtype=self._dtype).cpu().numpy()
+            predicted = self._predictor.label_batch(list(batch.values()), dtype=self._dtype).cpu().numpy()
         except Exception as error:
             if len(batch) == 1:
-                batch[0].labels.set_exception(error)
+                next(iter(batch)).set_exception(error)
                 return
-            for job in batch:  # what one image does must not fall on the others
-                self._predict([job])
+            for labels, image in batch.items():  # what one image does must not fall on the others
+                self._predict({labels: image})
             return
         self.images += len(batch)
         self.batches += 1
-        for job, label in zip(batch, labels, strict=True):
-            job.labels.set_result(label)
+        for labels, label in zip(batch, predicted, strict=True):
+            labels.set_result(label)

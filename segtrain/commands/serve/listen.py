@@ -60,7 +60,7 @@ def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str]
                 print(f"{', '.join(names)}: http://{shown}:{port} (Ctrl-C ends it)", flush=True)
                 server.run(sockets=[listener])
         finally:
-            service.close()
+            service.batcher.close()
     if signals:
         raise Stopped(signals[0], f"stopped; images predicted: {service.batcher.images}")
 

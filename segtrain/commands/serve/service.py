@@ -3,16 +3,15 @@
 import asyncio
 import base64
 import io
-import json
 import secrets
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from segtrain.commands.predict.result import Result, encode_files, encode_jpeg, list_suffixes
 from segtrain.commands.serve.batcher import Batcher
@@ -27,23 +26,14 @@ RETRY_AFTER_S = 2
 UPLOAD_NAME = Path("image")  # the names that clients give their files do not matter
 
 
-class Answer(NamedTuple):
-    """The body of an answer and its media type."""
-
-    content: bytes
-    media_type: str
-
-
 class Service:
     """A Predictor that answers requests.
 
     Args:
-        predictor: used by no one else from here on.
+        predictor: used by no one else from here on; `batcher.close` ends the thread that does.
         names: of the models, for people.
         limits: what clients may ask for.
         folder: where the files of requests lie while they are read.
-
-    `close` ends the thread that predicts.
     """
 
     def __init__(self, predictor: Predictor, *, names: Sequence[str], limits: RequestLimits, folder: Path):
@@ -57,32 +47,18 @@ class Service:
         # As many images in memory as two batches have: one is computed, one is read or written.
         self._in_memory = asyncio.Semaphore(2 * predictor.options.batch_size)
 
-    def close(self) -> None:
-        """Predict what waits, then end."""
-        self.batcher.close()
-
-    def describe_health(self) -> dict[str, Any]:
+    async def health(self, _: Request) -> Response:
         """The answer to /health."""
-        return {
-            "status": "ok",
-            "models": self._names,
-            "device": self._device,
-            "images": self.batcher.images,
-            "batches": self.batcher.batches,
-            "waiting": self.waiting,
-        }
+        counts = {"images": self.batcher.images, "batches": self.batcher.batches, "waiting": self.waiting}
+        return JSONResponse({"status": "ok", "models": self._names, "device": self._device, **counts})
 
-    def describe_model(self) -> dict[str, Any]:
+    async def model(self, _: Request) -> Response:
         """The answer to /model."""
-        return {
-            "models": self._names,
-            "mode": self._task.mode,
-            "classes": list_classes(self._task),
-            "max_bytes": self.limits.max_bytes,
-            "max_pixels": self.limits.max_pixels,
-        }
+        limits = {"max_bytes": self.limits.max_bytes, "max_pixels": self.limits.max_pixels}
+        classes = list_classes(self._task)
+        return JSONResponse({"models": self._names, "mode": self._task.mode, "classes": classes, **limits})
 
-    async def predict(self, request: Request) -> Answer:
+    async def predict(self, request: Request) -> Response:
         """The answer to a request with an image, as its `output` says. Raises HTTPException for what is refused."""
         output = request.query_params.get("output", OUTPUTS[0])
         if output not in OUTPUTS:
@@ -93,8 +69,8 @@ class Service:
             async with self._in_memory:
                 image = await asyncio.to_thread(read_upload, path, self._task, self.limits.max_pixels)
                 labels = await asyncio.wrap_future(self.batcher.submit(image))
-                result = Result(path, UPLOAD_NAME, UPLOAD_NAME.name, self._task, image, labels)
-                return await asyncio.to_thread(build_answer, result, output)
+                result = Result(path, UPLOAD_NAME, self._task, image, labels)
+                return await asyncio.to_thread(_summarise if output == "json" else _answer, result, output)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -118,42 +94,34 @@ class Service:
                 left.unlink(missing_ok=True)
 
 
-def build_answer(result: Result, output: str) -> Answer:
-    """One of OUTPUTS of a prediction; a ZIP where that is several files."""
-    return _summary(result) if output == "json" else _files(result, output)
-
-
 def list_classes(task: Task) -> list[dict[str, str]]:
     """Name and colour, as #rrggbb, of each of task.names."""
     colors = task.colors[-len(task.names) :]  # in multilabel the first is that of no class
     return [{"name": name, "color": show_color(color)} for name, color in zip(task.names, colors, strict=True)]
 
 
-def _files(result: Result, kind: str) -> Answer:
+def _answer(result: Result, kind: str) -> Response:
+    """The file of this kind; a ZIP where it is several."""
     suffixes, contents = list_suffixes([kind], result.task), encode_files(result, kind)
     if len(contents) == 1:
-        return Answer(contents[0], MEDIA_TYPES[PurePath(f"image{suffixes[0]}").suffix])
+        return Response(contents[0], media_type=MEDIA_TYPES[PurePath(f"image{suffixes[0]}").suffix])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for suffix, content in zip(suffixes, contents, strict=True):
             archive.writestr(f"{result.name}{suffix}", content)
-    return Answer(packed.getvalue(), "application/zip")
+    return Response(packed.getvalue(), media_type="application/zip")
 
 
-def _summary(result: Result) -> Answer:
+def _summarise(result: Result, _: str) -> Response:
     """All that the page shows: size, classes with their shares of the pixels, pictures as data: addresses."""
     height, width = result.size
-    classes = zip(list_classes(result.task), result.shares.tolist(), strict=True)
-    content = {
-        "width": width,
-        "height": height,
-        "classes": [{**entry, "share": share} for entry, share in classes],
-        "image": _data_address(Answer(encode_jpeg(to_rgb(result.image)), "image/jpeg")),
-        "color": _data_address(_files(result, "color")),
-        "index": _data_address(_files(result, "index")),
+    shares = zip(list_classes(result.task), result.shares.tolist(), strict=True)
+    pictures = {
+        "image": Response(encode_jpeg(to_rgb(result.image)), media_type="image/jpeg"),
+        "color": _answer(result, "color"),
+        "index": _answer(result, "index"),
     }
-    return Answer(json.dumps(content).encode(), "application/json")
-
-
-def _data_address(answer: Answer) -> str:
-    return f"data:{answer.media_type};base64,{base64.b64encode(answer.content).decode()}"
+    content = {"width": width, "height": height, "classes": [{**entry, "share": share} for entry, share in shares]}
+    for name, picture in pictures.items():
+        content[name] = f"data:{picture.media_type};base64,{base64.b64encode(picture.body).decode()}"
+    return JSONResponse(content)

@@ -1,5 +1,8 @@
 """Folders of painted images, predicted; and what lies in a folder afterwards."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from segtrain.commands.predict.job import predict_files
@@ -9,11 +12,22 @@ from segtrain.inference.predictor import Predictor
 from tests.painted import painted
 
 
-def run(folder: Path, output: Path, predictor: Predictor | None = None, **options) -> Report:
-    """predict_files for all in a folder."""
-    return predict_files(predictor or painted(), find_images([str(folder)], output=output), output, **options)
+def run(source: Path, output: Path, predictor: Predictor | None = None, **options) -> Report:
+    """predict_files for a file, or for all in a folder."""
+    return predict_files(predictor or painted(), find_images([str(source)], output=output), output, **options)
 
 
 def names_in(folder: Path) -> list[str]:
     """The files below a folder."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """As on a disk on which no file grows above `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,5 +1,4 @@
 import os
-import resource
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ from segtrain.errors import DataError
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from tests.bad_input import assert_one_line
-from tests.commands.predict.predicting import names_in, run
+from tests.commands.predict.predicting import names_in, run, small_disk
 from tests.painted import COLORS, LAYERS, TASK, Painted, paint, painted, random_classes, read
 
 DEFAULT_FILES = (".png", "_color.png", "_overlay.jpg")
@@ -237,15 +236,11 @@ def test_a_full_disk(tmp_path):
     noise = np.random.default_rng(0).integers(0, 3, (160, 160))
     for name in ("a", "b", "c"):
         paint(tmp_path / "in" / f"{name}.png", noise)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # a disk on which no file grows above 4 KiB
-    try:
+    with small_disk(4096):
         with pytest.raises(DataError) as error:
             run(tmp_path / "in", tmp_path / "out", kinds=["index"])
         with pytest.raises(DataError) as table:
             run(tmp_path / "in", tmp_path / "tables", kinds=["coco"])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(error.value) == f"{tmp_path}/out/a.png: cannot be written: File too large"
     assert str(table.value) == f"{tmp_path}/tables/coco.json: cannot be written: File too large"
     assert not [name for name in names_in(tmp_path) if ".part" in name]
@@ -271,7 +266,7 @@ def test_an_interruption_leaves_whole_files_and_says_which(tmp_path):
     for name in pictures:
         assert np.array_equal(read(tmp_path / "out" / name), random_classes(int(name[:2])))
     rows = (tmp_path / "out" / "manifest.csv").read_text().splitlines()[1:]
-    assert [row.split(",")[3] for row in rows] == pictures
+    assert [row.split(",")[3] for row in rows if "was ended" not in row] == pictures and len(rows) == 30
 
 
 def test_threads_step_back_only_where_the_network_needs_the_cores():

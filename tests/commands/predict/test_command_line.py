@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segtrain.__main__ import main as segtrain
-from segtrain.commands.predict.outputs import KINDS, require_writable
+from segtrain.commands.predict.outputs import KINDS, require_output
 from segtrain.errors import DataError
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
@@ -16,14 +16,14 @@ from tests.painted import paint, random_classes, read
 def test_a_file_where_the_output_folder_should_be(tmp_path, there):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(DataError) as error:
-        require_writable(tmp_path / there)
+        require_output(tmp_path / there)
     expected = f"{tmp_path / there}: cannot be the output folder, {tmp_path / 'out'} is a file; write -o another folder"
     assert str(error.value) == expected
 
 
 def test_an_output_folder_that_cannot_be_written_to():
     with pytest.raises(DataError) as error:
-        require_writable(Path("/proc/out"))  # not even root makes files there
+        require_output(Path("/proc/out"))  # not even root makes files there
     expected = "/proc/out: cannot be the output folder, nothing can be written to /proc (No such file or directory)"
     assert str(error.value) == f"{expected}; write -o another folder"
 

@@ -8,32 +8,29 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from segtrain.commands.predict.job import predict_files
 from segtrain.commands.predict.outputs import KINDS
 from segtrain.commands.predict.result import (
     JPEG_MOST_PX,
-    encode_indices,
     encode_jpeg,
     encode_palette,
-    encode_smooth,
+    encode_png,
     list_suffixes,
 )
 from segtrain.config.schema import DataConfig
 from segtrain.formats import coco
 from segtrain.images import rle
-from segtrain.inference.inputs import find_images
 from segtrain.inference.task import Task
 from segtrain.visualize import colorize, overlay
+from tests.commands.predict.predicting import run
 from tests.painted import BINARY, COLORS, LAYERS, TASK, paint, painted, random_classes, read
 
 TABLES = {"coco", "coco-rle", "rle"}
 
 
-def run(folder: Path, kinds: list[str], task: Task = TASK) -> Path:
+def predicted(folder: Path, kinds: list[str], task: Task = TASK) -> Path:
     """The output folder of a prediction of `folder`/in."""
     out = folder / "out"
-    images = find_images([str(folder / "in")], output=out)
-    assert predict_files(painted(task), images, out, kinds=kinds).status == 0
+    assert run(folder / "in", out, painted(task), kinds=kinds).status == 0
     return out
 
 
@@ -54,9 +51,9 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_png_holds_what_was_put_in(tmp_path, name):
     pixels = ARRAYS[name]
-    for index, encode in enumerate([encode_smooth, encode_indices][: 1 if pixels.ndim == 3 else 2]):
-        path = tmp_path / f"{index}.png"
-        path.write_bytes(encode(pixels))
+    for smooth in (True, False):
+        path = tmp_path / f"{smooth}.png"
+        path.write_bytes(encode_png(pixels, smooth=smooth))
         assert np.array_equal(read(path), pixels)
         seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(seen[..., ::-1] if pixels.ndim == 3 else seen, pixels)
@@ -95,7 +92,7 @@ def test_colours_and_overlay_are_those_of_visualize(tmp_path):
     image = paint(
         tmp_path / "in" / "a.png", red, PIXELS.integers(0, 256, red.shape), PIXELS.integers(0, 256, red.shape)
     )
-    out = run(tmp_path, ["color", "overlay"])
+    out = predicted(tmp_path, ["color", "overlay"])
     colors = colorize(red, COLORS)
     assert np.array_equal(np.asarray(Image.open(out / "a_color.png").convert("RGB")), colors)
     assert (out / "a_overlay.jpg").read_bytes() == encode_jpeg(overlay(image, colors))
@@ -107,7 +104,7 @@ def test_more_classes_than_a_byte_holds(tmp_path):
     (tmp_path / "in").mkdir()
     values = np.array([[0, 255, 256], [299, 0, 1]])
     np.save(tmp_path / "in" / "a.npy", (values / 255 * 1000).astype(np.float32))  # as the network sees it: values
-    out = run(tmp_path, ["index", "color"], task)
+    out = predicted(tmp_path, ["index", "color"], task)
     index = Image.open(out / "a.png")
     assert index.mode == "I;16" and np.array_equal(np.asarray(index), values)
     assert np.array_equal(read(out / "a_color.png"), np.array(colors, np.uint8)[values])
@@ -116,7 +113,7 @@ def test_more_classes_than_a_byte_holds(tmp_path):
 def test_classes_that_overlap(tmp_path):
     planes = [np.array(plane) * 255 for plane in ([[1, 1, 0, 0]], [[0, 1, 1, 0]], [[0, 0, 0, 0]])]
     paint(tmp_path / "in" / "a.png", *planes)
-    out = run(tmp_path, ["index", "color"], LAYERS)
+    out = predicted(tmp_path, ["index", "color"], LAYERS)
     layers = [read(out / f"a_{name}.png") for name in ("0_wet", "1_road_lane", "2_car")]
     assert np.array_equal(layers, planes)
     assert read(out / "a_color.png").tolist() == [[1, 2, 2, 0]]  # the last class that is there, 0 for none
@@ -124,7 +121,7 @@ def test_classes_that_overlap(tmp_path):
 
 def test_probabilities(tmp_path):
     paint(tmp_path / "in" / "a.png", [[0, 1, 2]])
-    out = run(tmp_path, ["npz", "prob8"])
+    out = predicted(tmp_path, ["npz", "prob8"])
     with np.load(out / "a.npz") as content:
         assert content["names"].tolist() == ["sky", "road", "car"]
         assert content["probabilities"].dtype == np.float16
@@ -136,7 +133,7 @@ def test_probabilities(tmp_path):
 
 def test_probabilities_of_16_bits_and_of_one_class(tmp_path):
     paint(tmp_path / "in" / "a.png", [[0, 51, 255]])
-    out = run(tmp_path, ["prob16", "npz"], BINARY)
+    out = predicted(tmp_path, ["prob16", "npz"], BINARY)
     assert read(out / "a_prob_0_road.png").tolist() == [[0, 13107, 65535]]
     assert np.load(out / "a.npz")["names"].tolist() == ["road"]
     assert sorted(path.name for path in out.iterdir()) == ["a.npz", "a_prob_0_road.png", "manifest.csv"]
@@ -144,7 +141,7 @@ def test_probabilities_of_16_bits_and_of_one_class(tmp_path):
 
 def test_outlines_of_each_image(tmp_path):
     paint(tmp_path / "in" / "a.png", [[0, 2]])
-    content = json.loads((run(tmp_path, ["geojson"]) / "a.geojson").read_text())
+    content = json.loads((predicted(tmp_path, ["geojson"]) / "a.geojson").read_text())
     assert [item["properties"] for item in content["features"]] == [
         {"class": "sky", "index": 0, "area_px": 1},
         {"class": "car", "index": 2, "area_px": 1},
@@ -155,7 +152,7 @@ def test_outlines_of_each_image(tmp_path):
 def test_a_file_of_coco_that_is_read_by_hand(tmp_path):
     paint(tmp_path / "in" / "sub" / "a.png", [[1, 1, 1], [1, 0, 1], [1, 1, 1]])
     paint(tmp_path / "in" / "b.bmp", [[2, 2]])
-    out = run(tmp_path, ["coco", "coco-rle"])
+    out = predicted(tmp_path, ["coco", "coco-rle"])
     content = json.loads((out / "coco.json").read_text())
     assert content["images"] == [
         {"id": 1, "file_name": "b.bmp", "height": 1, "width": 2},
@@ -191,7 +188,7 @@ def test_a_file_of_coco_that_is_read_by_hand(tmp_path):
 def test_the_reference_reader_has_the_masks_again(tmp_path, capsys, kind):
     for place in range(3):
         paint(tmp_path / "in" / f"{place}.png", random_classes(place, 40, 33))
-    content = COCO(str(run(tmp_path, [kind]) / f"{kind.replace('-', '_')}.json"))
+    content = COCO(str(predicted(tmp_path, [kind]) / f"{kind.replace('-', '_')}.json"))
     for image in content.loadImgs(content.getImgIds()):
         drawn = np.full((40, 33), -1)
         for annotation in content.loadAnns(content.getAnnIds(imgIds=image["id"])):
@@ -216,7 +213,7 @@ def test_the_reference_reader_has_the_masks_again(tmp_path, capsys, kind):
 def test_predictions_can_be_trained_on(tmp_path, kind):
     paint(tmp_path / "in" / "a.png", random_classes(0, 40, 33))
     paint(tmp_path / "in" / "b.png", random_classes(1, 40, 33))
-    file = run(tmp_path, [kind]) / f"{kind.replace('-', '_')}.json"
+    file = predicted(tmp_path, [kind]) / f"{kind.replace('-', '_')}.json"
     settings = {"root": tmp_path, "format": "coco", "classes": ["sky", "road", "car"], "unlabelled": "ignore"}
     data = DataConfig.model_validate({**settings, "annotations": f"out/{file.name}", "images": "in"})
     samples = coco.read(
@@ -229,7 +226,7 @@ def test_predictions_can_be_trained_on(tmp_path, kind):
 
 def test_the_background_of_one_class_is_in_no_table(tmp_path):
     paint(tmp_path / "in" / "a.png", [[255, 0, 255]])
-    out = run(tmp_path, ["coco", "coco-rle", "rle"], BINARY)
+    out = predicted(tmp_path, ["coco", "coco-rle", "rle"], BINARY)
     for name in ("coco.json", "coco_rle.json"):
         content = json.loads((out / name).read_text())
         assert content["categories"] == [{"id": 1, "name": "road"}]
@@ -239,7 +236,7 @@ def test_the_background_of_one_class_is_in_no_table(tmp_path):
 
 def test_tables_of_classes_that_overlap(tmp_path):
     paint(tmp_path / "in" / "a.png", [[255, 255]], [[0, 255]])
-    out = run(tmp_path, ["coco", "rle"], LAYERS)
+    out = predicted(tmp_path, ["coco", "rle"], LAYERS)
     found = json.loads((out / "coco.json").read_text())["annotations"]
     assert [(item["category_id"], item["bbox"]) for item in found] == [(1, [0, 0, 2, 1]), (2, [1, 0, 1, 1])]
     assert (out / "rle.csv").read_text() == "image,class,rle\na.png,wet,1 2\na.png,road/lane,2 1\na.png,car,\n"

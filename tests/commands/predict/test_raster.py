@@ -62,12 +62,12 @@ def test_rows_of_a_file_are_those_of_the_whole(tmp_path, layout):
 def test_a_large_tiff_is_predicted_as_a_small_one(tmp_path, layout):
     path = write(tmp_path / "a.tif", PIXELS, **LAYOUTS[layout])
     predictor = predictor_of(flip="horizontal", scales=(1.0, 0.5))
-    result = raster.predict_raster(predictor, path, tmp_path / "out" / "a", with_overlay=True)
+    size, files, counts = raster.predict_raster(predictor, path, tmp_path / "out" / "a", with_overlay=True)
     prediction = predictor.predict(read_image(path))
-    assert result.files == [tmp_path / "out" / "a.tif", tmp_path / "out" / "a_overlay.jpg"]
-    assert np.array_equal(tifffile.imread(result.files[0]), prediction) and len(np.unique(prediction)) == 2
-    assert (result.height, result.width) == (300, 270)
-    assert result.counts.tolist() == np.bincount(prediction.ravel()).tolist()
+    assert files == [tmp_path / "out" / "a.tif", tmp_path / "out" / "a_overlay.jpg"]
+    assert np.array_equal(tifffile.imread(files[0]), prediction) and len(np.unique(prediction)) == 2
+    assert size == (300, 270)
+    assert counts.tolist() == np.bincount(prediction.ravel()).tolist()
     assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["a.tif", "a_overlay.jpg"]
 
 
@@ -102,10 +102,10 @@ def test_the_overlay_is_reduced(tmp_path, monkeypatch):
 def test_layers_are_bands(tmp_path):
     path = write(tmp_path / "a.tif", PIXELS)
     predictor = predictor_of(mode="multilabel")
-    result = raster.predict_raster(predictor, path, tmp_path / "layers", with_overlay=True)
+    *_, counts = raster.predict_raster(predictor, path, tmp_path / "layers", with_overlay=True)
     prediction = predictor.predict(PIXELS)
     assert np.array_equal(tifffile.imread(tmp_path / "layers.tif"), 255 * np.moveaxis(prediction, 0, -1))
-    assert result.counts.tolist() == prediction.sum((1, 2)).tolist()
+    assert counts.tolist() == prediction.sum((1, 2)).tolist()
 
 
 def test_deep_images_are_scaled_as_when_read_whole(tmp_path):
@@ -199,7 +199,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_an_uncompressed_strip_is_read_in_parts(tmp_path):
     path = write(tmp_path / "a.tif", PIXELS)
     with TiffRows(str(path)) as rows:
-        assert rows._rows_per_segment >= 300  # one strip holds the image
+        assert rows._page.rowsperstrip >= 300  # one strip holds the image
         assert np.array_equal(rows.read(100, 120).pixels, PIXELS[100:120]) and not rows._decoded
 
 

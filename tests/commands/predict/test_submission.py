@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.predict.job import predict_files
 from segtrain.commands.predict.submission import plain_sheet, read_sheet
 from segtrain.errors import ConfigError, DataError
-from segtrain.inference.inputs import find_images
 from segtrain.inference.task import Task
-from tests.painted import BINARY, COLORS, LAYERS, TASK, paint, painted
+from tests.commands.predict.predicting import run
+from tests.painted import BINARY, COLORS, TASK, paint, painted
 
 # 2 rows of 3 pixels, which are counted 1 3 5 / 2 4 6
 SKY_ROAD = [[0, 1, 1], [0, 0, 1]]
@@ -20,8 +19,8 @@ def submit(folder, sample: str, task: Task = TASK, *, suffix: str = ".png") -> t
     paint(folder / "in" / f"a{suffix}", planes[0])
     paint(folder / "in" / "sub" / f"b{suffix}", planes[1])
     (folder / "sample.csv").write_text(sample)
-    images = find_images([str(folder / "in")], output=folder / "out")
-    report = predict_files(painted(task), images, folder / "out", kinds=["index"], sample=folder / "sample.csv")
+    options = {"kinds": ["index"], "sample": folder / "sample.csv"}
+    report = run(folder / "in", folder / "out", painted(task), **options)
     return (folder / "out" / "rle.csv").read_text(), report.notes
 
 
@@ -76,16 +75,14 @@ def test_rows_of_an_image_that_was_skipped_stay_empty(tmp_path):
     paint(tmp_path / "in" / "a.png", SKY_ROAD)
     (tmp_path / "in" / "b.png").write_text("no picture")
     (tmp_path / "sample.csv").write_text("id,class,rle\nb,sky,1 1\na,sky,1 1\n")
-    images = find_images([str(tmp_path / "in")], output=tmp_path / "out")
-    report = predict_files(painted(), images, tmp_path / "out", kinds=["index"], sample=tmp_path / "sample.csv")
+    report = run(tmp_path / "in", tmp_path / "out", kinds=["index"], sample=tmp_path / "sample.csv")
     assert report.status == 1
     assert (tmp_path / "out" / "rle.csv").read_text() == "id,class,rle\nb,sky,\na,sky,1 2 4 1\n"
 
 
 def test_without_a_sample_there_is_a_row_for_each_class_of_each_image(tmp_path):
     paint(tmp_path / "in" / "a.png", SKY_ROAD)
-    images = find_images([str(tmp_path / "in")], output=tmp_path / "out")
-    predict_files(painted(), images, tmp_path / "out", kinds=["rle"])
+    run(tmp_path / "in", tmp_path / "out", kinds=["rle"])
     assert (tmp_path / "out" / "rle.csv").read_text() == (
         "image,class,rle\na.png,sky,1 2 4 1\na.png,road,3 1 5 2\na.png,car,\n"
     )
@@ -152,9 +149,8 @@ def test_a_sample_that_cannot_be_read(tmp_path, content, reason):
 
 def test_videos_have_no_rows(tmp_path):
     (tmp_path / "clip.mp4").touch()
-    images = find_images([str(tmp_path / "clip.mp4")], output=tmp_path / "out")
     with pytest.raises(ConfigError) as error:
-        predict_files(painted(LAYERS), images, tmp_path / "out", kinds=["rle"])
+        run(tmp_path / "clip.mp4", tmp_path / "out", kinds=["rle"])
     expected = f"{tmp_path}/clip.mp4: a table of runs has a row for each image, and a video none; predict them apart"
     assert str(error.value) == expected
 

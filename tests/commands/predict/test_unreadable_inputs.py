@@ -1,6 +1,5 @@
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagecodecs
@@ -10,15 +9,14 @@ import tifffile
 from PIL import Image
 
 from segtrain.commands.predict import raster
-from segtrain.commands.predict.job import predict_files
 from segtrain.commands.predict.pipeline import image_source, predict_stream
 from segtrain.commands.predict.writer import Report
 from segtrain.errors import DataError
 from segtrain.images.reading import read_image
-from segtrain.inference.inputs import find_images
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from tests.bad_input import assert_one_line
+from tests.commands.predict import predicting
 from tests.painted import TASK, Painted, paint, painted, random_classes
 
 RED = random_classes(0)
@@ -26,10 +24,9 @@ IMAGE = np.dstack([RED, np.full_like(RED, 90), np.full_like(RED, 200)])
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
 
 
-def run(folder: Path, task: Task = TASK, **options) -> tuple[Report, Path]:
+def run(folder: Path, task: Task = TASK, *, kinds: tuple[str, ...] = ("index",)) -> tuple[Report, Path]:
     out = folder / "out"
-    images = find_images([str(folder / "in")], output=out)
-    return predict_files(painted(task), images, out, kinds=options.pop("kinds", ["index"]), **options), out
+    return predicting.run(folder / "in", out, painted(task), kinds=kinds), out
 
 
 def png_of(width: int, height: int, content: bytes) -> bytes:
@@ -266,8 +263,7 @@ def test_a_large_tiff_that_memory_does_not_hold_is_skipped(tmp_path, monkeypatch
                 raise error
             return super().probabilities(images)
 
-    images = find_images([str(tmp_path / "in")], output=tmp_path / "out")
-    report = predict_files(Predictor([Small(TASK)]), images, tmp_path / "out", kinds=["index"])
+    report = predicting.run(tmp_path / "in", tmp_path / "out", Predictor([Small(TASK)]), kinds=["index"])
     reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
     assert (report.images, report.failures) == (1, [f"{tmp_path}/in/big.tif: {reason}"])
 
@@ -279,9 +275,7 @@ def test_an_image_that_memory_does_not_hold_is_skipped(tmp_path):
     path = tmp_path / "a.png"
     paint(path, RED)
     source = image_source(path, Path("a"), read)
-    with ThreadPoolExecutor(1) as pool:
-        stream = predict_stream(painted(), [source], str, with_probabilities=False, readers=pool, writers=pool)
-        ((_, error),) = stream
+    ((_, error),) = predict_stream(painted(), [source], str, with_probabilities=False)
     assert isinstance(error, DataError)
     assert str(error) == f"{path}: 30 x 20 pixels need more memory than there is, already to be read"
 

@@ -1,5 +1,4 @@
 import os
-import resource
 import signal
 from argparse import Namespace
 from pathlib import Path
@@ -17,7 +16,7 @@ from segtrain.errors import DataError
 from segtrain.inference.inputs import find_images
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
-from tests.commands.predict.predicting import names_in
+from tests.commands.predict.predicting import names_in, small_disk
 from tests.painted import BINARY, COLORS, TASK, Painted, paint, painted, random_classes
 
 HEIGHT, WIDTH = 48, 64
@@ -221,13 +220,8 @@ def test_a_video_that_cannot_be_written(tmp_path, capsys):
 
 def test_a_full_disk(tmp_path):
     path = write_video(tmp_path / "clip.avi", 60, code="MJPG", noise=True)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**15, hard))  # a disk on which no file grows above 32 KiB
-    try:
-        with pytest.raises(DataError) as error:
-            run(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with small_disk(2**15), pytest.raises(DataError) as error:
+        run(path)
     assert str(error.value) == f"{tmp_path}/out/clip_overlay.mp4: cannot be written as a whole; is the disk full?"
     assert names_in(tmp_path / "out") == ["manifest.csv"]
 

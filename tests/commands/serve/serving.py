@@ -129,7 +129,7 @@ def serving(folder: Path, network: Any = None, *, batch_size: int = 4, **limits:
     finally:
         server.should_exit = True
         thread.join()
-        service.close()
+        service.batcher.close()
         listener.close()
     assert not list(folder.iterdir()), "files of requests were left behind"
 

@@ -53,7 +53,7 @@ def test_requests_are_batched_and_more_than_fit_are_told_to_come_again(tmp_path)
         jobs = [pool.submit(client.send, png(draw(0)))]
         assert network.entered.wait(PATIENCE_S)
         jobs += [pool.submit(client.send, png(draw(seed))) for seed in range(1, 5)]
-        wait_for(lambda: client.service.waiting == 5 and len(client.service.batcher._jobs) == 4)
+        wait_for(lambda: client.service.waiting == 5 and len(client.service.batcher._waiting) == 4)
         refused = client.send(png(draw(9)))
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
         assert refused.json == {"error": "5 images are waiting already; come again in 2 seconds"}

@@ -15,12 +15,6 @@ from tests.commands.serve.serving import THREE, Channels, decode, draw, encode, 
 IMAGE = draw(0)
 
 
-@pytest.fixture
-def client(tmp_path):
-    with serving(tmp_path) as client:
-        yield client
-
-
 def with_orientation(picture) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -13,12 +13,6 @@ from tests.commands.serve.serving import LAYERS, Channels, Picky, decode, draw, 
 IMAGE = draw(0)
 
 
-@pytest.fixture
-def client(tmp_path):
-    with serving(tmp_path) as client:
-        yield client
-
-
 def test_health_and_model(client):
     health = {"status": "ok", "models": ["street-1"], "device": "cpu", "images": 0, "batches": 0, "waiting": 0}
     assert client.ask("GET", "/health").json == health

@@ -10,7 +10,7 @@ from segtrain.errors import DataError
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from tests.commands.predict.predicting import names_in, run
-from tests.painted import TASK, Painted, paint, random_classes
+from tests.painted import TASK, Painted, paint, random_classes, read
 
 
 def refusal(folder: Path, output: Path, **options) -> str:
@@ -25,17 +25,17 @@ def rows_of(output: Path) -> list[list[str]]:
     return [[Path(row[0]).name, row[3], row[4]] for row in rows]
 
 
-EMPTY = "image,width,height,files,error\n"
-UNKNOWN = "exists already, and {0}/manifest.csv does not list it; delete it or write -o another folder"
+WHY = "cannot be the output folder, it holds {0}, but no manifest.csv of an earlier prediction"
 
 
-def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["b.png", "manifest.csv"])
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, name):
     paint(tmp_path / "in" / "a.png", [[0]])
     out = tmp_path / "out"
-    paint(out / "b.png", [[0]])
-    why = "cannot be the output folder, it holds b.png, but no manifest.csv of an earlier prediction"
-    assert refusal(tmp_path / "in", out) == f"{out}: {why}; write -o another folder"
-    assert names_in(out) == ["b.png"]
+    out.mkdir()
+    (out / name).write_text("image,price\n")
+    assert refusal(tmp_path / "in", out) == f"{out}: {WHY.format(name)}; write -o another folder"
+    assert names_in(out) == [name] and (out / name).read_text() == "image,price\n"
 
 
 def test_hidden_files_do_not_make_a_folder_somebody_elses(tmp_path):
@@ -45,37 +45,18 @@ def test_hidden_files_do_not_make_a_folder_somebody_elses(tmp_path):
     assert run(tmp_path / "in", tmp_path / "out", kinds=["index"]).status == 0
 
 
-@pytest.mark.parametrize("name", ["b_color.png", "sub/c;d_color.png"])
-def test_a_file_that_no_prediction_wrote_is_never_written_over(tmp_path, name):
-    for image in ("a", "b", "sub/c;d"):
-        paint(tmp_path / "in" / f"{image}.png", [[0]])
-    out = tmp_path / "out"
-    (out / "sub").mkdir(parents=True)
-    (out / name).write_text("mine")
-    (out / "manifest.csv").write_text(EMPTY + "x.png,,,b.png;b_overlay.png;c,\n")
-    assert refusal(tmp_path / "in", out) == f"{out}/{name}: {UNKNOWN.format(out)}"
-    assert (out / name).read_text() == "mine" and names_in(out) == sorted(["manifest.csv", name])
-
-
-def test_another_table_of_the_name_of_the_manifest(tmp_path):
-    paint(tmp_path / "in" / "a.png", [[0]])
-    (tmp_path / "out").mkdir()
-    manifest = tmp_path / "out" / "manifest.csv"
-    manifest.write_text("image,price\n")
-    expected = f"{manifest}: is not the manifest of a prediction; write -o another folder"
-    assert refusal(tmp_path / "in", tmp_path / "out") == expected
-    assert manifest.read_text() == "image,price\n"
-
-
 def test_a_folder_may_be_predicted_into_again_and_again(tmp_path):
     paint(tmp_path / "in" / "a.png", [[1]])
     paint(tmp_path / "more" / "b;c.png", [[2]])
     out = tmp_path / "out"
-    for folder, kinds in (("in", ["index", "coco"]), ("more", ["index"]), ("in", ["color", "coco"]), ("in", ["index"])):
-        assert run(tmp_path / folder, out, kinds=kinds).status == 0
-    assert rows_of(out) == [["a.png", "a.png;a_color.png", ""], ["b;c.png", "b;c.png", ""]]
-    assert run(tmp_path / "more", out, kinds=["index"]).status == 0
-    assert rows_of(out) == [["b;c.png", "b;c.png", ""], ["a.png", "a.png;a_color.png", ""]]
+    for folder, kinds in (("in", ["index", "coco"]), ("more", ["index"]), ("in", ["color"])):
+        assert run(tmp_path / folder, out, kinds=kinds).notes == []
+    assert rows_of(out) == [["a.png", "a_color.png", ""]]  # the manifest is that of the latest
+    assert names_in(out) == ["a.png", "a_color.png", "b;c.png", "coco.json", "manifest.csv"]
+    paint(tmp_path / "in" / "a.png", [[2]])
+    note = f"{out}: 2 earlier files are replaced: a.png, coco.json"
+    assert run(tmp_path / "in", out, kinds=["index", "coco"]).notes == [note]
+    assert read(out / "a.png").tolist() == [[2]]
 
 
 def test_what_was_killed_may_be_predicted_again(tmp_path):
@@ -95,7 +76,7 @@ def test_what_was_killed_may_be_predicted_again(tmp_path):
     killed = tmp_path / "killed"
     assert names_in(killed) == ["a.png", "manifest.csv"]
     why = "the prediction was ended before this image was done"
-    assert rows_of(killed) == [["a.png", "a.png", why], ["b.png", "b.png", why]]
+    assert rows_of(killed) == [["a.png", "", why], ["b.png", "", why]]
     assert run(tmp_path / "in", killed, kinds=["index"]).images == 2
     assert rows_of(killed) == [["a.png", "a.png", ""], ["b.png", "b.png", ""]]
 
