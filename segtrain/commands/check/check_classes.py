@@ -1,16 +1,16 @@
 """Class checks: classes that a split lacks, that hardly occur, or that need a weight."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from segtrain.commands.check.check_values import explicit
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, count_of, yaml_fix
+from segtrain.commands.check.finding import Finding, Fix, classes_fix, count_of, yaml_fix
 from segtrain.commands.check.mask_values import IGNORED
 from segtrain.commands.check.propose import STRAY_PIXELS, STRAY_SHARE, show_share
 from segtrain.commands.check.record import as_written
-from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.errors import name_some
 from segtrain.losses.class_weights import compute_class_weights
 
@@ -23,19 +23,19 @@ _LISTED = 6
 
 def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
     """Classes without a pixel in a split, or in all of them."""
-    if report.labelling is None or not report.class_pixels.any():
+    if not report.class_pixels.any():
         return
     names, slips = np.array(report.labelling.names, object), _are_slips(report)
     present = {split: report.class_pixels[indices].sum(axis=0) > 0 for split, indices in report.splits.items()}
     anywhere = np.any([*present.values()], axis=0)
     if not anywhere.all() and report.config is not None:
         nowhere = names[~anywhere].tolist()
-        yield Finding(
+        yield report.finding(
             "warning",
             f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
             "Nobody can learn that, and the score says so. Are the values in data.classes right? If this set has "
             "no such class, leave it out, as the lines do.",
-            yaml_fix(*_without(report, nowhere)),
+            _without(report, nowhere),
         )
     for split, there in present.items():
         missing = np.flatnonzero(anywhere & ~there & ~slips)
@@ -49,31 +49,27 @@ def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) ->
     meaning = {"train": "What validation scores cannot be learnt.", "val": "What is learnt is never scored."}
     having = np.flatnonzero((report.class_pixels[:, missing] > 0).any(axis=1))
     unfolded = split in ("train", "val") and (config is None or config.data.folds is None)
-    can_fold = unfolded and len(report.records) >= FOLDS and len(having) > 1
-    fix = yaml_fix("data:", f"  folds: {FOLDS}") if can_fold else None
-    advice = (
-        "The lines split training and validation images anew, so that each has its share of every class."
-        if fix
-        else f"Move one of the listed pairs into {split}, or leave the class out."
-    )
+    if unfolded and len(report.records) >= FOLDS and len(having) > 1:
+        fix = yaml_fix(data={"folds": FOLDS})
+        advice = "The lines split training and validation images anew, so that each has its share of every class."
+    else:
+        fix, advice = None, f"Move one of the listed pairs into {split}, or leave the class out."
     others = " and ".join(other for other in report.splits if other != split)
-    have = f"{count_of(len(having), 'image')} of {others} {'has' if len(having) == 1 else 'have'} such pixels."
     return Finding(
         "error" if split == "train" else "warning",
         f"The {split} split has no pixel of {name_some(names, _LISTED)}",
-        f"{meaning.get(split, 'It says nothing about that class.')} {have} {advice}",
+        f"{meaning.get(split, 'It says nothing about that class.')} {count_of(len(having), 'image')} of {others} "
+        f"{'has' if len(having) == 1 else 'have'} such pixels. {advice}",
         fix,
         report.images_of(having),
     )
 
 
-def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[object] = ()) -> list[str]:
+def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[int | list[int]] = ()) -> Fix:
     """The lines of the experiment's classes without these."""
-    data = report.config.data
-    classes = [item for item in explicit(data.classes) if item.name not in names]
-    if not classes:
-        return write_classes(explicit(data.classes))
-    return write_classes(classes, [*(data.ignore_values or []), *ignore])
+    classes = explicit(report.data.classes)
+    kept = [item for item in classes if item.name not in names]
+    return classes_fix(kept, [*(report.data.ignore_values or []), *ignore]) if kept else classes_fix(classes)
 
 
 def _are_slips(report: DatasetReport) -> np.ndarray:
@@ -93,18 +89,16 @@ def find_slips(report: DatasetReport) -> Iterator[Finding]:
         return
     names = [labelling.names[index] for index in np.flatnonzero(few)]
     pixels = report.class_pixels[:, few]
-    masks = np.flatnonzero((pixels > 0).any(axis=1)).tolist()
+    masks = np.flatnonzero(pixels.any(axis=1)).tolist()
     codes = [code for code, index in labelling.claims.items() if index != IGNORED and few[index]]
-    ignore = [as_written(code, as_color=labelling.as_color) for code in codes]
     shown = [f"{name} {count_of(int(n), 'pixel')}" for name, n in zip(names, pixels.sum(axis=0), strict=True)]
-    yield Finding(
+    yield report.finding(
         "warning",
         f"{name_some(names, _LISTED)}: next to no pixels, in {count_of(len(masks), 'mask')}",
         f"{', '.join(shown)} in the whole set: a slip, or too little to be learnt or scored. The lines ignore it.",
-        yaml_fix(*_without(report, names, ignore=ignore)),
-        report.masks_of(masks),
-        masks,
-        frozenset(codes),
+        _without(report, names, ignore=[as_written(code, as_color=labelling.as_color) for code in codes]),
+        masks=masks,
+        marked=codes,
     )
 
 
@@ -114,11 +108,10 @@ def _training_pixels(report: DatasetReport) -> np.ndarray:
     return report.class_pixels[chosen].astype(np.float64)
 
 
-def suggest_weights(report: DatasetReport) -> tuple[list[str], np.ndarray] | None:
-    """The lines of a loss for the balance of the training masks, and the weights of the classes; None where no class is
-    rare."""
+def suggest_weights(report: DatasetReport) -> tuple[dict[str, Any], np.ndarray] | None:
+    """The loss for the balance of the training masks, and the weights of the classes; None where no class is rare."""
     labelling = report.labelling
-    if labelling is None or labelling.multilabel or _are_slips(report).any():
+    if labelling.multilabel or _are_slips(report).any():
         return None
     counts = _training_pixels(report)
     pixels = counts.sum(axis=0)
@@ -126,10 +119,10 @@ def suggest_weights(report: DatasetReport) -> tuple[list[str], np.ndarray] | Non
         return None
     image_pixels = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
     weights = compute_class_weights("enet", pixels, image_pixels)
-    term = "CrossEntropyLoss: {coef: 1.0, class_weights: enet}"
+    term = {"CrossEntropyLoss": {"coef": 1.0, "class_weights": "enet"}}
     if labelling.binary:
-        term = f"BCEWithLogitsLoss: {{coef: 1.0, pos_weight: {weights[1] / weights[0]:.1f}}}"
-    return ["loss:", f"  {term}", "  DiceLoss: 1.0"], weights
+        term = {"BCEWithLogitsLoss": {"coef": 1.0, "pos_weight": round(float(weights[1] / weights[0]), 1)}}
+    return term | {"DiceLoss": 1.0}, weights
 
 
 def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
@@ -142,18 +135,15 @@ def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
         arguments = {key for term in terms.values() for key, value in term.arguments.items() if value is not None}
         if WEIGHTED & arguments or REGION_LOSSES & terms.keys() or report.config.data.balance > 0:
             return
-    lines, weights = suggested
+    loss, weights = suggested
     pixels = _training_pixels(report).sum(axis=0)
     shares = pixels / pixels.sum()
-    rare = [
-        f"{report.labelling.names[index]} {show_share(shares[index])}"
-        for index in np.argsort(shares)
-        if shares[index] < RARE
-    ]
+    rare = [index for index in np.argsort(shares) if shares[index] < RARE]
+    listed = name_some([f"{report.labelling.names[index]} {show_share(shares[index])}" for index in rare], 4)
     yield Finding(
         "note",
         f"{count_of(len(rare), 'class')} below 1 % of the pixels",
-        f"{name_some(rare, 4)}: a plain cross entropy can do without them. The lines weight the classes (the "
-        f"rarest {weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
-        yaml_fix(*lines),
+        f"{listed}: a plain cross entropy can do without them. The lines weight the classes (the rarest "
+        f"{weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
+        yaml_fix(loss=loss),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, are, count_of, yaml_fix
+from segtrain.commands.check.finding import Finding, count_of, yaml_fix
 from segtrain.commands.check.record import ImageRecord
 from segtrain.errors import DataError
 from segtrain.images.bands import WHITES
@@ -21,25 +21,24 @@ _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
 
 def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
     """Images of more than 8 bits: the value that means white, and the bits that are really used."""
-    deep = [index for index, r in enumerate(report.records) if r.image is not None and r.image.dtype != "uint8"]
+    deep = report.where(lambda r: r.image and r.image.dtype != "uint8")
     if not deep:
         return
     images = [report.records[index].image for index in deep]
-    kinds = ", ".join(sorted({image.dtype for image in images}))
     white, meaning = find_white(images)
-    scale = report.config.data.scale if report.config is not None else None
-    title = f"{count_of(len(deep), 'image')} {are(len(deep))} {kinds}"
-    if report.config is None:
-        level, explanation = "note", f"{meaning}."
-    elif scale is None:
-        level, title = "error", f"{title}, and data.scale is missing"
-        explanation = f"{meaning}. Training must know which value means white."
-    elif scale >= DARK * white:
-        level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
-        explanation = f"{meaning}. As it is, training sees them nearly black."
-    else:
-        return
-    yield Finding(level, title, explanation, yaml_fix("data:", f"  scale: {white:g}"), report.images_of(deep))
+    level, explanation = "note", f"{meaning}."
+    title = f"{count_of(len(deep), 'image', 'is')} {', '.join(sorted({image.dtype for image in images}))}"
+    if report.config is not None:
+        scale = report.config.data.scale
+        if scale is None:
+            level, title = "error", f"{title}, and data.scale is missing"
+            explanation = f"{meaning}. Training must know which value means white."
+        elif scale >= DARK * white:
+            level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
+            explanation = f"{meaning}. As it is, training sees them nearly black."
+        else:
+            return
+    yield Finding(level, title, explanation, yaml_fix(data={"scale": white}), report.images_of(deep))
 
 
 def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
@@ -83,36 +82,31 @@ def find_refused_images(report: DatasetReport) -> Iterator[Finding]:
             kind = f"{file_type}, {count_of(channels, 'channel')}, {dtype}"
             title = f"{count_of(len(indices), 'image')} ({kind}) would be refused"
             other = data.bands is None and data.channels != channels
-            fix = yaml_fix("data:", f"  channels: {channels}") if other else None
+            fix = yaml_fix(data={"channels": channels}) if other else None
             yield Finding("error", title, str(error), fix, report.images_of(indices))
 
 
 def find_channel_statistics(report: DatasetReport) -> Iterator[Finding]:
     """Mean and standard deviation of the channels where images are not RGB and the experiment has none."""
     records, config = [record for record in report.records if record.image is not None], report.config
-    numbers = {record.image.channels for record in records} - {3}
-    if len({record.image.channels for record in records}) != 1 or not numbers:
+    channels, *others = {record.image.channels for record in records} or {3}
+    if others or channels == 3:
         return
     if config is not None and (config.model.mean is not None or config.data.channels == 3 or config.data.bands):
         return
-    train = [record.image for record in records if record.split in ("train", "all")]
     scale = config.data.scale if config is not None else None
     if scale is None:
         wide = any(record.image.dtype != "uint8" for record in records)
         scale = find_white([record.image for record in records])[0] if wide else 255
-    mean, std = compute_statistics(train or [record.image for record in records])
-    (channels,) = numbers
-    lines = [
-        "model:",
-        f"  mean: {[round(float(value), 4) for value in mean / scale]}",
-        f"  std: {[round(float(value), 4) for value in std / scale]}",
-    ]
+    train = [record for record in records if record.split in ("train", "all")] or records
+    mean, std = ((values / scale).round(4).tolist() for values in compute_statistics([r.image for r in train]))
+    own = {} if config is not None else {"data": {"channels": channels}}
     yield Finding(
         "note",
         f"The images have {count_of(channels, 'channel')}, and no known mean",
         "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
         "training images.",
-        yaml_fix(*lines) if config is not None else yaml_fix("data:", f"  channels: {channels}", *lines),
+        yaml_fix(**own, model={"mean": mean, "std": std}),
     )
 
 

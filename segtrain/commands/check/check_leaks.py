@@ -8,9 +8,8 @@ import numpy as np
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.duplicates import Pair, find_duplicates
-from segtrain.commands.check.finding import Finding, Fix, Level, are, count_of, shell_fix, yaml_fix
+from segtrain.commands.check.finding import Finding, Fix, Level, count_of, shell_fix, yaml_fix
 from segtrain.commands.check.record import Record
-from segtrain.commands.check.yaml_lines import write_text
 
 FOLDS, FEWEST_FOLDS = 5, 3
 SOME = 0.02  # share of the images that look like others from which on a split at random is a bad idea
@@ -20,26 +19,40 @@ _PATTERNS = (r"^.*(?=/)", r"^[^_]+(?=_)", r"^.*(?=[_-])", r"^[^\d]*\d+(?=\D)", r
 def find_leaks(report: DatasetReport) -> Iterator[Finding]:
     """Findings about all pairs of images that are alike."""
     records = report.records
-    inside: list[Pair] = []
+    inside: dict[str, list[Pair]] = {"alike": [], "contradicting": [], "copies": []}
     across: dict[tuple[bool, str, str], list[Pair]] = {}
     for pair in find_duplicates([record.image for record in records]):
-        first, second = records[pair.first].split, records[pair.second].split
-        if first == second:
-            inside.append(pair)
+        first, second = records[pair.first], records[pair.second]
+        if first.split != second.split:
+            across.setdefault((not pair.same, first.split, second.split), []).append(pair)
+        elif pair.same:
+            inside["contradicting" if pair.exact and not _same_mask(first, second) else "copies"].append(pair)
         else:
-            across.setdefault((not pair.same, first, second), []).append(pair)
-    contradicting, copies = [], []
-    for pair in inside:
-        if pair.same:
-            same = not pair.exact or _same_mask(records[pair.first], records[pair.second])
-            (copies if same else contradicting).append(pair)
+            inside["alike"].append(pair)
     for near, *splits in sorted(across):
         yield _between(report, *splits, across[near, *splits], near=near)
-    if contradicting:
-        yield _describe_contradicting(report, contradicting)
-    if copies:
-        yield _describe_copies(report, copies)
-    yield from _find_look_alikes(report, [pair for pair in inside if not pair.same])
+    if pairs := inside["contradicting"]:
+        title = f"{count_of(len(pairs), 'image', 'occurs')} twice with different masks"
+        explanation = (
+            "One of the two masks is wrong. This fix leaves the second of each out; check first which one it should be."
+        )
+        fix = report.leave_out("set-aside-contradicting", [pair.second for pair in pairs])
+        yield _about_pairs(report, "warning", title, explanation, fix, pairs)
+    if pairs := inside["copies"]:
+        copies = sorted({pair.second for pair in pairs})
+        title = f"{count_of(len(copies), 'image', 'occurs')} twice or more"
+        explanation = (
+            "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
+            "them on both sides. This fix leaves all but the first out."
+        )
+        fix = report.leave_out("set-aside-copies", copies)
+        yield _about_pairs(report, "warning", title, explanation, fix, pairs)
+    yield from _find_look_alikes(report, inside["alike"])
+
+
+def _same_mask(first: Record, second: Record) -> bool:
+    a, b = first.mask, second.mask
+    return a is None or b is None or (np.array_equal(a.codes, b.codes) and np.array_equal(a.counts, b.counts))
 
 
 def _about_pairs(
@@ -53,67 +66,37 @@ def _about_pairs(
 def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], *, near: bool) -> Finding:
     """Images of one split that are in another too: what is scored was memorised."""
     number = len({pair.second for pair in pairs})
-    if near:
-        alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
-        what = "Neighbouring frames, overlapping tiles or edited copies"
-    else:
-        alike, what = f"{are(number)} in {first} too", "Copies, some perhaps compressed anew"
     pattern = find_pattern(report.records, pairs) if near else None
     if pattern is not None and (report.config is None or report.config.data.folds is None):
-        fix = _grouped(*pattern)
+        fix = yaml_fix(data=pattern)
         advice = "The lines split the images anew; images whose names begin alike stay together."
     else:
         name = "set-aside-near-leaks" if near else "set-aside-leaks"
         fix = report.leave_out(name, sorted({pair.first for pair in pairs}))
         advice = f"This fix takes them out of {first}."
+    if near:
+        level, what = "warning", "Neighbouring frames, overlapping tiles or edited copies"
+        alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
+    else:
+        level, what = "error", "Copies, some perhaps compressed anew"
+        alike = f"{'is' if number == 1 else 'are'} in {first} too"
     title = f"{count_of(number, 'image')} of {second} {alike}"
     explanation = f"{what}: the score is that of images that were all but memorised. {advice}"
-    return _about_pairs(report, "warning" if near else "error", title, explanation, fix, pairs)
+    return _about_pairs(report, level, title, explanation, fix, pairs)
 
 
-def find_pattern(records: Sequence[Record], pairs: Sequence[Pair]) -> tuple[str, int] | None:
+def find_pattern(records: Sequence[Record], pairs: Sequence[Pair]) -> dict[str, int | str] | None:
     """A group_pattern by which both images of every pair are of one group, and the number of folds that there are
-    groups for; None where no pattern does."""
+    groups for, as `data` has them; None where no pattern does."""
     names = [record.sample.name for record in records]
     for pattern in _PATTERNS:
-        expression = re.compile(pattern)
-        found = [match[0] if (match := expression.search(name)) else None for name in names]
+        found = [match and match[0] for match in (re.search(pattern, name) for name in names)]
         groups = len(set(found))
         if None in found or groups < FEWEST_FOLDS or groups == len(found):
             continue
         if all(found[pair.first] == found[pair.second] for pair in pairs):
-            return pattern, min(FOLDS, groups)
+            return {"folds": min(FOLDS, groups), "group_pattern": pattern}
     return None
-
-
-def _grouped(pattern: str, folds: int) -> Fix:
-    return yaml_fix("data:", f"  folds: {folds}", f"  group_pattern: {write_text(pattern)}")
-
-
-def _describe_contradicting(report: DatasetReport, pairs: list[Pair]) -> Finding:
-    """The same pixels with different masks."""
-    title = f"{count_of(len(pairs), 'image')} {'occurs' if len(pairs) == 1 else 'occur'} twice with different masks"
-    explanation = (
-        "One of the two masks is wrong. This fix leaves the second of each out; check first which one it should be."
-    )
-    fix = report.leave_out("set-aside-contradicting", [pair.second for pair in pairs])
-    return _about_pairs(report, "warning", title, explanation, fix, pairs)
-
-
-def _same_mask(first: Record, second: Record) -> bool:
-    a, b = first.mask, second.mask
-    return a is None or b is None or (np.array_equal(a.codes, b.codes) and np.array_equal(a.counts, b.counts))
-
-
-def _describe_copies(report: DatasetReport, pairs: list[Pair]) -> Finding:
-    """Copies within a split."""
-    copies = sorted({pair.second for pair in pairs})
-    title = f"{count_of(len(copies), 'image')} {'occurs' if len(copies) == 1 else 'occur'} twice or more"
-    explanation = (
-        "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
-        "them on both sides. This fix leaves all but the first out."
-    )
-    return _about_pairs(report, "warning", title, explanation, report.leave_out("set-aside-copies", copies), pairs)
 
 
 def _find_look_alikes(report: DatasetReport, pairs: list[Pair]) -> Iterator[Finding]:
@@ -124,7 +107,7 @@ def _find_look_alikes(report: DatasetReport, pairs: list[Pair]) -> Iterator[Find
         return
     pattern = find_pattern(report.records, pairs)
     if pattern is not None:
-        fix, advice = _grouped(*pattern), "The lines keep images together whose names begin alike."
+        fix, advice = yaml_fix(data=pattern), "The lines keep images together whose names begin alike."
     else:
         fix = shell_fix(f"python -m segtrain init {shlex.join(folders)} -o experiments/mine.yml")
         advice = "The line makes a split that keeps them together."

@@ -2,18 +2,18 @@
 and background exchanged."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.check.check_values import explicit
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, Level, apply_fix, are, count_of, yaml_fix
-from segtrain.commands.check.fixes import swap
+from segtrain.commands.check.finding import Change, Finding, apply_fix, classes_fix, count_of
+from segtrain.commands.check.fixes import swap_values
 from segtrain.commands.check.mask_values import IGNORED
 from segtrain.commands.check.propose import show_share
 from segtrain.commands.check.record import as_written
-from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.data_schema import ClassConfig
 
 FEWEST = 5  # masks below which nothing is unusual
@@ -26,68 +26,59 @@ AGREE = 0.3  # cosine from which on the contrast of object and background is a p
 def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
     """Masks with nothing but ignored pixels, and masks of one class where others have several."""
     labelling, counts, pixels = report.labelling, report.counts, report.class_pixels
-    if labelling is None or labelling.multilabel:
+    if labelling.multilabel:
         return
     read = np.array([record.mask is not None for record in report.records], bool)
     ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
     if ignored.any() and not ignored[read].all():
-        explanation = "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong."
-        found = np.flatnonzero(ignored)
-        yield _left_out(report, "ignored", "warning", found, "ignored by 95 % or more", explanation)
+        title = f"{count_of(ignored.sum(), 'mask', 'is')} ignored by 95 % or more"
+        explanation = (
+            "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong. This fix leaves them "
+            "out."
+        )
+        yield report.finding("warning", title, explanation, "set-aside-ignored", masks=np.flatnonzero(ignored).tolist())
     kinds, usual = (pixels > 0).sum(axis=1), read & ~ignored
-    alone = np.flatnonzero((kinds == 1) & ~ignored)
-    if 0 < len(alone) <= max(1, UNUSUAL * usual.sum()) and usual.sum() >= FEWEST:
-        if labelling.binary:
-            title = f"all '{labelling.names[1]}' or all background"
-            explanation = "That is right where the images are so. Look at them."
-            yield _left_out(report, "one-class", "note", alone, title, explanation)
-        elif np.median(kinds[usual]) >= 3:
-            held = sorted({labelling.names[int(pixels[index].argmax())] for index in alone})
-            explanation = (
-                f"All pixels are {' or '.join(held)}, in a set where the others hold more: an export that failed? If "
-                "they are right, leave them."
-            )
-            yield _left_out(report, "one-class", "warning", alone, "of a single class", explanation)
-
-
-def _left_out(
-    report: DatasetReport, name: str, level: Level, indices: NDArray, title: str, explanation: str
-) -> Finding:
-    number = len(indices)
-    return Finding(
-        level,
-        f"{count_of(number, 'mask')} {are(number)} {title}",
-        f"{explanation} This fix leaves them out.",
-        report.leave_out(f"set-aside-{name}", indices),
-        report.masks_of(indices),
-        indices.tolist(),
-    )
+    alone = np.flatnonzero((kinds == 1) & ~ignored).tolist()
+    if usual.sum() < FEWEST or not 0 < len(alone) <= max(1, UNUSUAL * usual.sum()):
+        return
+    if labelling.binary:
+        level, what = "note", f"all '{labelling.names[1]}' or all background"
+        explanation = "That is right where the images are so. Look at them."
+    elif np.median(kinds[usual]) >= 3:
+        level, what = "warning", "of a single class"
+        held = sorted({labelling.names[int(pixels[index].argmax())] for index in alone})
+        explanation = (
+            f"All pixels are {' or '.join(held)}, in a set where the others hold more: an export that failed? If "
+            "they are right, leave them."
+        )
+    else:
+        return
+    title, explanation = f"{count_of(len(alone), 'mask', 'is')} {what}", f"{explanation} This fix leaves them out."
+    yield report.finding(level, title, explanation, "set-aside-one-class", masks=alone)
 
 
 def find_much_ignored(report: DatasetReport) -> Iterator[Finding]:
     """A large share of ignored pixels in the whole set."""
-    read, labelling, config, proposal = report.read, report.labelling, report.config, report.proposal
+    read, data = report.read, report.data
     total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
-    if labelling is None or read is None or ignored <= MUCH_IGNORED * total:
+    if read is None or ignored <= MUCH_IGNORED * total:
         return
-    code = int(read.codes[np.argmax(read.pixels * (labelling.indices_of(read.codes) == IGNORED))])
-    classes = explicit(config.data.classes if config is not None else proposal.classes)
-    old = config.data.ignore_values or [] if config is not None else proposal.ignore_values
-    value = as_written(code, as_color=read.is_color)
-    new = ClassConfig(name=f"class_{len(classes) + 1}", **{"color" if read.is_color else "value": value})
-    yield Finding(
+    code = int(read.codes[np.argmax(read.pixels * (report.labelling.indices_of(read.codes) == IGNORED))])
+    classes, value = explicit(data.classes), as_written(code, as_color=read.is_color)
+    classes.append(ClassConfig(name=f"class_{len(classes) + 1}", **{"color" if read.is_color else "value": value}))
+    yield report.finding(
         "note",
         f"{show_share(ignored / total)} of the pixels are ignored",
         f"They are neither trained nor scored; most have the value {value}. If that is a class, the lines make it one.",
-        yaml_fix(*write_classes([*classes, new], [item for item in old if item != value])),
-        marked=frozenset({code}),
+        classes_fix(classes, [item for item in data.ignore_values or [] if item != value]),
+        marked=[code],
     )
 
 
 def find_inverted(report: DatasetReport) -> Iterator[Finding]:
     """Masks of an object and its background in which the two are exchanged."""
     labelling, read = report.labelling, report.read
-    if labelling is None or len(labelling.names) != 2 or labelling.as_color or read is None:
+    if len(labelling.names) != 2 or labelling.as_color or read is None:
         return
     seen = {index: _look_at_object(report, index) for index in range(len(report.records))}
     seen = {index: found for index, found in seen.items() if found is not None}
@@ -108,15 +99,14 @@ def find_inverted(report: DatasetReport) -> Iterator[Finding]:
     if not chosen:
         return
     codes = [code for code in read.codes.tolist() if labelling.claims.get(code, IGNORED) != IGNORED]
-    files = report.masks_of(chosen)
-    yield Finding(
+    changes = [Change(file, partial(swap_values, values=codes)) for file in report.masks_of(chosen)]
+    yield report.finding(
         "warning",
-        f"{count_of(len(chosen), 'mask')} {are(len(chosen))} most likely inverted",
+        f"{count_of(len(chosen), 'mask', 'is')} most likely inverted",
         f"'{labelling.names[1]}' lies where the background lies in the other masks: along the frame, and on its "
         "colours. Look at them in check.html; this fix exchanges the two values.",
-        apply_fix("invert-masks", [swap(file, *codes) for file in files]) if len(codes) == 2 else None,
-        files,
-        chosen,
+        apply_fix("invert-masks", changes) if len(codes) == 2 else None,
+        masks=chosen,
     )
 
 
@@ -126,27 +116,25 @@ def _look_at_object(report: DatasetReport, index: int) -> tuple[float, float, ND
     record, labelling = report.records[index], report.labelling
     if not record.is_pair or (codes := labelling.codes_of(record.mask)) is None:
         return None
-    which, counts = labelling.indices_of(codes), record.mask.counts
-    pixels, frame = (np.array([counts[which == side, column].sum() for side in (0, 1)]) for column in (0, 2))
+    sides = labelling.indices_of(codes) == [[0], [1]]  # background and object
+    counts, tones = record.mask.counts, np.nan_to_num(record.mask.tones)
+    pixels, _, frame = (sides @ counts).T
     if not pixels.all() or not frame.any():
         return None
-    tones = np.nan_to_num(record.mask.tones)
-    back, front = ((tones[which == side] * counts[which == side, :1]).sum(axis=0) / pixels[side] for side in (0, 1))
+    back, front = sides @ (tones * counts[:, :1]) / pixels[:, None]
     contrast = (front - back) / max(float(np.linalg.norm(front - back)), 1e-6)
     return pixels[1] / pixels.sum(), frame[1] / frame.sum(), contrast
 
 
 def _describe_all_inverted(report: DatasetReport, share: float) -> Iterator[Finding]:
-    labelling, config = report.labelling, report.config
-    own = config.data.classes if config is not None else report.proposal.classes
-    if not labelling.binary or own[-1].values:
+    name, own = report.labelling.names[1], report.data.classes[-1]
+    if not report.labelling.binary or own.values:
         return
-    value = own[-1].value if own[-1].value is not None else 1
-    classes = [ClassConfig(name="background", value=value), ClassConfig(name=labelling.names[1], value=0)]
-    yield Finding(
+    value = own.value if own.value is not None else 1
+    yield report.finding(
         "note",
-        f"'{labelling.names[1]}' surrounds what is called background",
+        f"'{name}' surrounds what is called background",
         f"It covers {show_share(share)} of a typical mask and nearly all of its frame. If the object is what has "
         "the value 0, write two classes; with one, 0 is always the background.",
-        yaml_fix(*write_classes(classes)),
+        classes_fix([ClassConfig(name="background", value=value), ClassConfig(name=name, value=0)]),
     )

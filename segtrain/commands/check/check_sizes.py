@@ -1,16 +1,15 @@
 """Size checks: the sizes of images against what transforms.train makes of them."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, count_of, yaml_fix
-from segtrain.commands.check.yaml_lines import write_transforms
+from segtrain.commands.check.finding import Finding, Fix, count_of, yaml_fix
 from segtrain.config.schema import Config
-from segtrain.data.transforms import apply, build_transform
+from segtrain.data.transforms import TransformItem, apply, build_transform, transform_names
 from segtrain.errors import ConfigError, DataError
 
 TRIED_SIZES = 8
@@ -19,7 +18,6 @@ MUCH_LARGER = 36  # an image that holds so many crops is seen for a few percent 
 CROPS = ("RandomCrop", "CropNonEmptyMaskIfExists", "CenterCrop")
 
 Size = tuple[int, int]  # height and width
-Item = str | dict[str, Any]  # of a list of transforms
 
 
 def find_wrong_sizes(report: DatasetReport) -> Iterator[Finding]:
@@ -46,9 +44,25 @@ def find_wrong_sizes(report: DatasetReport) -> Iterator[Finding]:
         yield from _find_much_larger(sizes, config.transforms.train)
 
 
-def find_crop(items: Sequence[Item]) -> Size | None:
-    """Height and width of the first crop in transforms.train."""
-    return next((size for _, size in filter(None, map(_crop_of, items))), None)
+def find_crops(items: Sequence[TransformItem]) -> dict[int, Size]:
+    """Height and width of the crops in transforms.train, by their index."""
+    crops = {}
+    for index, item in enumerate(items):
+        name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, None)
+        if name in CROPS and isinstance(arguments, dict) and {"height", "width"} <= arguments.keys():
+            crops[index] = (arguments["height"], arguments["width"])
+    return crops
+
+
+def _change_crops(items: Sequence[TransformItem], **changes: int) -> Fix:
+    """The lines of transforms.train in which the crops have other arguments."""
+    changed = list(items)
+    for index, (height, width) in find_crops(items).items():
+        ((name, arguments),) = items[index].items()
+        if "pad_if_needed" in changes and name == "CropNonEmptyMaskIfExists":  # it cannot pad
+            name, arguments = "RandomCrop", {"height": height, "width": width}
+        changed[index] = {name: arguments | changes}
+    return yaml_fix(transforms={"train": changed})
 
 
 def _choose_sizes(sizes: Counter[Size]) -> list[Size]:
@@ -70,43 +84,18 @@ def _find_outcomes(config: Config, size: Size) -> set[Size] | set[str]:
 def _describe_refused(report: DatasetReport, refused: dict[Size, str]) -> Finding:
     items = report.config.transforms.train
     (height, width), text = min(refused.items())
-    crops = find_crop(items) is not None
+    crops = find_crops(items)
+    images = [(r.sample.image, r.image.height, r.image.width) for r in report.records if r.split == "train" and r.image]
     return Finding(
         "error",
         f"transforms.train fails on images of {width} x {height}",
         "The crop is larger than the image. Padded pixels are ignored." if crops else f"{text}.",
-        yaml_fix(*write_transforms([_padded(item) for item in items])) if crops else None,
-        [
-            f"{r.sample.image}: {r.image.width} x {r.image.height}"
-            for r in report.records
-            if r.split == "train" and r.image and (r.image.height, r.image.width) in refused
-        ],
+        _change_crops(items, pad_if_needed=True) if crops else None,
+        [f"{file}: {width} x {height}" for file, height, width in images if (height, width) in refused],
     )
 
 
-def _split_item(item: Item) -> tuple[str, Any]:
-    """The name of a transform and its arguments."""
-    return (item, {}) if isinstance(item, str) else next(iter(item.items()))
-
-
-def _crop_of(item: Item) -> tuple[str, Size] | None:
-    """The name and size (height, width) of a crop in a list of transforms."""
-    name, arguments = _split_item(item)
-    if name in CROPS and isinstance(arguments, dict) and {"height", "width"} <= arguments.keys():
-        return name, (arguments["height"], arguments["width"])
-    return None
-
-
-def _padded(item: Item) -> Item:
-    crop = _crop_of(item)
-    if crop is None:
-        return item
-    if crop[0] == "CropNonEmptyMaskIfExists":  # it cannot pad
-        return {"RandomCrop": {"height": crop[1][0], "width": crop[1][1], "pad_if_needed": True}}
-    return {crop[0]: item[crop[0]] | {"pad_if_needed": True}}
-
-
-def _describe_unequal(sizes: Counter[Size], made: set[Size], items: Sequence[Item]) -> Finding:
+def _describe_unequal(sizes: Counter[Size], made: set[Size], items: Sequence[TransformItem]) -> Finding:
     height, width = (max(32, min(512, min(side) // 32 * 32)) for side in zip(*sizes, strict=True))
     shown = ", ".join(f"{w} x {h}" for h, w in sorted(made)[:3])
     crop = {"RandomCrop": {"height": height, "width": width, "pad_if_needed": True}}
@@ -114,28 +103,24 @@ def _describe_unequal(sizes: Counter[Size], made: set[Size], items: Sequence[Ite
         "error",
         f"The images of a batch would differ in size: {shown}{' and others' if len(made) > 3 else ''}",
         f"The set has {count_of(len(sizes), 'size')}, and transforms.train leaves them different. A crop fixes that.",
-        yaml_fix(*write_transforms([*items, crop])),
+        yaml_fix(transforms={"train": [*items, crop]}),
     )
 
 
-def _find_much_larger(sizes: Counter[Size], items: Sequence[Item]) -> Iterator[Finding]:
+def _find_much_larger(sizes: Counter[Size], items: Sequence[TransformItem]) -> Iterator[Finding]:
     """A crop that sees a few percent of an image, where no resizing goes before it."""
-    crop, names = find_crop(items), [_split_item(item)[0] for item in items]
-    if crop is None or any("Resize" in name or "MaxSize" in name for name in names):
+    crops = [*find_crops(items).values()]
+    if not crops or any("Resize" in name or "MaxSize" in name for name in transform_names(items)):
         return
-    height, width = sorted(sizes.elements())[sum(sizes.values()) // 2]
-    ratio = height * width / (crop[0] * crop[1])
+    crop, full = crops[0], sorted(sizes.elements())[sum(sizes.values()) // 2]
+    ratio = math.prod(full) / math.prod(crop)
     if ratio < MUCH_LARGER:
         return
-    larger = [max(side, min(1024, full // 4 // 32 * 32)) for side, full in zip(crop, (height, width), strict=True)]
-    changed = [
-        {name: item[name] | {"height": larger[0], "width": larger[1]}} if _crop_of(item) else item
-        for name, item in zip(names, items, strict=True)
-    ]
+    height, width = (max(side, min(1024, whole // 4 // 32 * 32)) for side, whole in zip(crop, full, strict=True))
     yield Finding(
         "note",
-        f"A crop of {crop[1]} x {crop[0]} shows {100 / ratio:.1f} % of an image of {width} x {height}",
+        f"A crop of {crop[1]} x {crop[0]} shows {100 / ratio:.1f} % of an image of {full[1]} x {full[0]}",
         "An epoch sees each image once, and reads all of it for that. Take a larger crop, as the lines do, or cut "
         "the images into tiles once.",
-        yaml_fix(*write_transforms(changed)),
+        _change_crops(items, height=height, width=width),
     )

@@ -3,22 +3,6 @@
 Nothing is changed but by --apply NAME, which does what the findings that name this fix say. Every file that it replaces
 or takes out of the data set is kept beside it as FILE.aside. The fixes:
 
-  resize-masks               give masks the size of their images
-  snap-masks                 give each pixel the nearest value or colour that is meant, as PNG
-  invert-masks               exchange object and background
-  turn-masks                 turn masks as EXIF turns their images
-  turn-unsure-masks          the same for those where the edges do not tell; look at check.html first
-  set-aside-unreadable       take out pairs with a file that cannot be read
-  set-aside-unpaired         take out images without a mask and masks without an image
-  set-aside-other-size       take out pairs whose proportions differ
-  set-aside-other-kind       take out pairs whose masks are RGB where the others hold values, or the reverse
-  set-aside-flat             take out images of a single colour
-  set-aside-ignored          take out masks that are ignored nearly everywhere
-  set-aside-one-class        take out masks of a single class
-  set-aside-copies           take out all but the first of images that occur more than once
-  set-aside-contradicting    take out the second of two images that are the same with different masks
-  set-aside-leaks            take images out of one split that are in another too
-  set-aside-near-leaks       take images out of one split that look nearly like one of another
 """
 
 import argparse
@@ -26,11 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segtrain.command import parse_output
-from segtrain.commands.check.finding import FIXES, LEVELS, Finding, count_of
+from segtrain.commands.check.finding import LEVELS, Finding, count_of
 from segtrain.errors import ConfigError
 
 if TYPE_CHECKING:
     from segtrain.commands.check.dataset_report import DatasetReport
+
+FIXES = {
+    "resize-masks": "give masks the size of their images",
+    "snap-masks": "give each pixel the nearest value or colour that is meant, as PNG",
+    "invert-masks": "exchange object and background",
+    "turn-masks": "turn masks as EXIF turns their images",
+    "turn-unsure-masks": "the same for those where the edges do not tell; look at check.html first",
+    "set-aside-unreadable": "take out pairs with a file that cannot be read",
+    "set-aside-unpaired": "take out images without a mask and masks without an image",
+    "set-aside-other-size": "take out pairs whose proportions differ",
+    "set-aside-other-kind": "take out pairs whose masks are RGB where the others hold values, or the reverse",
+    "set-aside-flat": "take out images of a single colour",
+    "set-aside-ignored": "take out masks that are ignored nearly everywhere",
+    "set-aside-one-class": "take out masks of a single class",
+    "set-aside-copies": "take out all but the first of images that occur more than once",
+    "set-aside-contradicting": "take out the second of two images that are the same with different masks",
+    "set-aside-leaks": "take images out of one split that are in another too",
+    "set-aside-near-leaks": "take images out of one split that look nearly like one of another",
+}
+__doc__ += "\n".join(f"  {name:26} {what}" for name, what in FIXES.items())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,9 +5,8 @@ import io
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +17,10 @@ from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.duplicates import group_duplicates
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.recipe import DataSummary, Situation, choose_recipe, write_experiment
+from segtrain.commands.check.recipe import choose_recipe, write_experiment
 from segtrain.commands.check.record import Record
 from segtrain.commands.check.source import Source, from_folders
-from segtrain.commands.check.yaml_lines import write_text
+from segtrain.commands.check.yaml_lines import write_lines
 from segtrain.devices import resolve_device
 from segtrain.errors import DataError
 from segtrain.files import write_whole
@@ -55,19 +54,25 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     require_trainable(report, hint)
     splits, notes = choose_splits(report)
     machine = look_at_machine()
-    training = [record for record in report.records if record.split in ("train", "all")]
-    recipe = choose_recipe(describe_situation(report, training, machine))
-    data_lines = describe_files(source, splits, output, table)
+    settings = summarize_data(report, machine)
+    recipe = settings["recipe"]
+    by_table = any(sample.group for sample in splits["train"])
+    data_lines = describe_files(source, output, table if by_table else None)
     shown = shlex.join(["python", "-m", "segtrain", "init", images, masks, "-o", str(output)])
     counted = f"from {len(report.records)} images; look over the classes, then: python train.py {output}"
-    head = [f"Made by {shown}", counted, *notes]
-    summary = summarize_data(report, machine, name=output.stem, head=head, data_lines=data_lines)
-    if "format: csv" in data_lines[0]:
+    text = write_experiment(
+        name=re.sub(r"[^\w.-]+", "-", output.stem).strip("-.") or "mine",
+        head=[f"Made by {shown}", counted, *notes],
+        data_lines=[*data_lines, *report.proposal.lines[1:]],
+        **settings,
+    )
+    if by_table:
         write_whole(table, write_table(splits, table.parent.resolve()))
-    write_whole(output, write_experiment(recipe, summary))
+    write_whole(output, text)
     counts = ", ".join(f"{len(samples)} {split}" for split, samples in splits.items())
-    print(f"{output}: {counts} images; crops of {recipe.crop[1]} x {recipe.crop[0]} pixels, batches of "
-          f"{recipe.batch_size}, {recipe.epochs} epochs")  # fmt: skip
+    height, width = recipe["crop"]
+    print(f"{output}: {counts} images; crops of {width} x {height} pixels, batches of {recipe['batch_size']}, "
+          f"{recipe['epochs']} epochs")  # fmt: skip
     for note in notes:
         print(f"note: {note}")
     print(f"look over its classes, then: python train.py {output}")
@@ -123,33 +128,14 @@ def look_at_machine() -> Machine:
     return Machine(device.type != "cpu", free, not constants.HF_HUB_OFFLINE)
 
 
-def describe_situation(report: DatasetReport, training: Sequence[Record], machine: Machine) -> Situation:
-    """What the choice of a recipe depends on; `training` are the records of what may be trained on."""
-    pixels = report.class_pixels
-    total = max(int(pixels.sum()), 1)
-    return Situation(
-        sizes=np.array([(record.image.height, record.image.width) for record in training]),
-        shares=(pixels.sum(axis=0) / total).tolist(),
-        image_shares=(pixels > 0).mean(axis=0).tolist(),
-        binary=len(report.proposal.classes) == 1,
-        upright=not _is_aerial(training),
-        gpu=machine.gpu,
-        free_bytes=machine.free_bytes,
-        pretrained=machine.hub,
-    )
-
-
-def _is_aerial(records: Sequence[Record]) -> bool:
-    return all(record.image.file_type == "TIFF" for record in records)
-
-
-def describe_files(source: Source, splits: Splits, output: Path, table: Path) -> list[str]:
-    """The lines below `data:` that say where the files are: the folders, or the table that keeps groups together."""
-    if any(sample.group for sample in splits["train"]):
-        root, file = write_text(str(output.parent)), write_text(table.name)
-        return ["  format: csv", f"  root: {root}", f"  file: {file}", "  group_column: group"]
+def describe_files(source: Source, output: Path, table: Path | None) -> list[str]:
+    """The lines below `data:` that say where the files are: the folders, or a table that keeps groups together."""
+    if table is not None:
+        data = {"format": "csv", "root": str(output.parent), "file": table.name, "group_column": "group"}
+        return write_lines({"data": data})[1:]
+    lines = write_lines({"data": {"format": "folders", **source.data}})[1:]
     held_out = f"  val_fraction: {VAL_FRACTION}         # held out, chosen by name and seed"
-    return ["  format: folders", *source.data_lines[1:], *([held_out] if "all" in source.splits else [])]
+    return [*lines, held_out] if "all" in source.splits else lines
 
 
 def write_table(splits: Splits, folder: Path) -> str:
@@ -164,10 +150,9 @@ def write_table(splits: Splits, folder: Path) -> str:
     return text.getvalue()
 
 
-def summarize_data(
-    report: DatasetReport, machine: Machine, *, name: str, head: list[str], data_lines: list[str]
-) -> DataSummary:
-    """What the experiment file says of the data; grey images are read as RGB, as a set of photographs may have some.
+def summarize_data(report: DatasetReport, machine: Machine) -> dict[str, Any]:
+    """The recipe and what else the experiment file says of the data, as write_experiment takes it; grey images are read
+    as RGB, as a set of photographs may have some.
 
     Raises DataError where images are of several kinds.
     """
@@ -177,22 +162,26 @@ def summarize_data(
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
         raise DataError(f"{report.source.folders[0]}: images are of several kinds: {each}; make them alike")
-    channels, dtype = next(iter(kinds))
+    ((channels, dtype),) = kinds
     images = [record.image for record in report.records]
     scale = float(find_white(images)[0]) if dtype != "uint8" else None
     mean = std = None
     if channels != 3 or scale is not None:
         colored = [image for image in images if image.channels == channels] or images
         mean, std = (values / (scale or 255.0) for values in compute_statistics(colored))
-    return DataSummary(
-        name=re.sub(r"[^\w.-]+", "-", name).strip("-.") or "mine",
-        head=head,
-        data_lines=[*data_lines, *report.proposal.lines[1:]],
-        binary=len(report.proposal.classes) == 1,
-        upright=not _is_aerial(report.records),
-        pretrained=machine.hub,
-        channels=channels if channels != 3 else None,
-        scale=scale,
-        mean=mean,
-        std=std,
+    pixels = report.class_pixels
+    common = {
+        "binary": len(report.proposal.classes) == 1,
+        "upright": not all(image.file_type == "TIFF" for image in images),  # aerial images
+        "pretrained": machine.hub,
+    }
+    recipe = choose_recipe(
+        sizes=np.array([(r.image.height, r.image.width) for r in report.records if r.split in ("train", "all")]),
+        shares=(pixels.sum(axis=0) / max(int(pixels.sum()), 1)).tolist(),
+        image_shares=(pixels > 0).mean(axis=0).tolist(),
+        gpu=machine.gpu,
+        free_bytes=machine.free_bytes,
+        **common,
     )
+    channels = channels if channels != 3 else None
+    return common | {"recipe": recipe, "channels": channels, "scale": scale, "mean": mean, "std": std}

@@ -1,32 +1,13 @@
 """Findings: what is wrong with a data set, and what to do about it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from segtrain.commands.check.yaml_lines import write_classes, write_lines
+
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-EXPERIMENT, RUN, TAKE_OUT = "write in the experiment", "run", "take out of the lists of the data set"
-_LISTED = 500  # samples that are named in a fix
-# What `check --apply NAME` can do; a finding names the one that fits it.
-FIXES = (
-    "invert-masks",
-    "resize-masks",
-    "set-aside-contradicting",
-    "set-aside-copies",
-    "set-aside-flat",
-    "set-aside-ignored",
-    "set-aside-leaks",
-    "set-aside-near-leaks",
-    "set-aside-one-class",
-    "set-aside-other-kind",
-    "set-aside-other-size",
-    "set-aside-unpaired",
-    "set-aside-unreadable",
-    "snap-masks",
-    "turn-masks",
-    "turn-unsure-masks",
-)
 
 
 class Change(NamedTuple):
@@ -40,8 +21,8 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Fix:
-    """What to do about a finding. `label` says where the `lines` go: EXPERIMENT, RUN or TAKE_OUT. With a `name`, one of
-    FIXES, the line is the command that makes the `changes`."""
+    """What to do about a finding: `lines`, and in `label` where they go. With a `name`, one of FIXES, the line is the
+    command that makes the `changes`."""
 
     label: str
     lines: Sequence[str] = ()
@@ -71,37 +52,29 @@ class Finding:
     marked: frozenset[int] = frozenset()
 
 
-def yaml_fix(*lines: str) -> Fix:
-    """Lines of an experiment file."""
-    return Fix(EXPERIMENT, lines)
+def yaml_fix(**sections: Mapping[str, Any]) -> Fix:
+    """Sections of an experiment."""
+    return Fix("write in the experiment", write_lines(sections))
+
+
+def classes_fix(*arguments: Any, **options: Any) -> Fix:
+    """The classes of an experiment; the arguments are those of write_classes."""
+    return Fix("write in the experiment", write_classes(*arguments, **options))
 
 
 def shell_fix(line: str) -> Fix:
     """A line for a shell."""
-    return Fix(RUN, [line])
+    return Fix("run", [line])
 
 
 def apply_fix(name: str, changes: Iterable[Change]) -> Fix:
     """What `check --apply NAME` does; a file that is named twice is changed once."""
-    assert name in FIXES, name
-    return Fix(RUN, name=name, changes=list({change.file: change for change in changes}.values()))
+    return Fix("run", name=name, changes=list({change.file: change for change in changes}.values()))
 
 
-def set_aside(name: str, files: Iterable[str]) -> Fix:
-    """Rename files so that a folder's images and masks no longer hold them; nothing is deleted."""
-    return apply_fix(name, map(Change, files))
-
-
-def take_out(names: Sequence[str]) -> Fix:
-    """Names for the user to take out of a list that segtrain does not change."""
-    return Fix(TAKE_OUT, names[:_LISTED])
-
-
-def count_of(number: int, thing: str) -> str:
-    """`1 image`, `2 images`, `1,204 classes`."""
-    return f"{number:,} {thing if number == 1 else thing + ('es' if thing.endswith('s') else 's')}"
-
-
-def are(number: int) -> str:
-    """The verb for so many."""
-    return "is" if number == 1 else "are"
+def count_of(number: int, thing: str, verb: str = "") -> str:
+    """`1 image`, `2 images`, `1,204 classes`; with a verb, `1 image is`, `2 images are`."""
+    if number != 1:
+        thing = thing + ("es" if thing.endswith("s") else "s")
+        verb = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
+    return f"{number:,} {thing} {verb}".rstrip()

@@ -1,6 +1,6 @@
 """Mask values: what the masks of a set hold together, and which class each value is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from segtrain.commands.check.record import MaskRecord
 from segtrain.config.claims import are_colors, claim_values
-from segtrain.config.data_schema import ClassConfig, DataConfig
+from segtrain.config.data_schema import DataConfig
 from segtrain.visualize import Color, default_colors
 
 IGNORED, UNCLAIMED = -1, -2  # indices behind the classes in a row of counts
@@ -37,9 +37,8 @@ class Values(NamedTuple):
 
     def take(self, chosen: NDArray) -> "Values":
         """Those of the values at these indices, or where a mask of bools is true."""
-        arrays = {name: getattr(self, name)[chosen] for name in ("codes", "pixels", "square", "frame", "masks")}
-        palette = None if self.palette is None else self.palette[chosen]
-        return self._replace(**arrays, palette=palette)
+        arrays = {name: item for name, item in self._asdict().items() if isinstance(item, np.ndarray)}
+        return self._replace(**{name: item[chosen] for name, item in arrays.items()})
 
 
 def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -> Values | None:
@@ -113,28 +112,21 @@ class Labelling(NamedTuple):
 
 
 def labelling_of(data: DataConfig) -> Labelling:
-    """The classes of an experiment."""
+    """The classes of an experiment; one class alone has a background before it."""
+    classes, binary = data.classes, data.mode == "binary"
     if data.multilabel:
-        claims = {index: index for index in range(len(data.class_names))} | {data.ignore_index: IGNORED}
-        return Labelling(data.class_names, _colors(data.classes), claims, False, False, multilabel=True)
-    return label(data.classes, data.ignore_values or [], data.ignore_index)
-
-
-def label(
-    classes: Sequence[ClassConfig], ignore_values: Sequence[int | list[int]], ignore_index: int = 255
-) -> Labelling:
-    """The labelling of classes that do not overlap; one class alone has a background before it."""
-    binary = len(classes) == 1
-    claimed = claim_values(classes, ignore_values, ignore_index=ignore_index)
-    claims = {value: IGNORED if index == ignore_index else index for value, index in claimed.items()}
-    names, colors = [item.name for item in classes], _colors(classes)
-    if binary:
-        names, colors = ["background", *names], [(0, 0, 0), *colors]
-    return Labelling(names, colors, claims, are_colors(classes), binary)
-
-
-def _colors(classes: Sequence[ClassConfig]) -> list[Color]:
-    """The classes' own colours where all have one, else a sequence that is easy to tell apart."""
-    if all(item.color or item.colors for item in classes):
-        return [tuple(item.color or item.colors[0]) for item in classes]
-    return default_colors(len(classes))
+        claims = {index: index for index in range(len(classes))} | {data.ignore_index: IGNORED}
+    else:
+        claimed = claim_values(classes, data.ignore_values or [], ignore_index=data.ignore_index)
+        claims = {value: IGNORED if index == data.ignore_index else index for value, index in claimed.items()}
+    colors = [item.color or (item.colors or [None])[0] for item in classes]
+    if None in colors:  # a sequence that is easy to tell apart
+        colors = default_colors(len(classes))
+    return Labelling(
+        data.class_names,
+        [*([(0, 0, 0)] if binary else []), *map(tuple, colors)],
+        claims,
+        as_color=are_colors(classes) and not data.multilabel,
+        binary=binary,
+        multilabel=data.multilabel,
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from segtrain.commands.check.check_classes import suggest_weights
-from segtrain.commands.check.check_sizes import find_crop
+from segtrain.commands.check.check_sizes import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import LEVELS, Finding
@@ -61,7 +61,7 @@ def write_page(
         drawn=lambda indices, marked=UNMARKED: [index for index in indices if (index, marked) in pictures],
         unmarked=UNMARKED,
         sizes=Counter((r.image.width, r.image.height) for r in report.records if r.image is not None).most_common(),
-        crop=None if report.config is None else find_crop(report.config.transforms.train),
+        crops=[] if report.config is None else [*find_crops(report.config.transforms.train).values()],
         offenders=OFFENDERS,
         listed_files=_LISTED_FILES,
         listed_sizes=_LISTED_SIZES,

@@ -1,64 +1,67 @@
 """Pairing: images and masks of the same name, and findings about those that have no partner."""
 
+import os
 import shlex
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from segtrain.commands.check.finding import Finding, are, count_of, set_aside, shell_fix, yaml_fix
-from segtrain.commands.check.yaml_lines import write_text
+from segtrain.commands.check.finding import Change, Finding, apply_fix, count_of, shell_fix, yaml_fix
 from segtrain.errors import DataError
 from segtrain.formats import folders
 from segtrain.formats.sample import IMAGE_SUFFIXES, Sample, SampleTable, Splits
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_NAMES |= {"test": "test", "testing": "test"}
+Suffix = str | list[str]
 _TRIED = 50  # images whose names are compared with those of the masks
 
 
 class Pairing(NamedTuple):
-    """Pairs below two folders, what is wrong with the others, and the endings by which names differ."""
+    """Pairs below two folders, what is wrong with the others, and the endings by which names differ, as the keys
+    image_suffix and mask_suffix have them."""
 
     samples: SampleTable
     findings: list[Finding]
-    image_suffix: str = ""
-    mask_suffix: str = ""
+    endings: dict[str, str]
 
 
 def pair_folders(
-    root: Path, images: str, masks: str, *, image_suffix: str = "", mask_suffix: str = "", what: str = "data"
+    root: Path, *patterns: str, image_suffix: Suffix = "", mask_suffix: Suffix = "", what: str = "data"
 ) -> Pairing:
-    """What segtrain.formats.folders.pair would pair, without those that it would refuse.
+    """What segtrain.formats.folders.pair would pair, images and masks, without those that it would refuse.
 
     Where next to nothing pairs, endings of the names are looked for by which it would. Raises DataError where a folder
     is missing, or holds two images of one name.
     """
-    image_folder, image_files = folders.find_files(root, images, image_suffix, f"{what}.images")
-    mask_folder, mask_files = folders.find_files(root, masks, mask_suffix, f"{what}.masks")
-    for found, pattern, kind in ((image_files, images, "images"), (mask_files, masks, "masks")):
-        if not found:
+    kinds, suffixes, found = ("image", "mask"), (image_suffix, mask_suffix), []
+    for kind, pattern, suffix in zip(kinds, patterns, suffixes, strict=True):
+        folder, files = folders.find_files(root, pattern, suffix, f"{what}.{kind}s")
+        if not files:
             known = " ".join(sorted(IMAGE_SUFFIXES))
-            raise DataError(f"{what}: no {kind} in {root / pattern}; known suffixes: {known}")
+            raise DataError(f"{what}: no {kind}s in {root / pattern}; known suffixes: {known}")
+        found.append((folder, files))
+    names, mask_names = (sorted(files) for _, files in found)
     endings = ("", "")
-    if 2 * len(image_files.keys() & mask_files.keys()) < len(image_files):
-        endings = _find_endings(sorted(image_files), sorted(mask_files))
-        image_files = {key.removesuffix(endings[0]): file for key, file in image_files.items()}
-        mask_files = {key.removesuffix(endings[1]): file for key, file in mask_files.items()}
-    pairs = sorted(image_files.keys() & mask_files.keys())
-    samples = SampleTable(
-        Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}") for key in pairs
+    if 2 * len({*names} & {*mask_names}) < len(names):
+        endings = _find_endings(names, mask_names)
+    images, masks = (
+        {key.removesuffix(ending): f"{folder}/{file}" for key, file in files.items()}
+        for (folder, files), ending in zip(found, endings, strict=True)
     )
-    found = [
-        _alone(kind, other, alone, total=len(here), where=where)
-        for kind, other, here, there, folder, where in (
-            ("image", "mask", image_files, mask_files, image_folder, mask_folder),
-            ("mask", "image", mask_files, image_files, mask_folder, image_folder),
-        )
-        if (alone := sorted(f"{folder}/{file}" for key, file in here.items() if key not in there))
+    samples = SampleTable(Sample(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys()))
+    alone = [
+        *_find_alone("image", "mask", images, masks, where=found[1][0]),
+        *_find_alone("mask", "image", masks, images, where=found[0][0]),
     ]
-    return Pairing(samples, found, *endings)
+    told = {
+        f"{kind}_suffix": ending + suffix
+        for kind, ending, suffix in zip(kinds, endings, suffixes, strict=True)
+        if isinstance(suffix, str) and ending + suffix and any(endings)
+    }
+    return Pairing(samples, alone, told)
 
 
 def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str]:
@@ -82,34 +85,31 @@ def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str
     return "", ""
 
 
-def different_endings(image_ending: str, mask_ending: str) -> Finding:
+def different_endings(endings: dict[str, str]) -> Finding:
     """Names that pair once their endings are told."""
-    endings = {"image_suffix": image_ending, "mask_suffix": mask_ending}
     return Finding(
         "error",
         "The names of images and masks have different endings",
         "Images and masks are paired by name. They pair once the endings are told; the rest was looked at like that.",
-        yaml_fix("data:", *(f"  {key}: {write_text(ending)}" for key, ending in endings.items() if ending)),
+        yaml_fix(data=endings),
     )
 
 
-def _alone(kind: str, other: str, files: list[str], *, total: int, where: str) -> Finding:
-    """Files without a partner."""
-    number = len(files)
-    if number == total:
-        folders = [shlex.quote(str(folder)) for folder in (Path(files[0]).parent, where)]
-        fix = shell_fix(f"ls {folders[0]} | head -3; ls {folders[1]} | head -3   # how do the names differ?")
+def _find_alone(kind: str, other: str, here: dict[str, str], there: dict[str, str], *, where: str) -> Iterator[Finding]:
+    """Files without a partner in the folder `where`; all are by name."""
+    files = sorted(here[key] for key in here.keys() - there.keys())
+    if not files:
+        return
+    if len(files) == len(here):
+        quoted = [shlex.quote(folder) for folder in (os.path.dirname(files[0]), where)]
+        fix = shell_fix(f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?")
         advice = "Add what is missing, or rename the files."
     else:
-        fix = set_aside("set-aside-unpaired", files)
+        fix = apply_fix("set-aside-unpaired", map(Change, files))
         advice = "Add what is missing; the line takes the files out of the data set instead."
-    return Finding(
-        "error",
-        f"{number:,} of {count_of(total, kind)} {'has' if number == 1 else 'have'} no {other}",
-        f"Nothing of the same name {are(number)} in {where}. {advice}",
-        fix,
-        files,
-    )
+    has, are = ("has", "is") if len(files) == 1 else ("have", "are")
+    title = f"{len(files):,} of {count_of(len(here), kind)} {has} no {other}"
+    yield Finding("error", title, f"Nothing of the same name {are} in {where}. {advice}", fix, files)
 
 
 def split_by_folder(samples: SampleTable) -> Splits:

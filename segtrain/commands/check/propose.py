@@ -1,15 +1,15 @@
 """Proposal: the `classes:` that the values of masks most likely mean."""
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.mask_values import Values, label
+from segtrain.commands.check.mask_values import Values
 from segtrain.commands.check.record import as_written, split_colors
 from segtrain.commands.check.yaml_lines import write_classes
-from segtrain.config.claims import pack_color
+from segtrain.config.claims import claim_values, pack_color
 from segtrain.config.data_schema import ClassConfig
 from segtrain.formats.dataset_info import Labels
 
@@ -36,48 +36,50 @@ class Proposal(NamedTuple):
     """
 
     kind: Kind
-    classes: list[ClassConfig]
-    ignore_values: list[int | list[int]]
     codes: NDArray[np.int64]
     strays: NDArray[np.int64]
     noise: float
     noise_values: int
     cause: Literal["", "jpeg", "blended"]
-    known: str
-    lines: list[str]
+    classes: Sequence[ClassConfig] = ()
+    ignore_values: Sequence[int | list[int]] = ()
+    known: str = ""
+    lines: Sequence[str] = ()
 
 
 def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposal:
     """The classes of these values; `known` are the labels of published sets, by name, whose colours are recognised."""
     solid, cause = find_solid(values)
     real = values.take(solid)
-    noise = 1 - real.pixels.sum() / values.total_pixels
+    noise = 1 - float(real.pixels.sum() / values.total_pixels)
     noise_values = len(values.codes) - len(real.codes) + values.further_values
-    rest = {"noise": float(noise) if cause else 0.0, "noise_values": noise_values if cause else 0, "cause": cause}
     stray = find_strays(real)
-    real, rest["strays"] = real.take(~stray), real.codes[stray]
+    real, strays = real.take(~stray), real.codes[stray]
+    proposal = Proposal("nothing", real.codes, strays, *((noise, noise_values) if cause else (0.0, 0)), cause)
     # Most pixels of a compressed mask have a value near a meant one, those of a photograph have any.
     near = (_distance(_planes(values), _planes(real)) <= SPREAD).any(axis=1)
-    is_photograph = noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum()
-    if is_photograph or len(real.codes) > MOST_CLASSES:
-        kind = "photographs" if is_photograph else "instances"
-        return Proposal(kind, [], [], real.codes, **rest, known="", lines=[])
+    if noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum():
+        return proposal._replace(kind="photographs")
+    if len(real.codes) > MOST_CLASSES:
+        return proposal._replace(kind="instances")
     palette = real.codes if real.is_color else real.palette
     if palette is not None and not real.is_color:
         palette = palette[real.codes != 255]  # the border of VOC, in whatever colour
     title, names = recognise(palette, known) if palette is not None else ("", {})
     kind, classes, ignored = _name_classes(real, names)
-    comments = _comments(real, classes) if classes else {}
-    if title and cause:
+    if not classes:
+        return proposal._replace(kind=kind, known=title)
+    comments = _comments(real, classes)
+    if title and real.is_color and cause:
         classes, ignored = _published(known[title])
     elif title and real.is_color:  # values keep their order: the index of a class is its value
         order = [item.name for item in known[title].classes]
         classes.sort(key=lambda item: order.index(item.name))
-    ignored += [as_written(code, as_color=real.is_color) for code in rest["strays"].tolist() if classes]
-    lines = write_classes(classes, ignored, comments=comments) if classes else []
-    if title and lines:
+    ignored += [as_written(code, as_color=real.is_color) for code in strays.tolist()]
+    lines = write_classes(classes, ignored, comments=comments)
+    if title:
         lines[1] += f"   # by the colours of {title}"
-    return Proposal(kind, classes, ignored, real.codes, **rest, known=title, lines=lines)
+    return proposal._replace(kind=kind, classes=classes, ignore_values=ignored, known=title, lines=lines)
 
 
 def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "blended"]]:
@@ -143,67 +145,50 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
     return "", {}
 
 
+def _make_class(name: str, key: str, found: Sequence[Any]) -> ClassConfig:
+    """A class of one value or color, or of several; `key` is "value" or "color"."""
+    return ClassConfig(name=name, **({key: found[0]} if len(found) == 1 else {f"{key}s": found}))
+
+
 def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]]:
     """A published set's classes as RGB masks have them, and black where no class has it."""
-    classes = [
-        ClassConfig(name=item.name, colors=[*map(list, item.colors)])
-        if len(item.colors) > 1
-        else ClassConfig(name=item.name, color=list(item.color))
-        for item in labels.classes
-    ]
-    taken = {tuple(color) for item in classes for color in item.colors or [item.color]}
-    return classes, [] if (0, 0, 0) in taken else [[0, 0, 0]]
+    colors = {item.name: [*map(list, item.colors or [item.color])] for item in labels.classes}
+    is_black = [0, 0, 0] in (color for found in colors.values() for color in found)
+    return [_make_class(name, "color", found) for name, found in colors.items()], [] if is_black else [[0, 0, 0]]
 
 
 def _name_classes(real: Values, names: dict[int, str]) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
     """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour."""
-    codes = [int(code) for code in real.codes]
-    if real.is_color:
-        return _name_colors([codes[index] for index in np.argsort(-real.pixels, kind="stable")], names)
-    border = 255 in codes and len(codes) > 2 and max(code for code in codes if code != 255) < FAR_BELOW_BORDER
-    classes = [code for code in codes if not (border and code == 255)]
-    ignored: list[int | list[int]] = []  # 255 is data.ignore_index
-    if len(classes) < 2:
-        return "nothing", [], []
-    if len(classes) == 2 and classes[0] == 0:
-        return "binary", [ClassConfig(name="object", value=None if classes[1] == 1 else classes[1])], []
-    if names:
-        colors = dict(zip(codes, map(int, real.palette), strict=True))
-        void = [code for code in classes if names.get(colors[code]) == ""]
-        classes = [code for code in classes if code not in void]
-        ignored += void
-        titles = [names[colors[code]] for code in classes]
-    else:
-        titles = [f"class_{code}" for code in classes]
-    if classes == [*range(len(classes))]:
-        return "indices", [ClassConfig(name=title) for title in titles], ignored
-    written = [ClassConfig(name=title, value=code) for title, code in zip(titles, classes, strict=True)]
-    return "values", written, ignored
-
-
-def _name_colors(codes: list[int], names: dict[int, str]) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
+    is_color, codes = real.is_color, real.codes.tolist()
+    colors = dict(zip(codes, codes if is_color or real.palette is None else real.palette.tolist(), strict=True))
+    if is_color:
+        codes = real.codes[np.argsort(-real.pixels, kind="stable")].tolist()
+    elif 255 in codes and len(codes) > 2 and sorted(codes)[-2] < FAR_BELOW_BORDER:
+        codes.remove(255)  # a border, which is data.ignore_index
     if len(codes) < 2:
         return "nothing", [], []
+    key = "color" if is_color else "value"
     if len(codes) == 2 and 0 in codes:
-        return "binary", [ClassConfig(name="object", color=as_written(max(codes), as_color=True))], []
-    void = [code for code in codes if names.get(code) == ""]
-    joined: dict[str, list[list[int]]] = {}
-    for index, code in enumerate((code for code in codes if code not in void), start=1):
-        name = names.get(code) or ("background" if code == 0 else f"class_{index}")
-        joined.setdefault(name, []).append(as_written(code, as_color=True))
-    classes = [
-        ClassConfig(name=name, color=found[0]) if len(found) == 1 else ClassConfig(name=name, colors=found)
-        for name, found in joined.items()
-    ]
-    return "colors", classes, [as_written(code, as_color=True) for code in void]
+        value = as_written(max(codes), as_color=is_color)
+        return "binary", [ClassConfig(name="object", **({} if value == 1 else {key: value}))], []
+    void = [code for code in codes if names.get(colors[code]) == ""]
+    codes = [code for code in codes if code not in void]
+    joined: dict[str, list[int | list[int]]] = {}
+    for index, code in enumerate(codes, start=1):
+        other = f"class_{code}" if not is_color else "background" if code == 0 else f"class_{index}"
+        joined.setdefault(names.get(colors[code]) or other, []).append(as_written(code, as_color=is_color))
+    ignored = [as_written(code, as_color=is_color) for code in void]
+    if [*joined.values()] == [[index] for index in range(len(codes))]:
+        return "indices", [ClassConfig(name=name) for name in joined], ignored
+    classes = [_make_class(name, key, found) for name, found in joined.items()]
+    return "colors" if is_color else "values", classes, ignored
 
 
 def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:
     """How often each class occurs, by name."""
-    labelling, comments = label(classes, []), {}
-    indices = labelling.indices_of(real.codes)
-    for index, item in enumerate(classes, start=labelling.binary):
-        chosen = indices == index
+    claims, comments = claim_values(classes, [], ignore_index=-1), {}
+    for index, item in enumerate(classes, start=len(classes) == 1):
+        chosen = np.array([claims.get(code) == index for code in real.codes.tolist()])
         share = show_share(real.pixels[chosen].sum() / real.total_pixels)
         comments[item.name] = f"{share} of the pixels, in {real.masks[chosen].max()} of {real.total_masks} masks"
     return comments

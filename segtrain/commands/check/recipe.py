@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import jinja2
 import numpy as np
 
-from segtrain.commands.check.yaml_lines import write_text
+from segtrain.commands.check.yaml_lines import write_flow
 
 STRIDE_PX = 32
 LEAST_CROP_PX = 64
@@ -23,66 +23,49 @@ RARE_SHARE = 0.02  # of the labelled pixels: a class below it is weighted up
 RARE_IMAGES = 0.1  # of the images: a class in fewer is drawn more often
 
 
-class Situation(NamedTuple):
-    """What the choice depends on.
+def choose_recipe(
+    *,
+    sizes: np.ndarray,
+    shares: Sequence[float],
+    image_shares: Sequence[float],
+    binary: bool,
+    upright: bool,
+    gpu: bool,
+    free_bytes: int | None,
+    pretrained: bool,
+) -> dict[str, Any]:
+    """The numbers and names of an experiment file; see the constants for the bounds.
 
-    `sizes` are height and width in pixels of each training image, (N, 2); `shares` the share of the labelled pixels of
-    each class and `image_shares` that of the images it occurs in, a binary task with its background first; `upright` is
-    whether there is an up in the images; `free_bytes` is the memory of the device (None: not known).
+    Args:
+        sizes: height and width in pixels of each training image, (N, 2).
+        shares: share of the labelled pixels of each class, a binary task with its background first.
+        image_shares: share of the images that each class occurs in.
+        binary: whether there is one class.
+        upright: whether there is an up in the images.
+        gpu: whether there is a GPU.
+        free_bytes: the memory of the device; None: not known.
+        pretrained: whether the encoder's weights can be had.
     """
-
-    sizes: np.ndarray
-    shares: Sequence[float]
-    image_shares: Sequence[float]
-    binary: bool
-    upright: bool
-    gpu: bool
-    free_bytes: int | None
-    pretrained: bool
-
-
-class Recipe(NamedTuple):
-    """The numbers and names of an experiment file; pixels for sizes, `lovasz_from` is an epoch or None."""
-
-    crop: tuple[int, int]
-    batch_size: int
-    accumulate_steps: int
-    epochs: int
-    eval_every_epochs: int
-    encoder_name: str
-    decoder_channels: list[int]
-    learning_rate: float
-    encoder_lr_factor: float
-    class_weights: bool
-    balance: float
-    lovasz_from: int | None
-
-
-def choose_recipe(situation: Situation) -> Recipe:
-    """The experiment for a situation; see the constants for the bounds."""
-    kind = "gpu" if situation.gpu else "cpu"
-    crop = choose_crop(situation.sizes, pixels=PIXELS_PER_CROP[kind], square=not situation.upright)
-    count = len(situation.sizes)
-    batch = choose_batch(crop, count=count, kind=kind, free_bytes=situation.free_bytes)
+    kind = "gpu" if gpu else "cpu"
+    crop = choose_crop(sizes, pixels=PIXELS_PER_CROP[kind], square=not upright)
+    batch = choose_batch(crop, count=len(sizes), kind=kind, free_bytes=free_bytes)
     accumulate = max(1, 4 // batch)
-    updates_per_epoch = max(1, count // batch // accumulate)
-    epochs = int(np.clip(round(UPDATES[kind] / updates_per_epoch), *EPOCHS))
-    rare = min((share for share in situation.shares if share > 0), default=1) < RARE_SHARE
-    few = min((share for share in situation.image_shares if share > 0), default=1) < RARE_IMAGES
-    return Recipe(
-        crop=crop,
-        batch_size=batch,
-        accumulate_steps=accumulate,
-        epochs=epochs,
-        eval_every_epochs=max(1, epochs // 12),
-        encoder_name="resnet34" if situation.gpu else "resnet18",
-        decoder_channels=[256, 128, 64, 32, 16] if situation.gpu else [128, 64, 32, 32, 16],
-        learning_rate=1e-3 if situation.pretrained else 2e-3,
-        encoder_lr_factor=0.2 if situation.pretrained else 1.0,
-        class_weights=rare and not situation.binary,
-        balance=0.3 if few else 0.0,
-        lovasz_from=round(0.75 * epochs) if not situation.binary and len(situation.shares) <= 32 else None,
-    )
+    epochs = int(np.clip(round(UPDATES[kind] / max(1, len(sizes) // batch // accumulate)), *EPOCHS))
+    rarest, fewest = (min((share for share in found if share > 0), default=1) for found in (shares, image_shares))
+    return {
+        "crop": crop,
+        "batch_size": batch,
+        "accumulate_steps": accumulate,
+        "epochs": epochs,
+        "eval_every_epochs": max(1, epochs // 12),
+        "encoder_name": "resnet34" if gpu else "resnet18",
+        "decoder_channels": [256, 128, 64, 32, 16] if gpu else [128, 64, 32, 32, 16],
+        "learning_rate": 1e-3 if pretrained else 2e-3,
+        "encoder_lr_factor": 0.2 if pretrained else 1.0,
+        "class_weights": rarest < RARE_SHARE and not binary,
+        "balance": 0.3 if fewest < RARE_IMAGES else 0.0,
+        "lovasz_from": round(0.75 * epochs) if not binary and len(shares) <= 32 else None,
+    }
 
 
 def choose_crop(sizes: np.ndarray, *, pixels: int, square: bool) -> tuple[int, int]:
@@ -108,28 +91,15 @@ def choose_batch(crop: tuple[int, int], *, count: int, kind: str, free_bytes: in
     return batch
 
 
-class DataSummary(NamedTuple):
-    """What an experiment file says of the data: how it lies on the disk, the classes, settings.
+def write_experiment(**data: Any) -> str:
+    """The whole experiment file, YAML, with the reasons beside the values.
 
-    `head` are comment lines without their sign; `data_lines` are indented as they stand below `data:`; `channels`,
-    `scale`, `mean` and `std` are None where the defaults hold; mean and std are in images scaled to 0..1.
+    Args:
+        data: `recipe` as choose_recipe gives it; `name`; `head`, comment lines without their sign; `data_lines`,
+            indented as they stand below `data:`; `binary`, `upright`, `pretrained` as for choose_recipe; `channels`,
+            `scale`, `mean` and `std` (of images scaled to 0..1), None where the defaults hold.
     """
-
-    name: str
-    head: Sequence[str]
-    data_lines: Sequence[str]
-    binary: bool
-    upright: bool
-    pretrained: bool
-    channels: int | None
-    scale: float | None
-    mean: Sequence[float] | None
-    std: Sequence[float] | None
-
-
-def write_experiment(recipe: Recipe, data: DataSummary) -> str:
-    """The whole experiment file, YAML, with the reasons beside the values."""
     template = Path(__file__).with_name("experiment.yml.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     environment.filters["because"] = lambda text, comment: f"{text:32}{'' if len(text) < 32 else '  '} # {comment}"
-    return environment.from_string(template).render(recipe=recipe, data=data, write_text=write_text)
+    return environment.from_string(template).render(data, write_flow=write_flow)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import LEVELS, Finding, count_of
+from segtrain.commands.check.yaml_lines import write_lines
 
 WIDTH = (60, 116)  # characters
 FILES, FIX_LINES = 3, 16  # shown of each finding; the page has all
@@ -65,7 +66,7 @@ def write_report(findings: Sequence[Finding], command: str, page: Path) -> list[
 def write_proposal(report: DatasetReport) -> list[str]:
     """The lines of an experiment for two folders; none where there is one already, or the masks have no classes."""
     proposal = report.proposal
-    if report.config is not None or proposal is None or not proposal.lines:
+    if report.config is not None or proposal is None or not proposal.classes:
         return []
-    lines = ["name: mine", *report.source.data_lines, *proposal.lines[1:]]  # both begin with data:
+    lines = ["name: mine", *write_lines({"data": report.source.data}), *proposal.lines[1:]]  # both begin with data:
     return [*lines, *(["loss: {BCEWithLogitsLoss: 1.0, DiceLoss: 1.0}"] if proposal.kind == "binary" else [])]

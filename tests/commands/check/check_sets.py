@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segtrain.commands.check.command import find_all
+from segtrain.commands.check.command import FIXES, find_all
 from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import Finding
@@ -57,14 +57,14 @@ def lines(finding: Finding) -> list[str]:
 
 def run_fix(finding: Finding) -> None:
     """Do what `check --apply` with the name of the finding's fix does."""
-    assert finding.fix is not None and finding.fix.label == "run"
+    assert finding.fix is not None and finding.fix.name in FIXES
     for change in finding.fix.changes:
         make_change(change)
 
 
 def set_aside(finding: Finding) -> tuple[str, list[str]]:
     """The name of the fix, and the files that it takes out."""
-    assert finding.fix is not None and all(change.edit is None for change in finding.fix.changes)
+    assert finding.fix.name in FIXES and all(change.edit is None for change in finding.fix.changes)
     return finding.fix.name, [change.file for change in finding.fix.changes]
 
 

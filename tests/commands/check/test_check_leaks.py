@@ -109,7 +109,7 @@ def test_frames_on_both_sides_of_a_random_split(tmp_path, monkeypatch):
     folders = ["data.images=images", "data.masks=masks"]
     across = [finding for finding in look(root, *folders) if "nearly like" in finding.title]
     assert [finding.level for finding in across] == ["warning"]
-    assert lines(across[0]) == ["data:", "  folds: 5", '  group_pattern: "^[^_]+(?=_)"']
+    assert lines(across[0]) == ["data:", "  folds: 5", "  group_pattern: ^[^_]+(?=_)"]
     grouped = look(root, *folders, "data.folds=5", "data.group_pattern=^[^_]+(?=_)")
     assert [finding for finding in grouped if "nearly like" in finding.title] == []
 
@@ -119,7 +119,7 @@ def test_frames_that_are_not_split_yet(tmp_path, monkeypatch):
     root = frames(tmp_path, 6, 4)
     note = look_at_folders(root / "images", root / "masks")[-1]
     assert shown([note]) == [("note", "24 images of 24 look nearly like another one")]
-    assert lines(note) == ["data:", "  folds: 5", '  group_pattern: "^[^_]+(?=_)"']
+    assert lines(note) == ["data:", "  folds: 5", "  group_pattern: ^[^_]+(?=_)"]
     for kind in ("images", "masks"):
         for index, path in enumerate(sorted((root / kind).iterdir())):
             path.rename(root / kind / f"{index}.png")  # names that say nothing
