@@ -1,6 +1,5 @@
 """File checks: files that cannot be read, and masks that do not lie on their images."""
 
-import math
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -67,18 +66,16 @@ def _not_turned(report: DatasetReport, indices: list[int], *, unsure: bool) -> F
 
 def _mask_is_stored(record: Record) -> bool | None:
     """Whether a mask lies on its image as it is stored, and not as EXIF turns it; None where that is not known."""
-    image, mask, fit = record.image, record.mask, record.fit
+    image, mask = record.image, record.mask
     sides = (image.width, image.height) if image.orientation in ON_ITS_SIDE else (image.height, image.width)
     stored = sides == (mask.height, mask.width)
     if record.is_pair != stored:
         return stored
     if not stored:
         return False  # a mask of another size altogether
-    if fit is None or math.isnan(fit.stored) or math.isnan(fit.turned):
-        return None
-    if fit.stored > CLEARLY * fit.turned:
+    if record.fit > CLEARLY:
         return True
-    return False if fit.turned > CLEARLY * fit.stored else None
+    return False if record.fit < 1 / CLEARLY else None
 
 
 def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:

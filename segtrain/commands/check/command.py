@@ -60,9 +60,7 @@ def main(options: argparse.Namespace) -> int:
     if not options.output.parent.is_dir():
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
     from segtrain.commands.check.dataset_report import gather
-    from segtrain.commands.check.examine import Examiner
     from segtrain.commands.check.page import write_page
-    from segtrain.commands.check.pool import examine_all
     from segtrain.commands.check.source import from_experiment, from_folders
     from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
 
@@ -70,8 +68,7 @@ def main(options: argparse.Namespace) -> int:
         source = from_folders(options.images, options.masks)
     else:
         source = from_experiment(options.layers)
-    examiner = Examiner(source.config.data if source.config is not None else None)
-    report = gather(source, examine_all(source.splits, examiner))
+    report = gather(source)
     findings = find_all(report)
     if options.apply is not None:
         apply_fixes(options.apply, findings)
@@ -80,7 +77,7 @@ def main(options: argparse.Namespace) -> int:
     print("\n".join(describe_set(report)))
     if proposal:
         print("", "an experiment for it, with names to be changed:", *(f"  {line}" for line in proposal), sep="\n")
-    write_page(options.output, report, findings, proposal=proposal, examiner=examiner)
+    write_page(options.output, report, findings, proposal=proposal)
     print("\n".join(write_report(findings, source.command, options.output)))
     return int(any(finding.level == "error" for finding in findings))
 

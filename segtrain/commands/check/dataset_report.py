@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segtrain.commands.check.examine import examine
 from segtrain.commands.check.finding import Change, Finding, Fix, Level, apply_fix
 from segtrain.commands.check.mask_values import Labelling, Values, labelling_of, merge_values
+from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.propose import Proposal, propose_classes
 from segtrain.commands.check.record import Record
 from segtrain.commands.check.source import Source
@@ -105,14 +107,14 @@ class DatasetReport:
         return apply_fix(name, map(Change, files))
 
 
-def gather(source: Source, records: list[Record]) -> DatasetReport:
-    """Put together what was found in the files of a source."""
-    config = source.config
+def gather(source: Source) -> DatasetReport:
+    """Look at all files of a source, and put together what was found."""
+    data = source.data_config
+    records = examine_all(source.splits, partial(examine, data))
     masks = [record.mask for record in records if record.mask is not None]
-    layered = config is not None and config.data.multilabel
+    layered = data is not None and data.multilabel
     values = None if layered else merge_values(masks)
     proposal = None if values is None else propose_classes(values, known_labels())
-    data = config.data if config is not None else None
     if data is None and proposal is not None and proposal.classes:
         data = DataConfig(root=".", classes=proposal.classes, ignore_values=proposal.ignore_values)
     labelling = labelling_of(data) if data is not None else None

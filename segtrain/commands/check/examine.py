@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageRecord, MaskRecord, Record, pack_colors
+from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, ImageRecord, MaskRecord, Record, pack_colors
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
 from segtrain.data.labels import build_decoder
@@ -16,79 +16,70 @@ from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import upright
 from segtrain.images.reading import Picture, read_picture
+from segtrain.visualize import flatten_layers
 
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
 FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
-class Examiner:
-    """Makes the record of a sample. It is sent to other processes, so it holds the configuration and little else."""
+def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
+    """The record of a sample of these data; what is wrong with its files stands in it, and nothing is raised."""
+    image = mask = picture = planes = None
+    image_error, mask_error, fit = "", "", math.nan
+    try:
+        picture = read_picture(sample.image)
+        pixels = upright(to_channels(picture, data), picture.orientation)
+        image, grey = describe_image(picture, pixels)
+    except (DataError, MemoryError) as error:
+        image_error = _one_line(error)
+    try:
+        mask, planes = examine_mask(data, sample)
+    except (DataError, MemoryError) as error:
+        mask_error = _one_line(error)
+    if image is not None and planes is not None:
+        if picture.orientation != 1:
+            fit = compute_fit(grey, planes, picture.orientation)
+        if grey.shape == planes.shape:
+            mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
+    return Record(split, sample, image, mask, image_error, mask_error, fit)
 
-    def __init__(self, config: DataConfig | None):
-        self.config = config
-        self.channels = config.channels if config is not None else 3
 
-    def __call__(self, split: str, sample: Sample) -> Record:
-        """The record of a sample; what is wrong with its files stands in it, and nothing is raised."""
-        image = mask = picture = planes = fit = None
-        image_error = mask_error = ""
-        try:
-            picture = read_picture(sample.image)
-            pixels = to_channels(picture, self.channels)
-            image, grey = describe_image(picture, upright(pixels, picture.orientation))
-        except (DataError, MemoryError) as error:
-            image_error = _one_line(error)
-        try:
-            mask, planes = self.read_mask(sample)
-        except (DataError, MemoryError) as error:
-            mask_error = _one_line(error)
-        if image is not None and planes is not None:
-            if picture.orientation != 1:
-                fit = compute_fit(grey, planes, picture.orientation)
-            if grey.shape == planes.shape:
-                shown = upright(pixels, picture.orientation)
-                mask = mask._replace(tones=compute_tones(shown, planes, mask.codes))
-        return Record(split, sample, image, mask, image_error, mask_error, fit)
+def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, NDArray]:
+    """The record of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
+    if data is not None and data.multilabel:
+        return _examine_layers(data, sample)
+    own = find_mask_reader(data.format, data.arguments) if data is not None else None
+    if own is None:
+        picture = read_picture(sample.mask)
+    else:
+        picture = Picture(own(sample.mask, as_color=are_colors(data.classes)), "")
+    planes, is_color = to_codes(picture, sample.mask_file)
+    return describe_mask(picture, planes, is_color=is_color), planes
 
-    def read_mask(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
-        """The record of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
-        config = self.config
-        if config is not None and config.multilabel:
-            return self._read_layers(sample)
-        own = find_mask_reader(config.format, config.arguments) if config is not None else None
-        if own is None:
-            picture = read_picture(sample.mask)
-        else:
-            picture = Picture(own(sample.mask, as_color=are_colors(config.classes)), "")
-        planes, is_color = to_codes(picture, sample.mask_file)
-        return describe_mask(picture, planes, is_color=is_color), planes
 
-    def _read_layers(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
-        """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
-        layers = build_decoder(self.config).read(sample)
-        ignored = (layers == self.config.ignore_index).sum() // len(layers)
-        counts = np.append((layers == 1).sum(axis=(1, 2)), ignored)
-        planes = np.full(layers.shape[1:], self.config.ignore_index, np.int64)
-        planes[(layers == 0).all(axis=0)] = -1  # no class, which is right here
-        for index, layer in enumerate(layers):
-            planes[layer == 1] = index
-        record = describe_mask(Picture(planes, ""), planes, is_color=False)
-        codes = np.append(np.arange(len(layers)), self.config.ignore_index)
-        rows = np.stack([counts, counts, np.zeros_like(counts)], axis=1)
-        return record._replace(codes=codes, counts=rows), planes
+def _examine_layers(data: DataConfig, sample: Sample) -> tuple[MaskRecord, NDArray]:
+    """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
+    decoder = build_decoder(data)
+    layers = decoder.read(sample)
+    planes = flatten_layers(layers, ignore_index=data.ignore_index).astype(np.int64)
+    planes[planes != data.ignore_index] -= 1  # no class is -1
+    record = describe_mask(Picture(planes, ""), planes, is_color=False)
+    codes = np.append(np.arange(len(layers)), data.ignore_index)
+    counts = decoder.count(layers)[:-1]
+    return record._replace(codes=codes, counts=np.stack([counts, counts, np.zeros_like(counts)], axis=1)), planes
 
 
 def _one_line(error: Exception) -> str:
     return "not enough memory to read it" if isinstance(error, MemoryError) else str(error)
 
 
-def to_channels(picture: Picture, channels: int) -> NDArray:
-    """The pixels HWC as they are stored, palettes as RGB, without alpha where three channels are asked for."""
+def to_channels(picture: Picture, data: DataConfig | None) -> NDArray:
+    """The pixels HWC as they are stored, palettes as RGB, without alpha but where the data have four channels."""
     pixels = picture.pixels
     if picture.palette is not None:
         pixels = _colors_of(picture)[pixels]
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.shape[2] == 4 and picture.file_type != "TIFF" and channels != 4:
+    if pixels.shape[2] == 4 and picture.file_type != "TIFF" and (data is None or data.channels != 4):
         return pixels[..., :3]
     return pixels
 
@@ -222,11 +213,14 @@ def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> 
         return (sums / number[:, None]).astype(np.float32)
 
 
-def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> Fit:
-    """How well a mask (HW) follows the edges of its image (HW grey, turned as EXIF says) and of the image as stored."""
+def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> float:
+    """How much better a mask (HW) follows the edges of its image as stored than those of the image as EXIF turns it
+    (HW grey): the mean gradient along the mask's edges by that of the whole image, of the one by the other. nan where
+    a size does not match, or nothing has edges."""
     # Of the eight orientations only 6 and 8 are not their own inverse.
     stored = upright(turned, {6: 8, 8: 6}.get(orientation, orientation))
-    return Fit(*(_edge_agreement(grey, planes) for grey in (turned, stored)))
+    agreement = _edge_agreement(turned, planes)
+    return _edge_agreement(stored, planes) / agreement if agreement else math.nan
 
 
 def _edge_agreement(grey: NDArray[np.uint8], planes: NDArray) -> float:

@@ -5,18 +5,20 @@ import io
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from huggingface_hub import constants
 
+from segtrain.commands.check.check_files import find_not_turned, find_other_sizes, find_unreadable
 from segtrain.commands.check.check_images import compute_statistics, find_white
+from segtrain.commands.check.check_values import find_wrong_values
 from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.duplicates import group_duplicates
-from segtrain.commands.check.examine import Examiner
-from segtrain.commands.check.pool import examine_all
+from segtrain.commands.check.finding import Finding
 from segtrain.commands.check.recipe import choose_recipe, write_experiment
 from segtrain.commands.check.record import Record
 from segtrain.commands.check.source import Source, from_folders
@@ -32,30 +34,18 @@ VAL_FRACTION = 0.2
 LARGEST_GROUP = 0.5  # of the images: where more than this look alike they cannot all be kept on one side
 
 
-class Machine(NamedTuple):
-    """What a training would run on."""
-
-    gpu: bool
-    free_bytes: int | None
-    hub: bool
-
-
 def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> None:
     """Look at two folders and write the experiment `output`, and the `table` of the files where some images look alike.
 
     Raises DataError where the data do not give a training; nothing is written then.
     """
     source = from_folders(images, masks)
-    hint = f"{source.command} says how to fix it"
-    if source.findings:
-        first = source.findings[0]
-        raise DataError(f"{images}: {first.title}; {', '.join(first.files[:3])}; {hint}")
-    report = gather(source, examine_all(source.splits, Examiner(None)))
-    require_trainable(report, hint)
+    _refuse(source, source.findings)
+    report = gather(source)
+    for find in (find_unreadable, find_not_turned, find_other_sizes, find_wrong_values):
+        _refuse(source, find(report))
     splits, notes = choose_splits(report)
-    machine = look_at_machine()
-    settings = summarize_data(report, machine)
-    recipe = settings["recipe"]
+    settings = choose_settings(report, look_at_machine())
     by_table = any(sample.group for sample in splits["train"])
     data_lines = describe_files(source, output, table if by_table else None)
     shown = shlex.join(["python", "-m", "segtrain", "init", images, masks, "-o", str(output)])
@@ -70,25 +60,20 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
         write_whole(table, write_table(splits, table.parent.resolve()))
     write_whole(output, text)
     counts = ", ".join(f"{len(samples)} {split}" for split, samples in splits.items())
-    height, width = recipe["crop"]
-    print(f"{output}: {counts} images; crops of {width} x {height} pixels, batches of {recipe['batch_size']}, "
-          f"{recipe['epochs']} epochs")  # fmt: skip
+    height, width = settings["crop"]
+    print(f"{output}: {counts} images; crops of {width} x {height} pixels, batches of {settings['batch_size']}, "
+          f"{settings['epochs']} epochs")  # fmt: skip
     for note in notes:
         print(f"note: {note}")
     print(f"look over its classes, then: python train.py {output}")
 
 
-def require_trainable(report: DatasetReport, hint: str) -> None:
-    """Raises DataError where a file cannot be read, sizes differ, or the masks do not hold classes."""
-    for record in report.records:
-        if record.image_error or record.mask_error:
-            raise DataError(f"{record.image_error or record.mask_error}; {hint}")
-        if not record.is_pair:
-            raise DataError(f"{record.sample.mask_file}: is not of the size of {record.sample.image}; {hint}")
-    proposal = report.proposal
-    if proposal is None or not proposal.classes or proposal.noise > 0:
-        what = "their edges are smoothed or compressed" if proposal and proposal.noise > 0 else "no classes are found"
-        raise DataError(f"{report.records[0].sample.mask_file}: and the other masks: {what}; {hint}")
+def _refuse(source: Source, findings: Iterable[Finding]) -> None:
+    """Raises DataError for the first of the findings that is an error."""
+    for finding in findings:
+        if finding.level == "error":
+            files, hint = ", ".join(finding.files[:3]), f"{source.command} says how to fix it"
+            raise DataError(f"{source.folders[0]}: {finding.title}; {files}; {hint}")
 
 
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
@@ -120,12 +105,12 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
     return split_by_fraction(named, VAL_FRACTION, 0), [note]
 
 
-def look_at_machine() -> Machine:
-    """The device that train.py would take, the memory of it, and whether the hub answers."""
+def look_at_machine() -> dict[str, Any]:
+    """The device that train.py would take, the memory of it, and whether the hub answers, for choose_recipe."""
     require_hub()
     device = resolve_device("auto")
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else read_available_bytes()
-    return Machine(device.type != "cpu", free, not constants.HF_HUB_OFFLINE)
+    return {"gpu": device.type != "cpu", "free_bytes": free, "pretrained": not constants.HF_HUB_OFFLINE}
 
 
 def describe_files(source: Source, output: Path, table: Path | None) -> list[str]:
@@ -150,9 +135,9 @@ def write_table(splits: Splits, folder: Path) -> str:
     return text.getvalue()
 
 
-def summarize_data(report: DatasetReport, machine: Machine) -> dict[str, Any]:
-    """The recipe and what else the experiment file says of the data, as write_experiment takes it; grey images are read
-    as RGB, as a set of photographs may have some.
+def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str, Any]:
+    """The recipe, and how the images are read, as write_experiment takes it; grey images are read as RGB, as a set of
+    photographs may have some.
 
     Raises DataError where images are of several kinds.
     """
@@ -170,18 +155,12 @@ def summarize_data(report: DatasetReport, machine: Machine) -> dict[str, Any]:
         colored = [image for image in images if image.channels == channels] or images
         mean, std = (values / (scale or 255.0) for values in compute_statistics(colored))
     pixels = report.class_pixels
-    common = {
-        "binary": len(report.proposal.classes) == 1,
-        "upright": not all(image.file_type == "TIFF" for image in images),  # aerial images
-        "pretrained": machine.hub,
-    }
     recipe = choose_recipe(
         sizes=np.array([(r.image.height, r.image.width) for r in report.records if r.split in ("train", "all")]),
         shares=(pixels.sum(axis=0) / max(int(pixels.sum()), 1)).tolist(),
         image_shares=(pixels > 0).mean(axis=0).tolist(),
-        gpu=machine.gpu,
-        free_bytes=machine.free_bytes,
-        **common,
+        binary=report.labelling.binary,
+        upright=not all(image.file_type == "TIFF" for image in images),  # those are aerial images
+        **machine,
     )
-    channels = channels if channels != 3 else None
-    return common | {"recipe": recipe, "channels": channels, "scale": scale, "mean": mean, "std": std}
+    return recipe | {"channels": channels if channels != 3 else None, "scale": scale, "mean": mean, "std": std}

@@ -11,7 +11,6 @@ import jinja2
 from segtrain.commands.check.check_classes import suggest_weights
 from segtrain.commands.check.check_sizes import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import LEVELS, Finding
 from segtrain.commands.check.mask_values import IGNORED
 from segtrain.commands.check.propose import show_share
@@ -25,21 +24,14 @@ _LOWEST = -4  # 10 to this power, 0.01 %, is the left end of the strip on which 
 UNMARKED: frozenset[int] = frozenset()
 
 
-def write_page(
-    path: Path,
-    report: DatasetReport,
-    findings: Sequence[Finding],
-    *,
-    proposal: Sequence[str],
-    examiner: Examiner,
-) -> None:
+def write_page(path: Path, report: DatasetReport, findings: Sequence[Finding], *, proposal: Sequence[str]) -> None:
     """Write the page; `proposal` are the lines of an experiment where there is none yet.
 
     Raises DataError where the file cannot be written.
     """
     samples = choose_samples(report, SAMPLES)
     wanted = [(index, finding.marked) for finding in findings for index in finding.records[:OFFENDERS]]
-    pictures = draw_samples(report, examiner, [*wanted, *((index, UNMARKED) for index in samples)])
+    pictures = draw_samples(report, [*wanted, *((index, UNMARKED) for index in samples)])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -53,6 +53,9 @@ def choose_recipe(
     epochs = int(np.clip(round(UPDATES[kind] / max(1, len(sizes) // batch // accumulate)), *EPOCHS))
     rarest, fewest = (min((share for share in found if share > 0), default=1) for found in (shares, image_shares))
     return {
+        "binary": binary,
+        "upright": upright,
+        "pretrained": pretrained,
         "crop": crop,
         "batch_size": batch,
         "accumulate_steps": accumulate,
@@ -95,9 +98,9 @@ def write_experiment(**data: Any) -> str:
     """The whole experiment file, YAML, with the reasons beside the values.
 
     Args:
-        data: `recipe` as choose_recipe gives it; `name`; `head`, comment lines without their sign; `data_lines`,
-            indented as they stand below `data:`; `binary`, `upright`, `pretrained` as for choose_recipe; `channels`,
-            `scale`, `mean` and `std` (of images scaled to 0..1), None where the defaults hold.
+        data: what choose_recipe gives; `name`; `head`, comment lines without their sign; `data_lines`, indented as they
+            stand below `data:`; `channels`, `scale`, `mean` and `std` (of images scaled to 0..1), None where the
+            defaults hold.
     """
     template = Path(__file__).with_name("experiment.yml.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)

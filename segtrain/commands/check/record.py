@@ -1,5 +1,6 @@
 """Records: what is kept of a pair of files once it has been looked at: some kilobytes, whatever its size."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -69,16 +70,9 @@ class MaskRecord(NamedTuple):
         return self.codes * 0x010101 if self.palette is None else self.palette
 
 
-class Fit(NamedTuple):
-    """How well the edges of a mask follow those of its image as EXIF turns it, and as it is stored: the mean gradient
-    along the mask's edges by that of the whole image; nan where the sizes do not match."""
-
-    turned: float
-    stored: float
-
-
 class Record(NamedTuple):
-    """All that is known of one sample. What could not be read is None, with the reason in one line."""
+    """All that is known of one sample. What could not be read is None, with the reason in one line. `fit` is that of
+    examine.compute_fit, for images that EXIF turns."""
 
     split: str
     sample: Sample
@@ -86,7 +80,7 @@ class Record(NamedTuple):
     mask: MaskRecord | None = None
     image_error: str = ""
     mask_error: str = ""
-    fit: Fit | None = None
+    fit: float = math.nan
 
     @property
     def is_pair(self) -> bool:

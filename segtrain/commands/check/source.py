@@ -32,6 +32,11 @@ class Source(NamedTuple):
     folders: tuple[str, str] | None = None
 
     @property
+    def data_config(self) -> DataConfig | None:
+        """The data section of the experiment."""
+        return None if self.config is None else self.config.data
+
+    @property
     def in_folders(self) -> bool:
         """Whether all files of a folder are its samples, so that renaming one takes it out."""
         return self.config is None or self.config.data.format == "folders"

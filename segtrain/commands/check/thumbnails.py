@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.examine import Examiner, to_channels
+from segtrain.commands.check.examine import examine_mask, to_channels
 from segtrain.commands.check.fixes import pick_pixels
 from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling
 from segtrain.commands.check.pool import count_cores
@@ -28,26 +28,26 @@ _MARK_PX = 13  # how large a single marked pixel is drawn
 
 
 def draw_samples(
-    report: DatasetReport, examiner: Examiner, wanted: Iterable[tuple[int, frozenset[int]]]
+    report: DatasetReport, wanted: Iterable[tuple[int, frozenset[int]]]
 ) -> dict[tuple[int, frozenset[int]], str]:
     """Data addresses of pictures by (index of the record, marked values): the image beside its overlay. What cannot be
     read is left out."""
     wanted = list(dict.fromkeys(wanted))
     with ThreadPoolExecutor(count_cores()) as pool:
-        drawn = pool.map(lambda item: _draw(report, examiner, *item), wanted)
+        drawn = pool.map(lambda item: _draw(report, *item), wanted)
         return {item: address for item, address in zip(wanted, drawn, strict=True) if address}
 
 
-def _draw(report: DatasetReport, examiner: Examiner, index: int, marked: frozenset[int]) -> str:
-    sample = report.records[index].sample
+def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
+    sample, data = report.records[index].sample, report.source.data_config
     panels = []
     with suppress(DataError, MemoryError):
         picture = read_picture(sample.image)
-        image = upright(to_channels(picture, examiner.channels), picture.orientation)
+        image = upright(to_channels(picture, data), picture.orientation)
         image = np.ascontiguousarray(to_rgb(np.nan_to_num(image, posinf=0, neginf=0)))
         panels.append(cv2.resize(image, _reduced(image.shape), interpolation=cv2.INTER_AREA))
     with suppress(DataError, MemoryError):
-        mask, planes = examiner.read_mask(sample)
+        mask, planes = examine_mask(data, sample)
         painted, known = paint(planes, mask, report.labelling, marked=marked)
         if panels and report.records[index].is_pair:
             height, width = panels[0].shape[:2]

@@ -7,10 +7,8 @@ from PIL import Image
 
 from segtrain.commands.check.command import FIXES, find_all
 from segtrain.commands.check.dataset_report import DatasetReport, gather
-from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import Finding
 from segtrain.commands.check.fixes import make_change
-from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import Source, from_experiment, from_folders
 from tests.conftest import draw_sample
 
@@ -32,8 +30,7 @@ def draw_clean(root: Path, *, train: int = 8, val: int = 4) -> Path:
 
 
 def look_at(source: Source) -> tuple[DatasetReport, list[Finding]]:
-    examiner = Examiner(None if source.config is None else source.config.data)
-    report = gather(source, examine_all(source.splits, examiner))
+    report = gather(source)
     return report, find_all(report)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.commands.check.examine import Examiner, describe_mask
+from segtrain.commands.check.examine import describe_mask
 from segtrain.commands.check.mask_values import labelling_of
 from segtrain.commands.check.page import write_page
 from segtrain.commands.check.source import from_experiment, from_folders
@@ -67,9 +67,7 @@ def root(tmp_path, monkeypatch):
 
 def build(path, source):
     report, findings = look_at(source)
-    proposal = write_proposal(report)
-    examiner = Examiner(None if source.config is None else source.config.data)
-    write_page(path, report, findings, proposal=proposal, examiner=examiner)
+    write_page(path, report, findings, proposal=write_proposal(report))
     return Page(path.read_text(encoding="utf-8")), findings
 
 
