@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.examine import Record
 from segtrain.commands.check.finding import Change, Finding, apply_fix, count_of
 from segtrain.commands.check.fixes import pick_pixels
-from segtrain.commands.check.record import Record
 from segtrain.images.bands import ON_ITS_SIDE, upright
 
 CLEARLY = 1.2  # by so much the edges of a mask follow one orientation better: 97 % of CamVid's, turned four ways, do

@@ -8,8 +8,8 @@ import numpy as np
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.duplicates import Pair, find_duplicates
+from segtrain.commands.check.examine import Record
 from segtrain.commands.check.finding import Finding, Fix, Level, count_of, shell_fix, yaml_fix
-from segtrain.commands.check.record import Record
 
 FOLDS, FEWEST_FOLDS = 5, 3
 SOME = 0.02  # share of the images that look like others from which on a split at random is a bad idea

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.examine import as_written
 from segtrain.commands.check.finding import (
     Change,
     Finding,
@@ -20,8 +21,6 @@ from segtrain.commands.check.finding import (
 from segtrain.commands.check.fixes import snap_pixels
 from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Values
 from segtrain.commands.check.propose import find_solid, find_strays, is_near, show_share
-from segtrain.commands.check.record import as_written
-from segtrain.config.claims import pack_color
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
 
@@ -93,7 +92,7 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
         advice = f"It is {only}: there is nothing to learn. Are these the right files?"
     else:
         return None
-    return report.finding("error", title, advice, fix, masks=report.where(lambda r: r.mask))
+    return report.finding("error", title, advice, fix, masks=report.masked)
 
 
 def _find_smoothed(report: DatasetReport) -> Finding | None:
@@ -116,7 +115,7 @@ def _find_smoothed(report: DatasetReport) -> Finding | None:
             "Smoothed edges (antialiasing), resizing, or a JPEG in between leave values that no class has, or that "
             "another class has"
         )
-    chosen = report.where(lambda r: r.mask and r.mask.file_type == "JPEG") or report.where(lambda r: r.mask)
+    chosen = report.where(lambda r: r.mask and r.mask.file_type == "JPEG") or report.masked
     change = partial(snap_pixels, values=[as_written(code, as_color=is_color) for code in codes])
     explanation = (
         f"{reason}: {len(proposal.codes)} {thing} fill areas, {proposal.noise_values:,} others lie between them "
@@ -168,7 +167,7 @@ def _find_wrong_kind(report: DatasetReport) -> Finding | None:
         wrong = report.where(lambda r: r.mask and r.mask.is_color)
     if not wrong:
         return None
-    if 2 * len(wrong) < len(report.where(lambda r: r.mask)) or not proposal.classes:
+    if 2 * len(wrong) < len(report.masked) or not proposal.classes:
         fix, advice = "set-aside-other-kind", "Export them as the others are; this fix leaves them out."
     else:
         fix = classes_fix(_renamed(data.classes, proposal.classes), proposal.ignore_values)
@@ -281,17 +280,11 @@ def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
 
 def _with_new(report: DatasetReport, rows: list[int]) -> tuple[list[ClassConfig], dict[str, str]]:
     """The experiment's classes and one for each of these values, with comments on the new ones."""
-    read, proposal = report.read, report.proposal
-    known = {
-        pack_color(color): item.name
-        for item in (proposal.classes if proposal.known else [])
-        for color in item.colors or ([item.color] if item.color else [])
-    }
-    classes, comments = explicit(report.config.data.classes), {}
+    read, classes, comments = report.read, explicit(report.config.data.classes), {}
     for row in rows:
         code = int(read.codes[row])
-        name = known.get(code, "") if read.is_color else f"class_{code}"
-        if not name or name in {item.name for item in classes}:
+        name = f"class_{len(classes) + 1 if read.is_color else code}"
+        if name in {item.name for item in classes}:
             name = f"class_{len(classes) + 1}"
         key = "color" if read.is_color else "value"
         classes.append(ClassConfig(name=name, **{key: as_written(code, as_color=read.is_color)}))

@@ -60,6 +60,7 @@ def main(options: argparse.Namespace) -> int:
     if not options.output.parent.is_dir():
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
     from segtrain.commands.check.dataset_report import gather
+    from segtrain.commands.check.fixes import make_change
     from segtrain.commands.check.page import write_page
     from segtrain.commands.check.source import from_experiment, from_folders
     from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
@@ -71,7 +72,11 @@ def main(options: argparse.Namespace) -> int:
     report = gather(source)
     findings = find_all(report)
     if options.apply is not None:
-        apply_fixes(options.apply, findings)
+        changes = {c.file: c for f in findings if f.fix and f.fix.name == options.apply for c in f.fix.changes}
+        for change in changes.values():
+            print(f"{change.file}: kept as {make_change(change).name}")
+        done = f"{count_of(len(changes), 'file')} changed" if changes else "no finding asks for it"
+        print(f"{options.apply}: {done}")
         return 0
     proposal = write_proposal(report)
     print("\n".join(describe_set(report)))
@@ -89,8 +94,6 @@ def find_all(report: "DatasetReport") -> list[Finding]:
         check_files,
         check_images,
         check_leaks,
-        check_masks,
-        check_sizes,
         check_values,
     )
 
@@ -101,7 +104,7 @@ def find_all(report: "DatasetReport") -> list[Finding]:
         check_values.find_wrong_values,
         check_images.find_refused_images,
         check_images.find_deep_images,
-        check_sizes.find_wrong_sizes,
+        check_images.find_wrong_sizes,
         check_leaks.find_leaks,
         check_files.find_flat_images,
         check_images.find_channel_statistics,
@@ -110,21 +113,10 @@ def find_all(report: "DatasetReport") -> list[Finding]:
         checks += [
             check_classes.find_missing_classes,
             check_classes.find_slips,
-            check_masks.find_inverted,
-            check_masks.find_empty_masks,
-            check_masks.find_much_ignored,
+            check_classes.find_inverted,
+            check_classes.find_empty_masks,
+            check_classes.find_much_ignored,
             check_classes.find_imbalance,
         ]
     found = [*report.source.findings, *(finding for check in checks for finding in check(report))]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
-
-
-def apply_fixes(name: str, findings: list[Finding]) -> None:
-    """Make the changes of all findings with this fix, and print each. Raises DataError where a file cannot be changed;
-    those before it have been."""
-    from segtrain.commands.check.fixes import make_change
-
-    changes = {c.file: c for f in findings if f.fix is not None and f.fix.name == name for c in f.fix.changes}
-    for change in changes.values():
-        print(f"{change.file}: kept as {make_change(change).name}")
-    print(f"{name}: {count_of(len(changes), 'file')} changed" if changes else f"{name}: no finding asks for it")

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.examine import examine
+from segtrain.commands.check.examine import Record, examine
 from segtrain.commands.check.finding import Change, Finding, Fix, Level, apply_fix
 from segtrain.commands.check.mask_values import Labelling, Values, labelling_of, merge_values
 from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.propose import Proposal, propose_classes
-from segtrain.commands.check.record import Record
 from segtrain.commands.check.source import Source
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.schema import Config
@@ -50,6 +49,11 @@ class DatasetReport:
         """The indices of the records of each split."""
         names = np.array([record.split for record in self.records])
         return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
+
+    @cached_property
+    def masked(self) -> list[int]:
+        """The indices of the records whose mask was read."""
+        return self.where(lambda record: record.mask is not None)
 
     def where(self, wanted: Callable[[Record], Any]) -> list[int]:
         """The indices of the records for which this is true."""
@@ -119,9 +123,8 @@ def gather(source: Source) -> DatasetReport:
         data = DataConfig(root=".", classes=proposal.classes, ignore_values=proposal.ignore_values)
     labelling = labelling_of(data) if data is not None else None
     counts = np.zeros((len(records), (0 if labelling is None else len(labelling.names)) + 2), np.int64)
-    if labelling is not None:
-        for row, record in zip(counts, records, strict=True):
-            if record.mask is not None:
-                row[:] = labelling.count(record.mask)
+    for row, record in zip(counts, records, strict=True):
+        if labelling is not None and record.mask is not None:
+            row[:] = labelling.count(record.mask)
     read = None if layered or labelling is None else merge_values(masks, is_color=labelling.as_color)
     return DatasetReport(source, records, data, values, read, proposal, labelling, counts)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from segtrain.commands.check.record import ImageRecord, Record
+from segtrain.commands.check.examine import ImageRecord, Record
 
 # Measured on CamVid, 468 frames of three drives. Copies (JPEG of quality 20 to 90, half and double size, another
 # aspect ratio, brightness -40 % to +20 %, contrast, gamma, blur, noise) differ from their original in at most 8 bits of

@@ -1,13 +1,13 @@
-"""Examination: one pair of files to a record; every file is decoded once."""
+"""Examination: one pair of files to a record, some kilobytes whatever its size; every file is decoded once."""
 
 import hashlib
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, ImageRecord, MaskRecord, Record, pack_colors
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
 from segtrain.data.labels import build_decoder
@@ -18,6 +18,107 @@ from segtrain.images.bands import upright
 from segtrain.images.reading import Picture, read_picture
 from segtrain.visualize import flatten_layers
 
+THUMBNAIL_PX = 32
+KEPT_VALUES = 300
+
+
+class ImageRecord(NamedTuple):
+    """An image, as it is shown: height and width with the EXIF orientation applied.
+
+    `low` and `high` are its smallest and largest value, without those that are not finite or that the file itself notes
+    as no data; `used_bits` is the bitwise or of all values of integers wider than 8 bits, else 0; `mean` and `square`
+    are means of the values and of their squares, one per channel. `thumbnail` is THUMBNAIL_PX squared bytes of grey.
+    """
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    file_type: str
+    orientation: int
+    low: float
+    high: float
+    used_bits: int
+    mean: tuple[float, ...]
+    square: tuple[float, ...]
+    digest: bytes
+    hash: int
+    thumbnail: bytes
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all its pixels are the same."""
+        return self.low == self.high
+
+
+class MaskRecord(NamedTuple):
+    """A mask: which values it holds, HW integers or colours that are packed into one number (see claims.pack_color).
+
+    The KEPT_VALUES values with most pixels are kept, `codes` int64 (n,); `counts` int64 (n, 3) are their pixels, those
+    of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`
+    float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
+    the packed colours of a palette's indices.
+    """
+
+    height: int
+    width: int
+    file_type: str
+    is_color: bool
+    codes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    tones: NDArray[np.float32]
+    palette: NDArray[np.int64] | None = None
+    further_values: int = 0
+    further_pixels: int = 0
+
+    @property
+    def colors(self) -> NDArray[np.int64]:
+        """The packed colours (n,) that the values are when the mask is read as RGB."""
+        if self.is_color:
+            return self.codes
+        return self.codes * 0x010101 if self.palette is None else self.palette
+
+
+class Record(NamedTuple):
+    """All that is known of one sample. What could not be read is None, with the reason in one line. `fit` is that of
+    examine.compute_fit, for images that EXIF turns."""
+
+    split: str
+    sample: Sample
+    image: ImageRecord | None = None
+    mask: MaskRecord | None = None
+    image_error: str = ""
+    mask_error: str = ""
+    fit: float = math.nan
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether both files were read, and have one size."""
+        image, mask = self.image, self.mask
+        return image is not None and mask is not None and (image.height, image.width) == (mask.height, mask.width)
+
+    @property
+    def has_mask_files(self) -> bool:
+        """Whether the mask is files of its own, which can be changed, and not part of an annotation."""
+        return "\t" not in self.sample.mask
+
+
+def pack_colors(colors: NDArray) -> NDArray[np.int32]:
+    """RGB colours (.., 3), 0..255, as one number each, (..,)."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def split_colors(codes: NDArray) -> NDArray:
+    """Packed colours (..,) as RGB (.., 3)."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
+
+
+def as_written(code: int, *, as_color: bool) -> int | list[int]:
+    """A value, or a packed colour as [r, g, b]: as an experiment has it."""
+    return split_colors(np.asarray(code)).tolist() if as_color else code
+
+
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
 FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
@@ -27,8 +128,7 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
     image = mask = picture = planes = None
     image_error, mask_error, fit = "", "", math.nan
     try:
-        picture = read_picture(sample.image)
-        pixels = upright(to_channels(picture, data), picture.orientation)
+        picture, pixels = read_shown(data, sample)
         image, grey = describe_image(picture, pixels)
     except (DataError, MemoryError) as error:
         image_error = _one_line(error)
@@ -73,15 +173,14 @@ def _one_line(error: Exception) -> str:
     return "not enough memory to read it" if isinstance(error, MemoryError) else str(error)
 
 
-def to_channels(picture: Picture, data: DataConfig | None) -> NDArray:
-    """The pixels HWC as they are stored, palettes as RGB, without alpha but where the data have four channels."""
-    pixels = picture.pixels
-    if picture.palette is not None:
-        pixels = _colors_of(picture)[pixels]
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.shape[2] == 4 and picture.file_type != "TIFF" and (data is None or data.channels != 4):
-        return pixels[..., :3]
-    return pixels
+def read_shown(data: DataConfig | None, sample: Sample) -> tuple[Picture, NDArray]:
+    """An image and its pixels, HWC, as they are shown: turned, palettes as RGB, without alpha but where the data have
+    four channels. Raises DataError for what cannot be read."""
+    picture = read_picture(sample.image)
+    pixels = picture.pixels if picture.palette is None else _colors_of(picture)[picture.pixels]
+    pixels = upright(pixels[..., None] if pixels.ndim == 2 else pixels, picture.orientation)
+    has_alpha = pixels.shape[2] == 4 and picture.file_type != "TIFF" and (data is None or data.channels != 4)
+    return picture, pixels[..., :3] if has_alpha else pixels
 
 
 def _colors_of(picture: Picture) -> NDArray[np.uint8]:
@@ -179,9 +278,9 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
     if picture.palette is not None:
         palette = pack_colors(_colors_of(picture)[codes[kept]]).astype(np.int64)
     return MaskRecord(
-        height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, dtype=str(picture.pixels.dtype),
-        is_color=is_color, codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32),
-        palette=palette, further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
+        height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, is_color=is_color,
+        codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32), palette=palette,
+        further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
     )  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """Experiment: what `init` writes for two folders, with its choices and the table that keeps similar images together."""
 
-import csv
-import io
 import os
 import re
 import shlex
@@ -10,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import torch
 from huggingface_hub import constants
 
 from segtrain.commands.check.check_files import find_not_turned, find_other_sizes, find_unreadable
 from segtrain.commands.check.check_images import compute_statistics, find_white
+from segtrain.commands.check.check_leaks import find_leaks
 from segtrain.commands.check.check_values import find_wrong_values
 from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.duplicates import group_duplicates
-from segtrain.commands.check.finding import Finding
+from segtrain.commands.check.examine import Record
+from segtrain.commands.check.finding import Finding, write_lines
 from segtrain.commands.check.recipe import choose_recipe, write_experiment
-from segtrain.commands.check.record import Record
 from segtrain.commands.check.source import Source, from_folders
-from segtrain.commands.check.yaml_lines import write_lines
 from segtrain.devices import resolve_device
 from segtrain.errors import DataError
 from segtrain.files import write_whole
@@ -79,19 +78,15 @@ def _refuse(source: Source, findings: Iterable[Finding]) -> None:
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
     """The splits that the folders are, or one that keeps images together that look alike; and what to say of it."""
     source = report.source
-    groups = group_duplicates(report.records)
-    sizes = np.bincount(groups)
     if "all" not in source.splits:
         if {"train", "val"} <= source.splits.keys():
-            names = np.array([record.split for record in report.records])
-            across = sum(len(set(names[groups == group])) > 1 for group in np.flatnonzero(sizes > 1))
-            note = f"{across} groups of images that look alike are in more than one split: scores will be too high"
-            return source.splits, [note] if across else []
+            return source.splits, [finding.title for finding in find_leaks(report)]
         raise DataError(
             f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
             "give the folders of the training images and masks alone"
         )
-    samples = source.splits["all"]
+    samples, groups = source.splits["all"], group_duplicates(report.records)
+    sizes = np.bincount(groups)
     if sizes.max() == 1:
         return split_by_fraction(samples, VAL_FRACTION, 0), []
     if sizes.max() > LARGEST_GROUP * len(samples):
@@ -125,14 +120,12 @@ def describe_files(source: Source, output: Path, table: Path | None) -> list[str
 
 def write_table(splits: Splits, folder: Path) -> str:
     """A CSV of the files, relative to a folder, with their split and group."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "mask", "split", "group"])
-    for split, samples in splits.items():
-        for sample in samples:
-            paths = [os.path.relpath(Path(path).resolve(), folder) for path in (sample.image, sample.mask)]
-            writer.writerow([*paths, split, sample.group])
-    return text.getvalue()
+    rows = [
+        (*(os.path.relpath(Path(path).resolve(), folder) for path in (sample.image, sample.mask)), split, sample.group)
+        for split, samples in splits.items()
+        for sample in samples
+    ]
+    return pandas.DataFrame(rows, columns=["image", "mask", "split", "group"]).to_csv(index=False, lineterminator="\n")
 
 
 def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.record import MaskRecord
+from segtrain.commands.check.examine import MaskRecord
 from segtrain.config.claims import are_colors, claim_values
 from segtrain.config.data_schema import DataConfig
 from segtrain.visualize import Color, default_colors

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from segtrain.commands.check.check_classes import suggest_weights
-from segtrain.commands.check.check_sizes import find_crops
+from segtrain.commands.check.check_images import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.finding import LEVELS, Finding
 from segtrain.commands.check.mask_values import IGNORED
@@ -19,7 +19,6 @@ from segtrain.commands.check.thumbnails import choose_samples, draw_samples
 from segtrain.files import write_whole
 
 SAMPLES, OFFENDERS = 12, 6
-_LISTED_FILES, _LISTED_SIZES = 1000, 8
 _LOWEST = -4  # 10 to this power, 0.01 %, is the left end of the strip on which the shares of a class are marked
 UNMARKED: frozenset[int] = frozenset()
 
@@ -55,8 +54,6 @@ def write_page(path: Path, report: DatasetReport, findings: Sequence[Finding], *
         sizes=Counter((r.image.width, r.image.height) for r in report.records if r.image is not None).most_common(),
         crops=[] if report.config is None else [*find_crops(report.config.transforms.train).values()],
         offenders=OFFENDERS,
-        listed_files=_LISTED_FILES,
-        listed_sizes=_LISTED_SIZES,
         show_share=show_share,
         position=_find_position,
     )

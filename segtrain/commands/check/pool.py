@@ -11,7 +11,7 @@ from itertools import starmap
 import cv2
 from tqdm import tqdm
 
-from segtrain.commands.check.record import Record
+from segtrain.commands.check.examine import Record
 from segtrain.formats.sample import Sample, Splits
 
 CHUNK = 8  # samples that travel together: enough to hide the transport, few enough that the bar moves

@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from segtrain.commands.check.examine import as_written, split_colors
+from segtrain.commands.check.finding import write_classes
 from segtrain.commands.check.mask_values import Values
-from segtrain.commands.check.record import as_written, split_colors
-from segtrain.commands.check.yaml_lines import write_classes
 from segtrain.config.claims import claim_values, pack_color
 from segtrain.config.data_schema import ClassConfig
 from segtrain.formats.dataset_info import Labels

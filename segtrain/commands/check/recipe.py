@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from segtrain.commands.check.yaml_lines import write_flow
+from segtrain.commands.check.finding import write_flow
 
 STRIDE_PX = 32
 LEAST_CROP_PX = 64

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import LEVELS, Finding, count_of
-from segtrain.commands.check.yaml_lines import write_lines
+from segtrain.commands.check.finding import LEVELS, Finding, count_of, write_lines
 
 WIDTH = (60, 116)  # characters
 FILES, FIX_LINES = 3, 16  # shown of each finding; the page has all

@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.examine import examine_mask, to_channels
+from segtrain.commands.check.examine import MaskRecord, examine_mask, read_shown, split_colors
 from segtrain.commands.check.fixes import pick_pixels
 from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling
 from segtrain.commands.check.pool import count_cores
-from segtrain.commands.check.record import MaskRecord, split_colors
 from segtrain.errors import DataError
-from segtrain.images.bands import upright
-from segtrain.images.reading import read_picture
 from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 
 SIDE_PX = 300
@@ -42,8 +39,7 @@ def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
     sample, data = report.records[index].sample, report.source.data_config
     panels = []
     with suppress(DataError, MemoryError):
-        picture = read_picture(sample.image)
-        image = upright(to_channels(picture, data), picture.orientation)
+        _, image = read_shown(data, sample)
         image = np.ascontiguousarray(to_rgb(np.nan_to_num(image, posinf=0, neginf=0)))
         panels.append(cv2.resize(image, _reduced(image.shape), interpolation=cv2.INTER_AREA))
     with suppress(DataError, MemoryError):

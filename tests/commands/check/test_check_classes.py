@@ -1,13 +1,11 @@
 """Classes that are missing, rare, alone in a mask, ignored or exchanged, planted in a clean set."""
 
 import numpy as np
-import pytest
 
 from tests.commands.check.check_sets import (
     NAMES,
     change,
     discs,
-    draw_clean,
     lines,
     look,
     read,
@@ -17,12 +15,6 @@ from tests.commands.check.check_sets import (
     write,
 )
 from tests.conftest import PROJECT, draw_sample
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def test_classes_that_a_split_lacks(root):

@@ -12,7 +12,6 @@ from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_picture
 from tests.bad_input import truncate
 from tests.commands.check.check_sets import (
-    draw_clean,
     lines,
     look,
     look_at_folders,
@@ -23,12 +22,6 @@ from tests.commands.check.check_sets import (
     write,
 )
 from tests.conftest import PROJECT
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def test_a_clean_set_has_no_finding(root):

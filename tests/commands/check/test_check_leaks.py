@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from segtrain.commands.check.duplicates import Pair, find_close_hashes, find_duplicates, find_near, group_duplicates
-from segtrain.commands.check.examine import describe_image
-from segtrain.commands.check.record import Record
+from segtrain.commands.check.examine import Record, describe_image
 from segtrain.images.reading import Picture
 from tests.commands.check.check_sets import (
     draw_clean,
@@ -23,12 +22,6 @@ from tests.commands.check.check_sets import (
     write,
 )
 from tests.conftest import PROJECT
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def copy(root, source, target, function=lambda picture: picture, **options):

@@ -9,7 +9,6 @@ from tests.commands.check.check_sets import (
     NAMES,
     change,
     discs,
-    draw_clean,
     lines,
     look,
     look_at_folders,
@@ -19,13 +18,6 @@ from tests.commands.check.check_sets import (
     to_colors,
     write,
 )
-from tests.conftest import PROJECT
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def test_one_stray_value(root):

@@ -14,14 +14,7 @@ from segtrain.commands.check.source import from_experiment
 from segtrain.config.tree import parse_yaml
 from tests.bad_input import truncate
 from tests.commands.check.check_sets import CLEAN, draw_clean, look_at, read, write
-from tests.conftest import PROJECT, run
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    monkeypatch.setenv("COLUMNS", "100")
-    return draw_clean(tmp_path / "street")
+from tests.conftest import run
 
 
 @pytest.fixture

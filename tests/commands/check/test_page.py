@@ -20,7 +20,7 @@ from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError
 from segtrain.images.reading import Picture
 from segtrain.visualize import ERROR_COLOR
-from tests.commands.check.check_sets import CLEAN, draw_clean, look_at, read, write
+from tests.commands.check.check_sets import CLEAN, look_at, read, write
 from tests.conftest import PROJECT
 
 EVIL = '<b onclick="x">&\'name'
@@ -57,12 +57,6 @@ class Page(HTMLParser):
 
     def named(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def build(path, source):
