@@ -23,6 +23,11 @@ RARE = 0.01  # share of the pixels below which a class is easily never predicted
 WEIGHTED = frozenset({"class_weights", "pos_weight", "alpha", "weight"})
 REGION_LOSSES = frozenset({"DiceLoss", "JaccardLoss", "TverskyLoss", "FocalTverskyLoss", "LovaszLoss", "MCCLoss"})
 FOLDS = 5
+FEWEST = 5  # masks below which nothing is unusual
+UNUSUAL = 0.05  # share of the masks that may hold one class alone and still be taken for slips
+MOSTLY_IGNORED = 0.95
+MUCH_IGNORED = 0.3
+AGREE = 0.3  # cosine from which on the contrast of object and background is a property of the set
 _LISTED = 6
 
 
@@ -106,18 +111,15 @@ def find_slips(report: DatasetReport) -> Iterator[Finding]:
     )
 
 
-def _training_pixels(report: DatasetReport) -> np.ndarray:
-    """Pixels of each class in each training mask, or in each of all where nothing is split: float64 (n, classes)."""
-    chosen = report.splits.get("train", np.arange(len(report.records)))
-    return report.class_pixels[chosen].astype(np.float64)
-
-
-def suggest_weights(report: DatasetReport) -> tuple[dict[str, Any], np.ndarray] | None:
-    """The loss for the balance of the training masks, and the weights of the classes; None where no class is rare."""
+def suggest_weights(report: DatasetReport) -> tuple[dict[str, Any], np.ndarray, np.ndarray] | None:
+    """The loss for the balance of the training masks, the weights of the classes and their shares of the pixels; None
+    where no class is rare."""
     labelling = report.labelling
     if labelling.multilabel or _are_slips(report).any():
         return None
-    counts = _training_pixels(report)
+    counts = report.class_pixels[report.splits.get("train", slice(None))].astype(
+        np.float64
+    )  # all where nothing is split
     pixels = counts.sum(axis=0)
     if not pixels.all() or pixels.min() >= RARE * pixels.sum():
         return None
@@ -126,7 +128,7 @@ def suggest_weights(report: DatasetReport) -> tuple[dict[str, Any], np.ndarray] 
     term = {"CrossEntropyLoss": {"coef": 1.0, "class_weights": "enet"}}
     if labelling.binary:
         term = {"BCEWithLogitsLoss": {"coef": 1.0, "pos_weight": round(float(weights[1] / weights[0]), 1)}}
-    return term | {"DiceLoss": 1.0}, weights
+    return term | {"DiceLoss": 1.0}, weights, pixels / pixels.sum()
 
 
 def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
@@ -139,25 +141,16 @@ def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
         arguments = {key for term in terms.values() for key, value in term.arguments.items() if value is not None}
         if WEIGHTED & arguments or REGION_LOSSES & terms.keys() or report.config.data.balance > 0:
             return
-    loss, weights = suggested
-    pixels = _training_pixels(report).sum(axis=0)
-    shares = pixels / pixels.sum()
+    loss, weights, shares = suggested
     rare = [index for index in np.argsort(shares) if shares[index] < RARE]
     listed = name_some([f"{report.labelling.names[index]} {show_share(shares[index])}" for index in rare], 4)
-    yield Finding(
+    yield report.finding(
         "note",
         f"{count_of(len(rare), 'class')} below 1 % of the pixels",
         f"{listed}: a plain cross entropy can do without them. The lines weight the classes (the rarest "
         f"{weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
         yaml_fix(loss=loss),
     )
-
-
-FEWEST = 5  # masks below which nothing is unusual
-UNUSUAL = 0.05  # share of the masks that may hold one class alone and still be taken for slips
-MOSTLY_IGNORED = 0.95
-MUCH_IGNORED = 0.3
-AGREE = 0.3  # cosine from which on the contrast of object and background is a property of the set
 
 
 def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:

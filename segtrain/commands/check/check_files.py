@@ -36,32 +36,29 @@ def find_not_turned(report: DatasetReport) -> Iterator[Finding]:
     turned = report.where(lambda r: r.image and r.mask and r.image.orientation != 1)
     for unsure in (False, True):
         indices = [index for index in turned if _mask_is_stored(report.records[index]) is (None if unsure else True)]
-        if indices:
-            yield _not_turned(report, indices, unsure=unsure)
-
-
-def _not_turned(report: DatasetReport, indices: list[int], *, unsure: bool) -> Finding:
-    explanation = (
-        "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
-        "them; their masks were drawn on what is stored."
-    )
-    if unsure:
-        explanation = (
-            "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
-        )
-    records = [report.records[index] for index in indices]
-    if all(record.has_mask_files for record in records):
-        files = {file: r.image.orientation for r in records for file in r.sample.mask_files if file}
-        if unsure:  # nothing tells those that were turned already, but what was kept of them
-            files = {file: orientation for file, orientation in files.items() if not os.path.exists(f"{file}.aside")}
-        changes = [Change(file, partial(upright, orientation=orientation)) for file, orientation in files.items()]
-        fix = apply_fix("turn-unsure-masks" if unsure else "turn-masks", changes)
-        advice = "This fix turns the masks."
-    else:
-        fix, advice = report.take_out(indices), "Annotate them upright, or leave them out."
-    level, what = ("warning", "perhaps not the mask") if unsure else ("error", "the mask is not")
-    title = f"{count_of(len(indices), 'image', 'is')} turned by EXIF and {what}"
-    return report.finding(level, title, f"{explanation} {advice}", fix, images=indices)
+        if not indices:
+            continue
+        records = [report.records[index] for index in indices]
+        if all(record.has_mask_files for record in records):
+            files = {file: r.image.orientation for r in records for file in r.sample.mask_files if file}
+            # nothing tells masks that were turned already, but what was kept of them
+            files = {file: how for file, how in files.items() if not (unsure and os.path.exists(f"{file}.aside"))}
+            changes = [Change(file, partial(upright, orientation=how)) for file, how in files.items()]
+            fix = apply_fix("turn-unsure-masks" if unsure else "turn-masks", changes)
+            advice = "This fix turns the masks."
+        else:
+            fix, advice = report.take_out(indices), "Annotate them upright, or leave them out."
+        if unsure:
+            level, what = "warning", "perhaps not the mask"
+            reason = "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
+        else:
+            level, what = "error", "the mask is not"
+            reason = (
+                "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
+                "them; their masks were drawn on what is stored."
+            )
+        title = f"{count_of(len(indices), 'image', 'is')} turned by EXIF and {what}"
+        yield report.finding(level, title, f"{reason} {advice}", fix, images=indices)
 
 
 def _mask_is_stored(record: Record) -> bool | None:

@@ -196,9 +196,9 @@ def _find_ignored_class(report: DatasetReport) -> Finding | None:
     value = data.ignore_index
     if set(read.codes[find_solid(read)[0]].tolist()) != {0, value}:
         return None
-    classes = [ClassConfig(name=names[1], value=value, color=data.classes[-1].color)]
-    if len(data.classes) == 2:
-        classes.insert(0, ClassConfig(name=names[0], value=0, color=data.classes[0].color))
+    values = (0, value)[-len(data.classes) :]  # a single class has no background among the classes
+    named = zip(data.classes, values, strict=True)
+    classes = [item.model_copy(update={"value": number, "values": None}) for item, number in named]
     share = read.pixels[read.codes == value].sum() / read.total_pixels
     return report.finding(
         "error",
@@ -243,10 +243,7 @@ def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
     if not fitting or found <= own or len(found) < 2:
         return None
     step, low = fitting[0], min(own)
-    classes = [
-        item.model_copy(update={"value": (index if item.value is None else item.value) + step})
-        for index, item in enumerate(data.classes)
-    ]
+    classes = [item.model_copy(update={"value": item.value + step}) for item in explicit(data.classes)]
     title = f"The masks count from {low + step}, the classes from {low}"
     explanation = (
         f"The masks hold {min(found)} to {max(found)}, the classes mean {low} to {max(own)}: every class would be "

@@ -291,10 +291,8 @@ def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         counts = np.bincount(flat, minlength=256)
         codes = np.flatnonzero(counts)
         return codes.astype(np.int64), counts[codes].astype(np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if len(flat) else np.zeros(0, np.int64)
-    lengths = np.diff(starts, append=len(flat))  # runs of one value: far fewer than pixels
-    codes, index = np.unique(flat[starts], return_inverse=True)
-    return codes.astype(np.int64), np.bincount(index, lengths, minlength=len(codes)).astype(np.int64)
+    codes, counts = np.unique(flat, return_counts=True)
+    return codes.astype(np.int64), counts
 
 
 def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> NDArray[np.float32]:

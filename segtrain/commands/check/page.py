@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from segtrain.commands.check.check_classes import suggest_weights
 from segtrain.commands.check.check_images import find_crops
@@ -71,14 +72,15 @@ def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
     if labelling is None or not pixels.any():
         return {"classes": []}
     splits = {split: indices for split, indices in report.splits.items() if report.counts[indices].any()}
-    sums: Iterable[Any] = [pixels[indices].sum(axis=0) for indices in splits.values()]
-    shares = [counts / max(int(counts.sum()), 1) for counts in sums]
-    masks = (pixels > 0).sum(axis=0).tolist()
+    sums = [pixels[indices].sum(axis=0) for indices in splits.values()]
+    shares = np.array([counts / max(int(counts.sum()), 1) for counts in sums]).T  # (classes, splits)
     suggested = suggest_weights(report)
     return {
         "classes": [
-            {"name": name, "color": color, "shares": [share[index] for share in shares], "masks": masks[index]}
-            for index, (name, color) in enumerate(zip(labelling.names, labelling.colors, strict=True))
+            {"name": name, "color": color, "shares": row.tolist(), "masks": int(masks)}
+            for name, color, row, masks in zip(
+                labelling.names, labelling.colors, shares, (pixels > 0).sum(axis=0), strict=True
+            )
         ],
         "splits": list(splits),
         "weights": None if suggested is None else suggested[1],

@@ -57,7 +57,7 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     real, strays = real.take(~stray), real.codes[stray]
     proposal = Proposal("nothing", real.codes, strays, *((noise, noise_values) if cause else (0.0, 0)), cause)
     # Most pixels of a compressed mask have a value near a meant one, those of a photograph have any.
-    near = (_distance(_planes(values), _planes(real)) <= SPREAD).any(axis=1)
+    near = (_distance(_planes(values.codes, values.is_color), _planes(real.codes, real.is_color)) <= SPREAD).any(axis=1)
     if noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum():
         return proposal._replace(kind="photographs")
     if len(real.codes) > MOST_CLASSES:
@@ -95,7 +95,7 @@ def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "
     if not values.lossy and (loose.sum() < LEAST_LOOSE or 2 * loose.sum() < len(loose)):
         return everything, ""
     solid = np.zeros(len(values.codes), bool)
-    planes, merged = _planes(values), MERGED_COLORS if values.is_color else MERGED
+    planes, merged = _planes(values.codes, values.is_color), MERGED_COLORS if values.is_color else MERGED
     large = np.flatnonzero((values.square >= LEAST_SQUARE * values.square.sum()) & ~loose)
     for index in large[np.argsort(-values.square[large], kind="stable")]:
         solid[index] = (_distance(planes[index : index + 1], planes[solid]) > merged).all()
@@ -119,13 +119,13 @@ def _distance(planes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[n
 
 def is_near(codes: NDArray[np.int64], others: NDArray[np.int64], *, is_color: bool) -> NDArray[np.bool_]:
     """Which of n values, or packed colours, are where compression carries one of m others: (n,)."""
-    planes, targets = ((split_colors(array) if is_color else array[:, None]) for array in (codes, others))
-    return (_distance(planes, targets) <= (MERGED_COLORS if is_color else MERGED)).any(axis=1)
+    distance = _distance(_planes(codes, is_color), _planes(others, is_color))
+    return (distance <= (MERGED_COLORS if is_color else MERGED)).any(axis=1)
 
 
-def _planes(values: Values) -> NDArray[np.int64]:
+def _planes(codes: NDArray[np.int64], is_color: bool) -> NDArray[np.int64]:
     """(n, 3) red, green, blue, or (n, 1) values."""
-    return split_colors(values.codes) if values.is_color else values.codes[:, None]
+    return split_colors(codes) if is_color else codes[:, None]
 
 
 def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:

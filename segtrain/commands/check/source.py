@@ -72,10 +72,10 @@ def from_experiment(layers: Sequence[str]) -> Source:
 
 def from_folders(images: str, masks: str) -> Source:
     """The pairs of two folders or globs. Raises DataError where one is missing or empty."""
-    # `*/images` stands for all files in those folders
-    patterns = [
-        f"{p.rstrip('/')}/*" if is_glob(p) and any(map(os.path.isdir, iglob(p))) else p for p in (images, masks)
-    ]
+    patterns = [images, masks]
+    for index, pattern in enumerate(patterns):
+        if is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))):
+            patterns[index] = f"{pattern.rstrip('/')}/*"  # `*/images` stands for all files in those folders
     root = Path(os.path.commonpath([Path(fixed_part(pattern)).absolute() for pattern in patterns]))
     shown = root if Path(images).is_absolute() else Path(os.path.relpath(root))
     below = [os.path.relpath(Path(pattern).absolute(), root) for pattern in patterns]
@@ -140,26 +140,29 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
 
 def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding]) -> Splits:
     """The pairs of folders where some files have no partner."""
-    images, masks = (
-        value if isinstance(value, dict) else {"": value} for value in (options["images"], options["masks"])
-    )
+    given = [options[key] for key in ("images", "masks")]
+    images, masks = (value if isinstance(value, dict) else {"": value} for value in given)
     if "{class}" in f"{masks}{options['mask_suffix']}" or images.keys() != masks.keys():
         return folders.read(root, **options)
     suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix")}
     splits = {}
     for split in images:
-        places, what = (
-            [first_there(root, place[split]) for place in (images, masks)],
-            f"data ({split})".replace(" ()", ""),
-        )
+        patterns = (first_there(root, place[split]) for place in (images, masks))
         try:
-            pairing = pair_folders(root, *places, **suffixes, what=what)
+            pairing = pair_folders(root, *patterns, **suffixes, what=f"data ({split})" if split else "data")
         except DataError as error:
             title = f"The {split} split cannot be listed" if split else "Samples cannot be listed"
             findings.append(Finding("error", title, str(error)))
             continue
-        found = [different_endings(pairing.endings)] if pairing.endings else []
-        findings += [finding for finding in (*found, *pairing.findings) if finding not in findings]
+        found = pairing.findings
+        if pairing.endings:
+            title = "The names of images and masks have different endings"
+            explanation = (
+                "Images and masks are paired by name. They pair once the endings are told; the rest was looked at "
+                "like that."
+            )
+            found = [Finding("error", title, explanation, yaml_fix(data=pairing.endings)), *found]
+        findings += [finding for finding in found if finding not in findings]
         splits[split] = pairing.samples
     if len(splits.get("", ())) < 2:
         return {split or "train": samples for split, samples in splits.items()}
@@ -223,11 +226,9 @@ def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str
     for image in images[:: max(1, len(images) // _TRIED)]:
         index = bisect_left(masks, image)
         for mask in masks[max(0, index - 1) : index + 1]:
-            common = next((i for i, (a, b) in enumerate(zip(image, mask, strict=False)) if a != b), len(image))
-            common = min(common, len(mask))
-            if common < min(
-                len(image), len(mask)
-            ):  # _leftImg8bit and _label have an l in common, which belongs to no name
+            common = len(os.path.commonprefix([image, mask]))  # noqa: RUF071 (in characters)
+            # _leftImg8bit and _label have an l in common, which belongs to no name
+            if common < min(len(image), len(mask)):
                 common = max((image.rfind(sign, 0, common) for sign in "_-. "), default=common)
             if common > image.rfind("/") + 1:
                 votes[image[common:], mask[common:]] += 1
@@ -236,16 +237,6 @@ def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str
         if sum(key.endswith(mask_ending) and key.removesuffix(mask_ending) in keys for key in masks) * 2 > len(images):
             return image_ending, mask_ending
     return "", ""
-
-
-def different_endings(endings: dict[str, str]) -> Finding:
-    """Names that pair once their endings are told."""
-    return Finding(
-        "error",
-        "The names of images and masks have different endings",
-        "Images and masks are paired by name. They pair once the endings are told; the rest was looked at like that.",
-        yaml_fix(data=endings),
-    )
 
 
 def _find_alone(kind: str, other: str, here: dict[str, str], there: dict[str, str], *, where: str) -> Iterator[Finding]:
@@ -267,11 +258,11 @@ def _find_alone(kind: str, other: str, here: dict[str, str], there: dict[str, st
 
 def split_by_folder(samples: SampleTable) -> Splits:
     """Splits by the first folder of each name, where all of them are names of splits; otherwise one split of all."""
-    heads = [sample.name.partition("/")[0] for sample in samples]
-    if not all(head in SPLIT_NAMES and "/" in sample.name for head, sample in zip(heads, samples, strict=True)):
+    heads = [SPLIT_NAMES.get(sample.name.rpartition("/")[0].partition("/")[0]) for sample in samples]
+    if None in heads:
         return {"all": samples}
     return {
-        split: samples.take(index for index, head in enumerate(heads) if SPLIT_NAMES[head] == split)
+        split: samples.take(index for index, head in enumerate(heads) if head == split)
         for split in ("train", "val", "test")
-        if split in map(SPLIT_NAMES.get, heads)
+        if split in heads
     }
