@@ -51,7 +51,9 @@ def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
     white = next((white for white in WHITES if high <= white), high)
     if not used:
         return white, f"Their values end at {high:g}"
-    if all(_is_stretched(image) for image in images):
+    # of 8 bits written twice, the bits that occur at all are the same in both bytes
+    ends = [value for image in images for value in (image.low, image.high, image.used_bits)]
+    if all(i.dtype == "uint16" and i.high > 255 for i in images) and not any(end % _COPIED_BYTE for end in ends):
         return 65535, "They hold 8 bits, stretched to 16 (each byte twice)"
     spare = (used & -used).bit_length() - 1  # zeros below the lowest bit that is ever set
     if used.bit_length() == 16 and spare >= 2:
@@ -59,12 +61,6 @@ def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
     if used.bit_length() <= 14:
         return white, f"They hold {max(used.bit_length(), 8)} bits: no value is above {high:g}"
     return white, f"Their values end at {high:g}"
-
-
-def _is_stretched(image: ImageRecord) -> bool:
-    """Whether 16 bits are 8 bits written twice; the bits that occur at all are then the same in both bytes."""
-    ends = (int(image.low), int(image.high), image.used_bits)
-    return image.dtype == "uint16" and image.high > 255 and all(value % _COPIED_BYTE == 0 for value in ends)
 
 
 def find_refused_images(report: DatasetReport) -> Iterator[Finding]:
@@ -122,7 +118,7 @@ def compute_statistics(images: Sequence[ImageRecord]) -> tuple[NDArray[np.float6
     return mean, np.sqrt(np.maximum(square - mean**2, 1e-12))
 
 
-TRIED_SIZES = 8
+FREQUENT_SIZES = 5
 TRIED_SEEDS = 6  # a random scale must be given the chance to make an image too small
 MUCH_LARGER = 36  # an image that holds so many crops is seen for a few percent in an epoch
 CROPS = ("RandomCrop", "CropNonEmptyMaskIfExists", "CenterCrop")
@@ -144,7 +140,9 @@ def find_wrong_sizes(report: DatasetReport) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("error", "transforms.train cannot be built", str(error))
         return
-    for size in _choose_sizes(sizes):
+    # the smallest in each direction, the largest, and the most frequent
+    chosen = [min(sizes), min(sizes, key=lambda size: size[1]), min(sizes, key=lambda s: s[0] * s[1]), max(sizes)]
+    for size in dict.fromkeys([*chosen, *(size for size, _ in sizes.most_common(FREQUENT_SIZES))]):
         image, mask = np.zeros((*size, config.data.channels), np.uint8), np.zeros(size, np.uint8)
         try:
             made |= {apply(pipeline, image, mask, seed)[1].shape for seed in range(TRIED_SEEDS)}
@@ -177,12 +175,6 @@ def _change_crops(items: Sequence[TransformItem], **changes: int) -> Fix:
             name, arguments = "RandomCrop", {"height": height, "width": width}
         changed[index] = {name: arguments | changes}
     return yaml_fix(transforms={"train": changed})
-
-
-def _choose_sizes(sizes: Counter[Size]) -> list[Size]:
-    """The sizes to be tried: the smallest in each direction, the largest, and the most frequent."""
-    extremes = [min(sizes), min(sizes, key=lambda size: size[1]), min(sizes, key=lambda s: s[0] * s[1]), max(sizes)]
-    return list(dict.fromkeys([*extremes, *(size for size, _ in sizes.most_common(TRIED_SIZES))]))[:TRIED_SIZES]
 
 
 def _describe_refused(report: DatasetReport, refused: dict[Size, str]) -> Finding:

@@ -4,12 +4,10 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.duplicates import Pair, find_duplicates
 from segtrain.commands.check.examine import Record
-from segtrain.commands.check.finding import Finding, Fix, Level, count_of, shell_fix, yaml_fix
+from segtrain.commands.check.finding import Finding, Fix, Level, count_of, yaml_fix
 
 FOLDS, FEWEST_FOLDS = 5, 3
 SOME = 0.02  # share of the images that look like others from which on a split at random is a bad idea
@@ -26,7 +24,9 @@ def find_leaks(report: DatasetReport) -> Iterator[Finding]:
         if first.split != second.split:
             across.setdefault((not pair.same, first.split, second.split), []).append(pair)
         elif pair.same:
-            inside["contradicting" if pair.exact and not _same_mask(first, second) else "copies"].append(pair)
+            held = [(r.mask.codes.tolist(), r.mask.counts.tolist()) for r in (first, second) if r.mask]
+            differ = pair.exact and len(held) == 2 and held[0] != held[1]
+            inside["contradicting" if differ else "copies"].append(pair)
         else:
             inside["alike"].append(pair)
     for near, *splits in sorted(across):
@@ -48,11 +48,6 @@ def find_leaks(report: DatasetReport) -> Iterator[Finding]:
         fix = report.leave_out("set-aside-copies", copies)
         yield _about_pairs(report, "warning", title, explanation, fix, pairs)
     yield from _find_look_alikes(report, inside["alike"])
-
-
-def _same_mask(first: Record, second: Record) -> bool:
-    a, b = first.mask, second.mask
-    return a is None or b is None or (np.array_equal(a.codes, b.codes) and np.array_equal(a.counts, b.counts))
 
 
 def _about_pairs(
@@ -109,7 +104,7 @@ def _find_look_alikes(report: DatasetReport, pairs: list[Pair]) -> Iterator[Find
     if pattern is not None:
         fix, advice = yaml_fix(data=pattern), "The lines keep images together whose names begin alike."
     else:
-        fix = shell_fix(f"python -m segtrain init {shlex.join(folders)} -o experiments/mine.yml")
+        fix = Fix("run", [f"python -m segtrain init {shlex.join(folders)} -o experiments/mine.yml"])
         advice = "The line makes a split that keeps them together."
     title = f"{count_of(len(alike), 'image')} of {len(report.records):,} look nearly like another one"
     explanation = f"Neighbouring frames or overlapping tiles: a split at random would put them on both sides. {advice}"

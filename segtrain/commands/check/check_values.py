@@ -11,11 +11,11 @@ from segtrain.commands.check.examine import as_written
 from segtrain.commands.check.finding import (
     Change,
     Finding,
+    Fix,
     Level,
     apply_fix,
     classes_fix,
     count_of,
-    shell_fix,
     yaml_fix,
 )
 from segtrain.commands.check.fixes import snap_pixels
@@ -78,7 +78,7 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
         title, advice = "The masks look like photographs", f"{found} and no areas of one. Are images and masks swapped?"
         if report.source.folders is not None:
             images, masks = map(shlex.quote, report.source.folders)
-            fix = shell_fix(f"python -m segtrain check --images {masks} --masks {images}")
+            fix = Fix("run", [f"python -m segtrain check --images {masks} --masks {images}"])
         else:
             given = report.config.data.arguments
             fix = yaml_fix(data={"images": given.get("masks", ".."), "masks": given.get("images", "..")})

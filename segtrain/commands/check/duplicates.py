@@ -69,7 +69,8 @@ def find_near(hashes: NDArray[np.uint64], thumbnails: NDArray[np.uint8]) -> list
     """Pairs of images whose hashes differ in at most HASH_DISTANCE bits and whose thumbnails, (n, pixels), correlate by
     ALIKE or more, and whether by SAME or more; by clearly more than two images of the set usually do, in both cases."""
     first, second = find_close_hashes(hashes)
-    usual = _usual_difference(thumbnails)
+    a, b = np.random.default_rng(0).integers(0, len(thumbnails), (2, _PAIRS_SAMPLED))
+    usual = np.quantile(1 - correlate(thumbnails[a[a != b]], thumbnails[b[a != b]]), 0.75)
     alike, same = min(1 - ALIKE, TYPICAL_ALIKE * usual), min(1 - SAME, TYPICAL_SAME * usual)
     found = []
     for start in range(0, len(first), _CHUNK):
@@ -78,13 +79,6 @@ def find_near(hashes: NDArray[np.uint64], thumbnails: NDArray[np.uint8]) -> list
         chosen = np.flatnonzero(differences <= alike)
         found += [(int(a[row]), int(b[row]), bool(differences[row] <= same)) for row in chosen]
     return found
-
-
-def _usual_difference(thumbnails: NDArray[np.uint8]) -> float:
-    """1 - correlation, which three of four pairs of images do not exceed."""
-    a, b = np.random.default_rng(0).integers(0, len(thumbnails), (2, _PAIRS_SAMPLED))
-    a, b = a[a != b], b[a != b]
-    return float(np.quantile(1 - correlate(thumbnails[a], thumbnails[b]), 0.75))
 
 
 def correlate(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
@@ -299,15 +300,11 @@ def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> 
     """The mean colour of an image (HWC, its first three channels) below each of these codes: float32 (n, 3), nan where
     none of the pixels that are looked at has the code."""
     step = max(1, math.isqrt(planes.size // TONE_SAMPLES))
-    colors, chosen = image[::step, ::step, :3], planes[::step, ::step].ravel()
-    colors = np.repeat(colors[..., :1], 3, axis=2) if colors.shape[2] < 3 else colors
-    index = np.searchsorted(codes, chosen).clip(max=len(codes) - 1)
-    known = codes[index] == chosen
-    colors, index = colors.reshape(-1, 3)[known].astype(np.float64), index[known]
-    number = np.bincount(index, minlength=len(codes))
-    sums = np.stack([np.bincount(index, colors[:, channel], minlength=len(codes)) for channel in range(3)], axis=1)
+    colors, chosen = image[::step, ::step].astype(np.float64), planes[::step, ::step]
+    channels = range(3) if colors.shape[2] >= 3 else (0, 0, 0)
     with np.errstate(invalid="ignore"):
-        return (sums / number[:, None]).astype(np.float32)
+        means = [ndimage.mean(colors[..., channel], chosen, codes) for channel in channels]
+    return np.stack(means, axis=1).astype(np.float32)
 
 
 def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> float:

@@ -65,11 +65,6 @@ def classes_fix(*arguments: Any, **options: Any) -> Fix:
     return Fix("write in the experiment", write_classes(*arguments, **options))
 
 
-def shell_fix(line: str) -> Fix:
-    """A line for a shell."""
-    return Fix("run", [line])
-
-
 def apply_fix(name: str, changes: Iterable[Change]) -> Fix:
     """What `check --apply NAME` does; a file that is named twice is changed once."""
     return Fix("run", name=name, changes=list({change.file: change for change in changes}.values()))

@@ -17,17 +17,15 @@ IGNORED, UNCLAIMED = -1, -2  # indices behind the classes in a row of counts
 class Values(NamedTuple):
     """The values of many masks, or their packed colours, in rising order; all arrays have shape (n,).
 
-    `pixels` hold the value, `square` of them lie in squares of 2 x 2 equal ones, `frame` of them in the outermost frame
-    of their mask; `masks` is the number of masks that have it. `total_masks` and `total_pixels` are those of all masks,
-    `lossy` the number of them that are JPEG. `palette` is the packed colour of each value where masks are palette
-    pictures with the same colours, else None.
+    `pixels` hold the value, `square` of them lie in squares of 2 x 2 equal ones; `masks` is the number of masks that
+    have it. `total_masks` and `total_pixels` are those of all masks, `lossy` the number of them that are JPEG.
+    `palette` is the packed colour of each value where masks are palette pictures with the same colours, else None.
     """
 
     is_color: bool
     codes: NDArray[np.int64]
     pixels: NDArray[np.int64]
     square: NDArray[np.int64]
-    frame: NDArray[np.int64]
     masks: NDArray[np.int64]
     total_masks: int
     total_pixels: int
@@ -53,8 +51,8 @@ def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -
     parts = [mask.colors if is_color else mask.codes for mask in masks]
     codes, index = np.unique(np.concatenate(parts), return_inverse=True)
     rows = np.concatenate([mask.counts for mask in masks])
-    sums = np.zeros((len(codes), 3), np.int64)
-    np.add.at(sums, index, rows)
+    sums = np.zeros((len(codes), 2), np.int64)
+    np.add.at(sums, index, rows[:, :2])
     holders = np.bincount(index[rows[:, 0] > 0], minlength=len(codes))
     return Values(
         is_color, codes, *sums.T, holders, len(masks),

@@ -1,23 +1,34 @@
-"""Page: check.html, one file to look at, with nothing from outside."""
+"""Page: check.html, one file to look at, with nothing from outside, and its small pictures: images beside overlays."""
 
+import base64
+import io
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from segtrain.commands.check.check_classes import suggest_weights
 from segtrain.commands.check.check_images import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.examine import MaskRecord, examine_mask, read_shown, split_colors
 from segtrain.commands.check.finding import LEVELS, Finding
-from segtrain.commands.check.mask_values import IGNORED
+from segtrain.commands.check.fixes import pick_pixels
+from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling
+from segtrain.commands.check.pool import count_cores
 from segtrain.commands.check.propose import show_share
 from segtrain.commands.check.terminal import count_levels, describe_set
-from segtrain.commands.check.thumbnails import choose_samples, draw_samples
+from segtrain.errors import DataError
 from segtrain.files import write_whole
+from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 
 SAMPLES, OFFENDERS = 12, 6
 _LOWEST = -4  # 10 to this power, 0.01 %, is the left end of the strip on which the shares of a class are marked
@@ -86,3 +97,98 @@ def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
         "weights": None if suggested is None else suggested[1],
         "ignored": report.counts[:, IGNORED].sum() / max(int(report.counts.sum()), 1),
     }
+
+
+SIDE_PX = 300
+OVERLAY_ALPHA = 0.55
+_MARK_PX = 13  # how large a single marked pixel is drawn
+
+
+def draw_samples(
+    report: DatasetReport, wanted: Iterable[tuple[int, frozenset[int]]]
+) -> dict[tuple[int, frozenset[int]], str]:
+    """Data addresses of JPEGs by (index of the record, marked values): the image beside its overlay. What cannot be
+    read is left out."""
+    wanted = list(dict.fromkeys(wanted))
+    with ThreadPoolExecutor(count_cores()) as pool:
+        drawn = pool.map(lambda item: _draw(report, *item), wanted)
+        return {item: address for item, address in zip(wanted, drawn, strict=True) if address}
+
+
+def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
+    sample, data = report.records[index].sample, report.source.data_config
+    panels = []
+    with suppress(DataError, MemoryError):
+        _, image = read_shown(data, sample)
+        image = np.ascontiguousarray(to_rgb(np.nan_to_num(image, posinf=0, neginf=0)))
+        panels.append(cv2.resize(image, _reduced(image.shape), interpolation=cv2.INTER_AREA))
+    with suppress(DataError, MemoryError):
+        mask, planes = examine_mask(data, sample)
+        painted, known = paint(planes, mask, report.labelling, marked=marked)
+        if panels and report.records[index].is_pair:
+            height, width = panels[0].shape[:2]
+            painted, known = (pick_pixels(array, height, width) for array in (painted, known))
+            painted = overlay(panels[0], painted, alpha=OVERLAY_ALPHA, ignored=~known)
+            if marked:
+                painted[_grow(np.isin(planes, list(marked)), height, width)] = ERROR_COLOR
+        else:
+            width, height = _reduced(painted.shape)
+            painted = pick_pixels(painted, height, width)
+        panels.append(painted)
+    if not panels:
+        return ""
+    height = max(panel.shape[0] for panel in panels)
+    padded = [np.pad(panel, ((0, height - panel.shape[0]), (0, 0), (0, 0)), constant_values=128) for panel in panels]
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(padded, axis=1)).save(buffer, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def paint(
+    planes: NDArray, mask: MaskRecord, labelling: Labelling | None, *, marked: frozenset[int]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A mask (HW codes) in the colours of its classes, HWC uint8, and where it is not ignored, HW. What nothing claims
+    has the colour of errors; without classes every value has a colour of its own."""
+    codes, index = np.unique(planes, return_inverse=True)
+    index = index.reshape(planes.shape)
+    read = None if labelling is None else labelling.codes_of(mask)
+    if read is None:
+        colors = split_colors(codes) if mask.is_color else default_colors(len(codes))
+        return np.array(colors, np.uint8)[index], np.ones(planes.shape, bool)
+    claims = dict(zip(mask.codes.tolist(), labelling.indices_of(read).tolist(), strict=True))
+    which = np.array([UNCLAIMED if code in marked else claims.get(code, UNCLAIMED) for code in codes.tolist()])
+    colors = np.array([*labelling.colors, ERROR_COLOR, (0, 0, 0)], np.uint8)
+    shown = which != IGNORED
+    if labelling.binary or labelling.multilabel:  # the background is shown as it is
+        shown &= which != (0 if labelling.binary else UNCLAIMED)
+    return colors[which][index], shown[index]
+
+
+def _reduced(shape: Sequence[int]) -> tuple[int, int]:
+    """Width and height of a picture whose longer side is SIDE_PX at most."""
+    scale = min(1.0, SIDE_PX / max(shape[:2]))
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+
+
+def _grow(chosen: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """The chosen pixels of a mask in a picture of height x width; a few are drawn large enough to be seen."""
+    shrunk = cv2.resize(chosen.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
+    size = _MARK_PX if shrunk.mean() < 0.001 else 1
+    return cv2.dilate(shrunk.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+
+
+def choose_samples(report: DatasetReport, count: int) -> list[int]:
+    """Places of records that show the set: one for each class, the rarest first and where it is large beside others,
+    then more in even steps."""
+    pixels = report.class_pixels * (report.class_pixels > 0).sum(axis=1, keepdims=True)
+    pairs = [index for index, record in enumerate(report.records) if record.is_pair]
+    if not pairs:
+        return []
+    chosen: dict[int, None] = {}
+    for label in np.argsort(report.class_pixels.sum(axis=0)):
+        best = pairs[int(pixels[pairs, label].argmax())]
+        if len(chosen) < count * 2 // 3 and pixels[best, label]:
+            chosen[best] = None
+    rest = [index for index in pairs if index not in chosen]
+    number = min(count - len(chosen), len(rest))
+    return sorted([*chosen, *(rest[index * len(rest) // number] for index in range(number))])

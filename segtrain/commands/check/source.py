@@ -10,7 +10,7 @@ from glob import iglob
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segtrain.commands.check.finding import Change, Finding, apply_fix, count_of, shell_fix, yaml_fix
+from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, count_of, yaml_fix
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
@@ -246,7 +246,7 @@ def _find_alone(kind: str, other: str, here: dict[str, str], there: dict[str, st
         return
     if len(files) == len(here):
         quoted = [shlex.quote(folder) for folder in (os.path.dirname(files[0]), where)]
-        fix = shell_fix(f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?")
+        fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
         advice = "Add what is missing, or rename the files."
     else:
         fix = apply_fix("set-aside-unpaired", map(Change, files))

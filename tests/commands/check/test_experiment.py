@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.check.recipe import choose_batch, choose_crop, choose_recipe
+from segtrain.commands.check.experiment import choose_batch, choose_crop, choose_recipe
 
 EVEN = dict(
     sizes=np.tile([360, 480], (400, 1)),
