@@ -13,8 +13,7 @@ from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import as_written
 from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, classes_fix, count_of, yaml_fix
 from segtrain.commands.check.fixes import swap_values
-from segtrain.commands.check.mask_values import IGNORED
-from segtrain.commands.check.propose import STRAY_PIXELS, STRAY_SHARE, show_share
+from segtrain.commands.check.mask_values import IGNORED, STRAY_PIXELS, STRAY_SHARE, make_class, show_share
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
 from segtrain.losses.class_weights import compute_class_weights
@@ -195,7 +194,7 @@ def find_much_ignored(report: DatasetReport) -> Iterator[Finding]:
         return
     code = int(read.codes[np.argmax(read.pixels * (report.labelling.indices_of(read.codes) == IGNORED))])
     classes, value = explicit(data.classes), as_written(code, as_color=read.is_color)
-    classes.append(ClassConfig(name=f"class_{len(classes) + 1}", **{"color" if read.is_color else "value": value}))
+    classes.append(make_class(f"class_{len(classes) + 1}", "color" if read.is_color else "value", [value]))
     yield report.finding(
         "note",
         f"{show_share(ignored / total)} of the pixels are ignored",

@@ -20,6 +20,11 @@ from segtrain.images.reading import read_image
 
 DARK = 2  # images whose brightest value is this many times below white are nearly black in training
 _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
+FREQUENT_SIZES = 5
+TRIED_SEEDS = 6  # a random scale must be given the chance to make an image too small
+MUCH_LARGER = 36  # an image that holds so many crops is seen for a few percent in an epoch
+CROPS = ("RandomCrop", "CropNonEmptyMaskIfExists", "CenterCrop")
+Size = tuple[int, int]  # height and width
 
 
 def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
@@ -116,14 +121,6 @@ def compute_statistics(images: Sequence[ImageRecord]) -> tuple[NDArray[np.float6
     mean = weights @ np.array([image.mean for image in images])
     square = weights @ np.array([image.square for image in images])
     return mean, np.sqrt(np.maximum(square - mean**2, 1e-12))
-
-
-FREQUENT_SIZES = 5
-TRIED_SEEDS = 6  # a random scale must be given the chance to make an image too small
-MUCH_LARGER = 36  # an image that holds so many crops is seen for a few percent in an epoch
-CROPS = ("RandomCrop", "CropNonEmptyMaskIfExists", "CenterCrop")
-
-Size = tuple[int, int]  # height and width
 
 
 def find_wrong_sizes(report: DatasetReport) -> Iterator[Finding]:

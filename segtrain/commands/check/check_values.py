@@ -19,8 +19,16 @@ from segtrain.commands.check.finding import (
     yaml_fix,
 )
 from segtrain.commands.check.fixes import snap_pixels
-from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Values
-from segtrain.commands.check.propose import find_solid, find_strays, is_near, show_share
+from segtrain.commands.check.mask_values import (
+    IGNORED,
+    UNCLAIMED,
+    Values,
+    find_solid,
+    find_strays,
+    is_near,
+    make_class,
+    show_share,
+)
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
 
@@ -257,33 +265,29 @@ def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
     """Values that look like classes and are not listed."""
     read, data = report.read, report.config.data
     codes = read.codes[rows].tolist()
-    classes, comments = _with_new(report, rows)
+    classes = _with_new(report, codes)
     advice = "The lines make classes of them: give them their names, or write them into ignore_values."
     in_order = [item.value for item in explicit(data.classes)] == [*range(len(data.classes))]
     most_is_0 = read.codes[np.argmax(read.pixels)] == 0 and "background" not in data.classes[0].name.lower()
     if not read.is_color and codes == [len(data.classes)] and in_order and most_is_0:
         classes = [ClassConfig(name="background", value=0)]
         classes += [item.model_copy(update={"value": index}) for index, item in enumerate(data.classes, start=1)]
-        comments = {}
         advice = (
             "There is one value more than names, and 0 is the most frequent one: the background, which has no name. "
             "The lines name it; the others move up by one."
         )
     title = f"{count_of(len(codes), 'mask value', 'belongs')} to no class"
     explanation = f"{list_values(read, rows)}: training stops. {advice}"
-    fix = classes_fix(classes, data.ignore_values or [], comments=comments)
+    fix = classes_fix(classes, data.ignore_values or [])
     return report.finding("error", title, explanation, fix, masks=report.holding(codes), marked=codes)
 
 
-def _with_new(report: DatasetReport, rows: list[int]) -> tuple[list[ClassConfig], dict[str, str]]:
-    """The experiment's classes and one for each of these values, with comments on the new ones."""
-    read, classes, comments = report.read, explicit(report.config.data.classes), {}
-    for row in rows:
-        code = int(read.codes[row])
-        name = f"class_{len(classes) + 1 if read.is_color else code}"
+def _with_new(report: DatasetReport, codes: list[int]) -> list[ClassConfig]:
+    """The experiment's classes and one for each of these values."""
+    is_color, classes = report.read.is_color, explicit(report.data.classes)
+    for code in codes:
+        name = f"class_{len(classes) + 1 if is_color else code}"
         if name in {item.name for item in classes}:
             name = f"class_{len(classes) + 1}"
-        key = "color" if read.is_color else "value"
-        classes.append(ClassConfig(name=name, **{key: as_written(code, as_color=read.is_color)}))
-        comments[name] = f"{show_share(read.pixels[row] / read.total_pixels)} of the pixels"
-    return classes, comments
+        classes.append(make_class(name, "color" if is_color else "value", [as_written(code, as_color=is_color)]))
+    return classes

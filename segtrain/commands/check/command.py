@@ -61,9 +61,8 @@ def main(options: argparse.Namespace) -> int:
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
     from segtrain.commands.check.dataset_report import gather
     from segtrain.commands.check.fixes import make_change
-    from segtrain.commands.check.page import write_page
+    from segtrain.commands.check.page import describe_set, write_page, write_proposal, write_report
     from segtrain.commands.check.source import from_experiment, from_folders
-    from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
 
     if options.images is not None:
         source = from_folders(options.images, options.masks)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from segtrain.commands.check.examine import Record, examine
 from segtrain.commands.check.finding import Change, Finding, Fix, Level, apply_fix
-from segtrain.commands.check.mask_values import Labelling, Values, labelling_of, merge_values
+from segtrain.commands.check.mask_values import Labelling, Proposal, Values, labelling_of, merge_values, propose_classes
 from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.propose import Proposal, propose_classes
 from segtrain.commands.check.source import Source
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.schema import Config

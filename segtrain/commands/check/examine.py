@@ -21,6 +21,8 @@ from segtrain.visualize import flatten_layers
 
 THUMBNAIL_PX = 32
 KEPT_VALUES = 300
+TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
+FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
 class ImageRecord(NamedTuple):
@@ -118,10 +120,6 @@ def split_colors(codes: NDArray) -> NDArray:
 def as_written(code: int, *, as_color: bool) -> int | list[int]:
     """A value, or a packed colour as [r, g, b]: as an experiment has it."""
     return split_colors(np.asarray(code)).tolist() if as_color else code
-
-
-TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
-FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
 def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:

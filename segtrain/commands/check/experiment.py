@@ -17,10 +17,9 @@ from huggingface_hub import constants
 
 from segtrain.commands.check.check_files import find_not_turned, find_other_sizes, find_unreadable
 from segtrain.commands.check.check_images import compute_statistics, find_white
-from segtrain.commands.check.check_leaks import find_leaks
+from segtrain.commands.check.check_leaks import find_leaks, group_duplicates
 from segtrain.commands.check.check_values import find_wrong_values
 from segtrain.commands.check.dataset_report import DatasetReport, gather
-from segtrain.commands.check.duplicates import group_duplicates
 from segtrain.commands.check.examine import Record
 from segtrain.commands.check.finding import Finding, write_flow, write_lines
 from segtrain.commands.check.source import Source, from_folders
@@ -33,6 +32,17 @@ from segtrain.models.weights import require_hub
 
 VAL_FRACTION = 0.2
 LARGEST_GROUP = 0.5  # of the images: where more than this look alike they cannot all be kept on one side
+STRIDE_PX = 32
+LEAST_CROP_PX = 64
+PIXELS_PER_CROP = {"cpu": 320 * 320, "gpu": 512 * 512}
+UPDATES = {"cpu": 2000, "gpu": 8000}  # of the optimizer
+LARGEST_BATCH = {"cpu": 8, "gpu": 16}
+EPOCHS = (10, 200)
+BYTES_PER_PIXEL = {"cpu": 1800, "gpu": 3600}  # of the batch; Unet with resnet18 in bf16 took 1600, the other is a guess
+MODEL_BYTES = 700 << 20
+SHARE_OF_MEMORY = 0.5
+RARE_SHARE = 0.02  # of the labelled pixels: a class below it is weighted up
+RARE_IMAGES = 0.1  # of the images: a class in fewer is drawn more often
 
 
 def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> None:
@@ -159,19 +169,6 @@ def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str,
         **machine,
     )
     return recipe | {"channels": channels if channels != 3 else None, "scale": scale, "mean": mean, "std": std}
-
-
-STRIDE_PX = 32
-LEAST_CROP_PX = 64
-PIXELS_PER_CROP = {"cpu": 320 * 320, "gpu": 512 * 512}
-UPDATES = {"cpu": 2000, "gpu": 8000}  # of the optimizer
-LARGEST_BATCH = {"cpu": 8, "gpu": 16}
-EPOCHS = (10, 200)
-BYTES_PER_PIXEL = {"cpu": 1800, "gpu": 3600}  # of the batch; Unet with resnet18 in bf16 took 1600, the other is a guess
-MODEL_BYTES = 700 << 20
-SHARE_OF_MEMORY = 0.5
-RARE_SHARE = 0.02  # of the labelled pixels: a class below it is weighted up
-RARE_IMAGES = 0.1  # of the images: a class in fewer is drawn more often
 
 
 def choose_recipe(

@@ -60,9 +60,9 @@ def yaml_fix(**sections: Mapping[str, Any]) -> Fix:
     return Fix("write in the experiment", write_lines(sections))
 
 
-def classes_fix(*arguments: Any, **options: Any) -> Fix:
-    """The classes of an experiment; the arguments are those of write_classes."""
-    return Fix("write in the experiment", write_classes(*arguments, **options))
+def classes_fix(classes: Sequence[ClassConfig], ignore_values: Sequence[int | list[int]] = ()) -> Fix:
+    """The classes of an experiment."""
+    return Fix("write in the experiment", write_classes(classes, ignore_values))
 
 
 def apply_fix(name: str, changes: Iterable[Change]) -> Fix:

@@ -1,8 +1,12 @@
-"""Page: check.html, one file to look at, with nothing from outside, and its small pictures: images beside overlays."""
+"""Page: check.html, one file to look at, with nothing from outside, its small pictures (images beside overlays), and
+what the terminal shows of it."""
 
 import base64
 import io
 import math
+import shutil
+import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +24,10 @@ from segtrain.commands.check.check_classes import suggest_weights
 from segtrain.commands.check.check_images import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import MaskRecord, examine_mask, read_shown, split_colors
-from segtrain.commands.check.finding import LEVELS, Finding
+from segtrain.commands.check.finding import LEVELS, Finding, count_of, write_lines
 from segtrain.commands.check.fixes import pick_pixels
-from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling
+from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling, show_share
 from segtrain.commands.check.pool import count_cores
-from segtrain.commands.check.propose import show_share
-from segtrain.commands.check.terminal import count_levels, describe_set
 from segtrain.errors import DataError
 from segtrain.files import write_whole
 from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
@@ -33,6 +35,13 @@ from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 SAMPLES, OFFENDERS = 12, 6
 _LOWEST = -4  # 10 to this power, 0.01 %, is the left end of the strip on which the shares of a class are marked
 UNMARKED: frozenset[int] = frozenset()
+SIDE_PX = 300
+OVERLAY_ALPHA = 0.55
+_MARK_PX = 13  # how large a single marked pixel is drawn
+WIDTH = (60, 116)  # characters
+FILES, FIX_LINES = 3, 16  # shown of each finding; the page has all
+_COLORS = {"error": 31, "warning": 33, "note": 36}
+_INDENT = " " * 9
 
 
 def write_page(path: Path, report: DatasetReport, findings: Sequence[Finding], *, proposal: Sequence[str]) -> None:
@@ -97,11 +106,6 @@ def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
         "weights": None if suggested is None else suggested[1],
         "ignored": report.counts[:, IGNORED].sum() / max(int(report.counts.sum()), 1),
     }
-
-
-SIDE_PX = 300
-OVERLAY_ALPHA = 0.55
-_MARK_PX = 13  # how large a single marked pixel is drawn
 
 
 def draw_samples(
@@ -192,3 +196,58 @@ def choose_samples(report: DatasetReport, count: int) -> list[int]:
     rest = [index for index in pairs if index not in chosen]
     number = min(count - len(chosen), len(rest))
     return sorted([*chosen, *(rest[index * len(rest) // number] for index in range(number))])
+
+
+def describe_set(report: DatasetReport) -> list[str]:
+    """What was looked at, in two lines."""
+    splits = ", ".join(f"{split} {len(samples):,}" for split, samples in report.source.splits.items() if split != "all")
+    images = [record.image for record in report.records if record.image is not None]
+    sizes = Counter((image.width, image.height) for image in images)
+    kinds = Counter((image.file_type, image.channels, image.dtype) for image in images)
+    parts = [count_of(len(report.records), "pair") + (f" ({splits})" if splits else "")]
+    for (width, height), _ in sizes.most_common(1):
+        more = f" and {count_of(len(sizes) - 1, 'other size')}" if len(sizes) > 1 else ""
+        parts.append(f"{width} x {height}{more}")
+    for (file_type, channels, dtype), _ in kinds.most_common(2):
+        parts.append(f"{file_type} with {count_of(channels, 'channel')} of {dtype}")
+    return [report.source.title, ", ".join(parts)]
+
+
+def count_levels(findings: Sequence[Finding]) -> str:
+    """`2 errors, 1 note`, or that there is nothing."""
+    counts = Counter(finding.level for finding in findings)
+    return ", ".join(count_of(counts[level], level) for level in LEVELS if counts[level]) or "nothing found"
+
+
+def write_report(findings: Sequence[Finding], command: str, page: Path) -> list[str]:
+    """The lines of the table: level, what was found, and what to do about it; without findings, one line. `command` is
+    the check that made them."""
+    width = max(WIDTH[0], min(WIDTH[1], shutil.get_terminal_size((100, 24)).columns))
+    lines = ["", f"{'level':9}finding, and what to do", "-" * width] if findings else []
+    for finding in findings:
+        level = f"{finding.level:9}"
+        if sys.stdout.isatty():
+            level = f"\x1b[{_COLORS[finding.level]}m{level}\x1b[0m"
+        lines.append(f"{level}{finding.title}")
+        lines += textwrap.wrap(
+            finding.explanation, width, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False
+        )
+        lines += [f"{_INDENT}{file}" for file in finding.files[:FILES]]
+        if len(finding.files) > FILES:
+            lines.append(f"{_INDENT}and {len(finding.files) - FILES:,} more")
+        if finding.fix is not None:
+            fix = finding.fix.lines_for(command)
+            lines += [f"{_INDENT}{finding.fix.label}:", *(f"{_INDENT}  {line}" for line in fix[:FIX_LINES])]
+            if len(fix) > FIX_LINES:
+                lines.append(f"{_INDENT}  ... {len(fix) - FIX_LINES} more lines in {page}")
+        lines.append("-" * width)
+    return [*lines, f"{count_levels(findings)}; to look at: {page}"]
+
+
+def write_proposal(report: DatasetReport) -> list[str]:
+    """The lines of an experiment for two folders; none where there is one already, or the masks have no classes."""
+    proposal = report.proposal
+    if report.config is not None or proposal is None or not proposal.classes:
+        return []
+    lines = ["name: mine", *write_lines({"data": report.source.data}), *proposal.lines[1:]]  # both begin with data:
+    return [*lines, *(["loss: {BCEWithLogitsLoss: 1.0, DiceLoss: 1.0}"] if proposal.kind == "binary" else [])]

@@ -28,6 +28,10 @@ from segtrain.formats.sample import (
     split_by_fraction,
 )
 
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+Suffix = str | list[str]
+_TRIED = 50  # images whose names are compared with those of the masks
+
 
 class Source(NamedTuple):
     """Samples by split, what was wrong already with finding them, and the experiment, or else the two `folders` as they
@@ -169,10 +173,7 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     return split_by_fraction(splits[""], options["val_fraction"] or 0.2, options["seed"])
 
 
-SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_NAMES |= {"test": "test", "testing": "test"}
-Suffix = str | list[str]
-_TRIED = 50  # images whose names are compared with those of the masks
 
 
 class Pairing(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.commands.check.duplicates import Pair, find_close_hashes, find_duplicates, find_near, group_duplicates
+from segtrain.commands.check.check_leaks import Pair, find_close_hashes, find_duplicates, find_near, group_duplicates
 from segtrain.commands.check.examine import Record, describe_image
 from segtrain.images.reading import Picture
 from tests.commands.check.check_sets import (

@@ -12,9 +12,8 @@ from PIL import Image
 
 from segtrain.commands.check.examine import describe_mask
 from segtrain.commands.check.mask_values import labelling_of
-from segtrain.commands.check.page import paint, write_page
+from segtrain.commands.check.page import paint, write_page, write_proposal
 from segtrain.commands.check.source import from_experiment, from_folders
-from segtrain.commands.check.terminal import write_proposal
 from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError
 from segtrain.images.reading import Picture

@@ -5,8 +5,7 @@ import pytest
 
 from segtrain.commands.check.examine import count_values, describe_mask, to_codes
 from segtrain.commands.check.finding import write_classes, write_flow
-from segtrain.commands.check.mask_values import labelling_of, merge_values
-from segtrain.commands.check.propose import propose_classes, show_share
+from segtrain.commands.check.mask_values import labelling_of, merge_values, propose_classes, show_share
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
