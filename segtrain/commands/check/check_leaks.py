@@ -1,5 +1,5 @@
-"""Leak checks: images that are the same, or nearly so, found by perceptual hashes and thumbnails, within a split or, worse,
-in two of them."""
+"""Leak checks: images that are the same, or nearly so, found by perceptual hashes and thumbnails, within a split
+or, worse, in two of them."""
 
 import re
 import shlex

@@ -29,6 +29,7 @@ from segtrain.commands.check.mask_values import (
     make_class,
     show_share,
 )
+from segtrain.config.claims import LARGEST_VALUE
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
 
@@ -94,6 +95,11 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
         title = "The masks hold numbers of objects, not classes"
         advice = (
             f"{found}, most of them in few masks. Export the class of each object instead (semantic, not instance)."
+        )
+    elif proposal.kind == "outside":
+        title = "The masks hold values that no class can have"
+        advice = (
+            f"{found}, {values.codes[0]} to {values.codes[-1]}; a mask holds 0 to {LARGEST_VALUE}. Export them again."
         )
     elif proposal.kind == "nothing" and report.config is None:
         title, only = "All masks hold one value", as_written(int(values.codes[0]), as_color=values.is_color)

@@ -103,7 +103,7 @@ class DatasetReport:
     def leave_out(self, name: str, indices: Iterable[int]) -> Fix:
         """Take samples out of the data set: the fix `name` renames their files where folders are read as they are;
         otherwise their names are for the user to take out of a list."""
-        if not self.source.in_folders:
+        if self.config is not None and self.config.data.format != "folders":
             return self.take_out(indices)
         samples = [self.records[index].sample for index in indices]
         files = (file for sample in samples for file in (sample.image, *sample.mask_files) if file)
@@ -112,7 +112,7 @@ class DatasetReport:
 
 def gather(source: Source) -> DatasetReport:
     """Look at all files of a source, and put together what was found."""
-    data = source.data_config
+    data = source.config.data if source.config is not None else None
     records = examine_all(source.splits, partial(examine, data))
     masks = [record.mask for record in records if record.mask is not None]
     layered = data is not None and data.multilabel

@@ -97,19 +97,16 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
             f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
             "give the folders of the training images and masks alone"
         )
-    samples, groups = source.splits["all"], group_duplicates(report.records)
+    samples, groups, notes = source.splits["all"], group_duplicates(report.records), []
     sizes = np.bincount(groups)
-    if sizes.max() == 1:
-        return split_by_fraction(samples, VAL_FRACTION, 0), []
     if sizes.max() > LARGEST_GROUP * len(samples):
         note = f"{sizes.max()} of {len(samples)} images look alike (frames of a video?) and are on both sides of the "
-        note += "split: scores will be too high; better hold out a whole scene"
-        return split_by_fraction(samples, VAL_FRACTION, 0), [note]
-    named = SampleTable(
-        sample._replace(group=f"{group}") for sample, group in zip(samples, groups.tolist(), strict=True)
-    )
-    note = f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"
-    return split_by_fraction(named, VAL_FRACTION, 0), [note]
+        notes = [f"{note}split: scores will be too high; better hold out a whole scene"]
+    elif sizes.max() > 1:
+        pairs = zip(samples, groups.tolist(), strict=True)
+        samples = SampleTable(sample._replace(group=f"{group}") for sample, group in pairs)
+        notes = [f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"]
+    return split_by_fraction(samples, VAL_FRACTION, 0), notes
 
 
 def look_at_machine() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segtrain.commands.check.examine import MaskRecord, as_written, split_colors
 from segtrain.commands.check.finding import write_classes
-from segtrain.config.claims import are_colors, claim_values, pack_color
+from segtrain.config.claims import LARGEST_VALUE, are_colors, claim_values, pack_color
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.formats.dataset_info import Labels
 from segtrain.visualize import Color, default_colors
@@ -24,7 +24,7 @@ MOST_CLASSES = 250  # data.ignore_index is 255
 FAR_BELOW_BORDER = 200  # 255 is a border, to be ignored, where the other values end here
 SPREAD = 32  # how far JPEG carries most of the pixels of a mask from their colours
 SHIFTED = 4  # how far compression moves a colour, when it is compared with those of published sets
-Kind = Literal["binary", "indices", "values", "colors", "photographs", "instances", "nothing"]
+Kind = Literal["binary", "indices", "values", "colors", "photographs", "instances", "outside", "nothing"]
 
 
 class Values(NamedTuple):
@@ -173,6 +173,8 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     stray = find_strays(real)
     real, strays = real.take(~stray), real.codes[stray]
     proposal = Proposal("nothing", real.codes, strays, *((noise, noise_values) if cause else (0.0, 0)), cause)
+    if not values.is_color and not 0 <= values.codes[0] <= values.codes[-1] <= LARGEST_VALUE:
+        return proposal._replace(kind="outside")
     # Most pixels of a compressed mask have a value near a meant one, those of a photograph have any.
     near = (_distance(_planes(values.codes, values.is_color), _planes(real.codes, real.is_color)) <= SPREAD).any(axis=1)
     if noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum():

@@ -120,7 +120,7 @@ def draw_samples(
 
 
 def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
-    sample, data = report.records[index].sample, report.source.data_config
+    sample, data = report.records[index].sample, report.data
     panels = []
     with suppress(DataError, MemoryError):
         _, image = read_shown(data, sample)

@@ -28,7 +28,15 @@ from segtrain.formats.sample import (
     split_by_fraction,
 )
 
-SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 Suffix = str | list[str]
 _TRIED = 50  # images whose names are compared with those of the masks
 
@@ -44,16 +52,6 @@ class Source(NamedTuple):
     config: Config | None = None
     data: Mapping[str, Any] = {}
     folders: tuple[str, str] | None = None
-
-    @property
-    def data_config(self) -> DataConfig | None:
-        """The data section of the experiment."""
-        return None if self.config is None else self.config.data
-
-    @property
-    def in_folders(self) -> bool:
-        """Whether all files of a folder are its samples, so that renaming one takes it out."""
-        return self.config is None or self.config.data.format == "folders"
 
     @property
     def command(self) -> str:
@@ -171,9 +169,6 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     if len(splits.get("", ())) < 2:
         return {split or "train": samples for split, samples in splits.items()}
     return split_by_fraction(splits[""], options["val_fraction"] or 0.2, options["seed"])
-
-
-SPLIT_NAMES |= {"test": "test", "testing": "test"}
 
 
 class Pairing(NamedTuple):

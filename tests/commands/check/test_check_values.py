@@ -204,3 +204,12 @@ def test_masks_of_one_value(root):
     (found,) = look_at_folders(root / "train/images", root / "train/masks")
     assert shown([found]) == [("error", "All masks hold one value")]
     assert found.explanation == "It is 0: there is nothing to learn. Are these the right files?"
+
+
+@pytest.mark.parametrize("value", [-1, 70000])
+def test_values_that_no_class_can_have(root, value):
+    for path in root.glob("*/masks/*.png"):
+        np.save(path.with_suffix(".npy"), np.where(read(path) == 2, value, read(path).astype(np.int64)))
+        path.unlink()
+    for found in (look(root), look_at_folders(root / "train/images", root / "train/masks")):
+        assert shown(found) == [("error", "The masks hold values that no class can have")]
