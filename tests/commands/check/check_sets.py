@@ -52,6 +52,20 @@ def lines(finding: Finding) -> list[str]:
     return list(finding.fix.lines)
 
 
+def class_lines(finding: Finding) -> list[str]:
+    """The classes that a finding writes, without comments, and what follows them."""
+    section, key, *classes = lines(finding)
+    assert (section, key) == ("data:", "  classes:")
+    return [line.partition("   #")[0].strip().removeprefix("- ") for line in classes]
+
+
+def save_turned(picture: Image.Image, path: Path, orientation: int, **options: object) -> None:
+    """Save a picture with an orientation in its EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(path, exif=exif, **options)
+
+
 def run_fix(finding: Finding) -> None:
     """Do what `check --apply` with the name of the finding's fix does."""
     assert finding.fix is not None and finding.fix.name in FIXES
@@ -75,6 +89,7 @@ def write(path: Path, array: np.ndarray, **options: object) -> None:
 
 COLORS = np.array([[200, 30, 40], [30, 180, 60], [40, 60, 220]], np.uint8)
 NAMES = ["sky", "road", "car"]
+COLORED = [f"{{name: {name}, color: {color.tolist()}}}" for name, color in zip(NAMES, COLORS, strict=True)]
 
 
 def change(root, function, *, splits=("train", "val"), names="*.png", suffix=".png", **options):

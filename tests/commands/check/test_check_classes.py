@@ -5,6 +5,7 @@ import numpy as np
 from tests.commands.check.check_sets import (
     NAMES,
     change,
+    class_lines,
     discs,
     lines,
     look,
@@ -34,10 +35,8 @@ def test_classes_that_a_split_lacks(root):
 def test_a_class_that_occurs_nowhere(root):
     (found,) = look(root, "data.classes=[sky, road, car, pole]")
     assert shown([found]) == [("warning", "No mask has a pixel of pole")]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        *(f"    - {{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
+    assert class_lines(found) == [
+        *(f"{{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
     ]
 
 
@@ -87,11 +86,9 @@ def test_a_set_whose_object_is_0(root):
     change(root, lambda mask: np.where(mask == 1, 0, 255))
     (found,) = look(root, "data.classes=[{name: disc, value: 255}]", "loss={BCEWithLogitsLoss: 1.0}")
     assert shown([found]) == [("note", "'disc' surrounds what is called background")]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        "    - {name: background, value: 255}",
-        "    - {name: disc, value: 0}",
+    assert class_lines(found) == [
+        "{name: background, value: 255}",
+        "{name: disc, value: 0}",
     ]
 
 
@@ -99,11 +96,9 @@ def test_much_that_is_ignored(root):
     change(root, lambda mask: np.where(np.arange(64)[:, None] < 32, 255, mask))
     (found,) = look(root)
     assert shown([found]) == [("note", "50.0 % of the pixels are ignored")]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        *(f"    - {{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
-        "    - {name: class_4, value: 255}",
+    assert class_lines(found) == [
+        *(f"{{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
+        "{name: class_4, value: 255}",
     ]
 
 

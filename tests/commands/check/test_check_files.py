@@ -17,6 +17,7 @@ from tests.commands.check.check_sets import (
     look_at_folders,
     read,
     run_fix,
+    save_turned,
     set_aside,
     shown,
     write,
@@ -90,9 +91,7 @@ def test_a_root_that_is_not_there(tmp_path, monkeypatch):
 def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, turned):
     """The scene is upright; the camera stored it lying, and the mask was drawn on what it stored."""
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.open(path).transpose(turned).save(path.with_suffix(".jpg"), exif=exif, quality=95)
+    save_turned(Image.open(path).transpose(turned), path.with_suffix(".jpg"), orientation, quality=95)
     path.unlink()
     upright = read(mask)
     Image.open(mask).transpose(turned).save(mask)
@@ -108,24 +107,20 @@ def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, tu
 def test_an_upside_down_mask_is_seen_by_the_edges(root):
     """Of 180 degrees the size says nothing."""
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    Image.open(path).save(path, exif=exif)
+    save_turned(Image.open(path), path, 3)
     (found,) = look(root)
     assert shown([found]) == [("error", "1 image is turned by EXIF and the mask is not")]
     run_fix(found)
     assert look(root) == []
     mask.unlink()
     shutil.copy(f"{mask}.aside", mask)
-    Image.open(path).transpose(Image.Transpose.ROTATE_180).save(path, exif=exif)
+    save_turned(Image.open(path).transpose(Image.Transpose.ROTATE_180), path, 3)
     assert look(root) == []  # here the mask was drawn on what is shown
 
 
 def test_a_flat_mask_says_nothing_of_the_orientation(root):
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    Image.open(path).save(path, exif=exif)
+    save_turned(Image.open(path), path, 3)
     write(mask, np.ones((64, 80)))
     (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
     assert shown([found]) == [("warning", "1 image is turned by EXIF and perhaps not the mask")]
@@ -216,11 +211,9 @@ def test_names_with_endings(case, root):
 
 def test_pictures_are_read_as_they_are_stored(tmp_path):
     values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 1000
-    exif = Image.Exif()
-    exif[0x0112] = 6
     Image.fromarray(values).save(tmp_path / "deep.png")
     Image.fromarray(np.eye(4, dtype=bool)).save(tmp_path / "bits.png")
-    Image.fromarray(np.full((2, 5, 3), 7, np.uint8)).save(tmp_path / "turned.png", exif=exif)
+    save_turned(Image.fromarray(np.full((2, 5, 3), 7, np.uint8)), tmp_path / "turned.png", 6)
     palette = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
     palette.putpalette([1, 2, 3, 4, 5, 6])
     palette.save(tmp_path / "palette.png")
