@@ -81,8 +81,8 @@ def from_folders(images: str, masks: str) -> Source:
     root = Path(os.path.commonpath([Path(fixed_part(pattern)).absolute() for pattern in patterns]))
     shown = root if Path(images).is_absolute() else Path(os.path.relpath(root))
     below = [os.path.relpath(Path(pattern).absolute(), root) for pattern in patterns]
-    pairing = pair_folders(shown, *below)
-    splits = split_by_folder(pairing.samples)
+    samples, findings, endings = pair_folders(shown, *below)
+    splits = split_by_folder(samples)
     places = below
     if "all" not in splits:
         heads = {split: samples[0].name.partition("/")[0] for split, samples in splits.items()}
@@ -90,9 +90,9 @@ def from_folders(images: str, masks: str) -> Source:
     return Source(
         f"{images} with {masks}",
         splits,
-        pairing.findings,
+        findings,
         ["--images", images, "--masks", masks],
-        data={"root": str(shown), "images": places[0], "masks": places[1], **pairing.endings},
+        data={"root": str(shown), "images": places[0], "masks": places[1], **endings},
         folders=(images, masks),
     )
 
@@ -151,39 +151,32 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     for split in images:
         patterns = (first_there(root, place[split]) for place in (images, masks))
         try:
-            pairing = pair_folders(root, *patterns, **suffixes, what=f"data ({split})" if split else "data")
+            samples, found, endings = pair_folders(
+                root, *patterns, **suffixes, what=f"data ({split})" if split else "data"
+            )
         except DataError as error:
             title = f"The {split} split cannot be listed" if split else "Samples cannot be listed"
             findings.append(Finding("error", title, str(error)))
             continue
-        found = pairing.findings
-        if pairing.endings:
+        if endings:
             title = "The names of images and masks have different endings"
             explanation = (
                 "Images and masks are paired by name. They pair once the endings are told; the rest was looked at "
                 "like that."
             )
-            found = [Finding("error", title, explanation, yaml_fix(data=pairing.endings)), *found]
+            found = [Finding("error", title, explanation, yaml_fix(data=endings)), *found]
         findings += [finding for finding in found if finding not in findings]
-        splits[split] = pairing.samples
+        splits[split] = samples
     if len(splits.get("", ())) < 2:
         return {split or "train": samples for split, samples in splits.items()}
     return split_by_fraction(splits[""], options["val_fraction"] or 0.2, options["seed"])
 
 
-class Pairing(NamedTuple):
-    """Pairs below two folders, what is wrong with the others, and the endings by which names differ, as the keys
-    image_suffix and mask_suffix have them."""
-
-    samples: SampleTable
-    findings: list[Finding]
-    endings: dict[str, str]
-
-
 def pair_folders(
     root: Path, *patterns: str, image_suffix: Suffix = "", mask_suffix: Suffix = "", what: str = "data"
-) -> Pairing:
-    """What segtrain.formats.folders.pair would pair, images and masks, without those that it would refuse.
+) -> tuple[SampleTable, list[Finding], dict[str, str]]:
+    """What segtrain.formats.folders.pair would pair, images and masks, without those that it would refuse; what is
+    wrong with the others; and the endings by which names differ, as image_suffix and mask_suffix have them.
 
     Where next to nothing pairs, endings of the names are looked for by which it would. Raises DataError where a folder
     is missing, or holds two images of one name.
@@ -213,7 +206,7 @@ def pair_folders(
         for kind, ending, suffix in zip(kinds, endings, suffixes, strict=True)
         if isinstance(suffix, str) and ending + suffix and any(endings)
     }
-    return Pairing(samples, alone, told)
+    return samples, alone, told
 
 
 def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str]:

@@ -73,10 +73,10 @@ def run_fix(finding: Finding) -> None:
         make_change(change)
 
 
-def set_aside(finding: Finding) -> tuple[str, list[str]]:
+def set_aside(finding: Finding) -> tuple[str, list[Path]]:
     """The name of the fix, and the files that it takes out."""
     assert finding.fix.name in FIXES and all(change.edit is None for change in finding.fix.changes)
-    return finding.fix.name, [change.file for change in finding.fix.changes]
+    return finding.fix.name, [Path(change.file) for change in finding.fix.changes]
 
 
 def read(path: Path) -> np.ndarray:

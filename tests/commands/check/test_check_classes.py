@@ -142,5 +142,7 @@ def test_a_mask_for_each_class(root):
         ("error", "1 file cannot be read"),
         ("warning", "The val split has no pixel of car"),
     ]
-    paths = [root / "train" / kind / "003.png" for kind in ("images", *NAMES)]
-    assert set_aside(file) == ("set-aside-unreadable", [str(path) for path in paths])
+    assert set_aside(file) == (
+        "set-aside-unreadable",
+        [root / "train" / kind / "003.png" for kind in ("images", *NAMES)],
+    )

@@ -42,7 +42,7 @@ def test_truncated_files(root):
     ]
     assert found.files[1] == f"{mask}: is not an image of a known type; is the file complete?"
     pair = [image, root / "train/masks/003.png", root / "val/images/001.png", mask]
-    assert set_aside(found) == ("set-aside-unreadable", [str(path) for path in pair])
+    assert set_aside(found) == ("set-aside-unreadable", pair)
     run_fix(found)
     assert look(root) == []
 
@@ -59,7 +59,7 @@ def test_files_without_a_partner(root):
     ]
     bare = root / "train/images/000.png"
     assert images.files == [str(bare), str(alone)]
-    assert set_aside(images) == ("set-aside-unpaired", [str(bare), str(alone)])
+    assert set_aside(images) == ("set-aside-unpaired", [bare, alone])
     run_fix(images)
     run_fix(masks)
     assert look(root) == []
@@ -148,7 +148,7 @@ def test_masks_of_other_proportions(root):
     (found,) = look(root)
     assert shown([found]) == [("error", "1 mask is not of the size of the image")]
     assert found.files == [f"{mask}: 60 x 64, its image 80 x 64"]
-    assert set_aside(found) == ("set-aside-other-size", [str(image), str(mask)])
+    assert set_aside(found) == ("set-aside-other-size", [image, mask])
 
 
 def test_images_of_one_colour(root):

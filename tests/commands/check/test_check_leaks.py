@@ -48,8 +48,7 @@ def test_a_training_image_in_the_validation_split(case, root):
     assert shown([found]) == [("error", "1 image of val is in train too")]
     suffix = COPIES[case].get("suffix", ".png")
     assert found.files == [f"{root}/train/images/003.png and {root}/val/images/9{suffix}"]
-    paths = [root / "train/images/003.png", root / "train/masks/003.png"]
-    assert set_aside(found) == ("set-aside-leaks", [str(path) for path in paths])
+    assert set_aside(found) == ("set-aside-leaks", [root / "train/images/003.png", root / "train/masks/003.png"])
     run_fix(found)
     assert look(root) == []
 
@@ -59,8 +58,7 @@ def test_an_edited_copy_looks_nearly_like_it(root):
     copy(root, "train/{}/003.png", "val/{}/9.png", lambda picture: Image.blend(picture, other, 0.12))
     (found,) = look(root)
     assert shown([found]) == [("warning", "1 image of val looks nearly like one of train")]
-    paths = [root / "train/images/003.png", root / "train/masks/003.png"]
-    assert set_aside(found) == ("set-aside-near-leaks", [str(path) for path in paths])
+    assert set_aside(found) == ("set-aside-near-leaks", [root / "train/images/003.png", root / "train/masks/003.png"])
 
 
 @pytest.mark.parametrize("case", COPIES)
@@ -77,8 +75,7 @@ def test_copies_with_different_masks(root):
     shutil.copy(root / "train/masks/004.png", root / "train/masks/9.png")
     (found,) = look(root)
     assert shown([found]) == [("warning", "1 image occurs twice with different masks")]
-    paths = [root / "train/images/9.png", root / "train/masks/9.png"]
-    assert set_aside(found) == ("set-aside-contradicting", [str(path) for path in paths])
+    assert set_aside(found) == ("set-aside-contradicting", [root / "train/images/9.png", root / "train/masks/9.png"])
 
 
 def frames(root, scenes, count):
