@@ -65,8 +65,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def dump_yaml(plain: Any, *, width: float = 120, **options: Any) -> str:
-    """YAML text that `parse_yaml` reads as the same values: a string that looks like a number to it is quoted. `options`
-    are further ones of yaml.dump."""
+    """YAML text that `parse_yaml` reads as the same values: a string that looks like a number to it is quoted. Further
+    options are those of yaml.dump."""
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, **options)
 
 
