@@ -64,9 +64,10 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _Resolver.yaml_implicit_resolvers
 
 
-def dump_yaml(plain: Any) -> str:
-    """YAML text that `parse_yaml` reads as the same values: a string that looks like a number to it is quoted."""
-    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def dump_yaml(plain: Any, *, width: float = 120, **options: Any) -> str:
+    """YAML text that `parse_yaml` reads as the same values: a string that looks like a number to it is quoted. Further
+    options are those of yaml.dump."""
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, **options)
 
 
 def _scalar(text: str, tag: str, origin: str) -> Any:

@@ -1,16 +1,20 @@
-"""Class checks: classes that a split lacks, that hardly occur, or that need a weight."""
+"""Class checks: classes that a split lacks, that hardly occur, or that need a weight; masks that hold what no other
+mask of the set does: one class alone, nothing but ignored pixels, object and background exchanged."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segtrain.commands.check.check_values import explicit
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, count_of, yaml_fix
-from segtrain.commands.check.mask_values import IGNORED
-from segtrain.commands.check.propose import STRAY_PIXELS, STRAY_SHARE, show_share
-from segtrain.commands.check.record import as_written
-from segtrain.commands.check.yaml_lines import write_classes
+from segtrain.commands.check.examine import as_written
+from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, classes_fix, count_of, yaml_fix
+from segtrain.commands.check.fixes import swap_values
+from segtrain.commands.check.mask_values import IGNORED, STRAY_PIXELS, STRAY_SHARE, make_class, show_share
+from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
 from segtrain.losses.class_weights import compute_class_weights
 
@@ -18,24 +22,29 @@ RARE = 0.01  # share of the pixels below which a class is easily never predicted
 WEIGHTED = frozenset({"class_weights", "pos_weight", "alpha", "weight"})
 REGION_LOSSES = frozenset({"DiceLoss", "JaccardLoss", "TverskyLoss", "FocalTverskyLoss", "LovaszLoss", "MCCLoss"})
 FOLDS = 5
+FEWEST = 5  # masks below which nothing is unusual
+UNUSUAL = 0.05  # share of the masks that may hold one class alone and still be taken for slips
+MOSTLY_IGNORED = 0.95
+MUCH_IGNORED = 0.3
+AGREE = 0.3  # cosine from which on the contrast of object and background is a property of the set
 _LISTED = 6
 
 
 def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
     """Classes without a pixel in a split, or in all of them."""
-    if report.labelling is None or not report.class_pixels.any():
+    if not report.class_pixels.any():
         return
     names, slips = np.array(report.labelling.names, object), _are_slips(report)
     present = {split: report.class_pixels[indices].sum(axis=0) > 0 for split, indices in report.splits.items()}
     anywhere = np.any([*present.values()], axis=0)
     if not anywhere.all() and report.config is not None:
         nowhere = names[~anywhere].tolist()
-        yield Finding(
+        yield report.finding(
             "warning",
             f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
             "Nobody can learn that, and the score says so. Are the values in data.classes right? If this set has "
             "no such class, leave it out, as the lines do.",
-            yaml_fix(*_without(report, nowhere)),
+            _without(report, nowhere),
         )
     for split, there in present.items():
         missing = np.flatnonzero(anywhere & ~there & ~slips)
@@ -49,41 +58,36 @@ def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) ->
     meaning = {"train": "What validation scores cannot be learnt.", "val": "What is learnt is never scored."}
     having = np.flatnonzero((report.class_pixels[:, missing] > 0).any(axis=1))
     unfolded = split in ("train", "val") and (config is None or config.data.folds is None)
-    can_fold = unfolded and len(report.records) >= FOLDS and len(having) > 1
-    fix = yaml_fix("data:", f"  folds: {FOLDS}") if can_fold else None
-    advice = (
-        "The lines split training and validation images anew, so that each has its share of every class."
-        if fix
-        else f"Move one of the listed pairs into {split}, or leave the class out."
-    )
+    if unfolded and len(report.records) >= FOLDS and len(having) > 1:
+        fix = yaml_fix(data={"folds": FOLDS})
+        advice = "The lines split training and validation images anew, so that each has its share of every class."
+    else:
+        fix, advice = None, f"Move one of the listed pairs into {split}, or leave the class out."
     others = " and ".join(other for other in report.splits if other != split)
-    have = f"{count_of(len(having), 'image')} of {others} {'has' if len(having) == 1 else 'have'} such pixels."
-    return Finding(
+    return report.finding(
         "error" if split == "train" else "warning",
         f"The {split} split has no pixel of {name_some(names, _LISTED)}",
-        f"{meaning.get(split, 'It says nothing about that class.')} {have} {advice}",
+        f"{meaning.get(split, 'It says nothing about that class.')} {count_of(len(having), 'image')} of {others} "
+        f"{'has' if len(having) == 1 else 'have'} such pixels. {advice}",
         fix,
-        report.images_of(having),
+        images=having.tolist(),
     )
 
 
-def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[object] = ()) -> list[str]:
+def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[int | list[int]] = ()) -> Fix:
     """The lines of the experiment's classes without these."""
-    data = report.config.data
-    classes = [item for item in explicit(data.classes) if item.name not in names]
-    if not classes:
-        return write_classes(explicit(data.classes))
-    return write_classes(classes, [*(data.ignore_values or []), *ignore])
+    classes = explicit(report.data.classes)
+    kept = [item for item in classes if item.name not in names]
+    return classes_fix(kept, [*(report.data.ignore_values or []), *ignore]) if kept else classes_fix(classes)
 
 
 def _are_slips(report: DatasetReport) -> np.ndarray:
     """Which classes have a handful of pixels, in one mask or one of a hundred: bool (classes,)."""
     config, labelling = report.config, report.labelling
-    number = sum(record.mask is not None for record in report.records)
     pixels, masks = report.class_pixels.sum(axis=0), (report.class_pixels > 0).sum(axis=0)
     few = (pixels > 0) & (pixels <= max(STRAY_PIXELS, STRAY_SHARE * report.counts.sum()))
-    can_tell = config is not None and not config.data.multilabel and not labelling.binary and number > 1
-    return few & (masks <= max(1, number // 100)) & can_tell
+    can_tell = config is not None and not config.data.multilabel and not labelling.binary and len(report.masked) > 1
+    return few & (masks <= max(1, len(report.masked) // 100)) & can_tell
 
 
 def find_slips(report: DatasetReport) -> Iterator[Finding]:
@@ -93,43 +97,37 @@ def find_slips(report: DatasetReport) -> Iterator[Finding]:
         return
     names = [labelling.names[index] for index in np.flatnonzero(few)]
     pixels = report.class_pixels[:, few]
-    masks = np.flatnonzero((pixels > 0).any(axis=1)).tolist()
+    masks = np.flatnonzero(pixels.any(axis=1)).tolist()
     codes = [code for code, index in labelling.claims.items() if index != IGNORED and few[index]]
-    ignore = [as_written(code, as_color=labelling.as_color) for code in codes]
     shown = [f"{name} {count_of(int(n), 'pixel')}" for name, n in zip(names, pixels.sum(axis=0), strict=True)]
-    yield Finding(
+    yield report.finding(
         "warning",
         f"{name_some(names, _LISTED)}: next to no pixels, in {count_of(len(masks), 'mask')}",
         f"{', '.join(shown)} in the whole set: a slip, or too little to be learnt or scored. The lines ignore it.",
-        yaml_fix(*_without(report, names, ignore=ignore)),
-        report.masks_of(masks),
-        masks,
-        frozenset(codes),
+        _without(report, names, ignore=[as_written(code, as_color=labelling.as_color) for code in codes]),
+        masks=masks,
+        marked=codes,
     )
 
 
-def _training_pixels(report: DatasetReport) -> np.ndarray:
-    """Pixels of each class in each training mask, or in each of all where nothing is split: float64 (n, classes)."""
-    chosen = report.splits.get("train", np.arange(len(report.records)))
-    return report.class_pixels[chosen].astype(np.float64)
-
-
-def suggest_weights(report: DatasetReport) -> tuple[list[str], np.ndarray] | None:
-    """The lines of a loss for the balance of the training masks, and the weights of the classes; None where no class is
-    rare."""
+def suggest_weights(report: DatasetReport) -> tuple[dict[str, Any], np.ndarray, np.ndarray] | None:
+    """The loss for the balance of the training masks, the weights of the classes and their shares of the pixels; None
+    where no class is rare."""
     labelling = report.labelling
-    if labelling is None or labelling.multilabel or _are_slips(report).any():
+    if labelling.multilabel or _are_slips(report).any():
         return None
-    counts = _training_pixels(report)
+    counts = report.class_pixels[report.splits.get("train", slice(None))].astype(
+        np.float64
+    )  # all where nothing is split
     pixels = counts.sum(axis=0)
     if not pixels.all() or pixels.min() >= RARE * pixels.sum():
         return None
     image_pixels = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
     weights = compute_class_weights("enet", pixels, image_pixels)
-    term = "CrossEntropyLoss: {coef: 1.0, class_weights: enet}"
+    term = {"CrossEntropyLoss": {"coef": 1.0, "class_weights": "enet"}}
     if labelling.binary:
-        term = f"BCEWithLogitsLoss: {{coef: 1.0, pos_weight: {weights[1] / weights[0]:.1f}}}"
-    return ["loss:", f"  {term}", "  DiceLoss: 1.0"], weights
+        term = {"BCEWithLogitsLoss": {"coef": 1.0, "pos_weight": round(float(weights[1] / weights[0]), 1)}}
+    return term | {"DiceLoss": 1.0}, weights, pixels / pixels.sum()
 
 
 def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
@@ -142,18 +140,130 @@ def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
         arguments = {key for term in terms.values() for key, value in term.arguments.items() if value is not None}
         if WEIGHTED & arguments or REGION_LOSSES & terms.keys() or report.config.data.balance > 0:
             return
-    lines, weights = suggested
-    pixels = _training_pixels(report).sum(axis=0)
-    shares = pixels / pixels.sum()
-    rare = [
-        f"{report.labelling.names[index]} {show_share(shares[index])}"
-        for index in np.argsort(shares)
-        if shares[index] < RARE
-    ]
-    yield Finding(
+    loss, weights, shares = suggested
+    rare = [index for index in np.argsort(shares) if shares[index] < RARE]
+    listed = name_some([f"{report.labelling.names[index]} {show_share(shares[index])}" for index in rare], 4)
+    yield report.finding(
         "note",
         f"{count_of(len(rare), 'class')} below 1 % of the pixels",
-        f"{name_some(rare, 4)}: a plain cross entropy can do without them. The lines weight the classes (the "
-        f"rarest {weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
-        yaml_fix(*lines),
+        f"{listed}: a plain cross entropy can do without them. The lines weight the classes (the rarest "
+        f"{weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
+        yaml_fix(loss=loss),
+    )
+
+
+def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
+    """Masks with nothing but ignored pixels, and masks of one class where others have several."""
+    labelling, counts, pixels = report.labelling, report.counts, report.class_pixels
+    if labelling.multilabel:
+        return
+    read = np.isin(np.arange(len(report.records)), report.masked)
+    ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
+    if ignored.any() and not ignored[read].all():
+        title = f"{count_of(ignored.sum(), 'mask', 'is')} ignored by 95 % or more"
+        explanation = (
+            "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong. This fix leaves them "
+            "out."
+        )
+        yield report.finding("warning", title, explanation, "set-aside-ignored", masks=np.flatnonzero(ignored).tolist())
+    kinds, usual = (pixels > 0).sum(axis=1), read & ~ignored
+    alone = np.flatnonzero((kinds == 1) & ~ignored).tolist()
+    if usual.sum() < FEWEST or not 0 < len(alone) <= max(1, UNUSUAL * usual.sum()):
+        return
+    if labelling.binary:
+        level, what = "note", f"all '{labelling.names[1]}' or all background"
+        explanation = "That is right where the images are so. Look at them."
+    elif np.median(kinds[usual]) >= 3:
+        level, what = "warning", "of a single class"
+        held = sorted({labelling.names[int(pixels[index].argmax())] for index in alone})
+        explanation = (
+            f"All pixels are {' or '.join(held)}, in a set where the others hold more: an export that failed? If "
+            "they are right, leave them."
+        )
+    else:
+        return
+    title, explanation = f"{count_of(len(alone), 'mask', 'is')} {what}", f"{explanation} This fix leaves them out."
+    yield report.finding(level, title, explanation, "set-aside-one-class", masks=alone)
+
+
+def find_much_ignored(report: DatasetReport) -> Iterator[Finding]:
+    """A large share of ignored pixels in the whole set."""
+    read, data = report.read, report.data
+    total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
+    if read is None or ignored <= MUCH_IGNORED * total:
+        return
+    code = int(read.codes[np.argmax(read.pixels * (report.labelling.indices_of(read.codes) == IGNORED))])
+    classes, value = explicit(data.classes), as_written(code, as_color=read.is_color)
+    classes.append(make_class(f"class_{len(classes) + 1}", "color" if read.is_color else "value", [value]))
+    yield report.finding(
+        "note",
+        f"{show_share(ignored / total)} of the pixels are ignored",
+        f"They are neither trained nor scored; most have the value {value}. If that is a class, the lines make it one.",
+        classes_fix(classes, [item for item in data.ignore_values or [] if item != value]),
+        marked=[code],
+    )
+
+
+def find_inverted(report: DatasetReport) -> Iterator[Finding]:
+    """Masks of an object and its background in which the two are exchanged."""
+    labelling, read = report.labelling, report.read
+    if len(labelling.names) != 2 or labelling.as_color or read is None:
+        return
+    seen = {index: _look_at_object(report, index) for index in range(len(report.records))}
+    seen = {index: found for index, found in seen.items() if found is not None}
+    if len(seen) < FEWEST:
+        return
+    share, frame, contrast = (np.array(column) for column in zip(*seen.values(), strict=True))
+    if np.median(frame) > 0.8 and np.median(share) > 0.6:
+        yield from _describe_all_inverted(report, float(np.median(share)))
+        return
+    odd = (share > 0.5) & (frame > 0.5) & (np.median(share) < 0.5) & (np.median(frame) < 0.5)
+    usual = contrast[~odd].mean(axis=0) if (~odd).any() else np.zeros(3)
+    alike = contrast @ (usual / max(np.linalg.norm(usual), 1e-6))
+    if np.median(alike[~odd]) > AGREE:
+        odd &= alike < 0
+    else:
+        odd &= (frame > 0.8) & (np.median(frame) < 0.3)
+    chosen = np.array([*seen])[odd].tolist()
+    if not chosen:
+        return
+    codes = [code for code in read.codes.tolist() if labelling.claims.get(code, IGNORED) != IGNORED]
+    changes = [Change(file, partial(swap_values, values=codes)) for file in report.masks_of(chosen)]
+    yield report.finding(
+        "warning",
+        f"{count_of(len(chosen), 'mask', 'is')} most likely inverted",
+        f"'{labelling.names[1]}' lies where the background lies in the other masks: along the frame, and on its "
+        "colours. Look at them in check.html; this fix exchanges the two values.",
+        apply_fix("invert-masks", changes) if len(codes) == 2 else None,
+        masks=chosen,
+    )
+
+
+def _look_at_object(report: DatasetReport, index: int) -> tuple[float, float, NDArray] | None:
+    """The object's share of the pixels and of the frame, and how its mean colour differs from the background's: a
+    direction of length 1, or zeros; None where one of the two is missing."""
+    record, labelling = report.records[index], report.labelling
+    if not record.is_pair or (codes := labelling.codes_of(record.mask)) is None:
+        return None
+    sides = labelling.indices_of(codes) == [[0], [1]]  # background and object
+    counts, tones = record.mask.counts, np.nan_to_num(record.mask.tones)
+    pixels, _, frame = (sides @ counts).T
+    if not pixels.all() or not frame.any():
+        return None
+    back, front = sides @ (tones * counts[:, :1]) / pixels[:, None]
+    contrast = (front - back) / max(float(np.linalg.norm(front - back)), 1e-6)
+    return pixels[1] / pixels.sum(), frame[1] / frame.sum(), contrast
+
+
+def _describe_all_inverted(report: DatasetReport, share: float) -> Iterator[Finding]:
+    name, own = report.labelling.names[1], report.data.classes[-1]
+    if not report.labelling.binary or own.values:
+        return
+    value = own.value if own.value is not None else 1
+    yield report.finding(
+        "note",
+        f"'{name}' surrounds what is called background",
+        f"It covers {show_share(share)} of a typical mask and nearly all of its frame. If the object is what has "
+        "the value 0, write two classes; with one, 0 is always the background.",
+        classes_fix([ClassConfig(name="background", value=value), ClassConfig(name=name, value=0)]),
     )

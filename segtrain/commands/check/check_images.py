@@ -1,7 +1,9 @@
-"""Image checks: images that training would refuse or misread, for their type or their channels."""
+"""Image checks: images that training would refuse or misread, for their type, their channels or their size."""
 
 import functools
+import math
 import operator
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,37 +11,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, are, count_of, yaml_fix
-from segtrain.commands.check.record import ImageRecord
-from segtrain.errors import DataError
+from segtrain.commands.check.examine import ImageRecord
+from segtrain.commands.check.finding import Finding, Fix, count_of, yaml_fix
+from segtrain.data.transforms import TransformItem, apply, build_transform, transform_names
+from segtrain.errors import ConfigError, DataError
 from segtrain.images.bands import WHITES
 from segtrain.images.reading import read_image
 
 DARK = 2  # images whose brightest value is this many times below white are nearly black in training
 _COPIED_BYTE = 257  # 8 bits stretched to 16 have each byte twice
+FREQUENT_SIZES = 5
+TRIED_SEEDS = 6  # a random scale must be given the chance to make an image too small
+MUCH_LARGER = 36  # an image that holds so many crops is seen for a few percent in an epoch
+CROPS = ("RandomCrop", "CropNonEmptyMaskIfExists", "CenterCrop")
+Size = tuple[int, int]  # height and width
 
 
 def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
     """Images of more than 8 bits: the value that means white, and the bits that are really used."""
-    deep = [index for index, r in enumerate(report.records) if r.image is not None and r.image.dtype != "uint8"]
+    deep = report.where(lambda r: r.image and r.image.dtype != "uint8")
     if not deep:
         return
     images = [report.records[index].image for index in deep]
-    kinds = ", ".join(sorted({image.dtype for image in images}))
     white, meaning = find_white(images)
-    scale = report.config.data.scale if report.config is not None else None
-    title = f"{count_of(len(deep), 'image')} {are(len(deep))} {kinds}"
-    if report.config is None:
-        level, explanation = "note", f"{meaning}."
-    elif scale is None:
-        level, title = "error", f"{title}, and data.scale is missing"
-        explanation = f"{meaning}. Training must know which value means white."
-    elif scale >= DARK * white:
-        level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
-        explanation = f"{meaning}. As it is, training sees them nearly black."
-    else:
-        return
-    yield Finding(level, title, explanation, yaml_fix("data:", f"  scale: {white:g}"), report.images_of(deep))
+    level, explanation = "note", f"{meaning}."
+    title = f"{count_of(len(deep), 'image', 'is')} {', '.join(sorted({image.dtype for image in images}))}"
+    if report.config is not None:
+        scale = report.config.data.scale
+        if scale is None:
+            level, title = "error", f"{title}, and data.scale is missing"
+            explanation = f"{meaning}. Training must know which value means white."
+        elif scale >= DARK * white:
+            level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
+            explanation = f"{meaning}. As it is, training sees them nearly black."
+        else:
+            return
+    yield report.finding(level, title, explanation, yaml_fix(data={"scale": white}), images=deep)
 
 
 def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
@@ -49,7 +56,9 @@ def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
     white = next((white for white in WHITES if high <= white), high)
     if not used:
         return white, f"Their values end at {high:g}"
-    if all(_is_stretched(image) for image in images):
+    # of 8 bits written twice, the bits that occur at all are the same in both bytes
+    ends = [value for image in images for value in (image.low, image.high, image.used_bits)]
+    if all(i.dtype == "uint16" and i.high > 255 for i in images) and not any(end % _COPIED_BYTE for end in ends):
         return 65535, "They hold 8 bits, stretched to 16 (each byte twice)"
     spare = (used & -used).bit_length() - 1  # zeros below the lowest bit that is ever set
     if used.bit_length() == 16 and spare >= 2:
@@ -57,12 +66,6 @@ def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
     if used.bit_length() <= 14:
         return white, f"They hold {max(used.bit_length(), 8)} bits: no value is above {high:g}"
     return white, f"Their values end at {high:g}"
-
-
-def _is_stretched(image: ImageRecord) -> bool:
-    """Whether 16 bits are 8 bits written twice; the bits that occur at all are then the same in both bytes."""
-    ends = (int(image.low), int(image.high), image.used_bits)
-    return image.dtype == "uint16" and image.high > 255 and all(value % _COPIED_BYTE == 0 for value in ends)
 
 
 def find_refused_images(report: DatasetReport) -> Iterator[Finding]:
@@ -83,36 +86,31 @@ def find_refused_images(report: DatasetReport) -> Iterator[Finding]:
             kind = f"{file_type}, {count_of(channels, 'channel')}, {dtype}"
             title = f"{count_of(len(indices), 'image')} ({kind}) would be refused"
             other = data.bands is None and data.channels != channels
-            fix = yaml_fix("data:", f"  channels: {channels}") if other else None
-            yield Finding("error", title, str(error), fix, report.images_of(indices))
+            fix = yaml_fix(data={"channels": channels}) if other else None
+            yield report.finding("error", title, str(error), fix, images=indices)
 
 
 def find_channel_statistics(report: DatasetReport) -> Iterator[Finding]:
     """Mean and standard deviation of the channels where images are not RGB and the experiment has none."""
     records, config = [record for record in report.records if record.image is not None], report.config
-    numbers = {record.image.channels for record in records} - {3}
-    if len({record.image.channels for record in records}) != 1 or not numbers:
+    channels, *others = {record.image.channels for record in records} or {3}
+    if others or channels == 3:
         return
     if config is not None and (config.model.mean is not None or config.data.channels == 3 or config.data.bands):
         return
-    train = [record.image for record in records if record.split in ("train", "all")]
     scale = config.data.scale if config is not None else None
     if scale is None:
         wide = any(record.image.dtype != "uint8" for record in records)
         scale = find_white([record.image for record in records])[0] if wide else 255
-    mean, std = compute_statistics(train or [record.image for record in records])
-    (channels,) = numbers
-    lines = [
-        "model:",
-        f"  mean: {[round(float(value), 4) for value in mean / scale]}",
-        f"  std: {[round(float(value), 4) for value in std / scale]}",
-    ]
+    train = [record for record in records if record.split in ("train", "all")] or records
+    mean, std = ((values / scale).round(4).tolist() for values in compute_statistics([r.image for r in train]))
+    own = {} if config is not None else {"data": {"channels": channels}}
     yield Finding(
         "note",
         f"The images have {count_of(channels, 'channel')}, and no known mean",
         "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
         "training images.",
-        yaml_fix(*lines) if config is not None else yaml_fix("data:", f"  channels: {channels}", *lines),
+        yaml_fix(**own, model={"mean": mean, "std": std}),
     )
 
 
@@ -123,3 +121,99 @@ def compute_statistics(images: Sequence[ImageRecord]) -> tuple[NDArray[np.float6
     mean = weights @ np.array([image.mean for image in images])
     square = weights @ np.array([image.square for image in images])
     return mean, np.sqrt(np.maximum(square - mean**2, 1e-12))
+
+
+def find_wrong_sizes(report: DatasetReport) -> Iterator[Finding]:
+    """Crops that do not fit into the images, batches that cannot be stacked, and crops that show next to nothing."""
+    config = report.config
+    if config is None:
+        return
+    sizes = Counter((r.image.height, r.image.width) for r in report.records if r.split == "train" and r.image)
+    if not sizes:
+        return
+    items, made, refused = config.transforms.train, set(), {}
+    try:
+        pipeline = build_transform(items, ignore_index=config.data.ignore_index)
+    except ConfigError as error:
+        yield Finding("error", "transforms.train cannot be built", str(error))
+        return
+    # the smallest in each direction, the largest, and the most frequent
+    chosen = [min(sizes), min(sizes, key=lambda size: size[1]), min(sizes, key=lambda s: s[0] * s[1]), max(sizes)]
+    for size in dict.fromkeys([*chosen, *(size for size, _ in sizes.most_common(FREQUENT_SIZES))]):
+        image, mask = np.zeros((*size, config.data.channels), np.uint8), np.zeros(size, np.uint8)
+        try:
+            made |= {apply(pipeline, image, mask, seed)[1].shape for seed in range(TRIED_SEEDS)}
+        except DataError as error:
+            refused[size] = str(error)
+    if refused:
+        yield _describe_refused(report, refused)
+    elif len(made) > 1 and min(config.data.batch_size, sum(sizes.values())) > 1:
+        yield _describe_unequal(sizes, made, items)
+    else:
+        yield from _find_much_larger(sizes, items)
+
+
+def find_crops(items: Sequence[TransformItem]) -> dict[int, Size]:
+    """Height and width of the crops in transforms.train, by their index."""
+    crops = {}
+    for index, item in enumerate(items):
+        name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, None)
+        if name in CROPS and isinstance(arguments, dict) and {"height", "width"} <= arguments.keys():
+            crops[index] = (arguments["height"], arguments["width"])
+    return crops
+
+
+def _change_crops(items: Sequence[TransformItem], **changes: int) -> Fix:
+    """The lines of transforms.train in which the crops have other arguments."""
+    changed = list(items)
+    for index, (height, width) in find_crops(items).items():
+        ((name, arguments),) = items[index].items()
+        if "pad_if_needed" in changes and name == "CropNonEmptyMaskIfExists":  # it cannot pad
+            name, arguments = "RandomCrop", {"height": height, "width": width}
+        changed[index] = {name: arguments | changes}
+    return yaml_fix(transforms={"train": changed})
+
+
+def _describe_refused(report: DatasetReport, refused: dict[Size, str]) -> Finding:
+    items = report.config.transforms.train
+    (height, width), text = min(refused.items())
+    crops = find_crops(items)
+    images = [(r.sample.image, r.image.height, r.image.width) for r in report.records if r.split == "train" and r.image]
+    return Finding(
+        "error",
+        f"transforms.train fails on images of {width} x {height}",
+        "The crop is larger than the image. Padded pixels are ignored." if crops else f"{text}.",
+        _change_crops(items, pad_if_needed=True) if crops else None,
+        [f"{file}: {width} x {height}" for file, height, width in images if (height, width) in refused],
+    )
+
+
+def _describe_unequal(sizes: Counter[Size], made: set[Size], items: Sequence[TransformItem]) -> Finding:
+    height, width = (max(32, min(512, min(side) // 32 * 32)) for side in zip(*sizes, strict=True))
+    shown = ", ".join(f"{w} x {h}" for h, w in sorted(made)[:3])
+    crop = {"RandomCrop": {"height": height, "width": width, "pad_if_needed": True}}
+    return Finding(
+        "error",
+        f"The images of a batch would differ in size: {shown}{' and others' if len(made) > 3 else ''}",
+        f"The set has {count_of(len(sizes), 'size')}, and transforms.train leaves them different. A crop fixes that.",
+        yaml_fix(transforms={"train": [*items, crop]}),
+    )
+
+
+def _find_much_larger(sizes: Counter[Size], items: Sequence[TransformItem]) -> Iterator[Finding]:
+    """A crop that sees a few percent of an image, where no resizing goes before it."""
+    crops = [*find_crops(items).values()]
+    if not crops or any("Resize" in name or "MaxSize" in name for name in transform_names(items)):
+        return
+    crop, full = crops[0], sorted(sizes.elements())[sum(sizes.values()) // 2]
+    ratio = math.prod(full) / math.prod(crop)
+    if ratio < MUCH_LARGER:
+        return
+    height, width = (max(side, min(1024, whole // 4 // 32 * 32)) for side, whole in zip(crop, full, strict=True))
+    yield Finding(
+        "note",
+        f"A crop of {crop[1]} x {crop[0]} shows {100 / ratio:.1f} % of an image of {full[1]} x {full[0]}",
+        "An epoch sees each image once, and reads all of it for that. Take a larger crop, as the lines do, or cut "
+        "the images into tiles once.",
+        _change_crops(items, height=height, width=width),
+    )

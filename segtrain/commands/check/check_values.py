@@ -2,17 +2,34 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.finding import Finding, Fix, Level, apply_fix, are, count_of, shell_fix, yaml_fix
-from segtrain.commands.check.fixes import snap
-from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Values
-from segtrain.commands.check.propose import find_solid, find_strays, is_near, show_share
-from segtrain.commands.check.record import as_written
-from segtrain.commands.check.yaml_lines import write_classes
-from segtrain.config.claims import pack_color
+from segtrain.commands.check.examine import as_written
+from segtrain.commands.check.finding import (
+    Change,
+    Finding,
+    Fix,
+    Level,
+    apply_fix,
+    classes_fix,
+    count_of,
+    yaml_fix,
+)
+from segtrain.commands.check.fixes import snap_pixels
+from segtrain.commands.check.mask_values import (
+    IGNORED,
+    UNCLAIMED,
+    Values,
+    find_solid,
+    find_strays,
+    is_near,
+    make_class,
+    show_share,
+)
+from segtrain.config.claims import LARGEST_VALUE
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
 
@@ -60,13 +77,6 @@ def explicit(classes: Sequence[ClassConfig]) -> list[ClassConfig]:
     ]
 
 
-def _about_masks(
-    report: DatasetReport, level: Level, title: str, explanation: str, fix: Fix | None, indices: Sequence[int], **more
-) -> Finding:
-    """A finding about the masks of these records."""
-    return Finding(level, title, explanation, fix, report.masks_of(indices), indices, **more)
-
-
 def _find_no_masks(report: DatasetReport) -> Finding | None:
     """Files that are not masks of classes."""
     proposal, values = report.proposal, report.values
@@ -77,21 +87,26 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
         title, advice = "The masks look like photographs", f"{found} and no areas of one. Are images and masks swapped?"
         if report.source.folders is not None:
             images, masks = map(shlex.quote, report.source.folders)
-            fix = shell_fix(f"python -m segtrain check --images {masks} --masks {images}")
+            fix = Fix("run", [f"python -m segtrain check --images {masks} --masks {images}"])
         else:
-            fix = yaml_fix("data:", "  images: ..   # the folder that data.masks names now", "  masks: ..")
+            given = report.config.data.arguments
+            fix = yaml_fix(data={"images": given.get("masks", ".."), "masks": given.get("images", "..")})
     elif proposal.kind == "instances":
         title = "The masks hold numbers of objects, not classes"
         advice = (
             f"{found}, most of them in few masks. Export the class of each object instead (semantic, not instance)."
+        )
+    elif proposal.kind == "outside":
+        title = "The masks hold values that no class can have"
+        advice = (
+            f"{found}, {values.codes[0]} to {values.codes[-1]}; a mask holds 0 to {LARGEST_VALUE}. Export them again."
         )
     elif proposal.kind == "nothing" and report.config is None:
         title, only = "All masks hold one value", as_written(int(values.codes[0]), as_color=values.is_color)
         advice = f"It is {only}: there is nothing to learn. Are these the right files?"
     else:
         return None
-    indices = [index for index, r in enumerate(report.records) if r.mask is not None]
-    return _about_masks(report, "error", title, advice, fix, indices)
+    return report.finding("error", title, advice, fix, masks=report.masked)
 
 
 def _find_smoothed(report: DatasetReport) -> Finding | None:
@@ -106,7 +121,7 @@ def _find_smoothed(report: DatasetReport) -> Finding | None:
         codes = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
     thing = "colours" if is_color else "values"
     if proposal.cause == "jpeg":
-        title = f"{count_of(values.lossy, 'mask')} {are(values.lossy)} JPEG"
+        title = f"{count_of(values.lossy, 'mask', 'is')} JPEG"
         reason = "JPEG changes the values of a mask, and training refuses it"
     else:
         title = "The values in the masks are blended"
@@ -114,34 +129,31 @@ def _find_smoothed(report: DatasetReport) -> Finding | None:
             "Smoothed edges (antialiasing), resizing, or a JPEG in between leave values that no class has, or that "
             "another class has"
         )
-    masks = {index: r.mask for index, r in enumerate(report.records) if r.mask is not None}
-    chosen = [index for index, mask in masks.items() if mask.file_type == "JPEG"] or list(masks)
-    targets = [as_written(code, as_color=is_color) for code in codes]
+    chosen = report.where(lambda r: r.mask and r.mask.file_type == "JPEG") or report.masked
+    change = partial(snap_pixels, values=[as_written(code, as_color=is_color) for code in codes])
     explanation = (
         f"{reason}: {len(proposal.codes)} {thing} fill areas, {proposal.noise_values:,} others lie between them "
         f"({show_share(proposal.noise)} of the pixels). Best export them again as PNG without smoothing; this fix "
         f"gives each pixel the nearest of the {len(codes)} {thing}."
     )
-    blended = frozenset(values.codes[~np.isin(values.codes, codes)].tolist()[:100_000])
-    fix = apply_fix("snap-masks", [snap(file, targets) for file in report.masks_of(chosen)])
-    return _about_masks(report, "error", title, explanation, fix, chosen, marked=blended)
+    blended = values.codes[~np.isin(values.codes, codes)].tolist()[:100_000]
+    fix = apply_fix("snap-masks", [Change(file, change, ".png") for file in report.masks_of(chosen)])
+    return report.finding("error", title, explanation, fix, masks=chosen, marked=blended)
 
 
 def _describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) -> Finding:
     """Values (packed colours) that are slips, and the line that ignores them."""
     read = report.read
-    listed = list_values(read, np.searchsorted(read.codes, codes).tolist())
-    config, proposal = report.config, report.proposal
-    known = (config.data.ignore_values or []) if config is not None else proposal.ignore_values
+    known = report.data.ignore_values or []
     new = [value for code in codes if (value := as_written(code, as_color=read.is_color)) not in known]
-    return _about_masks(
-        report,
+    return report.finding(
         level,
-        f"{count_of(len(codes), 'mask value')} {are(len(codes))} most likely a slip",
-        f"{listed}: a few pixels that the annotator or a program left behind. The line ignores them.",
-        yaml_fix("data:", f"  ignore_values: {[*known, *new]}"),
-        report.holding(codes),
-        marked=frozenset(codes),
+        f"{count_of(len(codes), 'mask value', 'is')} most likely a slip",
+        f"{list_values(read, np.searchsorted(read.codes, codes))}: a few pixels that the annotator or a program left "
+        "behind. The line ignores them.",
+        yaml_fix(data={"ignore_values": [*known, *new]}),
+        masks=report.holding(codes),
+        marked=codes,
     )
 
 
@@ -158,27 +170,24 @@ def list_values(values: Values, rows: Iterable[int]) -> str:
 def _find_wrong_kind(report: DatasetReport) -> Finding | None:
     """RGB masks where the classes have values, and the other way round."""
     data, proposal = report.config.data, report.proposal
-    masks = {index: r.mask for index, r in enumerate(report.records) if r.mask is not None}
     if report.labelling.as_color:
         have, want = "pictures of values", "colours"
-        plain = [index for index, mask in masks.items() if not mask.is_color and mask.palette is None]
+        plain = report.where(lambda r: r.mask and not r.mask.is_color and r.mask.palette is None)
         wrong = [index for index in plain if report.counts[index][UNCLAIMED]]
         if any(report.class_pixels[index].sum() for index in wrong):
             return None
     else:
         have, want = "RGB pictures", "values"
-        wrong = [index for index, mask in masks.items() if mask.is_color]
+        wrong = report.where(lambda r: r.mask and r.mask.is_color)
     if not wrong:
         return None
-    if 2 * len(wrong) < len(masks) or not proposal.classes:
-        fix = report.leave_out("set-aside-other-kind", wrong)
-        advice = "Export them as the others are; this fix leaves them out."
+    if 2 * len(wrong) < len(report.masked) or not proposal.classes:
+        fix, advice = "set-aside-other-kind", "Export them as the others are; this fix leaves them out."
     else:
-        classes = _renamed(data.classes, proposal.classes)
-        fix = yaml_fix(*write_classes(classes, proposal.ignore_values))
+        fix = classes_fix(_renamed(data.classes, proposal.classes), proposal.ignore_values)
         advice = "The lines are what the masks hold; check that every name is in its place."
-    title = f"{count_of(len(wrong), 'mask')} {are(len(wrong))} {have}, but the classes have {want}"
-    return _about_masks(report, "error", title, f"Training stops there. {advice}", fix, wrong)
+    title = f"{count_of(len(wrong), 'mask', 'is')} {have}, but the classes have {want}"
+    return report.finding("error", title, f"Training stops there. {advice}", fix, masks=wrong)
 
 
 def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[ClassConfig]:
@@ -201,18 +210,18 @@ def _find_ignored_class(report: DatasetReport) -> Finding | None:
     value = data.ignore_index
     if set(read.codes[find_solid(read)[0]].tolist()) != {0, value}:
         return None
-    classes = [ClassConfig(name=names[1], value=value, color=data.classes[-1].color)]
-    if len(data.classes) == 2:
-        classes.insert(0, ClassConfig(name=names[0], value=0, color=data.classes[0].color))
+    values = (0, value)[-len(data.classes) :]  # a single class has no background among the classes
+    named = zip(data.classes, values, strict=True)
+    classes = [item.model_copy(update={"value": number, "values": None}) for item, number in named]
     share = read.pixels[read.codes == value].sum() / read.total_pixels
-    return Finding(
+    return report.finding(
         "error",
         f"'{names[1]}' has no pixel: its value in the masks is {value}, which is ignored",
         f"The masks hold 0 and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
         "unless a class has it.",
-        yaml_fix(*write_classes(classes)),
-        records=report.holding([value]),
-        marked=frozenset({value}),
+        classes_fix(classes),
+        masks=report.holding([value]),
+        marked=[value],
     )
 
 
@@ -248,56 +257,43 @@ def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
     if not fitting or found <= own or len(found) < 2:
         return None
     step, low = fitting[0], min(own)
-    classes = [
-        item.model_copy(update={"value": (index if item.value is None else item.value) + step})
-        for index, item in enumerate(data.classes)
-    ]
+    classes = [item.model_copy(update={"value": item.value + step}) for item in explicit(data.classes)]
     title = f"The masks count from {low + step}, the classes from {low}"
     explanation = (
         f"The masks hold {min(found)} to {max(found)}, the classes mean {low} to {max(own)}: every class would be "
         "learnt as its neighbour."
     )
-    fix, wrong = yaml_fix(*write_classes(classes)), frozenset(found - own)
-    return _about_masks(report, "error", title, explanation, fix, report.holding(wrong), marked=wrong)
+    wrong = found - own
+    return report.finding("error", title, explanation, classes_fix(classes), masks=report.holding(wrong), marked=wrong)
 
 
 def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
     """Values that look like classes and are not listed."""
     read, data = report.read, report.config.data
     codes = read.codes[rows].tolist()
-    classes, comments = _with_new(report, rows)
+    classes = _with_new(report, codes)
     advice = "The lines make classes of them: give them their names, or write them into ignore_values."
     in_order = [item.value for item in explicit(data.classes)] == [*range(len(data.classes))]
     most_is_0 = read.codes[np.argmax(read.pixels)] == 0 and "background" not in data.classes[0].name.lower()
     if not read.is_color and codes == [len(data.classes)] and in_order and most_is_0:
         classes = [ClassConfig(name="background", value=0)]
         classes += [item.model_copy(update={"value": index}) for index, item in enumerate(data.classes, start=1)]
-        comments = {}
         advice = (
             "There is one value more than names, and 0 is the most frequent one: the background, which has no name. "
             "The lines name it; the others move up by one."
         )
-    title = f"{count_of(len(codes), 'mask value')} {'belongs' if len(codes) == 1 else 'belong'} to no class"
+    title = f"{count_of(len(codes), 'mask value', 'belongs')} to no class"
     explanation = f"{list_values(read, rows)}: training stops. {advice}"
-    fix = yaml_fix(*write_classes(classes, data.ignore_values or [], comments=comments))
-    return _about_masks(report, "error", title, explanation, fix, report.holding(codes), marked=frozenset(codes))
+    fix = classes_fix(classes, data.ignore_values or [])
+    return report.finding("error", title, explanation, fix, masks=report.holding(codes), marked=codes)
 
 
-def _with_new(report: DatasetReport, rows: list[int]) -> tuple[list[ClassConfig], dict[str, str]]:
-    """The experiment's classes and one for each of these values, with comments on the new ones."""
-    read, proposal = report.read, report.proposal
-    known = {
-        pack_color(color): item.name
-        for item in (proposal.classes if proposal.known else [])
-        for color in item.colors or ([item.color] if item.color else [])
-    }
-    classes, comments = explicit(report.config.data.classes), {}
-    for row in rows:
-        code = int(read.codes[row])
-        name = known.get(code, "") if read.is_color else f"class_{code}"
-        if not name or name in {item.name for item in classes}:
+def _with_new(report: DatasetReport, codes: list[int]) -> list[ClassConfig]:
+    """The experiment's classes and one for each of these values."""
+    is_color, classes = report.read.is_color, explicit(report.data.classes)
+    for code in codes:
+        name = f"class_{len(classes) + 1 if is_color else code}"
+        if name in {item.name for item in classes}:
             name = f"class_{len(classes) + 1}"
-        key = "color" if read.is_color else "value"
-        classes.append(ClassConfig(name=name, **{key: as_written(code, as_color=read.is_color)}))
-        comments[name] = f"{show_share(read.pixels[row] / read.total_pixels)} of the pixels"
-    return classes, comments
+        classes.append(make_class(name, "color" if is_color else "value", [as_written(code, as_color=is_color)]))
+    return classes

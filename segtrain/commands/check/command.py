@@ -3,22 +3,6 @@
 Nothing is changed but by --apply NAME, which does what the findings that name this fix say. Every file that it replaces
 or takes out of the data set is kept beside it as FILE.aside. The fixes:
 
-  resize-masks               give masks the size of their images
-  snap-masks                 give each pixel the nearest value or colour that is meant, as PNG
-  invert-masks               exchange object and background
-  turn-masks                 turn masks as EXIF turns their images
-  turn-unsure-masks          the same for those where the edges do not tell; look at check.html first
-  set-aside-unreadable       take out pairs with a file that cannot be read
-  set-aside-unpaired         take out images without a mask and masks without an image
-  set-aside-other-size       take out pairs whose proportions differ
-  set-aside-other-kind       take out pairs whose masks are RGB where the others hold values, or the reverse
-  set-aside-flat             take out images of a single colour
-  set-aside-ignored          take out masks that are ignored nearly everywhere
-  set-aside-one-class        take out masks of a single class
-  set-aside-copies           take out all but the first of images that occur more than once
-  set-aside-contradicting    take out the second of two images that are the same with different masks
-  set-aside-leaks            take images out of one split that are in another too
-  set-aside-near-leaks       take images out of one split that look nearly like one of another
 """
 
 import argparse
@@ -26,11 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segtrain.command import parse_output
-from segtrain.commands.check.finding import FIXES, LEVELS, Finding, count_of
+from segtrain.commands.check.finding import LEVELS, Finding, count_of
 from segtrain.errors import ConfigError
 
 if TYPE_CHECKING:
     from segtrain.commands.check.dataset_report import DatasetReport
+
+FIXES = {
+    "resize-masks": "give masks the size of their images",
+    "snap-masks": "give each pixel the nearest value or colour that is meant, as PNG",
+    "invert-masks": "exchange object and background",
+    "turn-masks": "turn masks as EXIF turns their images",
+    "turn-unsure-masks": "the same for those where the edges do not tell; look at check.html first",
+    "set-aside-unreadable": "take out pairs with a file that cannot be read",
+    "set-aside-unpaired": "take out images without a mask and masks without an image",
+    "set-aside-other-size": "take out pairs whose proportions differ",
+    "set-aside-other-kind": "take out pairs whose masks are RGB where the others hold values, or the reverse",
+    "set-aside-flat": "take out images of a single colour",
+    "set-aside-ignored": "take out masks that are ignored nearly everywhere",
+    "set-aside-one-class": "take out masks of a single class",
+    "set-aside-copies": "take out all but the first of images that occur more than once",
+    "set-aside-contradicting": "take out the second of two images that are the same with different masks",
+    "set-aside-leaks": "take images out of one split that are in another too",
+    "set-aside-near-leaks": "take images out of one split that look nearly like one of another",
+}
+__doc__ += "\n".join(f"  {name:26} {what}" for name, what in FIXES.items())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,27 +60,28 @@ def main(options: argparse.Namespace) -> int:
     if not options.output.parent.is_dir():
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
     from segtrain.commands.check.dataset_report import gather
-    from segtrain.commands.check.examine import Examiner
-    from segtrain.commands.check.page import write_page
-    from segtrain.commands.check.pool import examine_all
+    from segtrain.commands.check.fixes import make_change
+    from segtrain.commands.check.page import describe_set, write_page, write_proposal, write_report
     from segtrain.commands.check.source import from_experiment, from_folders
-    from segtrain.commands.check.terminal import describe_set, write_proposal, write_report
 
     if options.images is not None:
         source = from_folders(options.images, options.masks)
     else:
         source = from_experiment(options.layers)
-    examiner = Examiner(source.config.data if source.config is not None else None)
-    report = gather(source, examine_all(source.splits, examiner))
+    report = gather(source)
     findings = find_all(report)
     if options.apply is not None:
-        apply_fixes(options.apply, findings)
+        changes = {c.file: c for f in findings if f.fix and f.fix.name == options.apply for c in f.fix.changes}
+        for change in changes.values():
+            print(f"{change.file}: kept as {make_change(change).name}")
+        done = f"{count_of(len(changes), 'file')} changed" if changes else "no finding asks for it"
+        print(f"{options.apply}: {done}")
         return 0
     proposal = write_proposal(report)
     print("\n".join(describe_set(report)))
     if proposal:
         print("", "an experiment for it, with names to be changed:", *(f"  {line}" for line in proposal), sep="\n")
-    write_page(options.output, report, findings, proposal=proposal, examiner=examiner)
+    write_page(options.output, report, findings, proposal=proposal)
     print("\n".join(write_report(findings, source.command, options.output)))
     return int(any(finding.level == "error" for finding in findings))
 
@@ -88,8 +93,6 @@ def find_all(report: "DatasetReport") -> list[Finding]:
         check_files,
         check_images,
         check_leaks,
-        check_masks,
-        check_sizes,
         check_values,
     )
 
@@ -100,7 +103,7 @@ def find_all(report: "DatasetReport") -> list[Finding]:
         check_values.find_wrong_values,
         check_images.find_refused_images,
         check_images.find_deep_images,
-        check_sizes.find_wrong_sizes,
+        check_images.find_wrong_sizes,
         check_leaks.find_leaks,
         check_files.find_flat_images,
         check_images.find_channel_statistics,
@@ -109,21 +112,10 @@ def find_all(report: "DatasetReport") -> list[Finding]:
         checks += [
             check_classes.find_missing_classes,
             check_classes.find_slips,
-            check_masks.find_inverted,
-            check_masks.find_empty_masks,
-            check_masks.find_much_ignored,
+            check_classes.find_inverted,
+            check_classes.find_empty_masks,
+            check_classes.find_much_ignored,
             check_classes.find_imbalance,
         ]
     found = [*report.source.findings, *(finding for check in checks for finding in check(report))]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
-
-
-def apply_fixes(name: str, findings: list[Finding]) -> None:
-    """Make the changes of all findings with this fix, and print each. Raises DataError where a file cannot be changed;
-    those before it have been."""
-    from segtrain.commands.check.fixes import make_change
-
-    changes = {c.file: c for f in findings if f.fix is not None and f.fix.name == name for c in f.fix.changes}
-    for change in changes.values():
-        print(f"{change.file}: kept as {make_change(change).name}")
-    print(f"{name}: {count_of(len(changes), 'file')} changed" if changes else f"{name}: no finding asks for it")

@@ -1,31 +1,37 @@
 """Dataset report: all that is known once every file has been looked at, from which the findings are drawn."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.finding import Fix, set_aside, take_out
-from segtrain.commands.check.mask_values import Labelling, Values, label, labelling_of, merge_values
-from segtrain.commands.check.propose import Proposal, propose_classes
-from segtrain.commands.check.record import Record
+from segtrain.commands.check.examine import Record, examine
+from segtrain.commands.check.finding import Change, Finding, Fix, Level, apply_fix
+from segtrain.commands.check.mask_values import Labelling, Proposal, Values, labelling_of, merge_values, propose_classes
+from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import Source
+from segtrain.config.data_schema import DataConfig
 from segtrain.config.schema import Config
 from segtrain.formats.dataset_info import known_labels
+
+LISTED = 500  # samples that are named in a fix
 
 
 @dataclass(frozen=True)
 class DatasetReport:
     """The records of all samples and what follows from them.
 
+    `data` has the classes of the experiment, for two folders those of the proposal; None where nothing is proposed.
     `values` are those of the masks as they are, `read` as the labelling reads them (colours or values). `counts` int64
     (N, classes + 2) are as Labelling.count has them: zeros where a mask was not read, or there are no classes.
     """
 
     source: Source
     records: list[Record]
+    data: DataConfig | None
     values: Values | None
     read: Values | None
     proposal: Proposal | None
@@ -43,6 +49,15 @@ class DatasetReport:
         names = np.array([record.split for record in self.records])
         return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
 
+    @cached_property
+    def masked(self) -> list[int]:
+        """The indices of the records whose mask was read."""
+        return self.where(lambda record: record.mask is not None)
+
+    def where(self, wanted: Callable[[Record], Any]) -> list[int]:
+        """The indices of the records for which this is true."""
+        return [index for index, record in enumerate(self.records) if wanted(record)]
+
     @property
     def class_pixels(self) -> NDArray[np.int64]:
         """Pixels of each class, (N, classes)."""
@@ -50,13 +65,8 @@ class DatasetReport:
 
     def holding(self, codes: Iterable[int]) -> list[int]:
         """The indices of the records whose masks have a pixel of one of these values, as the labelling reads them."""
-        wanted = np.array(sorted(codes), np.int64)
-        found = []
-        for index, record in enumerate(self.records):
-            own = None if record.mask is None or self.labelling is None else self.labelling.codes_of(record.mask)
-            if own is not None and np.isin(own, wanted).any():
-                found.append(index)
-        return found
+        own = [None if r.mask is None else self.labelling.codes_of(r.mask) for r in self.records]
+        return [index for index, held in enumerate(own) if held is not None and np.isin(held, list(codes)).any()]
 
     def images_of(self, indices: Iterable[int]) -> list[str]:
         """The image files of these records."""
@@ -66,30 +76,54 @@ class DatasetReport:
         """The files of the masks of these records, one each."""
         return [self.records[index].sample.mask_file for index in indices]
 
+    def finding(
+        self,
+        level: Level,
+        title: str,
+        explanation: str,
+        fix: Fix | str | None = None,
+        *,
+        images: Sequence[int] = (),
+        masks: Sequence[int] = (),
+        files: Sequence[str] = (),
+        marked: Iterable[int] = (),
+    ) -> Finding:
+        """A finding about the images or the masks of these records; lists their files unless others are given. A fix
+        by its name alone takes the records out, as leave_out does."""
+        records = [*images, *masks]
+        files = files or [*self.images_of(images), *self.masks_of(masks)]
+        fix = self.leave_out(fix, records) if isinstance(fix, str) else fix
+        return Finding(level, title, explanation, fix, files, records, frozenset(marked))
+
+    def take_out(self, indices: Iterable[int]) -> Fix:
+        """Names of samples for the user to take out of a list that segtrain does not change."""
+        names = [self.records[index].sample.name for index in indices]
+        return Fix("take out of the lists of the data set", names[:LISTED])
+
     def leave_out(self, name: str, indices: Iterable[int]) -> Fix:
         """Take samples out of the data set: the fix `name` renames their files where folders are read as they are;
         otherwise their names are for the user to take out of a list."""
+        if self.config is not None and self.config.data.format != "folders":
+            return self.take_out(indices)
         samples = [self.records[index].sample for index in indices]
-        if not self.source.in_folders:
-            return take_out([sample.name for sample in samples])
-        return set_aside(name, (file for sample in samples for file in (sample.image, *sample.mask_files) if file))
+        files = (file for sample in samples for file in (sample.image, *sample.mask_files) if file)
+        return apply_fix(name, map(Change, files))
 
 
-def gather(source: Source, records: list[Record]) -> DatasetReport:
-    """Put together what was found in the files of a source."""
-    config = source.config
+def gather(source: Source) -> DatasetReport:
+    """Look at all files of a source, and put together what was found."""
+    data = source.config.data if source.config is not None else None
+    records = examine_all(source.splits, partial(examine, data))
     masks = [record.mask for record in records if record.mask is not None]
-    layered = config is not None and config.data.multilabel
+    layered = data is not None and data.multilabel
     values = None if layered else merge_values(masks)
     proposal = None if values is None else propose_classes(values, known_labels())
-    if config is not None:
-        labelling = labelling_of(config.data)
-    else:
-        labelling = label(proposal.classes, proposal.ignore_values) if proposal and proposal.classes else None
+    if data is None and proposal is not None and proposal.classes:
+        data = DataConfig(root=".", classes=proposal.classes, ignore_values=proposal.ignore_values)
+    labelling = labelling_of(data) if data is not None else None
     counts = np.zeros((len(records), (0 if labelling is None else len(labelling.names)) + 2), np.int64)
-    if labelling is not None:
-        for row, record in zip(counts, records, strict=True):
-            if record.mask is not None:
-                row[:] = labelling.count(record.mask)
+    for row, record in zip(counts, records, strict=True):
+        if labelling is not None and record.mask is not None:
+            row[:] = labelling.count(record.mask)
     read = None if layered or labelling is None else merge_values(masks, is_color=labelling.as_color)
-    return DatasetReport(source, records, values, read, proposal, labelling, counts)
+    return DatasetReport(source, records, data, values, read, proposal, labelling, counts)

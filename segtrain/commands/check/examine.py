@@ -1,13 +1,14 @@
-"""Examination: one pair of files to a record; every file is decoded once."""
+"""Examination: one pair of files to a record, some kilobytes whatever its size; every file is decoded once."""
 
 import hashlib
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from segtrain.commands.check.record import KEPT_VALUES, THUMBNAIL_PX, Fit, ImageRecord, MaskRecord, Record, pack_colors
 from segtrain.config.claims import are_colors
 from segtrain.config.data_schema import DataConfig
 from segtrain.data.labels import build_decoder
@@ -16,81 +17,169 @@ from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import upright
 from segtrain.images.reading import Picture, read_picture
+from segtrain.visualize import flatten_layers
 
+THUMBNAIL_PX = 32
+KEPT_VALUES = 300
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
 FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
-class Examiner:
-    """Makes the record of a sample. It is sent to other processes, so it holds the configuration and little else."""
+class ImageRecord(NamedTuple):
+    """An image, as it is shown: height and width with the EXIF orientation applied.
 
-    def __init__(self, config: DataConfig | None):
-        self.config = config
-        self.channels = config.channels if config is not None else 3
+    `low` and `high` are its smallest and largest value, without those that are not finite or that the file itself notes
+    as no data; `used_bits` is the bitwise or of all values of integers wider than 8 bits, else 0; `mean` and `square`
+    are means of the values and of their squares, one per channel. `thumbnail` is THUMBNAIL_PX squared bytes of grey.
+    """
 
-    def __call__(self, split: str, sample: Sample) -> Record:
-        """The record of a sample; what is wrong with its files stands in it, and nothing is raised."""
-        image = mask = picture = planes = fit = None
-        image_error = mask_error = ""
-        try:
-            picture = read_picture(sample.image)
-            pixels = to_channels(picture, self.channels)
-            image, grey = describe_image(picture, upright(pixels, picture.orientation))
-        except (DataError, MemoryError) as error:
-            image_error = _one_line(error)
-        try:
-            mask, planes = self.read_mask(sample)
-        except (DataError, MemoryError) as error:
-            mask_error = _one_line(error)
-        if image is not None and planes is not None:
-            if picture.orientation != 1:
-                fit = compute_fit(grey, planes, picture.orientation)
-            if grey.shape == planes.shape:
-                shown = upright(pixels, picture.orientation)
-                mask = mask._replace(tones=compute_tones(shown, planes, mask.codes))
-        return Record(split, sample, image, mask, image_error, mask_error, fit)
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    file_type: str
+    orientation: int
+    low: float
+    high: float
+    used_bits: int
+    mean: tuple[float, ...]
+    square: tuple[float, ...]
+    digest: bytes
+    hash: int
+    thumbnail: bytes
 
-    def read_mask(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
-        """The record of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
-        config = self.config
-        if config is not None and config.multilabel:
-            return self._read_layers(sample)
-        own = find_mask_reader(config.format, config.arguments) if config is not None else None
-        if own is None:
-            picture = read_picture(sample.mask)
-        else:
-            picture = Picture(own(sample.mask, as_color=are_colors(config.classes)), "")
-        planes, is_color = to_codes(picture, sample.mask_file)
-        return describe_mask(picture, planes, is_color=is_color), planes
+    @property
+    def is_flat(self) -> bool:
+        """Whether all its pixels are the same."""
+        return self.low == self.high
 
-    def _read_layers(self, sample: Sample) -> tuple[MaskRecord, NDArray]:
-        """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
-        layers = build_decoder(self.config).read(sample)
-        ignored = (layers == self.config.ignore_index).sum() // len(layers)
-        counts = np.append((layers == 1).sum(axis=(1, 2)), ignored)
-        planes = np.full(layers.shape[1:], self.config.ignore_index, np.int64)
-        planes[(layers == 0).all(axis=0)] = -1  # no class, which is right here
-        for index, layer in enumerate(layers):
-            planes[layer == 1] = index
-        record = describe_mask(Picture(planes, ""), planes, is_color=False)
-        codes = np.append(np.arange(len(layers)), self.config.ignore_index)
-        rows = np.stack([counts, counts, np.zeros_like(counts)], axis=1)
-        return record._replace(codes=codes, counts=rows), planes
+
+class MaskRecord(NamedTuple):
+    """A mask: which values it holds, HW integers or colours that are packed into one number (see claims.pack_color).
+
+    The KEPT_VALUES values with most pixels are kept, `codes` int64 (n,); `counts` int64 (n, 3) are their pixels, those
+    of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`
+    float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
+    the packed colours of a palette's indices.
+    """
+
+    height: int
+    width: int
+    file_type: str
+    is_color: bool
+    codes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    tones: NDArray[np.float32]
+    palette: NDArray[np.int64] | None = None
+    further_values: int = 0
+    further_pixels: int = 0
+
+    @property
+    def colors(self) -> NDArray[np.int64]:
+        """The packed colours (n,) that the values are when the mask is read as RGB."""
+        if self.is_color:
+            return self.codes
+        return self.codes * 0x010101 if self.palette is None else self.palette
+
+
+class Record(NamedTuple):
+    """All that is known of one sample. What could not be read is None, with the reason in one line. `fit` is that of
+    examine.compute_fit, for images that EXIF turns."""
+
+    split: str
+    sample: Sample
+    image: ImageRecord | None = None
+    mask: MaskRecord | None = None
+    image_error: str = ""
+    mask_error: str = ""
+    fit: float = math.nan
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether both files were read, and have one size."""
+        image, mask = self.image, self.mask
+        return image is not None and mask is not None and (image.height, image.width) == (mask.height, mask.width)
+
+    @property
+    def has_mask_files(self) -> bool:
+        """Whether the mask is files of its own, which can be changed, and not part of an annotation."""
+        return "\t" not in self.sample.mask
+
+
+def pack_colors(colors: NDArray) -> NDArray[np.int32]:
+    """RGB colours (.., 3), 0..255, as one number each, (..,)."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def split_colors(codes: NDArray) -> NDArray:
+    """Packed colours (..,) as RGB (.., 3)."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
+
+
+def as_written(code: int, *, as_color: bool) -> int | list[int]:
+    """A value, or a packed colour as [r, g, b]: as an experiment has it."""
+    return split_colors(np.asarray(code)).tolist() if as_color else code
+
+
+def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
+    """The record of a sample of these data; what is wrong with its files stands in it, and nothing is raised."""
+    image = mask = picture = planes = None
+    image_error, mask_error, fit = "", "", math.nan
+    try:
+        picture, pixels = read_shown(data, sample)
+        image, grey = describe_image(picture, pixels)
+    except (DataError, MemoryError) as error:
+        image_error = _one_line(error)
+    try:
+        mask, planes = examine_mask(data, sample)
+    except (DataError, MemoryError) as error:
+        mask_error = _one_line(error)
+    if image is not None and planes is not None:
+        if picture.orientation != 1:
+            fit = compute_fit(grey, planes, picture.orientation)
+        if grey.shape == planes.shape:
+            mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
+    return Record(split, sample, image, mask, image_error, mask_error, fit)
+
+
+def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, NDArray]:
+    """The record of a mask, and its codes, HW integers. Raises DataError for what cannot be read."""
+    if data is not None and data.multilabel:
+        return _examine_layers(data, sample)
+    own = find_mask_reader(data.format, data.arguments) if data is not None else None
+    if own is None:
+        picture = read_picture(sample.mask)
+    else:
+        picture = Picture(own(sample.mask, as_color=are_colors(data.classes)), "")
+    planes, is_color = to_codes(picture, sample.mask_file)
+    return describe_mask(picture, planes, is_color=is_color), planes
+
+
+def _examine_layers(data: DataConfig, sample: Sample) -> tuple[MaskRecord, NDArray]:
+    """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
+    decoder = build_decoder(data)
+    layers = decoder.read(sample)
+    planes = flatten_layers(layers, ignore_index=data.ignore_index).astype(np.int64)
+    planes[planes != data.ignore_index] -= 1  # no class is -1
+    record = describe_mask(Picture(planes, ""), planes, is_color=False)
+    codes = np.append(np.arange(len(layers)), data.ignore_index)
+    counts = decoder.count(layers)[:-1]
+    return record._replace(codes=codes, counts=np.stack([counts, counts, np.zeros_like(counts)], axis=1)), planes
 
 
 def _one_line(error: Exception) -> str:
     return "not enough memory to read it" if isinstance(error, MemoryError) else str(error)
 
 
-def to_channels(picture: Picture, channels: int) -> NDArray:
-    """The pixels HWC as they are stored, palettes as RGB, without alpha where three channels are asked for."""
-    pixels = picture.pixels
-    if picture.palette is not None:
-        pixels = _colors_of(picture)[pixels]
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.shape[2] == 4 and picture.file_type != "TIFF" and channels != 4:
-        return pixels[..., :3]
-    return pixels
+def read_shown(data: DataConfig | None, sample: Sample) -> tuple[Picture, NDArray]:
+    """An image and its pixels, HWC, as they are shown: turned, palettes as RGB, without alpha but where the data have
+    four channels. Raises DataError for what cannot be read."""
+    picture = read_picture(sample.image)
+    pixels = picture.pixels if picture.palette is None else _colors_of(picture)[picture.pixels]
+    pixels = upright(pixels[..., None] if pixels.ndim == 2 else pixels, picture.orientation)
+    has_alpha = pixels.shape[2] == 4 and picture.file_type != "TIFF" and (data is None or data.channels != 4)
+    return picture, pixels[..., :3] if has_alpha else pixels
 
 
 def _colors_of(picture: Picture) -> NDArray[np.uint8]:
@@ -188,9 +277,9 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
     if picture.palette is not None:
         palette = pack_colors(_colors_of(picture)[codes[kept]]).astype(np.int64)
     return MaskRecord(
-        height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, dtype=str(picture.pixels.dtype),
-        is_color=is_color, codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32),
-        palette=palette, further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
+        height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, is_color=is_color,
+        codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32), palette=palette,
+        further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
     )  # fmt: skip
 
 
@@ -201,32 +290,29 @@ def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]
         counts = np.bincount(flat, minlength=256)
         codes = np.flatnonzero(counts)
         return codes.astype(np.int64), counts[codes].astype(np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if len(flat) else np.zeros(0, np.int64)
-    lengths = np.diff(starts, append=len(flat))  # runs of one value: far fewer than pixels
-    codes, index = np.unique(flat[starts], return_inverse=True)
-    return codes.astype(np.int64), np.bincount(index, lengths, minlength=len(codes)).astype(np.int64)
+    codes, counts = np.unique(flat, return_counts=True)
+    return codes.astype(np.int64), counts
 
 
 def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> NDArray[np.float32]:
     """The mean colour of an image (HWC, its first three channels) below each of these codes: float32 (n, 3), nan where
     none of the pixels that are looked at has the code."""
     step = max(1, math.isqrt(planes.size // TONE_SAMPLES))
-    colors, chosen = image[::step, ::step, :3], planes[::step, ::step].ravel()
-    colors = np.repeat(colors[..., :1], 3, axis=2) if colors.shape[2] < 3 else colors
-    index = np.searchsorted(codes, chosen).clip(max=len(codes) - 1)
-    known = codes[index] == chosen
-    colors, index = colors.reshape(-1, 3)[known].astype(np.float64), index[known]
-    number = np.bincount(index, minlength=len(codes))
-    sums = np.stack([np.bincount(index, colors[:, channel], minlength=len(codes)) for channel in range(3)], axis=1)
+    colors, chosen = image[::step, ::step].astype(np.float64), planes[::step, ::step]
+    channels = range(3) if colors.shape[2] >= 3 else (0, 0, 0)
     with np.errstate(invalid="ignore"):
-        return (sums / number[:, None]).astype(np.float32)
+        means = [ndimage.mean(colors[..., channel], chosen, codes) for channel in channels]
+    return np.stack(means, axis=1).astype(np.float32)
 
 
-def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> Fit:
-    """How well a mask (HW) follows the edges of its image (HW grey, turned as EXIF says) and of the image as stored."""
+def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> float:
+    """How much better a mask (HW) follows the edges of its image as stored than those of the image as EXIF turns it
+    (HW grey): the mean gradient along the mask's edges by that of the whole image, of the one by the other. nan where
+    a size does not match, or nothing has edges."""
     # Of the eight orientations only 6 and 8 are not their own inverse.
     stored = upright(turned, {6: 8, 8: 6}.get(orientation, orientation))
-    return Fit(*(_edge_agreement(grey, planes) for grey in (turned, stored)))
+    agreement = _edge_agreement(turned, planes)
+    return _edge_agreement(stored, planes) / agreement if agreement else math.nan
 
 
 def _edge_agreement(grey: NDArray[np.uint8], planes: NDArray) -> float:

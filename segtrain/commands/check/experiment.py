@@ -1,27 +1,28 @@
-"""Experiment: what `init` writes for two folders, with its choices and the table that keeps similar images together."""
+"""Experiment: what `init` writes for two folders, a training that suits the data and the machine, and the table that
+keeps similar images together."""
 
-import csv
-import io
+import math
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import jinja2
 import numpy as np
+import pandas
 import torch
 from huggingface_hub import constants
 
+from segtrain.commands.check.check_files import find_not_turned, find_other_sizes, find_unreadable
 from segtrain.commands.check.check_images import compute_statistics, find_white
+from segtrain.commands.check.check_leaks import find_leaks, group_duplicates
+from segtrain.commands.check.check_values import find_wrong_values
 from segtrain.commands.check.dataset_report import DatasetReport, gather
-from segtrain.commands.check.duplicates import group_duplicates
-from segtrain.commands.check.examine import Examiner
-from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.recipe import DataSummary, Situation, choose_recipe, write_experiment
-from segtrain.commands.check.record import Record
+from segtrain.commands.check.examine import Record
+from segtrain.commands.check.finding import Finding, write_flow, write_lines
 from segtrain.commands.check.source import Source, from_folders
-from segtrain.commands.check.yaml_lines import write_text
 from segtrain.devices import resolve_device
 from segtrain.errors import DataError
 from segtrain.files import write_whole
@@ -31,14 +32,17 @@ from segtrain.models.weights import require_hub
 
 VAL_FRACTION = 0.2
 LARGEST_GROUP = 0.5  # of the images: where more than this look alike they cannot all be kept on one side
-
-
-class Machine(NamedTuple):
-    """What a training would run on."""
-
-    gpu: bool
-    free_bytes: int | None
-    hub: bool
+STRIDE_PX = 32
+LEAST_CROP_PX = 64
+PIXELS_PER_CROP = {"cpu": 320 * 320, "gpu": 512 * 512}
+UPDATES = {"cpu": 2000, "gpu": 8000}  # of the optimizer
+LARGEST_BATCH = {"cpu": 8, "gpu": 16}
+EPOCHS = (10, 200)
+BYTES_PER_PIXEL = {"cpu": 1800, "gpu": 3600}  # of the batch; Unet with resnet18 in bf16 took 1600, the other is a guess
+MODEL_BYTES = 700 << 20
+SHARE_OF_MEMORY = 0.5
+RARE_SHARE = 0.02  # of the labelled pixels: a class below it is weighted up
+RARE_IMAGES = 0.1  # of the images: a class in fewer is drawn more often
 
 
 def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> None:
@@ -47,127 +51,95 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     Raises DataError where the data do not give a training; nothing is written then.
     """
     source = from_folders(images, masks)
-    hint = f"{source.command} says how to fix it"
-    if source.findings:
-        first = source.findings[0]
-        raise DataError(f"{images}: {first.title}; {', '.join(first.files[:3])}; {hint}")
-    report = gather(source, examine_all(source.splits, Examiner(None)))
-    require_trainable(report, hint)
+    _refuse(source, source.findings)
+    report = gather(source)
+    for find in (find_unreadable, find_not_turned, find_other_sizes, find_wrong_values):
+        _refuse(source, find(report))
     splits, notes = choose_splits(report)
-    machine = look_at_machine()
-    training = [record for record in report.records if record.split in ("train", "all")]
-    recipe = choose_recipe(describe_situation(report, training, machine))
-    data_lines = describe_files(source, splits, output, table)
+    settings = choose_settings(report, look_at_machine())
+    by_table = any(sample.group for sample in splits["train"])
+    data_lines = describe_files(source, output, table if by_table else None)
     shown = shlex.join(["python", "-m", "segtrain", "init", images, masks, "-o", str(output)])
     counted = f"from {len(report.records)} images; look over the classes, then: python train.py {output}"
-    head = [f"Made by {shown}", counted, *notes]
-    summary = summarize_data(report, machine, name=output.stem, head=head, data_lines=data_lines)
-    if "format: csv" in data_lines[0]:
+    text = write_experiment(
+        name=re.sub(r"[^\w.-]+", "-", output.stem).strip("-.") or "mine",
+        head=[f"Made by {shown}", counted, *notes],
+        data_lines=[*data_lines, *report.proposal.lines[1:]],
+        **settings,
+    )
+    if by_table:
         write_whole(table, write_table(splits, table.parent.resolve()))
-    write_whole(output, write_experiment(recipe, summary))
+    write_whole(output, text)
     counts = ", ".join(f"{len(samples)} {split}" for split, samples in splits.items())
-    print(f"{output}: {counts} images; crops of {recipe.crop[1]} x {recipe.crop[0]} pixels, batches of "
-          f"{recipe.batch_size}, {recipe.epochs} epochs")  # fmt: skip
+    height, width = settings["crop"]
+    print(f"{output}: {counts} images; crops of {width} x {height} pixels, batches of {settings['batch_size']}, "
+          f"{settings['epochs']} epochs")  # fmt: skip
     for note in notes:
         print(f"note: {note}")
     print(f"look over its classes, then: python train.py {output}")
 
 
-def require_trainable(report: DatasetReport, hint: str) -> None:
-    """Raises DataError where a file cannot be read, sizes differ, or the masks do not hold classes."""
-    for record in report.records:
-        if record.image_error or record.mask_error:
-            raise DataError(f"{record.image_error or record.mask_error}; {hint}")
-        if not record.is_pair:
-            raise DataError(f"{record.sample.mask_file}: is not of the size of {record.sample.image}; {hint}")
-    proposal = report.proposal
-    if proposal is None or not proposal.classes or proposal.noise > 0:
-        what = "their edges are smoothed or compressed" if proposal and proposal.noise > 0 else "no classes are found"
-        raise DataError(f"{report.records[0].sample.mask_file}: and the other masks: {what}; {hint}")
+def _refuse(source: Source, findings: Iterable[Finding]) -> None:
+    """Raises DataError for the first of the findings that is an error."""
+    for finding in findings:
+        if finding.level == "error":
+            files, hint = ", ".join(finding.files[:3]), f"{source.command} says how to fix it"
+            raise DataError(f"{source.folders[0]}: {finding.title}; {files}; {hint}")
 
 
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
     """The splits that the folders are, or one that keeps images together that look alike; and what to say of it."""
     source = report.source
-    groups = group_duplicates(report.records)
-    sizes = np.bincount(groups)
     if "all" not in source.splits:
         if {"train", "val"} <= source.splits.keys():
-            names = np.array([record.split for record in report.records])
-            across = sum(len(set(names[groups == group])) > 1 for group in np.flatnonzero(sizes > 1))
-            note = f"{across} groups of images that look alike are in more than one split: scores will be too high"
-            return source.splits, [note] if across else []
+            return source.splits, [finding.title for finding in find_leaks(report)]
         raise DataError(
             f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
             "give the folders of the training images and masks alone"
         )
-    samples = source.splits["all"]
-    if sizes.max() == 1:
-        return split_by_fraction(samples, VAL_FRACTION, 0), []
+    samples, groups, notes = source.splits["all"], group_duplicates(report.records), []
+    sizes = np.bincount(groups)
     if sizes.max() > LARGEST_GROUP * len(samples):
         note = f"{sizes.max()} of {len(samples)} images look alike (frames of a video?) and are on both sides of the "
-        note += "split: scores will be too high; better hold out a whole scene"
-        return split_by_fraction(samples, VAL_FRACTION, 0), [note]
-    named = SampleTable(
-        sample._replace(group=f"{group}") for sample, group in zip(samples, groups.tolist(), strict=True)
-    )
-    note = f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"
-    return split_by_fraction(named, VAL_FRACTION, 0), [note]
+        notes = [f"{note}split: scores will be too high; better hold out a whole scene"]
+    elif sizes.max() > 1:
+        pairs = zip(samples, groups.tolist(), strict=True)
+        samples = SampleTable(sample._replace(group=f"{group}") for sample, group in pairs)
+        notes = [f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"]
+    return split_by_fraction(samples, VAL_FRACTION, 0), notes
 
 
-def look_at_machine() -> Machine:
-    """The device that train.py would take, the memory of it, and whether the hub answers."""
+def look_at_machine() -> dict[str, Any]:
+    """The device that train.py would take, the memory of it, and whether the hub answers, for choose_recipe."""
     require_hub()
     device = resolve_device("auto")
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else read_available_bytes()
-    return Machine(device.type != "cpu", free, not constants.HF_HUB_OFFLINE)
+    return {"gpu": device.type != "cpu", "free_bytes": free, "pretrained": not constants.HF_HUB_OFFLINE}
 
 
-def describe_situation(report: DatasetReport, training: Sequence[Record], machine: Machine) -> Situation:
-    """What the choice of a recipe depends on; `training` are the records of what may be trained on."""
-    pixels = report.class_pixels
-    total = max(int(pixels.sum()), 1)
-    return Situation(
-        sizes=np.array([(record.image.height, record.image.width) for record in training]),
-        shares=(pixels.sum(axis=0) / total).tolist(),
-        image_shares=(pixels > 0).mean(axis=0).tolist(),
-        binary=len(report.proposal.classes) == 1,
-        upright=not _is_aerial(training),
-        gpu=machine.gpu,
-        free_bytes=machine.free_bytes,
-        pretrained=machine.hub,
-    )
-
-
-def _is_aerial(records: Sequence[Record]) -> bool:
-    return all(record.image.file_type == "TIFF" for record in records)
-
-
-def describe_files(source: Source, splits: Splits, output: Path, table: Path) -> list[str]:
-    """The lines below `data:` that say where the files are: the folders, or the table that keeps groups together."""
-    if any(sample.group for sample in splits["train"]):
-        root, file = write_text(str(output.parent)), write_text(table.name)
-        return ["  format: csv", f"  root: {root}", f"  file: {file}", "  group_column: group"]
+def describe_files(source: Source, output: Path, table: Path | None) -> list[str]:
+    """The lines below `data:` that say where the files are: the folders, or a table that keeps groups together."""
+    if table is not None:
+        data = {"format": "csv", "root": str(output.parent), "file": table.name, "group_column": "group"}
+        return write_lines({"data": data})[1:]
+    lines = write_lines({"data": {"format": "folders", **source.data}})[1:]
     held_out = f"  val_fraction: {VAL_FRACTION}         # held out, chosen by name and seed"
-    return ["  format: folders", *source.data_lines[1:], *([held_out] if "all" in source.splits else [])]
+    return [*lines, held_out] if "all" in source.splits else lines
 
 
 def write_table(splits: Splits, folder: Path) -> str:
     """A CSV of the files, relative to a folder, with their split and group."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "mask", "split", "group"])
-    for split, samples in splits.items():
-        for sample in samples:
-            paths = [os.path.relpath(Path(path).resolve(), folder) for path in (sample.image, sample.mask)]
-            writer.writerow([*paths, split, sample.group])
-    return text.getvalue()
+    rows = [
+        (*(os.path.relpath(Path(path).resolve(), folder) for path in (sample.image, sample.mask)), split, sample.group)
+        for split, samples in splits.items()
+        for sample in samples
+    ]
+    return pandas.DataFrame(rows, columns=["image", "mask", "split", "group"]).to_csv(index=False, lineterminator="\n")
 
 
-def summarize_data(
-    report: DatasetReport, machine: Machine, *, name: str, head: list[str], data_lines: list[str]
-) -> DataSummary:
-    """What the experiment file says of the data; grey images are read as RGB, as a set of photographs may have some.
+def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str, Any]:
+    """The recipe, and how the images are read, as write_experiment takes it; grey images are read as RGB, as a set of
+    photographs may have some.
 
     Raises DataError where images are of several kinds.
     """
@@ -177,22 +149,105 @@ def summarize_data(
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
         raise DataError(f"{report.source.folders[0]}: images are of several kinds: {each}; make them alike")
-    channels, dtype = next(iter(kinds))
+    ((channels, dtype),) = kinds
     images = [record.image for record in report.records]
     scale = float(find_white(images)[0]) if dtype != "uint8" else None
     mean = std = None
     if channels != 3 or scale is not None:
         colored = [image for image in images if image.channels == channels] or images
         mean, std = (values / (scale or 255.0) for values in compute_statistics(colored))
-    return DataSummary(
-        name=re.sub(r"[^\w.-]+", "-", name).strip("-.") or "mine",
-        head=head,
-        data_lines=[*data_lines, *report.proposal.lines[1:]],
-        binary=len(report.proposal.classes) == 1,
-        upright=not _is_aerial(report.records),
-        pretrained=machine.hub,
-        channels=channels if channels != 3 else None,
-        scale=scale,
-        mean=mean,
-        std=std,
+    pixels = report.class_pixels
+    recipe = choose_recipe(
+        sizes=np.array([(r.image.height, r.image.width) for r in report.records if r.split in ("train", "all")]),
+        shares=(pixels.sum(axis=0) / max(int(pixels.sum()), 1)).tolist(),
+        image_shares=(pixels > 0).mean(axis=0).tolist(),
+        binary=report.labelling.binary,
+        upright=not all(image.file_type == "TIFF" for image in images),  # those are aerial images
+        **machine,
     )
+    return recipe | {"channels": channels if channels != 3 else None, "scale": scale, "mean": mean, "std": std}
+
+
+def choose_recipe(
+    *,
+    sizes: np.ndarray,
+    shares: Sequence[float],
+    image_shares: Sequence[float],
+    binary: bool,
+    upright: bool,
+    gpu: bool,
+    free_bytes: int | None,
+    pretrained: bool,
+) -> dict[str, Any]:
+    """The numbers and names of an experiment file; see the constants for the bounds.
+
+    Args:
+        sizes: height and width in pixels of each training image, (N, 2).
+        shares: share of the labelled pixels of each class, a binary task with its background first.
+        image_shares: share of the images that each class occurs in.
+        binary: whether there is one class.
+        upright: whether there is an up in the images.
+        gpu: whether there is a GPU.
+        free_bytes: the memory of the device; None: not known.
+        pretrained: whether the encoder's weights can be had.
+    """
+    kind = "gpu" if gpu else "cpu"
+    crop = choose_crop(sizes, pixels=PIXELS_PER_CROP[kind], square=not upright)
+    batch = choose_batch(crop, count=len(sizes), kind=kind, free_bytes=free_bytes)
+    accumulate = max(1, 4 // batch)
+    epochs = int(np.clip(round(UPDATES[kind] / max(1, len(sizes) // batch // accumulate)), *EPOCHS))
+    rarest, fewest = (min((share for share in found if share > 0), default=1) for found in (shares, image_shares))
+    return {
+        "binary": binary,
+        "upright": upright,
+        "pretrained": pretrained,
+        "crop": crop,
+        "batch_size": batch,
+        "accumulate_steps": accumulate,
+        "epochs": epochs,
+        "eval_every_epochs": max(1, epochs // 12),
+        "encoder_name": "resnet34" if gpu else "resnet18",
+        "decoder_channels": [256, 128, 64, 32, 16] if gpu else [128, 64, 32, 32, 16],
+        "learning_rate": 1e-3 if pretrained else 2e-3,
+        "encoder_lr_factor": 0.2 if pretrained else 1.0,
+        "class_weights": rarest < RARE_SHARE and not binary,
+        "balance": 0.3 if fewest < RARE_IMAGES else 0.0,
+        "lovasz_from": round(0.75 * epochs) if not binary and len(shares) <= 32 else None,
+    }
+
+
+def choose_crop(sizes: np.ndarray, *, pixels: int, square: bool) -> tuple[int, int]:
+    """Height and width of the crop: those of the median image, reduced to at most so many pixels and to multiples of
+    32, rounded up where the whole image is meant. Square, of its shorter side, where images are turned as well."""
+    height, width = np.median(sizes, axis=0)
+    if square:
+        height = width = min(height, width)
+    factor = min(1.0, math.sqrt(pixels / (height * width)))
+    rounded = math.ceil if factor == 1 else math.floor
+    sides = (max(LEAST_CROP_PX, STRIDE_PX * rounded(factor * side / STRIDE_PX)) for side in (height, width))
+    return tuple(int(side) for side in sides)
+
+
+def choose_batch(crop: tuple[int, int], *, count: int, kind: str, free_bytes: int | None) -> int:
+    """Images of a batch: a power of two that the memory holds and that gives four batches in an epoch, at least 2."""
+    batch = LARGEST_BATCH[kind]
+    while batch > 2:
+        needed = MODEL_BYTES + batch * crop[0] * crop[1] * BYTES_PER_PIXEL[kind]
+        if 4 * batch <= count and (free_bytes is None or needed <= SHARE_OF_MEMORY * free_bytes):
+            break
+        batch //= 2
+    return batch
+
+
+def write_experiment(**data: Any) -> str:
+    """The whole experiment file, YAML, with the reasons beside the values.
+
+    Args:
+        data: what choose_recipe gives; `name`; `head`, comment lines without their sign; `data_lines`, indented as they
+            stand below `data:`; `channels`, `scale`, `mean` and `std` (of images scaled to 0..1), None where the
+            defaults hold.
+    """
+    template = Path(__file__).with_name("experiment.yml.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    environment.filters["because"] = lambda text, comment: f"{text:32}{'' if len(text) < 32 else '  '} # {comment}"
+    return environment.from_string(template).render(data, write_flow=write_flow)

@@ -1,32 +1,16 @@
-"""Findings: what is wrong with a data set, and what to do about it."""
+"""Findings: what is wrong with a data set, and what to do about it, in lines of YAML as a user would write them."""
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from segtrain.config.data_schema import ClassConfig
+from segtrain.config.tree import dump_yaml
+
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-EXPERIMENT, RUN, TAKE_OUT = "write in the experiment", "run", "take out of the lists of the data set"
-_LISTED = 500  # samples that are named in a fix
-# What `check --apply NAME` can do; a finding names the one that fits it.
-FIXES = (
-    "invert-masks",
-    "resize-masks",
-    "set-aside-contradicting",
-    "set-aside-copies",
-    "set-aside-flat",
-    "set-aside-ignored",
-    "set-aside-leaks",
-    "set-aside-near-leaks",
-    "set-aside-one-class",
-    "set-aside-other-kind",
-    "set-aside-other-size",
-    "set-aside-unpaired",
-    "set-aside-unreadable",
-    "snap-masks",
-    "turn-masks",
-    "turn-unsure-masks",
-)
 
 
 class Change(NamedTuple):
@@ -40,8 +24,8 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Fix:
-    """What to do about a finding. `label` says where the `lines` go: EXPERIMENT, RUN or TAKE_OUT. With a `name`, one of
-    FIXES, the line is the command that makes the `changes`."""
+    """What to do about a finding: `lines`, and in `label` where they go. With a `name`, one of FIXES, the line is the
+    command that makes the `changes`."""
 
     label: str
     lines: Sequence[str] = ()
@@ -71,37 +55,59 @@ class Finding:
     marked: frozenset[int] = frozenset()
 
 
-def yaml_fix(*lines: str) -> Fix:
-    """Lines of an experiment file."""
-    return Fix(EXPERIMENT, lines)
+def yaml_fix(**sections: Mapping[str, Any]) -> Fix:
+    """Sections of an experiment."""
+    return Fix("write in the experiment", write_lines(sections))
 
 
-def shell_fix(line: str) -> Fix:
-    """A line for a shell."""
-    return Fix(RUN, [line])
+def classes_fix(classes: Sequence[ClassConfig], ignore_values: Sequence[int | list[int]] = ()) -> Fix:
+    """The classes of an experiment."""
+    return Fix("write in the experiment", write_classes(classes, ignore_values))
 
 
 def apply_fix(name: str, changes: Iterable[Change]) -> Fix:
     """What `check --apply NAME` does; a file that is named twice is changed once."""
-    assert name in FIXES, name
-    return Fix(RUN, name=name, changes=list({change.file: change for change in changes}.values()))
+    return Fix("run", name=name, changes=list({change.file: change for change in changes}.values()))
 
 
-def set_aside(name: str, files: Iterable[str]) -> Fix:
-    """Rename files so that a folder's images and masks no longer hold them; nothing is deleted."""
-    return apply_fix(name, map(Change, files))
+def count_of(number: int, thing: str, verb: str = "") -> str:
+    """`1 image`, `2 images`, `1,204 classes`; with a verb, `1 image is`, `2 images are`."""
+    if number != 1:
+        thing = thing + ("es" if thing.endswith("s") else "s")
+        verb = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
+    return f"{number:,} {thing} {verb}".rstrip()
 
 
-def take_out(names: Sequence[str]) -> Fix:
-    """Names for the user to take out of a list that segtrain does not change."""
-    return Fix(TAKE_OUT, names[:_LISTED])
+def write_flow(value: Any) -> str:
+    """Any plain value as YAML on one line."""
+    text = dump_yaml(value, width=math.inf, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
+    return json.dumps(value) if "\n" in text else text  # which is YAML, too, with line ends escaped
 
 
-def count_of(number: int, thing: str) -> str:
-    """`1 image`, `2 images`, `1,204 classes`."""
-    return f"{number:,} {thing if number == 1 else thing + ('es' if thing.endswith('s') else 's')}"
+def write_lines(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Sections of an experiment: a line for each key, and for each item of a list of names or mappings."""
+    lines = []
+    for section, keys in sections.items():
+        lines.append(f"{section}:")
+        for key, value in keys.items():
+            if isinstance(value, list) and value and isinstance(value[0], (str, dict)):
+                alone = [isinstance(item, dict) and len(item) == 1 for item in value]  # Name: {..}, without braces
+                texts = [write_flow(item)[one : -one or None] for item, one in zip(value, alone, strict=True)]
+                lines += [f"  {key}:", *(f"    - {text}" for text in texts)]
+            else:
+                lines.append(f"  {key}: {write_flow(value)}")
+    return lines
 
 
-def are(number: int) -> str:
-    """The verb for so many."""
-    return "is" if number == 1 else "are"
+def write_classes(
+    classes: Sequence[ClassConfig], ignore_values: Sequence[int | list[int]] = (), *, comments: Mapping[str, str] = {}
+) -> list[str]:
+    """The lines of a data section with these classes; `comments` are by the class's name."""
+    items = [item.model_dump(exclude_none=True) for item in classes]
+    data = {"classes": [item if len(item) > 1 else item["name"] for item in items]}
+    lines = write_lines({"data": data | ({"ignore_values": list(ignore_values)} if ignore_values else {})})
+    width = max(map(len, lines[2 : 2 + len(items)]))
+    for row, item in enumerate(classes, start=2):
+        if item.name in comments:
+            lines[row] = f"{lines[row]:{width}}   # {comments[item.name]}"
+    return lines

@@ -1,7 +1,6 @@
 """Fixes: what `check --apply` does to files. Every file that is replaced or taken out is kept as NAME.aside."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from PIL import Image, UnidentifiedImageError
 from segtrain.commands.check.finding import Change
 from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing
-from segtrain.images.bands import upright
 
 
 def make_change(change: Change) -> Path:
@@ -52,16 +50,6 @@ def _edit(source: Path, target: Path, edit: Callable[[NDArray], NDArray]) -> Non
     edited.save(target)
 
 
-def turn(file: str, orientation: int) -> Change:
-    """Turn a mask as EXIF turns its image, whose orientation is 2..8."""
-    return Change(file, partial(upright, orientation=orientation))
-
-
-def resize(file: str, height: int, width: int) -> Change:
-    """Give a mask the size of its image, each pixel the value of the nearest one."""
-    return Change(file, partial(pick_pixels, height=height, width=width))
-
-
 def pick_pixels(pixels: NDArray, height: int, width: int) -> NDArray:
     """HW or HWC resized to height x width by repeating or dropping rows and columns, so that no value is invented."""
     rows = (np.arange(height) + 0.5) * pixels.shape[0] / height
@@ -69,27 +57,15 @@ def pick_pixels(pixels: NDArray, height: int, width: int) -> NDArray:
     return pixels[rows.astype(int)[:, None], columns.astype(int)]
 
 
-def snap(file: str, values: Sequence[int] | Sequence[Sequence[int]]) -> Change:
-    """Give every pixel of a mask the nearest of these values, or RGB colours, 0..255; the new file is a PNG."""
-    return Change(file, partial(snap_pixels, values=np.array(values)), ".png")
+def snap_pixels(pixels: NDArray, values: Sequence[int] | Sequence[Sequence[int]]) -> NDArray[np.uint8]:
+    """HW or HWC, and n values or RGB colours, 0..255 -> HW or HWC uint8: the nearest one by the sum over channels."""
+    table = np.array(values, np.int64).reshape(len(values), -1)  # (n, 1) or (n, 3)
+    pixels = np.atleast_3d(pixels).astype(np.int64)[..., : table.shape[1]]
+    nearest = np.argmin([abs(pixels - value).sum(axis=2) for value in table], axis=0)
+    return np.array(values, np.uint8)[nearest]
 
 
-def snap_pixels(pixels: NDArray, values: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """HW or HWC, and values (n,) or colours (n, 3) -> HW or HWC uint8: the nearest one by the sum over channels."""
-    values = values.reshape(len(values), -1)  # (n, 1) or (n, 3)
-    pixels = pixels.astype(np.int64) if pixels.ndim == 3 else pixels.astype(np.int64)[..., None]
-    pixels = pixels[..., : values.shape[1]]
-    nearest = np.argmin([abs(pixels - value).sum(axis=2) for value in values], axis=0)
-    return (
-        values.astype(np.uint8)[nearest].squeeze(axis=2) if values.shape[1] == 1 else values.astype(np.uint8)[nearest]
-    )
-
-
-def swap(file: str, low: int, high: int) -> Change:
-    """Exchange two values of a mask."""
-    return Change(file, partial(swap_values, low=low, high=high))
-
-
-def swap_values(pixels: NDArray, low: int, high: int) -> NDArray:
+def swap_values(pixels: NDArray, values: tuple[int, int]) -> NDArray:
     """The pixels with two values exchanged, of the same type."""
+    low, high = values
     return np.where(pixels == low, high, np.where(pixels == high, low, pixels)).astype(pixels.dtype)

@@ -1,33 +1,44 @@
-"""Mask values: what the masks of a set hold together, and which class each value is."""
+"""Mask values: what the masks of a set hold together, which class each value is, and the `classes:` that they most
+likely mean."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.record import MaskRecord
-from segtrain.config.claims import are_colors, claim_values
+from segtrain.commands.check.examine import MaskRecord, as_written, split_colors
+from segtrain.commands.check.finding import write_classes
+from segtrain.config.claims import LARGEST_VALUE, are_colors, claim_values, pack_color
 from segtrain.config.data_schema import ClassConfig, DataConfig
+from segtrain.formats.dataset_info import Labels
 from segtrain.visualize import Color, default_colors
 
 IGNORED, UNCLAIMED = -1, -2  # indices behind the classes in a row of counts
+LOOSE = 0.2  # a value is one of edges where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
+LEAST_LOOSE = 8  # so many values on edges, and half of all, are smoothing or compression and no classes
+MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or colour, at JPEG quality 20 to 95
+LEAST_SQUARE = 0.0002  # share of all squares that makes a class of a value in masks that are smoothed or compressed
+STRAY_PIXELS, STRAY_SHARE = 16, 1e-5
+MOST_CLASSES = 250  # data.ignore_index is 255
+FAR_BELOW_BORDER = 200  # 255 is a border, to be ignored, where the other values end here
+SPREAD = 32  # how far JPEG carries most of the pixels of a mask from their colours
+SHIFTED = 4  # how far compression moves a colour, when it is compared with those of published sets
+Kind = Literal["binary", "indices", "values", "colors", "photographs", "instances", "outside", "nothing"]
 
 
 class Values(NamedTuple):
     """The values of many masks, or their packed colours, in rising order; all arrays have shape (n,).
 
-    `pixels` hold the value, `square` of them lie in squares of 2 x 2 equal ones, `frame` of them in the outermost frame
-    of their mask; `masks` is the number of masks that have it. `total_masks` and `total_pixels` are those of all masks,
-    `lossy` the number of them that are JPEG. `palette` is the packed colour of each value where masks are palette
-    pictures with the same colours, else None.
+    `pixels` hold the value, `square` of them lie in squares of 2 x 2 equal ones; `masks` is the number of masks that
+    have it. `total_masks` and `total_pixels` are those of all masks, `lossy` the number of them that are JPEG.
+    `palette` is the packed colour of each value where masks are palette pictures with the same colours, else None.
     """
 
     is_color: bool
     codes: NDArray[np.int64]
     pixels: NDArray[np.int64]
     square: NDArray[np.int64]
-    frame: NDArray[np.int64]
     masks: NDArray[np.int64]
     total_masks: int
     total_pixels: int
@@ -37,9 +48,8 @@ class Values(NamedTuple):
 
     def take(self, chosen: NDArray) -> "Values":
         """Those of the values at these indices, or where a mask of bools is true."""
-        arrays = {name: getattr(self, name)[chosen] for name in ("codes", "pixels", "square", "frame", "masks")}
-        palette = None if self.palette is None else self.palette[chosen]
-        return self._replace(**arrays, palette=palette)
+        arrays = {name: item for name, item in self._asdict().items() if isinstance(item, np.ndarray)}
+        return self._replace(**{name: item[chosen] for name, item in arrays.items()})
 
 
 def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -> Values | None:
@@ -54,8 +64,8 @@ def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -
     parts = [mask.colors if is_color else mask.codes for mask in masks]
     codes, index = np.unique(np.concatenate(parts), return_inverse=True)
     rows = np.concatenate([mask.counts for mask in masks])
-    sums = np.zeros((len(codes), 3), np.int64)
-    np.add.at(sums, index, rows)
+    sums = np.zeros((len(codes), 2), np.int64)
+    np.add.at(sums, index, rows[:, :2])
     holders = np.bincount(index[rows[:, 0] > 0], minlength=len(codes))
     return Values(
         is_color, codes, *sums.T, holders, len(masks),
@@ -113,28 +123,198 @@ class Labelling(NamedTuple):
 
 
 def labelling_of(data: DataConfig) -> Labelling:
-    """The classes of an experiment."""
+    """The classes of an experiment; one class alone has a background before it."""
+    classes, binary = data.classes, data.mode == "binary"
     if data.multilabel:
-        claims = {index: index for index in range(len(data.class_names))} | {data.ignore_index: IGNORED}
-        return Labelling(data.class_names, _colors(data.classes), claims, False, False, multilabel=True)
-    return label(data.classes, data.ignore_values or [], data.ignore_index)
+        claims = {index: index for index in range(len(classes))} | {data.ignore_index: IGNORED}
+    else:
+        claimed = claim_values(classes, data.ignore_values or [], ignore_index=data.ignore_index)
+        claims = {value: IGNORED if index == data.ignore_index else index for value, index in claimed.items()}
+    colors = [item.color or (item.colors or [None])[0] for item in classes]
+    if None in colors:  # a sequence that is easy to tell apart
+        colors = default_colors(len(classes))
+    return Labelling(
+        data.class_names,
+        [*([(0, 0, 0)] if binary else []), *map(tuple, colors)],
+        claims,
+        as_color=are_colors(classes) and not data.multilabel,
+        binary=binary,
+        multilabel=data.multilabel,
+    )
 
 
-def label(
-    classes: Sequence[ClassConfig], ignore_values: Sequence[int | list[int]], ignore_index: int = 255
-) -> Labelling:
-    """The labelling of classes that do not overlap; one class alone has a background before it."""
-    binary = len(classes) == 1
-    claimed = claim_values(classes, ignore_values, ignore_index=ignore_index)
-    claims = {value: IGNORED if index == ignore_index else index for value, index in claimed.items()}
-    names, colors = [item.name for item in classes], _colors(classes)
-    if binary:
-        names, colors = ["background", *names], [(0, 0, 0), *colors]
-    return Labelling(names, colors, claims, are_colors(classes), binary)
+class Proposal(NamedTuple):
+    """What masks most likely mean.
+
+    `classes` and `ignore_values` can be written as they are; `codes` are the values or packed colours that they cover.
+    `strays` are values that a handful of pixels have in one mask. `noise` is the share of the pixels that have one of
+    `noise_values` others: smoothed edges or JPEG, by `cause`. `known` names the published data set whose colours these
+    are. `lines` are the YAML. Without classes, `kind` says what the masks are instead.
+    """
+
+    kind: Kind
+    codes: NDArray[np.int64]
+    strays: NDArray[np.int64]
+    noise: float
+    noise_values: int
+    cause: Literal["", "jpeg", "blended"]
+    classes: Sequence[ClassConfig] = ()
+    ignore_values: Sequence[int | list[int]] = ()
+    known: str = ""
+    lines: Sequence[str] = ()
 
 
-def _colors(classes: Sequence[ClassConfig]) -> list[Color]:
-    """The classes' own colours where all have one, else a sequence that is easy to tell apart."""
-    if all(item.color or item.colors for item in classes):
-        return [tuple(item.color or item.colors[0]) for item in classes]
-    return default_colors(len(classes))
+def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposal:
+    """The classes of these values; `known` are the labels of published sets, by name, whose colours are recognised."""
+    solid, cause = find_solid(values)
+    real = values.take(solid)
+    noise = 1 - float(real.pixels.sum() / values.total_pixels)
+    noise_values = len(values.codes) - len(real.codes) + values.further_values
+    stray = find_strays(real)
+    real, strays = real.take(~stray), real.codes[stray]
+    proposal = Proposal("nothing", real.codes, strays, *((noise, noise_values) if cause else (0.0, 0)), cause)
+    if not values.is_color and not 0 <= values.codes[0] <= values.codes[-1] <= LARGEST_VALUE:
+        return proposal._replace(kind="outside")
+    # Most pixels of a compressed mask have a value near a meant one, those of a photograph have any.
+    near = (_distance(_planes(values.codes, values.is_color), _planes(real.codes, real.is_color)) <= SPREAD).any(axis=1)
+    if noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum():
+        return proposal._replace(kind="photographs")
+    if len(real.codes) > MOST_CLASSES:
+        return proposal._replace(kind="instances")
+    palette = real.codes if real.is_color else real.palette
+    if palette is not None and not real.is_color:
+        palette = palette[real.codes != 255]  # the border of VOC, in whatever colour
+    title, names = recognise(palette, known) if palette is not None else ("", {})
+    kind, classes, ignored = _name_classes(real, names)
+    if not classes:
+        return proposal._replace(kind=kind, known=title)
+    comments = _comments(real, classes)
+    if title and real.is_color and cause:
+        classes, ignored = _published(known[title])
+    elif title and real.is_color:  # values keep their order: the index of a class is its value
+        order = [item.name for item in known[title].classes]
+        classes.sort(key=lambda item: order.index(item.name))
+    ignored += [as_written(code, as_color=real.is_color) for code in strays.tolist()]
+    lines = write_classes(classes, ignored, comments=comments)
+    if title:
+        lines[1] += f"   # by the colours of {title}"
+    return proposal._replace(kind=kind, classes=classes, ignore_values=ignored, known=title, lines=lines)
+
+
+def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "blended"]]:
+    """Which values are meant, and what made the others: JPEG files, or values that were blended before they were saved
+    (smoothed edges, resizing, a JPEG in between).
+
+    Values that are meant fill areas; those of smoothing and compression lie on edges, or close to a value that fills a
+    larger area.
+    """
+    filled = values.square / np.maximum(values.pixels, 1)
+    loose = filled < LOOSE
+    everything = np.ones(len(values.codes), bool)
+    if not values.lossy and (loose.sum() < LEAST_LOOSE or 2 * loose.sum() < len(loose)):
+        return everything, ""
+    solid = np.zeros(len(values.codes), bool)
+    planes, merged = _planes(values.codes, values.is_color), MERGED_COLORS if values.is_color else MERGED
+    large = np.flatnonzero((values.square >= LEAST_SQUARE * values.square.sum()) & ~loose)
+    for index in large[np.argsort(-values.square[large], kind="stable")]:
+        solid[index] = (_distance(planes[index : index + 1], planes[solid]) > merged).all()
+    if not solid.any():
+        solid[np.argmax(values.pixels)] = True
+    return solid, "jpeg" if values.lossy else "blended"
+
+
+def find_strays(values: Values) -> NDArray[np.bool_]:
+    """Which values are slips: a handful of pixels, in one mask or one of a hundred, where others have many more."""
+    few = values.pixels <= max(STRAY_PIXELS, STRAY_SHARE * values.total_pixels)
+    rare = values.masks <= max(1, values.total_masks // 100)
+    return few & rare & (values.pixels < 0.01 * values.pixels.max(initial=0)) & (values.total_masks > 1)
+
+
+def _distance(planes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The largest difference in a channel between each of n and each of m colours or values: (n, m)."""
+    columns = [abs(planes - other).max(axis=1) for other in others]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(planes), 0), np.int64)
+
+
+def is_near(codes: NDArray[np.int64], others: NDArray[np.int64], *, is_color: bool) -> NDArray[np.bool_]:
+    """Which of n values, or packed colours, are where compression carries one of m others: (n,)."""
+    distance = _distance(_planes(codes, is_color), _planes(others, is_color))
+    return (distance <= (MERGED_COLORS if is_color else MERGED)).any(axis=1)
+
+
+def _planes(codes: NDArray[np.int64], is_color: bool) -> NDArray[np.int64]:
+    """(n, 3) red, green, blue, or (n, 1) values."""
+    return split_colors(codes) if is_color else codes[:, None]
+
+
+def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:
+    """The published set whose colours these packed ones are, and the class of each, "" where it is ignored.
+
+    Three colours at least must be its classes', and none a stranger, within what compression changes. Of several sets
+    it is the one with the fewest classes.
+    """
+    for title, labels in sorted(known.items(), key=lambda item: len(item[1].classes)):
+        palette = dict.fromkeys([0, *(pack_color(list(v)) for v in labels.ignore_values if isinstance(v, tuple))], "")
+        palette |= {pack_color(list(c)): item.name for item in labels.classes for c in item.colors or [item.color]}
+        distance = _distance(split_colors(colors), split_colors(np.array([*palette])))
+        names = [*palette.values()]
+        found = {int(code): names[index] for code, index in zip(colors, distance.argmin(axis=1), strict=True)}
+        if (distance.min(axis=1) <= SHIFTED).all() and sum(name != "" for name in found.values()) >= 3:
+            return title, found
+    return "", {}
+
+
+def make_class(name: str, key: str, found: Sequence[Any]) -> ClassConfig:
+    """A class of one value or color, or of several; `key` is "value" or "color"."""
+    return ClassConfig(name=name, **({key: found[0]} if len(found) == 1 else {f"{key}s": found}))
+
+
+def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]]:
+    """A published set's classes as RGB masks have them, and black where no class has it."""
+    colors = {item.name: [*map(list, item.colors or [item.color])] for item in labels.classes}
+    is_black = [0, 0, 0] in (color for found in colors.values() for color in found)
+    return [make_class(name, "color", found) for name, found in colors.items()], [] if is_black else [[0, 0, 0]]
+
+
+def _name_classes(real: Values, names: dict[int, str]) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
+    """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour."""
+    is_color, codes = real.is_color, real.codes.tolist()
+    colors = dict(zip(codes, codes if is_color or real.palette is None else real.palette.tolist(), strict=True))
+    if is_color:
+        codes = real.codes[np.argsort(-real.pixels, kind="stable")].tolist()
+    elif 255 in codes and len(codes) > 2 and sorted(codes)[-2] < FAR_BELOW_BORDER:
+        codes.remove(255)  # a border, which is data.ignore_index
+    if len(codes) < 2:
+        return "nothing", [], []
+    key = "color" if is_color else "value"
+    if len(codes) == 2 and 0 in codes:
+        value = as_written(max(codes), as_color=is_color)
+        return "binary", [ClassConfig(name="object", **({} if value == 1 else {key: value}))], []
+    void = [code for code in codes if names.get(colors[code]) == ""]
+    codes = [code for code in codes if code not in void]
+    joined: dict[str, list[int | list[int]]] = {}
+    for index, code in enumerate(codes, start=1):
+        other = f"class_{code}" if not is_color else "background" if code == 0 else f"class_{index}"
+        joined.setdefault(names.get(colors[code]) or other, []).append(as_written(code, as_color=is_color))
+    ignored = [as_written(code, as_color=is_color) for code in void]
+    if [*joined.values()] == [[index] for index in range(len(codes))]:
+        return "indices", [ClassConfig(name=name) for name in joined], ignored
+    classes = [make_class(name, key, found) for name, found in joined.items()]
+    return "colors" if is_color else "values", classes, ignored
+
+
+def _comments(real: Values, classes: list[ClassConfig]) -> dict[str, str]:
+    """How often each class occurs, by name."""
+    claims, comments = claim_values(classes, [], ignore_index=-1), {}
+    for index, item in enumerate(classes, start=len(classes) == 1):
+        chosen = np.array([claims.get(code) == index for code in real.codes.tolist()])
+        share = show_share(real.pixels[chosen].sum() / real.total_pixels)
+        comments[item.name] = f"{share} of the pixels, in {real.masks[chosen].max()} of {real.total_masks} masks"
+    return comments
+
+
+def show_share(share: float) -> str:
+    """A share as a percentage; what occurs at all is never 0 %."""
+    if 0 < share < 0.0001:
+        return "less than 0.01 %"
+    return f"{100 * share:.{2 if share < 0.01 else 1}f} %"

@@ -1,45 +1,57 @@
-"""Page: check.html, one file to look at, with nothing from outside."""
+"""Page: check.html, one file to look at, with nothing from outside, its small pictures (images beside overlays), and
+what the terminal shows of it."""
 
+import base64
+import io
 import math
+import shutil
+import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from segtrain.commands.check.check_classes import suggest_weights
-from segtrain.commands.check.check_sizes import find_crop
+from segtrain.commands.check.check_images import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
-from segtrain.commands.check.examine import Examiner
-from segtrain.commands.check.finding import LEVELS, Finding
-from segtrain.commands.check.mask_values import IGNORED
-from segtrain.commands.check.propose import show_share
-from segtrain.commands.check.terminal import count_levels, describe_set
-from segtrain.commands.check.thumbnails import choose_samples, draw_samples
+from segtrain.commands.check.examine import MaskRecord, examine_mask, read_shown, split_colors
+from segtrain.commands.check.finding import LEVELS, Finding, count_of, write_lines
+from segtrain.commands.check.fixes import pick_pixels
+from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling, show_share
+from segtrain.commands.check.pool import count_cores
+from segtrain.errors import DataError
 from segtrain.files import write_whole
+from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 
 SAMPLES, OFFENDERS = 12, 6
-_LISTED_FILES, _LISTED_SIZES = 1000, 8
 _LOWEST = -4  # 10 to this power, 0.01 %, is the left end of the strip on which the shares of a class are marked
 UNMARKED: frozenset[int] = frozenset()
+SIDE_PX = 300
+OVERLAY_ALPHA = 0.55
+_MARK_PX = 13  # how large a single marked pixel is drawn
+WIDTH = (60, 116)  # characters
+FILES, FIX_LINES = 3, 16  # shown of each finding; the page has all
+_COLORS = {"error": 31, "warning": 33, "note": 36}
+_INDENT = " " * 9
 
 
-def write_page(
-    path: Path,
-    report: DatasetReport,
-    findings: Sequence[Finding],
-    *,
-    proposal: Sequence[str],
-    examiner: Examiner,
-) -> None:
+def write_page(path: Path, report: DatasetReport, findings: Sequence[Finding], *, proposal: Sequence[str]) -> None:
     """Write the page; `proposal` are the lines of an experiment where there is none yet.
 
     Raises DataError where the file cannot be written.
     """
     samples = choose_samples(report, SAMPLES)
     wanted = [(index, finding.marked) for finding in findings for index in finding.records[:OFFENDERS]]
-    pictures = draw_samples(report, examiner, [*wanted, *((index, UNMARKED) for index in samples)])
+    pictures = draw_samples(report, [*wanted, *((index, UNMARKED) for index in samples)])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -61,10 +73,8 @@ def write_page(
         drawn=lambda indices, marked=UNMARKED: [index for index in indices if (index, marked) in pictures],
         unmarked=UNMARKED,
         sizes=Counter((r.image.width, r.image.height) for r in report.records if r.image is not None).most_common(),
-        crop=None if report.config is None else find_crop(report.config.transforms.train),
+        crops=[] if report.config is None else [*find_crops(report.config.transforms.train).values()],
         offenders=OFFENDERS,
-        listed_files=_LISTED_FILES,
-        listed_sizes=_LISTED_SIZES,
         show_share=show_share,
         position=_find_position,
     )
@@ -82,16 +92,162 @@ def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
     if labelling is None or not pixels.any():
         return {"classes": []}
     splits = {split: indices for split, indices in report.splits.items() if report.counts[indices].any()}
-    sums: Iterable[Any] = [pixels[indices].sum(axis=0) for indices in splits.values()]
-    shares = [counts / max(int(counts.sum()), 1) for counts in sums]
-    masks = (pixels > 0).sum(axis=0).tolist()
+    sums = [pixels[indices].sum(axis=0) for indices in splits.values()]
+    shares = np.array([counts / max(int(counts.sum()), 1) for counts in sums]).T  # (classes, splits)
     suggested = suggest_weights(report)
     return {
         "classes": [
-            {"name": name, "color": color, "shares": [share[index] for share in shares], "masks": masks[index]}
-            for index, (name, color) in enumerate(zip(labelling.names, labelling.colors, strict=True))
+            {"name": name, "color": color, "shares": row.tolist(), "masks": int(masks)}
+            for name, color, row, masks in zip(
+                labelling.names, labelling.colors, shares, (pixels > 0).sum(axis=0), strict=True
+            )
         ],
         "splits": list(splits),
         "weights": None if suggested is None else suggested[1],
         "ignored": report.counts[:, IGNORED].sum() / max(int(report.counts.sum()), 1),
     }
+
+
+def draw_samples(
+    report: DatasetReport, wanted: Iterable[tuple[int, frozenset[int]]]
+) -> dict[tuple[int, frozenset[int]], str]:
+    """Data addresses of JPEGs by (index of the record, marked values): the image beside its overlay. What cannot be
+    read is left out."""
+    wanted = list(dict.fromkeys(wanted))
+    with ThreadPoolExecutor(count_cores()) as pool:
+        drawn = pool.map(lambda item: _draw(report, *item), wanted)
+        return {item: address for item, address in zip(wanted, drawn, strict=True) if address}
+
+
+def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
+    sample, data = report.records[index].sample, report.data
+    panels = []
+    with suppress(DataError, MemoryError):
+        _, image = read_shown(data, sample)
+        image = np.ascontiguousarray(to_rgb(np.nan_to_num(image, posinf=0, neginf=0)))
+        panels.append(cv2.resize(image, _reduced(image.shape), interpolation=cv2.INTER_AREA))
+    with suppress(DataError, MemoryError):
+        mask, planes = examine_mask(data, sample)
+        painted, known = paint(planes, mask, report.labelling, marked=marked)
+        if panels and report.records[index].is_pair:
+            height, width = panels[0].shape[:2]
+            painted, known = (pick_pixels(array, height, width) for array in (painted, known))
+            painted = overlay(panels[0], painted, alpha=OVERLAY_ALPHA, ignored=~known)
+            if marked:
+                painted[_grow(np.isin(planes, list(marked)), height, width)] = ERROR_COLOR
+        else:
+            width, height = _reduced(painted.shape)
+            painted = pick_pixels(painted, height, width)
+        panels.append(painted)
+    if not panels:
+        return ""
+    height = max(panel.shape[0] for panel in panels)
+    padded = [np.pad(panel, ((0, height - panel.shape[0]), (0, 0), (0, 0)), constant_values=128) for panel in panels]
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(padded, axis=1)).save(buffer, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def paint(
+    planes: NDArray, mask: MaskRecord, labelling: Labelling | None, *, marked: frozenset[int]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A mask (HW codes) in the colours of its classes, HWC uint8, and where it is not ignored, HW. What nothing claims
+    has the colour of errors; without classes every value has a colour of its own."""
+    codes, index = np.unique(planes, return_inverse=True)
+    index = index.reshape(planes.shape)
+    read = None if labelling is None else labelling.codes_of(mask)
+    if read is None:
+        colors = split_colors(codes) if mask.is_color else default_colors(len(codes))
+        return np.array(colors, np.uint8)[index], np.ones(planes.shape, bool)
+    claims = dict(zip(mask.codes.tolist(), labelling.indices_of(read).tolist(), strict=True))
+    which = np.array([UNCLAIMED if code in marked else claims.get(code, UNCLAIMED) for code in codes.tolist()])
+    colors = np.array([*labelling.colors, ERROR_COLOR, (0, 0, 0)], np.uint8)
+    shown = which != IGNORED
+    if labelling.binary or labelling.multilabel:  # the background is shown as it is
+        shown &= which != (0 if labelling.binary else UNCLAIMED)
+    return colors[which][index], shown[index]
+
+
+def _reduced(shape: Sequence[int]) -> tuple[int, int]:
+    """Width and height of a picture whose longer side is SIDE_PX at most."""
+    scale = min(1.0, SIDE_PX / max(shape[:2]))
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+
+
+def _grow(chosen: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """The chosen pixels of a mask in a picture of height x width; a few are drawn large enough to be seen."""
+    shrunk = cv2.resize(chosen.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
+    size = _MARK_PX if shrunk.mean() < 0.001 else 1
+    return cv2.dilate(shrunk.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+
+
+def choose_samples(report: DatasetReport, count: int) -> list[int]:
+    """Places of records that show the set: one for each class, the rarest first and where it is large beside others,
+    then more in even steps."""
+    pixels = report.class_pixels * (report.class_pixels > 0).sum(axis=1, keepdims=True)
+    pairs = [index for index, record in enumerate(report.records) if record.is_pair]
+    if not pairs:
+        return []
+    chosen: dict[int, None] = {}
+    for label in np.argsort(report.class_pixels.sum(axis=0)):
+        best = pairs[int(pixels[pairs, label].argmax())]
+        if len(chosen) < count * 2 // 3 and pixels[best, label]:
+            chosen[best] = None
+    rest = [index for index in pairs if index not in chosen]
+    number = min(count - len(chosen), len(rest))
+    return sorted([*chosen, *(rest[index * len(rest) // number] for index in range(number))])
+
+
+def describe_set(report: DatasetReport) -> list[str]:
+    """What was looked at, in two lines."""
+    splits = ", ".join(f"{split} {len(samples):,}" for split, samples in report.source.splits.items() if split != "all")
+    images = [record.image for record in report.records if record.image is not None]
+    sizes = Counter((image.width, image.height) for image in images)
+    kinds = Counter((image.file_type, image.channels, image.dtype) for image in images)
+    parts = [count_of(len(report.records), "pair") + (f" ({splits})" if splits else "")]
+    for (width, height), _ in sizes.most_common(1):
+        more = f" and {count_of(len(sizes) - 1, 'other size')}" if len(sizes) > 1 else ""
+        parts.append(f"{width} x {height}{more}")
+    for (file_type, channels, dtype), _ in kinds.most_common(2):
+        parts.append(f"{file_type} with {count_of(channels, 'channel')} of {dtype}")
+    return [report.source.title, ", ".join(parts)]
+
+
+def count_levels(findings: Sequence[Finding]) -> str:
+    """`2 errors, 1 note`, or that there is nothing."""
+    counts = Counter(finding.level for finding in findings)
+    return ", ".join(count_of(counts[level], level) for level in LEVELS if counts[level]) or "nothing found"
+
+
+def write_report(findings: Sequence[Finding], command: str, page: Path) -> list[str]:
+    """The lines of the table: level, what was found, and what to do about it; without findings, one line. `command` is
+    the check that made them."""
+    width = max(WIDTH[0], min(WIDTH[1], shutil.get_terminal_size((100, 24)).columns))
+    lines = ["", f"{'level':9}finding, and what to do", "-" * width] if findings else []
+    for finding in findings:
+        level = f"{finding.level:9}"
+        if sys.stdout.isatty():
+            level = f"\x1b[{_COLORS[finding.level]}m{level}\x1b[0m"
+        lines.append(f"{level}{finding.title}")
+        lines += textwrap.wrap(
+            finding.explanation, width, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False
+        )
+        lines += [f"{_INDENT}{file}" for file in finding.files[:FILES]]
+        if len(finding.files) > FILES:
+            lines.append(f"{_INDENT}and {len(finding.files) - FILES:,} more")
+        if finding.fix is not None:
+            fix = finding.fix.lines_for(command)
+            lines += [f"{_INDENT}{finding.fix.label}:", *(f"{_INDENT}  {line}" for line in fix[:FIX_LINES])]
+            if len(fix) > FIX_LINES:
+                lines.append(f"{_INDENT}  ... {len(fix) - FIX_LINES} more lines in {page}")
+        lines.append("-" * width)
+    return [*lines, f"{count_levels(findings)}; to look at: {page}"]
+
+
+def write_proposal(report: DatasetReport) -> list[str]:
+    """The lines of an experiment for two folders; none where there is one already, or the masks have no classes."""
+    proposal = report.proposal
+    if report.config is not None or proposal is None or not proposal.classes:
+        return []
+    lines = ["name: mine", *write_lines({"data": report.source.data}), *proposal.lines[1:]]  # both begin with data:
+    return [*lines, *(["loss: {BCEWithLogitsLoss: 1.0, DiceLoss: 1.0}"] if proposal.kind == "binary" else [])]

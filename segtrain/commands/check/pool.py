@@ -6,37 +6,26 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from itertools import starmap
 
 import cv2
 from tqdm import tqdm
 
-from segtrain.commands.check.record import Record
+from segtrain.commands.check.examine import Record
 from segtrain.formats.sample import Sample, Splits
 
 CHUNK = 8  # samples that travel together: enough to hide the transport, few enough that the bar moves
 
 Examine = Callable[[str, Sample], Record]  # picklable, and it raises nothing
-Chunk = tuple[str, Sequence[Sample]]
 
 
 def examine_all(splits: Splits, examine: Examine, *, workers: int | None = None) -> list[Record]:
     """The records of all samples, split by split, in their order; a file that ends the process that reads it (for
     memory, most often) has that as its error."""
-    chunks = [
-        (split, list(samples[start : start + CHUNK]))
-        for split, samples in splits.items()
-        for start in range(0, len(samples), CHUNK)
-    ]
-    workers = min(workers or count_cores(), len(chunks))
-    examine_chunk = partial(_examine_chunk, examine)
-    records: list[Record] = []
-    total = sum(map(len, splits.values()))
-    with tqdm(total=total, desc="looking", unit="pair", leave=False, delay=0.5, disable=None) as bar:
-        for found in _in_order(chunks, examine_chunk, workers) if workers > 1 else map(examine_chunk, chunks):
-            records += found
-            bar.update(len(found))
-    return records
+    tasks = [(split, sample) for split, samples in splits.items() for sample in samples]
+    workers = min(workers or count_cores(), -(-len(tasks) // CHUNK))
+    found = _in_order(tasks, examine, workers) if workers > 1 else starmap(examine, tasks)
+    return list(tqdm(found, total=len(tasks), desc="looking", unit="pair", leave=False, delay=0.5, disable=None))
 
 
 def count_cores() -> int:
@@ -44,40 +33,29 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _examine_chunk(examine: Examine, chunk: Chunk) -> list[Record]:
-    split, samples = chunk
-    return [examine(split, sample) for sample in samples]
-
-
-def _in_order(
-    chunks: Sequence[Chunk], examine_chunk: Callable[[Chunk], list[Record]], workers: int
-) -> Iterator[list[Record]]:
-    """Records chunk by chunk. Where a process ends, the first chunk that is not done, which may or may not be at fault,
-    is looked at sample by sample, and a new pool goes on behind it."""
+def _in_order(tasks: Sequence[tuple[str, Sample]], examine: Examine, workers: int) -> Iterator[Record]:
+    """Where a process ends, the first chunk that is not done, which may or may not be at fault, is looked at sample by
+    sample, each in a process of its own, and a new pool goes on behind it."""
     done = 0
-    while done < len(chunks):
+    while done < len(tasks):
         try:
             with _start(workers) as pool:
-                for found in pool.map(examine_chunk, chunks[done:]):
+                for record in pool.map(examine, *zip(*tasks[done:], strict=True), chunksize=CHUNK):
                     done += 1
-                    yield found
+                    yield record
         except BrokenProcessPool:
-            yield _one_by_one(chunks[done], examine_chunk)
-            done += 1
+            for split, sample in tasks[done : done + CHUNK]:
+                done += 1
+                yield _examine_alone(split, sample, examine)
 
 
-def _one_by_one(chunk: Chunk, examine_chunk: Callable[[Chunk], list[Record]]) -> list[Record]:
-    """The records of samples one of which may end its process: each in a process of its own."""
-    split, samples = chunk
-    records = []
-    for sample in samples:
-        with _start(1) as pool:
-            try:
-                records += pool.submit(examine_chunk, (split, [sample])).result()
-            except BrokenProcessPool:
-                reason = "the process that read it was ended from outside, most likely for lack of memory"
-                records.append(Record(split, sample, image_error=f"{sample.image}: {reason}"))
-    return records
+def _examine_alone(split: str, sample: Sample, examine: Examine) -> Record:
+    with _start(1) as pool:
+        try:
+            return pool.submit(examine, split, sample).result()
+        except BrokenProcessPool:
+            reason = "the process that read it was ended from outside, most likely for lack of memory"
+            return Record(split, sample, image_error=f"{sample.image}: {reason}")
 
 
 def _start(workers: int) -> ProcessPoolExecutor:

@@ -1,15 +1,16 @@
-"""Source: what is to be checked, the samples of an experiment or of two folders."""
+"""Source: what is to be checked, the samples of an experiment or of two folders, and findings about files that have no
+partner of the same name."""
 
 import os
 import shlex
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from glob import iglob
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segtrain.commands.check.finding import Finding, count_of
-from segtrain.commands.check.pairing import SPLIT_NAMES, Pairing, different_endings, pair_folders, split_by_folder
-from segtrain.commands.check.yaml_lines import write_text
+from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, count_of, yaml_fix
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
@@ -17,25 +18,40 @@ from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.files import is_glob
 from segtrain.formats import folders, keys_of, read_dataset
-from segtrain.formats.sample import Sample, SampleTable, Splits, split_by_fraction
+from segtrain.formats.sample import (
+    IMAGE_SUFFIXES,
+    Sample,
+    SampleTable,
+    Splits,
+    first_there,
+    fixed_part,
+    split_by_fraction,
+)
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+Suffix = str | list[str]
+_TRIED = 50  # images whose names are compared with those of the masks
 
 
 class Source(NamedTuple):
     """Samples by split, what was wrong already with finding them, and the experiment, or else the two `folders` as they
-    were given and the lines of a `data` section that would find them. `arguments` are those of `check`."""
+    were given and the `data` section that would find them. `arguments` are those of `check`."""
 
     title: str
     splits: Splits
     findings: list[Finding]
     arguments: Sequence[str]
     config: Config | None = None
-    data_lines: Sequence[str] = ()
+    data: Mapping[str, Any] = {}
     folders: tuple[str, str] | None = None
-
-    @property
-    def in_folders(self) -> bool:
-        """Whether all files of a folder are its samples, so that renaming one takes it out."""
-        return self.config is None or self.config.data.format == "folders"
 
     @property
     def command(self) -> str:
@@ -58,54 +74,34 @@ def from_experiment(layers: Sequence[str]) -> Source:
 
 def from_folders(images: str, masks: str) -> Source:
     """The pairs of two folders or globs. Raises DataError where one is missing or empty."""
-    patterns = [_files_in(pattern) for pattern in (images, masks)]
-    root = Path(os.path.commonpath([_fixed_part(pattern).absolute() for pattern in patterns]))
+    patterns = [images, masks]
+    for index, pattern in enumerate(patterns):
+        if is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))):
+            patterns[index] = f"{pattern.rstrip('/')}/*"  # `*/images` stands for all files in those folders
+    root = Path(os.path.commonpath([Path(fixed_part(pattern)).absolute() for pattern in patterns]))
     shown = root if Path(images).is_absolute() else Path(os.path.relpath(root))
     below = [os.path.relpath(Path(pattern).absolute(), root) for pattern in patterns]
-    pairing = pair_folders(shown, *below)
-    splits = split_by_folder(pairing.samples)
+    samples, findings, endings = pair_folders(shown, *below)
+    splits = split_by_folder(samples)
+    places = below
+    if "all" not in splits:
+        heads = {split: samples[0].name.partition("/")[0] for split, samples in splits.items()}
+        places = [{split: _of_split(pattern, head) for split, head in heads.items()} for pattern in below]
     return Source(
         f"{images} with {masks}",
         splits,
-        pairing.findings,
+        findings,
         ["--images", images, "--masks", masks],
-        data_lines=["data:", f"  root: {write_text(str(shown))}", *_folder_lines(pairing, below, splits)],
+        data={"root": str(shown), "images": places[0], "masks": places[1], **endings},
         folders=(images, masks),
     )
 
 
-def _files_in(pattern: str) -> str:
-    """A glob of files: `*/images` stands for all files in those folders."""
-    return f"{pattern.rstrip('/')}/*" if is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))) else pattern
-
-
-def _first_open(pattern: str) -> int:
-    """The index of the first part of a path that is a glob; the number of parts where none is."""
-    parts = Path(pattern).parts
-    return next((index for index, part in enumerate(parts) if is_glob(part)), len(parts))
-
-
-def _fixed_part(pattern: str) -> Path:
-    return Path(*Path(pattern).parts[: _first_open(pattern)])
-
-
-def _folder_lines(pairing: Pairing, below: list[str], splits: Splits) -> list[str]:
-    """The keys images and masks for these folders, by split where the first folders are splits, and the endings."""
-    suffixes = {"image_suffix": pairing.image_suffix, "mask_suffix": pairing.mask_suffix}
-    lines = [f"  {key}: {write_text(suffix)}" for key, suffix in suffixes.items() if suffix]
-    if "all" in splits:
-        return [f"  images: {write_text(below[0])}", f"  masks: {write_text(below[1])}", *lines]
-    heads = {SPLIT_NAMES[sample.name.partition("/")[0]]: sample.name.partition("/")[0] for sample in pairing.samples}
-
-    def of_split(pattern: str, head: str) -> str:
-        parts, index = list(Path(pattern).parts), _first_open(pattern)
-        parts[index : index + 1] = [head]
-        return str(Path(*(parts[:-1] if parts[-1] == "*" else parts)))  # a folder is all of its files
-
-    folders = [
-        ", ".join(f"{split}: {write_text(of_split(pattern, heads[split]))}" for split in splits) for pattern in below
-    ]
-    return [f"  images: {{{folders[0]}}}", f"  masks: {{{folders[1]}}}", *lines]
+def _of_split(pattern: str, head: str) -> str:
+    """The folder, or glob, of a split whose name is the first part that a pattern leaves open."""
+    fixed = Path(fixed_part(pattern))
+    path = Path(fixed, head, *Path(pattern).relative_to(fixed).parts[1:])
+    return str(path.parent if path.name == "*" else path)  # a folder is all of its files
 
 
 def without_unions(splits: Splits) -> Splits:
@@ -123,13 +119,12 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     """The samples that can be listed in spite of an error, and what was in the way."""
     splits: dict[str, list[Sample]] = {}
     findings: list[Finding] = []
-    defaults = {key: value.default for key, value in keys_of(data.format, data.arguments).items()}
+    options = {key: value.default for key, value in keys_of(data.format, data.arguments).items()} | data.arguments
     provided = {"seed": seed, "classes": data.classes}
     for root in data.roots:
         problems: list[str] = []
         try:
-            options = defaults | data.arguments
-            if data.format == "folders" and not _has_alternatives(options):
+            if data.format == "folders":
                 found = _salvage_folders(root, options | provided, findings)
             else:
                 found = read_dataset(data.format, root, data.arguments, **provided, problems=problems)
@@ -137,8 +132,7 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
             findings.append(Finding("error", "Samples cannot be listed", str(error)))
             found = {}
         if problems:
-            file = root / (defaults | data.arguments)["file"]
-            title = f"{count_of(len(problems), 'line')} of {file} cannot be used"
+            title = f"{count_of(len(problems), 'line')} of {root / options['file']} cannot be used"
             findings.append(Finding("error", title, "Correct the lines, or take them out.", files=problems))
         for split, samples in found.items():
             splits.setdefault(split, []).extend(samples)
@@ -146,44 +140,118 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     return without_unions({renamed.get(key, key): SampleTable(samples) for key, samples in splits.items()}), findings
 
 
-def _has_alternatives(options: dict[str, Any]) -> bool:
-    """Whether a path or an ending is a list, of which one is meant."""
-    given = [options[key] for key in ("images", "masks", "image_suffix", "mask_suffix")]
-    places = [item for value in given for item in (value.values() if isinstance(value, dict) else [value])]
-    return any(isinstance(item, list) for item in places)
-
-
 def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding]) -> Splits:
     """The pairs of folders where some files have no partner."""
-    images, masks = options["images"], options["masks"]
-    suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix")}
-    by_split = isinstance(images, dict) and isinstance(masks, dict) and images.keys() == masks.keys()
-    whole = isinstance(images, str) and isinstance(masks, str)
-    if "{class}" in f"{masks}{suffixes['mask_suffix']}" or not (by_split or whole):
+    given = [options[key] for key in ("images", "masks")]
+    images, masks = (value if isinstance(value, dict) else {"": value} for value in given)
+    if "{class}" in f"{masks}{options['mask_suffix']}" or images.keys() != masks.keys():
         return folders.read(root, **options)
-
-    def pair(images: str, masks: str, what: str) -> SampleTable:
-        pairing = pair_folders(root, images, masks, **suffixes, what=what)
-        found = pairing.findings
-        if pairing.image_suffix or pairing.mask_suffix:
-            endings = (pairing.image_suffix + suffixes["image_suffix"], pairing.mask_suffix + suffixes["mask_suffix"])
-            found = [different_endings(*endings), *found]
-        findings.extend(finding for finding in found if finding not in findings)
-        return pairing.samples
-
-    if whole:
-        return _cut(pair(images, masks, "data"), options)
+    suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix")}
     splits = {}
     for split in images:
+        patterns = (first_there(root, place[split]) for place in (images, masks))
         try:
-            splits[split] = pair(images[split], masks[split], f"data ({split})")
+            samples, found, endings = pair_folders(
+                root, *patterns, **suffixes, what=f"data ({split})" if split else "data"
+            )
         except DataError as error:
-            findings.append(Finding("error", f"The {split} split cannot be listed", str(error)))
-    return splits
+            title = f"The {split} split cannot be listed" if split else "Samples cannot be listed"
+            findings.append(Finding("error", title, str(error)))
+            continue
+        if endings:
+            title = "The names of images and masks have different endings"
+            explanation = (
+                "Images and masks are paired by name. They pair once the endings are told; the rest was looked at "
+                "like that."
+            )
+            found = [Finding("error", title, explanation, yaml_fix(data=endings)), *found]
+        findings += [finding for finding in found if finding not in findings]
+        splits[split] = samples
+    if len(splits.get("", ())) < 2:
+        return {split or "train": samples for split, samples in splits.items()}
+    return split_by_fraction(splits[""], options["val_fraction"] or 0.2, options["seed"])
 
 
-def _cut(samples: SampleTable, options: dict[str, Any]) -> Splits:
-    """Training and validation samples of a set that is not split."""
-    if len(samples) < 2:
-        return {"train": samples}
-    return split_by_fraction(samples, options["val_fraction"] or 0.2, options["seed"])
+def pair_folders(
+    root: Path, *patterns: str, image_suffix: Suffix = "", mask_suffix: Suffix = "", what: str = "data"
+) -> tuple[SampleTable, list[Finding], dict[str, str]]:
+    """What segtrain.formats.folders.pair would pair, images and masks, without those that it would refuse; what is
+    wrong with the others; and the endings by which names differ, as image_suffix and mask_suffix have them.
+
+    Where next to nothing pairs, endings of the names are looked for by which it would. Raises DataError where a folder
+    is missing, or holds two images of one name.
+    """
+    kinds, suffixes, found = ("image", "mask"), (image_suffix, mask_suffix), []
+    for kind, pattern, suffix in zip(kinds, patterns, suffixes, strict=True):
+        folder, files = folders.find_files(root, pattern, suffix, f"{what}.{kind}s")
+        if not files:
+            known = " ".join(sorted(IMAGE_SUFFIXES))
+            raise DataError(f"{what}: no {kind}s in {root / pattern}; known suffixes: {known}")
+        found.append((folder, files))
+    names, mask_names = (sorted(files) for _, files in found)
+    endings = ("", "")
+    if 2 * len({*names} & {*mask_names}) < len(names):
+        endings = _find_endings(names, mask_names)
+    images, masks = (
+        {key.removesuffix(ending): f"{folder}/{file}" for key, file in files.items()}
+        for (folder, files), ending in zip(found, endings, strict=True)
+    )
+    samples = SampleTable(Sample(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys()))
+    alone = [
+        *_find_alone("image", "mask", images, masks, where=found[1][0]),
+        *_find_alone("mask", "image", masks, images, where=found[0][0]),
+    ]
+    told = {
+        f"{kind}_suffix": ending + suffix
+        for kind, ending, suffix in zip(kinds, endings, suffixes, strict=True)
+        if isinstance(suffix, str) and ending + suffix and any(endings)
+    }
+    return samples, alone, told
+
+
+def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str]:
+    """The endings of image names and mask names without which most of them are the same; empty where none are found."""
+    votes: Counter[tuple[str, str]] = Counter()
+    for image in images[:: max(1, len(images) // _TRIED)]:
+        index = bisect_left(masks, image)
+        for mask in masks[max(0, index - 1) : index + 1]:
+            common = len(os.path.commonprefix([image, mask]))  # noqa: RUF071 (in characters)
+            # _leftImg8bit and _label have an l in common, which belongs to no name
+            if common < min(len(image), len(mask)):
+                common = max((image.rfind(sign, 0, common) for sign in "_-. "), default=common)
+            if common > image.rfind("/") + 1:
+                votes[image[common:], mask[common:]] += 1
+    for (image_ending, mask_ending), _ in votes.most_common(3):
+        keys = {key.removesuffix(image_ending) for key in images if key.endswith(image_ending)}
+        if sum(key.endswith(mask_ending) and key.removesuffix(mask_ending) in keys for key in masks) * 2 > len(images):
+            return image_ending, mask_ending
+    return "", ""
+
+
+def _find_alone(kind: str, other: str, here: dict[str, str], there: dict[str, str], *, where: str) -> Iterator[Finding]:
+    """Files without a partner in the folder `where`; all are by name."""
+    files = sorted(here[key] for key in here.keys() - there.keys())
+    if not files:
+        return
+    if len(files) == len(here):
+        quoted = [shlex.quote(folder) for folder in (os.path.dirname(files[0]), where)]
+        fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
+        advice = "Add what is missing, or rename the files."
+    else:
+        fix = apply_fix("set-aside-unpaired", map(Change, files))
+        advice = "Add what is missing; the line takes the files out of the data set instead."
+    has, are = ("has", "is") if len(files) == 1 else ("have", "are")
+    title = f"{len(files):,} of {count_of(len(here), kind)} {has} no {other}"
+    yield Finding("error", title, f"Nothing of the same name {are} in {where}. {advice}", fix, files)
+
+
+def split_by_folder(samples: SampleTable) -> Splits:
+    """Splits by the first folder of each name, where all of them are names of splits; otherwise one split of all."""
+    heads = [SPLIT_NAMES.get(sample.name.rpartition("/")[0].partition("/")[0]) for sample in samples]
+    if None in heads:
+        return {"all": samples}
+    return {
+        split: samples.take(index for index, head in enumerate(heads) if head == split)
+        for split in ("train", "val", "test")
+        if split in heads
+    }

@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segtrain.commands.check.command import find_all
+from segtrain.commands.check.command import FIXES, find_all
 from segtrain.commands.check.dataset_report import DatasetReport, gather
-from segtrain.commands.check.examine import Examiner
 from segtrain.commands.check.finding import Finding
 from segtrain.commands.check.fixes import make_change
-from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import Source, from_experiment, from_folders
 from tests.conftest import draw_sample
 
@@ -32,8 +30,7 @@ def draw_clean(root: Path, *, train: int = 8, val: int = 4) -> Path:
 
 
 def look_at(source: Source) -> tuple[DatasetReport, list[Finding]]:
-    examiner = Examiner(None if source.config is None else source.config.data)
-    report = gather(source, examine_all(source.splits, examiner))
+    report = gather(source)
     return report, find_all(report)
 
 
@@ -55,17 +52,31 @@ def lines(finding: Finding) -> list[str]:
     return list(finding.fix.lines)
 
 
+def class_lines(finding: Finding) -> list[str]:
+    """The classes that a finding writes, without comments, and what follows them."""
+    section, key, *classes = lines(finding)
+    assert (section, key) == ("data:", "  classes:")
+    return [line.partition("   #")[0].strip().removeprefix("- ") for line in classes]
+
+
+def save_turned(picture: Image.Image, path: Path, orientation: int, **options: object) -> None:
+    """Save a picture with an orientation in its EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(path, exif=exif, **options)
+
+
 def run_fix(finding: Finding) -> None:
     """Do what `check --apply` with the name of the finding's fix does."""
-    assert finding.fix is not None and finding.fix.label == "run"
+    assert finding.fix is not None and finding.fix.name in FIXES
     for change in finding.fix.changes:
         make_change(change)
 
 
-def set_aside(finding: Finding) -> tuple[str, list[str]]:
+def set_aside(finding: Finding) -> tuple[str, list[Path]]:
     """The name of the fix, and the files that it takes out."""
-    assert finding.fix is not None and all(change.edit is None for change in finding.fix.changes)
-    return finding.fix.name, [change.file for change in finding.fix.changes]
+    assert finding.fix.name in FIXES and all(change.edit is None for change in finding.fix.changes)
+    return finding.fix.name, [Path(change.file) for change in finding.fix.changes]
 
 
 def read(path: Path) -> np.ndarray:
@@ -78,6 +89,7 @@ def write(path: Path, array: np.ndarray, **options: object) -> None:
 
 COLORS = np.array([[200, 30, 40], [30, 180, 60], [40, 60, 220]], np.uint8)
 NAMES = ["sky", "road", "car"]
+COLORED = [f"{{name: {name}, color: {color.tolist()}}}" for name, color in zip(NAMES, COLORS, strict=True)]
 
 
 def change(root, function, *, splits=("train", "val"), names="*.png", suffix=".png", **options):

@@ -1,13 +1,12 @@
 """Classes that are missing, rare, alone in a mask, ignored or exchanged, planted in a clean set."""
 
 import numpy as np
-import pytest
 
 from tests.commands.check.check_sets import (
     NAMES,
     change,
+    class_lines,
     discs,
-    draw_clean,
     lines,
     look,
     read,
@@ -17,12 +16,6 @@ from tests.commands.check.check_sets import (
     write,
 )
 from tests.conftest import PROJECT, draw_sample
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def test_classes_that_a_split_lacks(root):
@@ -42,10 +35,8 @@ def test_classes_that_a_split_lacks(root):
 def test_a_class_that_occurs_nowhere(root):
     (found,) = look(root, "data.classes=[sky, road, car, pole]")
     assert shown([found]) == [("warning", "No mask has a pixel of pole")]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        *(f"    - {{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
+    assert class_lines(found) == [
+        *(f"{{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
     ]
 
 
@@ -95,11 +86,9 @@ def test_a_set_whose_object_is_0(root):
     change(root, lambda mask: np.where(mask == 1, 0, 255))
     (found,) = look(root, "data.classes=[{name: disc, value: 255}]", "loss={BCEWithLogitsLoss: 1.0}")
     assert shown([found]) == [("note", "'disc' surrounds what is called background")]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        "    - {name: background, value: 255}",
-        "    - {name: disc, value: 0}",
+    assert class_lines(found) == [
+        "{name: background, value: 255}",
+        "{name: disc, value: 0}",
     ]
 
 
@@ -107,11 +96,9 @@ def test_much_that_is_ignored(root):
     change(root, lambda mask: np.where(np.arange(64)[:, None] < 32, 255, mask))
     (found,) = look(root)
     assert shown([found]) == [("note", "50.0 % of the pixels are ignored")]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        *(f"    - {{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
-        "    - {name: class_4, value: 255}",
+    assert class_lines(found) == [
+        *(f"{{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
+        "{name: class_4, value: 255}",
     ]
 
 
@@ -155,5 +142,7 @@ def test_a_mask_for_each_class(root):
         ("error", "1 file cannot be read"),
         ("warning", "The val split has no pixel of car"),
     ]
-    paths = [root / "train" / kind / "003.png" for kind in ("images", *NAMES)]
-    assert set_aside(file) == ("set-aside-unreadable", [str(path) for path in paths])
+    assert set_aside(file) == (
+        "set-aside-unreadable",
+        [root / "train" / kind / "003.png" for kind in ("images", *NAMES)],
+    )

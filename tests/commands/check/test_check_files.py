@@ -12,23 +12,17 @@ from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_picture
 from tests.bad_input import truncate
 from tests.commands.check.check_sets import (
-    draw_clean,
     lines,
     look,
     look_at_folders,
     read,
     run_fix,
+    save_turned,
     set_aside,
     shown,
     write,
 )
 from tests.conftest import PROJECT
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def test_a_clean_set_has_no_finding(root):
@@ -48,7 +42,7 @@ def test_truncated_files(root):
     ]
     assert found.files[1] == f"{mask}: is not an image of a known type; is the file complete?"
     pair = [image, root / "train/masks/003.png", root / "val/images/001.png", mask]
-    assert set_aside(found) == ("set-aside-unreadable", [str(path) for path in pair])
+    assert set_aside(found) == ("set-aside-unreadable", pair)
     run_fix(found)
     assert look(root) == []
 
@@ -65,7 +59,7 @@ def test_files_without_a_partner(root):
     ]
     bare = root / "train/images/000.png"
     assert images.files == [str(bare), str(alone)]
-    assert set_aside(images) == ("set-aside-unpaired", [str(bare), str(alone)])
+    assert set_aside(images) == ("set-aside-unpaired", [bare, alone])
     run_fix(images)
     run_fix(masks)
     assert look(root) == []
@@ -97,9 +91,7 @@ def test_a_root_that_is_not_there(tmp_path, monkeypatch):
 def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, turned):
     """The scene is upright; the camera stored it lying, and the mask was drawn on what it stored."""
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.open(path).transpose(turned).save(path.with_suffix(".jpg"), exif=exif, quality=95)
+    save_turned(Image.open(path).transpose(turned), path.with_suffix(".jpg"), orientation, quality=95)
     path.unlink()
     upright = read(mask)
     Image.open(mask).transpose(turned).save(mask)
@@ -115,24 +107,20 @@ def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, tu
 def test_an_upside_down_mask_is_seen_by_the_edges(root):
     """Of 180 degrees the size says nothing."""
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    Image.open(path).save(path, exif=exif)
+    save_turned(Image.open(path), path, 3)
     (found,) = look(root)
     assert shown([found]) == [("error", "1 image is turned by EXIF and the mask is not")]
     run_fix(found)
     assert look(root) == []
     mask.unlink()
     shutil.copy(f"{mask}.aside", mask)
-    Image.open(path).transpose(Image.Transpose.ROTATE_180).save(path, exif=exif)
+    save_turned(Image.open(path).transpose(Image.Transpose.ROTATE_180), path, 3)
     assert look(root) == []  # here the mask was drawn on what is shown
 
 
 def test_a_flat_mask_says_nothing_of_the_orientation(root):
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    Image.open(path).save(path, exif=exif)
+    save_turned(Image.open(path), path, 3)
     write(mask, np.ones((64, 80)))
     (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
     assert shown([found]) == [("warning", "1 image is turned by EXIF and perhaps not the mask")]
@@ -160,7 +148,7 @@ def test_masks_of_other_proportions(root):
     (found,) = look(root)
     assert shown([found]) == [("error", "1 mask is not of the size of the image")]
     assert found.files == [f"{mask}: 60 x 64, its image 80 x 64"]
-    assert set_aside(found) == ("set-aside-other-size", [str(image), str(mask)])
+    assert set_aside(found) == ("set-aside-other-size", [image, mask])
 
 
 def test_images_of_one_colour(root):
@@ -223,11 +211,9 @@ def test_names_with_endings(case, root):
 
 def test_pictures_are_read_as_they_are_stored(tmp_path):
     values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 1000
-    exif = Image.Exif()
-    exif[0x0112] = 6
     Image.fromarray(values).save(tmp_path / "deep.png")
     Image.fromarray(np.eye(4, dtype=bool)).save(tmp_path / "bits.png")
-    Image.fromarray(np.full((2, 5, 3), 7, np.uint8)).save(tmp_path / "turned.png", exif=exif)
+    save_turned(Image.fromarray(np.full((2, 5, 3), 7, np.uint8)), tmp_path / "turned.png", 6)
     palette = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
     palette.putpalette([1, 2, 3, 4, 5, 6])
     palette.save(tmp_path / "palette.png")

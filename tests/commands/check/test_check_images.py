@@ -7,16 +7,10 @@ from PIL import Image
 
 from segtrain.commands.check.check_images import find_white
 from segtrain.commands.check.examine import describe_image
-from segtrain.commands.check.yaml_lines import write_transforms
+from segtrain.commands.check.finding import write_lines
 from segtrain.images.reading import Picture
-from tests.commands.check.check_sets import draw_clean, lines, look, look_at_folders, read, shown, write
+from tests.commands.check.check_sets import lines, look, look_at_folders, read, shown, write
 from tests.conftest import PROJECT, draw_sample
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def make_deep(root, function):
@@ -157,7 +151,7 @@ def test_images_much_larger_than_the_crop(tmp_path, monkeypatch):
 
 def test_transforms_are_written_as_they_are_read():
     items = ["HorizontalFlip", {"OneOf": ["Blur", {"Affine": {"scale": [0.5, 1], "p": 1, "keep_ratio": True}}]}]
-    assert write_transforms(items) == [
+    assert write_lines({"transforms": {"train": items}}) == [
         "transforms:",
         "  train:",
         "    - HorizontalFlip",

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.commands.check.duplicates import Pair, find_close_hashes, find_duplicates, find_near, group_duplicates
-from segtrain.commands.check.examine import describe_image
-from segtrain.commands.check.record import Record
+from segtrain.commands.check.check_leaks import Pair, find_close_hashes, find_duplicates, find_near, group_duplicates
+from segtrain.commands.check.examine import Record, describe_image
 from segtrain.images.reading import Picture
 from tests.commands.check.check_sets import (
     draw_clean,
@@ -23,12 +22,6 @@ from tests.commands.check.check_sets import (
     write,
 )
 from tests.conftest import PROJECT
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def copy(root, source, target, function=lambda picture: picture, **options):
@@ -55,8 +48,7 @@ def test_a_training_image_in_the_validation_split(case, root):
     assert shown([found]) == [("error", "1 image of val is in train too")]
     suffix = COPIES[case].get("suffix", ".png")
     assert found.files == [f"{root}/train/images/003.png and {root}/val/images/9{suffix}"]
-    paths = [root / "train/images/003.png", root / "train/masks/003.png"]
-    assert set_aside(found) == ("set-aside-leaks", [str(path) for path in paths])
+    assert set_aside(found) == ("set-aside-leaks", [root / "train/images/003.png", root / "train/masks/003.png"])
     run_fix(found)
     assert look(root) == []
 
@@ -66,8 +58,7 @@ def test_an_edited_copy_looks_nearly_like_it(root):
     copy(root, "train/{}/003.png", "val/{}/9.png", lambda picture: Image.blend(picture, other, 0.12))
     (found,) = look(root)
     assert shown([found]) == [("warning", "1 image of val looks nearly like one of train")]
-    paths = [root / "train/images/003.png", root / "train/masks/003.png"]
-    assert set_aside(found) == ("set-aside-near-leaks", [str(path) for path in paths])
+    assert set_aside(found) == ("set-aside-near-leaks", [root / "train/images/003.png", root / "train/masks/003.png"])
 
 
 @pytest.mark.parametrize("case", COPIES)
@@ -84,8 +75,7 @@ def test_copies_with_different_masks(root):
     shutil.copy(root / "train/masks/004.png", root / "train/masks/9.png")
     (found,) = look(root)
     assert shown([found]) == [("warning", "1 image occurs twice with different masks")]
-    paths = [root / "train/images/9.png", root / "train/masks/9.png"]
-    assert set_aside(found) == ("set-aside-contradicting", [str(path) for path in paths])
+    assert set_aside(found) == ("set-aside-contradicting", [root / "train/images/9.png", root / "train/masks/9.png"])
 
 
 def frames(root, scenes, count):
@@ -109,7 +99,7 @@ def test_frames_on_both_sides_of_a_random_split(tmp_path, monkeypatch):
     folders = ["data.images=images", "data.masks=masks"]
     across = [finding for finding in look(root, *folders) if "nearly like" in finding.title]
     assert [finding.level for finding in across] == ["warning"]
-    assert lines(across[0]) == ["data:", "  folds: 5", '  group_pattern: "^[^_]+(?=_)"']
+    assert lines(across[0]) == ["data:", "  folds: 5", "  group_pattern: ^[^_]+(?=_)"]
     grouped = look(root, *folders, "data.folds=5", "data.group_pattern=^[^_]+(?=_)")
     assert [finding for finding in grouped if "nearly like" in finding.title] == []
 
@@ -119,7 +109,7 @@ def test_frames_that_are_not_split_yet(tmp_path, monkeypatch):
     root = frames(tmp_path, 6, 4)
     note = look_at_folders(root / "images", root / "masks")[-1]
     assert shown([note]) == [("note", "24 images of 24 look nearly like another one")]
-    assert lines(note) == ["data:", "  folds: 5", '  group_pattern: "^[^_]+(?=_)"']
+    assert lines(note) == ["data:", "  folds: 5", "  group_pattern: ^[^_]+(?=_)"]
     for kind in ("images", "masks"):
         for index, path in enumerate(sorted((root / kind).iterdir())):
             path.rename(root / kind / f"{index}.png")  # names that say nothing

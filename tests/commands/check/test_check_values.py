@@ -5,11 +5,12 @@ import pytest
 from PIL import Image
 
 from tests.commands.check.check_sets import (
+    COLORED,
     COLORS,
     NAMES,
     change,
+    class_lines,
     discs,
-    draw_clean,
     lines,
     look,
     look_at_folders,
@@ -19,13 +20,6 @@ from tests.commands.check.check_sets import (
     to_colors,
     write,
 )
-from tests.conftest import PROJECT
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
 
 
 def test_one_stray_value(root):
@@ -49,13 +43,10 @@ def test_a_class_that_was_forgotten(root):
     (found,) = look(root, "data.classes=[sky, road]")
     assert shown([found]) == [("error", "1 mask value belongs to no class")]
     assert len(found.files) == 12
-    share = found.fix.lines[-1].partition("#")[2]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        "    - {name: sky, value: 0}",
-        "    - {name: road, value: 1}",
-        f"    - {{name: class_7, value: 7}}   #{share}",
+    assert class_lines(found) == [
+        "{name: sky, value: 0}",
+        "{name: road, value: 1}",
+        "{name: class_7, value: 7}",
     ]
     assert look(root, "data.classes=[{name: sky, value: 0}, {name: road, value: 1}, {name: c, value: 7}]") == []
 
@@ -65,12 +56,10 @@ def test_the_background_that_was_forgotten(root):
     change(root, lambda mask: np.where((mask == 2) & (np.arange(80) % 32 < 16), 0, mask))
     (found,) = look(root, "data.classes=[road, car]")
     assert shown([found]) == [("error", "1 mask value belongs to no class")]
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        "    - {name: background, value: 0}",
-        "    - {name: road, value: 1}",
-        "    - {name: car, value: 2}",
+    assert class_lines(found) == [
+        "{name: background, value: 0}",
+        "{name: road, value: 1}",
+        "{name: car, value: 2}",
     ]
 
 
@@ -84,10 +73,8 @@ def test_masks_that_count_from_another_number(root, step, counts):
     (found,) = look(root, own)
     assert shown([found]) == [("error", f"The masks count {counts}")]
     first = 1 if step == 1 else 0
-    assert lines(found) == [
-        "data:",
-        "  classes:",
-        *(f"    - {{name: {name}, value: {value}}}" for value, name in enumerate(NAMES, start=first)),
+    assert class_lines(found) == [
+        *(f"{{name: {name}, value: {value}}}" for value, name in enumerate(NAMES, start=first)),
     ]
 
 
@@ -107,21 +94,18 @@ def test_rgb_masks_where_the_classes_have_values(root):
         f"{{name: {n}, color: {c.tolist()}, value: {v}}}" for v, (n, c) in enumerate(zip(NAMES, COLORS, strict=True))
     ]
     (named,) = look(root, f"data.classes=[{', '.join(colored)}, {{name: void, color: [0, 0, 0], value: 9}}]")
-    assert lines(named) == [
-        "data:",
-        "  classes:",
-        "    - {name: sky, color: [200, 30, 40]}",
-        "    - {name: road, color: [30, 180, 60]}",
-        "    - {name: car, color: [40, 60, 220]}",
-        "    - {name: void, color: [0, 0, 0]}",
+    assert class_lines(named) == [
+        "{name: sky, color: [200, 30, 40]}",
+        "{name: road, color: [30, 180, 60]}",
+        "{name: car, color: [40, 60, 220]}",
+        "{name: void, color: [0, 0, 0]}",
     ]
 
 
 def test_masks_of_values_where_the_classes_have_colors(root):
-    colored = ", ".join(f"{{name: {n}, color: {c.tolist()}}}" for n, c in zip(NAMES, COLORS, strict=True))
-    (found,) = look(root, f"data.classes=[{colored}]")
+    (found,) = look(root, f"data.classes=[{', '.join(COLORED)}]")
     assert shown([found]) == [("error", "12 masks are pictures of values, but the classes have colours")]
-    assert lines(found) == ["data:", "  classes:", "    - sky", "    - road", "    - car"]
+    assert class_lines(found) == NAMES
     assert look(root) == []
 
 
@@ -151,13 +135,12 @@ def test_blended_colors(root, kind):
         else:
             small = colored.resize((120, 120), Image.Resampling.BILINEAR)
             small.resize((160, 160), Image.Resampling.BILINEAR).save(path)
-    classes = ", ".join(f"{{name: {n}, color: {c.tolist()}}}" for n, c in zip(NAMES, COLORS, strict=True))
-    found = look(root, f"data.classes=[{classes}]")
+    found = look(root, f"data.classes=[{', '.join(COLORED)}]")
     title = {"jpeg": "12 masks are JPEG", "smooth": "The values in the masks are blended"}[kind]
     assert shown(found) == [("error", title)]
     assert found[0].fix.name == "snap-masks"
     run_fix(found[0])
-    assert look(root, f"data.classes=[{classes}]") == []
+    assert look(root, f"data.classes=[{', '.join(COLORED)}]") == []
     for path, mask in plain.items():
         fixed = read(path)
         assert fixed.shape == (160, 160, 3)
@@ -171,13 +154,12 @@ def test_one_mask_is_jpeg(root):
     path = root / "train/masks/003.png"
     Image.open(path).save(path.with_suffix(".jpg"), quality=90)
     path.unlink()
-    classes = ", ".join(f"{{name: {n}, color: {c.tolist()}}}" for n, c in zip(NAMES, COLORS, strict=True))
-    (found,) = look(root, f"data.classes=[{classes}]")
+    (found,) = look(root, f"data.classes=[{', '.join(COLORED)}]")
     assert shown([found]) == [("error", "1 mask is JPEG")] and found.files == [str(path.with_suffix(".jpg"))]
     before = {other: other.read_bytes() for other in root.glob("*/masks/*.png")}
     run_fix(found)
     assert path.exists() and {other: other.read_bytes() for other in before} == before
-    assert look(root, f"data.classes=[{classes}]") == []
+    assert look(root, f"data.classes=[{', '.join(COLORED)}]") == []
 
 
 def test_smoothed_masks_of_0_and_255(root):
@@ -213,3 +195,12 @@ def test_masks_of_one_value(root):
     (found,) = look_at_folders(root / "train/images", root / "train/masks")
     assert shown([found]) == [("error", "All masks hold one value")]
     assert found.explanation == "It is 0: there is nothing to learn. Are these the right files?"
+
+
+@pytest.mark.parametrize("value", [-1, 70000])
+def test_values_that_no_class_can_have(root, value):
+    for path in root.glob("*/masks/*.png"):
+        np.save(path.with_suffix(".npy"), np.where(read(path) == 2, value, read(path).astype(np.int64)))
+        path.unlink()
+    for found in (look(root), look_at_folders(root / "train/images", root / "train/masks")):
+        assert shown(found) == [("error", "The masks hold values that no class can have")]

@@ -1,6 +1,5 @@
 """The command: what it prints, what it writes, and its exit status."""
 
-import re
 import shlex
 from argparse import Namespace
 from pathlib import Path
@@ -10,21 +9,12 @@ import pytest
 
 from segtrain.__main__ import main as segtrain
 from segtrain.command import run_command
-from segtrain.commands.check import command
 from segtrain.commands.check.command import main as check_data
-from segtrain.commands.check.finding import FIXES
 from segtrain.commands.check.source import from_experiment
 from segtrain.config.tree import parse_yaml
 from tests.bad_input import truncate
 from tests.commands.check.check_sets import CLEAN, draw_clean, look_at, read, write
-from tests.conftest import PROJECT, run
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    monkeypatch.setenv("COLUMNS", "100")
-    return draw_clean(tmp_path / "street")
+from tests.conftest import run
 
 
 @pytest.fixture
@@ -157,11 +147,6 @@ def test_a_fix_for_two_folders(root, check, capsys):
     assert f"\n           {line}\n" in capsys.readouterr().out
     assert check(**folders, apply="set-aside-unpaired") == 0
     assert (root / "train/images/003.png.aside").is_file() and check(**folders) == 0
-
-
-def test_the_help_explains_every_fix():
-    listed = re.findall(r"^  ([a-z-]+)  ", command.__doc__, re.MULTILINE)
-    assert sorted(listed) == sorted(FIXES)
 
 
 def test_a_fix_that_does_not_exist_is_told_with_those_that_do(capsys):

@@ -1,15 +1,34 @@
 """Fixes on files: what they make of pixels, what they keep, and what they refuse."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.commands.check.finding import FIXES, Change, apply_fix
-from segtrain.commands.check.fixes import make_change, pick_pixels, resize, snap, snap_pixels, swap, turn
+from segtrain.commands.check.finding import Change, apply_fix
+from segtrain.commands.check.fixes import make_change, pick_pixels, snap_pixels, swap_values
 from segtrain.errors import DataError
+from segtrain.images.bands import upright
 from tests.commands.check.check_sets import read, write
 
 MASK = np.array([[0, 1, 2], [3, 4, 255]], np.uint8)
+
+
+def turn(path, orientation):
+    return Change(str(path), partial(upright, orientation=orientation))
+
+
+def resize(path):
+    return Change(str(path), partial(pick_pixels, height=4, width=6))
+
+
+def snap(path, values):
+    return Change(str(path), partial(snap_pixels, values=values), ".png")
+
+
+def swap(path, low, high):
+    return Change(str(path), partial(swap_values, values=(low, high)))
 
 
 @pytest.fixture
@@ -39,20 +58,20 @@ TURNED = {
 
 @pytest.mark.parametrize("orientation", TURNED)
 def test_masks_are_turned(mask, orientation):
-    aside = make_change(turn(str(mask), orientation))
+    aside = make_change(turn(mask, orientation))
     assert read(mask).tolist() == TURNED[orientation]
     assert np.array_equal(np.array(Image.open(aside)), MASK)
 
 
 def test_masks_are_resized_without_new_values(mask):
-    make_change(resize(str(mask), 4, 6))
+    make_change(resize(mask))
     assert np.array_equal(read(mask), MASK.repeat(2, axis=0).repeat(2, axis=1))
     assert pick_pixels(np.arange(9).reshape(3, 3), 1, 1).tolist() == [[4]]  # the middle one
 
 
 def test_values_are_snapped_to_the_nearest(tmp_path):
     write(tmp_path / "a.jpg", np.array([[0, 100], [130, 250]]), quality=100)
-    make_change(snap(str(tmp_path / "a.jpg"), [0, 128, 255]))
+    make_change(snap(tmp_path / "a.jpg", [0, 128, 255]))
     assert read(tmp_path / "a.png").tolist() == [[0, 128], [128, 255]]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg.aside", "a.png"]
     colors = np.array([[[250, 9, 0, 255], [3, 240, 9, 255]]], np.uint8)  # RGBA
@@ -65,7 +84,7 @@ def test_a_snapped_mask_overwrites_no_other(tmp_path):
     write(tmp_path / "a.jpg", MASK)
     write(tmp_path / "a.png", MASK)
     with pytest.raises(DataError, match=r"a\.jpg: cannot become .*a\.png, which exists"):
-        make_change(snap(str(tmp_path / "a.jpg"), [0, 1]))
+        make_change(snap(tmp_path / "a.jpg", [0, 1]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.png"]
 
 
@@ -75,10 +94,10 @@ def test_values_are_swapped(tmp_path, dtype):
     Image.fromarray(MASK.astype(dtype) * 200 if dtype == np.uint16 else MASK).save(path)
     low, high = np.unique(read(path))[[0, -1]].tolist()
     before = read(path)
-    make_change(swap(str(path), low, high))
+    make_change(swap(path, low, high))
     after = read(path)
     assert after.dtype == before.dtype and (after[before == low] == high).all() and (after[before == high] == low).all()
-    make_change(swap(str(path), low, high))
+    make_change(swap(path, low, high))
     assert np.array_equal(read(path), before)
 
 
@@ -86,7 +105,7 @@ def test_a_palette_is_kept(tmp_path):
     picture = Image.frombytes("P", (3, 2), MASK.tobytes())
     picture.putpalette([9, 8, 7, 1, 2, 3] + [0] * 762)
     picture.save(tmp_path / "a.png")
-    make_change(swap(str(tmp_path / "a.png"), 0, 1))
+    make_change(swap(tmp_path / "a.png", 0, 1))
     with Image.open(tmp_path / "a.png") as changed:
         assert changed.mode == "P" and changed.getpalette()[:6] == [9, 8, 7, 1, 2, 3]
         assert np.asarray(changed)[0].tolist() == [1, 0, 2]
@@ -94,7 +113,7 @@ def test_a_palette_is_kept(tmp_path):
 
 def test_arrays_are_changed_too(tmp_path):
     np.save(tmp_path / "a.npy", MASK.astype(np.int64))
-    make_change(resize(str(tmp_path / "a.npy"), 4, 6))
+    make_change(resize(tmp_path / "a.npy"))
     changed = np.load(tmp_path / "a.npy")
     assert changed.shape == (4, 6) and changed.dtype == np.int64
 
@@ -102,7 +121,7 @@ def test_arrays_are_changed_too(tmp_path):
 def test_every_original_is_kept(mask):
     originals = [mask.read_bytes()]
     for _ in range(2):
-        make_change(swap(str(mask), 0, 1))
+        make_change(swap(mask, 0, 1))
         originals.append(mask.read_bytes())
     kept = [mask.with_name(f"a b.png.aside{end}").read_bytes() for end in ("", "2")]
     assert kept == originals[:2]
@@ -111,11 +130,11 @@ def test_every_original_is_kept(mask):
 def test_a_file_that_cannot_be_changed_stays(mask):
     mask.write_bytes(b"no picture")
     with pytest.raises(DataError, match="it is not of a type that Pillow reads"):
-        make_change(swap(str(mask), 0, 1))
+        make_change(swap(mask, 0, 1))
     assert [path.read_bytes() for path in mask.parent.iterdir()] == [b"no picture"]
     with pytest.raises(DataError, match="gone: cannot be written: No such file or directory"):
         make_change(Change(str(mask.with_name("gone"))))
 
 
 def test_a_file_is_changed_once_by_a_fix():
-    assert [change.file for change in apply_fix(FIXES[0], map(Change, "aba")).changes] == ["a", "b"]
+    assert [change.file for change in apply_fix("set-aside-flat", map(Change, "aba")).changes] == ["a", "b"]

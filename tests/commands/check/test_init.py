@@ -11,7 +11,6 @@ from PIL import Image
 
 from segtrain.__main__ import main as segtrain
 from segtrain.commands.check import experiment
-from segtrain.commands.check.experiment import Machine
 from segtrain.config.layers import load_tree
 from segtrain.config.mistakes import validate
 from segtrain.config.rules import load_config
@@ -21,7 +20,7 @@ from segtrain.data.splits import read_splits
 from tests.conftest import PROJECT, SMALL, draw_folders, draw_sample
 
 COLORS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [200, 200, 30]], np.uint8)
-WITHOUT_HUB = Machine(gpu=False, free_bytes=8 << 30, hub=False)
+WITHOUT_HUB = {"gpu": False, "free_bytes": 8 << 30, "pretrained": False}
 
 
 @pytest.fixture(autouse=True)
@@ -202,8 +201,8 @@ def smooth(folder: Path) -> None:
 
 
 MISTAKES = {
-    "a broken mask": (break_mask, "M/003.png: cannot be read as an image: .+; HINT"),
-    "smoothed masks": (smooth, "M/000.png: and the other masks: their edges are smoothed or compressed; HINT"),
+    "a broken mask": (break_mask, "I: 1 file cannot be read; M/003.png: cannot be read as an image: .+; HINT"),
+    "smoothed masks": (smooth, "I: The values in the masks are blended; M/000.png, M/001.png, M/002.png; HINT"),
     "an image alone": (
         lambda folder: (folder / "masks/003.png").unlink(),
         "I: 1 of 20 images has no mask; I/003.png; HINT",

@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.commands.check.examine import Examiner, describe_mask
-from segtrain.commands.check.mask_values import label
-from segtrain.commands.check.page import write_page
+from segtrain.commands.check.examine import describe_mask
+from segtrain.commands.check.mask_values import labelling_of
+from segtrain.commands.check.page import paint, write_page, write_proposal
 from segtrain.commands.check.source import from_experiment, from_folders
-from segtrain.commands.check.terminal import write_proposal
-from segtrain.commands.check.thumbnails import paint
-from segtrain.config.data_schema import ClassConfig
+from segtrain.config.data_schema import DataConfig
 from segtrain.errors import DataError
 from segtrain.images.reading import Picture
 from segtrain.visualize import ERROR_COLOR
-from tests.commands.check.check_sets import CLEAN, draw_clean, look_at, read, write
+from tests.commands.check.check_sets import CLEAN, look_at, read, write
 from tests.conftest import PROJECT
 
 EVIL = '<b onclick="x">&\'name'
@@ -59,17 +57,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.chdir(PROJECT)
-    return draw_clean(tmp_path / "street")
-
-
 def build(path, source):
     report, findings = look_at(source)
-    proposal = write_proposal(report)
-    examiner = Examiner(None if source.config is None else source.config.data)
-    write_page(path, report, findings, proposal=proposal, examiner=examiner)
+    write_page(path, report, findings, proposal=write_proposal(report))
     return Page(path.read_text(encoding="utf-8")), findings
 
 
@@ -191,7 +181,9 @@ def test_masks_are_painted_in_the_colors_of_their_classes(root):
 
 
 def test_palettes_are_painted_where_the_classes_have_colors():
-    labelling = label([ClassConfig(name=f"{red}", color=[red, 0, 0]) for red in (10, 20)], [])
+    labelling = labelling_of(
+        DataConfig(root="x", classes=[{"name": f"{red}", "color": [red, 0, 0]} for red in (10, 20)])
+    )
     planes = np.array([[0, 1]], np.uint8)
     mask = mask_of(planes, palette=np.array([[20, 0, 0], [10, 0, 0]], np.uint8))
     assert paint(planes, mask, labelling, marked=frozenset())[0].tolist() == [[[20, 0, 0], [10, 0, 0]]]

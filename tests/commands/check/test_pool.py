@@ -6,8 +6,8 @@ import signal
 import numpy as np
 import pytest
 
+from segtrain.commands.check.examine import Record
 from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.record import Record
 from segtrain.formats.sample import Sample, SampleTable
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from segtrain.commands.check.examine import count_values, describe_mask, to_codes
-from segtrain.commands.check.mask_values import label, labelling_of, merge_values
-from segtrain.commands.check.propose import propose_classes, show_share
-from segtrain.commands.check.yaml_lines import write_class, write_classes, write_text
+from segtrain.commands.check.finding import write_classes, write_flow
+from segtrain.commands.check.mask_values import labelling_of, merge_values, propose_classes, show_share
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
@@ -109,7 +108,6 @@ def test_the_lines_are_those_of_an_experiment():
     data = parse_yaml("\n".join(proposal.lines), origin="lines").plain()["data"]
     labelling = labelling_of(DataConfig(root="x", **data))
     assert labelling.claims == {0: 0, 4: 1, 9: 2, 255: -1}
-    assert labelling._replace(colors=[]) == label(proposal.classes, proposal.ignore_values)._replace(colors=[])
 
 
 def test_masks_of_colors():
@@ -209,9 +207,16 @@ def test_texts_are_read_as_they_were():
         "#1",
         "é",
         "\t",
+        "a\nb",
     ):
-        assert parse_yaml(f"key: {write_text(text)}", origin="x").plain() == {"key": text}
-    assert [write_text(text) for text in ("road", "/data/x", "../x", "no")] == ["road", "/data/x", "../x", '"no"']
+        assert parse_yaml(f"key: {write_flow(text)}", origin="x").plain() == {"key": text}
+    assert [write_flow(text) for text in ("road", "../x", "no", "12", "a\nb")] == [
+        "road",
+        "../x",
+        "no",
+        "'12'",
+        '"a\\nb"',
+    ]
 
 
 def test_classes_are_written():
@@ -221,11 +226,13 @@ def test_classes_are_written():
         ClassConfig(name="c: d", value=0),
         ClassConfig(name="e", colors=[[1, 2, 3], [4, 5, 6]]),
     ]
-    assert [write_class(item) for item in items] == [
-        "a",
-        "{name: b, values: [1, 2], color: [1, 2, 3]}",
-        '{name: "c: d", value: 0}',
-        "{name: e, colors: [[1, 2, 3], [4, 5, 6]]}",
+    assert write_classes(items) == [
+        "data:",
+        "  classes:",
+        "    - a",
+        "    - {name: b, values: [1, 2], color: [1, 2, 3]}",
+        "    - {name: 'c: d', value: 0}",
+        "    - {name: e, colors: [[1, 2, 3], [4, 5, 6]]}",
     ]
     assert write_classes(items[:1], [9], comments={"a": "few"})[2:] == [
         "    - a   # few",

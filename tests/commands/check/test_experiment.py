@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.check.recipe import Situation, choose_batch, choose_crop, choose_recipe
+from segtrain.commands.check.experiment import choose_batch, choose_crop, choose_recipe
 
-EVEN = Situation(
+EVEN = dict(
     sizes=np.tile([360, 480], (400, 1)),
     shares=[0.5, 0.3, 0.2],
     image_shares=[1.0, 0.9, 0.8],
@@ -42,23 +42,33 @@ def test_the_batch_fits_memory_and_leaves_four_to_an_epoch():
 
 
 def test_an_even_set():
-    recipe = choose_recipe(EVEN)
-    assert (recipe.batch_size, recipe.accumulate_steps, recipe.epochs, recipe.eval_every_epochs) == (8, 1, 40, 3)
-    assert (recipe.class_weights, recipe.balance, recipe.lovasz_from) == (False, 0.0, 30)
-    assert (recipe.learning_rate, recipe.encoder_lr_factor) == (2e-3, 1.0)
+    recipe = choose_recipe(**EVEN)
+    assert (recipe["batch_size"], recipe["accumulate_steps"], recipe["epochs"], recipe["eval_every_epochs"]) == (
+        8,
+        1,
+        40,
+        3,
+    )
+    assert (recipe["class_weights"], recipe["balance"], recipe["lovasz_from"]) == (False, 0.0, 30)
+    assert (recipe["learning_rate"], recipe["encoder_lr_factor"]) == (2e-3, 1.0)
 
 
 def test_what_is_rare_is_weighted_and_drawn():
-    recipe = choose_recipe(EVEN._replace(shares=[0.9, 0.085, 0.015, 0], image_shares=[1, 0.9, 0.05, 0]))
-    assert (recipe.class_weights, recipe.balance) == (True, 0.3)
-    binary = choose_recipe(EVEN._replace(shares=[0.99, 0.01], image_shares=[1, 0.5], binary=True))
-    assert (binary.class_weights, binary.lovasz_from) == (False, None)
-    assert choose_recipe(EVEN._replace(shares=[1 / 40] * 40, image_shares=[1] * 40)).lovasz_from is None
+    recipe = choose_recipe(**EVEN | dict(shares=[0.9, 0.085, 0.015, 0], image_shares=[1, 0.9, 0.05, 0]))
+    assert (recipe["class_weights"], recipe["balance"]) == (True, 0.3)
+    binary = choose_recipe(**EVEN | dict(shares=[0.99, 0.01], image_shares=[1, 0.5], binary=True))
+    assert (binary["class_weights"], binary["lovasz_from"]) == (False, None)
+    assert choose_recipe(**EVEN | dict(shares=[1 / 40] * 40, image_shares=[1] * 40))["lovasz_from"] is None
 
 
 def test_the_machine_and_the_size_of_the_set():
-    large = choose_recipe(EVEN._replace(gpu=True, free_bytes=80 << 30, sizes=np.tile([1024, 2048], (20000, 1))))
-    assert (large.encoder_name, large.crop, large.batch_size, large.epochs) == ("resnet34", (352, 704), 16, 10)
-    small = choose_recipe(EVEN._replace(sizes=np.tile([64, 64], (6, 1)), pretrained=True))
-    assert (small.batch_size, small.accumulate_steps, small.epochs) == (2, 2, 200)
-    assert (small.learning_rate, small.encoder_lr_factor) == (1e-3, 0.2)
+    large = choose_recipe(**EVEN | dict(gpu=True, free_bytes=80 << 30, sizes=np.tile([1024, 2048], (20000, 1))))
+    assert (large["encoder_name"], large["crop"], large["batch_size"], large["epochs"]) == (
+        "resnet34",
+        (352, 704),
+        16,
+        10,
+    )
+    small = choose_recipe(**EVEN | dict(sizes=np.tile([64, 64], (6, 1)), pretrained=True))
+    assert (small["batch_size"], small["accumulate_steps"], small["epochs"]) == (2, 2, 200)
+    assert (small["learning_rate"], small["encoder_lr_factor"]) == (1e-3, 0.2)
