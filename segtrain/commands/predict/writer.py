@@ -122,7 +122,8 @@ class Writer:
                 self._tables.append(CocoFile(output / name, task, annotate))
         names = (*files, *(table.path.name for table in self._tables))
         if replaced := [name for name in names if os.path.isfile(output / name)]:  # unlike is_file, takes any length
-            self.report.notes.append(f"{output}: {len(replaced)} earlier files are replaced: {name_some(replaced)}")
+            files_are = "file is" if len(replaced) == 1 else "files are"
+            self.report.notes.append(f"{output}: {len(replaced)} earlier {files_are} replaced: {name_some(replaced)}")
 
     def handle(self, result: Result) -> Written | DataError:
         """Write the files of an image and note them; may be called from any thread. A name that is too long is given
