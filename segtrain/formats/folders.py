@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from glob import iglob
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from segtrain.errors import DataError, name_some
 from segtrain.files import is_glob
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
-    Places,
+    PathsBySplit,
     Sample,
     SampleTable,
     Splits,
@@ -26,8 +26,8 @@ from segtrain.formats.sample import (
 def read(
     root: Path,
     *,
-    images: Places = {"train": "train/images", "val": "val/images"},  # noqa: B006 (never changed)
-    masks: Places = {"train": "train/masks", "val": "val/masks"},  # noqa: B006
+    images: PathsBySplit = {"train": "train/images", "val": "val/images"},  # noqa: B006 (never changed)
+    masks: PathsBySplit = {"train": "train/masks", "val": "val/masks"},  # noqa: B006
     image_suffix: str | list[str] = "",
     mask_suffix: str | list[str] = "",
     missing_masks: Literal["error", "empty"] = "error",
@@ -48,14 +48,13 @@ def read(
     without the mask of a class does not show it. With `missing_splits: skip`, splits without images are left out.
     Raises DataError where a file has no partner or a split is empty.
     """
-    places = _places(root, images, masks, skip_missing=missing_splits == "skip")
+    folders = _find_folders(root, images, masks, skip_missing=missing_splits == "skip")
     options = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
-    if "{class}" in f"{list(places.values())}{mask_suffix}":
+    if "{class}" in f"{list(folders.values())}{mask_suffix}":
         options |= {"classes": [item.name for item in classes], "missing_empty": missing_masks == "empty"}
-    pair_all = _pair_layers if "classes" in options else pair
     splits: Splits = {}
-    for split, place in places.items():
-        table = pair_all(root, *place, what=f"data ({split})" if split else "data", **options)
+    for split, both in folders.items():
+        table = pair(root, *both, what=f"data ({split})" if split else "data", **options)
         splits[split] = _grouped(table, val_groups) if val_groups else table
     if "" in splits:
         return split_by_fraction(splits[""], 0.2 if val_fraction is None else val_fraction, seed)
@@ -64,21 +63,19 @@ def read(
     return splits
 
 
-def _places(root: Path, images: Places, masks: Places, *, skip_missing: bool) -> dict[str, tuple[str, str]]:
+def _find_folders(
+    root: Path, images: PathsBySplit, masks: PathsBySplit, *, skip_missing: bool
+) -> dict[str, tuple[str, str]]:
     """The folders, or globs, of the images and masks of each split; the split is "" where there is one of each."""
-    if not isinstance(images, dict):
-        images = {"": images}
-    if not isinstance(masks, dict):
-        masks = {"": masks}
+    images, masks = (paths if isinstance(paths, dict) else {"": paths} for paths in (images, masks))
     if images.keys() != masks.keys():
         raise DataError("data.images, data.masks: write a folder for each, or {train: folder, val: folder} for each")
     first = next(iter(images))
-    wanted = [places[split] for places in (images, masks) for split in ([first] if skip_missing else images)]
-    fixed = [fixed_part(place if isinstance(place, str) else place[0]) for place in wanted]
-    require_nearby_layout(root, [folder for folder in fixed if folder != "."])
+    needed = [first] if skip_missing else list(images)
+    require_nearby_layout(root, [paths[split] for paths in (images, masks) for split in needed])
     found = {split: (first_there(root, images[split]), first_there(root, masks[split])) for split in images}
     if skip_missing:
-        there = {split: place for split, place in found.items() if _holds_files(root / place[0])}
+        there = {split: both for split, both in found.items() if _holds_files(root / both[0])}
         return there or {first: found[first]}
     return found
 
@@ -153,64 +150,51 @@ def pair(
     *,
     image_suffix: str | list[str] = "",
     mask_suffix: str | list[str] = "",
+    classes: Sequence[str] | None = None,
+    missing_empty: bool = False,
     what: str = "data",
 ) -> SampleTable:
     """Images and masks of the same name below two folders, or globs, below `root`, in the order of their names.
 
-    Raises DataError, beginning with `what`, where a file has no partner or there is none.
+    With `classes`, `{class}` stands for the name of each, and Sample.mask holds a path for each, one a line; with
+    `missing_empty` it may be empty for some. Raises DataError, beginning with `what`, where a file has no partner or
+    there is none.
     """
     image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
-    mask_folder, mask_files = find_files(root, masks, mask_suffix, f"{what}.masks")
     if not image_files:
         raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
-    if not mask_files:
-        endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
-        ending = f" whose names end in {' or '.join(endings)}" if any(endings) else ""
-        raise DataError(f"{what}: no masks in {root / masks}{ending}")
-    _refuse_alone("images", image_folder, image_files, mask_files, f"{what}: %s have no mask in {root / masks}: %s")
-    _refuse_alone("masks", mask_folder, mask_files, image_files, f"{what}: %s have no image in {root / images}: %s")
-    return SampleTable(
-        Sample(key, f"{image_folder}/{image_files[key]}", f"{mask_folder}/{mask_files[key]}")
-        for key in sorted(image_files)
-    )
-
-
-def _refuse_alone(kind: str, folder: str, files: dict[str, str], partners: dict[str, str], text: str) -> None:
-    """Raises DataError for files without a partner: `text` with how many, and which."""
-    alone = sorted(f"{folder}/{file}" for key, file in files.items() if key not in partners)
-    if alone:
-        raise DataError(text % (f"{len(alone)} of {len(files)} {kind}", name_some(alone)))
-
-
-def _pair_layers(
-    root: Path,
-    images: str,
-    masks: str,
-    *,
-    classes: Sequence[str],
-    missing_empty: bool,
-    image_suffix: str | list[str],
-    mask_suffix: str | list[str],
-    what: str,
-) -> SampleTable:
-    """As pair, with a mask for each class: Sample.mask holds their paths, one a line."""
-    image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
     layers = []
-    for name in classes:
+    for name in ["{class}"] if classes is None else classes:
         if is_glob(name):
             raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
         pattern = masks.replace("{class}", name)
         endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
-        folder, files = find_files(root, pattern, [e.replace("{class}", name) for e in endings], f"{what}.masks")
-        layers.append({key: f"{folder}/{file}" for key, file in files.items()})
+        endings = [ending.replace("{class}", name) for ending in endings]
+        folder, files = find_files(root, pattern, endings, f"{what}.masks")
+        layers.append((folder, files))
+        if classes is None and not files:
+            ending = f" whose names end in {' or '.join(endings)}" if any(endings) else ""
+            raise DataError(f"{what}: no masks in {root / pattern}{ending}")
         if not missing_empty:
-            hint = "; if they do not show it, write data.missing_masks: empty"
-            text = f"{what}: %s have no mask of '{name}' in {root / pattern}: %s{hint}"
+            of_class = "" if classes is None else f" of '{name}'"
+            hint = "; if they do not show it, write data.missing_masks: empty" if of_class else ""
+            text = f"{what}: %s have no mask{of_class} in {root / pattern}: %s{hint}"
             _refuse_alone("images", image_folder, image_files, files, text)
         _refuse_alone("masks", folder, files, image_files, f"{what}: %s have no image in {root / images}: %s")
-    any_layer = {key: "" for layer in layers for key in layer}
-    _refuse_alone("images", image_folder, image_files, any_layer, f"{what}: %s have no mask of any class: %s")
+    shown = {key for _, files in layers for key in files}
+    _refuse_alone("images", image_folder, image_files, shown, f"{what}: %s have no mask of any class: %s")
     return SampleTable(
-        Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
+        Sample(
+            key,
+            f"{image_folder}/{image_files[key]}",
+            "\n".join(f"{folder}/{files[key]}" if key in files else "" for folder, files in layers),
+        )
         for key in sorted(image_files)
     )
+
+
+def _refuse_alone(kind: str, folder: str, files: dict[str, str], partners: Container[str], text: str) -> None:
+    """Raises DataError for files without a partner: `text` with how many, and which."""
+    alone = sorted(f"{folder}/{file}" for key, file in files.items() if key not in partners)
+    if alone:
+        raise DataError(text % (f"{len(alone)} of {len(files)} {kind}", name_some(alone)))
