@@ -40,13 +40,9 @@ class EndlessBatches(Sampler):
     def __init__(self, count: int, *, batch_size: int, seed: int):
         self.count = count
         self.batch_size = min(batch_size, count)
+        self.steps_per_epoch = count // self.batch_size
         self.seed = seed
         self.start = (0, 0)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of one epoch."""
-        return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, first = self.start
@@ -60,22 +56,13 @@ class EndlessBatches(Sampler):
 
 
 class TrainLoader:
-    """An endless stream of training batches from any position on."""
+    """An endless stream of training batches of `batch_size` images from any position on."""
 
     def __init__(self, dataset: TrainSamples, *, batch_size: int, workers: int, pin_memory: bool):
         self.dataset = dataset
         self.batches = EndlessBatches(len(dataset), batch_size=batch_size, seed=dataset.seed)
+        self.steps_per_epoch, self.batch_size = self.batches.steps_per_epoch, self.batches.batch_size
         self.loader = _loader(dataset, batch_sampler=self.batches, workers=workers, pin_memory=pin_memory)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of one epoch."""
-        return self.batches.steps_per_epoch
-
-    @property
-    def batch_size(self) -> int:
-        """Images of one batch."""
-        return self.batches.batch_size
 
     def stream(self, epoch: int, step: int) -> Iterator[dict]:
         """Batches from `step` of `epoch` on, both counted from 0. Raises DataError for a file that is wrong."""

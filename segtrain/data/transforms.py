@@ -30,10 +30,10 @@ class ClassCrop(albumentations.RandomCrop):
         if self.target is None:
             return chosen
         mask = data["mask"] == self.target if "mask" in data else data["masks"][self.target] == 1
-        places = np.flatnonzero(mask)
-        if len(places):
+        positions = np.flatnonzero(mask)
+        if len(positions):
             height, width = mask.shape
-            row, column = divmod(int(places[self.py_random.randrange(len(places))]), width)
+            row, column = divmod(int(positions[self.py_random.randrange(len(positions))]), width)
             pad = chosen["pad_params"] or dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), 0)
             top = self._start(row + pad["pad_top"], self.height, height + pad["pad_top"] + pad["pad_bottom"])
             left = self._start(column + pad["pad_left"], self.width, width + pad["pad_left"] + pad["pad_right"])
@@ -129,9 +129,9 @@ def _reason(error: BaseException) -> str:
         return " ".join(str(error).split())
     reasons = []
     for item in details():
-        place, text = ".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")
-        whole = not place or item["type"] == "missing"  # then the input is all arguments together
-        reasons.append(f"{place}: {text}".removeprefix(": ") + ("" if whole else f", not {item.get('input')!r}"))
+        key, text = ".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")
+        whole = not key or item["type"] == "missing"  # then the input is all arguments together
+        reasons.append(f"{key}: {text}".removeprefix(": ") + ("" if whole else f", not {item.get('input')!r}"))
     return "; ".join(reasons)
 
 

@@ -49,25 +49,25 @@ def read(
     boxes without a segmentation, for unknown ids, and for images that are missing or of another size.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
-    places = _places(annotations, images, panoptic)
-    require_layout(root, [place for split in places.values() for place in split if place is not None])
+    paths = _by_split(annotations, images, panoptic)
+    require_layout(root, [path for split in paths.values() for path in split if path is not None])
     tables = {
         split: read_file(root / file, root / folder, pictures and root / pictures, legend, crowd=crowd)
-        for split, (file, folder, pictures) in places.items()
+        for split, (file, folder, pictures) in paths.items()
     }
     return tables if isinstance(annotations, dict) else split_by_fraction(tables[""], val_fraction, seed)
 
 
-def _places(*written: str | dict[str, str] | None) -> dict[str, tuple[str | None, ...]]:
+def _by_split(*written: str | dict[str, str] | None) -> dict[str, tuple[str | None, ...]]:
     """File and folders of each split, one text standing for all of them; the split is "" where there is one file."""
     splits = list(written[0]) if isinstance(written[0], dict) else [""]
-    by_split = [place if isinstance(place, dict) else dict.fromkeys(splits, place) for place in written]
+    by_split = [paths if isinstance(paths, dict) else dict.fromkeys(splits, paths) for paths in written]
     wanted = "train" if isinstance(written[0], dict) else ""
-    if wanted not in splits or any(place.keys() != set(splits) for place in by_split):
+    if wanted not in splits or any(paths.keys() != set(splits) for paths in by_split):
         raise DataError(
             "data.annotations, data.images, data.panoptic: write a file and a folder, or {train: .., val: ..} for each"
         )
-    return {split: tuple(place[split] for place in by_split) for split in splits}
+    return {split: tuple(paths[split] for paths in by_split) for split in splits}
 
 
 def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":

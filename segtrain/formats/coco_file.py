@@ -27,16 +27,17 @@ def read_file(
     pictures = _pictures(path, content["images"], images)
     values = _Values(path, content["categories"], legend, crowd)
     if panoptic is not None:
-        texts = _panoptic_texts(path, content["annotations"], pictures, values, panoptic)
+        texts, objects = _panoptic_texts(path, content["annotations"], pictures, values, panoptic), {}
     else:
-        texts = _object_texts(path, content["annotations"], pictures, values)
+        texts, objects = {}, _objects(path, content["annotations"], pictures, values)
     values.check()
-    nothing = {"outside": legend.outside, "objects": (), "largest_first": True}
+    drawing = {"outside": legend.outside, "largest_first": True}
     return SampleTable(
         Sample(
             picture.name,
             picture.file,
-            texts.get(key) or polygons.to_text(path, image=picture.file, size=picture.size, **nothing),
+            texts.get(key)
+            or polygons.to_text(path, image=picture.file, size=picture.size, objects=objects.get(key, ()), **drawing),
         )
         for key, picture in pictures.items()
     )
@@ -61,8 +62,7 @@ def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, _P
             listings[below] = set(os.listdir(below)) if os.path.isdir(below) else set()
         if leaf not in listings[below]:
             missing.append(file)
-        size = (record.get("height"), record.get("width"))
-        pictures[key] = _Picture(name, whole, size if all(isinstance(side, int) for side in size) else None)
+        pictures[key] = _Picture(name, whole, polygons.size_in(record, "height", "width"))
     if missing:
         raise DataError(f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}")
     return pictures
@@ -118,10 +118,10 @@ class _Values:
             )
 
 
-def _object_texts(
+def _objects(
     path: Path, records: Sequence[dict], pictures: dict[Any, _Picture], values: _Values
-) -> dict[Any, str]:
-    """Sample.mask of each image that has objects."""
+) -> dict[Any, list[tuple[int, str, Any]]]:
+    """The objects of each image that has some, as polygons.to_text takes them."""
     objects: dict[Any, list[tuple[int, str, Any]]] = {}
     boxes = []
     for index, record in enumerate(records):
@@ -140,18 +140,7 @@ def _object_texts(
             f"{path}: {len(boxes)} of {len(records)} objects have no segmentation, {boxes[0]} for one; boxes make no "
             "masks: this is an export for detection, export it for segmentation"
         )
-    outside = values.legend.outside
-    return {
-        key: polygons.to_text(
-            path,
-            image=pictures[key].file,
-            size=pictures[key].size,
-            outside=outside,
-            objects=drawing,
-            largest_first=True,
-        )
-        for key, drawing in objects.items()
-    }
+    return objects
 
 
 def _panoptic_texts(

@@ -51,10 +51,10 @@ def read(
     )
     if by_split:
         words = table["split"].astype(str).str.strip()
-        return {str(word): _where(samples, (words == word).tolist()) for word in words.unique()}
+        return {str(word): samples.where(words == word) for word in words.unique()}
     if val_fold is not None:
-        held_out = (table["fold"] == val_fold).tolist()
-        return {"train": _where(samples, [not held for held in held_out]), "val": _where(samples, held_out)}
+        held_out = table["fold"] == val_fold
+        return {"train": samples.where(~held_out), "val": samples.where(held_out)}
     return split_by_fraction(samples, val_fraction, seed)
 
 
@@ -90,7 +90,3 @@ def _find_problems(table: "pandas.DataFrame", path: Path) -> Iterator[tuple[int,
             yield line, f"{path}:{line}: image {files['image']} stands in line {seen[name]} already"
         else:
             seen[name] = line
-
-
-def _where(samples: SampleTable, chosen: list[bool]) -> SampleTable:
-    return samples.take(index for index, keep in enumerate(chosen) if keep)

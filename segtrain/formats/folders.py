@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from glob import iglob
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from segtrain.errors import DataError, name_some
 from segtrain.files import is_glob
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
-    Places,
+    PathsBySplit,
     Sample,
     SampleTable,
     Splits,
@@ -26,8 +26,8 @@ from segtrain.formats.sample import (
 def read(
     root: Path,
     *,
-    images: Places = {"train": "train/images", "val": "val/images"},  # noqa: B006 (never changed)
-    masks: Places = {"train": "train/masks", "val": "val/masks"},  # noqa: B006
+    images: PathsBySplit = {"train": "train/images", "val": "val/images"},  # noqa: B006 (never changed)
+    masks: PathsBySplit = {"train": "train/masks", "val": "val/masks"},  # noqa: B006
     image_suffix: str | list[str] = "",
     mask_suffix: str | list[str] = "",
     missing_masks: Literal["error", "empty"] = "error",
@@ -48,13 +48,13 @@ def read(
     without the mask of a class does not show it. With `missing_splits: skip`, splits without images are left out.
     Raises DataError where a file has no partner or a split is empty.
     """
-    places = _places(root, images, masks, skip_missing=missing_splits == "skip")
+    folders = _find_folders(root, images, masks, skip_missing=missing_splits == "skip")
     options = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
-    if "{class}" in f"{list(places.values())}{mask_suffix}":
+    if "{class}" in f"{list(folders.values())}{mask_suffix}":
         options |= {"classes": [item.name for item in classes], "missing_empty": missing_masks == "empty"}
     splits: Splits = {}
-    for split, place in places.items():
-        table = pair(root, *place, what=f"data ({split})" if split else "data", **options)
+    for split, both in folders.items():
+        table = pair(root, *both, what=f"data ({split})" if split else "data", **options)
         splits[split] = _grouped(table, val_groups) if val_groups else table
     if "" in splits:
         return split_by_fraction(splits[""], 0.2 if val_fraction is None else val_fraction, seed)
@@ -63,21 +63,19 @@ def read(
     return splits
 
 
-def _places(root: Path, images: Places, masks: Places, *, skip_missing: bool) -> dict[str, tuple[str, str]]:
+def _find_folders(
+    root: Path, images: PathsBySplit, masks: PathsBySplit, *, skip_missing: bool
+) -> dict[str, tuple[str, str]]:
     """The folders, or globs, of the images and masks of each split; the split is "" where there is one of each."""
-    if not isinstance(images, dict):
-        images = {"": images}
-    if not isinstance(masks, dict):
-        masks = {"": masks}
+    images, masks = (paths if isinstance(paths, dict) else {"": paths} for paths in (images, masks))
     if images.keys() != masks.keys():
         raise DataError("data.images, data.masks: write a folder for each, or {train: folder, val: folder} for each")
     first = next(iter(images))
-    wanted = [places[split] for places in (images, masks) for split in ([first] if skip_missing else images)]
-    fixed = [fixed_part(place if isinstance(place, str) else place[0]) for place in wanted]
-    require_nearby_layout(root, [folder for folder in fixed if folder != "."])
+    needed = [first] if skip_missing else list(images)
+    require_nearby_layout(root, [paths[split] for paths in (images, masks) for split in needed])
     found = {split: (first_there(root, images[split]), first_there(root, masks[split])) for split in images}
     if skip_missing:
-        there = {split: place for split, place in found.items() if _holds_files(root / place[0])}
+        there = {split: both for split, both in found.items() if _holds_files(root / both[0])}
         return there or {first: found[first]}
     return found
 
@@ -190,7 +188,7 @@ def pair(
     )
 
 
-def _refuse_alone(kind: str, folder: str, files: dict[str, str], partners: dict[str, str], text: str) -> None:
+def _refuse_alone(kind: str, folder: str, files: dict[str, str], partners: Container[str], text: str) -> None:
     """Raises DataError for files without a partner: `text` with how many, and which."""
     alone = sorted(f"{folder}/{file}" for key, file in files.items() if key not in partners)
     if alone:

@@ -43,7 +43,7 @@ def read(
     )
 
 
-def _only_tiff(place: str | dict[str, str]) -> str | dict[str, str]:
-    if isinstance(place, dict):
-        return {split: _only_tiff(folder) for split, folder in place.items()}
-    return place if is_glob(place) else f"{place}/{TIFF}"
+def _only_tiff(folder: str | dict[str, str]) -> str | dict[str, str]:
+    if isinstance(folder, dict):
+        return {split: _only_tiff(of_split) for split, of_split in folder.items()}
+    return folder if is_glob(folder) else f"{folder}/{TIFF}"

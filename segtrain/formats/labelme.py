@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -56,7 +56,10 @@ def read(
         split: [_annotated(path, skip_lines=lines == "skip") for path in _json_files(root / folder)]
         for split, folder in folders.items()
     }
-    _refuse_unclaimed({root / folder: splits[split] for split, folder in folders.items()}, legend)
+    for split, annotated in splits.items():
+        labels = Counter(label for item in annotated for label, _, _ in item.shapes if label not in legend.values)
+        if legend.other is None:
+            polygons.refuse_unclaimed(root / folders[split], labels)
     for split, names in _without_annotation(splits).items():
         if names and without_annotation == "error":
             raise DataError(
@@ -78,21 +81,15 @@ class _Annotated(NamedTuple):
     """Label, name for messages, outline."""
 
 
-def _json_files(folder: Path) -> Iterator[Path]:
-    paths = [
-        Path(below, name)
-        for below, _, names in os.walk(folder)
-        for name in names
-        if name.endswith(".json") and not name.startswith(".")
-    ]
+def _json_files(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.rglob("[!.]*.json") if path.is_file())
     if not paths:
         raise DataError(f"{folder}: no .json files of labelme there")
-    return iter(sorted(paths))
+    return paths
 
 
 def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
     content = polygons.load_json(path, "a labelme file", lists=["shapes"], texts=["imagePath"])
-    size = (content.get("imageHeight"), content.get("imageWidth"))
     shapes = []
     for index, shape in enumerate(content["shapes"]):
         if not isinstance(shape, dict) or "label" not in shape or "points" not in shape:
@@ -104,9 +101,8 @@ def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
             shapes.append((str(shape["label"]), what, _outline(kind, shape)))
         except ValueError as error:
             raise DataError(f"{path}: {what}: {error}") from error
-    return _Annotated(
-        path, _image_of(path, content), size if all(isinstance(side, int) for side in size) else None, shapes
-    )
+    size = polygons.size_in(content, "imageHeight", "imageWidth")
+    return _Annotated(path, _image_of(path, content), size, shapes)
 
 
 def _outline(kind: str, shape: dict) -> Any:
@@ -135,26 +131,20 @@ def _outline(kind: str, shape: dict) -> Any:
 
 def _image_of(path: Path, content: dict) -> str:
     written = content["imagePath"].replace("\\", "/")
-    places = [os.path.normpath(path.parent / written), str(path.parent / written.rpartition("/")[2])]
-    found = next(filter(os.path.isfile, places), None)
+    named, beside = os.path.normpath(path.parent / written), str(path.parent / written.rpartition("/")[2])
+    found = next(filter(os.path.isfile, (named, beside)), None)
     if found is None and content.get("imageData"):
         code = (
             "import base64, json; d = json.load(open({!r})); open({!r}, 'wb').write(base64.b64decode(d['imageData']))"
         )
-        command = code.format(str(path), places[1])
+        command = code.format(str(path), beside)
         raise DataError(
-            f"{path}: image {places[0]} does not exist; the file holds it as imageData, to write it out: "
+            f"{path}: image {named} does not exist; the file holds it as imageData, to write it out: "
             f'python -c "{command}"'
         )
     if found is None:
-        raise DataError(f"{path}: image {places[0]} does not exist, nor does {places[1]}")
+        raise DataError(f"{path}: image {named} does not exist, nor does {beside}")
     return found
-
-
-def _refuse_unclaimed(splits: Mapping[Path, Sequence[_Annotated]], legend: polygons.Legend) -> None:
-    for folder, annotated in splits.items():
-        counts = Counter(label for item in annotated for label, _, _ in item.shapes if label not in legend.values)
-        polygons.refuse_unclaimed(folder, counts if legend.other is None else Counter())
 
 
 def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str, list[str]]:

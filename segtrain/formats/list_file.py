@@ -8,13 +8,12 @@ from typing import Literal
 from segtrain.errors import DataError
 from segtrain.formats.lists import listed_samples, read_names, read_pairs
 from segtrain.formats.sample import (
-    Place,
-    Places,
+    Paths,
+    PathsBySplit,
     Sample,
     SampleTable,
     Splits,
     first_there,
-    fixed_part,
     require_nearby_layout,
     require_path,
     split_by_fraction,
@@ -25,8 +24,8 @@ def read(
     root: Path,
     *,
     files: dict[str, str | list[str]] | None = None,
-    images: Places | None = None,
-    masks: Places | None = None,
+    images: PathsBySplit | None = None,
+    masks: PathsBySplit | None = None,
     missing_splits: Literal["error", "skip"] = "error",
     val_fraction: float | None = None,
     seed: int = 0,
@@ -56,7 +55,7 @@ def read(
         if images is None or masks is None:
             splits[split] = read_pair_list(root, path)
         else:
-            found = [first_there(root, _of_split(places, split)) for places in (images, masks)]
+            found = [first_there(root, _of_split(paths, split)) for paths in (images, masks)]
             splits[split] = read_name_list(root, path, *found)
     if val_fraction is None:
         return splits
@@ -68,23 +67,24 @@ def read(
     return splits | split_by_fraction(splits["train"], val_fraction, seed)
 
 
-def _find_lists(root: Path, files: Mapping[str, Place], *folders: Places | None, skip_missing: bool) -> dict[str, Path]:
+def _find_lists(
+    root: Path, files: Mapping[str, Paths], *folders: PathsBySplit | None, skip_missing: bool
+) -> dict[str, Path]:
     """The list of each split. Raises DataError where root is beside the folder that has the first of them."""
     first = next(iter(files))
-    wanted = [*(_of_split(places, first) for places in folders if places is not None), files[first]]
-    require_nearby_layout(root, [fixed_part(place if isinstance(place, str) else place[0]) for place in wanted])
-    paths = {split: root / first_there(root, place) for split, place in files.items()}
+    require_nearby_layout(root, [*(_of_split(paths, first) for paths in folders if paths is not None), files[first]])
+    paths = {split: root / first_there(root, names) for split, names in files.items()}
     if skip_missing:
         return {split: path for split, path in paths.items() if path.exists()} or {first: paths[first]}
     return paths
 
 
-def _of_split(places: Places, split: str) -> Place:
-    if not isinstance(places, dict):
-        return places
-    if split not in places:
+def _of_split(paths: PathsBySplit, split: str) -> Paths:
+    if not isinstance(paths, dict):
+        return paths
+    if split not in paths:
         raise DataError(f"data.images, data.masks: have no path for the split {split} of data.files")
-    return places[split]
+    return paths[split]
 
 
 def read_pair_list(root: Path, path: Path) -> SampleTable:

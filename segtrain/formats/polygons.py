@@ -92,6 +92,12 @@ def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[st
     return content
 
 
+def size_in(content: dict, height: str, width: str) -> tuple[int, int] | None:
+    """Height and width under these keys; None where they are not both whole numbers."""
+    size = content.get(height), content.get(width)
+    return size if all(isinstance(side, int) for side in size) else None
+
+
 def name_of(file: str) -> str:
     """The name of a sample after the path of its file, without suffix and without steps out of the data set."""
     parts = os.path.splitext(file)[0].split("/")

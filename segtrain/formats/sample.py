@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -71,12 +72,16 @@ class SampleTable(Sequence[Sample]):
         taken._rows = array("q", (self._rows[index] for index in indices))
         return taken
 
+    def where(self, chosen: Iterable[bool]) -> "SampleTable":
+        """The samples that are chosen, by a truth value for each of them; they share this table's memory."""
+        return self.take(compress(range(len(self)), chosen))
+
 
 Splits = dict[str, SampleTable]
-Place = str | list[str]
-"""A path below data.root, or several, of which the first that is there is meant."""
-Places = str | list[str] | dict[str, str | list[str]]
-"""A place for the whole set, or one for each split."""
+Paths = str | list[str]
+"""A path or pattern below data.root, or several, of which the first that is there is meant."""
+PathsBySplit = Paths | dict[str, Paths]
+"""One for the whole set, or one for each split."""
 
 
 def fixed_part(pattern: str) -> str:
@@ -87,10 +92,10 @@ def fixed_part(pattern: str) -> str:
     return str(Path(*parts[: next(open_parts, len(parts))]))
 
 
-def first_there(root: Path, place: Place) -> str:
+def first_there(root: Path, paths: Paths) -> str:
     """The path or pattern that is meant: the first whose fixed part exists below root, else the first."""
-    places = [place] if isinstance(place, str) else place
-    return next((item for item in places if (root / fixed_part(item)).exists()), places[0])
+    paths = [paths] if isinstance(paths, str) else paths
+    return next((path for path in paths if (root / fixed_part(path)).exists()), paths[0])
 
 
 def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> Splits:
@@ -113,10 +118,9 @@ def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> 
             chosen.add(name)
             count += sizes[name]
     chosen = chosen or {min(order, key=sizes.__getitem__)}
-    held_out = [name in chosen for name in names]
     return {
-        "train": table.take(index for index, held in enumerate(held_out) if not held),
-        "val": table.take(index for index, held in enumerate(held_out) if held),
+        "train": table.where(name not in chosen for name in names),
+        "val": table.where(name in chosen for name in names),
     }
 
 
@@ -148,17 +152,18 @@ def require_layout(root: Path, wanted: Sequence[str]) -> None:
         require_path(root / name, "data.root")
 
 
-def require_nearby_layout(root: Path, wanted: Sequence[str]) -> None:
-    """Raises DataError where root, which is data.root, does not exist, or has not all the `wanted` paths while a folder
-    above or below has."""
+def require_nearby_layout(root: Path, wanted: Sequence[Paths]) -> None:
+    """Raises DataError where root, which is data.root, does not exist, or has not all the `wanted` paths (the fixed
+    part of each, and of several the first) while a folder above or below has."""
     require_path(root, "data.root")
-    missing = [name for name in wanted if not (root / name).exists()]
+    names = [fixed_part(paths if isinstance(paths, str) else paths[0]) for paths in wanted]
+    missing = [name for name in names if not (root / name).exists()]
     if not missing or not root.is_dir():
         return
     below = _folders_in(root)
     deeper = [inner for item in below for inner in _folders_in(item)]
-    fitting = [item for item in (*below, *deeper) if all((item / name).exists() for name in wanted)]
-    fitting = fitting or [item for item in root.resolve().parents if all((item / name).exists() for name in wanted)][:1]
+    fitting = [item for item in (*below, *deeper) if all((item / name).exists() for name in names)]
+    fitting = fitting or [item for item in root.resolve().parents if all((item / name).exists() for name in names)][:1]
     if fitting:
         named = " and ".join(map(str, fitting[:3]))
         have = "has" if len(fitting) == 1 else "have"

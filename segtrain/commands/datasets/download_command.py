@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 from collections.abc import Iterable, Sequence
-from filecmp import cmp
 from pathlib import Path
 
 from segtrain.command import Stopped, parse_output
@@ -25,7 +24,7 @@ from segtrain.commands.datasets.http import (
     require_space,
     show_decimal,
 )
-from segtrain.commands.datasets.unpack import DamagedError, unpack
+from segtrain.commands.datasets.unpack import DamagedError, differs, unpack
 from segtrain.config.section import suggest
 from segtrain.errors import ConfigError, DataError
 from segtrain.formats import read_dataset
@@ -114,18 +113,18 @@ def estimate_disk_bytes(archives: Iterable[Archive], root: Path) -> int:
     unpacked = most = 0
     for archive in archives:
         name = file_name(archive.url)
-        places = (root / name, root / archive.folder / name, root / STORE / name, root / STORE / f"{name}.part")
-        there = max((place.stat().st_size for place in places if place.is_file()), default=0)
+        paths = (root / name, root / archive.folder / name, root / STORE / name, root / STORE / f"{name}.part")
+        there = max((path.stat().st_size for path in paths if path.is_file()), default=0)
         most = max(most, unpacked + max(archive.bytes - there, 0) + archive.bytes * is_archive(name))
         unpacked += archive.bytes
     return most
 
 
 def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float]) -> None:
-    """Fetch one file, unless the user has put it into its place, and unpack it; print how it was checked."""
+    """Fetch one file, unless the user has put it where it belongs, and unpack it; print how it was checked."""
     name, folder = file_name(archive.url), root / archive.folder
-    places = (root / name, folder / name) if is_archive(name) else (folder / name,)
-    path = next((place for place in places if place.is_file()), None)
+    paths = (root / name, folder / name) if is_archive(name) else (folder / name,)
+    path = next(filter(Path.is_file, paths), None)
     if path:
         proof = check_own(path, archive)
     else:
@@ -164,10 +163,10 @@ def check_own(path: Path, archive: Archive) -> str:
 def place_file(path: Path, folder: Path) -> dict[str, int]:
     """Move a file that is no archive into its folder; its name -> bytes. Raises DataError where another is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    place, size = folder / path.name, path.stat().st_size
-    if os.path.lexists(place) and not (place.is_file() and cmp(path, place, shallow=False)):
-        raise DataError(f"{place}: is there already and is another file; move it away, or choose another folder")
-    os.replace(path, place)
+    target, size = folder / path.name, path.stat().st_size
+    if differs(path, target):
+        raise DataError(f"{target}: is there already and is another file; move it away, or choose another folder")
+    os.replace(path, target)
     return {path.name: size}
 
 

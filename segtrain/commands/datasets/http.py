@@ -110,18 +110,18 @@ class Part:
             self.note = PartNote(**json.loads(self.note_path.read_text(encoding="utf-8")))
             self.size = self.path.stat().st_size
         if self.note.url != self.url:
-            self.restart(PartNote(self.url, "", 0))
+            self.restart()
 
     @property
     def complete(self) -> bool:
         """Whether all of it has arrived."""
         return self.ended or 0 < self.note.bytes == self.size
 
-    def restart(self, note: PartNote) -> None:
-        """Forget what has arrived; `note` says what is to come."""
-        self.note, self.size = note, 0
+    def restart(self, validator: str = "", total_bytes: int = 0) -> None:
+        """Forget what has arrived; the arguments, as PartNote has them, say what is to come."""
+        self.note, self.size = PartNote(self.url, validator, total_bytes), 0
         self.path.write_bytes(b"")
-        self.note_path.write_text(json.dumps(note._asdict()), encoding="utf-8")
+        self.note_path.write_text(json.dumps(self.note._asdict()), encoding="utf-8")
 
     def finish(self) -> str:
         """Rename the complete file to its own name, and say what is known of it.
@@ -222,7 +222,7 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
     """Make the part ready for an answer: it goes on where the answer is the rest of the same file, else starts anew."""
     if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is left to send, or it became shorter
         if response.headers["Content-Range"] != f"bytes */{part.size}":
-            part.restart(PartNote(part.url, "", 0))
+            part.restart()
             raise CutError("the file on the server is shorter than what was here")
         part.note = part.note._replace(bytes=part.size)
         return
@@ -232,18 +232,18 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
     if not told or told.startswith(WEAK):
         told = response.headers["Last-Modified"] or told
     if response.status == HTTPStatus.PARTIAL_CONTENT:
-        place = re.match(r"bytes (\d+)-\d+/(\d+)", response.headers["Content-Range"] or "")
+        span = re.match(r"bytes (\d+)-\d+/(\d+)", response.headers["Content-Range"] or "")
         old = part.note
-        same = place and int(place[1]) == part.size and int(place[2]) == (old.bytes or int(place[2]))
+        same = span and int(span[1]) == part.size and int(span[2]) == (old.bytes or int(span[2]))
         if not same or (told and old.validator and told != old.validator):
-            part.restart(PartNote(part.url, "", 0))
+            part.restart()
             raise CutError("the server sent a piece of another file than the one that was begun")
-        part.note = old._replace(bytes=int(place[2]))
+        part.note = old._replace(bytes=int(span[2]))
     else:
         if part.size:
             tqdm.write(f"{part.target.name}: the server begins anew: its file has changed, or it cannot go on")
         length = response.headers["Content-Length"] or ""
-        part.restart(PartNote(part.url, told, int(length) if length.isdecimal() else 0))
+        part.restart(told, int(length) if length.isdecimal() else 0)
     require_space(part.path.parent, max(part.note.bytes - part.size, 0), f"for {part.target.name}")
 
 

@@ -161,19 +161,24 @@ def _refuse_conflicts(files: dict[str, int], beside: Path, folder: Path, *, arch
                 f"{folder / above}: is a file, but a folder in {archive.name}; move it away. Nothing was changed"
             )
     for name in files:
-        place = folder / name
-        if os.path.lexists(place) and not (place.is_file() and cmp(beside / name, place, shallow=False)):
+        target = folder / name
+        if differs(beside / name, target):
             raise DataError(
-                f"{place}: is there already, and {archive.name} holds another one; move it away, or choose another "
+                f"{target}: is there already, and {archive.name} holds another one; move it away, or choose another "
                 "folder. Nothing was changed"
             )
+
+
+def differs(path: Path, target: Path) -> bool:
+    """Whether something else than the file `path` is at `target` already."""
+    return os.path.lexists(target) and not (target.is_file() and cmp(path, target, shallow=False))
 
 
 def _move(source: Path, folder: Path) -> None:
     """Rename what lies in a folder into another: a folder that is not there yet in one step, others file by file."""
     for item in sorted(source.iterdir()):
-        place = folder / item.name
-        if not os.path.lexists(place):
-            os.replace(item, place)
+        target = folder / item.name
+        if not os.path.lexists(target):
+            os.replace(item, target)
         elif item.is_dir():
-            _move(item, place)
+            _move(item, target)

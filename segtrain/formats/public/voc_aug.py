@@ -8,14 +8,14 @@ from typing import Literal
 from segtrain.errors import DataError
 from segtrain.formats.list_file import read_name_list
 from segtrain.formats.lists import listed_samples, read_lines, read_names
-from segtrain.formats.sample import Place, Sample, SampleTable, Splits, first_there, require_layout, require_path
+from segtrain.formats.sample import Paths, Sample, SampleTable, Splits, first_there, require_layout, require_path
 
 SBD = "benchmark_RELEASE/dataset"
 VAL_LIST = "ImageSets/Segmentation/val.txt"
 OWN_FILES = ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png")  # VOC's own images and masks
 
 
-def read(root: Path, *, annotations: Literal["png", "sbd"], train_list: Place | None = None) -> Splits:
+def read(root: Path, *, annotations: Literal["png", "sbd"], train_list: Paths | None = None) -> Splits:
     """VOC 2012 with more training images. val is VOC's own, with its own masks; no image of it is trained on.
 
     png: root is the folder VOC2012, as for format voc, with the folder SegmentationClassAug beside SegmentationClass
@@ -33,7 +33,7 @@ def read(root: Path, *, annotations: Literal["png", "sbd"], train_list: Place | 
     return _read_sbd(root)
 
 
-def _read_png(root: Path, train_list: Place) -> Splits:
+def _read_png(root: Path, train_list: Paths) -> Splits:
     require_layout(root, ["JPEGImages", "SegmentationClass", "SegmentationClassAug", VAL_LIST])
     path = require_path(root / first_there(root, train_list), "data.train_list")
     names = [(line, _name_in(text)) for line, text in read_lines(path)]
