@@ -7,20 +7,18 @@ into the root, or where it is to be unpacked, is taken instead, and stays.
 
 import argparse
 import json
-import os
 import shutil
 import signal
 from collections.abc import Iterable, Sequence
-from filecmp import cmp
 from pathlib import Path
 
 from segtrain.command import Stopped, parse_output
 from segtrain.commands.datasets.command import show_archive, show_counts, show_size
 from segtrain.commands.datasets.http import (
     PAUSES_S,
+    check_sum,
     fetch_file,
     file_name,
-    hash_file,
     is_archive,
     require_space,
     show_decimal,
@@ -114,25 +112,26 @@ def estimate_disk_bytes(archives: Iterable[Archive], root: Path) -> int:
     unpacked = most = 0
     for archive in archives:
         name = file_name(archive.url)
-        places = (root / name, root / archive.folder / name, root / STORE / name, root / STORE / f"{name}.part")
-        there = max((place.stat().st_size for place in places if place.is_file()), default=0)
+        paths = (root / name, root / archive.folder / name, root / STORE / name, root / STORE / f"{name}.part")
+        there = max((path.stat().st_size for path in paths if path.is_file()), default=0)
         most = max(most, unpacked + max(archive.bytes - there, 0) + archive.bytes * is_archive(name))
         unpacked += archive.bytes
     return most
 
 
 def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float]) -> None:
-    """Fetch one file, unless the user has put it into its place, and unpack it; print how it was checked."""
+    """Fetch one file, unless the user has put it where it is looked for, and unpack it; print how it was checked."""
     name, folder = file_name(archive.url), root / archive.folder
-    places = (root / name, folder / name) if is_archive(name) else (folder / name,)
-    path = next((place for place in places if place.is_file()), None)
+    paths = (root / name, folder / name) if is_archive(name) else (folder / name,)
+    path = next((path for path in paths if path.is_file()), None)
     if path:
-        proof = check_own(path, archive)
+        right = check_sum(path, archive.checksum, f"{path}: has", "remove it, and the same command fetches it")
+        proof = f"{path} is taken, {right}" if right else f"{path} is taken; no checksum of it is known"
     else:
         path, proof = fetch_file(archive, root / STORE, hint=hint, pauses_s=pauses_s)
     own = path.parent != root / STORE
     try:
-        files = unpack(path, folder) if is_archive(name) else place_file(path, folder)
+        files = unpack(path, folder)
     except DamagedError as error:
         if own:
             raise DataError(f"{error}; remove it, and the same command fetches it") from error
@@ -148,29 +147,6 @@ def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float])
     print(f"{name}: {proof}; {len(files)} file(s) are in {folder}", flush=True)
 
 
-def check_own(path: Path, archive: Archive) -> str:
-    """How an archive that the user has fetched was checked. Raises DataError where it is another one."""
-    algorithm, _, expected = archive.checksum.partition(":")
-    if not algorithm:
-        return f"{path} is taken; no checksum of it is known"
-    found = hash_file(path, algorithm)
-    if found != expected:
-        raise DataError(
-            f"{path}: has {algorithm} {found}, but {expected} was expected; remove it, and the same command fetches it"
-        )
-    return f"{path} is taken, its {algorithm} is right"
-
-
-def place_file(path: Path, folder: Path) -> dict[str, int]:
-    """Move a file that is no archive into its folder; its name -> bytes. Raises DataError where another is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    place, size = folder / path.name, path.stat().st_size
-    if os.path.lexists(place) and not (place.is_file() and cmp(path, place, shallow=False)):
-        raise DataError(f"{place}: is there already and is another file; move it away, or choose another folder")
-    os.replace(path, place)
-    return {path.name: size}
-
-
 def record_path(archive: Archive, root: Path) -> Path:
     """Where it is written which files came out of an archive."""
     return root / STORE / f"{file_name(archive.url)}{RECORD}"
@@ -182,6 +158,6 @@ def is_unpacked(archive: Archive, root: Path) -> bool:
         note = json.loads(record_path(archive, root).read_text(encoding="utf-8"))
         if Archive(*note["archive"]) != archive._replace(bytes=0):
             return False
-        return all(os.stat(root / file).st_size == size for file, size in note["files"].items())
+        return all((root / file).stat().st_size == size for file, size in note["files"].items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
