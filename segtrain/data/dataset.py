@@ -1,6 +1,7 @@
 """Samples as training and evaluation batches."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import albumentations
@@ -74,18 +75,17 @@ class ClassBalance:
         return int(self._samples[rng.integers(self._starts[chosen], self._ends[chosen])]), int(self._classes[chosen])
 
 
+@dataclass(eq=False, repr=False)
 class _Samples(Dataset):
     """Batches by lists of keys. What is wrong with a file travels back as the batch itself: an exception that crosses
     from a worker process would arrive wrapped in a traceback. `kept` are the decoded images and masks of all samples,
     where they are held in memory."""
 
-    def __init__(
-        self, samples: Sequence[Sample], decoder: Decoder, *, image_options: dict[str, Any], kept: Kept | None = None
-    ):
-        self.samples = samples
-        self.decoder = decoder
-        self.image_options = image_options
-        self.kept = kept
+    samples: Sequence[Sample]
+    decoder: Decoder
+    _: KW_ONLY
+    image_options: dict[str, Any]
+    kept: Kept | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -103,24 +103,13 @@ class _Samples(Dataset):
             return error
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TrainSamples(_Samples):
     """Augmented batches; a key is (epoch, index), and with the seed it decides every random choice."""
 
-    def __init__(
-        self,
-        samples,
-        decoder,
-        *,
-        image_options,
-        transform: albumentations.Compose,
-        seed: int,
-        balance: ClassBalance | None = None,
-        kept: Kept | None = None,
-    ):
-        super().__init__(samples, decoder, image_options=image_options, kept=kept)
-        self.transform = transform
-        self.seed = seed
-        self.balance = balance
+    transform: albumentations.Compose
+    seed: int
+    balance: ClassBalance | None = None
 
     def batch(self, keys: list[tuple[int, int]]) -> Batch:
         """image (N, C, H, W), mask (N, H, W) or (N, C, H, W), name."""
@@ -172,14 +161,11 @@ class RawSamples(_Samples):
         return torch.from_numpy(np.stack(images))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EvalSamples(RawSamples):
     """The same images as the model sees them, after transforms.val; masks stay at their original size."""
 
-    def __init__(
-        self, samples, decoder, *, image_options, transform: albumentations.Compose | None, kept: Kept | None = None
-    ):
-        super().__init__(samples, decoder, image_options=image_options, kept=kept)
-        self.transform = transform
+    transform: albumentations.Compose | None
 
     def images(self, samples: Sequence[Sample], images: Sequence[np.ndarray]) -> torch.Tensor:
         """(N, C, H', W') for images of H and W; resizing makes them differ. Raises DataError, which names the file."""

@@ -27,7 +27,9 @@ from segtrain.formats.sample import Sample, SampleTable, Splits
 from segtrain.images.reading import image_size
 from segtrain.memory import read_available_bytes, show_bytes
 
-SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # a process that finds none left dies of a bus error; Docker gives 64 MiB
+SHARED_MEMORY_NEEDED_BYTES = (
+    256 << 20
+)  # batches are sent through it: a process that finds none left dies of a bus error; Docker gives 64 MiB
 
 
 class EndlessBatches(Sampler):
@@ -41,12 +43,8 @@ class EndlessBatches(Sampler):
         self.count = count
         self.batch_size = min(batch_size, count)
         self.seed = seed
+        self.steps_per_epoch = count // self.batch_size
         self.start = (0, 0)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of one epoch."""
-        return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, first = self.start
@@ -60,22 +58,13 @@ class EndlessBatches(Sampler):
 
 
 class TrainLoader:
-    """An endless stream of training batches from any position on."""
+    """An endless stream of training batches from any position on: `batch_size` images, `steps_per_epoch` batches."""
 
     def __init__(self, dataset: TrainSamples, *, batch_size: int, workers: int, pin_memory: bool):
         self.dataset = dataset
         self.batches = EndlessBatches(len(dataset), batch_size=batch_size, seed=dataset.seed)
+        self.batch_size, self.steps_per_epoch = self.batches.batch_size, self.batches.steps_per_epoch
         self.loader = _loader(dataset, batch_sampler=self.batches, workers=workers, pin_memory=pin_memory)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of one epoch."""
-        return self.batches.steps_per_epoch
-
-    @property
-    def batch_size(self) -> int:
-        """Images of one batch."""
-        return self.batches.batch_size
 
     def stream(self, epoch: int, step: int) -> Iterator[dict]:
         """Batches from `step` of `epoch` on, both counted from 0. Raises DataError for a file that is wrong."""
@@ -158,8 +147,11 @@ def count_workers(asked: int | str, device_type: str) -> int:
     """The number of reading processes: two suffice beside a training on the CPU, whose cores they take."""
     if asked != "auto":
         return int(asked)
-    shared_bytes = shared_memory_bytes()
-    if shared_bytes is not None and shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
+    try:
+        shared_bytes = shutil.disk_usage("/dev/shm").total
+    except OSError:  # a system without such a limit
+        shared_bytes = SHARED_MEMORY_NEEDED_BYTES
+    if shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
         print(
             f"warning: /dev/shm holds {shared_bytes >> 20} MiB, too little for reading processes; images are read "
             "by the training process itself. In a container: docker run --shm-size=2g, or set data.workers, if you "
@@ -168,14 +160,6 @@ def count_workers(asked: int | str, device_type: str) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return min(2, cores) if device_type == "cpu" else min(8, cores)
-
-
-def shared_memory_bytes() -> int | None:
-    """Size of the memory that processes share batches through; None where the system has no such limit."""
-    try:
-        return shutil.disk_usage("/dev/shm").total
-    except OSError:
-        return None
 
 
 MEASURED = 200  # images whose headers are read to estimate the memory for all

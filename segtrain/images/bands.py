@@ -128,7 +128,10 @@ def to_image(
     if scale is not None and scale > 255 and pixels.dtype == np.uint8:
         raise DataError(f"{path}: holds 8 bits, but data.scale is {scale:g}; all images must be of one kind")
     if bands is not None:
-        pixels = _pick(pixels, bands, path)
+        outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
+        if outside:
+            raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
+        pixels = pixels[..., [band - 1 for band in bands]]
     if scale is not None:
         pixels = _scaled(pixels, scale, raw.nodata)
     pixels = _with_channels(pixels, channels, 0 if bands is not None else raw.colors)
@@ -161,13 +164,6 @@ def _explain_scale(raw: Bands) -> str:
         f"holds {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
         f"({white} is a guess from that range), and train with it"
     )
-
-
-def _pick(pixels: np.ndarray, bands: Sequence[int], path: str) -> np.ndarray:
-    outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
-    if outside:
-        raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
-    return pixels[..., [band - 1 for band in bands]]
 
 
 def _scaled(pixels: np.ndarray, scale: float, nodata: float | None) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_splits_by_name(tmp_path):
     )
     assert error_of(tmp_path, train_split="test", **keys) == (
         "data: 2 image(s) are both in the training and in the validation split, "
-        f"{tmp_path}/val/images/000.png for one; the score would be of images that were learnt by heart"
+        f"'{tmp_path}/val/images/000.png' for one; the score would be of images that were learnt by heart"
     )
 
 
@@ -118,7 +118,7 @@ def test_a_group_on_both_sides_is_refused(tmp_path):
     draw_folders(tmp_path, train=4, val=2)
     text = error_of(tmp_path, group_pattern=r"\d")
     assert text == (
-        "data: 1 group(s) of samples are both in the training and in the validation split, '0' for one; write "
+        "data: 1 group(s) are both in the training and in the validation split, '0' for one; write "
         "data.folds: 5, whose folds keep groups together, or correct the splits"
     )
     assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* finds nothing in the name 000")
