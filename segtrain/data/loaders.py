@@ -7,23 +7,24 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from tqdm import tqdm
 
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.schema import TransformsConfig
 from segtrain.data.dataset import ClassBalance, EvalSamples, Kept, TrainSamples, read_sample
 from segtrain.data.labels import Decoder
+from segtrain.data.statistics import map_in_threads
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, SampleTable, Splits
+from segtrain.formats.sample import SampleTable, Splits
 from segtrain.images.reading import image_size
 from segtrain.memory import read_available_bytes, show_bytes
 
@@ -186,17 +187,9 @@ def keep_in_memory(tables: Sequence[SampleTable], decoder: Decoder, image_option
             "free; write data.cache: null, or make the files smaller"
         )
     print(f"memory   about {show_bytes(needed)} for {count} images and masks (data.cache: ram)")
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=count, desc="reading into memory", leave=False, delay=1.0, disable=None) as progress,
-    ):
-
-        def read(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-            pair = read_sample(sample, decoder, image_options)
-            progress.update()
-            return pair
-
-        return [list(pool.map(read, samples)) for samples in tables]
+    read = partial(read_sample, decoder=decoder, image_options=image_options)
+    pairs = map_in_threads(read, [sample for samples in tables for sample in samples], "reading into memory")
+    return [list(islice(pairs, len(samples))) for samples in tables]
 
 
 def build_loaders(
