@@ -15,8 +15,8 @@ DECODER = LabelDecoder(DataConfig(root="x", classes=["a", "b", "c"]))
 
 @pytest.fixture
 def samples(tmp_path):
-    for place, height in enumerate([40, 40, 60]):
-        draw_sample(tmp_path, str(place), seed=place, height=height, width=50)
+    for index, height in enumerate([40, 40, 60]):
+        draw_sample(tmp_path, str(index), seed=index, height=height, width=50)
     return SampleTable(Sample(str(p), f"{tmp_path}/images/{p}.png", f"{tmp_path}/masks/{p}.png") for p in range(3))
 
 

@@ -18,7 +18,7 @@ from segtrain.commands.datasets.download_command import STORE, estimate_disk_byt
 from segtrain.errors import DataError
 from segtrain.formats.dataset_info import About, Archive
 from tests.bad_input import contents
-from tests.commands.datasets.file_server import BODY, Answer, serve
+from tests.commands.datasets.file_server import BODY, Answer
 from tests.conftest import PROJECT
 
 IMAGES = {"set/images/a.jpg": BODY[:3_000], "set/images/b.jpg": BODY[3_000:5_000]}
@@ -45,11 +45,10 @@ def pack_tgz(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def got(tmp_path):
+def got(got):
     """A server that has the three files of a data set."""
-    with serve(tmp_path / "R") as got:
-        got.files = {"/images.zip": pack_zip(IMAGES), "/masks.tgz": pack_tgz(MASKS), "/list.txt": b"a\nb\n"}
-        yield got
+    got.files = {"/images.zip": pack_zip(IMAGES), "/masks.tgz": pack_tgz(MASKS), "/list.txt": b"a\nb\n"}
+    return got
 
 
 @pytest.fixture
