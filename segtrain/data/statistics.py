@@ -46,17 +46,14 @@ class ClassStatistics:
             f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)
         )
 
-    def absent(self) -> list[str]:
-        """The classes that have no pixel."""
-        return [name for name, pixels in zip(self.names, self.class_pixels, strict=True) if pixels == 0]
-
 
 def read_statistics(splits: Splits, decoder: Decoder, *, names: list[str], cache: Path | None) -> ClassStatistics:
     """Read every mask of the training and validation splits once, so that a wrong one is told before the training; warn
     of classes that no training mask has: nobody can learn them. `cache` is a folder to keep the counts in."""
     count_pixels(splits["val"], decoder, cache=cache)
     statistics = summarize(count_pixels(splits["train"], decoder, cache=cache), decoder, names=names)
-    if absent := statistics.absent():
+    absent = [name for name, pixels in zip(names, statistics.class_pixels, strict=True) if pixels == 0]
+    if absent:
         print(f"warning: no training mask has a pixel of: {', '.join(absent)}; are the values in data.classes right?")
     return statistics
 

@@ -78,9 +78,8 @@ def read_tiff(path: str) -> Bands:
     """The first image in a file: all bands that its pages of one size hold, upright. What tifffile and its codecs
     raise for a broken file passes through."""
     with _first_image(path) as (series, order):
-        pixels = series.asarray(maxworkers=1).transpose(order)
         page = series.keyframe
-        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+        pixels = np.atleast_3d(series.asarray(maxworkers=1).transpose(order))
         pixels = upright(pixels, page.tags.valueof(ORIENTATION, 1))
         return Bands(
             np.ascontiguousarray(pixels), band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype)
