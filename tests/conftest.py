@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,6 +28,13 @@ from segtrain.training import build
 from segtrain.training import command as train
 from segtrain.training.loop import fit
 from segtrain.training.state import build_state
+
+
+@pytest.fixture(autouse=True)
+def _warnings_of_pillow():
+    """Ignored, as segtrain.images.reading has it; pytest sets other filters for each test."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 PROJECT = Path(__file__).resolve().parent.parent
 

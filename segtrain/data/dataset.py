@@ -75,7 +75,7 @@ class ClassBalance:
         return int(self._samples[rng.integers(self._starts[chosen], self._ends[chosen])]), int(self._classes[chosen])
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Samples(Dataset):
     """Batches by lists of keys. What is wrong with a file travels back as the batch itself: an exception that crosses
     from a worker process would arrive wrapped in a traceback. `kept` are the decoded images and masks of all samples,
@@ -103,7 +103,7 @@ class _Samples(Dataset):
             return error
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class TrainSamples(_Samples):
     """Augmented batches; a key is (epoch, index), and with the seed it decides every random choice."""
 
@@ -161,7 +161,7 @@ class RawSamples(_Samples):
         return torch.from_numpy(np.stack(images))
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class EvalSamples(RawSamples):
     """The same images as the model sees them, after transforms.val; masks stay at their original size."""
 

@@ -36,8 +36,8 @@ class LabelDecoder:
         self.table = np.full(size, _UNCLAIMED, np.int16 if largest < 32768 else np.int32)
         for value, index in claims.items():
             self.table[value] = index
-        self.identity = not self.as_color and all(claims.get(index) == index for index in range(self.width))
-        self.identity &= all(index == value for value, index in claims.items())
+        same = set(range(self.width)) <= claims.keys() and all(index == value for value, index in claims.items())
+        self.identity = same and not self.as_color
 
     def read(self, sample: Sample) -> np.ndarray:
         """The mask as class indices. Raises DataError for what is unreadable or unclaimed, with file and value."""

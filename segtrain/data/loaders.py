@@ -7,27 +7,30 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from tqdm import tqdm
 
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.schema import TransformsConfig
 from segtrain.data.dataset import ClassBalance, EvalSamples, Kept, TrainSamples, read_sample
 from segtrain.data.labels import Decoder
+from segtrain.data.statistics import map_in_threads
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, SampleTable, Splits
+from segtrain.formats.sample import SampleTable, Splits
 from segtrain.images.reading import image_size
 from segtrain.memory import read_available_bytes, show_bytes
 
-SHARED_MEMORY_NEEDED_BYTES = 256 << 20  # a process that finds none left dies of a bus error; Docker gives 64 MiB
+SHARED_MEMORY_NEEDED_BYTES = (
+    256 << 20
+)  # batches are sent through it: a process that finds none left dies of a bus error; Docker gives 64 MiB
 
 
 class EndlessBatches(Sampler):
@@ -40,8 +43,8 @@ class EndlessBatches(Sampler):
     def __init__(self, count: int, *, batch_size: int, seed: int):
         self.count = count
         self.batch_size = min(batch_size, count)
-        self.steps_per_epoch = count // self.batch_size
         self.seed = seed
+        self.steps_per_epoch = count // self.batch_size
         self.start = (0, 0)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -56,12 +59,12 @@ class EndlessBatches(Sampler):
 
 
 class TrainLoader:
-    """An endless stream of training batches of `batch_size` images from any position on."""
+    """An endless stream of training batches from any position on: `batch_size` images, `steps_per_epoch` batches."""
 
     def __init__(self, dataset: TrainSamples, *, batch_size: int, workers: int, pin_memory: bool):
         self.dataset = dataset
         self.batches = EndlessBatches(len(dataset), batch_size=batch_size, seed=dataset.seed)
-        self.steps_per_epoch, self.batch_size = self.batches.steps_per_epoch, self.batches.batch_size
+        self.batch_size, self.steps_per_epoch = self.batches.batch_size, self.batches.steps_per_epoch
         self.loader = _loader(dataset, batch_sampler=self.batches, workers=workers, pin_memory=pin_memory)
 
     def stream(self, epoch: int, step: int) -> Iterator[dict]:
@@ -145,8 +148,11 @@ def count_workers(asked: int | str, device_type: str) -> int:
     """The number of reading processes: two suffice beside a training on the CPU, whose cores they take."""
     if asked != "auto":
         return int(asked)
-    shared_bytes = shared_memory_bytes()
-    if shared_bytes is not None and shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
+    try:
+        shared_bytes = shutil.disk_usage("/dev/shm").total
+    except OSError:  # a system without such a limit
+        shared_bytes = SHARED_MEMORY_NEEDED_BYTES
+    if shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
         print(
             f"warning: /dev/shm holds {shared_bytes >> 20} MiB, too little for reading processes; images are read "
             "by the training process itself. In a container: docker run --shm-size=2g, or set data.workers, if you "
@@ -155,14 +161,6 @@ def count_workers(asked: int | str, device_type: str) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return min(2, cores) if device_type == "cpu" else min(8, cores)
-
-
-def shared_memory_bytes() -> int | None:
-    """Size of the memory that processes share batches through; None where the system has no such limit."""
-    try:
-        return shutil.disk_usage("/dev/shm").total
-    except OSError:
-        return None
 
 
 MEASURED = 200  # images whose headers are read to estimate the memory for all
@@ -189,17 +187,9 @@ def keep_in_memory(tables: Sequence[SampleTable], decoder: Decoder, image_option
             "free; write data.cache: null, or make the files smaller"
         )
     print(f"memory   about {show_bytes(needed)} for {count} images and masks (data.cache: ram)")
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=count, desc="reading into memory", leave=False, delay=1.0, disable=None) as progress,
-    ):
-
-        def read(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-            pair = read_sample(sample, decoder, image_options)
-            progress.update()
-            return pair
-
-        return [list(pool.map(read, samples)) for samples in tables]
+    read = partial(read_sample, decoder=decoder, image_options=image_options)
+    pairs = map_in_threads(read, [sample for samples in tables for sample in samples], "reading into memory")
+    return [list(islice(pairs, len(samples))) for samples in tables]
 
 
 def build_loaders(

@@ -13,6 +13,8 @@ from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable, Splits, seeded_hash
 
+LEARNT = "the score would be of images that were learnt by heart"
+
 
 def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> Splits:
     """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
@@ -32,9 +34,10 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
         splits[split] = found[wanted]
     if config.folds is None and config.train_split == config.val_split:
         return splits  # asked for, to see whether a model can learn some images by heart
-    _require_disjoint(splits["train"], splits["val"], "validation")
+    _require_apart("image", splits["train"], splits["val"], "validation", LEARNT)
     if config.folds is None:
-        _require_apart(splits["train"], splits["val"])
+        hint = "write data.folds: 5, whose folds keep groups together, or correct the splits"
+        _require_apart("group", splits["train"], splits["val"], "validation", hint)
     else:
         pool = _joined(splits["train"], splits["val"])
         decoder = build_decoder(config)
@@ -44,7 +47,7 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
         splits["train"] = pool.take(np.flatnonzero(folds != config.fold).tolist())
         splits["val"] = pool.take(np.flatnonzero(folds == config.fold).tolist())
     if "test" not in (config.train_split, config.val_split):
-        _require_disjoint(splits["train"], splits.get("test", ()), "test")
+        _require_apart("image", splits["train"], splits.get("test", ()), "test", LEARNT)
     return splits
 
 
@@ -90,23 +93,14 @@ def _joined(train: SampleTable, val: SampleTable) -> SampleTable:
     return SampleTable(sample for table in (train, val) for sample in table)
 
 
-def _require_apart(train: SampleTable, val: SampleTable) -> None:
-    held_out = {sample.group for sample in val} - {""}
-    both = sorted({sample.group for sample in train} & held_out) if held_out else []
+def _require_apart(what: str, train: SampleTable, other: Sequence[Sample], title: str, hint: str) -> None:
+    """Raises DataError where two splits share an image or a group, as `what` says; `hint` is the end of the message."""
+    held_out = {getattr(sample, what) for sample in other} - {""}
+    both = sorted({getattr(sample, what) for sample in train} & held_out) if held_out else []
     if both:
         raise DataError(
-            f"data: {len(both)} group(s) of samples are both in the training and in the validation split, '{both[0]}' "
-            "for one; write data.folds: 5, whose folds keep groups together, or correct the splits"
-        )
-
-
-def _require_disjoint(train: SampleTable, other: Sequence[Sample], title: str) -> None:
-    held_out = {sample.image for sample in other}
-    both = [sample.image for sample in train if sample.image in held_out]
-    if both:
-        raise DataError(
-            f"data: {len(both)} image(s) are both in the training and in the {title} split, {both[0]} for one; "
-            "the score would be of images that were learnt by heart"
+            f"data: {len(both)} {what}(s) are both in the training and in the {title} split, '{both[0]}' for one; "
+            f"{hint}"
         )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from segtrain.errors import DataError
 from segtrain.files import replacing
 from segtrain.formats.sample import Sample, Splits
 
-SAMPLES_AT_ONCE = 4096  # samples handed to the threads at once: a million waiting calls would take a gigabyte
+ITEMS_AT_ONCE = 4096  # handed to the threads at once: a million waiting calls would take a gigabyte
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,14 @@ class ClassStatistics:
             f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)
         )
 
-    def absent(self) -> list[str]:
-        """The classes that have no pixel."""
-        return [name for name, pixels in zip(self.names, self.class_pixels, strict=True) if pixels == 0]
-
 
 def read_statistics(splits: Splits, decoder: Decoder, *, names: list[str], cache: Path | None) -> ClassStatistics:
     """Read every mask of the training and validation splits once, so that a wrong one is told before the training; warn
     of classes that no training mask has: nobody can learn them. `cache` is a folder to keep the counts in."""
     count_pixels(splits["val"], decoder, cache=cache)
     statistics = summarize(count_pixels(splits["train"], decoder, cache=cache), decoder, names=names)
-    if absent := statistics.absent():
+    absent = [name for name, pixels in zip(names, statistics.class_pixels, strict=True) if pixels == 0]
+    if absent:
         print(f"warning: no training mask has a pixel of: {', '.join(absent)}; are the values in data.classes right?")
     return statistics
 
@@ -88,6 +85,10 @@ def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | N
     What was counted is kept in the folder `cache`, mask by mask, until the file or the classes change. Raises DataError
     for the first mask that cannot be read or holds a value that no class claims.
     """
+
+    def count_one(index: int) -> np.ndarray:
+        return decoder.count(decoder.read(samples[index]))
+
     keys = np.fromiter(_keys(samples), np.uint64, len(samples))
     file = cache / f"classes-{_fingerprint(decoder)}.npz" if cache is not None else None
     known_keys, known = _load(file, decoder.width + 2)
@@ -98,7 +99,8 @@ def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | N
     counts[is_known] = known[positions[is_known]]
     missing = np.flatnonzero(~is_known)
     if len(missing):
-        counts[missing] = _count(samples, missing.tolist(), decoder)
+        for index, row in zip(missing, map_in_threads(count_one, missing.tolist(), "counting classes"), strict=True):
+            counts[index] = row
         if file is not None:
             order = np.unique(np.concatenate([known_keys, keys[missing]]), return_index=True)
             _save(file, order[0], np.concatenate([known, counts[missing]])[order[1]])
@@ -143,15 +145,11 @@ def _save(file: Path, keys: np.ndarray, counts: np.ndarray) -> None:
         np.savez(target, keys=keys, counts=counts)
 
 
-def _count(samples: Sequence[Sample], indices: Sequence[int], decoder: Decoder) -> np.ndarray:
-    def count_one(index: int) -> np.ndarray:
-        return decoder.count(decoder.read(samples[index]))
-
-    counts = np.empty((len(indices), decoder.width + 2), np.uint32)
-    progress = tqdm(total=len(indices), desc="counting classes", leave=False, delay=1.0, disable=None)
+def map_in_threads(function: Callable, items: Sequence, title: str) -> Iterator:
+    """What a function gives for each of the items, in their order, while a progress bar of that title runs."""
+    progress = tqdm(total=len(items), desc=title, leave=False, delay=1.0, disable=None)
     with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(indices), SAMPLES_AT_ONCE):
-            for row, counted in enumerate(pool.map(count_one, indices[start : start + SAMPLES_AT_ONCE]), start):
-                counts[row] = counted
+        for start in range(0, len(items), ITEMS_AT_ONCE):
+            for result in pool.map(function, items[start : start + ITEMS_AT_ONCE]):
                 progress.update()
-    return counts
+                yield result

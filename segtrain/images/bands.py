@@ -78,9 +78,8 @@ def read_tiff(path: str) -> Bands:
     """The first image in a file: all bands that its pages of one size hold, upright. What tifffile and its codecs
     raise for a broken file passes through."""
     with _first_image(path) as (series, order):
-        pixels = series.asarray(maxworkers=1).transpose(order)
         page = series.keyframe
-        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+        pixels = np.atleast_3d(series.asarray(maxworkers=1).transpose(order))
         pixels = upright(pixels, page.tags.valueof(ORIENTATION, 1))
         return Bands(
             np.ascontiguousarray(pixels), band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype)
@@ -128,7 +127,10 @@ def to_image(
     if scale is not None and scale > 255 and pixels.dtype == np.uint8:
         raise DataError(f"{path}: holds 8 bits, but data.scale is {scale:g}; all images must be of one kind")
     if bands is not None:
-        pixels = _pick(pixels, bands, path)
+        outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
+        if outside:
+            raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
+        pixels = pixels[..., [band - 1 for band in bands]]
     if scale is not None:
         pixels = _scaled(pixels, scale, raw.nodata)
     pixels = _with_channels(pixels, channels, 0 if bands is not None else raw.colors)
@@ -161,13 +163,6 @@ def _explain_scale(raw: Bands) -> str:
         f"holds {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
         f"({white} is a guess from that range), and train with it"
     )
-
-
-def _pick(pixels: np.ndarray, bands: Sequence[int], path: str) -> np.ndarray:
-    outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
-    if outside:
-        raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
-    return pixels[..., [band - 1 for band in bands]]
 
 
 def _scaled(pixels: np.ndarray, scale: float, nodata: float | None) -> np.ndarray:

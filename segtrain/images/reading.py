@@ -1,11 +1,10 @@
 """Image files: the one opener of pictures, TIFFs and arrays, with errors that name the file."""
 
 import struct
-import threading
 import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from segtrain.images.bands import (
 )
 
 TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
-# Pillow raises the first three for broken files, tifffile and its codecs all of them.
+# Pillow raises the first three for broken files, tifffile, its codecs and NumPy all of them.
 READ_ERRORS = (
     OSError,
     ValueError,
@@ -40,31 +39,13 @@ READ_ERRORS = (
     TypeError,
     EOFError,
     struct.error,
+    tokenize.TokenError,
 )
 PAGED_SUFFIXES = frozenset({".gif", ".png", ".webp", ".tif", ".tiff"})
 
-_lock = threading.Lock()
-_inside = 0
-_silence = ExitStack()
-
-
-@contextmanager
-def no_warnings() -> Iterator[None]:
-    """Ignore warnings in this process while any thread is inside. warnings.catch_warnings alone is for one thread: of
-    two that overlap, one would restore what the other has set, for good."""
-    global _inside
-    with _lock:
-        if _inside == 0:
-            _silence.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                _silence.close()
+# Of large sizes and odd tags; what matters raises. For the whole process: catch_warnings is for one thread, and of two
+# that overlap one would restore what the other has set.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Picture(NamedTuple):
@@ -83,20 +64,10 @@ class Picture(NamedTuple):
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Image.Image | None]:
-    """A file whose header is read; None for a TIFF that Pillow does not know. Whatever goes wrong with it inside the
-    block is a DataError."""
+def _readable_errors(path: str, kind: str, hint: str = "") -> Iterator[None]:
+    """Whatever goes wrong with a file inside the block as DataError; `kind` is what it is read as."""
     try:
-        with no_warnings():  # of large sizes and odd tags; what matters raises
-            try:
-                picture = Image.open(path, formats=TYPES)
-            except UnidentifiedImageError:
-                if not is_tiff(path):
-                    raise
-                yield None
-                return
-            with picture:
-                yield picture
+        yield
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist") from error
     except UnidentifiedImageError as error:
@@ -105,7 +76,23 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
         raise DataError(f"{path}: {error}") from error
     except READ_ERRORS as error:
         text = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as an image: {text}; is the file complete?") from error
+        raise DataError(f"{path}: cannot be read as {kind}: {text}{hint}") from error
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Image.Image | None]:
+    """A file whose header is read; None for a TIFF that Pillow does not know. Whatever goes wrong with it inside the
+    block is a DataError."""
+    with _readable_errors(path, "an image", "; is the file complete?"):
+        try:
+            picture = Image.open(path, formats=TYPES)
+        except UnidentifiedImageError:
+            if not is_tiff(path):
+                raise
+            yield None
+            return
+        with picture:
+            yield picture
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -143,13 +130,8 @@ def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
 
 
 def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
-    try:
+    with _readable_errors(path, "a NumPy array"):
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: does not exist") from error
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, tokenize.TokenError) as error:
-        text = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be read as a NumPy array: {text}") from error
 
 
 def _is_array(path: str) -> bool:

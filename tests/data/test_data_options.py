@@ -55,8 +55,8 @@ def test_classes_that_overlap(layers, dataset, fitted, tmp_path, capsys):
     image = cv2.cvtColor(cv2.imread(str(dataset / "val/images/000.png")), cv2.COLOR_BGR2RGB)
     prediction = predictor.predict(image)
     assert prediction.shape == (2, 64, 80) and set(np.unique(prediction)) <= {0, 1}
-    for place, name in enumerate(["low", "even"]):
-        assert (np.asarray(Image.open(tmp_path / f"out/000_{place}_{name}.png")) == 255 * prediction[place]).all()
+    for index, name in enumerate(["low", "even"]):
+        assert (np.asarray(Image.open(tmp_path / f"out/000_{index}_{name}.png")) == 255 * prediction[index]).all()
     assert not (tmp_path / "out/000.png").exists() and (tmp_path / "out/000_overlay.jpg").exists()
 
 

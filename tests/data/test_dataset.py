@@ -1,41 +1,19 @@
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from segtrain.config.schema import DataConfig
 from segtrain.data.dataset import (
     EvalSamples,
     RawSamples,
-    TrainSamples,
     images_to_tensor,
     masks_to_tensor,
     read_sample,
     sample_seed,
 )
-from segtrain.data.labels import LabelDecoder
-from segtrain.data.transforms import build_eval_transform, build_transform
+from segtrain.data.transforms import build_eval_transform
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample
-from tests.conftest import draw_sample
-
-OPTIONS = {"channels": 3}
-DECODER = LabelDecoder(DataConfig(root="x", classes=["a", "b", "c"]))
-
-
-def draw(folder: Path, sizes) -> list[Sample]:
-    samples = []
-    for index, (height, width) in enumerate(sizes):
-        draw_sample(folder, str(index), seed=index, height=height, width=width)
-        samples.append(Sample(str(index), f"{folder}/images/{index}.png", f"{folder}/masks/{index}.png"))
-    return samples
-
-
-def train_samples(samples, transforms=(), seed=0):
-    transform = build_transform(transforms, ignore_index=255)
-    return TrainSamples(samples, DECODER, image_options=OPTIONS, transform=transform, seed=seed)
+from tests.data.drawn import DECODER, OPTIONS, draw, train_samples
 
 
 def test_seeds_of_samples_differ_and_stay_the_same():

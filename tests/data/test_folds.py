@@ -6,7 +6,7 @@ from segtrain.errors import DataError
 
 
 def names(count):
-    return [f"image {place}" for place in range(count)]
+    return [f"image {index}" for index in range(count)]
 
 
 def test_every_fold_has_its_share_of_every_class():
@@ -30,7 +30,7 @@ def test_a_class_with_one_sample_for_each_fold_is_in_each():
 
 
 def test_groups_stay_together_and_folds_are_of_one_size():
-    groups = [f"patient {place // 4}" for place in range(80)]
+    groups = [f"patient {index // 4}" for index in range(80)]
     presence = np.ones((80, 1), bool)
     folds = assign_folds(presence, groups, folds=4, seed=0)
     assert all(len(set(folds[start : start + 4])) == 1 for start in range(0, 80, 4))

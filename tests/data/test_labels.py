@@ -23,22 +23,6 @@ def read(reader, path):
     return reader.read(Sample("name", "not read", path))
 
 
-@pytest.fixture
-def save(tmp_path):
-    """Write an array (or a Pillow image) as a file, and give its path."""
-
-    def save_as(array, name="mask.png", **arguments):
-        path = tmp_path / name
-        if name.endswith(".npy"):
-            np.save(path, array)
-        else:
-            picture = array if isinstance(array, Image.Image) else Image.fromarray(np.asarray(array))
-            picture.save(path, **arguments)
-        return str(path)
-
-    return save_as
-
-
 def u8(*rows):
     return np.array(rows, np.uint8)
 

@@ -1,47 +1,34 @@
 import pytest
 
-from segtrain.config.schema import DataConfig
 from segtrain.data import loaders
-from segtrain.data.dataset import EvalSamples, TrainSamples
-from segtrain.data.labels import LabelDecoder
+from segtrain.data.dataset import EvalSamples
 from segtrain.data.loaders import estimate_memory, keep_in_memory
-from segtrain.data.transforms import build_transform
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, SampleTable
-from tests.conftest import draw_sample
+from segtrain.formats.sample import SampleTable
+from tests.data.drawn import DECODER, OPTIONS, draw, train_samples
 
-DECODER = LabelDecoder(DataConfig(root="x", classes=["a", "b", "c"]))
+CROP = [{"RandomCrop": {"height": 16, "width": 16}}]
 
 
 @pytest.fixture
 def samples(tmp_path):
-    for place, height in enumerate([40, 40, 60]):
-        draw_sample(tmp_path, str(place), seed=place, height=height, width=50)
-    return SampleTable(Sample(str(p), f"{tmp_path}/images/{p}.png", f"{tmp_path}/masks/{p}.png") for p in range(3))
-
-
-RGB = {"channels": 3}
-
-
-def training(samples, kept=None):
-    pipeline = build_transform([{"RandomCrop": {"height": 16, "width": 16}}], ignore_index=255)
-    return TrainSamples(samples, DECODER, image_options=RGB, transform=pipeline, seed=0, kept=kept)
+    return SampleTable(draw(tmp_path, [(40, 50), (40, 50), (60, 50)]))
 
 
 def test_the_estimate_is_right_for_what_was_measured(samples):
     pixels = (40 + 40 + 60) * 50
-    assert estimate_memory(samples, DECODER, RGB) == 4 * pixels
+    assert estimate_memory(samples, DECODER, OPTIONS) == 4 * pixels
     assert estimate_memory(samples, DECODER, {"channels": 3, "scale": 255.0}) == 13 * pixels
 
 
 def test_batches_are_the_same_and_no_file_is_opened_again(samples, tmp_path, capsys):
     keys = [(0, 2), (1, 0), (1, 1)]
-    expected = training(samples).batch(keys)
-    whole = EvalSamples(samples, DECODER, image_options=RGB, transform=None).batch([0, 2])
-    kept, again = keep_in_memory([samples, samples], DECODER, RGB)
+    expected = train_samples(samples, CROP).batch(keys)
+    whole = EvalSamples(samples, DECODER, image_options=OPTIONS, transform=None).batch([0, 2])
+    kept, again = keep_in_memory([samples, samples], DECODER, OPTIONS)
     dataset, evaluation = (
-        training(samples, kept),
-        EvalSamples(samples, DECODER, image_options=RGB, transform=None, kept=again),
+        train_samples(samples, CROP, kept=kept),
+        EvalSamples(samples, DECODER, image_options=OPTIONS, transform=None, kept=again),
     )
     assert capsys.readouterr().out == "memory   about 0 MiB for 6 images and masks (data.cache: ram)\n"
     for path in tmp_path.glob("*/*.png"):
@@ -56,7 +43,7 @@ def test_memory_that_does_not_suffice_is_told_first(samples, monkeypatch):
     monkeypatch.setattr(loaders, "read_available_bytes", lambda: 30000)
     monkeypatch.setattr(loaders, "read_sample", lambda *_: pytest.fail("something was read"))
     with pytest.raises(DataError) as error:
-        keep_in_memory([samples], DECODER, RGB)
+        keep_in_memory([samples], DECODER, OPTIONS)
     assert str(error.value) == (
         "data.cache: ram: 3 images take about 0 MiB in memory, and 0 MiB are free; write data.cache: null, or make the "
         "files smaller"
@@ -67,4 +54,4 @@ def test_a_broken_file_is_named(samples):
     with open(samples[1].image, "r+b") as file:
         file.truncate(200)
     with pytest.raises(DataError, match=r"images/1\.png: cannot be read as an image"):
-        keep_in_memory([samples], DECODER, RGB)
+        keep_in_memory([samples], DECODER, OPTIONS)

@@ -7,7 +7,7 @@ from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from tests.conftest import draw_folders
 
-NAMES = [f"c{place}" for place in range(7)]
+NAMES = [f"c{index}" for index in range(7)]
 
 
 def names(splits):
@@ -44,7 +44,7 @@ def test_splits_by_name(tmp_path):
     )
     assert error_of(tmp_path, train_split="test", **keys) == (
         "data: 2 image(s) are both in the training and in the validation split, "
-        f"{tmp_path}/val/images/000.png for one; the score would be of images that were learnt by heart"
+        f"'{tmp_path}/val/images/000.png' for one; the score would be of images that were learnt by heart"
     )
 
 
@@ -66,10 +66,10 @@ def test_folds_part_train_and_val_anew(tmp_path):
 
 
 def test_a_rare_class_is_in_every_fold(tmp_path):
-    for place in range(12):
+    for index in range(12):
         for kind in ("i", "m"):
             (tmp_path / kind).mkdir(exist_ok=True)
-            Image.fromarray(np.full((4, 4), int(place < 3), np.uint8)).save(tmp_path / kind / f"{place:02d}.png")
+            Image.fromarray(np.full((4, 4), int(index < 3), np.uint8)).save(tmp_path / kind / f"{index:02d}.png")
     for seed in range(4):
         for fold in range(3):
             found = names(split(tmp_path, seed, images="i", masks="m", classes=["a", "rare"], folds=3, fold=fold))
@@ -118,7 +118,7 @@ def test_a_group_on_both_sides_is_refused(tmp_path):
     draw_folders(tmp_path, train=4, val=2)
     text = error_of(tmp_path, group_pattern=r"\d")
     assert text == (
-        "data: 1 group(s) of samples are both in the training and in the validation split, '0' for one; write "
+        "data: 1 group(s) are both in the training and in the validation split, '0' for one; write "
         "data.folds: 5, whose folds keep groups together, or correct the splits"
     )
     assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* finds nothing in the name 000")
@@ -127,4 +127,4 @@ def test_a_group_on_both_sides_is_refused(tmp_path):
 def test_images_of_one_name_in_both_splits_are_two(tmp_path):
     draw_folders(tmp_path, train=4, val=4)
     found = [name for fold in range(5) for name in names(split(tmp_path, folds=5, fold=fold))["val"]]
-    assert sorted(found) == sorted(f"{part}/{place:03d}" for part in ("train", "val") for place in range(4))
+    assert sorted(found) == sorted(f"{part}/{index:03d}" for part in ("train", "val") for index in range(4))

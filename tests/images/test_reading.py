@@ -1,7 +1,6 @@
 import struct
 import subprocess
-import threading
-import warnings
+import sys
 import zlib
 
 import imagecodecs
@@ -10,7 +9,8 @@ import pytest
 from PIL import Image
 
 from segtrain.errors import DataError
-from segtrain.images.reading import count_pictures, image_size, no_warnings, read_image, read_mask, read_picture
+from segtrain.images.reading import count_pictures, image_size, read_image, read_mask, read_picture
+from tests.conftest import PROJECT
 from tests.image_files import error_of, save
 
 RNG = np.random.default_rng(0)
@@ -291,28 +291,9 @@ def test_types_that_run_other_programs_are_not_opened(tmp_path, monkeypatch, rea
     assert count_pictures(path) == 1
 
 
-def test_warnings_are_back_when_the_last_thread_is_out():
-    entered, leave = threading.Event(), threading.Event()
-
-    def stay() -> None:
-        with no_warnings():
-            entered.set()
-            assert leave.wait(10)
-
-    thread = threading.Thread(target=stay)
-    with no_warnings():
-        thread.start()
-        assert entered.wait(10)
-        warnings.warn("first", stacklevel=1)
-    warnings.warn("the other thread is still inside", stacklevel=1)
-    leave.set()
-    thread.join()
-    with pytest.raises(UserWarning, match="again"):  # pytest makes errors of them
-        warnings.warn("again", stacklevel=1)
-
-
-def test_what_is_raised_inside_ends_the_silence():
-    with pytest.raises(ValueError, match="inside"), no_warnings():
-        raise ValueError("inside")
-    with pytest.raises(UserWarning, match="again"):
-        warnings.warn("again", stacklevel=1)
+def test_warnings_of_pillow_are_not_shown(tmp_path):
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")
+    code = "import sys; from segtrain.images.reading import image_size; print(image_size(sys.argv[1]))"
+    line = [sys.executable, "-c", code, str(tmp_path / "large.png")]
+    done = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(9000, 10000)\n", "")

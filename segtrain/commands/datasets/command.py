@@ -44,11 +44,10 @@ def overview(datasets: dict[str, Dataset], *, width: int) -> Iterator[str]:
     rows = [("name", "classes", "images", "get it")]
     for name, item in datasets.items():
         rows.append((name, count_classes(item), show_counts(item.about.images), show_way(item.about)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    names, classes, images, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     for row, about in zip(rows, [None, *(item.about for item in datasets.values())], strict=True):
-        name, classes, *rest = row
-        cells = [name.ljust(widths[0]), classes.rjust(widths[1]), rest[0].ljust(widths[2]), rest[1]]
-        yield from wrap("  ".join(cells), width, rest="    ")
+        line = f"{row[0]:{names}}  {row[1]:>{classes}}  {row[2]:{images}}  {row[3]}"
+        yield from wrap(line, width, rest="    ")
         if about:
             yield from wrap(f"{about.title}. Licence: {about.licence}", width, first="    ", rest="    ")
             for line in about.layout:

@@ -7,7 +7,6 @@ into the root, or where it is to be unpacked, is taken instead, and stays.
 
 import argparse
 import json
-import os
 import shutil
 import signal
 from collections.abc import Iterable, Sequence
@@ -17,14 +16,14 @@ from segtrain.command import Stopped, parse_output
 from segtrain.commands.datasets.command import show_archive, show_counts, show_size
 from segtrain.commands.datasets.http import (
     PAUSES_S,
+    check_sum,
     fetch_file,
     file_name,
-    hash_file,
     is_archive,
     require_space,
     show_decimal,
 )
-from segtrain.commands.datasets.unpack import DamagedError, differs, unpack
+from segtrain.commands.datasets.unpack import DamagedError, unpack
 from segtrain.config.section import suggest
 from segtrain.errors import ConfigError, DataError
 from segtrain.formats import read_dataset
@@ -121,17 +120,18 @@ def estimate_disk_bytes(archives: Iterable[Archive], root: Path) -> int:
 
 
 def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float]) -> None:
-    """Fetch one file, unless the user has put it where it belongs, and unpack it; print how it was checked."""
+    """Fetch one file, unless the user has put it where it is looked for, and unpack it; print how it was checked."""
     name, folder = file_name(archive.url), root / archive.folder
     paths = (root / name, folder / name) if is_archive(name) else (folder / name,)
-    path = next(filter(Path.is_file, paths), None)
+    path = next((path for path in paths if path.is_file()), None)
     if path:
-        proof = check_own(path, archive)
+        right = check_sum(path, archive.checksum, f"{path}: has", "remove it, and the same command fetches it")
+        proof = f"{path} is taken, {right}" if right else f"{path} is taken; no checksum of it is known"
     else:
         path, proof = fetch_file(archive, root / STORE, hint=hint, pauses_s=pauses_s)
     own = path.parent != root / STORE
     try:
-        files = unpack(path, folder) if is_archive(name) else place_file(path, folder)
+        files = unpack(path, folder)
     except DamagedError as error:
         if own:
             raise DataError(f"{error}; remove it, and the same command fetches it") from error
@@ -147,29 +147,6 @@ def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float])
     print(f"{name}: {proof}; {len(files)} file(s) are in {folder}", flush=True)
 
 
-def check_own(path: Path, archive: Archive) -> str:
-    """How an archive that the user has fetched was checked. Raises DataError where it is another one."""
-    algorithm, _, expected = archive.checksum.partition(":")
-    if not algorithm:
-        return f"{path} is taken; no checksum of it is known"
-    found = hash_file(path, algorithm)
-    if found != expected:
-        raise DataError(
-            f"{path}: has {algorithm} {found}, but {expected} was expected; remove it, and the same command fetches it"
-        )
-    return f"{path} is taken, its {algorithm} is right"
-
-
-def place_file(path: Path, folder: Path) -> dict[str, int]:
-    """Move a file that is no archive into its folder; its name -> bytes. Raises DataError where another is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target, size = folder / path.name, path.stat().st_size
-    if differs(path, target):
-        raise DataError(f"{target}: is there already and is another file; move it away, or choose another folder")
-    os.replace(path, target)
-    return {path.name: size}
-
-
 def record_path(archive: Archive, root: Path) -> Path:
     """Where it is written which files came out of an archive."""
     return root / STORE / f"{file_name(archive.url)}{RECORD}"
@@ -181,6 +158,6 @@ def is_unpacked(archive: Archive, root: Path) -> bool:
         note = json.loads(record_path(archive, root).read_text(encoding="utf-8"))
         if Archive(*note["archive"]) != archive._replace(bytes=0):
             return False
-        return all(os.stat(root / file).st_size == size for file, size in note["files"].items())
+        return all((root / file).stat().st_size == size for file, size in note["files"].items())
     except (OSError, ValueError, KeyError, TypeError):
         return False

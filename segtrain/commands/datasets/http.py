@@ -14,11 +14,10 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -42,15 +41,6 @@ class CutError(Exception):
 
 class UnknownHostError(CutError):
     """The address of the server is not found: without a connection, or for good."""
-
-
-class PartNote(NamedTuple):
-    """Which file a part is the start of: its address, its ETag or time of change ("": not told), its size (0: not
-    told)."""
-
-    url: str
-    validator: str
-    bytes: int
 
 
 class SafeRedirects(HTTPRedirectHandler):
@@ -90,57 +80,70 @@ def require_space(folder: Path, needed_bytes: int, what: str) -> None:
         )
 
 
-def hash_file(path: Path, algorithm: str) -> str:
-    """The hexadecimal md5, sha1 or sha256 of a file."""
+def check_sum(path: Path, checksum: str, whose: str, hint: str) -> str:
+    """Say that a file has the checksum `md5:..`, `sha1:..` or `sha256:..`; "" where none is known. Raises DataError
+    where it has another: `whose` begins the line, `hint` ends it."""
+    algorithm, _, expected = checksum.partition(":")
+    if not expected:
+        return ""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        raise DataError(f"{whose} {algorithm} {found}, but {expected} was expected; {hint}")
+    return f"its {algorithm} is right"
 
 
 class Part:
-    """What has arrived of a file, NAME.part, and what its server said of the whole."""
+    """What has arrived of a file, NAME.part, and what its server said of the whole: `validator`, its ETag or time of
+    change ("": not told), and `bytes`, its size (0: not told)."""
 
     def __init__(self, archive: Archive, target: Path):
-        self.url, self.target = archive.url, target
+        self.url, self.checksum, self.target = archive.url, archive.checksum, target
         self.path = target.with_name(f"{target.name}.part")
         self.note_path = target.with_name(f"{target.name}.part.json")
-        self.algorithm, _, self.expected = archive.checksum.partition(":")
         self.ended = False  # the server sent all, whether or not it had told the size
-        self.size, self.note = 0, PartNote(self.url, "", 0)
-        with suppress(OSError, ValueError, TypeError):
-            self.note = PartNote(**json.loads(self.note_path.read_text(encoding="utf-8")))
-            self.size = self.path.stat().st_size
-        if self.note.url != self.url:
+        try:
+            note = json.loads(self.note_path.read_text(encoding="utf-8"))
+            if note["url"] != self.url:
+                raise ValueError("it is the start of another file")
+            self.validator, self.bytes, self.size = note["validator"], note["bytes"], self.path.stat().st_size
+        except (OSError, ValueError, TypeError, KeyError):
             self.restart()
 
     @property
     def complete(self) -> bool:
         """Whether all of it has arrived."""
-        return self.ended or 0 < self.note.bytes == self.size
+        return self.ended or 0 < self.bytes == self.size
 
-    def restart(self, validator: str = "", total_bytes: int = 0) -> None:
-        """Forget what has arrived; the arguments, as PartNote has them, say what is to come."""
-        self.note, self.size = PartNote(self.url, validator, total_bytes), 0
+    @property
+    def there(self) -> str:
+        """How much has arrived, and that it is not lost; "" where nothing has."""
+        total = f" of {show_decimal(self.bytes)}" if self.bytes else ""
+        there = f"{show_decimal(self.size)}{total} are in {self.path}; the same command goes on from there"
+        return there if self.size else ""
+
+    def restart(self, validator: str = "", count: int = 0) -> None:
+        """Forget what has arrived; `validator` and `count`, its bytes, say what is to come."""
+        self.validator, self.bytes, self.size = validator, count, 0
         self.path.write_bytes(b"")
-        self.note_path.write_text(json.dumps(self.note._asdict()), encoding="utf-8")
+        note = {"url": self.url, "validator": validator, "bytes": count}
+        self.note_path.write_text(json.dumps(note), encoding="utf-8")
 
     def finish(self) -> str:
         """Rename the complete file to its own name, and say what is known of it.
 
         Raises DataError, and removes the part, where its checksum is wrong: nothing of it can be trusted.
         """
-        found = hash_file(self.path, self.algorithm) if self.expected else ""
         self.note_path.unlink()
-        if found != self.expected:
+        hint = "it is removed, and the same command fetches it anew"
+        try:
+            right = check_sum(self.path, self.checksum, f"{self.url}: what came has", hint)
+        except DataError:
             self.path.unlink()
-            raise DataError(
-                f"{self.url}: what came has {self.algorithm} {found}, but {self.expected} was expected; it is removed, "
-                "and the same command fetches it anew"
-            )
+            raise
         os.replace(self.path, self.target)
-        if self.expected:
-            return f"its {self.algorithm} is right"
-        told = "it has the size that the server told" if self.note.bytes else "the server told no size"
-        return f"no checksum of it is known, {told}"
+        told = "it has the size that the server told" if self.bytes else "the server told no size"
+        return right or f"no checksum of it is known, {told}"
 
 
 def fetch_file(
@@ -168,19 +171,12 @@ def fetch_file(
                 attempt = 0 if part.size > furthest else attempt
                 furthest = max(furthest, part.size)
                 if attempt == len(pauses_s) or (isinstance(cut, UnknownHostError) and not part.size):
-                    raise DataError(f"{part.url}: {cut}; {what_is_there(part) or hint}") from cut
+                    raise DataError(f"{part.url}: {cut}; {part.there or hint}") from cut
                 there = f"; {show_decimal(part.size)} are here" if part.size else ""
                 tqdm.write(f"{target.name}: {cut}{there}; trying again in {pauses_s[attempt]:g} s")
                 time.sleep(pauses_s[attempt])
                 attempt += 1
     return target, part.finish()
-
-
-def what_is_there(part: Part) -> str:
-    """How much of a file has arrived, and that it is not lost; "" where nothing has."""
-    total = f" of {show_decimal(part.note.bytes)}" if part.note.bytes else ""
-    there = f"{show_decimal(part.size)}{total} are in {part.path}; the same command goes on from there"
-    return there if part.size else ""
 
 
 def receive(part: Part, bar: tqdm, *, hint: str, timeout_s: float) -> None:
@@ -191,8 +187,8 @@ def receive(part: Part, bar: tqdm, *, hint: str, timeout_s: float) -> None:
     headers = {"User-Agent": "segtrain (urllib)", "Accept-Encoding": "identity"}
     if part.size:
         headers["Range"] = f"bytes={part.size}-"
-        if part.note.validator and not part.note.validator.startswith(WEAK):
-            headers["If-Range"] = part.note.validator
+        if part.validator and not part.validator.startswith(WEAK):
+            headers["If-Range"] = part.validator
     with readable_errors(part.url, hint=hint, timeout_s=timeout_s):
         try:
             response = build_opener(SafeRedirects).open(Request(part.url, headers=headers), timeout=timeout_s)
@@ -202,7 +198,7 @@ def receive(part: Part, bar: tqdm, *, hint: str, timeout_s: float) -> None:
             response = error
     with response:
         begin(part, response, hint=hint)
-        bar.total = part.note.bytes or None
+        bar.total = part.bytes or None
         bar.update(part.size - bar.n)
         with part.path.open("ab") as file:
             while not part.complete:
@@ -213,7 +209,7 @@ def receive(part: Part, bar: tqdm, *, hint: str, timeout_s: float) -> None:
                 file.write(block)
                 part.size += len(block)
                 bar.update(len(block))
-    if part.note.bytes and part.size < part.note.bytes:
+    if part.bytes and part.size < part.bytes:
         raise CutError("the connection was cut")
     part.ended = True
 
@@ -224,7 +220,7 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
         if response.headers["Content-Range"] != f"bytes */{part.size}":
             part.restart()
             raise CutError("the file on the server is shorter than what was here")
-        part.note = part.note._replace(bytes=part.size)
+        part.bytes = part.size
         return
     if response.headers.get_content_type() == "text/html" and is_archive(part.target.name):
         raise DataError(f"{part.url}: sends a web page instead of the file; it has moved, or wants a login; {hint}")
@@ -232,19 +228,18 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
     if not told or told.startswith(WEAK):
         told = response.headers["Last-Modified"] or told
     if response.status == HTTPStatus.PARTIAL_CONTENT:
-        span = re.match(r"bytes (\d+)-\d+/(\d+)", response.headers["Content-Range"] or "")
-        old = part.note
-        same = span and int(span[1]) == part.size and int(span[2]) == (old.bytes or int(span[2]))
-        if not same or (told and old.validator and told != old.validator):
+        piece = re.match(r"bytes (\d+)-\d+/(\d+)", response.headers["Content-Range"] or "")
+        start, total = map(int, piece.groups()) if piece else (-1, 0)
+        if start != part.size or part.bytes not in (0, total) or (told and part.validator not in ("", told)):
             part.restart()
             raise CutError("the server sent a piece of another file than the one that was begun")
-        part.note = old._replace(bytes=int(span[2]))
+        part.bytes = total
     else:
         if part.size:
             tqdm.write(f"{part.target.name}: the server begins anew: its file has changed, or it cannot go on")
         length = response.headers["Content-Length"] or ""
         part.restart(told, int(length) if length.isdecimal() else 0)
-    require_space(part.path.parent, max(part.note.bytes - part.size, 0), f"for {part.target.name}")
+    require_space(part.path.parent, max(part.bytes - part.size, 0), f"for {part.target.name}")
 
 
 @contextmanager

@@ -5,8 +5,6 @@ checksums inside (CRC of zip and gzip), and is then renamed into place. Links, d
 refused, and so are more bytes than the disk has room for.
 """
 
-import bz2
-import gzip
 import lzma
 import os
 import shutil
@@ -22,10 +20,10 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from segtrain.commands.datasets.http import require_space
+from segtrain.commands.datasets.http import is_archive, require_space
 from segtrain.errors import DataError
 
-OPENERS = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+MODES = {".gz": "r:gz", ".tgz": "r:gz", ".bz2": "r:bz2", ".xz": "r:xz"}  # of tarfile; it would guess in vain
 NOTHING = "nothing of it was unpacked"
 
 
@@ -34,19 +32,26 @@ class DamagedError(DataError):
 
 
 def unpack(archive: Path, folder: Path) -> dict[str, int]:
-    """Unpack a zip or tar file into `folder`: path below it -> bytes, of every file in the archive.
+    """Unpack a zip or tar file into `folder`: path below it -> bytes, of every file in the archive. A file that is
+    no archive is moved there.
 
     What lies there already stays: a file with the same bytes is left as it is, one with others is an error before
     anything is changed. Raises DataError for that, and for an archive that is damaged, cut off or malicious.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if not is_archive(archive.name):
+        files = {archive.name: archive.stat().st_size}
+        _refuse_conflicts(files, archive.parent, folder, archive=archive)
+        os.replace(archive, folder / archive.name)
+        return files
     beside = folder / f".{archive.name}.unpacking"
     if beside.exists():
         shutil.rmtree(beside)  # of an earlier call that was killed
     beside.mkdir()
     try:
-        with _readable_errors(archive):
-            files = (_unpack_zip if archive.suffix.lower() == ".zip" else _unpack_tar)(archive, beside)
+        bar = {"desc": f"unpacking {archive.name}", "total": archive.stat().st_size, "disable": None}
+        with _readable_errors(archive), archive.open("rb") as raw, tqdm.wrapattr(raw, "read", **bar) as file:
+            files = (_unpack_zip if archive.suffix.lower() == ".zip" else _unpack_tar)(file, archive, beside)
         _refuse_conflicts(files, beside, folder, archive=archive)
         _move(beside, folder)
     finally:
@@ -54,68 +59,50 @@ def unpack(archive: Path, folder: Path) -> dict[str, int]:
     return files
 
 
-def _unpack_zip(path: Path, folder: Path) -> dict[str, int]:
-    with zipfile.ZipFile(path) as archive:
+def _unpack_zip(file: BinaryIO, path: Path, folder: Path) -> dict[str, int]:
+    with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         for entry in entries:
             mode = stat.S_IFMT(entry.external_attr >> 16)  # 0 where it was packed on a system without
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 _refuse(path, entry.filename, "a link" if mode == stat.S_IFLNK else "a device")
             entry.filename = _safe_name(entry.filename, path) + "/" * entry.is_dir()
-        total = sum(entry.file_size for entry in entries)
-        require_space(folder, total, f"to unpack {path.name}")
-        with _progress(path, total) as bar:
-            for entry in entries:
-                archive.extract(entry, folder)
-                bar.update(entry.file_size)
+        require_space(folder, sum(entry.file_size for entry in entries), f"to unpack {path.name}")
+        archive.extractall(folder, entries)
     return {entry.filename: entry.file_size for entry in entries if not entry.is_dir()}
 
 
-def _unpack_tar(path: Path, folder: Path) -> dict[str, int]:
-    total, files = _measure_tar(path), {}
-    require_space(folder, total, f"to unpack {path.name}")
-    with _progress(path, total) as bar, tarfile.open(path) as archive:
+class _Member(tarfile.TarInfo):
+    """A header of a tar file. tarfile takes any that it cannot read for the end, but only the end mark is."""
 
-        def accept(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo:
-            if not member.isreg() and not member.isdir():
-                _refuse(path, member.name, "a link" if member.issym() or member.islnk() else "a device")
-            name = _safe_name(member.name, path)
-            if member.isreg():
-                files[name] = member.size
-                bar.update(member.size)
-            return tarfile.data_filter(member.replace(name=name or ".", deep=False), destination)
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"it has no end mark ({error})") from error
 
+
+def _unpack_tar(file: BinaryIO, path: Path, folder: Path) -> dict[str, int]:
+    files = {}
+
+    def accept(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo:
+        if not member.isreg() and not member.isdir():
+            _refuse(path, member.name, "a link" if member.issym() or member.islnk() else "a device")
+        name = _safe_name(member.name, path)
+        if member.isreg():
+            files[name] = member.size
+            require_space(folder, member.size, f"for {name} of {path.name}")
+        return tarfile.data_filter(member.replace(name=name or ".", deep=False), destination)
+
+    require_space(folder, path.stat().st_size, f"or more to unpack {path.name}")
+    with tarfile.open(fileobj=file, mode=MODES.get(path.suffix.lower(), "r:"), tarinfo=_Member) as archive:
         archive.extractall(folder, filter=accept)
-    return files
-
-
-class _LastRead:
-    """A file that remembers what was read of it last."""
-
-    def __init__(self, file: BinaryIO):
-        self.seek, self.tell, self._file, self.last = file.seek, file.tell, file, b""
-
-    def read(self, size: int = -1) -> bytes:
-        self.last = self._file.read(size)
-        return self.last
-
-
-def _measure_tar(path: Path) -> int:
-    """The bytes that a tar file says it unpacks to, compressed or not. It is read to its last byte for that: what has
-    no end mark, or is compressed and has a wrong checksum at its end, is cut off or damaged."""
-    total, free = 0, shutil.disk_usage(path.parent).free
-    with OPENERS.get(path.suffix.lower(), open)(path, "rb") as raw:
-        file = _LastRead(raw)
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            for member in archive:
-                total += member.size
-                if total > free:  # a small file can unpack to more than is worth being counted
-                    require_space(path.parent, total, f"or more to unpack {path.name}")
-        if file.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes any header that it cannot read for the end
-            raise tarfile.ReadError("it has no end mark")
-        while raw.read(1 << 20):
+        while archive.fileobj.read(1 << 20):  # the checksum is at the end of what is compressed
             pass
-    return total
+    return files
 
 
 def _safe_name(name: str, archive: Path) -> str:
@@ -129,10 +116,6 @@ def _safe_name(name: str, archive: Path) -> str:
 
 def _refuse(archive: Path, name: str, what: str) -> None:
     raise DataError(f"{archive}: holds {name!r}, {what}; {NOTHING}")
-
-
-def _progress(archive: Path, total: int) -> tqdm:
-    return tqdm(desc=f"unpacking {archive.name}", total=total, unit="B", unit_scale=True, disable=None)
 
 
 @contextmanager
@@ -162,16 +145,11 @@ def _refuse_conflicts(files: dict[str, int], beside: Path, folder: Path, *, arch
             )
     for name in files:
         target = folder / name
-        if differs(beside / name, target):
+        if os.path.lexists(target) and not (target.is_file() and cmp(beside / name, target, shallow=False)):
             raise DataError(
                 f"{target}: is there already, and {archive.name} holds another one; move it away, or choose another "
                 "folder. Nothing was changed"
             )
-
-
-def differs(path: Path, target: Path) -> bool:
-    """Whether something else than the file `path` is at `target` already."""
-    return os.path.lexists(target) and not (target.is_file() and cmp(path, target, shallow=False))
 
 
 def _move(source: Path, folder: Path) -> None:

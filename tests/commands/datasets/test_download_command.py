@@ -1,16 +1,12 @@
 """A whole data set is got from a server on this machine, in one call or in several, or one line says what is wrong."""
 
-import gzip
 import hashlib
-import io
 import os
 import re
 import signal
 import subprocess
 import sys
-import tarfile
 import time
-import zipfile
 
 import pytest
 
@@ -18,7 +14,8 @@ from segtrain.commands.datasets.download_command import STORE, estimate_disk_byt
 from segtrain.errors import DataError
 from segtrain.formats.dataset_info import About, Archive
 from tests.bad_input import contents
-from tests.commands.datasets.file_server import BODY, Answer, serve
+from tests.commands.datasets.archives import pack
+from tests.commands.datasets.file_server import BODY, Answer
 from tests.conftest import PROJECT
 
 IMAGES = {"set/images/a.jpg": BODY[:3_000], "set/images/b.jpg": BODY[3_000:5_000]}
@@ -26,30 +23,11 @@ MASKS = {"masks/a.png": b"\x89PNG" * 100}
 ALL = IMAGES | {f"set/{name}": body for name, body in MASKS.items()} | {"set/list.txt": b"a\nb\n"}
 
 
-def pack_zip(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, body in files.items():
-            archive.writestr(name, body)
-    return packed.getvalue()
-
-
-def pack_tgz(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, body in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(body)
-            archive.addfile(info, io.BytesIO(body))
-    return gzip.compress(packed.getvalue(), mtime=0)
-
-
 @pytest.fixture
-def got(tmp_path):
+def got(got):
     """A server that has the three files of a data set."""
-    with serve(tmp_path / "R") as got:
-        got.files = {"/images.zip": pack_zip(IMAGES), "/masks.tgz": pack_tgz(MASKS), "/list.txt": b"a\nb\n"}
-        yield got
+    got.files = {"/images.zip": pack(".zip", IMAGES), "/masks.tgz": pack(".tgz", MASKS), "/list.txt": b"a\nb\n"}
+    return got
 
 
 @pytest.fixture

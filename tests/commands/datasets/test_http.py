@@ -20,14 +20,7 @@ from segtrain.commands.datasets.http import (
 )
 from segtrain.errors import DataError
 from segtrain.formats.dataset_info import Archive
-from tests.commands.datasets.file_server import BODY, HINT, NEW, Answer, serve
-
-
-@pytest.fixture
-def got(tmp_path):
-    """A server that has BODY as /set/x.bin, and a folder R to fetch it into."""
-    with serve(tmp_path / "R") as got:
-        yield got
+from tests.commands.datasets.file_server import BODY, HINT, NEW, Answer
 
 
 def test_a_file_arrives_whole(got):

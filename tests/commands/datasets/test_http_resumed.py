@@ -4,14 +4,7 @@ import hashlib
 
 import pytest
 
-from tests.commands.datasets.file_server import BODY, NEW, Answer, serve
-
-
-@pytest.fixture
-def got(tmp_path):
-    """A server that has BODY as /set/x.bin, and a folder R to fetch it into."""
-    with serve(tmp_path / "R") as got:
-        yield got
+from tests.commands.datasets.file_server import BODY, NEW, Answer
 
 
 def test_a_cut_connection_is_taken_up_again(got, capsys):

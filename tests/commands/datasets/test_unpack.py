@@ -1,9 +1,7 @@
 """Archives of strangers: whole ones are unpacked byte for byte, all others leave the folder as it was."""
 
-import bz2
 import gzip
 import io
-import lzma
 import os
 import stat
 import tarfile
@@ -15,50 +13,9 @@ import pytest
 from segtrain.commands.datasets.unpack import DamagedError, unpack
 from segtrain.errors import DataError
 from tests.bad_input import contents
+from tests.commands.datasets.archives import PACK, member, pack, tar_of, zip_of
 
 FILES = {"set/images/a.jpg": bytes(range(256)) * 40, "set/masks/a.png": b"\x89PNG" * 300, "set/empty.txt": b""}
-PACK = {
-    ".tar": bytes,
-    ".tar.gz": gzip.compress,
-    ".tgz": gzip.compress,
-    ".tar.bz2": bz2.compress,
-    ".tar.xz": lzma.compress,
-}
-
-
-def tar_of(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for info, body in members:
-            archive.addfile(info, io.BytesIO(body))
-    return packed.getvalue()
-
-
-def member(name: str, body: bytes = b"", **facts: object) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.size = len(body)
-    for key, value in facts.items():
-        setattr(info, key, value)
-    return info, body
-
-
-def zip_of(entries: list[tuple[str, bytes, int]]) -> bytes:
-    """Of names, contents and Unix modes."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, body, mode in entries:
-            info = zipfile.ZipInfo(name)
-            info.external_attr, info.compress_type = mode << 16, zipfile.ZIP_DEFLATED
-            archive.writestr(info, body)
-    return packed.getvalue()
-
-
-def pack(suffix: str, files: dict[str, bytes]) -> bytes:
-    """An archive with folders of its own, as tar and zip make them."""
-    if suffix == ".zip":
-        return zip_of([("set/", b"", stat.S_IFDIR | 0o755), *((name, body, 0o100644) for name, body in files.items())])
-    folder = member("./set", type=tarfile.DIRTYPE)
-    return PACK[suffix](tar_of([folder, *(member(f"./{name}", body) for name, body in files.items())]))
 
 
 @pytest.fixture
@@ -165,7 +122,7 @@ def test_a_damaged_header_in_a_tar(given):
     packed = bytearray(pack(".tar", FILES))
     packed[packed.index(b"./set/masks/a.png")] ^= 1  # tarfile would take it for the end of the archive
     assert message(*given(".tar", bytes(packed)), DamagedError) == (
-        "../x.tar: is damaged or cut off: it has no end mark"
+        "../x.tar: is damaged or cut off: it has no end mark (bad checksum)"
     )
 
 
@@ -177,7 +134,7 @@ def test_a_web_page_is_no_archive(suffix, given):
 def test_more_bytes_than_the_disk_has(given):
     info, _ = member("big", size=10**18)
     text = message(*given(".tgz", gzip.compress(info.tobuf() + bytes(1024))))
-    assert text.startswith("..: 1000000 TB are needed or more to unpack x.tgz, but ")
+    assert text.startswith("../R/.x.tgz.unpacking: 1000000 TB are needed for big of x.tgz, but ")
 
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
