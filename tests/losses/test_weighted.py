@@ -212,4 +212,4 @@ ERRORS = [
 def test_build_errors(terms, mode, text):
     with pytest.raises(ConfigError) as error:
         build(terms, mode=mode)
-    assert str(error.value) == text
+    assert str(error.value).startswith(text)  # Python 3.13 adds what it may be meant to be
