@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from segtrain.config.claims import LARGEST_VALUE, are_colors, claim_values, show_value
-from segtrain.config.data_schema import DataConfig
+from segtrain.config.data_schema import LARGEST_VALUE, DataConfig, are_colors, claim_values, show_value
 from segtrain.errors import DataError, name_some
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample

@@ -29,8 +29,7 @@ from segtrain.commands.check.mask_values import (
     make_class,
     show_share,
 )
-from segtrain.config.claims import LARGEST_VALUE
-from segtrain.config.data_schema import ClassConfig
+from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig
 from segtrain.errors import name_some
 
 FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segtrain.config.claims import are_colors
-from segtrain.config.data_schema import DataConfig
+from segtrain.config.data_schema import DataConfig, are_colors
 from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
 from segtrain.formats import find_mask_reader
@@ -55,7 +54,7 @@ class ImageRecord(NamedTuple):
 
 
 class MaskRecord(NamedTuple):
-    """A mask: which values it holds, HW integers or colours that are packed into one number (see claims.pack_color).
+    """A mask: which values it holds, HW integers or colours that are packed into one number (see pack_color).
 
     The KEPT_VALUES values with most pixels are kept, `codes` int64 (n,); `counts` int64 (n, 3) are their pixels, those
     of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from segtrain.commands.check.examine import MaskRecord, as_written, split_colors
 from segtrain.commands.check.finding import write_classes
-from segtrain.config.claims import LARGEST_VALUE, are_colors, claim_values, pack_color
-from segtrain.config.data_schema import ClassConfig, DataConfig
+from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig, DataConfig, are_colors, claim_values, pack_color
 from segtrain.formats.dataset_info import Labels
 from segtrain.visualize import Color, default_colors
 
