@@ -96,11 +96,12 @@ def explained_failures(config: Config) -> Iterator[None]:
     """Turn failures of torch whose cause is a setting into one line that names the setting."""
     try:
         yield
-    except (MemoryError, RuntimeError, ValueError) as error:
+    except (MemoryError, RuntimeError, ValueError, ConnectionError, EOFError) as error:
         text = str(error)
         if is_out_of_memory(error):
             raise TrainingError(_no_memory(config, text)) from error
-        if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
+        ended = "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text)
+        if ended or isinstance(error, (ConnectionError, EOFError)):  # while it handed over a batch
             raise TrainingError(
                 f"a process that reads images was ended from outside ({' '.join(text.split())[:120]}), most likely for "
                 f"lack of memory; lower data.workers (now {config.data.workers}) or data.batch_size (now "

@@ -1,8 +1,8 @@
 import os
-import signal
 import threading
 import time
 import warnings
+from _thread import interrupt_main
 from argparse import Namespace
 
 import numpy as np
@@ -255,7 +255,7 @@ def test_an_interruption_leaves_whole_files_and_says_which(tmp_path):
             if len(self.shapes) == 8:
                 while not (tmp_path / "out" / "03.png").exists():
                     time.sleep(0.01)
-                os.kill(os.getpid(), signal.SIGINT)
+                interrupt_main()  # as SIGINT does
             return super().probabilities(images)
 
     predictor = Predictor([Interrupted(TASK)], InferOptions(batch_size=1))

@@ -1,9 +1,9 @@
-import os
 import re
 import signal
 import socket
 import threading
 import time
+from _thread import interrupt_main
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
 
@@ -214,7 +214,7 @@ class Ended(threading.Thread):
         try:
             self._act(int(found[1]))
         except BaseException:
-            os.kill(os.getpid(), signal.SIGTERM)  # or the test would never end
+            interrupt_main(signal.SIGTERM)  # or the test would never end
             raise
 
 
@@ -249,7 +249,7 @@ def test_a_signal_ends_the_server_after_the_answers_that_are_under_way(trained, 
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
             connection.sendall(head.encode())
             replies.append(connection.recv(1 << 16))  # it waits for the image
-            os.kill(os.getpid(), number)
+            interrupt_main(number)
             wait_for(lambda: is_gone(port))
             connection.sendall(content)
             replies.append(b"".join(iter(lambda: connection.recv(1 << 16), b"")))
@@ -267,7 +267,7 @@ def test_a_signal_ends_the_server_after_the_answers_that_are_under_way(trained, 
 
 def test_a_server_for_everybody_says_so_and_a_signal_at_once_ends_it(trained, capsys):
     status, printed = serve_until_ended(
-        capsys, lambda port: os.kill(os.getpid(), signal.SIGTERM), trained, "--host", "0.0.0.0"
+        capsys, lambda port: interrupt_main(signal.SIGTERM), trained, "--host", "0.0.0.0"
     )
     assert status == 143
     assert printed.err == (
