@@ -10,7 +10,10 @@ from segtrain.errors import CheckpointError, ConfigError
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.runtimes import onnx as onnx_runtime
 from tests.commands.export.exporting import (
+    UNET,
     assert_equal_networks,
+    assert_equal_predictions,
+    assert_labels_predict,
     images_of,
     loaded,
     options_of,
@@ -24,11 +27,31 @@ def axes_of(value: onnx.ValueInfoProto) -> list[str | int]:
     return [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
 
 
+@pytest.fixture(scope="module")
+def network():
+    return real_network(**UNET)
+
+
+@pytest.fixture(scope="module")
+def path(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    export(network, path, options_of())
+    return path
+
+
 @pytest.fixture
 def tiny(tmp_path):
     """A small network in a file that may be broken."""
-    export(tiny_network(), tmp_path / "tiny.onnx", options_of())
-    return tmp_path / "tiny.onnx"
+    network, path = tiny_network(), tmp_path / "tiny.onnx"
+    export(network, path, options_of())
+    return network, path
+
+
+def test_any_number_of_images_of_any_size(path, network):
+    exported = loaded(path)
+    assert exported.task == network.task and exported.input_size is None and exported.batch_size is None
+    assert_equal_networks(exported, network)
+    assert_equal_predictions(exported, network)
 
 
 @pytest.mark.parametrize("name", ["DeepLabV3Plus", "FPN", "PSPNet", "Segformer"])
@@ -38,23 +61,32 @@ def test_other_architectures(tmp_path, name):
     assert_equal_networks(loaded(tmp_path / "model.onnx"), network)
 
 
-def test_what_others_read_in_the_file(tiny):
-    model = onnx.load(tiny)
+def test_what_others_read_in_the_file(path, network):
+    model = onnx.load(path)
     properties = {item.key: item.value for item in model.metadata_props}
     assert json.loads(properties["names"]) == ["class 0", "class 1", "class 2"]
-    assert json.loads(properties["colors"]) == [list(color) for color in tiny_network().task.colors]
+    assert json.loads(properties["colors"]) == [list(color) for color in network.task.colors]
     assert json.loads(properties["segtrain"])["task"]["names"] == ["class 0", "class 1", "class 2"]
     (given,), (taken,) = model.graph.input, model.graph.output
     assert (given.name, given.type.tensor_type.elem_type) == ("images", onnx.TensorProto.UINT8)
     assert (taken.name, taken.type.tensor_type.elem_type) == ("probabilities", onnx.TensorProto.FLOAT)
     assert axes_of(given) == axes_of(taken) == ["batch", 3, "height", "width"]
-    assert b"graph.py" not in tiny.read_bytes()  # it does not tell where it was made
+    assert b"graph.py" not in path.read_bytes()  # it does not tell where it was made
 
 
-def test_labels_are_bytes(tmp_path):
-    export(tiny_network(), tmp_path / "labels.onnx", options_of(labels=True))
-    (output,) = onnx.load(tmp_path / "labels.onnx").graph.output
-    assert (output.name, output.type.tensor_type.elem_type) == ("labels", onnx.TensorProto.UINT8)
+@pytest.mark.parametrize(
+    "network",
+    [tiny_network(), tiny_network(1), tiny_network(2, multilabel=True)],
+    ids=lambda network: network.task.mode,
+)
+def test_labels(tmp_path, network):
+    thresholds = [0.3, 0.6][: len(network.task.thresholds)]
+    network.task = network.task.with_thresholds(thresholds)
+    export(network, tmp_path / "labels.onnx", options_of(labels=True))
+    model, exported = onnx.load(tmp_path / "labels.onnx"), loaded(tmp_path / "labels.onnx")
+    assert model.graph.output[0].name == "labels"
+    assert model.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert_labels_predict(exported, network)
 
 
 def test_one_class_and_layers_give_probabilities(tmp_path):
@@ -87,9 +119,14 @@ def test_one_size_only(tmp_path):
 
 
 def test_halves(tmp_path):
-    export(tiny_network(), tmp_path / "model.onnx", options_of(precision="fp16"))
+    network = tiny_network()
+    export(network, tmp_path / "model.onnx", options_of(precision="fp16"))
     kinds = {item.data_type for item in onnx.load(tmp_path / "model.onnx").graph.initializer if len(item.dims) == 4}
     assert onnx.TensorProto.FLOAT16 in kinds
+    exported = loaded(tmp_path / "model.onnx")
+    assert_equal_networks(exported, network, atol=0.02)
+    images = images_of(1, 45, 70)
+    assert not torch.equal(exported.probabilities(images), network.probabilities(images))
 
 
 def test_bytes_are_calibrated_one_image_after_the_other(tmp_path):
@@ -115,36 +152,63 @@ def test_bytes_are_calibrated_one_image_after_the_other(tmp_path):
     assert (given.argmax(1) == expected.argmax(1)).float().mean() > 0.95
 
 
+def test_a_file_of_somebody_else(tmp_path):
+    path = tmp_path / "theirs.onnx"
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "theirs", values[:1], values[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), path)
+    assert refused(path) == (
+        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; write one with "
+        "python -m segtrain export RUN"
+    )
+
+
+def test_damaged_files(tmp_path, tiny):
+    _, path = tiny
+    assert refused(tmp_path / "none.onnx") == f"{tmp_path / 'none.onnx'}: does not exist"
+    for name, content in (("half.onnx", path.read_bytes()[:700]), ("text.onnx", b"no model"), ("empty.onnx", b"")):
+        (tmp_path / name).write_bytes(content)
+        text = refused(tmp_path / name)
+        assert text.startswith(f"{tmp_path / name}: is not an ONNX file that can be run, or is damaged: ")
+        assert "ONNXRuntimeError" not in text and "/" not in text.partition("damaged: ")[2]
+
+
 def test_a_file_for_later_runtimes(tiny):
-    model = onnx.load(tiny)
+    _, path = tiny
+    model = onnx.load(path)
     model.ir_version = 99
-    onnx.save(model, tiny)
-    start = f"{tiny}: is not an ONNX file that can be run, or is damaged: Unsupported model IR version: 99, "
-    assert refused(tiny).startswith(start)
+    onnx.save(model, path)
+    start = f"{path}: is not an ONNX file that can be run, or is damaged: Unsupported model IR version: 99, "
+    assert refused(path).startswith(start)
 
 
 def test_damaged_metadata(tiny):
-    model = onnx.load(tiny)
+    _, path = tiny
+    model = onnx.load(path)
     item = model.metadata_props[0].SerializeToString()
-    tiny.write_bytes(model.SerializeToString().replace(item, item.replace(b"{", b"\xff")))
-    assert "or is damaged: 'utf-8' codec can't decode byte 0xff" in refused(tiny)
+    path.write_bytes(model.SerializeToString().replace(item, item.replace(b"{", b"\xff")))
+    assert "or is damaged: 'utf-8' codec can't decode byte 0xff" in refused(path)
 
 
 def test_what_the_runtime_refuses_is_told_in_a_line(tiny):
+    _, path = tiny
     with pytest.raises(CheckpointError) as error:
-        loaded(tiny).probabilities(images_of(1, 45, 70).float())
-    assert str(error.value).startswith(f"{tiny}: fails on images 1 x 3 x 45 x 70 float32: ")
+        loaded(path).probabilities(images_of(1, 45, 70).float())
+    assert str(error.value).startswith(f"{path}: fails on images 1 x 3 x 45 x 70 float32: ")
     assert "tensor(float)" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_without_cuda(tiny):
+    _, path = tiny
     with pytest.raises(ConfigError) as error:
-        onnx_runtime.load(tiny, device=torch.device("cuda"), precision=None)
-    assert str(error.value) == f"{tiny}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or --device cpu"
+        onnx_runtime.load(path, device=torch.device("cuda"), precision=None)
+    assert str(error.value) == f"{path}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or --device cpu"
 
 
 def test_what_is_missing_says_how_it_is_installed(tiny, monkeypatch):
+    _, path = tiny
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError) as error:
-        loaded(tiny)
-    assert str(error.value) == f'{tiny} needs onnxruntime; in the folder of segtrain: pip install -e ".[onnx]"'
+        loaded(path)
+    assert str(error.value) == f'{path} needs onnxruntime; in the folder of segtrain: pip install -e ".[onnx]"'
