@@ -1,6 +1,6 @@
 """Exports: models in the forms of other runtimes, each compared with the Predictor before it is kept.
 
-`command.py` has a row in FORMS for each form, and `--to FORM` is the module of that name here (- becomes _). It has
+`forms.py` has a row in FORMS for each form, and `--to FORM` is the module of that name here (- becomes _). It has
 
 - `export(network: TorchNetwork, path: Path, options: ExportOptions) -> None`: write `path`. Its folder is an empty one
   of its own: what lies in there afterwards is moved together, once the comparison has passed. The network is
