@@ -42,8 +42,8 @@ def compute_lovasz_weights(errors: Tensor, foreground: Tensor, valid: Tensor) ->
 def _sort_descending(errors: Tensor, foreground: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Pixel numbers by falling error, pixels that are not valid last, and the foreground in that order.
 
-    On a CPU, numpy sorts 64-bit numbers eight times as fast as torch sorts floats together with their places. The
-    number is the error's bits (they grow with the float, where it is not negative), the place and the foreground.
+    On a CPU, numpy sorts 64-bit numbers eight times as fast as torch sorts floats together with their indices. The
+    number is the error's bits (they grow with the float, where it is not negative), the index and the foreground.
     """
     if errors.device.type != "cpu":
         order = errors.masked_fill(~valid, -1.0).sort(dim=1, descending=True).indices

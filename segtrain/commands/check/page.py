@@ -182,7 +182,7 @@ def _grow(chosen: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool
 
 
 def choose_samples(report: DatasetReport, count: int) -> list[int]:
-    """Places of records that show the set: one for each class, the rarest first and where it is large beside others,
+    """Indices of records that show the set: one for each class, the rarest first and where it is large beside others,
     then more in even steps."""
     pixels = report.class_pixels * (report.class_pixels > 0).sum(axis=1, keepdims=True)
     pairs = [index for index, record in enumerate(report.records) if record.is_pair]
