@@ -30,20 +30,14 @@ def build_loss(
         ConfigError: a name or an argument is wrong, or no term is active from the start.
     """
     statistics = functools.cache(class_statistics or (lambda: None))
-    modules, class_weights = [], {}
+    losses, class_weights = {}, {}
     for name, term in terms.items():
         arguments = dict(term.arguments)
         weights = _resolve_class_weights(name, arguments.pop("class_weights", None), statistics)
         if weights is not None:
             arguments["class_weights"] = class_weights[name] = weights
-        modules.append(_build_term(name, arguments, mode, ignore_index))
-    return WeightedLoss(
-        list(terms),
-        modules,
-        coefs=[term.coef for term in terms.values()],
-        from_epochs=[term.from_epoch for term in terms.values()],
-        class_weights=class_weights,
-    )
+        losses[name] = _build_term(name, arguments, mode, ignore_index)
+    return WeightedLoss(terms, losses, class_weights)
 
 
 def _resolve_class_weights(name: str, given: Any, statistics: CountClasses) -> list[float] | None:

@@ -1,7 +1,8 @@
 """The weighted sum of losses, and the wrapper that lets a loss of another library into it."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,28 +76,21 @@ class WeightedLoss(nn.Module):
     ``class_weights`` holds what is worth printing: the name of a term and its class weights, as numbers.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        modules: Sequence[nn.Module],
-        *,
-        coefs: Sequence[float],
-        from_epochs: Sequence[int],
-        class_weights: dict[str, list[float]],
-    ):
+    def __init__(self, terms: Mapping[str, Any], losses: Mapping[str, nn.Module], class_weights: Mapping[str, list]):
+        """`terms` have coef and from_epoch, see build_loss; `losses` are what they name, in the same order."""
         super().__init__()
-        if not any(from_epoch <= 0 for from_epoch in from_epochs):
-            given = ", ".join(f"{name} from {epoch}" for name, epoch in zip(names, from_epochs, strict=True))
+        if not any(term.from_epoch <= 0 for term in terms.values()):
+            given = ", ".join(f"{name} from {term.from_epoch}" for name, term in terms.items())
             raise ConfigError(f"loss: no term is active in epoch 0 ({given or 'no term at all'})")
-        self.names, self.coefs, self.from_epochs = tuple(names), tuple(coefs), tuple(from_epochs)
-        self.terms = nn.ModuleList(modules)  # not a ModuleDict, which refuses the dot of a dotted path
+        self.terms = dict(terms)
+        self.losses = nn.ModuleList(losses.values())  # not a ModuleDict, which refuses the dot of a dotted path
         self.class_weights = class_weights
 
     def forward(self, logits: Tensor, mask: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum and the value of each active term before its coef, all float32 scalars."""
         total, values = logits.new_zeros((), dtype=torch.float32), {}
-        for name, term, coef, from_epoch in zip(self.names, self.terms, self.coefs, self.from_epochs, strict=True):
-            if epoch >= from_epoch:
-                values[name] = term(logits, mask)
-                total = total + coef * values[name]
+        for (name, term), loss in zip(self.terms.items(), self.losses, strict=True):
+            if epoch >= term.from_epoch:
+                values[name] = loss(logits, mask)
+                total = total + term.coef * values[name]
         return total, values

@@ -45,7 +45,7 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     loss = build_loss(config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=arrays)
     logits = torch.zeros(2, len(data.classes), 64, 64)
     mask = torch.zeros(logits.shape if data.multilabel else (2, 64, 64), dtype=torch.int64)
-    for name, term in zip(loss.names, loss.terms, strict=True):
+    for name, term in zip(loss.terms, loss.losses, strict=True):
         try:
             term(logits, mask)
         except (TypeError, ValueError, RuntimeError) as error:

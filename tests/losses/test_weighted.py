@@ -52,7 +52,7 @@ def test_named_class_weights_are_computed_kept_for_printing_and_move_with_the_mo
     terms = {"CrossEntropyLoss": term(class_weights="inverse")}
     loss = build(terms, class_statistics=lambda: (CLASS_PIXELS, IMAGE_PIXELS))
     assert loss.class_weights == {"CrossEntropyLoss": INVERSE}
-    assert loss.state_dict()["terms.0.class_weights"].tolist() == INVERSE
+    assert loss.state_dict()["losses.0.class_weights"].tolist() == INVERSE
     assert [buffer.device.type for buffer in loss.to("meta").buffers()] == ["meta"]
 
 

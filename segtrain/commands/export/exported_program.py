@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from segtrain.commands.export.graph import ExportOptions, Graph, explain_failure, trace_program
+from segtrain.commands.export.graph import ExportOptions, Graph, explained_failure, trace_program
 from segtrain.inference.network import TorchNetwork
 
 # What torch notes of the code that a node comes from: lines of it, its folders on this computer, names to import.
@@ -19,8 +19,6 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
         for key in ORIGINS:
             node.meta.pop(key, None)
     buffer = io.BytesIO()
-    try:
+    with explained_failure(network, options):  # math.ceil of a size has no place in the file
         torch.export.save(program, buffer, extra_files=options.note(network.task).metadata())
-    except Exception as error:  # whatever has no place in the file format, like math.ceil of a size
-        raise explain_failure(network, options, error) from error
     path.write_bytes(buffer.getvalue())

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,18 +111,23 @@ def trace_program(graph: Graph, network: TorchNetwork, options: ExportOptions) -
     """
     free = (0,) if options.size else (0, 2, 3)
     # Without it, sides of one pixel deep in the network would be told apart from others, and small images refused.
-    with shape_options.patch(backed_size_oblivious=True), quiet():
-        try:
-            shapes = ({axis: Dim.DYNAMIC for axis in free},)
-            return torch.export.export(graph, (example_images(network, options),), dynamic_shapes=shapes, strict=False)
-        except Exception as error:  # whatever the code of a network raises when sizes are symbols
-            raise explain_failure(network, options, error) from error
+    with shape_options.patch(backed_size_oblivious=True), quiet(), explained_failure(network, options):
+        shapes = ({axis: Dim.DYNAMIC for axis in free},)
+        return torch.export.export(graph, (example_images(network, options),), dynamic_shapes=shapes, strict=False)
 
 
-def explain_failure(network: TorchNetwork, options: ExportOptions, error: Exception) -> ExportError:
-    """What to write instead where an exporter gave up."""
-    model = network.config.model
-    advice = "write another --to, or train another encoder" if options.size else "write --size H W, the size you need"
-    extent = "of one size" if options.size else "of any size"
-    named = f"{model.name} with encoder {model.encoder_name}"
-    return ExportError(f"{named} cannot be exported for images {extent}: {reason_of(error)}; {advice}")
+@contextmanager
+def explained_failure(network: TorchNetwork, options: ExportOptions) -> Iterator[None]:
+    """Raise ExportError, with what to write instead, for whatever an exporter or the code of a network raises where
+    something has no translation."""
+    try:
+        yield
+    except (SegtrainError, OSError):
+        raise
+    except Exception as error:
+        model, reason = network.config.model, reason_of(error)
+        extent, advice = "of any size", "write --size H W, the size you need"
+        if options.size:
+            extent, advice = "of one size", "write another --to, or train another encoder"
+        named = f"{model.name} with encoder {model.encoder_name}"
+        raise ExportError(f"{named} cannot be exported for images {extent}: {reason}; {advice}") from error

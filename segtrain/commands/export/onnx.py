@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from segtrain.commands.export.graph import ExportOptions, Graph, explain_failure, trace_program
+from segtrain.commands.export.graph import ExportOptions, Graph, explained_failure, trace_program
 from segtrain.commands.export.layers import replace_pools
 from segtrain.commands.export.quantize import quantize
 from segtrain.inference.network import TorchNetwork
@@ -32,14 +32,11 @@ def build_onnx(network: TorchNetwork, options: ExportOptions) -> onnx.ModelProto
     graph = Graph(network, options)
     replace_pools(graph)
     program = trace_program(graph, network, options)
-    try:
-        # The exporter reports its steps on stdout, whatever its `verbose` says.
-        with quiet(), redirect_stdout(io.StringIO()):
-            made = torch.onnx.export(
-                program, (), input_names=[INPUT], output_names=[options.output], opset_version=OPSET, verbose=False
-            )
-    except Exception as error:  # whatever has no translation
-        raise explain_failure(network, options, error) from error
+    # The exporter reports its steps on stdout, whatever its `verbose` says.
+    with explained_failure(network, options), quiet(), redirect_stdout(io.StringIO()):
+        made = torch.onnx.export(
+            program, (), input_names=[INPUT], output_names=[options.output], opset_version=OPSET, verbose=False
+        )
     model = made.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # lines of source code, with the folders of this computer

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from segtrain.command import require_libraries
-from segtrain.commands.export.graph import ExportOptions, explain_failure
+from segtrain.commands.export.graph import ExportOptions, explained_failure
 from segtrain.commands.export.litert import ChannelsLast, example_image
-from segtrain.errors import SegtrainError
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.runtimes.exported import INPUT
 from segtrain.inference.runtimes.savedmodel import NOTES
@@ -25,17 +24,12 @@ CALL_VERSION = 9  # of XlaCallModule: not the newest that TensorFlow 2.21 writes
 def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package. The graph is one operation, XlaCallModule, that holds the network as StableHLO."""
     image = example_image(network, options)
-    try:
-        with silent(), torch.no_grad():
-            require_libraries("--to savedmodel", "savedmodel-export", ["litert_torch", "tensorflow"])
-            module = ChannelsLast(network, options)
-            ((output, result),) = module(image).items()
-            translated = _translate(torch.export.export(module, (image,), strict=False))
-            _save(*translated, given=image, output=output, result=result, path=path)
-    except (SegtrainError, OSError):
-        raise
-    except Exception as error:  # whatever has no translation
-        raise explain_failure(network, options, error) from error
+    with explained_failure(network, options), silent(), torch.no_grad():
+        require_libraries("--to savedmodel", "savedmodel-export", ["litert_torch", "tensorflow"])
+        module = ChannelsLast(network, options)
+        ((output, result),) = module(image).items()
+        translated = _translate(torch.export.export(module, (image,), strict=False))
+        _save(*translated, given=image, output=output, result=result, path=path)
     (path / NOTES).mkdir()
     for name, text in options.note(network.task, batch_size=1).metadata().items():
         (path / NOTES / f"{name}.json").write_text(text, encoding="utf-8")

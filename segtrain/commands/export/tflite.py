@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from segtrain.command import require_libraries
-from segtrain.commands.export.graph import ExportOptions, explain_failure
+from segtrain.commands.export.graph import ExportOptions, explained_failure
 from segtrain.commands.export.litert import ChannelsLast, example_image
-from segtrain.errors import SegtrainError
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.runtimes.exported import INPUT, Note
 from segtrain.inference.runtimes.tensorflow import SIGNATURE, silent, to_channels_last
@@ -20,21 +19,16 @@ from segtrain.inference.runtimes.tensorflow import SIGNATURE, silent, to_channel
 def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package. In fp16 the weights are halves; in int8 all but the probabilities is of 8 bits."""
     plain = replace(options, precision="fp32")  # LiteRT has ways of its own to smaller weights
-    try:
-        with silent(), torch.no_grad():
-            require_libraries("--to tflite", "tflite-export", ["litert_torch"])
-            import litert_torch
+    with explained_failure(network, options), silent(), torch.no_grad():
+        require_libraries("--to tflite", "tflite-export", ["litert_torch"])
+        import litert_torch
 
-            images = {INPUT: example_image(network, options)}
-            content = litert_torch.convert(ChannelsLast(network, plain), sample_kwargs=images).model_content()
-            if options.precision == "fp16":
-                content = _halve(content)
-            elif options.precision == "int8":
-                content = _quantize(content, options.calibration)
-    except (SegtrainError, OSError):
-        raise
-    except Exception as error:  # whatever has no translation
-        raise explain_failure(network, options, error) from error
+        images = {INPUT: example_image(network, options)}
+        content = litert_torch.convert(ChannelsLast(network, plain), sample_kwargs=images).model_content()
+        if options.precision == "fp16":
+            content = _halve(content)
+        elif options.precision == "int8":
+            content = _quantize(content, options.calibration)
     path.write_bytes(content)
     append_note(path, options.note(network.task, batch_size=1))
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.commands.export.graph import ExportOptions, Graph, explain_failure
+from segtrain.commands.export.graph import ExportOptions, Graph, explained_failure
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.runtimes.exported import quiet
 
@@ -37,12 +37,9 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     sides = options.size or (2 * max(stride, minimum), 3 * max(stride, minimum))
     height, width = (-(-max(side, minimum) // stride) * stride for side in sides)
     example = torch.zeros(2, network.task.channels, height, width)
-    try:
-        with quiet(), torch.no_grad():
-            traced = torch.jit.trace(graph, example, check_trace=False)
-            script = torch.jit.freeze(torch.jit.script(_Padded(traced, stride, minimum)).eval())
-    except Exception as error:  # whatever the code of a network raises when it is traced
-        raise explain_failure(network, options, error) from error
+    with explained_failure(network, options), quiet(), torch.no_grad():
+        traced = torch.jit.trace(graph, example, check_trace=False)
+        script = torch.jit.freeze(torch.jit.script(_Padded(traced, stride, minimum)).eval())
     buffer = io.BytesIO()  # torch's own error for a full disk is hard to tell from others
     with quiet():
         torch.jit.save(script, buffer, _extra_files=options.note(network.task).metadata())

@@ -133,6 +133,19 @@ def _show(shape: Sequence[int], dtype: torch.dtype) -> str:
 
 
 @contextmanager
+def explained_damage(path: Path, kind: str, *, line: int = 0) -> Iterator[None]:
+    """Raise CheckpointError for whatever a runtime raises while it loads what is not of the `kind`, or is damaged.
+    `line` of its words gives the reason."""
+    try:
+        yield
+    except Exception as error:  # every runtime has classes of its own
+        if isinstance(error, SegtrainError) or is_out_of_memory(error):
+            raise
+        reason = reason_of(error, line=line)
+        raise CheckpointError(f"{path}: is not {kind}, or is damaged: {reason}") from error
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Without the warnings of torch's exporters and loaders that users cannot act on."""
     with warnings.catch_warnings():

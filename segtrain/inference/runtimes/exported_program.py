@@ -5,9 +5,8 @@ from pathlib import Path
 
 import torch
 
-from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import Network
-from segtrain.inference.runtimes.exported import KEY, ExportedNetwork, quiet, read_note
+from segtrain.inference.runtimes.exported import KEY, ExportedNetwork, explained_damage, quiet, read_note
 
 
 def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
@@ -18,13 +17,9 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     """
     logging.getLogger("torch.export").setLevel(logging.ERROR)  # it warns with a traceback of what it raises too
     extra = {KEY: ""}
-    try:
-        with quiet():
-            program = torch.export.load(path, extra_files=extra)
+    with explained_damage(path, "a program of torch.export"), quiet():
+        program = torch.export.load(path, extra_files=extra)
         if device.type != "cpu":
             program = torch.export.passes.move_to_device_pass(program, device)
         module = program.module(check_guards=False)
-    except Exception as error:  # whatever a damaged description of a graph leads to
-        reason = reason_of(error)
-        raise CheckpointError(f"{path}: is not a program of torch.export, or is damaged: {reason}") from error
     return ExportedNetwork(read_note(extra[KEY], path, precision), device, module, path)

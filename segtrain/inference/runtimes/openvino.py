@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from segtrain.command import require_libraries
-from segtrain.errors import CheckpointError, reason_of
+from segtrain.errors import CheckpointError
 from segtrain.inference.network import Network
-from segtrain.inference.runtimes.exported import KEY, ExportedNetwork, read_note
+from segtrain.inference.runtimes.exported import KEY, ExportedNetwork, explained_damage, read_note
 from segtrain.inference.runtimes.tensorflow import silent
 
 
@@ -33,18 +33,15 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     # The processor's own choice could be bfloat16, which the comparison at the export has not seen everywhere.
     settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
-    try:
-        with silent():  # what it cannot read it tries as a model of TensorFlow too, which says so on stderr
-            model = core.read_model(path)
+    if not path.with_suffix(".bin").is_file():
+        raise CheckpointError(f"{path}: there is no {path.with_suffix('.bin').name}; OpenVINO needs both files")
+    # Before its last line, OpenVINO tells of its own code. What it cannot read it tries as a model of TensorFlow too,
+    # which says so on stderr.
+    with explained_damage(path, "a model of OpenVINO", line=-1), silent():
+        model = core.read_model(path)
         text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
-        note = read_note(text, path, precision)
         compiled = core.compile_model(model, "CPU", settings)
-    except (RuntimeError, UnicodeDecodeError) as error:
-        if not path.with_suffix(".bin").is_file():
-            name = path.with_suffix(".bin").name
-            raise CheckpointError(f"{path}: there is no {name}; OpenVINO needs both files") from error
-        reason = reason_of(error, line=-1)  # before it, OpenVINO tells of its own code
-        raise CheckpointError(f"{path}: is not a model of OpenVINO, or is damaged: {reason}") from error
+    note = read_note(text, path, precision)
 
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(compiled(np.ascontiguousarray(images.numpy()))[0].copy())

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from segtrain.command import require_libraries
-from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import Network
-from segtrain.inference.runtimes.exported import INPUT, KEY, ExportedNetwork, read_note
+from segtrain.inference.runtimes.exported import INPUT, KEY, ExportedNetwork, explained_damage, read_note
 from segtrain.inference.runtimes.tensorflow import SIGNATURE, silent, to_channels_first, to_channels_last
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported, which else tells of itself
@@ -25,13 +24,10 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
         require_libraries(str(path), "savedmodel", ["tensorflow"])
     import tensorflow as tf
 
-    try:
-        with silent():
-            signature = tf.saved_model.load(str(path)).signatures[SIGNATURE]
-            given = signature.structured_input_signature[1][INPUT]
-            signature(**{INPUT: tf.zeros(given.shape, given.dtype)})  # compiles, and talks about it
-    except Exception as error:  # the classes that TensorFlow raises have no common base
-        raise CheckpointError(f"{path}: is a damaged SavedModel: {reason_of(error)}") from error
+    with explained_damage(path, "a SavedModel"), silent():
+        signature = tf.saved_model.load(str(path)).signatures[SIGNATURE]
+        given = signature.structured_input_signature[1][INPUT]
+        signature(**{INPUT: tf.zeros(given.shape, given.dtype)})  # compiles, and talks about it
 
     def run(images: Tensor) -> Tensor:
         with tf.device("CPU:0"):

@@ -10,7 +10,7 @@ from torch import Tensor
 from segtrain.command import require_libraries
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.network import Network
-from segtrain.inference.runtimes.exported import KEY, ExportedNetwork, read_note
+from segtrain.inference.runtimes.exported import KEY, ExportedNetwork, explained_damage, read_note
 from segtrain.inference.runtimes.tensorflow import silent, to_channels_first, to_channels_last
 
 IDENTIFIER = b"TFL3"  # of the flatbuffer, in the bytes 4 to 7
@@ -25,13 +25,10 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     require_libraries(str(path), "tflite", ["ai_edge_litert"])
     from ai_edge_litert.interpreter import Interpreter
 
-    try:
-        with silent():
-            interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
-            interpreter.allocate_tensors()
+    with explained_damage(path, "a TFLite model"), silent():
+        interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
+        interpreter.allocate_tensors()
         given, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    except (ValueError, RuntimeError, IndexError) as error:
-        raise CheckpointError(f"{path}: is a damaged TFLite model: {reason_of(error)}") from error
 
     def run(images: Tensor) -> Tensor:
         interpreter.set_tensor(given["index"], to_channels_last(images).contiguous().numpy())

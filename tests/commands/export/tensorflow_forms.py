@@ -174,7 +174,7 @@ def saved(tmp_path) -> Path:
 def test_a_damaged_saved_model(saved, file):
     content = (saved / file).read_bytes()
     (saved / file).write_bytes(content[: len(content) // 2])
-    assert refused(saved).startswith(f"{saved}: is a damaged SavedModel: ")
+    assert refused(saved).startswith(f"{saved}: is not a SavedModel, or is damaged: ")
 
 
 def test_a_note_of_another_saved_model(saved):

@@ -89,7 +89,7 @@ def test_a_damaged_graph(copied):
     content = bytearray(copied.read_bytes())
     content[8:400] = b"\xff" * 392
     copied.write_bytes(content)
-    assert refused(copied).startswith(f"{copied}: is a damaged TFLite model: ")
+    assert refused(copied).startswith(f"{copied}: is not a TFLite model, or is damaged: ")
 
 
 def test_a_note_of_another_model(copied):
