@@ -151,5 +151,6 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        warnings.filterwarnings("ignore", message="The given buffer is not writable")  # of torch.export, up to 2.11
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         yield
