@@ -151,6 +151,14 @@ def test_a_public_name_is_defined_once() -> None:
     assert twice <= INTERFACES, twice - INTERFACES
 
 
+def test_pillow_is_told_which_types_of_files_it_may_open() -> None:
+    """Others of its types run programs, like Ghostscript for an EPS that is named a.png."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                assert "formats" in [keyword.arg for keyword in node.keywords], (path, node.lineno)
+
+
 def test_a_module_is_introduced_by_a_noun() -> None:
     for path in FILES:
         first = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split()[0]

@@ -220,14 +220,18 @@ def _bitmap_runs(bitmap: str, at: Sequence[float], height: int, width: int) -> "
     import io
 
     import numpy as np
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     from segtrain.images import rle
+    from segtrain.images.reading import READ_ERRORS, TYPES
 
     try:
-        patch = np.asarray(Image.open(io.BytesIO(base64.b64decode(bitmap))).convert("L")) > 0
-    except OSError as error:
-        raise ValueError(f"its mask is not an image: {error}") from error
+        with Image.open(io.BytesIO(base64.b64decode(bitmap)), formats=TYPES) as picture:
+            patch = np.asarray(picture.convert("L")) > 0
+    except UnidentifiedImageError as error:
+        raise ValueError("its mask is not an image of a known type") from error
+    except (*READ_ERRORS, Image.DecompressionBombError) as error:
+        raise ValueError(f"its mask cannot be read: {error}") from error
     left, top = round(at[0]), round(at[1])
     whole = np.zeros((height, width), bool)
     part = patch[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]

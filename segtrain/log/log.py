@@ -220,7 +220,7 @@ class Log:
         picture = None
         try:
             if picture_path is not None:
-                with Image.open(picture_path) as file:
+                with Image.open(picture_path, formats=["PNG"]) as file:
                     picture = np.asarray(file.convert("RGB"))
         except OSError as error:
             self.say(f"warning: the confusion matrix is shown without its picture: {reason_of(error)}")

@@ -136,6 +136,18 @@ def test_every_kind_of_shape(case, read, root):
     assert read()["train"]["a"] == [*expected, *EMPTY[len(expected) :]]
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n"
+
+
+@pytest.mark.parametrize(
+    "content", [EPS, b"text", base64.b64decode(png(IMAGE))[:40], b""], ids=["eps", "text", "cut", ""]
+)
+def test_a_mask_that_is_not_an_image(content, read, root, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", pytest.fail)  # Pillow looks for Ghostscript
+    write(root / "train" / "a.json", shape("car", [[0, 0], [1, 1]], "mask", mask=base64.b64encode(content).decode()))
+    assert error_of(read, root).startswith("R/train/a.json: shape 1 (car) of a.png: its mask ")
+
+
 @pytest.mark.parametrize("kind", ["line", "linestrip", "point", "points"])
 def test_lines_are_left_out_where_that_is_written(kind, read, root):
     write(root / "train" / "a.json", LARGE, shape("anything", [[0, 0], [3, 3]], kind))

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from segtrain.commands.check.finding import Change
 from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing
+from segtrain.images.reading import TYPES
 
 
 def make_change(change: Change) -> Path:
@@ -40,7 +41,7 @@ def _edit(source: Path, target: Path, edit: Callable[[NDArray], NDArray]) -> Non
         np.save(target, edit(np.load(source)))
         return
     try:
-        with Image.open(source) as picture:
+        with Image.open(source, formats=TYPES) as picture:
             pixels, palette = np.asarray(picture), picture.getpalette() if picture.mode == "P" else []
     except UnidentifiedImageError as error:
         raise DataError(f"{source}: cannot be changed here: it is not of a type that Pillow reads") from error

@@ -84,7 +84,7 @@ def log_evaluation(
         }
         for name in (CONFUSION_FILE, CALIBRATION_FILE):
             if (folder / name).exists():
-                with Image.open(folder / name) as picture:
+                with Image.open(folder / name, formats=["PNG"]) as picture:
                     shown[f"{prefix}/{Path(name).stem}"] = wandb.Image(picture.convert("RGB"))
         writer.write(entry["resume_step"] + 1, values=numbers | shown)
         writer.finish(numbers, exit_code=0)
