@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.config.section import Mistake, suggest
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, reason_of
 
 INDEX_FILE = Path(__file__).with_name("library_index.json")
 MODULES = {
@@ -28,6 +28,14 @@ MODULES = {
     "schedule": ("torch.optim.lr_scheduler",),
     "transform": ("albumentations",),
 }
+# What a class derives from.
+BASES = {
+    "model": ("torch.nn.Module",),
+    "loss": ("torch.nn.Module",),
+    "optimizer": ("torch.optim.Optimizer",),
+    "schedule": ("torch.optim.lr_scheduler.LRScheduler",),
+    "transform": ("albumentations.BasicTransform", "albumentations.BaseCompose"),
+}
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "albumentations")
 
 PROBED = ("timm", "segmentation-models-pytorch")  # what a timm model gives to an architecture depends on these alone
@@ -35,24 +43,38 @@ PROBED = ("timm", "segmentation-models-pytorch")  # what a timm model gives to a
 Arguments = dict[str, bool]  # argument name -> must it be given
 
 
-def find(name: str, modules: Sequence[str]) -> Any:
-    """The object called `name` in the first of `modules` that has it; a dotted path is imported from where it says.
+def find(kind: str, name: str) -> type:
+    """The class called `name` in the first of the MODULES of its kind that has it. A dotted path is imported from where
+    it says, and has to be a class that derives from what its kind is made of.
 
-    Raises ConfigError for what is not there, with the reason.
+    Raises ConfigError for what is not there or is something else, with the reason.
     """
     if "." in name:
-        module_name, _, attribute = name.rpartition(".")
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))  # the user's own class lies where the command is run
-        try:
-            return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-            raise ConfigError(f"'{name}' cannot be imported: {error}") from error
-    for module_name in modules:
+        return _import_class(kind, name)
+    for module_name in MODULES[kind]:
         found = getattr(importlib.import_module(module_name), name, None)
         if found is not None:
             return found
-    raise ConfigError(f"'{name}' is not in {', '.join(modules)}")
+    raise ConfigError(f"'{name}' is not in {', '.join(MODULES[kind])}")
+
+
+def _import_class(kind: str, name: str) -> type:
+    module_name, _, attribute = name.rpartition(".")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # the user's own class lies where the command is run
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises
+        said = f"{type(error).__name__}: " if not isinstance(error, (ImportError, AttributeError)) else ""
+        raise ConfigError(f"'{name}' cannot be imported: {said}{reason_of(error)}") from error
+    if not (isinstance(found, type) and issubclass(found, _bases(kind))):
+        raise ConfigError(f"'{name}' does not derive from {' or '.join(BASES[kind])}")
+    return found
+
+
+def _bases(kind: str) -> tuple[type, ...]:
+    paths = (path.rpartition(".") for path in BASES[kind])
+    return tuple(getattr(importlib.import_module(module), name) for module, _, name in paths)
 
 
 def signature_arguments(target: Any) -> Arguments:
@@ -63,22 +85,11 @@ def signature_arguments(target: Any) -> Arguments:
 
 
 def _classes(kind: str) -> Iterator[tuple[str, type]]:
-    import torch
-
-    bases: dict[str, Any] = {
-        "model": torch.nn.Module,
-        "loss": torch.nn.Module,
-        "optimizer": torch.optim.Optimizer,
-        "schedule": torch.optim.lr_scheduler.LRScheduler,
-    }
-    if kind == "transform":
-        import albumentations
-
-        bases["transform"] = (albumentations.BasicTransform, albumentations.BaseCompose)
+    bases = _bases(kind)
     for module_name in reversed(MODULES[kind]):
         module = importlib.import_module(module_name)
         for name, item in vars(module).items():
-            public = isinstance(item, type) and issubclass(item, bases[kind]) and not name.startswith("_")
+            public = isinstance(item, type) and issubclass(item, bases) and not name.startswith("_")
             if public and not inspect.isabstract(item) and (kind != "loss" or name.endswith("Loss")):
                 yield name, item
 
@@ -125,13 +136,10 @@ def known_names(kind: str) -> Collection[str]:
 
 
 def accepted(kind: str, name: str) -> Arguments | None:
-    """The arguments of `name`, or None where no library has it. A dotted path is imported; ConfigError where it
-    fails."""
+    """The arguments of `name`, or None where no library has it. A dotted path is imported; raises ConfigError as
+    `find` does."""
     if "." in name:
-        target = find(name, MODULES[kind])
-        if not callable(target):
-            raise ConfigError(f"'{name}' is a {type(target).__name__}, not a class")
-        return signature_arguments(target)
+        return signature_arguments(find(kind, name))
     return library_index()["names"][kind].get(name)
 
 

@@ -6,7 +6,9 @@ The dialect is YAML 1.2's core schema, which says what people mean: `1e-3` is a 
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,10 @@ class Value:
         return value.origin
 
 
+MOST_VALUES = 100_000  # in one file
+LONGEST_NUMBER = 32  # signs of a whole number
+
+
 class _Resolver(yaml.SafeLoader):
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012  (PyYAML's own class-level table, replaced on purpose)
 
@@ -71,6 +77,8 @@ def dump_yaml(plain: Any, *, width: float = 120, **options: Any) -> str:
 
 
 def _scalar(text: str, tag: str, origin: str) -> Any:
+    if tag.endswith(":int") and len(text) > LONGEST_NUMBER:
+        raise ConfigError(f"{origin}: a whole number of {len(text):,} digits is too large")
     try:
         return _convert(text, tag)
     except ValueError as error:  # a tag that was written, like !!int abc
@@ -106,15 +114,19 @@ def _substitute(text: str, origin: str) -> str:
     return _VARIABLE.sub(value_of, text)
 
 
-def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader) -> Value:
+def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader, numbers: Iterator[int]) -> Value:
+    """The value of a node. `numbers` counts values: an alias is a copy of what it stands for, aliases of aliases too."""
+
     def place(inner: yaml.Node) -> str:
         return f"{source}:{inner.start_mark.line + 1}" if source else origin
 
+    if next(numbers) > MOST_VALUES:
+        raise ConfigError(f"{origin}: holds more than {MOST_VALUES:,} values; is an anchor repeated within itself?")
     if isinstance(node, yaml.MappingNode):
         entries: dict[str, Value] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                wrong = _build(key_node, source, place(key_node), loader).plain()
+                wrong = _build(key_node, source, place(key_node), loader, numbers).plain()
                 raise ConfigError(f"{place(key_node)}: a key must be a word, not {wrong!r}")
             key = _scalar(key_node.value, key_node.tag, place(key_node))  # as it is written: only values take variables
             if not isinstance(key, (str, int, float)):
@@ -123,10 +135,10 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader) -
                 raise ConfigError(
                     f"{place(key_node)}: key '{key}' is written twice (first in {entries[str(key)].origin})"
                 )
-            entries[str(key)] = _build(value_node, source, place(key_node), loader)
+            entries[str(key)] = _build(value_node, source, place(key_node), loader, numbers)
         return Value(entries, origin)
     if isinstance(node, yaml.SequenceNode):
-        return Value([_build(item, source, place(item), loader) for item in node.value], origin)
+        return Value([_build(item, source, place(item), loader, numbers) for item in node.value], origin)
     if "${" not in node.value:
         return Value(_scalar(node.value, node.tag, origin), origin)
     text = _substitute(node.value, origin)
@@ -148,7 +160,7 @@ def parse_yaml(text: str, *, source: str = "", origin: str = "") -> Value:
         loader.dispose()
     start = f"{source}:1" if source else origin
     try:
-        return _build(node, source, start, loader) if node is not None else Value(None, start)
+        return _build(node, source, start, loader, count(1)) if node is not None else Value(None, start)
     except RecursionError as error:
         raise ConfigError(f"{start}: not valid YAML: an anchor contains itself, or the nesting is too deep") from error
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from albumentations.augmentations.crops.transforms import CropSizeError
 
-from segtrain.config.libraries import MODULES, find
+from segtrain.config.libraries import find
 from segtrain.config.section import suggest
 from segtrain.errors import ConfigError, DataError, is_out_of_memory
 
@@ -68,7 +68,7 @@ def build_eval_transform(items: Sequence[TransformItem]) -> albumentations.Compo
         return None
     pipeline = build_transform(items, ignore_index=0, where="transforms.val")
     for index, child in enumerate(pipeline.transforms):
-        name, arguments = _split(items[index])
+        name, arguments = split_item(items[index])
         if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
             allowed = f"pixel-level transforms and {', '.join(FRAME_KEEPING[:3])}"
             raise ConfigError(
@@ -80,7 +80,8 @@ def build_eval_transform(items: Sequence[TransformItem]) -> albumentations.Compo
     return pipeline
 
 
-def _split(item: TransformItem) -> tuple[str, dict[str, Any]]:
+def split_item(item: TransformItem) -> tuple[str, dict[str, Any]]:
+    """The name of a transform in a list of an experiment, and its arguments, children under `transforms`."""
     if isinstance(item, str):
         return item, {}
     name, arguments = next(iter(item.items()))
@@ -90,14 +91,14 @@ def _split(item: TransformItem) -> tuple[str, dict[str, Any]]:
 def transform_names(items: Sequence[TransformItem]) -> Iterator[str]:
     """Every name in a list of transforms, those of children too."""
     for item in items:
-        name, arguments = _split(item)
+        name, arguments = split_item(item)
         yield name
         yield from transform_names(arguments.get("transforms", []))
 
 
 def _build(item: TransformItem, ignore_index: int, where: str) -> Any:
-    name, arguments = _split(item)
-    target = find(name, MODULES["transform"])
+    name, arguments = split_item(item)
+    target = find("transform", name)
     if target is albumentations.RandomCrop:
         target = ClassCrop
     if "transforms" in arguments:

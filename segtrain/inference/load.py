@@ -7,8 +7,9 @@ from pathlib import Path
 from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
 from segtrain.devices import resolve_device
 from segtrain.errors import CheckpointError
+from segtrain.inference.description import read_config
 from segtrain.inference.model_files import PROGRAMS, find_kind
-from segtrain.inference.network import Network, TorchNetwork, read_config, rebuild
+from segtrain.inference.network import Network, TorchNetwork, rebuild
 from segtrain.inference.task import Task
 
 TOLD = ("epoch", "monitor", "metrics", "definition")  # what a checkpoint says of its training, beside the configuration

@@ -1,20 +1,17 @@
 """Networks: what turns images into probabilities, a trained model of torch or an exported form of it; and the way from
 logits to labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.config.libraries import known_names
 from segtrain.config.schema import Config
-from segtrain.data.transforms import transform_names
 from segtrain.devices import autocast, resolve_precision
-from segtrain.errors import CheckpointError, first_fault, reason_of
+from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.task import Task
 from segtrain.models.model import SegmentationModel, build_model
 
@@ -108,35 +105,6 @@ def rebuild(
         raise CheckpointError(f"{path}: its weights do not fit its configuration: {reason}") from error
     dtype = resolve_precision(precision or config.train.precision, device)
     return TorchNetwork(model, config, device=device, dtype=dtype, trained=trained)
-
-
-def read_config(content: Mapping[str, Any], path: Path) -> Config:
-    """The configuration under "config" in a checkpoint or in the metadata of an export, which strangers may have
-    written.
-
-    Raises CheckpointError where there is none or it is damaged, and where it names anything but smp's and
-    albumentations' own classes, or an encoder that would be fetched from a hub.
-    """
-    try:
-        config = Config.model_validate(content["config"])
-    except KeyError as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
-    if config.model.name not in known_names("model"):
-        raise CheckpointError(f"{path}: names the model '{config.model.name}', which smp does not have")
-    if ":" in config.model.encoder_name:  # tu-hf-hub:OWNER/NAME, tu-local-dir:FOLDER
-        raise CheckpointError(f"{path}: names the encoder '{config.model.encoder_name}', which timm does not have")
-    require_known_transforms(config.transforms.val, path)
-    return config
-
-
-def require_known_transforms(items: Sequence[str | dict[str, Any]], path: Path) -> None:
-    """Raises CheckpointError where transforms.val of a file names anything that albumentations does not have: a dotted
-    path would be imported and called."""
-    for name in transform_names(items):
-        if name not in known_names("transform"):
-            raise CheckpointError(f"{path}: transforms.val names {name}, which albumentations does not have")
 
 
 class WithActivation(nn.Module):

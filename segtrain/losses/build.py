@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from segtrain.config.libraries import MODULES, find
+from segtrain.config.libraries import find
 from segtrain.errors import ConfigError
 from segtrain.losses.base import SegmentationLoss
 from segtrain.losses.class_weights import CLASS_WEIGHT_METHODS, CountClasses, compute_class_weights
@@ -59,9 +59,7 @@ def _build_term(name: str, arguments: dict[str, Any], mode: str, ignore_index: i
     for key, source in (("mode", "the data's mode"), ("ignore_index", "data.ignore_index")):
         if key in arguments:
             raise ConfigError(f"loss.{name}.{key}: is taken from {source}; leave it out")
-    target = find(name, MODULES["loss"])
-    if not (isinstance(target, type) and issubclass(target, nn.Module)):
-        raise ConfigError(f"loss.{name}: is not a class that derives from torch.nn.Module")
+    target = find("loss", name)
     if not issubclass(target, SegmentationLoss):
         return ForeignLoss(name, target, arguments=arguments, mode=mode, ignore_index=ignore_index)
     try:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from segtrain.config.libraries import MODULES, find
+from segtrain.config.libraries import find
 from segtrain.config.schema import OptimizerConfig, ScheduleConfig
 from segtrain.errors import ConfigError
 from segtrain.models.model import SegmentationModel
@@ -42,7 +42,7 @@ def parameter_groups(model: SegmentationModel, config: OptimizerConfig) -> list[
 
 def build_optimizer(config: OptimizerConfig, model: SegmentationModel) -> Optimizer:
     """The optimizer of an experiment. Raises ConfigError where it refuses an argument or needs another kind of step."""
-    target = find(config.name, MODULES["optimizer"])
+    target = find("optimizer", config.name)
     groups = parameter_groups(model, config)
     named = inspect.signature(target).parameters
     if "weight_decay" not in named:
@@ -100,7 +100,7 @@ def build_schedule(
     """
     if config is None:
         return Schedule(None, "step")
-    target = find(config.name, MODULES["schedule"])
+    target = find("schedule", config.name)
     total = epochs if config.interval == "epoch" else epochs * steps_per_epoch
     follows = {
         "max_lr": [group["lr"] for group in optimizer.param_groups],

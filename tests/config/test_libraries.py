@@ -8,7 +8,6 @@ import torch
 
 from segtrain.config import libraries as resolve
 from segtrain.config.libraries import (
-    MODULES,
     accepted,
     check_encoder,
     find,
@@ -63,8 +62,8 @@ def test_other_versions_ask_the_libraries(tmp_path, monkeypatch):
     ],
 )
 def test_the_first_library_that_has_a_name_gives_it(kind, name, module):
-    assert find(name, MODULES[kind]).__module__.startswith(module)
-    assert accepted(kind, name) == resolve.signature_arguments(find(name, MODULES[kind]))
+    assert find(kind, name).__module__.startswith(module)
+    assert accepted(kind, name) == resolve.signature_arguments(find(kind, name))
 
 
 def test_every_architecture_is_known():
@@ -74,8 +73,25 @@ def test_every_architecture_is_known():
 
 
 def test_a_dotted_path_is_imported():
-    assert find("torch.nn.Conv2d", ()) is torch.nn.Conv2d
-    assert accepted("model", "segmentation_models_pytorch.Unet") == resolve.signature_arguments(smp.Unet)
+    assert find("loss", "torch.nn.Conv2d") is torch.nn.Conv2d
+    assert accepted("loss", "torch.nn.Conv2d") == resolve.signature_arguments(torch.nn.Conv2d)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "bases"),
+    [
+        ("transform", "os.system", "albumentations.BasicTransform or albumentations.BaseCompose"),
+        ("transform", "os.path.basename", "albumentations.BasicTransform or albumentations.BaseCompose"),
+        ("loss", "builtins.dict", "torch.nn.Module"),
+        ("loss", "torch.nn.functional.mse_loss", "torch.nn.Module"),
+        ("optimizer", "subprocess.Popen", "torch.optim.Optimizer"),
+        ("schedule", "timm.scheduler.CosineLRScheduler", "torch.optim.lr_scheduler.LRScheduler"),
+    ],
+)
+def test_a_dotted_path_names_a_class_of_the_right_base(kind, name, bases):
+    with pytest.raises(ConfigError) as error:
+        find(kind, name)
+    assert str(error.value) == f"'{name}' does not derive from {bases}"
 
 
 def test_a_module_that_is_broken_is_told(tmp_path, monkeypatch):
@@ -83,15 +99,15 @@ def test_a_module_that_is_broken_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "broken_for_resolve.py").write_text("class Loss(:\n")
     with pytest.raises(ConfigError) as error:
-        find("broken_for_resolve.Loss", ())
-    expected = "'broken_for_resolve.Loss' cannot be imported: invalid syntax (broken_for_resolve.py, line 1)"
+        find("loss", "broken_for_resolve.Loss")
+    expected = "'broken_for_resolve.Loss' cannot be imported: SyntaxError: invalid syntax (broken_for_resolve.py, line 1)"
     assert str(error.value) == expected
 
 
 def test_what_no_library_has():
     assert accepted("loss", "NoLoss") is None
     with pytest.raises(ConfigError) as error:
-        find("NoLoss", MODULES["loss"])
+        find("loss", "NoLoss")
     assert str(error.value) == "'NoLoss' is not in segtrain.losses, segmentation_models_pytorch.losses, torch.nn"
 
 

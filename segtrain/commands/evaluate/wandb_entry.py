@@ -14,7 +14,7 @@ from segtrain.commands.evaluate.output import CALIBRATION_FILE, CONFUSION_FILE
 from segtrain.commands.evaluate.report import Estimate
 from segtrain.commands.evaluate.scores import Scores
 from segtrain.errors import CheckpointError, reason_of
-from segtrain.inference.network import read_config
+from segtrain.inference.description import read_config
 from segtrain.inference.task import Task
 from segtrain.log.log import resolve_mode
 from segtrain.metrics import compute_iou, mean_of_known

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segtrain.errors import CheckpointError, ConfigError, SegtrainError, first_fault, is_out_of_memory, reason_of
-from segtrain.inference.network import require_known_transforms
+from segtrain.inference.description import check_transforms
 from segtrain.inference.task import Task
 
 KEY = "segtrain"
@@ -69,7 +69,7 @@ def read_note(text: str | bytes | None, path: Path, precision: str | None) -> No
         note = Note.model_validate_json(text)
     except ValidationError as error:
         raise CheckpointError(f"{path}: its metadata '{KEY}' is damaged: {first_fault(error)}") from error
-    require_known_transforms(note.task.transforms, path)
+    check_transforms(note.task.transforms, path)
     if precision not in (None, "auto", note.precision):
         raise ConfigError(f"--precision {precision}: {path} was exported in {note.precision}; leave --precision out")
     return note

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from segtrain.config.schema import Config, ModelConfig
 from segtrain.errors import CheckpointError, first_fault
-from segtrain.inference.network import TorchNetwork, read_config, rebuild
+from segtrain.inference.description import read_config
+from segtrain.inference.network import TorchNetwork, rebuild
 from segtrain.inference.task import Task
 
 NOTE = "segtrain.json"
