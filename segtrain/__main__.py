@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from segtrain import __version__
-from segtrain.command import run_command
+from segtrain.command import prepare_streams, run_command
 
 # name -> the module with its `add_arguments` and `main`, and one line of help
 COMMANDS = {
@@ -31,6 +31,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command that the first argument names and return its exit status; `prog` is how it was called."""
+    prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items())

@@ -1,10 +1,13 @@
 """Commands: errors to one line and an exit status, output paths, libraries of extras."""
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +32,65 @@ def parse_output(text: str) -> Path:
     return Path(text)
 
 
+LONGEST_LINE = 1000  # characters of a line of an error
+
+
+def prepare_streams() -> None:
+    """Let print reach any stdout and stderr: characters that a console does not have are escaped, and what is closed
+    takes everything."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def tell(error: BaseException | str) -> None:
+    """Print an error on stderr. Control characters are escaped, and of a line that a value makes very long the middle
+    is left out."""
+    lines = []
+    for line in str(error).split("\n"):
+        line = "".join(sign if sign.isprintable() or sign == "\t" else repr(sign)[1:-1] for sign in line)
+        left_out = len(line) - LONGEST_LINE
+        if left_out > 0:
+            line = f"{line[: LONGEST_LINE // 2]} [.. {left_out:,} characters ..] {line[-LONGEST_LINE // 2 :]}"
+        lines.append(line)
+    with suppress(OSError):  # stderr may be full or gone too
+        print("\n".join(lines), file=sys.stderr, flush=True)
+
+
 def run_command(main: Callable[[Any], int | None], options: Any) -> int:
     """Run the main function of a command. The exit status is what it returns or 0, 2 for what the user can put right,
     that of a signal that stopped it."""
     keep_freed_memory()
-    status = None
     try:
         status = main(options)
+        sys.stdout.flush()
+        return status or 0
     except SegtrainError as error:
-        print(error, file=sys.stderr)
+        tell(error)
         return 2
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        tell(stopped)
         return stopped.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
+        return 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
             raise
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        tell(f"{error.filename or 'standard output'}: {error.strerror}")
+        if error.filename is None:
+            _drop_stdout()
         return 1
-    return status or 0
+
+
+def _drop_stdout() -> None:
+    """Else Python would complain, when it ends, of what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # What they bring does not go with requirements.txt; see pyproject.toml.

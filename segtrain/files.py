@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -84,6 +85,15 @@ def make_numbered_folder(stem: Path) -> Path:
         with suppress(FileExistsError):
             folder.mkdir()
             return folder
+
+
+def require_regular(path: Path | str) -> None:
+    """Raises DataError for a pipe, a socket or a device, for which a reader may wait without end. What is not there is
+    left to who reads it."""
+    with suppress(OSError, ValueError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise DataError(f"{path}: is a pipe, a socket or a device, not a file")
 
 
 def is_glob(text: str) -> bool:

@@ -30,11 +30,16 @@ def _has_glibc() -> bool:
     return platform.libc_ver()[0] == "glibc"
 
 
+def give_back_memory() -> None:
+    """Give what this process has freed back to the system."""
+    if _has_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def read_available_bytes() -> int | None:
     """Memory that can be taken without swapping, the limit of a container considered; None where the system does not
     say (it is Linux's /proc that does). What this process has freed is given back first, so that it counts."""
-    if _has_glibc():
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back_memory()
     found = [size for size in (_of_machine(), _of_container()) if size is not None]
     return min(found, default=None)
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from segtrain.errors import ConfigError
+from segtrain.files import require_regular
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ def parse_yaml(text: str, *, source: str = "", origin: str = "") -> Value:
 
 def load_yaml(path: Path | str) -> Value:
     """Read a YAML file whose top level is a mapping; an empty file is an empty mapping."""
+    require_regular(path)
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

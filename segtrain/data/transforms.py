@@ -159,6 +159,23 @@ def _class_crops(pipeline: albumentations.BaseCompose) -> Iterator[ClassCrop]:
             yield child
 
 
+def resized(pipeline: albumentations.Compose | None, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of what apply_eval makes of an image of this size."""
+    height, width = size
+    for child in pipeline.transforms if pipeline is not None else ():
+        if isinstance(child, albumentations.Resize):
+            height, width = child.height, child.width
+        elif isinstance(child, (albumentations.LongestMaxSize, albumentations.SmallestMaxSize)):
+            most = max if isinstance(child, albumentations.SmallestMaxSize) else min
+            wanted = child.max_size_hw or (child.max_size, child.max_size)
+            sides = [max(side) if isinstance(side, (list, tuple)) else side for side in wanted]
+            factor = most(
+                side / max(own, 1) for side, own in zip(sides, (height, width), strict=True) if side is not None
+            )
+            height, width = max(round(height * factor), 1), max(round(width * factor), 1)
+    return height, width
+
+
 def apply_eval(pipeline: albumentations.Compose | None, image: np.ndarray) -> np.ndarray:
     """An image (HWC uint8, or float32 in 0..1) as validation and prediction see it: the same each time, even where a
     transform draws."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segtrain.errors import DataError, name_some
+from segtrain.files import require_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,8 +72,11 @@ def refuse_unclaimed(where: Path, labels: Counter[str]) -> None:
 def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
     """An annotation file that has these keys. Raises DataError for what is not JSON, with line and column, and where a
     key is missing or holds something else."""
+    require_regular(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deep") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: is not JSON: {error.msg} (column {error.colno})") from error
     except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from segtrain.errors import DataError
-from segtrain.files import is_glob
+from segtrain.files import is_glob, require_regular
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".npy"})
 
@@ -130,7 +130,9 @@ def seeded_hash(name: str, seed: int) -> bytes:
 
 
 def require_path(path: Path, what: str) -> Path:
-    """The path itself where it exists; otherwise a DataError that shows what lies beside it."""
+    """The path itself where it exists; otherwise a DataError that shows what lies beside it. Raises DataError for a
+    pipe or a device too."""
+    require_regular(path)
     if path.exists():
         return path
     parent = path.parent

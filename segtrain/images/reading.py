@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segtrain.errors import DataError
+from segtrain.files import require_regular
 from segtrain.images.bands import (
     ON_ITS_SIDE,
     Bands,
@@ -83,6 +84,7 @@ def _readable_errors(path: str, kind: str, hint: str = "") -> Iterator[None]:
 def _opened(path: str) -> Iterator[Image.Image | None]:
     """A file whose header is read; None for a TIFF that Pillow does not know. Whatever goes wrong with it inside the
     block is a DataError."""
+    require_regular(path)
     with _readable_errors(path, "an image", "; is the file complete?"):
         try:
             picture = Image.open(path, formats=TYPES)
@@ -130,6 +132,7 @@ def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
 
 
 def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
+    require_regular(path)
     with _readable_errors(path, "a NumPy array"):
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
 

@@ -50,8 +50,12 @@ def _check_model(model: ModelConfig, path: Path) -> None:
     # smp hands what it does not know on to the encoder: checkpoint_path is opened there.
     mistakes = [
         *check_arguments(
-            "model", model.name, model.arguments, path=("model",),
-            provided=("encoder_name", "encoder_weights"), refused=REFUSED_MODEL_ARGUMENTS,
+            "model",
+            model.name,
+            model.arguments,
+            path=("model",),
+            provided=("encoder_name", "encoder_weights"),
+            refused=REFUSED_MODEL_ARGUMENTS,
         ),  # fmt: skip
         *check_encoder(model.encoder_name, path=("model", "encoder_name"), architecture=model.name),
     ]

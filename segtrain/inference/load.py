@@ -7,6 +7,7 @@ from pathlib import Path
 from segtrain.checkpoint import BEST, find_checkpoint, load_checkpoint
 from segtrain.devices import resolve_device
 from segtrain.errors import CheckpointError
+from segtrain.files import require_regular
 from segtrain.inference.description import read_config
 from segtrain.inference.model_files import PROGRAMS, find_kind
 from segtrain.inference.network import Network, TorchNetwork, rebuild
@@ -35,6 +36,7 @@ def load_network(
     trusted.
     """
     source = Path(source)
+    require_regular(source)
     kind = find_kind(source)
     if kind in (None, "run", "checkpoint"):
         return load_trained(source, device=device, precision=precision)

@@ -1,6 +1,7 @@
 """Predictor: from images to predictions, the same way in validation, in every command and in your own code."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segtrain.data.dataset import Batch, images_to_tensor
-from segtrain.data.transforms import apply_eval, build_eval_transform
+from segtrain.data.transforms import apply_eval, build_eval_transform, resized
 from segtrain.errors import CheckpointError, ConfigError
 from segtrain.inference.load import load_network
 from segtrain.inference.network import Network, choose_labels, reach_thresholds, resize_probabilities
@@ -19,6 +20,7 @@ from segtrain.inference.task import Task
 from segtrain.inference.tiles import blend_strips, pad_to, predict_tiles
 from segtrain.inference.views import average_views
 
+STRIDE = 32  # most encoders pad both sides to multiples of it
 ReadRows = Callable[[int, int], np.ndarray]
 
 
@@ -88,6 +90,20 @@ class Predictor:
             probabilities = predict_tiles(prepared, apply, **self._tiling) if self._tiling else apply(prepared)
             each.append(resize_probabilities(probabilities, size))
         return self._combine(each)
+
+    def count_pixels(self, size: tuple[int, int]) -> int:
+        """Pixels that one image of this size (H, W) takes at most: as it is, and as each network is given it, resized
+        by transforms.val, in its largest view, and padded to a tile, to the size that an exported form takes, or to
+        what encoders need."""
+        counts, scale = [math.prod(size)], max(self.options.scales)
+        for network, transform in zip(self.networks, self.transforms, strict=True):
+            given = [round(scale * side) for side in resized(transform, size)]
+            tile = (self.options.tile_px,) * 2 if self.options.tile_px else network.input_size
+            if tile is not None:
+                counts.append(math.prod(max(pair) for pair in zip(given, tile, strict=True)))
+            else:
+                counts.append(math.prod(-(-side // STRIDE) * STRIDE for side in given))
+        return max(counts)
 
     def strips(self, read_rows: ReadRows, size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
         """Probabilities of an image that need never be in memory as a whole.

@@ -144,8 +144,8 @@ def _group(sources: Iterable[ImageSource], predictor: Predictor, *, with_probabi
     bytes_per_px += 4 * task.outputs if with_probabilities else 0
     checked = (_refuse_too_large(source, predictor) for source in sources)
     for (height, width), alike in groupby(checked, key=lambda source: source.size):
-        pixels = height * width
-        most = min(predictor.options.batch_size, max(BATCH_BYTES // max(4 * task.outputs * pixels, 1), 1))
+        pixels, given = height * width, predictor.count_pixels((height, width))
+        most = min(predictor.options.batch_size, max(BATCH_BYTES // max(4 * task.outputs * given, 1), 1))
         while batch := list(islice(alike, most)):
             yield _Batch(batch, len(batch) * pixels * bytes_per_px)
 
@@ -153,14 +153,17 @@ def _group(sources: Iterable[ImageSource], predictor: Predictor, *, with_probabi
 def _refuse_too_large(source: ImageSource, predictor: Predictor) -> ImageSource:
     """A small file may hold an image that no memory does: the system would end the whole process for it."""
     height, width = source.size
-    if height * width <= SAFE_PX or predictor.device.type != "cpu" or predictor.options.tile_px:
+    tile, outputs = predictor.options.tile_px, predictor.task.outputs
+    pixels = tile * max(width, tile) if tile else predictor.count_pixels(source.size)
+    if pixels <= SAFE_PX or predictor.device.type != "cpu":
         return source
-    needed = 4 * height * width * (2 * predictor.task.outputs + LEAST_CHANNELS)
+    needed = 4 * pixels * (outputs if tile else 2 * outputs + LEAST_CHANNELS)  # in tiles, those of one row of them
     free = read_available_bytes()
     if free is None or needed <= free:
         return source
     what = f"{width} x {height} pixels need at least {show_bytes(needed)} of memory, {show_bytes(free)} are free"
-    return source._replace(size=(0, 0), fault=DataError(f"{source.path}: {what}; write --tile 512"))
+    fix = "a smaller --tile" if tile else "--tile 512"
+    return source._replace(size=(0, 0), fault=DataError(f"{source.path}: {what}; write {fix}"))
 
 
 def _predict(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from segtrain.commands.predict.polygons import classes_drawn
 from segtrain.commands.predict.result import Result
 from segtrain.errors import DataError, name_some
-from segtrain.files import write_whole
+from segtrain.files import require_regular, write_whole
 from segtrain.formats.sample import IMAGE_SUFFIXES
 from segtrain.images import rle
 from segtrain.inference.task import Task
@@ -77,6 +77,7 @@ def read_sheet(path: Path, images: Sequence[str], task: Task) -> Sheet:
 
 def _read_table(path: Path) -> tuple[str, list[list[str]]]:
     """The delimiter and the lines, which have equally many cells."""
+    require_regular(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -7,6 +7,10 @@ import numpy as np
 
 from segtrain.commands.predict.result import label_dtype
 from segtrain.inference.predictor import Predictor
+from segtrain.memory import give_back_memory
+
+
+LARGE_PX = 4_000_000  # of a batch: what it took is not kept for the next one
 
 
 class Batcher:
@@ -46,11 +50,14 @@ class Batcher:
         with self._lock:
             if not self._waiting:  # others took it along
                 return
-            height, width = shape = next(iter(self._waiting.values())).shape[:2]
-            most = min(self._predictor.options.batch_size, max(self._max_pixels // (height * width), 1))
+            shape = next(iter(self._waiting.values())).shape[:2]
+            pixels = self._predictor.count_pixels(shape)
+            most = min(self._predictor.options.batch_size, max(self._max_pixels // pixels, 1))
             alike = [labels for labels, image in self._waiting.items() if image.shape[:2] == shape][:most]
             batch = {labels: self._waiting.pop(labels) for labels in alike}
         self._predict({labels: image for labels, image in batch.items() if labels.set_running_or_notify_cancel()})
+        if pixels * len(batch) > LARGE_PX:
+            give_back_memory()
 
     def _predict(self, batch: dict[Future[np.ndarray], np.ndarray]) -> None:
         if not batch:  # all were cancelled

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from segtrain.errors import DataError
 from segtrain.images.bands import is_tiff
 from segtrain.images.reading import TYPES, image_size, read_image
-from segtrain.inference.task import Task
+from segtrain.inference.predictor import Predictor
 
 MEGABYTE = 1_000_000
 NUMPY_HEAD = b"\x93NUMPY"
@@ -92,14 +92,14 @@ async def _write_form(request: Request, path: Path) -> None:
                 file.write(chunk)
 
 
-def read_upload(path: Path, task: Task, max_pixels: int) -> np.ndarray:
-    """The image in a file that a client sent, as read_image gives it for the task.
+def read_upload(path: Path, predictor: Predictor, max_pixels: int) -> np.ndarray:
+    """The image in a file that a client sent, as read_image gives it for the predictor's task.
 
     Raises HTTPException for what is not an image, has too many pixels, or is not what the model takes.
     """
     try:
-        check_size(path, task, max_pixels)
-        return read_image(path, **task.image_options)
+        check_size(path, predictor, max_pixels)
+        return read_image(path, **predictor.task.image_options)
     except HTTPException:
         raise
     except DataError as error:
@@ -114,11 +114,13 @@ def read_upload(path: Path, task: Task, max_pixels: int) -> np.ndarray:
         raise HTTPException(422, f"the file cannot be read as an image: {type(error).__name__}") from error
 
 
-def check_size(path: Path, task: Task, max_pixels: int) -> None:
-    """Raises HTTPException where what the head of an image file announces is too much to be decoded."""
+def check_size(path: Path, predictor: Predictor, max_pixels: int) -> None:
+    """Raises HTTPException where what the head of an image file announces is too much to be decoded or predicted."""
     height, width = image_size(path)
-    if height * width > max_pixels:
-        found = f"the image has {width} x {height} pixels, {_millions(height * width)} million"
+    pixels, task = predictor.count_pixels((height, width)), predictor.task
+    if pixels > max_pixels:
+        padded = " when it is prepared for the network" if pixels > height * width else ""
+        found = f"the image has {width} x {height} pixels, {_millions(pixels)} million{padded}"
         raise HTTPException(413, f"{found}; at most {_millions(max_pixels)} million are taken")
     if not is_tiff(str(path)):
         return

@@ -41,6 +41,7 @@ class Service:
         self.limits = limits
         self.waiting = 0
         self._names = list(names)
+        self._predictor = predictor
         self._task = predictor.task
         self._device = str(predictor.device)
         self._folder = folder
@@ -67,7 +68,7 @@ class Service:
         with self._slot(), self._file() as path:
             path = await receive_file(request, path, self.limits)
             async with self._in_memory:
-                image = await asyncio.to_thread(read_upload, path, self._task, self.limits.max_pixels)
+                image = await asyncio.to_thread(read_upload, path, self._predictor, self.limits.max_pixels)
                 labels = await asyncio.wrap_future(self.batcher.submit(image))
                 result = Result(path, UPLOAD_NAME, self._task, image, labels)
                 return await asyncio.to_thread(_summarise if output == "json" else _answer, result, output)

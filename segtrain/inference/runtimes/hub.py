@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from segtrain.config.schema import Config, ModelConfig
 from segtrain.errors import CheckpointError, first_fault
+from segtrain.files import require_regular
 from segtrain.inference.description import read_config
 from segtrain.inference.network import TorchNetwork, rebuild
 from segtrain.inference.task import Task
@@ -65,6 +66,7 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> TorchNet
     """
     note = read_hub_note(path)
     config = note.config(path / NOTE)
+    require_regular(path / WEIGHTS)
     try:
         weights = load_file(path / WEIGHTS)
     except (OSError, SafetensorError) as error:
@@ -80,6 +82,7 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> TorchNet
 def read_hub_note(folder: Path) -> HubNote:
     """What segtrain.json of a folder says. Raises CheckpointError where it is not there or damaged."""
     file = folder / NOTE
+    require_regular(file)
     try:
         return HubNote.model_validate_json(file.read_bytes())
     except FileNotFoundError as error:
