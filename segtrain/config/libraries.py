@@ -11,7 +11,7 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,8 +65,9 @@ def _import_class(kind: str, name: str) -> type:
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as error:  # whatever the user's own code raises
-        said = f"{type(error).__name__}: " if not isinstance(error, (ImportError, AttributeError)) else ""
-        raise ConfigError(f"'{name}' cannot be imported: {said}{reason_of(error)}") from error
+        plain = isinstance(error, (ImportError, AttributeError, SyntaxError, ValueError))
+        reason = reason_of(error) if plain else f"it raises {type(error).__name__}: {reason_of(error)}"
+        raise ConfigError(f"'{name}' cannot be imported: {reason}") from error
     if not (isinstance(found, type) and issubclass(found, _bases(kind))):
         raise ConfigError(f"'{name}' does not derive from {' or '.join(BASES[kind])}")
     return found

@@ -116,7 +116,7 @@ def _substitute(text: str, origin: str) -> str:
 
 
 def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader, numbers: Iterator[int]) -> Value:
-    """The value of a node. `numbers` counts values: an alias is a copy of what it stands for, aliases of aliases too."""
+    """The value of a node. `numbers` counts values: each alias is a copy of what it stands for."""
 
     def place(inner: yaml.Node) -> str:
         return f"{source}:{inner.start_mark.line + 1}" if source else origin

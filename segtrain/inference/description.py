@@ -24,7 +24,7 @@ LONGEST_LIST = 256
 DEEPEST = 4  # levels of lists and mappings in one argument
 
 # They read images and fonts from paths.
-READERS = frozenset({"FDA", "HistogramMatching", "PixelDistributionAdaptation", "TextImage"})
+FILE_READERS = frozenset({"FDA", "HistogramMatching", "PixelDistributionAdaptation", "TextImage"})
 
 
 def read_config(content: Mapping[str, Any], path: Path) -> Config:
@@ -48,15 +48,11 @@ def _check_model(model: ModelConfig, path: Path) -> None:
     if model.name not in known_names("model"):
         raise CheckpointError(f"{path}: names the model '{model.name}', which smp does not have")
     # smp hands what it does not know on to the encoder: checkpoint_path is opened there.
+    filled = ("encoder_name", "encoder_weights")
     mistakes = [
         *check_arguments(
-            "model",
-            model.name,
-            model.arguments,
-            path=("model",),
-            provided=("encoder_name", "encoder_weights"),
-            refused=REFUSED_MODEL_ARGUMENTS,
-        ),  # fmt: skip
+            "model", model.name, model.arguments, path=("model",), provided=filled, refused=REFUSED_MODEL_ARGUMENTS
+        ),
         *check_encoder(model.encoder_name, path=("model", "encoder_name"), architecture=model.name),
     ]
     for mistake in mistakes:
@@ -76,7 +72,7 @@ def check_transforms(items: Sequence[str | dict[str, Any]], path: Path) -> None:
         if name not in known_names("transform"):
             raise CheckpointError(f"{path}: transforms.val names {name}, which albumentations does not have")
         of_pixels = issubclass(getattr(albumentations, name), albumentations.ImageOnlyTransform)
-        if name in READERS or not (of_pixels or name in FRAME_KEEPING):
+        if name in FILE_READERS or not (of_pixels or name in FRAME_KEEPING):
             raise CheckpointError(f"{where}: {name} is not a transform of pixels alone")
         _check_plain(arguments, f"{where}.{name}")
 

@@ -146,7 +146,7 @@ MISTAKES = {
     "loss: {nowhere_at_all.Loss: 1}": (
         "1: loss.nowhere_at_all.Loss: 'nowhere_at_all.Loss' cannot be imported: No module named 'nowhere_at_all'"
     ),
-    "optimizer: {name: math.pi}": "1: optimizer.name: 'math.pi' is a float, not a class",
+    "optimizer: {name: math.pi}": "1: optimizer.name: 'math.pi' does not derive from torch.optim.Optimizer",
     "optimizer: {name: .Adam}": "1: optimizer.name: '.Adam' cannot be imported: Empty module name",
 }  # fmt: skip
 

@@ -117,13 +117,13 @@ def test_encoder_weights_are_not_fetched_for_what_is_loaded(tmp_path):
         (
             "model",
             {"encoder_name": "tu-hf-hub:me/code"},
-            "names the encoder 'tu-hf-hub:me/code', which timm does not have",
+            "model.encoder_name: timm has no model 'hf-hub:me/code'; none of 1371 known names is close",
         ),
         ("transforms", {"val": ["os.mkdir"]}, "transforms.val names os.mkdir, which albumentations does not have"),
         (
             "transforms",
             {"val": [{"OneOf": ["Blur", {"my.module.Evil": {"p": 1}}]}]},
-            "transforms.val names my.module.Evil, which albumentations does not have",
+            "transforms.val.0: OneOf is not a transform of pixels alone",
         ),
     ],
 )

@@ -16,8 +16,8 @@ from segtrain.data.labels import Decoder, build_decoder
 from segtrain.data.splits import read_splits
 from segtrain.errors import CheckpointError, ConfigError, DataError
 from segtrain.formats.sample import SampleTable
-from segtrain.inference.model_files import find_kind
 from segtrain.inference.description import read_config
+from segtrain.inference.model_files import find_kind
 from segtrain.inference.task import Task
 
 TRAINED = (None, "run", "checkpoint")  # kinds of models that hold a configuration; reading one explains None

@@ -9,8 +9,7 @@ from segtrain.commands.predict.result import label_dtype
 from segtrain.inference.predictor import Predictor
 from segtrain.memory import give_back_memory
 
-
-LARGE_PX = 4_000_000  # of a batch: what it took is not kept for the next one
+HEAVY_PX = 4_000_000  # of a batch: what it took is not kept for the next one
 
 
 class Batcher:
@@ -56,7 +55,7 @@ class Batcher:
             alike = [labels for labels, image in self._waiting.items() if image.shape[:2] == shape][:most]
             batch = {labels: self._waiting.pop(labels) for labels in alike}
         self._predict({labels: image for labels, image in batch.items() if labels.set_running_or_notify_cancel()})
-        if pixels * len(batch) > LARGE_PX:
+        if pixels * len(batch) > HEAVY_PX:
             give_back_memory()
 
     def _predict(self, batch: dict[Future[np.ndarray], np.ndarray]) -> None:
