@@ -150,15 +150,16 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader, n
 
 def parse_yaml(text: str, *, source: str = "", origin: str = "") -> Value:
     """Parse YAML text; values say `source:line` as their origin, or `origin` where there is no file."""
-    loader = _Resolver(text)
     try:
+        loader = _Resolver(text)
         node = loader.get_single_node()
+    except yaml.reader.ReaderError as error:
+        place = f"{source}:{text.count(chr(10), 0, error.position) + 1}" if source else origin
+        raise ConfigError(f"{place}: not valid YAML: the character {chr(error.character)!r} is not allowed") from error
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if source and mark else source or origin
         raise ConfigError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    finally:
-        loader.dispose()
     start = f"{source}:1" if source else origin
     try:
         return _build(node, source, start, loader, count(1)) if node is not None else Value(None, start)

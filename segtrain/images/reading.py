@@ -1,7 +1,5 @@
 """Image files: the one opener of pictures, TIFFs and arrays, with errors that name the file."""
 
-import struct
-import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,19 +27,6 @@ from segtrain.images.bands import (
 )
 
 TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
-# Pillow raises the first three for broken files, tifffile, its codecs and NumPy all of them.
-READ_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    RuntimeError,
-    LookupError,
-    ArithmeticError,
-    TypeError,
-    EOFError,
-    struct.error,
-    tokenize.TokenError,
-)
 PAGED_SUFFIXES = frozenset({".gif", ".png", ".webp", ".tif", ".tiff"})
 
 # Of large sizes and odd tags; what matters raises. For the whole process: catch_warnings is for one thread, and of two
@@ -75,8 +60,10 @@ def _readable_errors(path: str, kind: str, hint: str = "") -> Iterator[None]:
         raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
-    except READ_ERRORS as error:
-        text = " ".join(str(error).split())
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # whatever Pillow, tifffile, its codecs and NumPy raise for a broken file
+        text = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read as {kind}: {text}{hint}") from error
 
 

@@ -10,10 +10,8 @@ from tqdm import tqdm
 
 from segtrain.commands.predict.result import Result, encode_jpeg
 from segtrain.commands.predict.tiff_rows import TiffRows
-from segtrain.errors import DataError
 from segtrain.files import explained_write, replacing, write_whole
 from segtrain.images.bands import is_tiff, tiff_size, to_image
-from segtrain.images.reading import READ_ERRORS
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
 
@@ -28,7 +26,7 @@ def is_large(path: Path) -> bool:
     """True for a TIFF of more than LARGE_PX pixels; a file that cannot be read is reported later."""
     try:
         return is_tiff(str(path)) and math.prod(tiff_size(str(path))) > LARGE_PX
-    except (DataError, *READ_ERRORS):
+    except Exception:  # a file that is broken in any way
         return False
 
 

@@ -170,13 +170,13 @@ def test_warnings_of_pillow_are_nobodys_business(tmp_path, monkeypatch):
 
 
 def test_an_image_that_memory_cannot_hold_is_not_begun(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "SAFE_PX", 10)
+    monkeypatch.setattr(pipeline, "SAFE_PX", 32 * 32)
     monkeypatch.setattr(pipeline, "LEAST_CHANNELS", 2**40)
-    paint(tmp_path / "in" / "a.png", random_classes(0))
+    paint(tmp_path / "in" / "a.png", np.tile(random_classes(0), (2, 1)))  # counts as 64 x 32, to which it is padded
     paint(tmp_path / "in" / "b.png", [[1]])
     report = run(tmp_path / "in", tmp_path / "out")
     pattern = (
-        rf"{tmp_path}/in/a.png: 30 x 20 pixels need at least 2457600.0 GiB of memory, \d+\.\d [GM]iB are free; "
+        rf"{tmp_path}/in/a.png: 30 x 40 pixels need at least 8388608.0 GiB of memory, \d+\.\d [GM]iB are free; "
         "write --tile 512"
     )
     assert_one_line(report.failures[0], pattern)
