@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from segtrain import formats
-from segtrain.config.section import NamedSection, Section, _inside, _is_replaced, section_of
+from segtrain.config.section import NamedSection, Section, _inside, _is_replaced, alternatives, section_of
 from segtrain.config.tree import Value, load_yaml, parse_yaml
 from segtrain.errors import ConfigError
 from segtrain.formats.dataset_info import load_dataset, published
@@ -36,11 +37,12 @@ def _merge(base: Value, layer: Value, annotation: Any) -> Value:
             kept = section.model_fields.keys() - section.forgotten
             below = {key: value for key, value in below.items() if key in kept}
     for key, value in layer.data.items():
-        if key in below and value.data is None and getattr(section_of(_inside(annotation, key)), "shorthand", None):
-            del below[key]  # `loss.DiceLoss=null` takes a term out of the sum
+        inside = _inside(annotation, key)
+        if key in below and value.data is None and NoneType not in alternatives(inside):
+            del below[key]  # `loss.DiceLoss=null` takes a term out of the sum, `optimizer.betas=null` an argument
             continue
         if key in below and not _is_replaced(annotation, key):
-            value = _merge(below[key], value, _inside(annotation, key))
+            value = _merge(below[key], value, inside)
         below[key] = value
     return Value(below, base.origin)
 
@@ -72,14 +74,41 @@ def _apply_override(base: Value, argument: str, schema: type[Section]) -> Value:
     keys = path.split(".")
     if not all(keys):
         raise ConfigError(f"{origin}: '{path}' is not a path of keys like train.epochs")
-    return _merge(base, _nested(base, keys, parse_yaml(text, origin=origin), schema), schema)
+    if not text.strip():
+        raise ConfigError(f"{origin}: is empty; is a variable not set? {path}=null takes a key out")
+    # To YAML a # behind a blank would begin a comment.
+    value = _as_typed(parse_yaml(text.replace("#", STAND_IN), origin=origin))
+    return _merge(base, _nested(base, keys, value, schema), schema)
+
+
+STAND_IN = "\ue000"  # of the characters for private use
+
+
+def _as_typed(value: Value) -> Value:
+    """A value of the command line, in which # is no more than a character, and Python's None is null."""
+    if isinstance(value.data, dict):
+        entries = {key.replace(STAND_IN, "#"): _as_typed(item) for key, item in value.data.items()}
+        return Value(entries, value.origin)
+    if isinstance(value.data, list):
+        return Value([_as_typed(item) for item in value.data], value.origin)
+    if not isinstance(value.data, str):
+        return value
+    return Value(None if value.data == "None" else value.data.replace(STAND_IN, "#"), value.origin)
+
+
+def _order(argument: str) -> tuple[int, bool]:
+    """All arguments are one layer: a section comes before what stands in it, and a name, which drops the arguments of
+    another one, before the arguments."""
+    keys = argument.partition("=")[0].split(".")
+    return len(keys), keys[-1] not in ("name", "format")
 
 
 _OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")
 
 
 def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | str | None = BASE_FILE) -> Value:
-    """Merge the experiment files and then the `key.sub=value` arguments into the base file, in that order.
+    """Merge the experiment files, in their order, and then the `key.sub=value` arguments, in any order, into the base
+    file.
 
     Without a base (None) they are merged into the defaults. A file that is the base itself is not merged twice. Raises
     ConfigError for what is not YAML, not a mapping or not there.
@@ -90,7 +119,7 @@ def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | s
     for file in files:
         if base is None or file.resolve() != Path(base).resolve():
             tree = _merge(tree, load_yaml(file), schema)
-    for override in overrides:
+    for override in sorted(overrides, key=_order):
         tree = _apply_override(tree, override, schema)
     return tree
 

@@ -93,8 +93,11 @@ def _inside(annotation: Any, key: Any) -> Any:
 
 def _is_replaced(annotation: Any, key: str) -> bool:
     section = section_of(annotation)
-    field = section.model_fields.get(key) if section else None
-    return field is not None and any(isinstance(mark, Replaced) for mark in field.metadata)
+    if section is None:
+        return False
+    if key not in section.model_fields:
+        return issubclass(section, NamedSection)  # an argument is a whole, like the folders of all splits
+    return any(isinstance(mark, Replaced) for mark in section.model_fields[key].metadata)
 
 
 _WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null", Any: "anything"}

@@ -93,7 +93,7 @@ REFUSED = {
         r"images of one batch differ in height and width: .+; end transforms\.train with RandomCrop: .+",
     ),
     "a batch of one": (
-        ["model.name=UPerNet", "data.batch_size=1"],
+        ["model.name=UPerNet", "model.decoder_channels=null", "data.batch_size=1"],
         r"data\.batch_size: UPerNet with tu-mobilenetv3_small_050 has a BatchNorm that needs two images or more in a "
         r"training batch, and there is one; raise data\.batch_size, with as many images",
     ),

@@ -1,3 +1,4 @@
+from itertools import permutations
 from typing import Annotated, Literal
 
 import pytest
@@ -66,10 +67,68 @@ def test_the_base_file_given_as_a_layer_is_not_laid_twice(load):
     assert load("seed=3", "config.yml").plain() == load("seed=3").plain()
 
 
-def test_lists_are_replaced_and_mappings_merged(load):
+def test_lists_and_arguments_are_replaced_and_sections_merged(load):
     plain = load("data:\n  classes: [dog]\n  images: {val: c}\n").plain()
-    assert plain["data"]["classes"] == ["dog"]
-    assert plain["data"]["images"] == {"train": "a", "val": "c"}
+    assert plain["data"]["classes"] == ["dog"] and "root" in plain["data"]
+    assert plain["data"]["images"] == {"val": "c"}
+
+
+SGD = {"name": "SGD", "lr": 0.1, "momentum": 0.9}
+
+
+@pytest.mark.parametrize("order", list(permutations(["name=SGD", "momentum=0.9", "lr=0.1"])), ids=str)
+def test_a_command_line_is_one_layer_in_any_order(load, order):
+    file = "optimizer: {name: AdamW, lr: 0.01, betas: [0.9, 0.99], fused: true}\n"
+    assert load(file, *(f"optimizer.{part}" for part in order)).plain()["optimizer"] == SGD
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "expected"),
+    [
+        (["optimizer.momentum=0.9", "optimizer={name: SGD, lr: 0.1}"], ("optimizer",), SGD),
+        (["data.classes=[a, b]", "data.format=csv"], ("data", "classes"), ["a", "b"]),
+        (["model.psp_out_channels=64", "model.name=PSPNet"], ("model",), {"name": "PSPNet", "psp_out_channels": 64}),
+        (["schedule.gamma=0.5", "schedule.name=StepLR"], ("schedule",), {"name": "StepLR", "gamma": 0.5}),
+        (["loss.DiceLoss=0.3", "loss={FocalLoss: 1}"], ("loss",), {"FocalLoss": 1, "DiceLoss": 0.3}),
+        (["train.epochs=3", "train.epochs=4"], ("train", "epochs"), 4),
+    ],
+)
+def test_a_name_and_a_section_come_before_what_stands_in_them(load, overrides, path, expected):
+    value = load(*overrides).plain()
+    for key in path:
+        value = value[key]
+    assert value == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/x/run #2", "/x/run #2"),
+        ("#2", "#2"),
+        ("[a #1, '# b']", ["a #1", "# b"]),
+        ("{a #1: None}", {"a #1": None}),
+        ("None", None),
+        ("[None, none, null]", [None, "none", None]),
+        ("1e-3", 0.001),
+    ],
+)
+def test_a_value_of_the_command_line_is_what_was_typed(load, text, expected):
+    assert load(f"data.anything={text}").plain()["data"]["anything"] == expected
+
+
+def test_null_takes_an_inherited_key_out(load):
+    file = "optimizer: {lr: 0.1, betas: [0.9, 0.9]}\ntrain: {clip_norm: 1.0}\nschedule: {name: StepLR}\n"
+    plain = load(file, "optimizer.betas=null", "optimizer.lr=null", "train.clip_norm=null", "schedule=null").plain()
+    assert plain["optimizer"] == {"name": "AdamW"} and plain["train"]["clip_norm"] is None and plain["schedule"] is None
+
+
+@pytest.mark.parametrize("argument", ["data.root=", "optimizer.lr= "])
+def test_an_empty_value_is_refused(load, argument):
+    with pytest.raises(ConfigError) as error:
+        load(argument)
+    path = argument.partition("=")[0]
+    text = f"command line: {argument}: is empty; is a variable not set? {path}=null takes a key out"
+    assert str(error.value) == text
 
 
 @pytest.mark.parametrize(
@@ -80,7 +139,6 @@ def test_lists_are_replaced_and_mappings_merged(load):
         ("data.classes=[a, b]", ("classes",), ["a", "b"]),
         ("data.images.test=c", ("images",), {"train": "a", "val": "b", "test": "c"}),
         ("data.root=a=b", ("root",), "a=b"),
-        ("data.root=", ("root",), None),
     ],
 )
 def test_overrides(load, override, path, expected):
