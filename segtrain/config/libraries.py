@@ -44,33 +44,33 @@ Arguments = dict[str, bool]  # argument name -> must it be given
 
 
 def find(kind: str, name: str) -> type:
-    """The class called `name` in the first of the MODULES of its kind that has it. A dotted path is imported from where
-    it says, and has to be a class that derives from what its kind is made of.
+    """The class called `name` in the first of the MODULES of its kind that has it; a dotted path is imported from where
+    it says.
 
-    Raises ConfigError for what is not there or is something else, with the reason.
+    Raises ConfigError for what is not there, and for what does not derive from the BASES of its kind.
     """
     if "." in name:
-        return _import_class(kind, name)
-    for module_name in MODULES[kind]:
-        found = getattr(importlib.import_module(module_name), name, None)
-        if found is not None:
-            return found
-    raise ConfigError(f"'{name}' is not in {', '.join(MODULES[kind])}")
+        found = _import(name)
+    else:
+        places = (getattr(importlib.import_module(module_name), name, None) for module_name in MODULES[kind])
+        found = next((place for place in places if place is not None), None)
+        if found is None:
+            raise ConfigError(f"'{name}' is not in {', '.join(MODULES[kind])}")
+    if not (isinstance(found, type) and issubclass(found, _bases(kind))):
+        raise ConfigError(f"'{name}' does not derive from {' or '.join(BASES[kind])}")
+    return found
 
 
-def _import_class(kind: str, name: str) -> type:
+def _import(name: str) -> Any:
     module_name, _, attribute = name.rpartition(".")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # the user's own class lies where the command is run
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        return getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as error:  # whatever the user's own code raises
         plain = isinstance(error, (ImportError, AttributeError, SyntaxError, ValueError))
         reason = reason_of(error) if plain else f"it raises {type(error).__name__}: {reason_of(error)}"
         raise ConfigError(f"'{name}' cannot be imported: {reason}") from error
-    if not (isinstance(found, type) and issubclass(found, _bases(kind))):
-        raise ConfigError(f"'{name}' does not derive from {' or '.join(BASES[kind])}")
-    return found
 
 
 def _bases(kind: str) -> tuple[type, ...]:

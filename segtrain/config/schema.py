@@ -97,7 +97,8 @@ class TrainConfig(Section):
     compile: bool = False
     """Compile the model with torch.compile: a minute or more first, then faster on recent GPUs."""
     accumulate_steps: Annotated[int, Field(ge=1)] = 1
-    """Batches whose gradients are summed before a step of the optimizer: a larger batch than memory allows."""
+    """Batches that share a step of the optimizer: a larger batch than memory allows. Losses of pixels count every pixel
+    of it alike; Dice, Jaccard and the like are means over its batches."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient of all parameters together."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -32,13 +32,20 @@ class SegmentationLoss(nn.Module, ABC):
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """The loss, a float32 scalar."""
         check_shapes(logits, mask, self.mode)
-        if self.mode == "binary":
-            mask = mask.unsqueeze(1)
-        ignored = mask == self.ignore_index
-        channels_ignored = ignored.unsqueeze(1) if self.mode == "multiclass" else ignored
+        target, valid = self.split(mask)
+        channels_valid = valid.unsqueeze(1) if self.mode == "multiclass" else valid
         with torch.autocast(logits.device.type, enabled=False):
-            logits = logits.float().masked_fill(channels_ignored, 0.0)
-            return self.compute_loss(logits, mask.long().masked_fill(ignored, 0), ~ignored)
+            return self.compute_loss(logits.float().masked_fill(~channels_valid, 0.0), target, valid)
+
+    def split(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """target (int64) and valid (bool), as compute_loss takes them."""
+        mask = mask.unsqueeze(1) if self.mode == "binary" else mask
+        ignored = mask == self.ignore_index
+        return mask.long().masked_fill(ignored, 0), ~ignored
+
+    def count(self, mask: Tensor) -> Tensor | None:
+        """What the loss of a batch with this mask is divided by, a scalar; None where it is not a mean over pixels."""
+        return None
 
     @abstractmethod
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -56,6 +63,26 @@ class SegmentationLoss(nn.Module, ABC):
         if self.class_weights is not None and self.class_weights.shape != (classes,):
             raise ValueError(f"class_weights are {len(self.class_weights)} numbers for {classes} classes")
         return self.class_weights
+
+
+class PixelLoss(SegmentationLoss):
+    """A mean over pixels: a sum over them, divided by what `divisor` gives."""
+
+    @abstractmethod
+    def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """The sum over the valid pixels, a float32 scalar; the arguments are those of compute_loss."""
+
+    def divisor(self, target: Tensor, valid: Tensor) -> Tensor:
+        """The number of valid pixels, or the sum of their weights, a scalar."""
+        return valid.sum()
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """See SegmentationLoss."""
+        return divide(self.sum_loss(logits, target, valid), self.divisor(target, valid))
+
+    def count(self, mask: Tensor) -> Tensor:
+        """See SegmentationLoss."""
+        return self.divisor(*self.split(mask))
 
 
 def check_shapes(logits: Tensor, mask: Tensor, mode: str) -> None:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segtrain.losses.base import SegmentationLoss, check_range, divide
+from segtrain.losses.base import PixelLoss, check_range
 
 
-class CrossEntropyLoss(SegmentationLoss):
+class CrossEntropyLoss(PixelLoss):
     """Softmax cross entropy as torch.nn.CrossEntropyLoss has it: with class_weights, the sum is divided by the sum of
     the weights of the pixels' classes."""
 
@@ -25,20 +25,23 @@ class CrossEntropyLoss(SegmentationLoss):
         self.label_smoothing = check_range("label_smoothing", label_smoothing, high=1.0)
         self.keep_class_weights(class_weights)
 
-    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        weights = self.check_class_weights(logits.shape[1])
-        total = functional.cross_entropy(
+    def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """See PixelLoss."""
+        return functional.cross_entropy(
             logits,
             target.masked_fill(~valid, -100),
-            weight=weights,
+            weight=self.check_class_weights(logits.shape[1]),
             ignore_index=-100,
             reduction="sum",
             label_smoothing=self.label_smoothing,
         )
-        return divide(total, _pixel_weights(weights, target, valid).sum())
+
+    def divisor(self, target: Tensor, valid: Tensor) -> Tensor:
+        """See PixelLoss."""
+        return _pixel_weights(self.class_weights, target, valid).sum()
 
 
-class BCEWithLogitsLoss(SegmentationLoss):
+class BCEWithLogitsLoss(PixelLoss):
     """Sigmoid cross entropy, the mean over pixels (and channels, in multilabel).
 
     Args:
@@ -62,15 +65,16 @@ class BCEWithLogitsLoss(SegmentationLoss):
         weight = None if pos_weight is None else torch.tensor(pos_weight, dtype=torch.float32).view(-1, 1, 1)
         self.register_buffer("pos_weight", weight)
 
-    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """See PixelLoss."""
         if self.pos_weight is not None and len(self.pos_weight) not in (1, logits.shape[1]):
             raise ValueError(f"pos_weight is {len(self.pos_weight)} numbers for {logits.shape[1]} channels")
         soft = target.float() * (1 - 2 * self.smooth_factor) + self.smooth_factor
         values = functional.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.pos_weight, reduction="none")
-        return divide((values * valid).sum(), valid.sum())
+        return (values * valid).sum()
 
 
-class FocalLoss(SegmentationLoss):
+class FocalLoss(PixelLoss):
     """-(1 - p)^gamma log(p), the mean over pixels, with p the probability of the right class (Lin et al. 2017, "Focal
     loss for dense object detection"): by softmax in multiclass, by sigmoid in binary and multilabel.
 
@@ -98,19 +102,23 @@ class FocalLoss(SegmentationLoss):
         self.alpha = None if alpha is None else check_range("alpha", alpha, high=1.0)
         self.keep_class_weights(class_weights)
 
-    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """See PixelLoss."""
         if self.mode == "multiclass":
-            weights = self.check_class_weights(logits.shape[1])
-            factors = total = _pixel_weights(weights, target, valid)
+            factors = _pixel_weights(self.check_class_weights(logits.shape[1]), target, valid)
             log_p = logits.log_softmax(1).gather(1, target.unsqueeze(1)).squeeze(1)
         else:
-            factors = total = valid
+            factors = valid
             if self.alpha is not None:
                 factors = valid * torch.where(target == 1, self.alpha, 1 - self.alpha)
             log_p = functional.logsigmoid(torch.where(target == 1, logits, -logits))
         # The root of 0 has no finite gradient, which a gamma below 1 would meet at p = 1.
         miss = (-torch.expm1(log_p)).clamp_min(1e-12)
-        return divide((-(miss**self.gamma) * log_p * factors).sum(), total.sum())
+        return (-(miss**self.gamma) * log_p * factors).sum()
+
+    def divisor(self, target: Tensor, valid: Tensor) -> Tensor:
+        """See PixelLoss."""
+        return _pixel_weights(self.class_weights, target, valid).sum() if self.mode == "multiclass" else valid.sum()
 
 
 def _pixel_weights(weights: Tensor | None, target: Tensor, valid: Tensor) -> Tensor:

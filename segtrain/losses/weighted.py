@@ -1,7 +1,7 @@
 """The weighted sum of losses, and the wrapper that lets a loss of another library into it."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,10 @@ class ForeignLoss(nn.Module):
             self.loss = target(**given)
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f"loss.{name}: {error}") from error
+
+    def count(self, mask: Tensor) -> Tensor | None:
+        """See SegmentationLoss."""
+        return (mask != self.ignore_index).sum() if self.per_pixel else None
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         check_shapes(logits, mask, self.mode)
@@ -86,11 +90,28 @@ class WeightedLoss(nn.Module):
         self.losses = nn.ModuleList(losses.values())  # not a ModuleDict, which refuses the dot of a dotted path
         self.class_weights = class_weights
 
-    def forward(self, logits: Tensor, mask: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum and the value of each active term before its coef, all float32 scalars."""
+    def forward(
+        self, logits: Tensor, mask: Tensor, epoch: int, *, factors: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum and the value of each active term before its coef, all float32 scalars. `factors` are those
+        of `compute_factors` for this batch."""
         total, values = logits.new_zeros((), dtype=torch.float32), {}
         for (name, term), loss in zip(self.terms.items(), self.losses, strict=True):
             if epoch >= term.from_epoch:
                 values[name] = loss(logits, mask)
+                if factors is not None and name in factors:
+                    values[name] = values[name] * factors[name]
                 total = total + term.coef * values[name]
         return total, values
+
+    def compute_factors(self, masks: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """For each batch, by what the terms that are means over pixels are multiplied, so that the mean over the
+        batches is the mean over the pixels of them all: its share of the pixels, times the number of batches."""
+        factors: list[dict[str, Tensor]] = [{} for _ in masks]
+        for name, loss in zip(self.terms, self.losses, strict=True):
+            counts = [loss.count(mask) for mask in masks]
+            if None not in counts:
+                shares = divide(torch.stack(counts), sum(counts))
+                for factor, share in zip(factors, shares, strict=True):
+                    factor[name] = share * len(masks)
+        return factors

@@ -1,7 +1,7 @@
 """Training loop: epochs, steps, what is logged and saved after them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -113,21 +113,18 @@ def train_one_epoch(
     with run.log.progress(steps, title=f"epoch {state.epoch + 1}/{config.epochs}", initial=state.step) as progress:
         while state.step < steps:
             asked = time.monotonic()
-            batch = next(stream)
+            batches = [next(stream) for _ in range(min(config.accumulate_steps, steps - state.step))]
             waited = time.monotonic() - asked
-            first = state.step - state.step % config.accumulate_steps
-            batches = min(config.accumulate_steps, steps - first)
-            update = state.step + 1 == first + batches
-            total, terms = train_step(state, batch, loss, config, batches=batches, update=update)
-            state.step, state.total_steps = state.step + 1, state.total_steps + 1
-            meter.add(total, terms)
-            progress.update(images=len(batch["name"]), loss=meter.latest.get("loss"), wait_seconds=waited)
-            if state.total_steps % run.config.log.every_steps == 0:
-                meter.drain()
-                run.log.step(
-                    state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | learning_rates(state)
-                )
-            if update and run.must_save():  # between two updates there are gradients that last.pt does not hold
+            for batch, values in zip(batches, train_step(state, batches, loss, config), strict=True):
+                state.step, state.total_steps = state.step + 1, state.total_steps + 1
+                meter.add(*values)
+                progress.update(images=len(batch["name"]), loss=meter.latest.get("loss"), wait_seconds=waited)
+                waited = 0.0
+                if state.total_steps % run.config.log.every_steps == 0:
+                    meter.drain()
+                    rates = learning_rates(state)
+                    run.log.step(state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | rates)
+            if run.must_save():  # not between two updates: last.pt holds no gradients
                 meter.drain()
                 run.save_last(state)
                 run.stop_if_asked()
@@ -141,27 +138,34 @@ def train_one_epoch(
 
 
 def train_step(
-    state: TrainState, batch: dict, loss: WeightedLoss, config: TrainConfig, *, batches: int, update: bool
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and backward of one of the `batches` that share an update and, with `update`, the step of the optimizer.
-    Waits for nothing on the device."""
-    images = batch["image"].to(state.device, non_blocking=True)
-    mask = batch["mask"].to(state.device, non_blocking=True).long()
-    with autocast(state.device, state.dtype):
-        logits = (state.model if state.compiled is None else state.compiled)(images)
-    total, terms = loss(logits, mask, state.epoch)
-    state.scaler.scale(total / batches).backward()
-    if update:
-        if config.clip_norm is not None:
-            state.scaler.unscale_(state.optimizer)
-            torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=True)
-        state.schedule.after("step")
-        if state.ema is not None:
-            state.ema.update(state.model, step=state.updates)
-    return total, terms
+    state: TrainState, batches: Sequence[dict], loss: WeightedLoss, config: TrainConfig
+) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    """Forward and backward of each of the batches that share an update, then the step of the optimizer. Returns what
+    the loss gave for each batch. Waits for nothing on the device."""
+    masks = [batch["mask"].to(state.device, non_blocking=True).long() for batch in batches]
+    factors = loss.compute_factors(masks) if len(masks) > 1 else [None]
+    values = []
+    for batch, mask, factor in zip(batches, masks, factors, strict=True):
+        images = batch["image"].to(state.device, non_blocking=True)
+        with autocast(state.device, state.dtype):
+            logits = (state.model if state.compiled is None else state.compiled)(images)
+        values.append(loss(logits, mask, state.epoch, factors=factor))
+        state.scaler.scale(values[-1][0] / len(batches)).backward()
+    update_weights(state, config)
+    return values
+
+
+def update_weights(state: TrainState, config: TrainConfig) -> None:
+    """The step of the optimizer, and of all that counts such steps."""
+    if config.clip_norm is not None:
+        state.scaler.unscale_(state.optimizer)
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.schedule.after("step")
+    if state.ema is not None:
+        state.ema.update(state.model, step=state.updates)
 
 
 def learning_rates(state: TrainState) -> dict[str, float]:

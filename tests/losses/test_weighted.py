@@ -204,7 +204,7 @@ ERRORS = [
         "binary",
         f"loss.SoftBCEWithLogitsLoss: SoftBCEWithLogitsLoss.{UNEXPECTED} 'smoth'",
     ),
-    ({"functional": term()}, "binary", "loss.functional: is not a class that derives from torch.nn.Module"),
+    ({"functional": term()}, "binary", "'functional' does not derive from torch.nn.Module"),
 ]
 
 
@@ -213,3 +213,15 @@ def test_build_errors(terms, mode, text):
     with pytest.raises(ConfigError) as error:
         build(terms, mode=mode)
     assert str(error.value).startswith(text)  # Python 3.13 adds what it may be meant to be
+
+
+def test_factors_are_shares_of_the_pixels_times_the_batches():
+    terms = {"MSELoss": term(), "BCEWithLogitsLoss": term(), "DiceLoss": term()}
+    loss = build_loss(terms, mode="binary", ignore_index=255, class_statistics=None)
+    masks = torch.zeros(2, 1, 4, 4, dtype=torch.int64)
+    masks[1, :, 1:] = 255  # 16 pixels, and 4
+    for factor, expected in zip(loss.compute_factors(list(masks)), (2 * 16 / 20, 2 * 4 / 20), strict=True):
+        assert factor.keys() == {"MSELoss", "BCEWithLogitsLoss"}  # Dice is no mean over pixels
+        assert [float(value) for value in factor.values()] == pytest.approx([expected, expected])
+    nothing = loss.compute_factors([torch.full((1, 4, 4), 255)] * 2)
+    assert [float(value) for factor in nothing for value in factor.values()] == [0.0] * 4

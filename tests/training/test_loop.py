@@ -61,22 +61,30 @@ def test_the_seed_decides_the_weights_and_the_workers_do_not(fitted):
     assert not torch.equal(first.state.model.state_dict()[name], other.state.model.state_dict()[name])
 
 
-def test_two_batches_of_four_step_like_one_of_eight(prepare):
-    batch = random_batch(8)
-    weights = []
-    for parts in ([(0, 8)], [(0, 4), (4, 8)]):
+@pytest.mark.parametrize(
+    "term",
+    [
+        "CrossEntropyLoss: 1",
+        "CrossEntropyLoss: {class_weights: [1, 2, 3, 4, 5, 6, 7], label_smoothing: 0.1}",
+        "FocalLoss: {class_weights: [7, 6, 5, 4, 3, 2, 1]}",
+    ],
+)
+@pytest.mark.parametrize("ignored", ["none", "most of the first image", "the second half"])
+def test_parts_of_a_batch_step_like_the_whole(prepare, term, ignored):
+    batch, values, weights = random_batch(8), [], []
+    batch["mask"][{"none": slice(0), "most of the first image": 0, "the second half": slice(4, 8)}[ignored], 5:] = 255
+    for parts in ([(0, 8)], [(0, 4), (4, 8)], [(0, 1), (1, 6), (6, 8)]):
         exact = ["train.precision=fp32", "schedule=null"]
-        made = prepare("loss={CrossEntropyLoss: 1}", "optimizer={name: SGD, lr: 0.1}", *exact)
+        made = prepare(f"loss={{{term}}}", "optimizer={name: SGD, lr: 0.1}", *exact)
         made.state.model.eval()  # in training BatchNorm would see another batch
-        for place, part in enumerate(parts):
-            update = place + 1 == len(parts)
-            arguments = {"batches": len(parts), "update": update}
-            train_step(made.state, part_of(batch, *part), made.loss, made.config.train, **arguments)
+        start = made.state.model.net.segmentation_head[0].weight.detach().clone()
+        found = train_step(made.state, [part_of(batch, *part) for part in parts], made.loss, made.config.train)
+        values.append(sum(total for total, _ in found).detach() / len(parts))
         weights.append(made.state.model.net.segmentation_head[0].weight.detach())
-        if len(parts) == 1:
-            start = prepare().state.model.net.segmentation_head[0].weight.detach()
-            assert (weights[0] - start).abs().max() > 1e-4
-    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+        assert (weights[-1] - start).abs().max() > 1e-4
+    for value, weight in zip(values[1:], weights[1:], strict=True):
+        torch.testing.assert_close(value, values[0], rtol=1e-5, atol=0)
+        torch.testing.assert_close(weight, weights[0], rtol=1e-4, atol=1e-6)
 
 
 def test_the_last_update_of_an_epoch_takes_the_mean_of_what_is_left(fitted):
@@ -99,7 +107,7 @@ def test_clip_norm_bounds_the_step(prepare):
         arguments = ["optimizer={name: SGD, lr: 1, weight_decay: 0}", "schedule=null", "train.precision=fp32"]
         made = prepare(*arguments, f"train.clip_norm={clip}")
         before = [parameter.detach().clone() for parameter in made.state.model.parameters()]
-        train_step(made.state, random_batch(4), made.loss, made.config.train, batches=1, update=True)
+        train_step(made.state, [random_batch(4)], made.loss, made.config.train)
         after = list(made.state.model.parameters())
         moved[clip] = float(nn.utils.get_total_norm([b.detach() - a for a, b in zip(before, after, strict=True)]))
     assert moved["null"] > 0.1
@@ -131,7 +139,7 @@ def test_the_moving_average_is_what_is_evaluated_and_kept(prepare):
     name = "net.segmentation_head.0.weight"
     average = None
     for seed, decay in enumerate((0, 0, 1 - 2 ** (-2 / 3), 0.5, 0.5)):
-        train_step(made.state, random_batch(4, seed=seed), made.loss, made.config.train, batches=1, update=True)
+        train_step(made.state, [random_batch(4, seed=seed)], made.loss, made.config.train)
         made.state.step += 1
         weight = made.state.model.state_dict()[name]
         average = weight.clone() if average is None else decay * average + (1 - decay) * weight
