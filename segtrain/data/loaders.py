@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -95,6 +96,16 @@ class Loaders:
     train: TrainLoader
     val: EvalLoader
     train_eval: EvalLoader
+
+    @property
+    def fingerprints(self) -> dict[str, tuple[int, str]]:
+        """Number of the training and of the validation images, and a digest of their names: whether they changed."""
+        found = {}
+        for split, loader in (("training", self.train), ("validation", self.val)):
+            names = [sample.name for sample in loader.dataset.samples]
+            digest = blake2b("\n".join(names).encode("utf-8", "surrogateescape"), digest_size=8)
+            found[split] = (len(names), digest.hexdigest())
+        return found
 
 
 def _raising(loader: DataLoader) -> Iterator:

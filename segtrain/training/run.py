@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import pandas
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from segtrain.checkpoint import BEST, LAST, save_checkpoint
@@ -62,11 +63,12 @@ def plain_config(config: Config) -> dict[str, Any]:
 class Run:
     """A run folder with its log, its checkpoints and its pictures. As a context it closes the log after a failure."""
 
-    def __init__(self, folder: Path, config: Config, log: Log, stop: StopSignal):
+    def __init__(self, folder: Path, config: Config, log: Log, stop: StopSignal, lock: FileLock):
         self.folder = folder
         self.config = config
         self.log = log
         self.stop = stop
+        self.lock = lock
         self.task = Task.of(config)
         self._drawing = False
         self._saved_at = self._pictured_at = time.monotonic()
@@ -78,6 +80,7 @@ class Run:
         if error is not None:
             self.log.finish(exit_code=getattr(error, "exit_code", 1))
         self.stop.release()
+        self.lock.release()
 
     def must_save(self) -> bool:
         """Whether last.pt is due: by time, or because the run is asked to stop."""
@@ -191,6 +194,8 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
     with."""
     try:
         folder = resume if resume is not None else make_numbered_folder(config.runs_dir / config.name)
+        lock = FileLock(folder / ".lock", blocking=False)
+        lock.acquire()  # the system releases it, however this process ends
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
@@ -206,10 +211,12 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
             resume_epoch=resumed["position"]["epoch"] if resumed else None,
             resume_step=resumed["wandb_step"] if resumed else None,
         )
+    except Timeout as error:
+        raise CheckpointError(f"{folder}: another process trains in it; wait for its end") from error
     except OSError as error:
         where = resume or config.runs_dir
         raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
-    return Run(folder, config, log, StopSignal())
+    return Run(folder, config, log, StopSignal(), lock)
 
 
 def describe_environment() -> str:

@@ -33,7 +33,8 @@ class TrainState:
 
     `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
     sums over those of the current epoch, so that an interrupted epoch still gets its mean. `plan` is what optimizer and
-    schedule were built from: their sections, epochs, updates_per_epoch and accumulate_steps.
+    schedule were built from: their sections, epochs, updates_per_epoch and accumulate_steps. `samples` are
+    Loaders.fingerprints.
     """
 
     model: SegmentationModel
@@ -43,6 +44,7 @@ class TrainState:
     dtype: torch.dtype
     scaler: torch.amp.GradScaler
     plan: dict[str, Any]
+    samples: dict[str, tuple[int, str]] = field(default_factory=dict)
     ema: ModelEmaV3 | None = None
     compiled: nn.Module | None = None
     epoch: int = 0
@@ -74,6 +76,7 @@ class TrainState:
             "loss_sums": dict(self.loss_sums),
             "best": vars(self.best),
             "plan": self.plan,
+            "samples": self.samples,
         }
 
     def load_dict(self, content: dict[str, Any]) -> None:
@@ -92,6 +95,7 @@ class TrainState:
             if self.ema is not None:
                 self.ema.module.load_state_dict(content["ema"] or content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
+            _require_shapes(self.optimizer)
             if content["scaler"]:  # empty where it was saved in another precision
                 self.scaler.load_state_dict(content["scaler"])
             restore_rng_state(content["rng"])
@@ -123,9 +127,26 @@ class TrainState:
         return bool(torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all())
 
 
-def build_state(config: Config, model: SegmentationModel, *, steps_per_epoch: int) -> TrainState:
+def _require_shapes(optimizer: Optimizer) -> None:
+    """Raises ValueError where what torch's optimizer keeps for a weight has another shape: fused steps would read and
+    write past it."""
+    if type(optimizer).__module__.startswith("torch.") and not isinstance(optimizer, torch.optim.Adafactor):
+        for parameter, kept in optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+                    shapes = f"{tuple(value.shape)}, and its weight is {tuple(parameter.shape)}"
+                    raise ValueError(f"the optimizer's {name} has the shape {shapes}")
+
+
+def build_state(
+    config: Config,
+    model: SegmentationModel,
+    *,
+    steps_per_epoch: int,
+    samples: dict[str, tuple[int, str]] | None = None,
+) -> TrainState:
     """The state of a training that has not begun: optimizer, schedule and all else that changes in it. `model` is on
-    its device already; `steps_per_epoch` counts batches."""
+    its device already; `steps_per_epoch` counts batches; `samples` are Loaders.fingerprints."""
     train, device = config.train, next(model.parameters()).device
     optimizer = build_optimizer(config.optimizer, model)
     updates = -(-steps_per_epoch // train.accumulate_steps)
@@ -148,4 +169,5 @@ def build_state(config: Config, model: SegmentationModel, *, steps_per_epoch: in
             "updates_per_epoch": updates,
             "accumulate_steps": train.accumulate_steps,
         },
+        samples=samples or {},
     )

@@ -46,7 +46,8 @@ def train(config: Config, *, resume: str | None = None) -> None:
         )
         model = build.place_model(config, device)
         loss = build.place_loss(config, device, statistics=statistics)
-        state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
+        steps = loaders.train.steps_per_epoch
+        state = build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints)
         with build.start_or_resume(config, state, resume=resume) as run:
             build.describe_training(run, state, loaders, loss, statistics)
             fit(state, loaders, loss, config.train, run)
