@@ -5,6 +5,7 @@ need one. In binary segmentation value 0 (or black) is the background, index 0, 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,6 +17,7 @@ from segtrain.config.section import MisplacedError, NamedSection, Section, UserP
 ColorList = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 Index = Annotated[int, Field(ge=0)]
 LARGEST_VALUE = (1 << 16) - 1
+MOST_CLASSES = 4096  # scores count pairs of classes, 8 bytes each
 
 
 def _texts(path: tuple, written: Any) -> Iterator[tuple[tuple, str]]:
@@ -132,7 +134,7 @@ class DataConfig(NamedSection):
     root: UserPath | Annotated[list[UserPath], Field(min_length=1)]
     """Folder of the data set; relative paths start in the working directory. A list of folders of the same format is
     read one behind the other."""
-    classes: list[ClassConfig] | None = None
+    classes: Annotated[list[ClassConfig], Field(max_length=MOST_CLASSES)] | None = None
     """The classes in the order of their indices; their number is the number of the model's outputs. One class alone is
     binary segmentation: mask value 0 is background. Public data sets bring theirs."""
     ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
@@ -160,7 +162,7 @@ class DataConfig(NamedSection):
     it and, where transforms.train has a RandomCrop, a crop that holds some of it. 0: every image once in an epoch."""
     cache: Literal["ram"] | None = None
     """ram: read every image once and keep it in memory, decoded."""
-    channels: Annotated[int, Field(ge=1)] = 3
+    channels: Annotated[int, Field(ge=1, le=4096)] = 3
     """Channels of the images and inputs of the model: 1 reads grey, 3 reads RGB, any other number must be in the
     files."""
     scale: Annotated[float, Field(gt=0)] | None = None
@@ -200,7 +202,7 @@ class DataConfig(NamedSection):
         names = [item.name for item in classes or []]
         if classes == []:
             raise ValueError("is empty; name at least one class")
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"class names must differ: {', '.join(twice)}")
         return classes

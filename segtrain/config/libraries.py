@@ -163,6 +163,9 @@ def check_arguments(
     if not isinstance(name, str):
         yield Mistake(name_path or path, f"expected a name of a {kind}, not {name!r}")
         return
+    if kind == "model" and "." in name:
+        yield Mistake(name_path or path, f"'{name}' is a path; {suggest(name.rpartition('.')[2], known_names(kind))}")
+        return
     try:
         arguments = accepted(kind, name)
     except ConfigError as error:

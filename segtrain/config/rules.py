@@ -86,8 +86,16 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
                 yield Mistake(("data", "classes", index), text)
 
 
+def _none_paths(value: Any, path: tuple) -> Iterator[tuple]:
+    if value == "None":
+        yield path
+    elif isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _none_paths(item, (*path, key))
+
+
 def _weights_mistakes(encoder: Any, weights: Any) -> Iterator[Mistake]:
-    if not isinstance(weights, str) or not isinstance(encoder, str) or is_file_name(weights):
+    if not isinstance(weights, str) or not isinstance(encoder, str) or is_file_name(weights) or weights == "None":
         return
     known = library_index()["encoders"].get(encoder)
     if known is not None and weights not in known:
@@ -128,6 +136,8 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
                 kind, chosen.get("name", schema().name), _declared(schema, chosen), path=(kind,),
                 name_path=(kind, "name"), provided=provided,
             )  # fmt: skip
+    for path in _none_paths({key: value for key, value in plain.items() if key not in ("name", "data")}, ()):
+        yield Mistake(path, "'None' is a word in YAML; write null")
     for split, items in (section("transforms") or {}).items():
         yield from _transform_mistakes(items, ("transforms", split))
 

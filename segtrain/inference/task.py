@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from segtrain.config.data_schema import MOST_CLASSES
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError
 from segtrain.visualize import default_colors
@@ -26,10 +27,10 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["binary", "multiclass", "multilabel"]
-    names: list[str] = Field(min_length=1)
+    names: list[str] = Field(min_length=1, max_length=MOST_CLASSES)
     colors: list[tuple[Byte, Byte, Byte]]
     ignore_index: int = 255
-    channels: int = Field(3, ge=1)
+    channels: int = Field(3, ge=1, le=4096)
     scale: float | None = None
     bands: list[int] | None = None
     transforms: list[str | dict[str, Any]] = Field(default_factory=list)

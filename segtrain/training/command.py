@@ -7,8 +7,10 @@ python train.py --check experiments/x.yml                build everything, read 
 """
 
 import argparse
+import os
 
 from segtrain.config.rules import load_config
+from segtrain.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Read and check the configuration, then train. A mistake in it is told before seconds of importing torch."""
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise ConfigError(f"{processes} processes were started, and a training is one; run it without torchrun")
     config = load_config(options.layers, resume=options.resume)
 
     from segtrain.training.train import check, train

@@ -5,13 +5,14 @@ import math
 import warnings
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from segtrain.config.libraries import find
-from segtrain.config.schema import OptimizerConfig, ScheduleConfig
-from segtrain.errors import ConfigError
+from segtrain.config.schema import Config, OptimizerConfig, ScheduleConfig
+from segtrain.errors import ConfigError, reason_of
 from segtrain.models.model import SegmentationModel
 
 UNUSABLE = {
@@ -51,8 +52,8 @@ def build_optimizer(config: OptimizerConfig, model: SegmentationModel) -> Optimi
         raise ConfigError(f"optimizer: {target.__name__} {UNUSABLE[target.__name__]}")
     try:
         return target(groups, **({"lr": config.lr} if "lr" in named else {}), **config.arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer: {config.name}: {error}") from error
+    except Exception as error:
+        raise _explain("optimizer", config.name, error) from error
 
 
 class Schedule:
@@ -116,9 +117,36 @@ def build_schedule(
         arguments["pct_start"] = _rise(arguments.get("pct_start", named["pct_start"].default), arguments["total_steps"])
     try:
         scheduler = target(optimizer, **arguments)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise ConfigError(f"schedule: {config.name}: {error}") from error
+    except Exception as error:
+        raise _explain("schedule", config.name, error) from error
     return Schedule(scheduler, "evaluation" if target is ReduceLROnPlateau else config.interval)
+
+
+# What to write, by words of torch's own error.
+ADVICE = {
+    "cycle_momentum": "; write schedule.cycle_momentum: false",
+    "Muon only supports 2D": "; write optimizer.name: timm.optim.Muon, which takes all",
+}
+
+
+def _explain(section: str, name: str, error: Exception) -> ConfigError:
+    advice = next((advice for words, advice in ADVICE.items() if words in str(error)), "")
+    return ConfigError(f"{section}: {name}: {reason_of(error).rstrip('.')}{advice}")
+
+
+def try_update(config: Config, model: nn.Module, optimizer: Optimizer, schedule: "Schedule") -> None:
+    """One step with gradients of 0, after which the weights are not to be used. Raises ConfigError for a setting that
+    is refused no earlier."""
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+    try:
+        optimizer.step()
+    except Exception as error:
+        raise _explain("optimizer", config.optimizer.name, error) from error
+    try:
+        schedule.after(schedule.interval, *([0.5] if schedule.interval == "evaluation" else []))
+    except Exception as error:
+        raise _explain("schedule", config.schedule.name, error) from error
 
 
 def _rise(pct_start: Any, total_steps: Any) -> Any:

@@ -9,7 +9,7 @@ from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.devices import resolve_device
 from segtrain.training import build
 from segtrain.training.loop import fit
-from segtrain.training.optim import describe_parameters
+from segtrain.training.optim import describe_parameters, try_update
 from segtrain.training.state import build_state
 
 
@@ -23,7 +23,8 @@ def check(config: Config) -> str:
         build_decoder(config.data)
         model = build.place_model(config, device)
         build.place_loss(config, device, statistics=None)
-        build_state(config, model, steps_per_epoch=100)
+        state = build_state(config, model, steps_per_epoch=100)
+        try_update(config, model, state.optimizer, state.schedule)
     return f"ok: {config.name}: {config.model.name} {config.model.encoder_name}, {describe_parameters(model)}"
 
 
