@@ -156,6 +156,7 @@ def fitted(prepare):
     def fitted(*overrides: str, resume: Path | None = None) -> SimpleNamespace:
         made = prepare(*overrides, resume=resume)
         fit(made.state, made.loaders, made.loss, made.config.train, made.run)
+        made.run.lock.release()  # as the end of a process does
         made.table = pandas.read_csv(made.folder / "metrics.csv")
         return made
 

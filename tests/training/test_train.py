@@ -174,6 +174,7 @@ class StopLoss(torch.nn.Module):
 INTERRUPTED = [
     *SMALL,
     "model.name=FPN",
+    "model.decoder_channels=null",
     "model.decoder_dropout=0.3",
     "loss={CrossEntropyLoss: 1.0, stop_loss.StopLoss: 1.0}",
     "data.batch_size=2",
