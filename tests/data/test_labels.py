@@ -195,7 +195,8 @@ def test_a_jpeg_is_no_mask(name, save):
 
 
 def test_values_that_no_mask_can_hold(save):
-    text = "M: values from -1 to 70000 are not class indices; a mask holds 0..65535"
+    text = "M: values from -1 to 70000 are not class indices; a mask holds 0..65535; to ignore -1 (1 pixels), "
+    text += "write data.ignore_values: [-1]"
     assert error_of(decoder(), save(np.array([[-1, 70000]]), "mask.npy")) == text
     text = "M: expected a mask of HW integers, not float64 of (1, 1)"
     assert error_of(decoder(), save(np.zeros((1, 1)), "mask.npy")) == text
