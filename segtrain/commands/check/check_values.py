@@ -75,7 +75,7 @@ def find_palettes(report: DatasetReport) -> Iterator[Finding]:
     masks = [report.records[index].mask for index in report.masked]
     pairs = {
         (code, tuple(as_written(color, as_color=True))): report.records[index].sample.mask_file
-        for index, mask in zip(report.masked, masks, strict=True)
+        for index, mask in reversed([*zip(report.masked, masks, strict=True)])  # the first file of each
         if mask.palette is not None
         for code, color in zip(mask.codes.tolist(), mask.palette.tolist(), strict=True)
     }
@@ -161,7 +161,8 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
         title = "The masks hold values that no class can have"
         advice = (
             f"{found}, {as_written(int(values.codes[0]), as_color=False)} to "
-            f"{as_written(int(values.codes[-1]), as_color=False)}; a mask holds 0 to {LARGEST_VALUE}. Export them again."
+            f"{as_written(int(values.codes[-1]), as_color=False)}; a mask holds 0 to {LARGEST_VALUE}. "
+            "Export them again."
         )
     elif proposal.kind == "nothing" and report.config is None:
         title, only = "All masks hold one value", as_written(int(values.codes[0]), as_color=values.is_color)
