@@ -49,6 +49,11 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
     if no_masks:
         yield no_masks
         return
+    far = _find_no_data(report)
+    if far:
+        yield far
+    if far and far.level == "error":
+        return
     smoothed = _find_smoothed(report)
     if smoothed:
         yield smoothed
@@ -170,6 +175,25 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
     else:
         return None
     return report.finding("error", title, advice, fix, masks=report.masked)
+
+
+def _find_no_data(report: DatasetReport) -> Finding | None:
+    """Values outside 0..65535 that neither a file nor the experiment notes as no data: training refuses them."""
+    values = report.values
+    far = [code for code in values.codes.tolist() if not (values.is_color or is_in_range(code))]
+    if not far:
+        return None
+    written = [as_written(code, as_color=False) for code in far]
+    usual = all(code < -1 or code >= (1 << 31) - 1 for code in far)  # -9999, the limits of a type, nan
+    ignored = [item for item in (report.data.ignore_values if report.data else None) or [] if item not in written]
+    return report.finding(
+        "warning" if usual and report.config is None else "error",
+        "The masks hold values that no class can have",
+        f"{list_values(values, np.searchsorted(values.codes, far))}; a mask holds 0 to {LARGEST_VALUE}. "
+        "If they mean no data, the line ignores them; otherwise export the masks again.",
+        yaml_fix(data={"ignore_values": [*ignored, *written]}),
+        masks=[i for i in report.masked if np.isin(report.records[i].mask.codes, far).any()],
+    )
 
 
 def _find_smoothed(report: DatasetReport) -> Finding | None:
@@ -337,8 +361,7 @@ def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
     """Values that look like classes and are not listed."""
     read, data = report.read, report.config.data
     codes = read.codes[rows].tolist()
-    far = [code for code in codes if not (read.is_color or is_in_range(code))]
-    classes = _with_new(report, [code for code in codes if code not in far])
+    classes = _with_new(report, codes)
     advice = "The lines make classes of them: give them their names, or write them into ignore_values."
     in_order = [item.value for item in explicit(data.classes)] == [*range(len(data.classes))]
     most_is_0 = read.codes[np.argmax(read.pixels)] == 0 and "background" not in data.classes[0].name.lower()
@@ -351,11 +374,7 @@ def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
         )
     title = f"{count_of(len(codes), 'mask value', 'belongs')} to no class"
     explanation = f"{list_values(read, rows)}: training stops. {advice}"
-    ignored = [*(data.ignore_values or []), *(as_written(code, as_color=False) for code in far)]
-    if far == codes:
-        advice, fix = "No class can have them; the line ignores them.", yaml_fix(data={"ignore_values": ignored})
-    else:
-        fix = classes_fix(classes, ignored)
+    fix = classes_fix(classes, data.ignore_values or [])
     return report.finding("error", title, explanation, fix, masks=report.holding(codes), marked=codes)
 
 

@@ -101,7 +101,8 @@ def test_no_data_is_no_class(tmp_path, value, kind, written, declared) -> None:
         tifffile.imwrite(file, mask, extratags=tags)
 
     folders = draw(tmp_path, save, ".tif")
-    assert errors(look_at_folders(*folders)) == []
+    doubtful = value == -1 and not declared  # it may be a class that was shifted
+    assert errors(look_at_folders(*folders)) == ["The masks hold values that no class can have"] * doubtful
     ignored = [] if declared else [f"ignore_values: {written}"]
     assert proposed(folders) == ["data:", "classes:", "- class_0", "- class_1", "- class_2", *ignored]
 
