@@ -4,6 +4,7 @@ A class is one value, several, or colours. Where one class has nothing but colou
 need one. In binary segmentation value 0 (or black) is the background, index 0, and the one class is index 1.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from segtrain.config.section import MisplacedError, NamedSection, Section, UserP
 
 ColorList = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 Index = Annotated[int, Field(ge=0)]
+Ignored = float | ColorList
 LARGEST_VALUE = (1 << 16) - 1
 MOST_CLASSES = 4096  # scores count pairs of classes, 8 bytes each
 
@@ -27,6 +29,13 @@ def _texts(path: tuple, written: Any) -> Iterator[tuple[tuple, str]]:
             yield from _texts((*path, key), value)
     elif isinstance(written, str):
         yield path, written
+
+
+def _plain(value: float | list[int]) -> float | list[int]:
+    """Whole numbers as integers, and nan as the one object that is equal to itself in lists."""
+    if isinstance(value, list) or math.isinf(value):
+        return value
+    return math.nan if math.isnan(value) else int(value)
 
 
 class ClassConfig(Section):
@@ -64,25 +73,30 @@ def are_colors(classes: Sequence[ClassConfig]) -> bool:
     return any(item.colors or (item.color and item.value is None and item.values is None) for item in classes)
 
 
-def pack_color(value: int | list[int]) -> int:
+def pack_color(value: float | list[int]) -> float:
     """A colour [r, g, b], 0..255 each, as one number; a number is one already."""
-    return value if isinstance(value, int) else value[0] << 16 | value[1] << 8 | value[2]
+    return value[0] << 16 | value[1] << 8 | value[2] if isinstance(value, list) else value
 
 
-def show_value(value: int, *, as_color: bool) -> str:
+def show_value(value: float, *, as_color: bool) -> str:
     """A mask value, or the colour that was packed into one, as messages have it."""
     return f"colour [{value >> 16}, {value >> 8 & 255}, {value & 255}]" if as_color else f"value {value}"
 
 
+def is_in_range(value: float) -> bool:
+    """Whether a mask value can be that of a class: 0..65535. Others can only be ignored."""
+    return 0 <= value <= LARGEST_VALUE
+
+
 def claim_values(
-    classes: Sequence[ClassConfig], ignore_values: Sequence[int | list[int]], *, ignore_index: int
-) -> dict[int, int]:
+    classes: Sequence[ClassConfig], ignore_values: Sequence[Ignored], *, ignore_index: int
+) -> dict[float, int]:
     """Mask value (or packed colour) -> class index or ignore_index.
 
     Raises MisplacedError, with the path of keys inside the data section, where the classes contradict one another.
     """
     as_color, binary = are_colors(classes), len(classes) == 1
-    ignored: dict[int, int] = {}  # value -> its index in the list
+    ignored: dict[float, int] = {}  # value -> its index in the list
     for index, value in enumerate(ignore_values):
         if isinstance(value, list) != as_color:
             wanted = (
@@ -139,8 +153,11 @@ class DataConfig(NamedSection):
     binary segmentation: mask value 0 is background. Public data sets bring theirs."""
     ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
     """Mask value of pixels that are neither trained nor scored; also what padding is filled with."""
-    ignore_values: list[Index | ColorList] | None = None
-    """Further values or colours in the mask files that mean: ignore."""
+    ignore_values: list[Ignored] | None = None
+    """Further values or colours in the mask files that mean: ignore. Also no class's, like -9999 or .nan; what a TIFF
+    declares as no data is ignored anyway, unless a class has that value."""
+    mask_band: Annotated[int, Field(ge=1)] | None = None
+    """Band of the mask files that holds the values, counted from 1: 1 is red, 4 alpha. Default: masks have one."""
     multilabel: bool = False
     """Classes may overlap: every class has a mask of its own (a file for each, or a channel of one file), in which its
     value (1 by default) is the class and 0 is not."""
@@ -187,6 +204,14 @@ class DataConfig(NamedSection):
             raise ValueError(f"is not a regular expression: {error}") from error
         return pattern
 
+    @field_validator("ignore_values")
+    @classmethod
+    def _whole_numbers(cls, values: list[Ignored] | None) -> list[Ignored] | None:
+        for value in values or []:
+            if isinstance(value, float) and math.isfinite(value) and value != int(value):
+                raise ValueError(f"masks hold whole numbers, not {value}")
+        return values and [_plain(value) for value in values]
+
     @field_validator("classes", mode="before")
     @classmethod
     def _bare_names(cls, classes: Any) -> Any:
@@ -219,6 +244,10 @@ class DataConfig(NamedSection):
         if self.ignore_index < max(count, 2):
             raise MisplacedError(
                 ("ignore_index",), f"{self.ignore_index} is a class's index; take one from {max(count, 2)} on, like 255"
+            )
+        if self.mask_band is not None and are_colors(self.classes):
+            raise MisplacedError(
+                ("mask_band",), "masks of one band hold values, but the classes have colours; write value"
             )
         if not self.multilabel:
             for path, text in _texts((), self.arguments):

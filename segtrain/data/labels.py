@@ -1,8 +1,10 @@
 """Label decoders: mask files to class indices, or to a layer for each class where classes may overlap."""
 
+from functools import partial
+
 import numpy as np
 
-from segtrain.config.data_schema import LARGEST_VALUE, DataConfig, are_colors, claim_values, show_value
+from segtrain.config.data_schema import LARGEST_VALUE, DataConfig, are_colors, claim_values, is_in_range, show_value
 from segtrain.errors import DataError, name_some
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
@@ -27,14 +29,19 @@ class LabelDecoder:
         self.binary = config.mode == "binary"
         self.width = len(self.classes) + self.binary
         self.as_color = are_colors(self.classes)
-        self.read_raw = find_mask_reader(config.format, config.arguments) or read_mask
+        claims = claim_values(self.classes, config.ignore_values or [], ignore_index=self.ignore_index)
+        far = [value for value in claims if not (self.as_color or is_in_range(value))]
+        self.read_as = (config.mask_band, far)
+        self.palettes: dict[tuple[int, tuple[int, ...]], str] = {}
+        self.read_raw = find_mask_reader(config.format, config.arguments) or partial(
+            read_mask, band=config.mask_band, ignored=far, palettes=None if self.as_color else self.palettes
+        )
         largest = max(len(self.classes), self.ignore_index)
         self.dtype = np.dtype(np.uint8 if largest < 256 else np.int32)
-        claims = claim_values(self.classes, config.ignore_values or [], ignore_index=self.ignore_index)
         size = 1 << 24 if self.as_color else LARGEST_VALUE + 1
         self.table = np.full(size, _UNCLAIMED, np.int16 if largest < 32768 else np.int32)
-        for value, index in claims.items():
-            self.table[value] = index
+        for value in claims.keys() - set(far):
+            self.table[value] = claims[value]
         same = set(range(self.width)) <= claims.keys() and all(index == value for value, index in claims.items())
         self.identity = same and not self.as_color
 
@@ -45,22 +52,24 @@ class LabelDecoder:
         return self.decode(raw, path)
 
     def decode(self, raw: np.ndarray, path: str) -> np.ndarray:
-        """Class indices of what a mask file holds, HW integers or HWC uint8 RGB; `path` is for messages."""
+        """Class indices of what a mask file holds, HW integers or HWC uint8 RGB; what a masked array masks is ignored
+        unless a class claims it. `path` is for messages."""
+        hidden, raw = np.ma.getmask(raw), np.ma.getdata(raw)
         if self.as_color:
             raw = (raw[..., 0].astype(np.int32) << 16) | (raw[..., 1].astype(np.int32) << 8) | raw[..., 2]
-        elif raw.dtype != np.uint8 and raw.size and (raw.min() < 0 or raw.max() >= len(self.table)):
-            raise DataError(
-                f"{path}: values from {raw.min()} to {raw.max()} are not class indices; a mask holds 0..65535"
-            )
-        if raw.dtype == np.uint8:
+            hidden = hidden.all(axis=-1)
+        if hidden.any() or raw.dtype != np.uint8:
+            outside = (raw < 0) | (raw >= len(self.table))
+            mask = self.table[np.where(outside, 0, raw) if outside.any() else raw]
+            mask[outside] = _UNCLAIMED
+            mask[hidden & (mask == _UNCLAIMED)] = self.ignore_index
+            unclaimed = (mask == _UNCLAIMED).any()
+        else:
             counts = np.bincount(raw.ravel(), minlength=256)
             unclaimed = counts[self.table[:256] == _UNCLAIMED].any()
             mask = raw if self.identity and not unclaimed else self.table[:256].astype(self.dtype)[raw]
-        else:
-            mask = self.table[raw]
-            unclaimed = (mask == _UNCLAIMED).any()
         if unclaimed:
-            raise DataError(self._unclaimed(raw, path))
+            raise DataError(self._unclaimed(np.ma.MaskedArray(raw, hidden).compressed(), path))
         return mask.astype(self.dtype, copy=False)
 
     def count(self, mask: np.ndarray) -> np.ndarray:
@@ -70,10 +79,16 @@ class LabelDecoder:
 
     def _unclaimed(self, raw: np.ndarray, path: str) -> str:
         values, counts = np.unique(raw, return_counts=True)
-        keep = self.table[values] == _UNCLAIMED
+        outside = (values < 0) | (values >= len(self.table))
+        keep = outside | (self.table[np.where(outside, 0, values)] == _UNCLAIMED)
         values, counts = values[keep], counts[keep]
         order = np.argsort(-counts, kind="stable")
         first = int(values[order[0]])
+        if not (self.as_color or is_in_range(first)):
+            return (
+                f"{path}: values from {raw.min()} to {raw.max()} are not class indices; a mask holds 0..65535; "
+                f"to ignore {first} ({counts[order[0]]} pixels), write data.ignore_values: [{first}]"
+            )
         listed = name_some(
             [f"{show_value(int(values[i]), as_color=self.as_color)} ({counts[i]} pixels)" for i in order], most=4
         )
@@ -108,7 +123,7 @@ class LayerDecoder:
             LabelDecoder(config.model_copy(update={"classes": [item.layer()], "multilabel": False}))
             for item in self.classes
         ]
-        self.read_raw = read_mask
+        self.read_raw, self.read_as, self.palettes = self.decoders[0].read_raw, self.decoders[0].read_as, {}
         self.table = np.stack([decoder.table for decoder in self.decoders])
 
     def read(self, sample: Sample) -> np.ndarray:
@@ -118,7 +133,7 @@ class LayerDecoder:
             raw = read_layers(files[0], self.width)
             files *= self.width
         else:
-            there = {file: read_mask(file, as_color=False) for file in files if file}
+            there = {file: self.read_raw(file, as_color=False) for file in files if file}
             empty = np.zeros_like(next(iter(there.values())))
             raw = [there[file] if file else empty for file in files]
         if len({layer.shape for layer in raw}) > 1:

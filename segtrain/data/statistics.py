@@ -52,10 +52,25 @@ def read_statistics(splits: Splits, decoder: Decoder, *, names: list[str], cache
     of classes that no training mask has: nobody can learn them. `cache` is a folder to keep the counts in."""
     count_pixels(splits["val"], decoder, cache=cache)
     statistics = summarize(count_pixels(splits["train"], decoder, cache=cache), decoder, names=names)
+    for line in find_other_colors(decoder.palettes):
+        print(f"warning: {line}")
     absent = [name for name, pixels in zip(names, statistics.class_pixels, strict=True) if pixels == 0]
     if absent:
         print(f"warning: no training mask has a pixel of: {', '.join(absent)}; are the values in data.classes right?")
     return statistics
+
+
+def find_other_colors(palettes: dict[tuple[int, tuple[int, ...]], str]) -> Iterator[str]:
+    """A line where a value has different colours in the palettes of the masks; `palettes` are those of read_mask."""
+    first: dict[int, tuple[tuple[int, ...], str]] = {}
+    for (value, color), file in palettes.items():
+        known, other = first.setdefault(value, (color, file))
+        if known != color:
+            yield (
+                f"value {value} has the colour {[*known]} in the palette of {other} and {[*color]} in that of {file}; "
+                f"if the colours are the classes, write data.classes: [{{name: .., color: {[*known]}}}, ..]"
+            )
+            return
 
 
 def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> ClassStatistics:
@@ -122,7 +137,7 @@ def _keys(samples: Sequence[Sample]) -> Iterator[int]:
 
 
 def _fingerprint(decoder: Decoder) -> str:
-    digest = hashlib.sha256(repr((2, decoder.width, decoder.ignore_index, decoder.as_color)).encode())
+    digest = hashlib.sha256(repr((3, decoder.width, decoder.ignore_index, decoder.as_color, decoder.read_as)).encode())
     digest.update(repr((decoder.read_raw.__module__, decoder.multilabel)).encode())
     digest.update(decoder.table.tobytes())
     return digest.hexdigest()[:16]

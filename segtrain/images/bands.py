@@ -2,7 +2,8 @@
 its channels, its bands, its values in units of white."""
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ GREY_PHOTOMETRICS, COLOR_PHOTOMETRICS = (0, 1), (2, 6)
 ON_ITS_SIDE = (5, 6, 7, 8)
 ALPHA = (1, 2)  # of ExtraSamples: associated and not
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
+LARGEST_WHOLE = 1 << 53  # up to which float64 holds every whole number
 WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 
@@ -50,6 +52,27 @@ def fits_pillow(tags: Any) -> bool:
     is_stack = tags.get(PHOTOMETRIC) in GREY_PHOTOMETRICS and grey_bands > 1
     is_scrambled = tags.get(ORIENTATION, 1) in ON_ITS_SIDE and tags.get(COMPRESSION, 1) == 1
     return max(bits) <= 8 and set(formats) == {1} and not is_stack and not is_scrambled
+
+
+def holds_numbers(tags: Any) -> bool:
+    """True for a grey TIFF of 2 to 8 bits whose values Pillow would change, as is right for a picture: it stretches
+    fewer bits than 8, and inverts what is noted as WhiteIsZero."""
+    bits, photometric = max(tags.get(BITS_PER_SAMPLE, (1,))), tags.get(PHOTOMETRIC)
+    return photometric in GREY_PHOTOMETRICS and (1 < bits < 8 or (bits == 8 and photometric == 0))
+
+
+def is_one_of(pixels: np.ndarray, values: Iterable[float]) -> np.ndarray:
+    """Where pixels of any shape have one of these values: bool, of the same shape. nan is a value like others; of those
+    that are too large to be whole numbers in float64 the first three digits count."""
+    found = np.zeros(pixels.shape, bool)
+    for value in values:
+        if math.isnan(value):
+            found |= pixels != pixels
+        elif abs(value) > LARGEST_WHOLE:
+            found |= np.isclose(pixels.astype(np.float64), value, rtol=1e-3, atol=0)
+        else:
+            found |= pixels == value
+    return found
 
 
 @contextmanager
@@ -96,13 +119,18 @@ def band_colors(page: tifffile.TiffPage, channels: int) -> int:
 
 def declared_nodata(page: tifffile.TiffPage, dtype: np.dtype) -> float | None:
     """The value of a page's pixels that hold none, as GDAL notes it; None where nothing says so."""
+    return parse_nodata(page.tags.valueof(GDAL_NODATA), dtype)
+
+
+def parse_nodata(text: str | None, dtype: np.dtype) -> float | None:
+    """The value in GDAL's tag for no data, for pixels of this type; None where there is none that they can hold."""
     try:
-        value = float(page.tags.valueof(GDAL_NODATA))
-    except (TypeError, ValueError):  # no such tag, or a text that is not a number
+        value = float(text.strip("\0 "))
+    except (AttributeError, ValueError):  # no such tag, or a text that is not a number
         return None
     if dtype.kind == "f":  # written with fewer digits, the lowest float32 is past the range
         limits = np.finfo(dtype)
-        return float(np.clip(value, limits.min, limits.max))
+        return value if math.isinf(value) else float(np.clip(value, limits.min, limits.max))
     return value if dtype.kind in "iu" and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max else None
 
 

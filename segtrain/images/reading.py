@@ -1,7 +1,8 @@
 """Image files: the one opener of pictures, TIFFs and arrays, with errors that name the file."""
 
+import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +16,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from segtrain.errors import DataError
 from segtrain.files import require_regular
 from segtrain.images.bands import (
+    GDAL_NODATA,
+    LARGEST_WHOLE,
     ON_ITS_SIDE,
     Bands,
     fits_pillow,
+    holds_numbers,
+    is_one_of,
     is_tiff,
+    parse_nodata,
     read_tiff,
     require_image,
     tiff_size,
@@ -27,6 +33,7 @@ from segtrain.images.bands import (
 )
 
 TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
+LARGEST_DARK = 64  # a channel that stays below it, beside empty ones, is no colour but class values
 PAGED_SUFFIXES = frozenset({".gif", ".png", ".webp", ".tif", ".tiff"})
 
 # Of large sizes and odd tags; what matters raises. For the whole process: catch_warnings is for one thread, and of two
@@ -91,12 +98,16 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _deep_bands(
-    picture: Image.Image | None, path: str, *, all_bands: bool = False, as_stored: bool = False
+    picture: Image.Image | None, path: str, *, all_bands: bool = False, as_stored: bool = False, as_mask: bool = False
 ) -> Bands | None:
     """The pixels that Pillow cannot give; None where it can, and then the picture is loaded. The orientation
     of a PNG is applied unless it is wanted as it is stored."""
-    if picture is None or (picture.format == "TIFF" and (all_bands or not fits_pillow(picture.tag_v2))):
+    if picture is None:
         return read_tiff(path)
+    if picture.format == "TIFF":
+        tags = picture.tag_v2
+        if all_bands or not fits_pillow(tags) or (as_mask and holds_numbers(tags)):
+            return read_tiff(path)
     if picture.format == "PNG" and picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile[0].args):
         pixels = imagecodecs.png_decode(Path(path).read_bytes())  # Pillow keeps the high byte alone
         orientation = 1 if as_stored else _orientation(picture)
@@ -190,15 +201,16 @@ def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:
         return None
 
 
-def read_picture(path: str) -> Picture:
-    """A file as it is stored: palette indices, the orientation of EXIF not applied, any number of channels. Raises
-    DataError for a file that is missing, not an image, or truncated."""
+def read_picture(path: str, *, as_mask: bool = False) -> Picture:
+    """A file as it is stored: palette indices, the orientation of EXIF not applied, any number of channels; with
+    `as_mask` numbers as read_mask has them. Raises DataError for a file that is missing, not an image, or truncated,
+    and for a mask that is its alpha channel."""
     if _is_array(path):
         pixels = _load_array(path)
         require_image(pixels, path)
         return Picture(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, "NPY")
     with _opened(path) as picture:
-        deep = _deep_bands(picture, path, as_stored=True)
+        deep = _deep_bands(picture, path, as_stored=True, as_mask=as_mask)
         if deep is not None:
             pixels = deep.pixels[..., 0] if deep.pixels.shape[2] == 1 else deep.pixels
             if picture is None or picture.format == "TIFF":
@@ -211,9 +223,29 @@ def read_picture(path: str) -> Picture:
         if mode == "P":
             palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
         elif mode not in ("L", "RGB") and not mode.startswith(("I", "F")) and (mode, file_type) != ("RGBA", "TIFF"):
+            if as_mask:
+                _refuse_alpha(picture, path)
             picture = picture.convert("RGB")
+        nodata = _nodata_of(picture)
         pixels = np.asarray(picture)
-        return Picture(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), file_type, orientation, palette)
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        return Picture(pixels, file_type, orientation, palette, nodata)
+
+
+def _nodata_of(picture: Image.Image) -> float | None:
+    """What a TIFF that Pillow has loaded declares for pixels without data."""
+    tags = getattr(picture, "tag_v2", {})
+    return parse_nodata(tags.get(GDAL_NODATA), np.asarray(picture).dtype)
+
+
+def _refuse_alpha(picture: Image.Image, path: str) -> None:
+    """Raises DataError for a picture of one colour whose alpha channel has shapes: that is the mask."""
+    if picture.mode in ("RGBA", "LA"):
+        *colors, alpha = picture.getextrema()
+        if alpha[0] < alpha[1] and all(low == high for low, high in colors):
+            raise DataError(
+                f"{path}: is of one colour, and its alpha channel is the mask; write data.mask_band: {len(colors) + 1}"
+            )
 
 
 def count_pictures(path: Path) -> int:
@@ -231,35 +263,87 @@ def count_pictures(path: Path) -> int:
         return 1
 
 
-def read_mask(path: str | Path, *, as_color: bool) -> np.ndarray:
+def read_mask(
+    path: str | Path,
+    *,
+    as_color: bool,
+    band: int | None = None,
+    ignored: Iterable[float] = (),
+    palettes: dict[tuple[int, tuple[int, ...]], str] | None = None,
+) -> np.ndarray:
     """A mask file as it is: HW integers (palette PNGs give their indices), or HWC uint8 RGB with `as_color`.
 
-    Whole numbers that a TIFF holds as floats are integers. Raises DataError for a broken file, a JPEG (it changes
-    values), and an RGB picture where values are expected.
+    `band` is the one that holds the values, counted from 1. Whole numbers that a TIFF holds as floats are integers,
+    grey TIFFs of 2 to 8 bits are as stored, also where white is noted as zero. Where a pixel has a value that the file
+    declares as no data, or one of `ignored` (negative, huge, nan), the result is a masked array that masks it.
+    `palettes` collects the values that are used with their colours, and a file that has them.
+
+    Raises DataError for a broken file, a JPEG (it changes values), an RGB picture where values are expected, and a mask
+    that is in the alpha channel.
     """
-    path = str(path)
+    path, nodata = str(path), None
     if _is_array(path):
         mask = _load_array(path)
+        mask = mask[..., band - 1] if band is not None and mask.ndim == 3 and band <= mask.shape[2] else mask
         if mask.ndim != (3 if as_color else 2) or mask.dtype.kind not in "biu":
             raise DataError(
                 f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}"
             )
-        return mask.astype(np.uint8) if mask.dtype == bool else mask
-    with _opened(path) as picture:
-        if picture is not None and picture.format == "JPEG":
-            raise DataError(
-                f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation"
-            )
-        deep = _deep_bands(picture, path)
-        if deep is not None:
-            return _mask_of_bands(deep, path, as_color=as_color)
-        if as_color:
-            return np.asarray(_convert(picture, "RGB", path))
-        if picture.mode == "1":
-            return np.asarray(picture.convert("L")) // 255
-        if picture.mode in ("L", "P") or picture.mode.startswith("I"):
-            return np.asarray(picture)
-        return _one_plane(np.asarray(_convert(picture, "RGB", path)), path)
+        mask = mask.astype(np.uint8) if mask.dtype == bool else mask
+    else:
+        with _opened(path) as picture:
+            if picture is not None and picture.format == "JPEG":
+                raise DataError(
+                    f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation"
+                )
+            mask, nodata = _mask_pixels(picture, path, as_color=as_color, band=band)
+            if palettes is not None and picture is not None and picture.mode == "P":
+                colors = picture.getpalette("RGB")
+                for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist():
+                    palettes.setdefault((value, tuple(colors[3 * value : 3 * value + 3])), path)
+    return _hide(mask, [*ignored, *([] if nodata is None else [nodata])], path, as_color=as_color)
+
+
+def _mask_pixels(
+    picture: Image.Image | None, path: str, *, as_color: bool, band: int | None
+) -> tuple[np.ndarray, float | None]:
+    """The pixels that read_mask gives, still as floats where the file has those, and the file's value for no data."""
+    deep = _deep_bands(picture, path, all_bands=band is not None, as_mask=not as_color)
+    if band is not None:
+        raw = deep or Bands(np.atleast_3d(np.asarray(picture)))
+        if band > raw.pixels.shape[2]:
+            raise DataError(f"{path}: has no band {band} of data.mask_band; it has {raw.pixels.shape[2]}")
+        return raw.pixels[..., band - 1], raw.nodata
+    if deep is not None:
+        return _mask_of_bands(deep, path, as_color=as_color), deep.nodata
+    _refuse_alpha(picture, path)
+    nodata = _nodata_of(picture)
+    if as_color:
+        return np.asarray(_convert(picture, "RGB", path)), nodata
+    if picture.mode == "1":
+        return np.asarray(picture.convert("L")) // 255, nodata
+    if picture.mode in ("L", "P") or picture.mode.startswith("I"):
+        return np.asarray(picture), nodata
+    return _one_plane(np.asarray(_convert(picture, "RGB", path)), path), nodata
+
+
+def _hide(mask: np.ndarray, values: list[float], path: str, *, as_color: bool) -> np.ndarray:
+    """A mask of integers, as a masked array where it has one of these values; a colour has it in all channels."""
+    if not values and mask.dtype.kind != "f":
+        return mask
+    hidden = is_one_of(mask, values)
+    hidden = np.broadcast_to(hidden.all(axis=-1, keepdims=True), mask.shape) if as_color else hidden
+    if mask.dtype.kind == "f":
+        broken = mask[~hidden & ~(np.isfinite(mask) & (mask == np.rint(mask)) & (abs(mask) <= LARGEST_WHOLE))]
+        if broken.size:
+            value = float(broken[0])
+            shown = f"{path}: holds {mask.dtype} values like {value:g}; a mask holds whole numbers, 0..65535"
+            if math.isnan(value) or abs(value) > LARGEST_WHOLE:  # as others write what is not known
+                written = str(value).replace("nan", ".nan").replace("inf", ".inf")
+                shown += f"; to ignore it, write data.ignore_values: [{written}]"
+            raise DataError(shown)
+        mask = np.where(hidden, -1, mask).astype(np.int64)
+    return np.ma.MaskedArray(mask, hidden) if hidden.any() else mask
 
 
 def read_layers(path: str | Path, count: int) -> np.ndarray:
@@ -288,17 +372,22 @@ def _mask_of_bands(raw: Bands, path: str, *, as_color: bool) -> np.ndarray:
             )
         return pixels[..., :3]
     if raw.colors == 0:
-        raise DataError(f"{path}: has {pixels.shape[2]} channels; a mask has one, which holds class values")
-    mask = pixels[..., 0] if raw.colors == 1 else _one_plane(pixels[..., :3], path)
-    if mask.dtype.kind != "f":
-        return mask
-    broken = mask[~np.isfinite(mask) | (mask != np.rint(mask))]
-    if broken.size:
-        raise DataError(f"{path}: holds {mask.dtype} values like {broken[0]:g}; a mask holds whole numbers, 0..65535")
-    return mask.astype(np.int64)
+        found = f"has {pixels.shape[2]} channels; a mask has one, which holds class values"
+        raise DataError(f"{path}: {found}; write data.mask_band: 1 where that is the first")
+    return pixels[..., 0] if raw.colors == 1 else _one_plane(pixels[..., :3], path)
+
+
+def find_value_band(lows: Sequence[int], highs: Sequence[int]) -> int | None:
+    """The one of three channels, counted from 1, that holds class values where the others are empty; from the smallest
+    and largest value of each, (3,). None where the channels are colours."""
+    varying = [channel for channel in range(3) if lows[channel] < highs[channel]]
+    return varying[0] + 1 if len(varying) == 1 and highs[varying[0]] < LARGEST_DARK else None
 
 
 def _one_plane(planes: np.ndarray, path: str) -> np.ndarray:
+    band = find_value_band(planes.min(axis=(0, 1)), planes.max(axis=(0, 1)))
+    if band is not None:
+        raise DataError(f"{path}: holds its values in channel {band} alone; write data.mask_band: {band}")
     if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
         raise DataError(
             f"{path}: is an RGB picture; give every class its color, like "

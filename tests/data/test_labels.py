@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segtrain.config.schema import DataConfig
 from segtrain.data.labels import LabelDecoder
+from segtrain.data.statistics import read_statistics
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample
 
@@ -195,7 +197,66 @@ def test_a_jpeg_is_no_mask(name, save):
 
 
 def test_values_that_no_mask_can_hold(save):
-    text = "M: values from -1 to 70000 are not class indices; a mask holds 0..65535"
+    text = "M: values from -1 to 70000 are not class indices; a mask holds 0..65535; to ignore -1 (1 pixels), "
+    text += "write data.ignore_values: [-1]"
     assert error_of(decoder(), save(np.array([[-1, 70000]]), "mask.npy")) == text
     text = "M: expected a mask of HW integers, not float64 of (1, 1)"
     assert error_of(decoder(), save(np.zeros((1, 1)), "mask.npy")) == text
+
+
+NO_DATA = [(-9999, np.int16), (4294967295, np.uint32), (np.nan, np.float32), (-3.4028234663852886e38, np.float32)]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize(("value", "kind"), NO_DATA)
+def test_values_that_are_no_data_are_ignored(tmp_path, value, kind, declared):
+    pixels = np.array([[0, 1, value]]).astype(kind)
+    tags = [(42113, "s", 0, str(value), True)] if declared else []
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=tags)
+    known = LabelDecoder(DataConfig(root=".", classes=["a", "b"], ignore_values=[] if declared else [value]))
+    assert known.read(Sample("a", "a.png", str(tmp_path / "a.tif"))).tolist() == [[0, 1, 255]]
+    if not declared:
+        unknown = LabelDecoder(DataConfig(root=".", classes=["a", "b"]))
+        with pytest.raises(DataError, match=r"write data.ignore_values: \["):
+            unknown.read(Sample("a", "a.png", str(tmp_path / "a.tif")))
+
+
+@pytest.mark.parametrize("value", [0, 99])
+def test_a_class_may_have_the_value_that_is_declared_as_no_data(tmp_path, value):
+    tifffile.imwrite(tmp_path / "a.tif", u8([0, 1, 99]), extratags=[(42113, "s", 0, str(value), True)])
+    known = LabelDecoder(DataConfig(root=".", classes=["a", "b", {"name": "c", "value": 99}]))
+    assert known.read(Sample("a", "a.png", str(tmp_path / "a.tif"))).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_grey_tiffs_are_read_as_stored(tmp_path, bits, photometric):
+    pixels = np.array([[0, 1, 2, 3]], np.uint16 if bits == 16 else np.uint8)
+    packed = {"bitspersample": bits} if bits < 8 else {}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, **packed)
+    known = LabelDecoder(DataConfig(root=".", classes=["a", "b", "c", "d"]))
+    assert known.read(Sample("a", "a.png", str(tmp_path / "a.tif"))).tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(("band", "depth"), [(1, 3), (3, 3), (4, 4), (2, 2)])
+def test_a_band_that_holds_the_values(tmp_path, band, depth):
+    pixels = np.zeros((1, 3, depth), np.uint8)
+    pixels[..., band - 1] = [0, 1, 2]
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    sample, classes = Sample("a", "a.png", str(tmp_path / "a.png")), ["a", "b", "c"]
+    known = LabelDecoder(DataConfig(root=".", classes=classes, mask_band=band))
+    assert known.read(sample).tolist() == [[0, 1, 2]]
+    with pytest.raises(DataError, match=rf"write data.mask_band: {band}$"):
+        LabelDecoder(DataConfig(root=".", classes=classes)).read(sample)
+
+
+def test_palettes_that_differ_are_told(tmp_path, capsys):
+    samples = []
+    for name, palette in (("a", [9, 9, 9, 200, 0, 0]), ("b", [9, 9, 9, 0, 200, 0])):
+        picture = Image.fromarray(u8([0, 1]))
+        picture.putpalette(palette)
+        picture.save(tmp_path / f"{name}.png")
+        samples.append(Sample(name, f"{name}.jpg", str(tmp_path / f"{name}.png")))
+    known = LabelDecoder(DataConfig(root=".", classes=["x", "y"]))
+    read_statistics({"train": samples[:1], "val": samples[1:]}, known, names=["x", "y"], cache=None)
+    assert "warning: value 1 has the colour [0, 200, 0] in the palette of" in capsys.readouterr().out

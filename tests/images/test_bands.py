@@ -154,8 +154,12 @@ def test_a_tiff_mask_holds_whole_numbers_of_any_type(tmp_path, dtype):
 
 MASK_MISTAKES = {
     "F: holds float32 values like 0.5; a mask holds whole numbers, 0..65535": (np.float32([[0, 0.5]]), False),
-    "F: holds float64 values like nan; a mask holds whole numbers, 0..65535": (np.array([[1, np.nan]]), False),
-    "F: has 5 channels; a mask has one, which holds class values": (np.zeros((4, 6, 5), np.uint8), False),
+    "F: holds float64 values like nan; a mask holds whole numbers, 0..65535; to ignore it, "
+    "write data.ignore_values: [.nan]": (np.array([[1, np.nan]]), False),
+    "F: has 5 channels; a mask has one, which holds class values; write data.mask_band: 1 where that is the first": (
+        np.zeros((4, 6, 5), np.uint8),
+        False,
+    ),
     "F: expected a mask in RGB of 8 bits, not uint16 with 3 channels": (np.zeros((4, 6, 3), np.uint16), True),
     "F: is an RGB picture; give every class its color, like data.classes: [{name: sky, color: [0, 0, 255]}]": (
         np.uint16([[[1, 2, 3]]]),

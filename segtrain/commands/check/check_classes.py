@@ -192,7 +192,10 @@ def find_much_ignored(report: DatasetReport) -> Iterator[Finding]:
     total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
     if read is None or ignored <= MUCH_IGNORED * total:
         return
-    code = int(read.codes[np.argmax(read.pixels * (report.labelling.indices_of(read.codes) == IGNORED))])
+    known = report.labelling.indices_of(read.codes) == IGNORED
+    if not known.any():  # the files declare what is ignored
+        return
+    code = int(read.codes[np.argmax(read.pixels * known)])
     classes, value = explicit(data.classes), as_written(code, as_color=read.is_color)
     classes.append(make_class(f"class_{len(classes) + 1}", "color" if read.is_color else "value", [value]))
     yield report.finding(

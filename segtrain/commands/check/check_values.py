@@ -29,7 +29,8 @@ from segtrain.commands.check.mask_values import (
     make_class,
     show_share,
 )
-from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig
+from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig, is_in_range
+from segtrain.data.statistics import find_other_colors
 from segtrain.errors import name_some
 
 FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes
@@ -40,15 +41,27 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
     """All that keeps the values of the masks from being the classes; without an experiment, whose classes are then the
     proposed ones, slips and what is not a mask at all."""
     if report.values is None:
+        if report.masked and (report.config is None or not report.config.data.multilabel):
+            advice = "All pixels have the value that the files declare as no data: there is nothing to learn."
+            yield report.finding("error", "The masks hold no data", advice, masks=report.masked)
         return
     no_masks = _find_no_masks(report)
     if no_masks:
         yield no_masks
         return
+    far = _find_no_data(report)
+    if far:
+        yield far
+    if far and far.level == "error":
+        return
     smoothed = _find_smoothed(report)
     if smoothed:
         yield smoothed
+    yield from _find_same_class(report)
     if report.config is None or report.config.data.multilabel:
+        wrong = _find_wrong_kind(report) if report.proposal.classes else None
+        if wrong:
+            yield wrong
         if report.proposal.classes and len(report.proposal.strays):
             yield _describe_strays(report, report.proposal.strays.tolist(), "warning")
         return
@@ -57,6 +70,60 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
         yield wrong
     else:
         yield from _find_unclaimed(report, noisy=smoothed is not None)
+
+
+def find_palettes(report: DatasetReport) -> Iterator[Finding]:
+    """Palettes that give a value different colours, where the classes are values, or were proposed."""
+    labelling, proposal = report.labelling, report.proposal
+    if proposal is None or (report.config is not None and (labelling.multilabel or labelling.as_color)):
+        return
+    masks = [report.records[index].mask for index in report.masked]
+    pairs = {
+        (code, tuple(as_written(color, as_color=True))): report.records[index].sample.mask_file
+        for index, mask in reversed([*zip(report.masked, masks, strict=True)])  # the first file of each
+        if mask.palette is not None
+        for code, color in zip(mask.codes.tolist(), mask.palette.tolist(), strict=True)
+    }
+    for line in find_other_colors(pairs):
+        by_color = report.values.is_color and bool(proposal.classes)
+        classes = _renamed(report.data.classes, proposal.classes) if report.config is not None else proposal.classes
+        advice = "Read by their values, one colour is several classes; the lines read the masks by their colours."
+        yield report.finding(
+            "error" if by_color else "warning",
+            "The palettes of the masks differ",
+            f"{line.partition(';')[0][0].upper()}{line.partition(';')[0][1:]}. "
+            + (advice if by_color else "The colours are others in each mask, so the values are taken for the classes."),
+            classes_fix(classes, proposal.ignore_values) if by_color else None,
+            masks=[index for index in report.masked if report.records[index].mask.palette is not None],
+        )
+
+
+def _find_same_class(report: DatasetReport) -> Iterator[Finding]:
+    """Values of different masks that are one class, where the experiment does not say so."""
+    same, data, read = report.proposal.same, report.data, report.values
+    if not same or report.labelling is None or report.labelling.multilabel or report.labelling.as_color:
+        return
+    indices = set(report.labelling.indices_of(np.array(same)).tolist())
+    if report.config is not None and (len(indices) == 1 or {*same} & {*(data.ignore_values or [])}):
+        return
+    classes = list(report.proposal.classes)
+    if report.config is not None:
+        own = max(indices)  # the class of one of the values; IGNORED and UNCLAIMED are below 0
+        classes = [
+            item.model_copy(update={"value": None, "values": same}) if index == own else item
+            for index, item in enumerate(explicit(data.classes), start=report.labelling.binary)
+        ]
+        classes = classes if own >= report.labelling.binary else list(report.proposal.classes)
+    held = list_values(read, np.searchsorted(read.codes, same))
+    yield report.finding(
+        "error",
+        f"One class has the values {' and '.join(map(str, same))}",
+        f"{held}: each mask has one of them, and they fill areas. The lines make them one class; if one is to be "
+        "ignored, write it into data.ignore_values.",
+        classes_fix(classes, [value for value in data.ignore_values or [] if value not in same]),
+        masks=report.holding(same),
+        marked=same,
+    )
 
 
 def classes_fit(report: DatasetReport) -> bool:
@@ -98,7 +165,9 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
     elif proposal.kind == "outside":
         title = "The masks hold values that no class can have"
         advice = (
-            f"{found}, {values.codes[0]} to {values.codes[-1]}; a mask holds 0 to {LARGEST_VALUE}. Export them again."
+            f"{found}, {as_written(int(values.codes[0]), as_color=False)} to "
+            f"{as_written(int(values.codes[-1]), as_color=False)}; a mask holds 0 to {LARGEST_VALUE}. "
+            "Export them again."
         )
     elif proposal.kind == "nothing" and report.config is None:
         title, only = "All masks hold one value", as_written(int(values.codes[0]), as_color=values.is_color)
@@ -106,6 +175,25 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
     else:
         return None
     return report.finding("error", title, advice, fix, masks=report.masked)
+
+
+def _find_no_data(report: DatasetReport) -> Finding | None:
+    """Values outside 0..65535 that neither a file nor the experiment notes as no data: training refuses them."""
+    values = report.values
+    far = [code for code in values.codes.tolist() if not (values.is_color or is_in_range(code))]
+    if not far:
+        return None
+    written = [as_written(code, as_color=False) for code in far]
+    usual = all(code < -1 or code >= (1 << 31) - 1 for code in far)  # -9999, the limits of a type, nan
+    ignored = [item for item in (report.data.ignore_values if report.data else None) or [] if item not in written]
+    return report.finding(
+        "warning" if usual and report.config is None else "error",
+        "The masks hold values that no class can have",
+        f"{list_values(values, np.searchsorted(values.codes, far))}; a mask holds 0 to {LARGEST_VALUE}. "
+        "If they mean no data, the line ignores them; otherwise export the masks again.",
+        yaml_fix(data={"ignore_values": [*ignored, *written]}),
+        masks=[i for i in report.masked if np.isin(report.records[i].mask.codes, far).any()],
+    )
 
 
 def _find_smoothed(report: DatasetReport) -> Finding | None:
@@ -168,7 +256,7 @@ def list_values(values: Values, rows: Iterable[int]) -> str:
 
 def _find_wrong_kind(report: DatasetReport) -> Finding | None:
     """RGB masks where the classes have values, and the other way round."""
-    data, proposal = report.config.data, report.proposal
+    data, proposal = report.data, report.proposal
     if report.labelling.as_color:
         have, want = "pictures of values", "colours"
         plain = report.where(lambda r: r.mask and not r.mask.is_color and r.mask.palette is None)
@@ -182,6 +270,9 @@ def _find_wrong_kind(report: DatasetReport) -> Finding | None:
         return None
     if 2 * len(wrong) < len(report.masked) or not proposal.classes:
         fix, advice = "set-aside-other-kind", "Export them as the others are; this fix leaves them out."
+    elif proposal.mask_band is not None and {*proposal.codes.tolist()} <= report.labelling.claims.keys():
+        fix = yaml_fix(data={"mask_band": proposal.mask_band})
+        advice = "One of their channels holds the values, the others are empty."
     else:
         fix = classes_fix(_renamed(data.classes, proposal.classes), proposal.ignore_values)
         advice = "The lines are what the masks hold; check that every name is in its place."

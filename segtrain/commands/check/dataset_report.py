@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segtrain.commands.check.examine import Record, examine
 from segtrain.commands.check.finding import Change, Finding, Fix, Level, apply_fix
+from segtrain.commands.check.mask_kinds import find_band, find_same, take_band
 from segtrain.commands.check.mask_values import Labelling, Proposal, Values, labelling_of, merge_values, propose_classes
 from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import Source
@@ -116,10 +117,20 @@ def gather(source: Source) -> DatasetReport:
     records = examine_all(source.splits, partial(examine, data))
     masks = [record.mask for record in records if record.mask is not None]
     layered = data is not None and data.multilabel
-    values = None if layered else merge_values(masks)
-    proposal = None if values is None else propose_classes(values, known_labels())
+    band = find_band(masks)
+    chosen = [take_band(mask, band) for mask in masks] if band is not None else masks
+    values = None if layered else merge_values(chosen)
+    proposal = None
+    if values is not None:
+        same = find_same(chosen, values)
+        proposal = propose_classes(values, known_labels(), same=same, mask_band=band)
     if data is None and proposal is not None and proposal.classes:
-        data = DataConfig(root=".", classes=proposal.classes, ignore_values=proposal.ignore_values)
+        data = DataConfig(
+            root=".", classes=proposal.classes, ignore_values=proposal.ignore_values, mask_band=proposal.mask_band
+        )
+        masks = chosen
+        if band is not None:
+            records = [r if r.mask is None else r._replace(mask=take_band(r.mask, band)) for r in records]
     labelling = labelling_of(data) if data is not None else None
     counts = np.zeros((len(records), (0 if labelling is None else len(labelling.names)) + 2), np.int64)
     for row, record in zip(counts, records, strict=True):

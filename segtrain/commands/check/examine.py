@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -9,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segtrain.config.data_schema import DataConfig, are_colors
+from segtrain.config.data_schema import DataConfig, are_colors, claim_values, is_in_range
 from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
-from segtrain.images.bands import upright
+from segtrain.images.bands import LARGEST_WHOLE, is_one_of, upright
 from segtrain.images.reading import Picture, read_picture
 from segtrain.visualize import flatten_layers
 
 THUMBNAIL_PX = 32
 KEPT_VALUES = 300
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
+NODATA = np.iinfo(np.int64).min  # the code of pixels whose value the file, or the experiment, notes as no data
 FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
@@ -59,7 +61,7 @@ class MaskRecord(NamedTuple):
     The KEPT_VALUES values with most pixels are kept, `codes` int64 (n,); `counts` int64 (n, 3) are their pixels, those
     of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`
     float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
-    the packed colours of a palette's indices.
+    the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
     """
 
     height: int
@@ -72,13 +74,14 @@ class MaskRecord(NamedTuple):
     palette: NDArray[np.int64] | None = None
     further_values: int = 0
     further_pixels: int = 0
+    is_rgb: bool = False
 
     @property
     def colors(self) -> NDArray[np.int64]:
         """The packed colours (n,) that the values are when the mask is read as RGB."""
         if self.is_color:
             return self.codes
-        return self.codes * 0x010101 if self.palette is None else self.palette
+        return np.where(self.codes == NODATA, NODATA, self.codes * 0x010101) if self.palette is None else self.palette
 
 
 class Record(NamedTuple):
@@ -116,9 +119,11 @@ def split_colors(codes: NDArray) -> NDArray:
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
 
 
-def as_written(code: int, *, as_color: bool) -> int | list[int]:
+def as_written(code: int, *, as_color: bool) -> float | list[int]:
     """A value, or a packed colour as [r, g, b]: as an experiment has it."""
-    return split_colors(np.asarray(code)).tolist() if as_color else code
+    if as_color:
+        return split_colors(np.asarray(code)).tolist()
+    return code if abs(code) <= LARGEST_WHOLE else np.array(code, np.int64).view(np.float64).item()
 
 
 def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
@@ -147,11 +152,14 @@ def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, N
     if data is not None and data.multilabel:
         return _examine_layers(data, sample)
     own = find_mask_reader(data.format, data.arguments) if data is not None else None
-    if own is None:
-        picture = read_picture(sample.mask)
-    else:
+    if own is not None:
         picture = Picture(own(sample.mask, as_color=are_colors(data.classes)), "")
-    planes, is_color = to_codes(picture, sample.mask_file)
+    elif data is not None and data.mask_band is not None:
+        raw = build_decoder(data).read_raw(sample.mask, as_color=False)
+        picture = Picture(np.where(np.ma.getmask(raw), NODATA, np.ma.getdata(raw).astype(np.int64)), "")
+    else:
+        picture = read_picture(sample.mask, as_mask=True)
+    planes, is_color = to_codes(picture, sample.mask_file, nodata=_ignored_values(picture, data))
     return describe_mask(picture, planes, is_color=is_color), planes
 
 
@@ -238,25 +246,41 @@ def compute_hash(thumbnail: NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(lowest > np.median(lowest[1:])).tobytes(), "big")
 
 
-def to_codes(picture: Picture, path: str) -> tuple[NDArray, bool]:
-    """What a mask file holds as HW integers, and whether they are packed colours. Grey RGB pictures are values.
+def _ignored_values(picture: Picture, data: DataConfig | None) -> list[float]:
+    """The values of a mask file that are no class's: what the data ignore and cannot be one, and what the file declares
+    as no data unless a class has it; 0 is a class where nothing is known of them."""
+    claims, as_color = {0: 0}, picture.pixels.ndim == 3
+    if data is not None:
+        as_color = are_colors(data.classes)
+        claims = claim_values(data.classes, data.ignore_values or [], ignore_index=data.ignore_index)
+    values = [value for value in claims if not (as_color or is_in_range(value))]
+    if picture.nodata is not None and picture.nodata * (0x010101 if as_color else 1) not in claims:
+        values.append(picture.nodata)
+    return values
+
+
+def to_codes(picture: Picture, path: str, *, nodata: Sequence[float] = ()) -> tuple[NDArray, bool]:
+    """What a mask file holds as HW integers, and whether they are packed colours. Grey RGB pictures are values. Pixels
+    with a value of `nodata` are NODATA; what float64 cannot hold as a whole number is its bits (as_written).
 
     Raises DataError for fractions and for a number of channels that a mask cannot have.
     """
-    pixels = picture.pixels
-    if pixels.dtype.kind == "f":
-        if not np.isfinite(pixels).all() or (pixels != np.rint(pixels)).any():
-            raise DataError(f"{path}: a mask holds whole numbers, not {pixels.dtype} with fractions")
-        pixels = pixels.astype(np.int64)
-    if pixels.ndim == 2:
-        return pixels, False
-    if pixels.shape[2] == 1:
-        return pixels[..., 0], False
-    if pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
+    pixels, is_color = picture.pixels, False
+    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if pixels.ndim == 3 and (pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8):
         raise DataError(f"{path}: expected a mask of HW values or RGB colours, not {pixels.dtype} of {pixels.shape}")
-    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
-        return pixels[..., 0], False
-    return pack_colors(pixels), True
+    hidden = is_one_of(pixels, nodata)
+    if pixels.ndim == 3:
+        hidden = hidden[..., :3].all(axis=-1)
+        is_color = (pixels[..., :1] != pixels[..., 1:3]).any()
+        pixels = pack_colors(pixels) if is_color else pixels[..., 0]
+    if pixels.dtype.kind == "f" or pixels.dtype == np.uint64:
+        floats = pixels.astype(np.float64)
+        far = ~(abs(floats) <= LARGEST_WHOLE)  # nan is far
+        if (~far & ~hidden & (floats != np.rint(floats))).any():
+            raise DataError(f"{path}: a mask holds whole numbers, not {pixels.dtype} with fractions")
+        pixels = np.where(far, floats.view(np.int64), np.where(far | hidden, 0, floats).astype(np.int64))
+    return np.where(hidden, NODATA, pixels.astype(np.int64)) if hidden.any() else pixels, is_color
 
 
 def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskRecord:
@@ -274,11 +298,13 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
     kept = np.sort(np.argsort(-pixels, kind="stable")[:KEPT_VALUES])
     palette = None
     if picture.palette is not None:
-        palette = pack_colors(_colors_of(picture)[codes[kept]]).astype(np.int64)
+        colors = pack_colors(_colors_of(picture)[np.maximum(codes[kept], 0)]).astype(np.int64)
+        palette = np.where(codes[kept] == NODATA, NODATA, colors)
     return MaskRecord(
         height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, is_color=is_color,
         codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32), palette=palette,
         further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
+        is_rgb=picture.pixels.ndim == 3,
     )  # fmt: skip
 
 

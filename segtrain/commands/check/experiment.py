@@ -18,7 +18,7 @@ from huggingface_hub import constants
 from segtrain.commands.check.check_files import find_not_turned, find_other_sizes, find_unreadable
 from segtrain.commands.check.check_images import compute_statistics, find_white
 from segtrain.commands.check.check_leaks import find_leaks, group_duplicates
-from segtrain.commands.check.check_values import find_wrong_values
+from segtrain.commands.check.check_values import find_palettes, find_wrong_values
 from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.examine import Record
 from segtrain.commands.check.finding import Finding, write_flow, write_lines
@@ -56,6 +56,7 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     for find in (find_unreadable, find_not_turned, find_other_sizes, find_wrong_values):
         _refuse(source, find(report))
     splits, notes = choose_splits(report)
+    notes += [f"{finding.title}; {finding.explanation}" for finding in find_palettes(report)]
     settings = choose_settings(report, look_at_machine())
     by_table = any(sample.group for sample in splits["train"])
     data_lines = describe_files(source, output, table if by_table else None)

@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.examine import MaskRecord, as_written, split_colors
+from segtrain.commands.check.examine import NODATA, MaskRecord, as_written, split_colors
 from segtrain.commands.check.finding import write_classes
-from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig, DataConfig, are_colors, claim_values, pack_color
+from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors, claim_values, is_in_range, pack_color
 from segtrain.formats.dataset_info import Labels
 from segtrain.visualize import Color, default_colors
 
@@ -17,6 +17,8 @@ IGNORED, UNCLAIMED = -1, -2  # indices behind the classes in a row of counts
 LOOSE = 0.2  # a value is one of edges where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
 LEAST_LOOSE = 8  # so many values on edges, and half of all, are smoothing or compression and no classes
 MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or colour, at JPEG quality 20 to 95
+VOID = 0xE0E0C0  # the border in the palette of VOC, in masks that were made RGB
+MOST_FAR = 3  # values outside 0..65535 that may mean no data; more are no mask
 LEAST_SQUARE = 0.0002  # share of all squares that makes a class of a value in masks that are smoothed or compressed
 STRAY_PIXELS, STRAY_SHARE = 16, 1e-5
 MOST_CLASSES = 250  # data.ignore_index is 255
@@ -52,11 +54,12 @@ class Values(NamedTuple):
 
 
 def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -> Values | None:
-    """The values of all masks as colours, or those of the masks that hold values; by default whatever most hold. None
-    without a mask."""
+    """The values of all masks as colours, or those of the masks that hold values; by default whatever most hold, and
+    then of those that hold it. Pixels without data are left out. None without a mask."""
     masks = list(masks)
     if is_color is None:
-        is_color = 2 * sum(mask.is_color for mask in masks) > len(masks)
+        is_color = _mean_colors(masks)
+        masks = [mask for mask in masks if not is_color or _has_colors(mask)]
     masks = [mask for mask in masks if is_color or not mask.is_color]
     if not masks:
         return None
@@ -66,13 +69,39 @@ def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -
     sums = np.zeros((len(codes), 2), np.int64)
     np.add.at(sums, index, rows[:, :2])
     holders = np.bincount(index[rows[:, 0] > 0], minlength=len(codes))
+    known = codes != NODATA
+    if not known.any():
+        return None
     return Values(
         is_color, codes, *sums.T, holders, len(masks),
-        total_pixels=sum(mask.height * mask.width for mask in masks),
+        total_pixels=sum(mask.height * mask.width for mask in masks) - int(sums[~known, 0].sum()),
         lossy=sum(mask.file_type == "JPEG" for mask in masks),
         further_values=max(mask.further_values for mask in masks),
         palette=None if is_color else _merge_palettes(masks, codes),
-    )  # fmt: skip
+    ).take(known)  # fmt: skip
+
+
+def _has_colors(mask: MaskRecord) -> bool:
+    """Whether a mask holds colours, or a palette of them; a grey picture in RGB does where it may be a class alone."""
+    return mask.is_color or mask.palette is not None or (mask.is_rgb and len(mask.codes) == 1)
+
+
+def _mean_colors(masks: Sequence[MaskRecord]) -> bool:
+    """Whether the colours are the classes: where most masks have some and RGB pictures are among them, and where
+    palettes differ in a value but not in their colours."""
+    colored = [mask for mask in masks if _has_colors(mask)]
+    if any(mask.is_color for mask in masks):
+        return 2 * len(colored) > len(masks)
+    if not palettes_differ(colored) or 2 * len(colored) <= len(masks):
+        return False
+    colors = merge_values(colored, is_color=True)
+    return 2 * (colors.masks > 1).sum() > len(colors.codes)  # colours at random are in one mask each
+
+
+def palettes_differ(masks: Iterable[MaskRecord]) -> bool:
+    """Whether a value that is used has different colours in the palettes of two masks."""
+    pairs = {pair for m in masks if m.palette is not None for pair in zip(m.codes.tolist(), m.palette.tolist())}  # noqa: B905
+    return len(pairs) > len({value for value, _ in pairs})
 
 
 def _merge_palettes(masks: list[MaskRecord], codes: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -107,7 +136,8 @@ class Labelling(NamedTuple):
 
     def indices_of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The class's index of each value or packed colour, IGNORED, or UNCLAIMED."""
-        return np.array([self.claims.get(code, UNCLAIMED) for code in codes.tolist()], np.int64)
+        claims = {NODATA: IGNORED} | self.claims
+        return np.array([claims.get(code, UNCLAIMED) for code in codes.tolist()], np.int64)
 
     def count(self, mask: MaskRecord) -> NDArray[np.int64]:
         """Pixels of each class, of what nothing claims, and of what is ignored: int64 (classes + 2,)."""
@@ -132,11 +162,13 @@ def labelling_of(data: DataConfig) -> Labelling:
     colors = [item.color or (item.colors or [None])[0] for item in classes]
     if None in colors:  # a sequence that is easy to tell apart
         colors = default_colors(len(classes))
+    as_color = are_colors(classes) and not data.multilabel
+    claims = {value: index for value, index in claims.items() if as_color or is_in_range(value)}
     return Labelling(
         data.class_names,
         [*([(0, 0, 0)] if binary else []), *map(tuple, colors)],
         claims,
-        as_color=are_colors(classes) and not data.multilabel,
+        as_color=as_color,
         binary=binary,
         multilabel=data.multilabel,
     )
@@ -148,7 +180,8 @@ class Proposal(NamedTuple):
     `classes` and `ignore_values` can be written as they are; `codes` are the values or packed colours that they cover.
     `strays` are values that a handful of pixels have in one mask. `noise` is the share of the pixels that have one of
     `noise_values` others: smoothed edges or JPEG, by `cause`. `known` names the published data set whose colours these
-    are. `lines` are the YAML. Without classes, `kind` says what the masks are instead.
+    are. `same` are values that are one class, `mask_band` is the channel that holds the values where two are empty.
+    `lines` are the YAML. Without classes, `kind` says what the masks are instead.
     """
 
     kind: Kind
@@ -158,13 +191,23 @@ class Proposal(NamedTuple):
     noise_values: int
     cause: Literal["", "jpeg", "blended"]
     classes: Sequence[ClassConfig] = ()
-    ignore_values: Sequence[int | list[int]] = ()
+    ignore_values: Sequence[float | list[int]] = ()
     known: str = ""
+    same: Sequence[int] = ()
+    mask_band: int | None = None
     lines: Sequence[str] = ()
 
 
-def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposal:
-    """The classes of these values; `known` are the labels of published sets, by name, whose colours are recognised."""
+def propose_classes(
+    values: Values, known: Mapping[str, Labels] = {}, *, same: Sequence[int] = (), mask_band: int | None = None
+) -> Proposal:
+    """The classes of these values; `known` are the labels of published sets, by name, whose colours are recognised.
+    `same` and `mask_band` are those of Proposal."""
+    far = np.array([not (values.is_color or is_in_range(code)) for code in values.codes.tolist()])
+    if far.all() or far.sum() > MOST_FAR:
+        return Proposal("outside", values.codes, values.codes[:0], 0.0, 0, "")
+    no_data = [as_written(code, as_color=False) for code in values.codes[far].tolist()]
+    values = values.take(~far)._replace(total_pixels=values.total_pixels - int(values.pixels[far].sum()))
     solid, cause = find_solid(values)
     real = values.take(solid)
     noise = 1 - float(real.pixels.sum() / values.total_pixels)
@@ -172,8 +215,7 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     stray = find_strays(real)
     real, strays = real.take(~stray), real.codes[stray]
     proposal = Proposal("nothing", real.codes, strays, *((noise, noise_values) if cause else (0.0, 0)), cause)
-    if not values.is_color and not 0 <= values.codes[0] <= values.codes[-1] <= LARGEST_VALUE:
-        return proposal._replace(kind="outside")
+    proposal = proposal._replace(same=same, mask_band=mask_band)
     # Most pixels of a compressed mask have a value near a meant one, those of a photograph have any.
     near = (_distance(_planes(values.codes, values.is_color), _planes(real.codes, real.is_color)) <= SPREAD).any(axis=1)
     if noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum():
@@ -184,7 +226,7 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     if palette is not None and not real.is_color:
         palette = palette[real.codes != 255]  # the border of VOC, in whatever colour
     title, names = recognise(palette, known) if palette is not None else ("", {})
-    kind, classes, ignored = _name_classes(real, names)
+    kind, classes, ignored = _name_classes(real, names, same)
     if not classes:
         return proposal._replace(kind=kind, known=title)
     comments = _comments(real, classes)
@@ -193,8 +235,8 @@ def propose_classes(values: Values, known: Mapping[str, Labels] = {}) -> Proposa
     elif title and real.is_color:  # values keep their order: the index of a class is its value
         order = [item.name for item in known[title].classes]
         classes.sort(key=lambda item: order.index(item.name))
-    ignored += [as_written(code, as_color=real.is_color) for code in strays.tolist()]
-    lines = write_classes(classes, ignored, comments=comments)
+    ignored += [*(as_written(code, as_color=real.is_color) for code in strays.tolist()), *no_data]
+    lines = write_classes(classes, ignored, comments=comments) + ([f"  mask_band: {mask_band}"] if mask_band else [])
     if title:
         lines[1] += f"   # by the colours of {title}"
     return proposal._replace(kind=kind, classes=classes, ignore_values=ignored, known=title, lines=lines)
@@ -253,7 +295,9 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
     it is the one with the fewest classes.
     """
     for title, labels in sorted(known.items(), key=lambda item: len(item[1].classes)):
-        palette = dict.fromkeys([0, *(pack_color(list(v)) for v in labels.ignore_values if isinstance(v, tuple))], "")
+        palette = dict.fromkeys(
+            [0, VOID, *(pack_color(list(v)) for v in labels.ignore_values if isinstance(v, tuple))], ""
+        )
         palette |= {pack_color(list(c)): item.name for item in labels.classes for c in item.colors or [item.color]}
         distance = _distance(split_colors(colors), split_colors(np.array([*palette])))
         names = [*palette.values()]
@@ -275,13 +319,16 @@ def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]
     return [make_class(name, "color", found) for name, found in colors.items()], [] if is_black else [[0, 0, 0]]
 
 
-def _name_classes(real: Values, names: dict[int, str]) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
-    """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour."""
+def _name_classes(
+    real: Values, names: dict[int, str], same: Sequence[int]
+) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
+    """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour, the values `same`
+    are one class."""
     is_color, codes = real.is_color, real.codes.tolist()
     colors = dict(zip(codes, codes if is_color or real.palette is None else real.palette.tolist(), strict=True))
     if is_color:
         codes = real.codes[np.argsort(-real.pixels, kind="stable")].tolist()
-    elif 255 in codes and len(codes) > 2 and sorted(codes)[-2] < FAR_BELOW_BORDER:
+    elif 255 in codes and 255 not in same and len(codes) > 2 and sorted(codes)[-2] < FAR_BELOW_BORDER:
         codes.remove(255)  # a border, which is data.ignore_index
     if len(codes) < 2:
         return "nothing", [], []
@@ -289,11 +336,14 @@ def _name_classes(real: Values, names: dict[int, str]) -> tuple[Kind, list[Class
     if len(codes) == 2 and 0 in codes:
         value = as_written(max(codes), as_color=is_color)
         return "binary", [ClassConfig(name="object", **({} if value == 1 else {key: value}))], []
-    void = [code for code in codes if names.get(colors[code]) == ""]
+    if same and set(codes) == {0, *same}:
+        return "binary", [make_class("object", key, same)], []
+    void = [code for code in codes if names.get(colors[code]) == "" or (is_color and code == VOID and len(codes) > 2)]
     codes = [code for code in codes if code not in void]
     joined: dict[str, list[int | list[int]]] = {}
     for index, code in enumerate(codes, start=1):
         other = f"class_{code}" if not is_color else "background" if code == 0 else f"class_{index}"
+        other = f"class_{same[0]}" if code in same else other
         joined.setdefault(names.get(colors[code]) or other, []).append(as_written(code, as_color=is_color))
     ignored = [as_written(code, as_color=is_color) for code in void]
     if [*joined.values()] == [[index] for index in range(len(codes))]:
