@@ -19,10 +19,16 @@ class _Picture(NamedTuple):
 
 
 def read_file(
-    path: Path, images: Path, panoptic: Path | None, legend: polygons.Legend, *, crowd: str | None
+    path: Path,
+    images: Path,
+    panoptic: Path | None,
+    legend: polygons.Legend,
+    *,
+    crowd: str | None,
+    notes: list[str] | None = None,
 ) -> SampleTable:
-    """The images of a file with their objects, for coco.read_mask. `images` and `panoptic` are folders. Raises
-    DataError, with the file, for whatever contradicts itself or is not there."""
+    """The images of a file with their objects, for coco.read_mask. `images` and `panoptic` are folders. What is worth
+    knowing is appended to `notes`. Raises DataError, with the file, for whatever contradicts itself or is not there."""
     content = polygons.load_json(path, "an annotation file of COCO", lists=["images", "annotations", "categories"])
     pictures = _pictures(path, content["images"], images)
     values = _Values(path, content["categories"], legend, crowd)
@@ -30,7 +36,7 @@ def read_file(
         texts, objects = _panoptic_texts(path, content["annotations"], pictures, values, panoptic), {}
     else:
         texts, objects = {}, _objects(path, content["annotations"], pictures, values)
-    values.check()
+    values.check([] if notes is None else notes)
     drawing = {"outside": legend.outside, "largest_first": True}
     return SampleTable(
         Sample(
@@ -90,7 +96,8 @@ class _Values:
                 raise DataError(f"{path}: the categories {self.names[key]} and {name} have the same id {key}")
             self.names[key] = name
         self.unclaimed: Counter[str] = Counter()
-        self.objects = self.crowds = 0
+        self.objects: Counter[str] = Counter()
+        self.crowds: Counter[str] = Counter()
 
     def find(self, record: dict, what: str) -> int:
         """The raw mask value of an object. Raises DataError for an unknown category."""
@@ -103,19 +110,29 @@ class _Values:
             if self.legend.other is None:
                 self.unclaimed[label] += 1
             return self.legend.other or 0
-        is_crowd = record.get("iscrowd") == 1
-        self.objects += 1
-        self.crowds += is_crowd
+        is_crowd = record.get("iscrowd") or 0
+        if is_crowd not in (0, 1):
+            raise DataError(f"{self.path}: {what} has {json.dumps(is_crowd)[:60]} as its iscrowd; write 0 or 1")
+        self.objects[label] += 1
+        self.crowds[label] += bool(is_crowd)
         return polygons.IGNORED_RAW if is_crowd and self.crowd != "class" else self.legend.values[label]
 
-    def check(self) -> None:
-        """Raises DataError for labels that no class claims, and where ignoring crowds would ignore most objects."""
+    def check(self, notes: list[str]) -> None:
+        """Adds to the notes how many crowds are ignored. Raises DataError for labels that no class claims, and for more
+        crowds than there can be."""
         polygons.refuse_unclaimed(self.path, self.unclaimed)
-        if self.crowd is None and 2 * self.crowds > self.objects:
+        crowds, objects = self.crowds.total(), self.objects.total()
+        if self.crowd is not None or not crowds:
+            return
+        listed = name_some([f"{label} ({count})" for label, count in self.crowds.most_common() if count], most=6)
+        found = f"{self.path}: {crowds} of {objects} objects have iscrowd: 1"
+        keys = "write data.crowd: class to train on them, or data.crowd: ignore"
+        of_class = any(2 * count > self.objects[label] for label, count in self.crowds.items() if count > 2)
+        if 2 * crowds > objects or (10 * crowds > objects and crowds > 2) or of_class:
             raise DataError(
-                f"{self.path}: {self.crowds} of {self.objects} objects have iscrowd: 1, which CVAT writes for whatever "
-                "is painted; write data.crowd: class to train on them, or data.crowd: ignore where they are crowds"
+                f"{found}, which CVAT writes for whatever is painted: {listed}; {keys} where they are crowds"
             )
+        notes.append(f"{found} and are ignored: {listed}; {keys} if they are crowds, and this line goes")
 
 
 def _objects(
