@@ -27,9 +27,9 @@ def read_splits(
 ) -> Splits:
     """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
 
-    With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. `notes` and `thorough`
-    are those of formats.read_dataset. Raises DataError where train or val is missing or empty, or a training image is in
-    the val or test split too.
+    With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. `notes` and
+    `thorough` are those of formats.read_dataset. Raises DataError where train or val is missing or empty, or a training
+    image is in the val or test split too.
     """
     found = _read_roots(config, seed=seed, notes=notes, thorough=thorough)
     if config.group_pattern is not None:
