@@ -98,8 +98,9 @@ def read_dataset(
     """The splits of a data set below `root`, in the format `name`; `written` are further keys of the `data` section.
 
     Raises DataError for what is not there or contradicts itself. With a list of `problems`, a format that can (csv)
-    appends to it what is wrong with a row, and leaves the row out, instead of raising for the first. What a format (coco)
-    read otherwise than a user may expect is appended to `notes`, a line each; `thorough`: it looks at every object.
+    appends to it what is wrong with a row, and leaves the row out, instead of raising for the first. A format (coco)
+    appends to `notes`, a line each, what it read otherwise than a user may expect; with `thorough` it looks at every
+    object instead of some.
     """
     reader, arguments = _reader(name, written)
     provided = {"seed": seed, "classes": classes, "problems": problems, "notes": notes, "thorough": thorough}

@@ -55,7 +55,15 @@ def read(
     paths = _by_split(annotations, images, panoptic)
     require_layout(root, [path for split in paths.values() for path in split if path is not None])
     tables = {
-        split: read_file(root / file, root / folder, pictures and root / pictures, legend, crowd=crowd, notes=notes)
+        split: read_file(
+            root / file,
+            root / folder,
+            pictures and root / pictures,
+            legend,
+            crowd=crowd,
+            notes=notes,
+            thorough=thorough,
+        )
         for split, (file, folder, pictures) in paths.items()
     }
     return tables if isinstance(annotations, dict) else split_by_fraction(tables[""], val_fraction, seed)

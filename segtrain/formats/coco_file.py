@@ -5,17 +5,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
+from segtrain.formats.coco_geometry import Picture, check_geometry, name_object
 from segtrain.formats.sample import Sample, SampleTable
-
-
-class _Picture(NamedTuple):
-    name: str
-    file: str
-    size: tuple[int, int] | None
 
 
 def read_file(
@@ -26,9 +21,12 @@ def read_file(
     *,
     crowd: str | None,
     notes: list[str] | None = None,
+    thorough: bool = False,
 ) -> SampleTable:
     """The images of a file with their objects, for coco.read_mask. `images` and `panoptic` are folders. What is worth
-    knowing is appended to `notes`. Raises DataError, with the file, for whatever contradicts itself or is not there."""
+    knowing is appended to `notes`; with `thorough` every object is looked at for it. Raises DataError, with the file,
+    for whatever contradicts itself or is not there."""
+    notes = [] if notes is None else notes
     content = polygons.load_json(path, "an annotation file of COCO", lists=["images", "annotations", "categories"])
     pictures = _pictures(path, content["images"], images)
     values = _Values(path, content["categories"], legend, crowd)
@@ -36,7 +34,9 @@ def read_file(
         texts, objects = _panoptic_texts(path, content["annotations"], pictures, values, panoptic), {}
     else:
         texts, objects = {}, _objects(path, content["annotations"], pictures, values)
-    values.check([] if notes is None else notes)
+    values.check(notes)
+    if panoptic is None:
+        check_geometry(path, content["annotations"], pictures, notes=notes, thorough=thorough)
     drawing = {"outside": legend.outside, "largest_first": True}
     return SampleTable(
         Sample(
@@ -49,8 +49,8 @@ def read_file(
     )
 
 
-def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, _Picture]:
-    pictures: dict[Any, _Picture] = {}
+def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, Picture]:
+    pictures: dict[Any, Picture] = {}
     owners: dict[str, Any] = {}
     missing, listings = [], {}
     for index, record in enumerate(records):
@@ -68,7 +68,7 @@ def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, _P
             listings[below] = set(os.listdir(below)) if os.path.isdir(below) else set()
         if leaf not in listings[below]:
             missing.append(file)
-        pictures[key] = _Picture(name, whole, polygons.size_in(record, "height", "width"))
+        pictures[key] = Picture(name, whole, polygons.size_in(record, "height", "width"))
     if missing:
         raise DataError(f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}")
     return pictures
@@ -136,13 +136,13 @@ class _Values:
 
 
 def _objects(
-    path: Path, records: Sequence[dict], pictures: dict[Any, _Picture], values: _Values
+    path: Path, records: Sequence[dict], pictures: dict[Any, Picture], values: _Values
 ) -> dict[Any, list[tuple[int, str, Any]]]:
     """The objects of each image that has some, as polygons.to_text takes them."""
     objects: dict[Any, list[tuple[int, str, Any]]] = {}
     boxes = []
     for index, record in enumerate(records):
-        what = f"annotation {record['id']}" if isinstance(record, dict) and "id" in record else f"annotations[{index}]"
+        what = name_object(record, index)
         (image,) = _fields(record, ("image_id",), path, what)
         if image not in pictures:
             raise DataError(f"{path}: {what} is of the unknown image {image!r}")
@@ -161,7 +161,7 @@ def _objects(
 
 
 def _panoptic_texts(
-    path: Path, records: Sequence[dict], pictures: dict[Any, _Picture], values: _Values, folder: Path
+    path: Path, records: Sequence[dict], pictures: dict[Any, Picture], values: _Values, folder: Path
 ) -> dict[Any, str]:
     """Sample.mask of each image that has a PNG file."""
     texts: dict[Any, str] = {}

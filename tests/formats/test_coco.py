@@ -128,18 +128,18 @@ def test_painted_masks_of_cvat_are_no_crowds_without_a_word(read, root):
     painted = [record | {"iscrowd": 1} for record in ANNOTATIONS[:4]]
     write(root, annotations=[*painted, ANNOTATIONS[4]])
     text = (
-        "R/set.json: 4 of 5 objects have iscrowd: 1, which CVAT writes for whatever is painted: cat (2), dog (2); write "
-        "data.crowd: class to train on them, or data.crowd: ignore where they are crowds"
+        "R/set.json: 4 of 5 objects have iscrowd: 1, which CVAT writes for whatever is painted: cat (2), dog (2); "
+        "write data.crowd: class to train on them, or data.crowd: ignore where they are crowds"
     )
     assert error_of(read, root) == text
     assert merged(read(crowd="class"))["a"] == [*MASKS["a"][:3], "000002", "000002"]
     assert merged(read(crowd="ignore"))["a"] == ["????00", "????00", "????00", "00000?", "00000?"]
 
 
-NINE_DOGS = [annotation(place, 11, 3, box(0, 0, 1, 1)) for place in range(20, 29)]
-TWENTY_DOGS = [annotation(place, 11, 3, box(0, 0, 1, 1)) for place in range(30, 50)]
+NINE_DOGS = [annotation(place, 11, 3, box(0, 0, 2, 2)) for place in range(20, 29)]
+TWENTY_DOGS = [annotation(place, 11, 3, box(0, 0, 2, 2)) for place in range(30, 50)]
 PARTS = {
-    "one crowd of few objects": ([True], [], "warning"),
+    "one crowd of few objects": ([True], NINE_DOGS, "warning"),
     "a tenth": ([1, 1.0, 1], [*TWENTY_DOGS, *NINE_DOGS], "warning"),
     "more than a tenth": ([1, 1, 1], NINE_DOGS, "error"),
     "most of a class": ([1, 1, 1, 0], [*TWENTY_DOGS, *NINE_DOGS], "error"),
@@ -150,7 +150,7 @@ PARTS = {
 @pytest.mark.parametrize("case", PARTS)
 def test_crowds_are_counted_and_more_than_there_can_be_are_an_error(case, root):
     crowds, others, expected = PARTS[case]
-    cats = [annotation(place, 10, 7, box(0, 0, 1, 1)) | {"iscrowd": crowd} for place, crowd in enumerate(crowds)]
+    cats = [annotation(place, 10, 7, box(0, 0, 2, 2)) | {"iscrowd": crowd} for place, crowd in enumerate(crowds)]
     if case == "a tenth":
         others = [*others, *({**cats[0], "iscrowd": 0} for _ in crowds)]
     write(root, annotations=[*cats, *others])
