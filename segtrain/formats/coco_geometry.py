@@ -90,7 +90,9 @@ def _look_at(records: Sequence[dict], pictures: Mapping[Any, Picture], *, step: 
 def _describe(path: Path, item: _Seen, count: int, total: int) -> str:
     height, width = item.size
     bbox = _numbers(item.record.get("bbox"))
-    against = f"in an image of {width} x {height} pixels" + (f" with the bbox {bbox}" if bbox else "")
+    against = f"in an image of {width} x {height} pixels"
+    if bbox:
+        against += f" with the bbox [{', '.join(f'{number:.4g}' for number in bbox)}]"
     left, top, right, bottom = (f"{number:.4g}" for number in item.box)
     return (
         f"{path}: {item.name} spans x {left} to {right} and y {top} to {bottom} {against}, and {count} of {total} "
@@ -199,7 +201,7 @@ def _fault_by_area(item: _Seen) -> str:
 
 
 def _shoelace(x: Sequence[float], y: Sequence[float]) -> float:
-    return abs(sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(len(x)))) / 2
+    return abs(sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(min(len(x), len(y))))) / 2
 
 
 def _runs_along_rows(outline: dict) -> bool:
@@ -231,5 +233,7 @@ def _find_beyond(seen: Sequence[_Seen]) -> tuple[list[_Seen], str]:
     if small and len(drawn) >= 20 and len({item.image for item in drawn}) >= 5:
         return drawn, SCALES[full]
     far = [item for item in drawn if any(item.box[3 - axis] > 1.1 * item.size[axis] + 2 for axis in (0, 1))]
-    percent = next((name for full, name in SCALES.items() if max(reach) <= 1.005 * full), "size")
+    percent = next(
+        (name for full, name in SCALES.items() if min(reach) > 0.75 * full and max(reach) <= 1.005 * full), "size"
+    )
     return (far, percent) if len(far) >= 3 and 5 * len(far) >= len(drawn) else ([], "")
