@@ -46,8 +46,9 @@ def runs(x, y, w, h, *, order="F", width=WIDTH, height=HEIGHT, compressed=False)
     x, y = int(x), int(y)
     mask[y : y + h, x : x + w] = np.tri(h, w, dtype=np.uint8)
     if compressed:
-        return pycocotools.mask.encode(np.asfortranarray(mask)) | {"size": [height, width]}
-    changes = np.flatnonzero(np.diff(mask.ravel(order=order), prepend=0, append=mask.size % 2 * 0))
+        counts = pycocotools.mask.encode(np.asfortranarray(mask))["counts"].decode()
+        return {"counts": counts, "size": [height, width]}
+    changes = np.flatnonzero(np.diff(mask.ravel(order=order), prepend=0, append=0))
     counts = np.diff(changes, prepend=0, append=mask.size).tolist()
     return {"counts": counts, "size": [height, width]}
 
@@ -90,7 +91,7 @@ RIGHT = {
     "a middle": with_bbox(lambda x, y, w, h: [x + w / 2, y + h / 2, w, h]),
     "relative bbox": with_bbox(lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]),
     "relative middle": with_bbox(lambda x, y, w, h: [(x + w / 2) / WIDTH, (y + h / 2) / HEIGHT, w / WIDTH, h / HEIGHT]),
-    "percent bbox": with_bbox(lambda x, y, w, h: [x / WIDTH * 100, y / HEIGHT * 100, w / WIDTH * 100, h / HEIGHT * 100]),
+    "percent bbox": with_bbox(lambda x, y, w, h: [x / 3.2, y / 2.4, w / 3.2, h / 2.4]),
     "a bbox of half the image": with_bbox(lambda *box: [side / 2 for side in box]),
     "loose": with_bbox(lambda x, y, w, h: [x - 15, y - 15, w + 30, h + 30]),
     "the whole image": with_bbox(lambda *_: [0, 0, WIDTH, HEIGHT]),
@@ -99,12 +100,16 @@ RIGHT = {
     "cut by tiles": lambda x, y, w, h: {"segmentation": polygon(3 * x - 300, 3 * y - 250, 2 * w, 2 * h)},
     "tiny": lambda x, y, w, h: {"segmentation": polygon(x, y, 1, 1), "bbox": [x, y, 1, 1], "area": 1},
     "runs": lambda *box: {"segmentation": runs(*box), "bbox": [*box]},
-    "compressed runs": lambda *box: {"segmentation": {**runs(*box, compressed=True)} | {"counts": runs(*box, compressed=True)["counts"].decode()}, "bbox": [*box]},
+    "compressed runs": lambda *box: {"segmentation": runs(*box, compressed=True), "bbox": [*box]},
     "runs of a line": lambda x, y, w, h: {"segmentation": runs(x, y, 1, h), "bbox": [x, y, 1, h]},
     "runs without a bbox": lambda *box: {"segmentation": runs(*box)},
     "crowds": lambda *box: {"segmentation": runs(*box), "bbox": [*box], "iscrowd": 0},
-    "two parts": lambda x, y, w, h: {"segmentation": [*polygon(x, y, 4, 4), *polygon(x + w, y + h, 4, 4)], "bbox": [x, y, w + 4, h + 4], "area": 16},
-}  # fmt: skip
+    "two parts": lambda x, y, w, h: {
+        "segmentation": [*polygon(x, y, 4, 4), *polygon(x + w, y + h, 4, 4)],
+        "bbox": [x, y, w + 4, h + 4],
+        "area": 16,
+    },
+}
 
 
 @pytest.mark.parametrize("thorough", [True, False])
@@ -121,6 +126,11 @@ def test_objects_in_the_first_pixels_of_large_images_are_no_percent(folder):
 
 own = {"bbox": lambda *_: None, "area": lambda *_: None}
 UNIT, PERCENT = (1 / WIDTH, 1 / HEIGHT), (100 / WIDTH, 100 / HEIGHT)
+
+
+def drawn(move):
+    """Polygons of the boxes that `move` makes, with bbox and area where they were."""
+    return lambda *box: scaled(1, 1)(*box) | {"segmentation": polygon(*move(*box))}
 
 
 def bbox_in(sx, sy):
@@ -142,13 +152,16 @@ WRONG = {
     "an image of half the size": (scaled(0.5, 0.5), "for an image of another size"),
     "an image of 1.6 times the size": (scaled(1.6, 1.6, **own), "for an image of another size"),
     "an image of another shape": (scaled(0.7, 1.4), "for an image of another size"),
-    "exchanged": (lambda x, y, w, h: scaled(1, 1)(x, y, w, h) | {"segmentation": polygon(y, x, h, w)}, "x and y exchanged"),
-    "from below": (lambda x, y, w, h: scaled(1, 1)(x, y, w, h) | {"segmentation": polygon(x, HEIGHT - y - h, w, h)}, "y counted from the bottom"),
-    "from the bbox": (lambda x, y, w, h: scaled(1, 1)(x, y, w, h) | {"segmentation": polygon(0, 0, w, h)}, "counted from the corner of the bbox"),
-    "others": (lambda x, y, w, h: scaled(1, 1)(x, y, w, h) | {"segmentation": polygon((x + 160) % 260, (y + 120) % 180, w, h)}, "a segmentation of another image or object"),
+    "exchanged": (drawn(lambda x, y, w, h: (y, x, h, w)), "x and y exchanged"),
+    "from below": (drawn(lambda x, y, w, h: (x, HEIGHT - y - h, w, h)), "y counted from the bottom"),
+    "from the bbox": (drawn(lambda x, y, w, h: (0, 0, w, h)), "counted from the corner of the bbox"),
+    "others": (
+        drawn(lambda x, y, w, h: ((x + 160) % 260, (y + 120) % 180, w, h)),
+        "a segmentation of another image or object",
+    ),
     "rows": (lambda *box: {"segmentation": runs(*box, order="C"), "bbox": [*box]}, "runs counted along rows"),
     "rows, and nothing beside": (lambda *box: {"segmentation": runs(*box, order="C")}, "runs counted along rows"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("thorough", [True, False])
@@ -181,9 +194,9 @@ def test_the_line(folder):
     with pytest.raises(DataError) as error:
         read(folder, records(scaled(*PERCENT), [(32, 24, 64, 48)] * 3))
     assert str(error.value) == (
-        f"{folder}/set.json: annotation 0 spans x 10 to 30 and y 10 to 30 in an image of 320 x 240 pixels with the bbox "
-        "[32, 24, 64, 48], and 3 of 3 objects are like it; expected pixels from the upper left corner, found most likely "
-        "coordinates in percent of the image's size; export them in pixels of these images"
+        f"{folder}/set.json: annotation 0 spans x 10 to 30 and y 10 to 30 in an image of 320 x 240 pixels with the "
+        "bbox [32, 24, 64, 48], and 3 of 3 objects are like it; expected pixels from the upper left corner, found most "
+        "likely coordinates in percent of the image's size; export them in pixels of these images"
     )
 
 
