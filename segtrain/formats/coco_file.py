@@ -10,6 +10,7 @@ from typing import Any
 from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
 from segtrain.formats.coco_geometry import Picture, check_geometry, name_object
+from segtrain.formats.coco_images import ImageFinder
 from segtrain.formats.sample import Sample, SampleTable
 
 
@@ -52,25 +53,25 @@ def read_file(
 def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, Picture]:
     pictures: dict[Any, Picture] = {}
     owners: dict[str, Any] = {}
-    missing, listings = [], {}
+    missing, finder = [], ImageFinder(folder)
     for index, record in enumerate(records):
-        key, file = _fields(record, ("id", "file_name"), path, f"images[{index}]")
-        file = str(file).replace("\\", "/")
+        key, written = _fields(record, ("id", "file_name"), path, f"images[{index}]")
+        file = finder.find(str(written))
+        if file is None:
+            missing.append(str(written))
+        file = file or str(written)
         name = polygons.name_of(file)
         if key in pictures:
             raise DataError(f"{path}: {pictures[key].file} and {file} have the same id {key}")
         if name in owners:
             raise DataError(f"{path}: the images {owners[name]} and {key} have the same name {name}")
         owners[name] = key
-        whole = os.path.join(folder, file)
-        below, leaf = os.path.split(whole)
-        if below not in listings:
-            listings[below] = set(os.listdir(below)) if os.path.isdir(below) else set()
-        if leaf not in listings[below]:
-            missing.append(file)
-        pictures[key] = Picture(name, whole, polygons.size_in(record, "height", "width"))
+        pictures[key] = Picture(name, os.path.join(folder, file), polygons.size_in(record, "height", "width"))
     if missing:
-        raise DataError(f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}")
+        raise DataError(
+            f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}"
+            f"{finder.describe_doubles()}"
+        )
     return pictures
 
 
