@@ -164,9 +164,12 @@ def _fault_of(item: _Seen) -> str:
         return "relative" if min(height, width) > 4 else ""
     if isinstance(outline, dict) and _runs_along_rows(outline):
         return "rows"
-    bbox = _numbers(item.record.get("bbox"))
+    bbox, ratio = _numbers(item.record.get("bbox")), _drawn_by_area(item)
+    area_agrees = 0.7 < ratio < 1.4  # published files have any bbox beside the right polygons
     if bbox is None or min(bbox[2:]) <= 0:
-        return _fault_by_area(item) if isinstance(outline, list) else ""
+        scales = ((name, (height / full) * (width / full)) for full, name in SCALES.items())
+        by_area = (name for name, scale in scales if math.isclose(ratio * scale, 1, rel_tol=0.15))
+        return "" if area_agrees else next(by_area, "")
     readings = _readings(bbox, width, height)
     if any(_overlap(box, reading)[0] > 0.5 for reading in readings):
         return ""
@@ -177,27 +180,25 @@ def _fault_of(item: _Seen) -> str:
             for full, name in SCALES.items():
                 if math.isclose(width / sx, full, rel_tol=0.05) and math.isclose(height / sy, full, rel_tol=0.05):
                     return name
-            return "size" if max(sx, sy) > 1.25 and own[2] <= 1.05 * width and own[3] <= 1.05 * height else ""
-    turned = {"exchanged": (top, left, bottom, right), "upside down": (left, height - bottom, right, height - top)}
-    turned["corner"] = (left + own[0], top + own[1], right + own[0], bottom + own[1])
-    name = next((name for name, other in turned.items() if _overlap(own, other)[0] > 0.8), "")
-    if isinstance(outline, dict) and name == "exchanged" and height == width:
+            fits = own[2] <= 1.05 * width and own[3] <= 1.05 * height
+            return "size" if fits and max(sx, sy) > 1.25 and not area_agrees else ""
+    if isinstance(outline, dict) and height == width and _overlap(own, (top, left, bottom, right))[0] > 0.8:
         return "rows"
-    return name or ("elsewhere" if all(_overlap(box, reading)[1] < 0.1 for reading in readings) else "")
+    moved = {"upside down": (left, height - bottom, right, height - top)}
+    moved["corner"] = (left + own[0], top + own[1], right + own[0], bottom + own[1])
+    name = next((name for name, other in moved.items() if _overlap(own, other)[0] > 0.8), "")
+    apart = not area_agrees and all(_overlap(box, reading)[1] < 0.1 for reading in readings)
+    return name or ("elsewhere" if apart else "")
 
 
-def _fault_by_area(item: _Seen) -> str:
-    """Polygons whose area is that of the record once they are scaled from percent or thousandths."""
-    area, (height, width) = item.record.get("area"), item.size
+def _drawn_by_area(item: _Seen) -> float:
+    """The area of an outline by what the record says; nan where that says nothing."""
+    area, outline = item.record.get("area"), item.record["segmentation"]
     if not isinstance(area, int | float) or not 0 < area < 1e12:
-        return ""
-    drawn = sum(_shoelace(part[::2], part[1::2]) for part in item.record["segmentation"] if len(part) >= 6)
-    if not drawn or 0.7 < drawn / area < 1.4:
-        return ""
-    for full, name in SCALES.items():
-        if math.isclose(drawn * (width / full) * (height / full), area, rel_tol=0.15):
-            return name
-    return ""
+        return math.nan
+    if isinstance(outline, dict):
+        return float(_runs_of(outline)[:, 1].sum() / area)
+    return sum(_shoelace(part[::2], part[1::2]) for part in outline if len(part) >= 6) / area
 
 
 def _shoelace(x: Sequence[float], y: Sequence[float]) -> float:
@@ -232,8 +233,10 @@ def _find_beyond(seen: Sequence[_Seen]) -> tuple[list[_Seen], str]:
     small = full and all(min(item.size) >= 1.5 * full for item in drawn)
     if small and len(drawn) >= 20 and len({item.image for item in drawn}) >= 5:
         return drawn, SCALES[full]
-    far = [item for item in drawn if any(item.box[3 - axis] > 1.1 * item.size[axis] + 2 for axis in (0, 1))]
-    percent = next(
-        (name for full, name in SCALES.items() if min(reach) > 0.75 * full and max(reach) <= 1.005 * full), "size"
-    )
-    return (far, percent) if len(far) >= 3 and 5 * len(far) >= len(drawn) else ([], "")
+    turned = all(item.box[2 + axis] <= item.size[axis] + 2 for item in drawn for axis in (0, 1))
+    end, one_in = (1.02, 10) if turned else (1.1, 5)
+    far = [item for item in drawn if any(item.box[3 - axis] > end * item.size[axis] + 2 for axis in (0, 1))]
+    if len(far) < 3 or one_in * len(far) < len(drawn):
+        return [], ""
+    fits = (name for full, name in SCALES.items() if min(reach) > 0.75 * full and max(reach) <= 1.005 * full)
+    return far, "exchanged" if turned else next(fits, "size")

@@ -92,7 +92,9 @@ RIGHT = {
     "relative bbox": with_bbox(lambda x, y, w, h: [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]),
     "relative middle": with_bbox(lambda x, y, w, h: [(x + w / 2) / WIDTH, (y + h / 2) / HEIGHT, w / WIDTH, h / HEIGHT]),
     "percent bbox": with_bbox(lambda x, y, w, h: [x / 3.2, y / 2.4, w / 3.2, h / 2.4]),
+    "a bbox of twice the image": with_bbox(lambda *box: [2 * side for side in box]),
     "a bbox of half the image": with_bbox(lambda *box: [side / 2 for side in box]),
+    "a bbox elsewhere, the area right": with_bbox(lambda x, y, w, h: [(x + 160) % 260, (y + 120) % 180, w, h]),
     "loose": with_bbox(lambda x, y, w, h: [x - 15, y - 15, w + 30, h + 30]),
     "the whole image": with_bbox(lambda *_: [0, 0, WIDTH, HEIGHT]),
     "area in other units": scaled(1, 1, bbox=lambda *_: None, area=lambda x, y, w, h: w * h * 0.09),
@@ -152,11 +154,12 @@ WRONG = {
     "an image of half the size": (scaled(0.5, 0.5), "for an image of another size"),
     "an image of 1.6 times the size": (scaled(1.6, 1.6, **own), "for an image of another size"),
     "an image of another shape": (scaled(0.7, 1.4), "for an image of another size"),
-    "exchanged": (drawn(lambda x, y, w, h: (y, x, h, w)), "x and y exchanged"),
+    "exchanged": (lambda x, y, w, h: {"segmentation": polygon(y, x, h, w)}, "x and y exchanged"),
+    "exchanged beside a bbox": (drawn(lambda x, y, w, h: (y, x, h, w)), "x and y exchanged"),
     "from below": (drawn(lambda x, y, w, h: (x, HEIGHT - y - h, w, h)), "y counted from the bottom"),
     "from the bbox": (drawn(lambda x, y, w, h: (0, 0, w, h)), "counted from the corner of the bbox"),
     "others": (
-        drawn(lambda x, y, w, h: ((x + 160) % 260, (y + 120) % 180, w, h)),
+        lambda x, y, w, h: scaled(1, 1)(x, y, w, h) | {"segmentation": polygon((x + 160) % 260, (y + 120) % 180, 9, 9)},
         "a segmentation of another image or object",
     ),
     "rows": (lambda *box: {"segmentation": runs(*box, order="C"), "bbox": [*box]}, "runs counted along rows"),
@@ -200,14 +203,14 @@ def test_the_line(folder):
     )
 
 
-def test_a_bbox_of_twice_the_image_is_worth_a_note(folder):
-    (note,) = read(folder, records(with_bbox(lambda *box: [2 * side for side in box])))
-    assert note.startswith(f"{folder}/set.json: 4 of 30 objects are not where their bbox says, annotation 12 for one")
+@pytest.mark.parametrize("order", [lambda x, y, w, h: [y, x, h, w], lambda x, y, w, h: [y, x, y + h, x + w]])
+def test_a_bbox_whose_x_and_y_are_exchanged_refuses_no_polygons(order, folder):
+    assert read(folder, records(with_bbox(order))) == []
 
 
 def test_a_few_that_are_elsewhere_are_a_note_when_all_are_looked_at(folder):
     objects = records(scaled(1, 1))
-    objects[7] |= {"bbox": [objects[7]["bbox"][0] + 200 - 400 * (objects[7]["bbox"][0] > 160), 0, 20, 20]}
+    objects[7] |= {"bbox": [objects[7]["bbox"][0] + 200 - 400 * (objects[7]["bbox"][0] > 160), 0, 20, 20], "area": 9}
     assert read(folder, objects) == [
         f"{folder}/set.json: 1 of 30 objects are not where their bbox says, annotation 7 for one: a segmentation of "
         "another image or object?"
