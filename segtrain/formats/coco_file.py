@@ -59,7 +59,7 @@ def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, Pi
         file = finder.find(str(written))
         if file is None:
             missing.append(str(written))
-        file = file or str(written)
+            continue
         name = polygons.name_of(file)
         if key in pictures:
             raise DataError(f"{path}: {pictures[key].file} and {file} have the same id {key}")
@@ -69,7 +69,7 @@ def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, Pi
         pictures[key] = Picture(name, os.path.join(folder, file), polygons.size_in(record, "height", "width"))
     if missing:
         raise DataError(
-            f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}"
+            f"{path}: {len(missing)} of {len(records)} images are not in {folder}: {name_some(missing)}"
             f"{finder.describe_doubles()}"
         )
     return pictures

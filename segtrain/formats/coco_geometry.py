@@ -82,7 +82,7 @@ def _look_at(records: Sequence[dict], pictures: Mapping[Any, Picture], *, step: 
             with suppress(DataError):  # reading the mask tells
                 sizes[picture.file] = picture.size or image_size(picture.file)
         box, size = _box_of(record["segmentation"]), sizes[picture.file]
-        if box is not None and size is not None and min(size) > 0:
+        if box is not None and size is not None and all(0 < side < 1e9 for side in size):
             item = _Seen(name_object(record, index), record, picture.file, size, box)
             yield item._replace(fault=_fault_of(item))
 
