@@ -48,8 +48,10 @@ def read(
     an error where they are more than a tenth of a file's objects or most of a class's (CVAT marks what is painted so;
     of COCO's own objects 1 in 80 is a crowd).
 
-    An image without objects is all unlabelled; polygons of fewer than three points are left out. Raises DataError for
-    boxes without a segmentation, for unknown ids, and for images that are missing or of another size.
+    An image without objects is all unlabelled; polygons of fewer than three points are left out. An image that is not
+    where file_name says is the only file below `images` of that name (paths of Windows and of Label Studio). Raises
+    DataError for boxes without a segmentation, for unknown ids, for images that are missing or of another size, and
+    where most outlines are not in pixels of their images, as bbox, area and the image's sides tell.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
     paths = _by_split(annotations, images, panoptic)

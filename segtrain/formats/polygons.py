@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 IGNORED_RAW = 65535  # the value of ignored pixels in what read_mask returns
 
-_LONGEST_PX = 5_000_000  # of the outline of a polygon; pycocotools takes 160 bytes a pixel and ends the process without
+_LONGEST_PX = 5_000_000  # of the outline of an object; pycocotools takes 160 bytes a pixel and ends the process without
 
 NO_OUTLINE = "its segmentation is neither a list of polygons [x, y, x, y, ..] nor {counts, size}"
 
@@ -130,7 +130,10 @@ def to_text(
     - {bitmap: a PNG in base64, at: [x, y]}: its upper left pixel.
     """
     drawing = {"image": image, "size": size, "outside": outside, "largest_first": largest_first, "objects": objects}
-    return f"{path}\t{json.dumps(drawing, separators=(',', ':'))}"
+    try:
+        return f"{path}\t{json.dumps(drawing, separators=(',', ':'))}"
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deep") from error
 
 
 def require_size(file: str, image: str, size: Sequence[int] | None) -> tuple[int, int]:
@@ -155,7 +158,10 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     from segtrain.images import rle
 
     file, _, text = mask.partition("\t")
-    drawing = json.loads(text)
+    try:
+        drawing = json.loads(text)
+    except RecursionError as error:
+        raise DataError(f"{file}: is nested too deep") from error
     height, width = require_size(file, drawing["image"], drawing["size"])
     drawn = []
     for value, name, outline in drawing["objects"]:
@@ -205,9 +211,10 @@ def _polygon_runs(polygons: list, height: int, width: int) -> "np.ndarray":
         wrong = [number for number in polygon if not -far <= number <= far]  # pycocotools would not survive them
         if wrong:
             raise ValueError(f"a point at {wrong[0]} lies far outside of the image, {width} x {height}")
-        length = sum(abs(polygon[i] - polygon[i - 2]) for i in range(len(polygon)))
+    if 2 * far * sum(map(len, polygons)) > _LONGEST_PX:
+        length = sum(abs(polygon[i] - polygon[i - 2]) for polygon in polygons for i in range(len(polygon)))
         if length > _LONGEST_PX:
-            raise ValueError(f"a polygon has a length of {length:,.0f} pixels; {_LONGEST_PX:,} are drawn at most")
+            raise ValueError(f"its outline is {length:,.0f} pixels long; {_LONGEST_PX:,} are drawn at most")
     polygons = [polygon for polygon in polygons if len(polygon) >= 6]
     if not polygons:
         return np.zeros((0, 2), np.int64)
