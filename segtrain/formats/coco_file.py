@@ -9,7 +9,7 @@ from typing import Any
 
 from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
-from segtrain.formats.coco_geometry import Picture, check_geometry, name_object
+from segtrain.formats.coco_geometry import CocoImage, check_geometry, name_object
 from segtrain.formats.coco_images import ImageFinder
 from segtrain.formats.sample import Sample, SampleTable
 
@@ -50,8 +50,8 @@ def read_file(
     )
 
 
-def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, Picture]:
-    pictures: dict[Any, Picture] = {}
+def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, CocoImage]:
+    pictures: dict[Any, CocoImage] = {}
     owners: dict[str, Any] = {}
     missing, finder = [], ImageFinder(folder)
     for index, record in enumerate(records):
@@ -66,7 +66,7 @@ def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, Pi
         if name in owners:
             raise DataError(f"{path}: the images {owners[name]} and {key} have the same name {name}")
         owners[name] = key
-        pictures[key] = Picture(name, os.path.join(folder, file), polygons.size_in(record, "height", "width"))
+        pictures[key] = CocoImage(name, os.path.join(folder, file), polygons.size_in(record, "height", "width"))
     if missing:
         raise DataError(
             f"{path}: {len(missing)} of {len(records)} images are not in {folder}: {name_some(missing)}"
@@ -137,7 +137,7 @@ class _Values:
 
 
 def _objects(
-    path: Path, records: Sequence[dict], pictures: dict[Any, Picture], values: _Values
+    path: Path, records: Sequence[dict], pictures: dict[Any, CocoImage], values: _Values
 ) -> dict[Any, list[tuple[int, str, Any]]]:
     """The objects of each image that has some, as polygons.to_text takes them."""
     objects: dict[Any, list[tuple[int, str, Any]]] = {}
@@ -162,7 +162,7 @@ def _objects(
 
 
 def _panoptic_texts(
-    path: Path, records: Sequence[dict], pictures: dict[Any, Picture], values: _Values, folder: Path
+    path: Path, records: Sequence[dict], pictures: dict[Any, CocoImage], values: _Values, folder: Path
 ) -> dict[Any, str]:
     """Sample.mask of each image that has a PNG file."""
     texts: dict[Any, str] = {}

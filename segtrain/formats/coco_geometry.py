@@ -30,7 +30,7 @@ _LIKELY = {
 }
 
 
-class Picture(NamedTuple):
+class CocoImage(NamedTuple):
     """An image of a file: name of the sample, path, and height and width where the file has them."""
 
     name: str
@@ -53,7 +53,7 @@ def name_object(record: Any, index: int) -> str:
 
 
 def check_geometry(
-    path: Path, records: Sequence[dict], pictures: Mapping[Any, Picture], *, notes: list[str], thorough: bool
+    path: Path, records: Sequence[dict], pictures: Mapping[Any, CocoImage], *, notes: list[str], thorough: bool
 ) -> None:
     """Look at some of a file's objects, or at all of them; those that are not where their bbox says are counted in the
     notes where they are few. Raises DataError where most have one fault, with what it likely is."""
@@ -71,7 +71,7 @@ def check_geometry(
         notes.append(f"{path}: {found}, {apart[0].name} for one: {_LIKELY[apart[0].fault]}?")
 
 
-def _look_at(records: Sequence[dict], pictures: Mapping[Any, Picture], *, step: int) -> Iterator[_Seen]:
+def _look_at(records: Sequence[dict], pictures: Mapping[Any, CocoImage], *, step: int) -> Iterator[_Seen]:
     from segtrain.images.reading import image_size
 
     sizes: dict[str, tuple[int, int] | None] = {}
