@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,21 @@ from segtrain.formats.sample import Sample, SampleTable, Splits, seeded_hash
 LEARNT = "the score would be of images that were learnt by heart"
 
 
-def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> Splits:
+def read_splits(
+    config: DataConfig,
+    *,
+    seed: int,
+    cache: Path | None = None,
+    notes: list[str] | None = None,
+    thorough: bool = False,
+) -> Splits:
     """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
 
-    With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. Raises DataError
-    where train or val is missing or empty, or a training image is in the val or test split too.
+    With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. `notes` and
+    `thorough` are those of formats.read_dataset. Raises DataError where train or val is missing or empty, or a training
+    image is in the val or test split too.
     """
-    found = _read_roots(config, seed)
+    found = _read_roots(config, seed=seed, notes=notes, thorough=thorough)
     if config.group_pattern is not None:
         found = {split: SampleTable(_grouped(samples, config.group_pattern)) for split, samples in found.items()}
     splits = {split: samples for split, samples in found.items() if split not in ("train", "val")}
@@ -51,10 +60,10 @@ def read_splits(config: DataConfig, *, seed: int, cache: Path | None = None) -> 
     return splits
 
 
-def _read_roots(config: DataConfig, seed: int) -> Splits:
+def _read_roots(config: DataConfig, **options: Any) -> Splits:
     """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
     parts = [
-        formats.read_dataset(config.format, root, config.arguments, seed=seed, classes=config.classes)
+        formats.read_dataset(config.format, root, config.arguments, classes=config.classes, **options)
         for root in config.roots
     ]
     if len(parts) == 1:

@@ -40,7 +40,14 @@ _MASKS = {
     "sbu_shadow": "read_shadow",
     "voc_aug": "read_sbd",
 }
-_PROVIDED = ("root", "seed", "classes", "problems")  # arguments of read that are no keys of their own
+_PROVIDED = (
+    "root",
+    "seed",
+    "classes",
+    "problems",
+    "notes",
+    "thorough",
+)  # arguments of read that are no keys of their own
 
 
 class Key(NamedTuple):
@@ -85,14 +92,18 @@ def read_dataset(
     seed: int = 0,
     classes: Sequence[Any] | None = None,
     problems: list[str] | None = None,
+    notes: list[str] | None = None,
+    thorough: bool = False,
 ) -> Splits:
     """The splits of a data set below `root`, in the format `name`; `written` are further keys of the `data` section.
 
     Raises DataError for what is not there or contradicts itself. With a list of `problems`, a format that can (csv)
-    appends to it what is wrong with a row, and leaves the row out, instead of raising for the first.
+    appends to it what is wrong with a row, and leaves the row out, instead of raising for the first. A format (coco)
+    appends to `notes`, a line each, what it read otherwise than a user may expect; with `thorough` it looks at every
+    object instead of some.
     """
     reader, arguments = _reader(name, written)
-    provided = {"seed": seed, "classes": classes, "problems": problems}
+    provided = {"seed": seed, "classes": classes, "problems": problems, "notes": notes, "thorough": thorough}
     return reader.read(root, **_taken(reader.read, arguments | provided))
 
 

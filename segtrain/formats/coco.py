@@ -31,6 +31,8 @@ def read(
     val_fraction: float = 0.2,
     classes: Sequence[Any],
     seed: int = 0,
+    notes: list[str] | None = None,
+    thorough: bool = False,
 ) -> Splits:
     """Images with the objects of a JSON file for each split, or of one file, of which `val_fraction` is held out.
 
@@ -42,17 +44,28 @@ def read(
 
     `unlabelled`: what pixels outside all objects are: the class named background (0 in a binary task) or ignored.
     `other_labels`: what objects are that no class claims; by default an error. `crowd`:
-    whether regions with iscrowd: 1 are ignored or their class; by default ignored, and an error where these are most
-    of a file's objects (CVAT marks what is painted so).
+    whether regions with iscrowd: 1 are ignored or their class; by default ignored, with a warning that counts them, and
+    an error where they are more than a tenth of a file's objects or most of a class's (CVAT marks what is painted so;
+    of COCO's own objects 1 in 80 is a crowd).
 
-    An image without objects is all unlabelled; polygons of fewer than three points are left out. Raises DataError for
-    boxes without a segmentation, for unknown ids, and for images that are missing or of another size.
+    An image without objects is all unlabelled; polygons of fewer than three points are left out. An image that is not
+    where file_name says is the only file below `images` of that name (paths of Windows and of Label Studio). Raises
+    DataError for boxes without a segmentation, for unknown ids, for images that are missing or of another size, and
+    where most outlines are not in pixels of their images, as bbox, area and the image's sides tell.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
     paths = _by_split(annotations, images, panoptic)
     require_layout(root, [path for split in paths.values() for path in split if path is not None])
     tables = {
-        split: read_file(root / file, root / folder, pictures and root / pictures, legend, crowd=crowd)
+        split: read_file(
+            root / file,
+            root / folder,
+            pictures and root / pictures,
+            legend,
+            crowd=crowd,
+            notes=notes,
+            thorough=thorough,
+        )
         for split, (file, folder, pictures) in paths.items()
     }
     return tables if isinstance(annotations, dict) else split_by_fraction(tables[""], val_fraction, seed)

@@ -5,24 +5,29 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
+from segtrain.formats.coco_geometry import CocoImage, check_geometry, name_object
+from segtrain.formats.coco_images import ImageFinder
 from segtrain.formats.sample import Sample, SampleTable
 
 
-class _Picture(NamedTuple):
-    name: str
-    file: str
-    size: tuple[int, int] | None
-
-
 def read_file(
-    path: Path, images: Path, panoptic: Path | None, legend: polygons.Legend, *, crowd: str | None
+    path: Path,
+    images: Path,
+    panoptic: Path | None,
+    legend: polygons.Legend,
+    *,
+    crowd: str | None,
+    notes: list[str] | None = None,
+    thorough: bool = False,
 ) -> SampleTable:
-    """The images of a file with their objects, for coco.read_mask. `images` and `panoptic` are folders. Raises
-    DataError, with the file, for whatever contradicts itself or is not there."""
+    """The images of a file with their objects, for coco.read_mask. `images` and `panoptic` are folders. What is worth
+    knowing is appended to `notes`; with `thorough` every object is looked at for it. Raises DataError, with the file,
+    for whatever contradicts itself or is not there."""
+    notes = [] if notes is None else notes
     content = polygons.load_json(path, "an annotation file of COCO", lists=["images", "annotations", "categories"])
     pictures = _pictures(path, content["images"], images)
     values = _Values(path, content["categories"], legend, crowd)
@@ -30,7 +35,9 @@ def read_file(
         texts, objects = _panoptic_texts(path, content["annotations"], pictures, values, panoptic), {}
     else:
         texts, objects = {}, _objects(path, content["annotations"], pictures, values)
-    values.check()
+    values.check(notes)
+    if panoptic is None:
+        check_geometry(path, content["annotations"], pictures, notes=notes, thorough=thorough)
     drawing = {"outside": legend.outside, "largest_first": True}
     return SampleTable(
         Sample(
@@ -43,28 +50,28 @@ def read_file(
     )
 
 
-def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, _Picture]:
-    pictures: dict[Any, _Picture] = {}
+def _pictures(path: Path, records: Sequence[dict], folder: Path) -> dict[Any, CocoImage]:
+    pictures: dict[Any, CocoImage] = {}
     owners: dict[str, Any] = {}
-    missing, listings = [], {}
+    missing, finder = [], ImageFinder(folder)
     for index, record in enumerate(records):
-        key, file = _fields(record, ("id", "file_name"), path, f"images[{index}]")
-        file = str(file).replace("\\", "/")
+        key, written = _fields(record, ("id", "file_name"), path, f"images[{index}]")
+        file = finder.find(str(written))
+        if file is None:
+            missing.append(str(written))
+            continue
         name = polygons.name_of(file)
         if key in pictures:
             raise DataError(f"{path}: {pictures[key].file} and {file} have the same id {key}")
         if name in owners:
             raise DataError(f"{path}: the images {owners[name]} and {key} have the same name {name}")
         owners[name] = key
-        whole = os.path.join(folder, file)
-        below, leaf = os.path.split(whole)
-        if below not in listings:
-            listings[below] = set(os.listdir(below)) if os.path.isdir(below) else set()
-        if leaf not in listings[below]:
-            missing.append(file)
-        pictures[key] = _Picture(name, whole, polygons.size_in(record, "height", "width"))
+        pictures[key] = CocoImage(name, os.path.join(folder, file), polygons.size_in(record, "height", "width"))
     if missing:
-        raise DataError(f"{path}: {len(missing)} of {len(pictures)} images are not in {folder}: {name_some(missing)}")
+        raise DataError(
+            f"{path}: {len(missing)} of {len(records)} images are not in {folder}: {name_some(missing)}"
+            f"{finder.describe_doubles()}"
+        )
     return pictures
 
 
@@ -90,7 +97,8 @@ class _Values:
                 raise DataError(f"{path}: the categories {self.names[key]} and {name} have the same id {key}")
             self.names[key] = name
         self.unclaimed: Counter[str] = Counter()
-        self.objects = self.crowds = 0
+        self.objects: Counter[str] = Counter()
+        self.crowds: Counter[str] = Counter()
 
     def find(self, record: dict, what: str) -> int:
         """The raw mask value of an object. Raises DataError for an unknown category."""
@@ -103,29 +111,39 @@ class _Values:
             if self.legend.other is None:
                 self.unclaimed[label] += 1
             return self.legend.other or 0
-        is_crowd = record.get("iscrowd") == 1
-        self.objects += 1
-        self.crowds += is_crowd
+        is_crowd = record.get("iscrowd") or 0
+        if is_crowd not in (0, 1):
+            raise DataError(f"{self.path}: {what} has {json.dumps(is_crowd)[:60]} as its iscrowd; write 0 or 1")
+        self.objects[label] += 1
+        self.crowds[label] += bool(is_crowd)
         return polygons.IGNORED_RAW if is_crowd and self.crowd != "class" else self.legend.values[label]
 
-    def check(self) -> None:
-        """Raises DataError for labels that no class claims, and where ignoring crowds would ignore most objects."""
+    def check(self, notes: list[str]) -> None:
+        """Adds to the notes how many crowds are ignored. Raises DataError for labels that no class claims, and for more
+        crowds than there can be."""
         polygons.refuse_unclaimed(self.path, self.unclaimed)
-        if self.crowd is None and 2 * self.crowds > self.objects:
+        crowds, objects = self.crowds.total(), self.objects.total()
+        if self.crowd is not None or not crowds:
+            return
+        listed = name_some([f"{label} ({count})" for label, count in self.crowds.most_common() if count], most=6)
+        found = f"{self.path}: {crowds} of {objects} objects have iscrowd: 1"
+        keys = "write data.crowd: class to train on them, or data.crowd: ignore"
+        of_class = any(2 * count > self.objects[label] for label, count in self.crowds.items() if count > 2)
+        if 2 * crowds > objects or (10 * crowds > objects and crowds > 2) or of_class:
             raise DataError(
-                f"{self.path}: {self.crowds} of {self.objects} objects have iscrowd: 1, which CVAT writes for whatever "
-                "is painted; write data.crowd: class to train on them, or data.crowd: ignore where they are crowds"
+                f"{found}, which CVAT writes for whatever is painted: {listed}; {keys} where they are crowds"
             )
+        notes.append(f"{found} and are ignored: {listed}; {keys} if they are crowds, and this line goes")
 
 
 def _objects(
-    path: Path, records: Sequence[dict], pictures: dict[Any, _Picture], values: _Values
+    path: Path, records: Sequence[dict], pictures: dict[Any, CocoImage], values: _Values
 ) -> dict[Any, list[tuple[int, str, Any]]]:
     """The objects of each image that has some, as polygons.to_text takes them."""
     objects: dict[Any, list[tuple[int, str, Any]]] = {}
     boxes = []
     for index, record in enumerate(records):
-        what = f"annotation {record['id']}" if isinstance(record, dict) and "id" in record else f"annotations[{index}]"
+        what = name_object(record, index)
         (image,) = _fields(record, ("image_id",), path, what)
         if image not in pictures:
             raise DataError(f"{path}: {what} is of the unknown image {image!r}")
@@ -144,7 +162,7 @@ def _objects(
 
 
 def _panoptic_texts(
-    path: Path, records: Sequence[dict], pictures: dict[Any, _Picture], values: _Values, folder: Path
+    path: Path, records: Sequence[dict], pictures: dict[Any, CocoImage], values: _Values, folder: Path
 ) -> dict[Any, str]:
     """Sample.mask of each image that has a PNG file."""
     texts: dict[Any, str] = {}

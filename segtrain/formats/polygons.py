@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 IGNORED_RAW = 65535  # the value of ignored pixels in what read_mask returns
 
+_LONGEST_PX = 5_000_000  # of the outline of an object; pycocotools takes 160 bytes a pixel and ends the process without
+
 NO_OUTLINE = "its segmentation is neither a list of polygons [x, y, x, y, ..] nor {counts, size}"
 
 
@@ -81,6 +83,8 @@ def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[st
         raise DataError(f"{path}:{error.lineno}: is not JSON: {error.msg} (column {error.colno})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not JSON: {error}") from error
+    except ValueError as error:  # Python's limit
+        raise DataError(f"{path}: holds a number of more than 4,300 digits") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     keys = [*lists, *texts]
@@ -126,7 +130,10 @@ def to_text(
     - {bitmap: a PNG in base64, at: [x, y]}: its upper left pixel.
     """
     drawing = {"image": image, "size": size, "outside": outside, "largest_first": largest_first, "objects": objects}
-    return f"{path}\t{json.dumps(drawing, separators=(',', ':'))}"
+    try:
+        return f"{path}\t{json.dumps(drawing, separators=(',', ':'))}"
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deep") from error
 
 
 def require_size(file: str, image: str, size: Sequence[int] | None) -> tuple[int, int]:
@@ -151,13 +158,16 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     from segtrain.images import rle
 
     file, _, text = mask.partition("\t")
-    drawing = json.loads(text)
+    try:
+        drawing = json.loads(text)
+    except RecursionError as error:
+        raise DataError(f"{file}: is nested too deep") from error
     height, width = require_size(file, drawing["image"], drawing["size"])
     drawn = []
     for value, name, outline in drawing["objects"]:
         try:
             drawn.append((value, _runs(outline, height, width)))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"{file}: {name} of {os.path.basename(drawing['image'])}: {error}") from error
     if drawing["largest_first"]:
         drawn.sort(key=lambda item: -item[1][:, 1].sum())
@@ -201,6 +211,10 @@ def _polygon_runs(polygons: list, height: int, width: int) -> "np.ndarray":
         wrong = [number for number in polygon if not -far <= number <= far]  # pycocotools would not survive them
         if wrong:
             raise ValueError(f"a point at {wrong[0]} lies far outside of the image, {width} x {height}")
+    if 2 * far * sum(map(len, polygons)) > _LONGEST_PX:
+        length = sum(abs(polygon[i] - polygon[i - 2]) for polygon in polygons for i in range(len(polygon)))
+        if length > _LONGEST_PX:
+            raise ValueError(f"its outline is {length:,.0f} pixels long; {_LONGEST_PX:,} are drawn at most")
     polygons = [polygon for polygon in polygons if len(polygon) >= 6]
     if not polygons:
         return np.zeros((0, 2), np.int64)

@@ -89,6 +89,8 @@ def _uncompressed(text: str) -> list[int]:
             raise ValueError(f"its compressed counts hold {sign!r}, which they cannot")
         value |= (bits & 31) << shift
         shift += 5
+        if shift > 60:
+            raise ValueError("its compressed counts hold a number that no image has pixels for")
         if bits & 32:
             continue
         if bits & 16:

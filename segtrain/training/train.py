@@ -33,7 +33,10 @@ def train(config: Config, *, resume: str | None = None) -> None:
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
     with build.explained_failures(config):
-        splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir)
+        notes: list[str] = []
+        splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
+        for note in notes:
+            print(f"warning: {note}")
         decoder = build_decoder(config.data)
         statistics = read_statistics(splits, decoder, names=config.data.class_names, cache=config.cache_dir)
         loaders = build_loaders(

@@ -5,6 +5,7 @@ import pytest
 
 from segtrain import formats
 from segtrain.data.labels import LabelDecoder
+from segtrain.errors import DataError
 from segtrain.formats import coco
 from tests.formats.coco_export import (
     ANNOTATIONS,
@@ -127,12 +128,54 @@ def test_painted_masks_of_cvat_are_no_crowds_without_a_word(read, root):
     painted = [record | {"iscrowd": 1} for record in ANNOTATIONS[:4]]
     write(root, annotations=[*painted, ANNOTATIONS[4]])
     text = (
-        "R/set.json: 4 of 5 objects have iscrowd: 1, which CVAT writes for whatever is painted; write data.crowd: "
-        "class to train on them, or data.crowd: ignore where they are crowds"
+        "R/set.json: 4 of 5 objects have iscrowd: 1, which CVAT writes for whatever is painted: cat (2), dog (2); "
+        "write data.crowd: class to train on them, or data.crowd: ignore where they are crowds"
     )
     assert error_of(read, root) == text
     assert merged(read(crowd="class"))["a"] == [*MASKS["a"][:3], "000002", "000002"]
     assert merged(read(crowd="ignore"))["a"] == ["????00", "????00", "????00", "00000?", "00000?"]
+
+
+NINE_DOGS = [annotation(place, 11, 3, box(0, 0, 2, 2)) for place in range(20, 29)]
+TWENTY_DOGS = [annotation(place, 11, 3, box(0, 0, 2, 2)) for place in range(30, 50)]
+PARTS = {
+    "one crowd of few objects": ([True], NINE_DOGS, "warning"),
+    "a tenth": ([1, 1.0, 1], [*TWENTY_DOGS, *NINE_DOGS], "warning"),
+    "more than a tenth": ([1, 1, 1], NINE_DOGS, "error"),
+    "most of a class": ([1, 1, 1, 0], [*TWENTY_DOGS, *NINE_DOGS], "error"),
+    "no crowds": ([None, 0, False], NINE_DOGS, ""),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_crowds_are_counted_and_more_than_there_can_be_are_an_error(case, root):
+    crowds, others, expected = PARTS[case]
+    cats = [annotation(place, 10, 7, box(0, 0, 2, 2)) | {"iscrowd": crowd} for place, crowd in enumerate(crowds)]
+    if case == "a tenth":
+        others = [*others, *({**cats[0], "iscrowd": 0} for _ in crowds)]
+    write(root, annotations=[*cats, *others])
+    classes, notes = data_config(format="coco", root=root, classes=CAT_DOG).classes, []
+    options = {"annotations": "set.json", "images": "images", "classes": classes, "notes": notes}
+    number, total = sum(map(bool, crowds)), len(cats) + len(others)
+    found = f"{root}/set.json: {number} of {total} objects have iscrowd: 1"
+    keys = "write data.crowd: class to train on them, or data.crowd: ignore"
+    if expected == "error":
+        with pytest.raises(DataError) as error:
+            coco.read(root, **options)
+        assert str(error.value).startswith(found)
+    else:
+        coco.read(root, **options)
+        line = f"{found} and are ignored: cat ({number}); {keys} if they are crowds, and this line goes"
+        assert notes == ([line] if expected else [])
+    for crowd in ("class", "ignore"):
+        notes.clear()
+        coco.read(root, crowd=crowd, **options)
+        assert not notes
+
+
+def test_a_crowd_is_0_or_1(read, root):
+    write(root, annotations=[ANNOTATIONS[0] | {"iscrowd": "1"}])
+    assert error_of(read, root) == 'R/set.json: annotation 1 has "1" as its iscrowd; write 0 or 1'
 
 
 def test_images_without_a_size_have_that_of_their_file(read, root):

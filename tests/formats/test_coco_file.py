@@ -179,6 +179,35 @@ MISTAKES = {
         changed(0, segmentation=[[0, 0, 1, 1, 0, 1e8]]),
         "R/set.json: annotation 1 of a.jpg: a point at 100000000.0 lies far outside of the image, 6 x 5",
     ),
+    "a coordinate that is not a number": (
+        changed(0, segmentation=[[0, 0, 3, 0, 3, float("nan")]]),
+        "R/set.json: annotation 1 of a.jpg: a point at nan lies far outside of the image, 6 x 5",
+    ),
+    "a coordinate without end": (
+        changed(0, segmentation=[[0, 0, 3, 0, 3, float("inf")]]),
+        "R/set.json: annotation 1 of a.jpg: a point at inf lies far outside of the image, 6 x 5",
+    ),
+    "a coordinate that is a text": (
+        changed(0, segmentation=[[0, 0, 3, 0, 3, "3"]]),
+        "R/set.json: annotation 1 of a.jpg: its segmentation is neither a list of polygons [x, y, x, y, ..] nor "
+        "{counts, size}",
+    ),
+    "an outline of millions of pixels": (
+        changed(0, segmentation=[[0, 0, 6, 5, 6, 0, 0, 5] * 200_000]),
+        "R/set.json: annotation 1 of a.jpg: its outline is 6,400,000 pixels long; 5,000,000 are drawn at most",
+    ),
+    "runs of a number without end": (
+        changed(2, segmentation={"counts": "o" * 1_000_000, "size": [5, 6]}),
+        "R/set.json: annotation 3 of a.jpg: its compressed counts hold a number that no image has pixels for",
+    ),
+    "runs of huge numbers": (
+        changed(2, segmentation={"counts": [10**30, 2], "size": [5, 6]}),
+        "R/set.json: annotation 3 of a.jpg: its counts are not numbers of pixels of the image",
+    ),
+    "an image of a huge height": (
+        {"size": (10**400, 6), **changed(0, area=3, bbox=None)},
+        f"R/set.json: has an image of 6 x {10**400} pixels, but R/images/a.jpg is 6 x 5",
+    ),
 }  # fmt: skip
 
 
@@ -193,6 +222,32 @@ def test_no_json(read, root):
     (root / "set.json").write_text('{"images": [],\n')
     text = "R/set.json:2: is not JSON: Expecting property name enclosed in double quotes (column 1)"
     assert error_of(read, root) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("9" * 5000, "R/set.json: holds a number of more than 4,300 digits"),
+        ("[" * 100_000 + "]" * 100_000, "R/set.json: is nested too deep"),
+        (
+            "[" * 400 + "]" * 400,
+            "R/set.json: annotation 4 of c.png: its segmentation is neither a list of polygons [x, y, x, y, ..] nor "
+            "{counts, size}",
+        ),
+    ],
+    ids=["digits", "deep", "less deep"],
+)
+def test_json_that_is_too_much(value, text, read, root):
+    write(root, annotations=[ANNOTATIONS[3] | {"segmentation": "@"}])
+    content = (root / "set.json").read_text().replace('"@"', value)
+    (root / "set.json").write_text(content)
+    assert error_of(read, root, annotations={"train": "set.json"}) == text
+
+
+def test_ids_are_any_numbers_that_agree(read, root):
+    objects = [annotation(-1, -10, -7, box(1, 1, 3, 2)), annotation(-1, -10, -7, box(3, 1, 5, 2))]
+    write(root, files={-10: "a.jpg"}, categories=[{"id": -7, "name": "cat"}], annotations=objects)
+    assert read(annotations={"train": "set.json"})["train"]["a"][1] == "022220"
 
 
 KEY_MISTAKES = {

@@ -64,8 +64,10 @@ def from_experiment(layers: Sequence[str]) -> Source:
     config = load_config(layers)
     data = config.data
     title = f"{config.name}: {data.format} at {' and '.join(map(str, data.roots))}"
+    notes: list[str] = []
     try:
-        splits, findings = without_unions(read_splits(data, seed=config.seed)), []
+        splits = without_unions(read_splits(data, seed=config.seed, notes=notes, thorough=True))
+        findings = [Finding("warning", "Objects may not be read as you expect", note) for note in notes]
     except DataError as error:
         splits, findings = _salvage(data, config.seed)
         findings = findings or [Finding("error", "Training would stop: the samples cannot be listed", str(error))]
