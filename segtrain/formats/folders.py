@@ -17,9 +17,9 @@ from segtrain.formats.sample import (
     Splits,
     first_there,
     fixed_part,
+    hold_out,
     require_nearby_layout,
     require_path,
-    split_by_fraction,
 )
 
 
@@ -56,11 +56,7 @@ def read(
     for split, both in folders.items():
         table = pair(root, *both, what=f"data ({split})" if split else "data", **options)
         splits[split] = _grouped(table, val_groups) if val_groups else table
-    if "" in splits:
-        return split_by_fraction(splits[""], 0.2 if val_fraction is None else val_fraction, seed)
-    if val_fraction is not None and "train" in splits and "val" not in splits:
-        splits |= split_by_fraction(splits["train"], val_fraction, seed)
-    return splits
+    return hold_out(splits, val_fraction, seed)
 
 
 def _find_folders(

@@ -222,7 +222,11 @@ def test_paths_are_relative_to_the_table_or_absolute(root, table):
 
 
 CSV_MISTAKES = {
-    "no mask column": (["image,label", "a.png,m/a.png"], {}, "R/data.csv: no column 'mask'; it has: image, label"),
+    "no mask column": (
+        ["image,label", "a.png,m/a.png"],
+        {},
+        "R/data.csv: no column 'mask'; it has: image, label; write data.mask_column: NAME if one of these is it",
+    ),
     "an empty cell": (["image,mask", *ROWS[:2], "c.png,"], {}, "R/data.csv:4: column 'mask' is empty"),
     "a file that is not there": (
         ["image,mask", ROWS[0], "b.png,m/x.png"],
@@ -239,7 +243,7 @@ CSV_MISTAKES = {
         {"val_fold": 0},
         "R/data.csv: no column 'fold'; it has: image, mask",
     ),
-    "nothing": ([""], {}, "R/data.csv: not a CSV file: No columns to parse from file"),
+    "nothing": ([""], {}, "R/data.csv: is empty; expected a header with the columns image and mask"),
     "another file": (["image,mask"], {"file": "x.csv"}, 
         "data.file: R/x.csv does not exist; R holds: a.png, b.png, c.png, d.png, data.csv, m",
     ),
@@ -303,8 +307,8 @@ def test_several_endings_and_the_first_folder_that_is_there(root):
 
 
 def test_a_split_without_samples(root, table):
-    table("image,mask,split", *(f"{row},training" for row in ROWS))
+    table("image,mask,split", *(f"{row},learn" for row in ROWS))
     config = data_config(format="csv", root=root, classes=["x", "y"])
     with pytest.raises(DataError) as error:
         read_splits(config, seed=0)
-    assert str(error.value) == f"data: the train split is empty; {root} as format csv gives: training (4)"
+    assert str(error.value) == f"data: the train split is empty; {root} as format csv gives: learn (4)"
