@@ -1,9 +1,10 @@
+"""Folders of images and masks, and globs."""
+
 import pytest
 
-from segtrain.data.splits import read_splits
-from segtrain.errors import DataError
-from segtrain.formats import csv, folders
-from tests.formats.format_reading import data_config, reader
+from segtrain.formats import folders
+from tests.formats.format_reading import reader
+from tests.formats.format_trees import error_of, names, pairs, touch
 
 
 @pytest.fixture
@@ -12,27 +13,6 @@ def root(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
     return folder
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def pairs(root, splits):
-    """split -> {name: (image, mask)}, paths below root."""
-    return {
-        split: {s.name: tuple(path.removeprefix(f"{root}/") for path in (s.image, s.mask)) for s in samples}
-        for split, samples in splits.items()
-    }
-
-
-def error_of(read, root, *arguments, **keywords):
-    with pytest.raises(DataError) as error:
-        read(root, *arguments, **keywords)
-    return str(error.value).replace(str(root), "R")
 
 
 def test_folders_pair_by_path_whatever_the_suffixes(root):
@@ -173,103 +153,6 @@ def test_a_root_that_is_not_there(root):
         assert error_of(read, root / "nothing") == f"data.root: R does not exist; {root} holds: nothing"
 
 
-@pytest.fixture
-def table(root):
-    """Write set/data.csv and the files a.png to d.png with masks in m/."""
-    touch(root, *(f"{name}.png" for name in "abcd"), *(f"m/{name}.png" for name in "abcd"))
-
-    def write(*lines, file="data.csv"):
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text("\n".join(lines) + "\n")
-
-    return write
-
-
-def names(splits):
-    return {split: [sample.name for sample in samples] for split, samples in splits.items()}
-
-
-ROWS = ["a.png,m/a.png", "b.png,m/b.png", "c.png,m/c.png", "d.png,m/d.png"]
-
-
-def test_a_table_with_splits(root, table):
-    rows = [f"{row}, {split}" for row, split in zip(ROWS, ["train", "val", "train", "test"], strict=True)]
-    table("image, mask, split, notes", *(f"{row},x" for row in rows))
-    splits = csv.read(root)
-    assert names(splits) == {"train": ["a", "c"], "val": ["b"], "test": ["d"]}
-    assert splits["val"][0].image == str(root / "b.png") and splits["val"][0].mask == str(root / "m/b.png")
-
-
-def test_a_table_with_folds(root, table):
-    table(
-        "mask,image,fold", *(f"m/{name}.png,{name}.png,{fold}" for name, fold in zip("abcd", [0, 1, 2, 1], strict=True))
-    )
-    assert names(csv.read(root, val_fold=1)) == {"train": ["a", "c"], "val": ["b", "d"]}
-    assert names(csv.read(root, val_fold=0)) == {"train": ["b", "c", "d"], "val": ["a"]}
-
-
-def test_a_table_of_pairs_alone(root, table):
-    table("image,mask", *ROWS)
-    splits = names(csv.read(root, val_fraction=0.25, seed=1))
-    assert len(splits["val"]) == 1 and sorted(splits["train"] + splits["val"]) == list("abcd")
-    assert names(csv.read(root, val_fraction=0.25, seed=1)) == splits
-
-
-def test_paths_are_relative_to_the_table_or_absolute(root, table):
-    table("image,mask", "../a.png,../m/a.png", f"{root}/b.png,{root}/m/b.png", file="lists/all.csv")
-    samples = [sample for split in csv.read(root, file="lists/all.csv").values() for sample in split]
-    assert sorted(str(sample.mask).removeprefix(f"{root}/") for sample in samples) == ["lists/../m/a.png", "m/b.png"]
-
-
-CSV_MISTAKES = {
-    "no mask column": (
-        ["image,label", "a.png,m/a.png"],
-        {},
-        "R/data.csv: no column 'mask'; it has: image, label; write data.mask_column: NAME if one of these is it",
-    ),
-    "an empty cell": (["image,mask", *ROWS[:2], "c.png,"], {}, "R/data.csv:4: column 'mask' is empty"),
-    "a file that is not there": (
-        ["image,mask", ROWS[0], "b.png,m/x.png"],
-        {},
-        "R/data.csv:3: mask R/m/x.png does not exist; paths are relative to the CSV file",
-    ),
-    "an image twice": (
-        ["image,mask", *ROWS[:2], ROWS[0]],
-        {},
-        "R/data.csv:4: image R/a.png stands in line 2 already",
-    ),
-    "no fold column": (
-        ["image,mask", *ROWS],
-        {"val_fold": 0},
-        "R/data.csv: no column 'fold'; it has: image, mask",
-    ),
-    "nothing": ([""], {}, "R/data.csv: is empty; expected a header with the columns image and mask"),
-    "another file": (["image,mask"], {"file": "x.csv"}, 
-        "data.file: R/x.csv does not exist; R holds: a.png, b.png, c.png, d.png, data.csv, m",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", CSV_MISTAKES)
-def test_tables_that_are_wrong(case, root, table):
-    lines, arguments, text = CSV_MISTAKES[case]
-    table(*lines)
-    assert error_of(csv.read, root, **arguments) == text
-
-
-def test_all_problems_of_a_table_for_a_report(root, table):
-    table(
-        "image,mask,split", *(f"{row},train" for row in ROWS[:2]), "x.png,m/x.png,val", "c.png,,val", f"{ROWS[0]},val"
-    )
-    problems = []
-    assert names(csv.read(root, problems=problems)) == {"train": ["a", "b"]}
-    assert [problem.replace(str(root), "R") for problem in problems] == [
-        "R/data.csv:4: image R/x.png does not exist; paths are relative to the CSV file",
-        "R/data.csv:5: column 'mask' is empty",
-        "R/data.csv:6: image R/a.png stands in line 2 already",
-    ]
-
-
 def test_splits_that_are_not_there_are_skipped(root):
     touch(root, "t/i/a.jpg", "t/m/a.png", "v/m/b.png")
     (root / "v/i").mkdir()
@@ -304,11 +187,3 @@ def test_several_endings_and_the_first_folder_that_is_there(root):
     assert error_of(folders.read, root, images="new", masks="m", mask_suffix="_x") == (
         "data: no masks in R/m whose names end in _x"
     )
-
-
-def test_a_split_without_samples(root, table):
-    table("image,mask,split", *(f"{row},learn" for row in ROWS))
-    config = data_config(format="csv", root=root, classes=["x", "y"])
-    with pytest.raises(DataError) as error:
-        read_splits(config, seed=0)
-    assert str(error.value) == f"data: the train split is empty; {root} as format csv gives: learn (4)"
