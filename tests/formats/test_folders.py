@@ -1,9 +1,11 @@
 """Folders of images and masks, and globs."""
 
+import os
+
 import pytest
 
 from segtrain.formats import folders
-from tests.formats.format_reading import reader
+from tests.formats.format_reading import data_config, reader
 from tests.formats.format_trees import error_of, names, pairs, touch
 
 
@@ -146,6 +148,70 @@ def test_folders_that_are_wrong(case, root):
     files, arguments, text = FOLDER_MISTAKES[case]
     touch(root, *files)
     assert error_of(folders.read, root, **arguments) == text
+
+
+DEPTHS = {
+    "masks beside the folders of the images": (["i/x/1.jpg", "i/y/2.jpg"], ["m/1.png", "m/2.png"], ["x/1", "y/2"]),
+    "masks a folder deeper": (["i/1.jpg", "i/2.jpg"], ["m/png/1.png", "m/png/2.png"], ["1", "2"]),
+    "a folder between": (["i/x/rgb/1.jpg", "i/y/rgb/2.jpg"], ["m/x/1.png", "m/y/2.png"], ["x/rgb/1", "y/rgb/2"]),
+    "a folder above": (["i/s/x/1.jpg", "i/s/x/2.jpg"], ["m/x/1.png", "m/x/2.png"], ["s/x/1", "s/x/2"]),
+    "some of them": (["i/1.jpg", "i/x/2.jpg"], ["m/1.png", "m/2.png"], ["1", "x/2"]),
+    "both ways": (["i/1.jpg", "i/x/2.jpg"], ["m/x/1.png", "m/2.png"], ["1", "x/2"]),
+}
+
+
+@pytest.mark.parametrize("case", DEPTHS)
+def test_images_one_folder_deeper_or_shallower_than_their_masks(case, root):
+    images, masks, keys = DEPTHS[case]
+    touch(root, *images, *masks)
+    found = pairs(root, folders.read(root, images="i", masks="m", val_fraction=0.5))
+    wanted = dict(zip(keys, zip(images, sorted(masks, key=lambda mask: mask[-5]), strict=True), strict=True))
+    assert found["train"] | found["val"] == wanted
+
+
+AMBIGUOUS = {
+    "two images for a mask": (["i/x/1.jpg", "i/y/1.jpg"], ["m/1.png"], "is 1.png the mask of x/1.jpg?"),
+    "two masks for an image": (["i/1.jpg"], ["m/x/1.png", "m/y/1.png"], "is x/1.png the mask of 1.jpg?"),
+    "another pair of the name": (["i/x/1.jpg", "i/1.jpg"], ["m/x/1.png", "m/y/1.png"], "is y/1.png the mask of 1.jpg?"),
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_a_name_that_others_have_too_is_not_guessed(case, root):
+    images, masks, text = AMBIGUOUS[case]
+    touch(root, *images, *masks)
+    assert error_of(folders.read, root, images="i", masks="m") == (
+        f"R/m: {text} others have this name too; put the masks into the same folders as the images"
+    )
+
+
+def test_two_folders_deeper_or_beside_is_another_image(root):
+    touch(root, "i/x/y/1.jpg", "m/1.png", "i/x/2.jpg", "m/z/2.png")
+    assert error_of(folders.read, root, images="i", masks="m") == (
+        "data: 2 of 2 images have no mask in R/m: R/i/x/2.jpg, R/i/x/y/1.jpg"
+    )
+
+
+def test_layers_one_folder_deeper(root):
+    touch(root, "i/x/1.jpg", "i/x/2.jpg", "a/1.png", "b/1.png", "b/x/2.png")
+    classes = data_config(root=root, classes=["a", "b"], multilabel=True).classes
+    keys = {"images": "i", "masks": "{class}", "missing_masks": "empty", "val_fraction": 0.5}
+    found = [sample for samples in folders.read(root, classes=classes, **keys).values() for sample in samples]
+    assert {sample.name: sample.mask.replace(str(root), "R") for sample in found} == {
+        "x/1": "R/a/1.png\nR/b/1.png",
+        "x/2": "\nR/b/x/2.png",
+    }
+
+
+def test_names_that_are_not_utf_8_or_have_a_line_break(root):
+    name = os.fsdecode(b"\xe4")
+    touch(root, f"i/{name}.jpg", f"m/{name}.png", "i/a.jpg", "m/a.png")
+    found = pairs(root, folders.read(root, images="i", masks="m"))
+    assert (found["train"] | found["val"])[name] == (f"i/{name}.jpg", f"m/{name}.png")
+    touch(root, "m/b\nc.png")
+    assert error_of(folders.read, root, images="i", masks="m") == (
+        "data.masks: 'R/m/b\\nc.png' has a tab or a line break in its name; rename it"
+    )
 
 
 def test_a_root_that_is_not_there(root):

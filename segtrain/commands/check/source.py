@@ -188,6 +188,7 @@ def pair_folders(
         {key.removesuffix(ending): f"{folder}/{file}" for key, file in files.items()}
         for (folder, files), ending in zip(found, endings, strict=True)
     )
+    masks = folders.match_depths(images, masks, found[1][0])
     samples = SampleTable(Sample(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys()))
     alone = [
         *_find_alone("image", "mask", images, masks, where=found[1][0]),
