@@ -99,7 +99,9 @@ def test_a_module_that_is_broken_is_told(tmp_path, monkeypatch):
     (tmp_path / "broken_for_resolve.py").write_text("class Loss(:\n")
     with pytest.raises(ConfigError) as error:
         find("loss", "broken_for_resolve.Loss")
-    expected = "'broken_for_resolve.Loss' cannot be imported: invalid syntax (broken_for_resolve.py, line 1)"
+    expected = (
+        "'broken_for_resolve.Loss' cannot be imported: invalid syntax (broken_for_resolve.py, line 1)"
+    )
     assert str(error.value) == expected
 
 
