@@ -46,6 +46,7 @@ def read(
     words, samples, lines = [], [], {}
     for line, row in rows:
         try:
+            _require_fitting(path, line, row, header, columns)
             cells = _used_cells(row, header, columns, f"{path}:{line}")
             word = _held_out(cells[-1], val_fold, f"{path}:{line}") if val_fold is not None else cells[-1]
             sample = _require_sample(path, line, *cells[: 3 if group_column else 2])
@@ -126,14 +127,23 @@ def _require_columns(path: Path, header: list[str], columns: list[str]) -> None:
             raise DataError(f"{path}: has {header.count(column)} columns '{column}'; rename all but one")
 
 
-def _used_cells(row: list[str], header: list[str], columns: list[str], where: str) -> list[str]:
-    """The cells in these columns. Raises DataError, beginning with `where`, for a row that is longer than the header,
-    and for a cell that is empty or has several lines."""
-    if any(row[len(header) :]):
+def _require_fitting(path: Path, line: int, row: list[str], header: list[str], columns: list[str]) -> None:
+    """Raises DataError for a row that is longer than the header. Empty cells at its end are no harm, unless image and
+    mask are there one cell further too: then the header may lack the name of the first column."""
+    if len(row) <= len(header):
+        return
+    further = [row[header.index(column) + 1] for column in columns[:2]]
+    if any(row[len(header) :]) or all(
+        cell and os.path.isfile(path.parent / slashed(path.parent, cell)) for cell in further
+    ):
         raise DataError(
-            f"{where}: has {len(row)} cells, but the header {len(header)} columns; put quotes around a cell that holds "
-            "the sign between the cells, or add the missing column to the header"
+            f"{path}:{line}: has {len(row)} cells, but the header {len(header)} columns; name the missing column in "
+            "the header, remove what is behind the last one, or put quotes around cells that hold a delimiter"
         )
+
+
+def _used_cells(row: list[str], header: list[str], columns: list[str], where: str) -> list[str]:
+    """The cells in these columns. Raises DataError, beginning with `where`, for one that is empty or of several lines."""
     cells = dict(zip(header, row, strict=False))
     for column in columns:
         if not cells.get(column):

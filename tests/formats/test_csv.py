@@ -106,7 +106,7 @@ SAME_TABLES = {
     "comments between the rows": PLAIN.replace("b.png,", "#c.png,m/c.png\n# x,y,z,1\nb.png,"),
     "a comma behind each row": PLAIN.replace("a.png\n", "a.png,\n").replace("b.png\n", "b.png,,,\n"),
     "commas behind the header too": PLAIN.replace("\n", ",,\n"),
-    "more cells than an index would take": "id,image,mask,old\n0,a.png,m/a.png,m/b.png,\n1,b.png,m/b.png,m/c.png,\n",
+    "a comma behind each row of a wide table": "id,image,mask,split\n0,a.png,m/a.png,train,\n1,b.png,m/b.png,val,\n",
     "rows without the last columns": PLAIN.replace("mask\n", "mask,notes,date\n"),
     "a column of numbers called #": "#,image,mask\n1,a.png,m/a.png\n2,b.png,m/b.png\n",
     "empty lines": PLAIN.replace("\n", "\n\n , \n"),
@@ -142,8 +142,13 @@ def test_tables_that_say_the_same(case, root, table):
 UNREADABLE_TABLES = {
     "a row longer than the header": (
         PLAIN.replace("a.png\n", "a.png,x\n"),
-        "R/data.csv:2: has 3 cells, but the header 2 columns; put quotes around a cell that holds the sign between the "
-        "cells, or add the missing column to the header",
+        "R/data.csv:2: has 3 cells, but the header 2 columns; name the missing column in the header, remove what is "
+        "behind the last one, or put quotes around cells that hold a delimiter",
+    ),
+    "a row that fits the header one cell further too": (
+        "id,image,mask,old\n0,a.png,m/a.png,m/b.png,\n",
+        "R/data.csv:2: has 5 cells, but the header 4 columns; name the missing column in the header, remove what is "
+        "behind the last one, or put quotes around cells that hold a delimiter",
     ),
     "a row that ends before the mask": (
         "n,image,mask\n1,a.png\n2,b.png,m/b.png\n",
