@@ -46,12 +46,10 @@ def read(
     words, samples, lines = [], [], {}
     for line, row in rows:
         try:
-            _require_fitting(path, line, row, header, columns)
-            cells = _used_cells(row, header, columns, f"{path}:{line}")
+            cells = _used_cells(path, line, row, header, columns)
             word = _held_out(cells[-1], val_fold, f"{path}:{line}") if val_fold is not None else cells[-1]
             sample = _require_sample(path, line, *cells[: 3 if group_column else 2])
-            first = lines.setdefault(os.path.normpath(sample.name), line)
-            if first != line:
+            if (first := lines.setdefault(os.path.normpath(sample.name), line)) != line:
                 raise DataError(f"{path}:{line}: image {sample.image} stands in line {first} already")
         except DataError as error:
             if problems is None:
@@ -142,14 +140,18 @@ def _require_fitting(path: Path, line: int, row: list[str], header: list[str], c
         )
 
 
-def _used_cells(row: list[str], header: list[str], columns: list[str], where: str) -> list[str]:
-    """The cells in these columns. Raises DataError, beginning with `where`, for one that is empty or of several lines."""
+def _used_cells(path: Path, line: int, row: list[str], header: list[str], columns: list[str]) -> list[str]:
+    """The cells in these columns. Raises DataError for a row that is too long, and for one of these cells that is empty
+    or has several lines."""
+    _require_fitting(path, line, row, header, columns)
     cells = dict(zip(header, row, strict=False))
     for column in columns:
         if not cells.get(column):
-            raise DataError(f"{where}: column '{column}' is empty")
+            raise DataError(f"{path}:{line}: column '{column}' is empty")
         if re.search(r"[\t\n]", cells[column]):
-            raise DataError(f"{where}: column '{column}' holds a tab or a line break: {ascii(cells[column])[:80]}")
+            raise DataError(
+                f"{path}:{line}: column '{column}' holds a tab or a line break: {ascii(cells[column])[:80]}"
+            )
     return [cells[column] for column in columns]
 
 
