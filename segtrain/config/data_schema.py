@@ -167,8 +167,8 @@ class DataConfig(NamedSection):
     """Split of the format that is scored after every evaluation, and chooses best.pt. The training split itself only
     shows whether a model can learn some images by heart; otherwise no image may be in both."""
     folds: Annotated[int, Field(ge=2)] | None = None
-    """Cross-validation: training and validation split are put together and parted anew into this many folds, each with
-    its share of every class. The test split stays as it is."""
+    """Cross-validation: training split and validation split, where there is one, are put together and parted anew into
+    this many folds, each with its share of every class. The test split stays as it is."""
     fold: Annotated[int, Field(ge=0)] = 0
     """The fold that is validated on; the others are trained on."""
     group_pattern: str | None = None

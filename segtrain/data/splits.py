@@ -12,7 +12,7 @@ from segtrain.config.data_schema import DataConfig
 from segtrain.data.labels import build_decoder
 from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, SampleTable, Splits, seeded_hash
+from segtrain.formats.sample import SPLIT_NAMES, Sample, SampleTable, Splits, seeded_hash
 
 LEARNT = "the score would be of images that were learnt by heart"
 
@@ -28,19 +28,24 @@ def read_splits(
     """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
 
     With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. `notes` and
-    `thorough` are those of formats.read_dataset. Raises DataError where train or val is missing or empty, or a training
-    image is in the val or test split too.
+    `thorough` are those of formats.read_dataset. Raises DataError where train is missing or empty, or val, which folds
+    may do without, or a training image is in the val or test split too.
     """
     found = _read_roots(config, seed=seed, notes=notes, thorough=thorough)
     if config.group_pattern is not None:
         found = {split: SampleTable(_grouped(samples, config.group_pattern)) for split, samples in found.items()}
     splits = {split: samples for split, samples in found.items() if split not in ("train", "val")}
     for split, wanted in (("train", config.train_split), ("val", config.val_split)):
-        if not found.get(wanted):
+        samples = found.get(wanted) or found.get(SPLIT_NAMES.get(wanted.casefold(), wanted))
+        no_val = wanted == "val" and "val" not in found
+        if not samples and not (no_val and config.folds):
             there = ", ".join(f"{name} ({len(samples)})" for name, samples in found.items()) or "nothing"
             roots = " and ".join(map(str, config.roots))
-            raise DataError(f"data: the {wanted} split is empty; {roots} as format {config.format} gives: {there}")
-        splits[split] = found[wanted]
+            hint = "; write data.val_fraction: 0.2 to hold out a share of train" if no_val and "train" in found else ""
+            raise DataError(
+                f"data: the {wanted} split is empty; {roots} as format {config.format} gives: {there}{hint}"
+            )
+        splits[split] = samples or SampleTable()
     if config.folds is None and config.train_split == config.val_split:
         return splits  # asked for, to see whether a model can learn some images by heart
     _require_apart("image", splits["train"], splits["val"], "validation", LEARNT)

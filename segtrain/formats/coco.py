@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from segtrain.errors import DataError
 from segtrain.formats import polygons
 from segtrain.formats.coco_file import read_file
-from segtrain.formats.sample import Splits, require_layout, split_by_fraction
+from segtrain.formats.sample import Splits, hold_out, require_layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,19 +28,20 @@ def read(
     unlabelled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
     crowd: Literal["ignore", "class"] | None = None,
-    val_fraction: float = 0.2,
+    val_fraction: float | None = None,
     classes: Sequence[Any],
     seed: int = 0,
     notes: list[str] | None = None,
     thorough: bool = False,
 ) -> Splits:
-    """Images with the objects of a JSON file for each split, or of one file, of which `val_fraction` is held out.
+    """Images with the objects of a JSON file for each split, or of one file.
 
     `annotations` are files below `root` and `images` folders below it that file_name starts in: a folder for each
     split, or one for all. Roboflow's are `annotations: {train: train/_annotations.coco.json, val:
     valid/_annotations.coco.json}` with `images: {train: train, val: valid}`. A class is the objects of the categories
     in its `labels`, by default that of its own name. Objects are polygons or runs (counts, compressed or not); small
-    ones are drawn over large ones. For panoptic files `panoptic` are the folders of their PNG files.
+    ones are drawn over large ones. For panoptic files `panoptic` are the folders of their PNG files. `val_fraction` of
+    the one file (0.2 by default), or of train where there is no val, is held out for validation.
 
     `unlabelled`: what pixels outside all objects are: the class named background (0 in a binary task) or ignored.
     `other_labels`: what objects are that no class claims; by default an error. `crowd`:
@@ -68,7 +69,7 @@ def read(
         )
         for split, (file, folder, pictures) in paths.items()
     }
-    return tables if isinstance(annotations, dict) else split_by_fraction(tables[""], val_fraction, seed)
+    return hold_out(tables, val_fraction, seed)
 
 
 def _by_split(*written: str | dict[str, str] | None) -> dict[str, tuple[str | None, ...]]:

@@ -1,92 +1,191 @@
 """CSV: a table of image and mask paths."""
 
+import csv
+import io
+import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, SampleTable, Splits, require_nearby_layout, require_path, split_by_fraction
+from segtrain.formats.lists import read_text, slashed, why_missing
+from segtrain.formats.sample import SPLIT_NAMES, Sample, SampleTable, Splits, hold_out, require_nearby_layout
 
-if TYPE_CHECKING:
-    import pandas
+DELIMITERS = ",;\t|"
 
 
 def read(
     root: Path,
     *,
     file: str = "data.csv",
+    image_column: str = "image",
+    mask_column: str = "mask",
     val_fold: int | None = None,
     group_column: str | None = None,
-    val_fraction: float = 0.2,
+    val_fraction: float | None = None,
     seed: int = 0,
     problems: list[str] | None = None,
 ) -> Splits:
-    """Read `root/file`, a CSV with the columns image and mask and optionally split, fold and one of groups.
+    """Read `root/file`, a CSV with a column of images, one of masks and optionally split, fold and one of groups.
 
-    Paths are relative to the file. `split` holds train, val, ... for each row. With `val_fold`, rows whose column fold
-    is that number are for validation and the others for training. With neither, `val_fraction` of the rows is held
-    out. Rows with the same `group_column` (a patient, a drive) stay together in every split that is cut here. Raises
-    DataError for missing columns, empty cells and files that are not there.
+    The header shows whether commas, semicolons, tabs or bars separate the cells. Lines that begin with # are comments.
+    Paths are relative to the file; backslashes separate folders too. `split` holds train, val, ... for each row, or
+    other usual words for these (Train, valid, dev). With `val_fold`, rows whose column fold is that number are for
+    validation and the others for training. With neither, `val_fraction` of the rows (0.2 by default) is held out; where
+    `split` has no val, `val_fraction` of train is, if it is written. Rows with the same `group_column` (a patient, a
+    drive) stay together in every split that is cut here. Raises DataError for missing columns, rows that are longer
+    than the header, empty cells and files that are not there.
     """
     require_nearby_layout(root, [file])
-    path = require_path(root / file, "data.file")
-    table = _read_table(path)
-    columns = ["image", "mask", *([group_column] if group_column else [])]
-    by_split = val_fold is None and "split" in table.columns
-    columns += ["fold"] if val_fold is not None else ["split"] if by_split else []
-    for column in columns:
-        if column not in table.columns:
-            raise DataError(f"{path}: no column '{column}'; it has: {', '.join(table.columns)}")
-    wrong = dict(_find_problems(table[columns], path))
-    if wrong and problems is None:
-        raise DataError(next(iter(wrong.values())))
-    if problems is not None:
-        problems += wrong.values()
-    table = table[[line not in wrong for line in table.index]]
-    groups = table[group_column].astype(str) if group_column else [""] * len(table)
-    samples = SampleTable(
-        Sample(os.path.splitext(image)[0], os.path.join(path.parent, image), os.path.join(path.parent, mask), group)
-        for image, mask, group in zip(table["image"].astype(str), table["mask"].astype(str), groups, strict=True)
-    )
-    if by_split:
-        words = table["split"].astype(str).str.strip()
-        return {str(word): samples.where(words == word) for word in words.unique()}
-    if val_fold is not None:
-        held_out = table["fold"] == val_fold
-        return {"train": samples.where(~held_out), "val": samples.where(held_out)}
-    return split_by_fraction(samples, val_fraction, seed)
-
-
-def _read_table(path: Path) -> "pandas.DataFrame":
-    """The rows that are not empty; their index is the line in the file."""
-    import pandas
-
-    options = {"skipinitialspace": True, "keep_default_na": False, "na_values": [""], "skip_blank_lines": False}
-    try:
-        table = pandas.read_csv(path, **options)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not a CSV file: {' '.join(str(error).split())}") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    table.index += 2
-    return table.dropna(how="all")
-
-
-def _find_problems(table: "pandas.DataFrame", path: Path) -> Iterator[tuple[int, str]]:
-    """(line, what is wrong with it) of each line with an empty cell, a file that is not there or an image that another
-    line has."""
-    seen: dict[str, int] = {}
-    empty = table.isna().to_numpy()
-    for line, image, mask, gaps in zip(table.index, table["image"], table["mask"], empty, strict=True):
-        if gaps.any():
-            yield line, f"{path}:{line}: column '{table.columns[gaps.argmax()]}' is empty"
-            continue
-        files = {"image": os.path.join(path.parent, str(image)), "mask": os.path.join(path.parent, str(mask))}
-        missing = [f"{column} {file}" for column, file in files.items() if not os.path.isfile(file)]
-        name = os.path.splitext(str(image))[0]
-        if missing:
-            yield line, f"{path}:{line}: {missing[0]} does not exist; paths are relative to the CSV file"
-        elif name in seen:
-            yield line, f"{path}:{line}: image {files['image']} stands in line {seen[name]} already"
+    path = root / file
+    header, rows = _open_table(path, image_column, mask_column)
+    last = "fold" if val_fold is not None else "split" if "split" in header else None
+    columns = [image_column, mask_column, *filter(None, [group_column, last])]
+    _require_columns(path, header, columns)
+    words, samples, lines = [], [], {}
+    for line, row in rows:
+        try:
+            cells = _used_cells(path, line, row, header, columns)
+            word = _held_out(cells[-1], val_fold, f"{path}:{line}") if val_fold is not None else cells[-1]
+            sample = _require_sample(path, line, *cells[: 3 if group_column else 2])
+            if (first := lines.setdefault(os.path.normpath(sample.name), line)) != line:
+                raise DataError(f"{path}:{line}: image {sample.image} stands in line {first} already")
+        except DataError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
         else:
-            seen[name] = line
+            words.append(word if last else "")
+            samples.append(sample)
+    if not samples and not problems:
+        raise DataError(f"{path}: has no row below its header; lines that begin with # are comments")
+    splits = _by_word(samples, _usual_words(path, words))
+    if val_fold is not None:
+        return {split: splits.get(split, SampleTable()) for split in ("train", "val")}
+    return hold_out(splits, val_fraction, seed)
+
+
+def _open_table(path: Path, *wanted: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The names of the columns, and line and cells of each row below that is neither empty nor a comment."""
+    text = re.sub(rf'" +(?=[{DELIMITERS}\n]|\Z)', '"', read_text(path, "data.file"))
+    headers, errors = [], []
+    for delimiter in DELIMITERS:
+        rows = _read_rows(path, text, delimiter)
+        # spreadsheets write `sep=;` above the header; a header may begin with #, the name of a column of numbers
+        skipped = ("#", "sep=")
+        try:
+            header = next((row for _, row in rows if {*wanted} <= {*row} or not row[0].lower().startswith(skipped)), [])
+        except DataError as error:  # of quotes, which another delimiter may put right
+            errors.append(error)
+            continue
+        if {*wanted} <= {*header}:
+            return header, ((line, row) for line, row in rows if not _is_comment(row, header, wanted[0], path))
+        headers.append(header)
+    if errors:
+        raise errors[0]
+    header = max(headers, key=len)
+    if not header:
+        raise DataError(f"{path}: is empty; expected a header with the columns {' and '.join(wanted)}")
+    key, missing = next(item for item in zip(("image", "mask"), wanted, strict=True) if item[1] not in header)
+    raise DataError(f"{path}: {_no_column(missing, header)}; write data.{key}_column: NAME if one of these is it")
+
+
+def _read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells, without the blanks around them, of each row that is not empty; a cell in quotes may have several
+    lines."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    line = 1
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}:{line}: the quotes in the row that begins here are not right: {error}") from error
+
+
+def _is_comment(row: list[str], header: list[str], image_column: str, path: Path) -> bool:
+    """Whether a row begins with #, and that not as the name of an image that is there."""
+    is_image = header[0] == image_column and os.path.isfile(path.parent / row[0])
+    return row[0].startswith("#") and not is_image
+
+
+def _no_column(name: str, header: list[str]) -> str:
+    shown = ", ".join(column if column.isprintable() else ascii(column) for column in header)
+    return f"no column '{name}'; it has: {shown}"
+
+
+def _require_columns(path: Path, header: list[str], columns: list[str]) -> None:
+    for column in columns:
+        if column not in header:
+            raise DataError(f"{path}: {_no_column(column, header)}")
+        if header.count(column) > 1:
+            raise DataError(f"{path}: has {header.count(column)} columns '{column}'; rename all but one")
+
+
+def _require_fitting(path: Path, line: int, row: list[str], header: list[str], columns: list[str]) -> None:
+    """Raises DataError for a row that is longer than the header. Empty cells at its end are no harm, unless image and
+    mask are there one cell further too: then the header may lack the name of the first column."""
+    if len(row) <= len(header):
+        return
+    further = [row[header.index(column) + 1] for column in columns[:2]]
+    if any(row[len(header) :]) or all(
+        cell and os.path.isfile(path.parent / slashed(path.parent, cell)) for cell in further
+    ):
+        raise DataError(
+            f"{path}:{line}: has {len(row)} cells, but the header {len(header)} columns; name the missing column in "
+            "the header, remove what is behind the last one, or put quotes around cells that hold a delimiter"
+        )
+
+
+def _used_cells(path: Path, line: int, row: list[str], header: list[str], columns: list[str]) -> list[str]:
+    """The cells in these columns. Raises DataError for a row that is too long, and for one of these cells that is empty
+    or has several lines."""
+    _require_fitting(path, line, row, header, columns)
+    cells = dict(zip(header, row, strict=False))
+    for column in columns:
+        if not cells.get(column):
+            raise DataError(f"{path}:{line}: column '{column}' is empty")
+        if re.search(r"[\t\n]", cells[column]):
+            raise DataError(
+                f"{path}:{line}: column '{column}' holds a tab or a line break: {ascii(cells[column])[:80]}"
+            )
+    return [cells[column] for column in columns]
+
+
+def _require_sample(path: Path, line: int, image: str, mask: str, group: str = "") -> Sample:
+    image, mask = slashed(path.parent, image), slashed(path.parent, mask)
+    files = [os.path.join(path.parent, file) for file in (image, mask)]
+    for what, file in zip(("image", "mask"), files, strict=True):
+        if not os.path.isfile(file):
+            reason = why_missing(file, "paths are relative to the CSV file")
+            raise DataError(f"{path}:{line}: {what} {file} does not exist; {reason}")
+    return Sample(os.path.splitext(image)[0], *files, group)
+
+
+def _held_out(cell: str, val_fold: int, where: str) -> str:
+    try:
+        fold = float(cell)  # spreadsheets write 1 as 1.0
+    except ValueError:
+        fold = math.nan
+    if not fold.is_integer():
+        raise DataError(f"{where}: column 'fold' holds '{cell}', not a whole number")
+    return "val" if fold == val_fold else "train"
+
+
+def _usual_words(path: Path, words: list[str]) -> list[str]:
+    """Train, val and test for the words of a column that mean them. Raises DataError where two words mean the same."""
+    meant = {word: SPLIT_NAMES.get(word.casefold(), word) for word in words}
+    spelled: dict[str, str] = {}
+    for word, split in meant.items():
+        other = spelled.setdefault(split, word)
+        if other.casefold() != word.casefold():
+            raise DataError(f"{path}: column 'split' has '{other}' and '{word}', both words for {split}; write one")
+    return [meant[word] for word in words]
+
+
+def _by_word(samples: list[Sample], words: list[str]) -> Splits:
+    table = SampleTable(samples)
+    return {word: table.where(other == word for other in words) for word in dict.fromkeys(words)}

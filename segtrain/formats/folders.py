@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from glob import iglob
 from pathlib import Path
@@ -17,9 +18,9 @@ from segtrain.formats.sample import (
     Splits,
     first_there,
     fixed_part,
+    hold_out,
     require_nearby_layout,
     require_path,
-    split_by_fraction,
 )
 
 
@@ -37,7 +38,8 @@ def read(
     classes: Sequence[Any] = (),
     seed: int = 0,
 ) -> Splits:
-    """Pair images with masks of the same path below their folder, whatever the file types.
+    """Pair images with masks of the same path below their folder, whatever the file types; where one of both lies a
+    folder deeper than the other, by their name, if no others have it.
 
     `images` and `masks` are a folder or a glob below `root` for each split (train, val, test or any other name), or one
     of each for the whole set; of a list of them the first that is there is taken. `val_fraction` of the whole set (0.2
@@ -56,11 +58,7 @@ def read(
     for split, both in folders.items():
         table = pair(root, *both, what=f"data ({split})" if split else "data", **options)
         splits[split] = _grouped(table, val_groups) if val_groups else table
-    if "" in splits:
-        return split_by_fraction(splits[""], 0.2 if val_fraction is None else val_fraction, seed)
-    if val_fraction is not None and "train" in splits and "val" not in splits:
-        splits |= split_by_fraction(splits["train"], val_fraction, seed)
-    return splits
+    return hold_out(splits, val_fraction, seed)
 
 
 def _find_folders(
@@ -119,6 +117,8 @@ def find_files(root: Path, pattern: str, suffix: str | list[str], what: str) -> 
         key, dot = os.path.splitext(name)
         if dot.lower() not in IMAGE_SUFFIXES:
             continue
+        if "\t" in name or "\n" in name:
+            raise DataError(f"{what}: {f'{folder}/{name}'!a} has a tab or a line break in its name; rename it")
         if anchored:
             names = key.split(os.sep)
             open_parts = [name for name, sign in zip(names[:-1], signs[:-1], strict=True) if is_glob(sign)]
@@ -143,6 +143,31 @@ def _listed(names: Iterator[str], what: str) -> Iterator[str]:
         raise DataError(f"{what}: {error.filename} cannot be listed: {error.strerror}") from error
 
 
+def match_depths(images: dict[str, str], masks: dict[str, str], folder: str) -> dict[str, str]:
+    """The mask files by the keys of their images: those that have none take that of an image whose path differs by one
+    folder more, or less. Raises DataError, which names the `folder` of the masks, where others have the same name."""
+    alone, others = images.keys() - masks.keys(), masks.keys() - images.keys()
+    found = {(key, other) for key in alone for other in _shallower(key) if other in others}
+    found |= {(key, other) for other in others for key in _shallower(other) if key in alone}
+    if not found:
+        return masks
+    counts = [Counter(key.rpartition("/")[2] for key in keys) for keys in (images, masks)]
+    for key, other in sorted(found):
+        if max(count[key.rpartition("/")[2]] for count in counts) > 1:
+            raise DataError(
+                f"{folder}: is {masks[other]} the mask of {images[key]}? others have this name too; put the masks into "
+                "the same folders as the images"
+            )
+    image_of = {other: key for key, other in found}
+    return {image_of.get(key, key): file for key, file in masks.items()}
+
+
+def _shallower(key: str) -> set[str]:
+    """A path with each of its folders left out."""
+    parts = key.split("/")
+    return {"/".join(parts[:index] + parts[index + 1 :]) for index in range(len(parts) - 1)}
+
+
 def pair(
     root: Path,
     images: str,
@@ -154,7 +179,8 @@ def pair(
     missing_empty: bool = False,
     what: str = "data",
 ) -> SampleTable:
-    """Images and masks of the same name below two folders, or globs, below `root`, in the order of their names.
+    """Images and masks of the same path below two folders, or globs, below `root`, in the order of their paths. One of
+    both may lie a folder deeper than the other, if no others have its name.
 
     With the names of `classes` there is a mask for each, which `{class}` in `masks` and `mask_suffix` stands for, and
     Sample.mask holds their paths, one a line; with `missing_empty` some may be missing, but not all. Raises DataError,
@@ -174,6 +200,7 @@ def pair(
         if not files and not missing_empty:
             ending = f" whose names end in {' or '.join(own_endings)}" if any(own_endings) else ""
             raise DataError(f"{what}: no masks in {root / pattern}{ending}")
+        files = match_depths(image_files, files, folder)
         if not missing_empty:
             of_class = f" of '{name}'" if name else ""
             text = f"{what}: %s have no mask{of_class} in {root / pattern}: %s{hint}"

@@ -13,8 +13,8 @@ from segtrain.formats.sample import (
     Sample,
     SampleTable,
     Splits,
+    hold_out,
     require_layout,
-    split_by_fraction,
 )
 
 LINES = ("line", "linestrip", "point", "points")
@@ -30,13 +30,13 @@ def read(
     without_annotation: Literal["error", "background"] = "error",
     unlabelled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
-    val_fraction: float = 0.2,
+    val_fraction: float | None = None,
     classes: Sequence[Any],
     seed: int = 0,
 ) -> Splits:
-    """The JSON files of labelme 4 and 5 below a folder for each split, or below one, of which `val_fraction` is held
-    out. An image is where its file says, or beside it. A class is the shapes with one of its `labels`, by default its
-    own name.
+    """The JSON files of labelme 4 and 5 below a folder for each split, or below one. `val_fraction` of the one folder
+    (0.2 by default), or of train where there is no val, is held out for validation. An image is where its file says, or
+    beside it. A class is the shapes with one of its `labels`, by default its own name.
 
     Polygons, rectangles, circles and masks are drawn in the order of the file, later ones over earlier ones. `lines`:
     whether lines and points, which cover no area, are an error or left out. `without_annotation`: what images are
@@ -69,7 +69,7 @@ def read(
             )
         splits[split] += [_Annotated(Path(name), name, None, []) for name in names]
     tables = {split: _table(root / folders[split], annotated, legend) for split, annotated in splits.items()}
-    return tables if isinstance(annotations, dict) else split_by_fraction(tables[""], val_fraction, seed)
+    return hold_out(tables, val_fraction, seed)
 
 
 class _Annotated(NamedTuple):

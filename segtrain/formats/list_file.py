@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from segtrain.errors import DataError
-from segtrain.formats.lists import listed_samples, read_names, read_pairs
+from segtrain.formats.lists import listed_samples, read_names, read_pairs, slashed
 from segtrain.formats.sample import (
     Paths,
     PathsBySplit,
@@ -14,9 +14,9 @@ from segtrain.formats.sample import (
     SampleTable,
     Splits,
     first_there,
+    hold_out,
     require_nearby_layout,
     require_path,
-    split_by_fraction,
 )
 
 
@@ -64,7 +64,7 @@ def read(
             f"data.val_fraction: {val_fraction} of a list train is held out where there is no list val; "
             f"the lists are: {', '.join(files)}; write null to hold nothing out"
         )
-    return splits | split_by_fraction(splits["train"], val_fraction, seed)
+    return hold_out(splits, val_fraction, seed)
 
 
 def _find_lists(
@@ -90,7 +90,8 @@ def _of_split(paths: PathsBySplit, split: str) -> Paths:
 def read_pair_list(root: Path, path: Path) -> SampleTable:
     """The samples of a list with an image and a mask a line, in its order."""
     rows = []
-    for line, (image, mask) in read_pairs(path):
+    for line, pair in read_pairs(path):
+        image, mask = (slashed(root, file) for file in pair)
         image, name = os.path.normpath(os.path.join(root, image)), os.path.splitext(image)[0]
         rows.append((line, Sample(name, image, os.path.normpath(os.path.join(root, mask)))))
     return listed_samples(path, rows)
@@ -99,7 +100,7 @@ def read_pair_list(root: Path, path: Path) -> SampleTable:
 def read_name_list(root: Path, path: Path, images: str, masks: str) -> SampleTable:
     """The samples of a list with a name a line, in its order; `{name}` stands for it in the two patterns."""
     rows = []
-    for line, name in read_names(path):
-        image, mask = (f"{root}/{pattern.replace('{name}', name)}" for pattern in (images, masks))
-        rows.append((line, Sample(name, image, mask)))
+    for line, written in read_names(path):
+        image, mask = (slashed(root, pattern.replace("{name}", written)) for pattern in (images, masks))
+        rows.append((line, Sample(written.replace("\\", "/"), f"{root}/{image}", f"{root}/{mask}")))
     return listed_samples(path, rows)

@@ -1,6 +1,8 @@
 """Lists of samples, one a line: the lines of the text files that many data sets publish their splits as."""
 
+import codecs
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,21 +10,56 @@ from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable, require_path
 
 
+def read_text(path: Path, what: str = "data") -> str:
+    """The text of a list or a table in UTF-8, or in UTF-16 where it begins with the mark of that, with \\n between the
+    lines. Other bytes are kept as in the names of files, which may have them.
+
+    Raises DataError, beginning with `what` where the file is missing, and for NUL bytes and control characters.
+    """
+    try:
+        content = require_path(path, what).read_bytes()
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16") if is_utf16 else content.decode("utf-8", "surrogateescape")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not text in UTF-16: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    text = re.sub("\r\n?", "\n", text.lstrip("\ufeff"))
+    control = re.search(r"[^\n\t -~\x80-\U0010ffff]", text)
+    if control:
+        line = text.count("\n", 0, control.start()) + 1
+        raise DataError(
+            f"{path}:{line}: holds the control character {control[0]!a}; expected a text file: save it as UTF-8"
+        )
+    return text
+
+
 def read_lines(path: Path, what: str = "data") -> list[tuple[int, str]]:
     """(number, text) of the lines that are not empty, counted from 1, without the white space around them.
 
-    Raises DataError, beginning with `what` where the file is missing, and where it is not text or has no such line.
+    Raises DataError as read_text does, and where no line has text.
     """
-    try:
-        text = require_path(path, what).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not text in UTF-8: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    text = read_text(path, what)
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         raise DataError(f"{path}: is empty; expected one sample a line")
     return lines
+
+
+def slashed(folder: Path, written: str) -> str:
+    """A path below `folder` as a list has it, with slashes for backslashes, unless a file has these in its name."""
+    if "\\" not in written or os.path.exists(os.path.join(folder, written)):
+        return written
+    return re.sub(r"\\+", "/", written)
+
+
+def why_missing(file: str, otherwise: str) -> str:
+    """What to tell of a path in a list where no file is."""
+    if re.search(r"(^|/)[A-Za-z]:/", file):
+        return "it begins with a drive of Windows; write paths that are relative to the data set"
+    if re.search("[\udc80-\udcff]", file):
+        return "its name is not in UTF-8; save the list as UTF-8"
+    return otherwise if file.isprintable() else f"its name holds characters that do not show: {file!a}"
 
 
 def read_names(path: Path, what: str = "data") -> list[tuple[int, str]]:
@@ -65,8 +102,6 @@ def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]]) -> SampleT
         missing = [index for index, file in enumerate(files) if not os.path.exists(file)]
         if missing:
             line, first = rows[missing[0]][0], files[missing[0]]
-            raise DataError(
-                f"{path}:{line}: {what} {first} does not exist; {len(missing)} of the {len(rows)} {what}s in this list "
-                "are missing"
-            )
+            count = f"{len(missing)} of the {len(rows)} {what}s in this list are missing"
+            raise DataError(f"{path}:{line}: {what} {first} does not exist; {why_missing(first, count)}")
     return SampleTable(sample for _, sample in rows)

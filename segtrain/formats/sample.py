@@ -14,6 +14,18 @@ from segtrain.files import is_glob, require_regular
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".npy"})
 
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Usual words for splits, in small letters, and the splits that they mean."""
+
 
 class Sample(NamedTuple):
     """One image and its mask on the disk; `name` is unique in its split.
@@ -122,6 +134,16 @@ def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> 
         "train": table.where(name not in chosen for name in names),
         "val": table.where(name in chosen for name in names),
     }
+
+
+def hold_out(splits: Splits, fraction: float | None, seed: int) -> Splits:
+    """The splits, with a share held out for validation: of all samples (0.2 by default) where one split "" has them; of
+    train where there is no val, if the share is given."""
+    if "" in splits:
+        return split_by_fraction(splits[""], 0.2 if fraction is None else fraction, seed)
+    if fraction is None or "train" not in splits or "val" in splits:
+        return splits
+    return splits | split_by_fraction(splits["train"], fraction, seed)
 
 
 def seeded_hash(name: str, seed: int) -> bytes:

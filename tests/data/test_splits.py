@@ -65,6 +65,43 @@ def test_folds_part_train_and_val_anew(tmp_path):
         assert not {sample.image for sample in splits["val"]} & {sample.image for sample in splits["train"]}
 
 
+def test_without_a_validation_split(tmp_path):
+    draw_folders(tmp_path, train=8, val=2)
+    keys = {key: {"train": f"train/{key}", "test": f"val/{key}"} for key in ("images", "masks")}
+    assert error_of(tmp_path, **keys) == (
+        f"data: the val split is empty; {tmp_path} as format folders gives: train (8), test (2); "
+        "write data.val_fraction: 0.2 to hold out a share of train"
+    )
+    assert [len(samples) for samples in split(tmp_path, val_fraction=0.25, **keys).values()] == [2, 6, 2]
+    found = [names(split(tmp_path, folds=4, fold=fold, **keys)) for fold in range(4)]
+    assert sorted(name for splits in found for name in splits["val"]) == [f"{index:03d}" for index in range(8)]
+    assert {(len(splits["train"]), len(splits["val"]), len(splits["test"])) for splits in found} == {(6, 2, 2)}
+    assert error_of(tmp_path, folds=4, val_split="final", **keys).startswith("data: the final split is empty; ")
+    files = {"train": "train.txt", "test": "test.txt"}
+    for part, count, name in (("train", 8, "train"), ("val", 2, "test")):
+        rows = [f"{part}/images/{index:03d}.png {part}/masks/{index:03d}.png" for index in range(count)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(rows))
+        table = [f"{row.replace(' ', ',')},{name}" for row in rows]
+        with (tmp_path / "data.csv").open("a") as file:
+            file.write("\n".join([*(["image,mask,split"] if name == "train" else []), *table, ""]))
+    for keys in ({"format": "list", "files": files}, {"format": "csv"}):
+        assert error_of(tmp_path, **keys).endswith("to hold out a share of train")
+        for more in ({"val_fraction": 0.25}, {"folds": 4}):
+            sizes = {name: len(samples) for name, samples in split(tmp_path, **keys, **more).items()}
+            assert sizes == {"train": 6, "val": 2, "test": 2}
+
+
+def test_a_split_asked_for_by_another_usual_word(tmp_path):
+    draw_folders(tmp_path, train=2, val=1)
+    rows = [
+        f"{part}/images/000.png,{part}/masks/000.png,{word}" for part, word in (("train", "Train"), ("val", "valid"))
+    ]
+    (tmp_path / "data.csv").write_text("\n".join(["image,mask,split", *rows]))
+    for words in ({}, {"train_split": "Train", "val_split": "valid"}, {"val_split": "dev"}):
+        splits = split(tmp_path, format="csv", **words)
+        assert (len(splits["train"]), len(splits["val"])) == (1, 1)
+
+
 def test_a_rare_class_is_in_every_fold(tmp_path):
     for index in range(12):
         for kind in ("i", "m"):

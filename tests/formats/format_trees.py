@@ -53,8 +53,16 @@ def files(root: Path, samples: SampleTable) -> list[tuple[str, str]]:
     return [tuple(path.removeprefix(f"{root}/") for path in (sample.image, sample.mask)) for sample in samples]
 
 
-def error_of(read, root: Path, **keywords) -> str:
+def pairs(root: Path, splits: dict[str, SampleTable]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """split -> {name: (image, mask)}, paths below root."""
+    return {
+        split: {s.name: tuple(path.removeprefix(f"{root}/") for path in (s.image, s.mask)) for s in samples}
+        for split, samples in splits.items()
+    }
+
+
+def error_of(read, root: Path, *arguments, **keywords) -> str:
     """The message that reading gives, with R for the root."""
     with pytest.raises(DataError) as error:
-        read(root, **keywords)
+        read(root, *arguments, **keywords)
     return str(error.value).replace(str(root), "R")

@@ -116,6 +116,16 @@ def test_what_roboflow_exports(read, root):
     }
 
 
+def test_a_share_of_train_where_there_is_no_val(read, root):
+    write(root, path="train.json", files={10: "a.jpg", 12: "deep/c.png"}, annotations=ANNOTATIONS[3:])
+    draw_images(root / "images", "d.jpg")
+    write(root, path="test.json", files={1: "d.jpg"}, annotations=[])
+    keys = {"annotations": {"train": "train.json", "test": "test.json"}, "images": "images"}
+    splits = read(**keys, val_fraction=0.5)
+    assert len(splits["train"]) == len(splits["val"]) == 1 and list(splits["test"]) == ["d"]
+    assert sorted(splits["train"] | splits["val"]) == ["a", "deep/c"]
+
+
 def test_one_folder_of_images_for_all_splits_as_cvat_has_it(read, root):
     write(root, path="annotations/instances_train.json", files={10: "a.jpg"}, annotations=ANNOTATIONS[:2])
     write(root, path="annotations/instances_val.json", files={12: "deep\\c.png"}, annotations=ANNOTATIONS[3:])

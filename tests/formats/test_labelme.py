@@ -185,6 +185,11 @@ def test_one_folder_is_cut_by_the_seed(read, root):
     assert len(splits["val"]) == 1 and sorted(splits["train"] | splits["val"]) == ["a", "b", "c"]
 
 
+def test_a_share_of_train_where_there_is_no_val(read):
+    splits = read(annotations={"train": "train", "test": "val"}, val_fraction=0.4)
+    assert len(splits["train"]) == len(splits["val"]) == 1 and list(splits["test"]) == ["c"]
+
+
 def test_images_without_a_file(read, root):
     for name in ("train/x.png", "train/y.jpg", "val/z.png"):
         IMAGE.save(root / name)

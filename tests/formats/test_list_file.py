@@ -1,5 +1,7 @@
 """Lists with an image and a mask a line."""
 
+import os
+
 import pytest
 
 from segtrain.formats import list_file
@@ -69,6 +71,28 @@ def test_a_share_of_the_training_list_for_validation(root):
     assert names(list_file.read(root, val_fraction=0.34, seed=1)) == splits
 
 
+@pytest.mark.parametrize("sign", [" ", "\t", ", "])
+def test_backslashes_and_blanks_behind(sign, root):
+    write(root, train=[f"i\\0.jpg{sign}m\\\\0.png  "], val=[f".\\i\\1.jpg{sign}m/1.png\t"])
+    assert decoded(root, "list", classes=CLASSES) == {"train": {"i/0": [[0, 255]]}, "val": {"./i/1": [[1, 255]]}}
+
+
+def test_a_list_of_names_with_backslashes(root):
+    draw_image(root / "i/x/4.jpg", [[0]])
+    draw(root / "m/x/4.png", [[1]])
+    write(root, train=["x\\4"], val=["1"])
+    keys = {"images": "i/{name}.jpg", "masks": "m/{name}.png"}
+    assert decoded(root, "list", classes=CLASSES, **keys)["train"] == {"x/4": [[1]]}
+
+
+def test_names_that_hold_backslashes_or_are_not_utf_8(root):
+    draw_image(root / r"i\4.jpg", [[0]])
+    draw(root / "m" / os.fsdecode(b"\xe4.png"), [[1]])
+    (root / "train.txt").write_bytes(b"i\\4.jpg m/\xe4.png\n")
+    write(root, val=["i/1.jpg m/1.png"])
+    assert decoded(root, "list", classes=CLASSES)["train"] == {r"i\4": [[1]]}
+
+
 GOOD = ["i/0.jpg m/0.png"]
 MISTAKES = {
     "an image that is not there": (
@@ -80,6 +104,12 @@ MISTAKES = {
         {"train": GOOD, "val": ["i/1.jpg m/9.png"]},
         {},
         "R/val.txt:1: mask R/m/9.png does not exist; 1 of the 1 masks in this list are missing",
+    ),
+    "a drive of Windows": (
+        {"train": [r"D:\i\0.jpg m\0.png"], "val": GOOD},
+        {},
+        "R/train.txt:1: image R/D:/i/0.jpg does not exist; it begins with a drive of Windows; write paths that are "
+        "relative to the data set",
     ),
     "an image twice": (
         {"train": [*GOOD, "", *GOOD], "val": ["i/1.jpg m/1.png"]},

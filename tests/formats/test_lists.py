@@ -38,8 +38,8 @@ MISTAKES = {
     "a name twice": (read_names, b"a\nb\n\na\n", "R/list.txt:4: a stands in line 1 already; remove one of them"),
     "an image": (
         read_names,
-        b"\x89PNG",
-        "R/list.txt: is not text in UTF-8: 'utf-8' codec can't decode byte 0x89 in position 0: invalid start byte",
+        b"\x89PNG\r\n\x1a\n\0\0",
+        r"R/list.txt:2: holds the control character '\x1a'; expected a text file: save it as UTF-8",
     ),
     "one path": (
         read_pairs,

@@ -20,6 +20,7 @@ from segtrain.files import is_glob
 from segtrain.formats import folders, keys_of, read_dataset
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
+    SPLIT_NAMES,
     Sample,
     SampleTable,
     Splits,
@@ -28,15 +29,6 @@ from segtrain.formats.sample import (
     split_by_fraction,
 )
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 Suffix = str | list[str]
 _TRIED = 50  # images whose names are compared with those of the masks
 
@@ -198,6 +190,7 @@ def pair_folders(
         {key.removesuffix(ending): f"{folder}/{file}" for key, file in files.items()}
         for (folder, files), ending in zip(found, endings, strict=True)
     )
+    masks = folders.match_depths(images, masks, found[1][0])
     samples = SampleTable(Sample(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys()))
     alone = [
         *_find_alone("image", "mask", images, masks, where=found[1][0]),

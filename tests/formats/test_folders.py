@@ -1,9 +1,12 @@
+"""Folders of images and masks, and globs."""
+
+import os
+
 import pytest
 
-from segtrain.data.splits import read_splits
-from segtrain.errors import DataError
-from segtrain.formats import csv, folders
+from segtrain.formats import folders
 from tests.formats.format_reading import data_config, reader
+from tests.formats.format_trees import error_of, names, pairs, touch
 
 
 @pytest.fixture
@@ -12,27 +15,6 @@ def root(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
     return folder
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def pairs(root, splits):
-    """split -> {name: (image, mask)}, paths below root."""
-    return {
-        split: {s.name: tuple(path.removeprefix(f"{root}/") for path in (s.image, s.mask)) for s in samples}
-        for split, samples in splits.items()
-    }
-
-
-def error_of(read, root, *arguments, **keywords):
-    with pytest.raises(DataError) as error:
-        read(root, *arguments, **keywords)
-    return str(error.value).replace(str(root), "R")
 
 
 def test_folders_pair_by_path_whatever_the_suffixes(root):
@@ -168,102 +150,73 @@ def test_folders_that_are_wrong(case, root):
     assert error_of(folders.read, root, **arguments) == text
 
 
+DEPTHS = {
+    "masks beside the folders of the images": (["i/x/1.jpg", "i/y/2.jpg"], ["m/1.png", "m/2.png"], ["x/1", "y/2"]),
+    "masks a folder deeper": (["i/1.jpg", "i/2.jpg"], ["m/png/1.png", "m/png/2.png"], ["1", "2"]),
+    "a folder between": (["i/x/rgb/1.jpg", "i/y/rgb/2.jpg"], ["m/x/1.png", "m/y/2.png"], ["x/rgb/1", "y/rgb/2"]),
+    "a folder above": (["i/s/x/1.jpg", "i/s/x/2.jpg"], ["m/x/1.png", "m/x/2.png"], ["s/x/1", "s/x/2"]),
+    "some of them": (["i/1.jpg", "i/x/2.jpg"], ["m/1.png", "m/2.png"], ["1", "x/2"]),
+    "both ways": (["i/1.jpg", "i/x/2.jpg"], ["m/x/1.png", "m/2.png"], ["1", "x/2"]),
+}
+
+
+@pytest.mark.parametrize("case", DEPTHS)
+def test_images_one_folder_deeper_or_shallower_than_their_masks(case, root):
+    images, masks, keys = DEPTHS[case]
+    touch(root, *images, *masks)
+    found = pairs(root, folders.read(root, images="i", masks="m", val_fraction=0.5))
+    wanted = dict(zip(keys, zip(images, sorted(masks, key=lambda mask: mask[-5]), strict=True), strict=True))
+    assert found["train"] | found["val"] == wanted
+
+
+AMBIGUOUS = {
+    "two images for a mask": (["i/x/1.jpg", "i/y/1.jpg"], ["m/1.png"], "is 1.png the mask of x/1.jpg?"),
+    "two masks for an image": (["i/1.jpg"], ["m/x/1.png", "m/y/1.png"], "is x/1.png the mask of 1.jpg?"),
+    "another pair of the name": (["i/x/1.jpg", "i/1.jpg"], ["m/x/1.png", "m/y/1.png"], "is y/1.png the mask of 1.jpg?"),
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_a_name_that_others_have_too_is_not_guessed(case, root):
+    images, masks, text = AMBIGUOUS[case]
+    touch(root, *images, *masks)
+    assert error_of(folders.read, root, images="i", masks="m") == (
+        f"R/m: {text} others have this name too; put the masks into the same folders as the images"
+    )
+
+
+def test_two_folders_deeper_or_beside_is_another_image(root):
+    touch(root, "i/x/y/1.jpg", "m/1.png", "i/x/2.jpg", "m/z/2.png")
+    assert error_of(folders.read, root, images="i", masks="m") == (
+        "data: 2 of 2 images have no mask in R/m: R/i/x/2.jpg, R/i/x/y/1.jpg"
+    )
+
+
+def test_layers_one_folder_deeper(root):
+    touch(root, "i/x/1.jpg", "i/x/2.jpg", "a/1.png", "b/1.png", "b/x/2.png")
+    classes = data_config(root=root, classes=["a", "b"], multilabel=True).classes
+    keys = {"images": "i", "masks": "{class}", "missing_masks": "empty", "val_fraction": 0.5}
+    found = [sample for samples in folders.read(root, classes=classes, **keys).values() for sample in samples]
+    assert {sample.name: sample.mask.replace(str(root), "R") for sample in found} == {
+        "x/1": "R/a/1.png\nR/b/1.png",
+        "x/2": "\nR/b/x/2.png",
+    }
+
+
+def test_names_that_are_not_utf_8_or_have_a_line_break(root):
+    name = os.fsdecode(b"\xe4")
+    touch(root, f"i/{name}.jpg", f"m/{name}.png", "i/a.jpg", "m/a.png")
+    found = pairs(root, folders.read(root, images="i", masks="m"))
+    assert (found["train"] | found["val"])[name] == (f"i/{name}.jpg", f"m/{name}.png")
+    touch(root, "m/b\nc.png")
+    assert error_of(folders.read, root, images="i", masks="m") == (
+        "data.masks: 'R/m/b\\nc.png' has a tab or a line break in its name; rename it"
+    )
+
+
 def test_a_root_that_is_not_there(root):
     for read in (folders.read, reader("camvid")):
         assert error_of(read, root / "nothing") == f"data.root: R does not exist; {root} holds: nothing"
-
-
-@pytest.fixture
-def table(root):
-    """Write set/data.csv and the files a.png to d.png with masks in m/."""
-    touch(root, *(f"{name}.png" for name in "abcd"), *(f"m/{name}.png" for name in "abcd"))
-
-    def write(*lines, file="data.csv"):
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text("\n".join(lines) + "\n")
-
-    return write
-
-
-def names(splits):
-    return {split: [sample.name for sample in samples] for split, samples in splits.items()}
-
-
-ROWS = ["a.png,m/a.png", "b.png,m/b.png", "c.png,m/c.png", "d.png,m/d.png"]
-
-
-def test_a_table_with_splits(root, table):
-    rows = [f"{row}, {split}" for row, split in zip(ROWS, ["train", "val", "train", "test"], strict=True)]
-    table("image, mask, split, notes", *(f"{row},x" for row in rows))
-    splits = csv.read(root)
-    assert names(splits) == {"train": ["a", "c"], "val": ["b"], "test": ["d"]}
-    assert splits["val"][0].image == str(root / "b.png") and splits["val"][0].mask == str(root / "m/b.png")
-
-
-def test_a_table_with_folds(root, table):
-    table(
-        "mask,image,fold", *(f"m/{name}.png,{name}.png,{fold}" for name, fold in zip("abcd", [0, 1, 2, 1], strict=True))
-    )
-    assert names(csv.read(root, val_fold=1)) == {"train": ["a", "c"], "val": ["b", "d"]}
-    assert names(csv.read(root, val_fold=0)) == {"train": ["b", "c", "d"], "val": ["a"]}
-
-
-def test_a_table_of_pairs_alone(root, table):
-    table("image,mask", *ROWS)
-    splits = names(csv.read(root, val_fraction=0.25, seed=1))
-    assert len(splits["val"]) == 1 and sorted(splits["train"] + splits["val"]) == list("abcd")
-    assert names(csv.read(root, val_fraction=0.25, seed=1)) == splits
-
-
-def test_paths_are_relative_to_the_table_or_absolute(root, table):
-    table("image,mask", "../a.png,../m/a.png", f"{root}/b.png,{root}/m/b.png", file="lists/all.csv")
-    samples = [sample for split in csv.read(root, file="lists/all.csv").values() for sample in split]
-    assert sorted(str(sample.mask).removeprefix(f"{root}/") for sample in samples) == ["lists/../m/a.png", "m/b.png"]
-
-
-CSV_MISTAKES = {
-    "no mask column": (["image,label", "a.png,m/a.png"], {}, "R/data.csv: no column 'mask'; it has: image, label"),
-    "an empty cell": (["image,mask", *ROWS[:2], "c.png,"], {}, "R/data.csv:4: column 'mask' is empty"),
-    "a file that is not there": (
-        ["image,mask", ROWS[0], "b.png,m/x.png"],
-        {},
-        "R/data.csv:3: mask R/m/x.png does not exist; paths are relative to the CSV file",
-    ),
-    "an image twice": (
-        ["image,mask", *ROWS[:2], ROWS[0]],
-        {},
-        "R/data.csv:4: image R/a.png stands in line 2 already",
-    ),
-    "no fold column": (
-        ["image,mask", *ROWS],
-        {"val_fold": 0},
-        "R/data.csv: no column 'fold'; it has: image, mask",
-    ),
-    "nothing": ([""], {}, "R/data.csv: not a CSV file: No columns to parse from file"),
-    "another file": (["image,mask"], {"file": "x.csv"}, 
-        "data.file: R/x.csv does not exist; R holds: a.png, b.png, c.png, d.png, data.csv, m",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", CSV_MISTAKES)
-def test_tables_that_are_wrong(case, root, table):
-    lines, arguments, text = CSV_MISTAKES[case]
-    table(*lines)
-    assert error_of(csv.read, root, **arguments) == text
-
-
-def test_all_problems_of_a_table_for_a_report(root, table):
-    table(
-        "image,mask,split", *(f"{row},train" for row in ROWS[:2]), "x.png,m/x.png,val", "c.png,,val", f"{ROWS[0]},val"
-    )
-    problems = []
-    assert names(csv.read(root, problems=problems)) == {"train": ["a", "b"]}
-    assert [problem.replace(str(root), "R") for problem in problems] == [
-        "R/data.csv:4: image R/x.png does not exist; paths are relative to the CSV file",
-        "R/data.csv:5: column 'mask' is empty",
-        "R/data.csv:6: image R/a.png stands in line 2 already",
-    ]
 
 
 def test_splits_that_are_not_there_are_skipped(root):
@@ -300,11 +253,3 @@ def test_several_endings_and_the_first_folder_that_is_there(root):
     assert error_of(folders.read, root, images="new", masks="m", mask_suffix="_x") == (
         "data: no masks in R/m whose names end in _x"
     )
-
-
-def test_a_split_without_samples(root, table):
-    table("image,mask,split", *(f"{row},training" for row in ROWS))
-    config = data_config(format="csv", root=root, classes=["x", "y"])
-    with pytest.raises(DataError) as error:
-        read_splits(config, seed=0)
-    assert str(error.value) == f"data: the train split is empty; {root} as format csv gives: training (4)"
