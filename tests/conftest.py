@@ -27,6 +27,7 @@ from segtrain.data.statistics import read_statistics
 from segtrain.training import build
 from segtrain.training import command as train
 from segtrain.training.loop import fit
+from segtrain.training.resume import start_or_resume
 from segtrain.training.state import build_state
 
 
@@ -143,7 +144,7 @@ def prepare(dataset, tmp_path, monkeypatch):
             model = build.place_model(config, torch.device("cpu"))
             loss = build.place_loss(config, torch.device("cpu"), statistics=statistics)
             state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
-            run = runs.enter_context(build.start_or_resume(config, state, resume=resume and str(resume)))
+            run = runs.enter_context(start_or_resume(config, state, resume=resume and str(resume)))
             return SimpleNamespace(config=config, loaders=loaders, loss=loss, state=state, run=run, folder=run.folder)
 
         yield prepare

@@ -44,10 +44,8 @@ def read(
     the one file (0.2 by default), or of train where there is no val, is held out for validation.
 
     `unlabelled`: what pixels outside all objects are: the class named background (0 in a binary task) or ignored.
-    `other_labels`: what objects are that no class claims; by default an error. `crowd`:
-    whether regions with iscrowd: 1 are ignored or their class; by default ignored, with a warning that counts them, and
-    an error where they are more than a tenth of a file's objects or most of a class's (CVAT marks what is painted so;
-    of COCO's own objects 1 in 80 is a crowd).
+    `other_labels`: what objects are that no class claims; by default an error. `crowd`: whether regions with iscrowd: 1
+    are ignored or their class; by default ignored, with a warning that counts them (CVAT marks what is painted so).
 
     An image without objects is all unlabelled; polygons of fewer than three points are left out. An image that is not
     where file_name says is the only file below `images` of that name (paths of Windows and of Label Studio). Raises
@@ -55,18 +53,11 @@ def read(
     where most outlines are not in pixels of their images, as bbox, area and the image's sides tell.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    report = {"notes": notes, "thorough": thorough}
     paths = _by_split(annotations, images, panoptic)
     require_layout(root, [path for split in paths.values() for path in split if path is not None])
     tables = {
-        split: read_file(
-            root / file,
-            root / folder,
-            pictures and root / pictures,
-            legend,
-            crowd=crowd,
-            notes=notes,
-            thorough=thorough,
-        )
+        split: read_file(root / file, root / folder, pictures and root / pictures, legend, crowd=crowd, **report)
         for split, (file, folder, pictures) in paths.items()
     }
     return hold_out(tables, val_fraction, seed)

@@ -65,26 +65,6 @@ class SegmentationLoss(nn.Module, ABC):
         return self.class_weights
 
 
-class PixelLoss(SegmentationLoss):
-    """A mean over pixels: a sum over them, divided by what `divisor` gives."""
-
-    @abstractmethod
-    def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """The sum over the valid pixels, a float32 scalar; the arguments are those of compute_loss."""
-
-    def divisor(self, target: Tensor, valid: Tensor) -> Tensor:
-        """The number of valid pixels, or the sum of their weights, a scalar."""
-        return valid.sum()
-
-    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """See SegmentationLoss."""
-        return divide(self.sum_loss(logits, target, valid), self.divisor(target, valid))
-
-    def count(self, mask: Tensor) -> Tensor:
-        """See SegmentationLoss."""
-        return self.divisor(*self.split(mask))
-
-
 def check_shapes(logits: Tensor, mask: Tensor, mode: str) -> None:
     """Raise ValueError with both shapes where the mask does not belong to the logits: broadcasting would hide it."""
     if logits.ndim == 4 and (mode != "binary" or logits.shape[1] == 1):

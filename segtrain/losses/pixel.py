@@ -1,10 +1,32 @@
 """Losses of single pixels, averaged over those that are not ignored: cross entropy, binary cross entropy, focal."""
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segtrain.losses.base import PixelLoss, check_range
+from segtrain.losses.base import SegmentationLoss, check_range, divide
+
+
+class PixelLoss(SegmentationLoss):
+    """A mean over pixels: a sum over them, divided by what `divisor` gives."""
+
+    @abstractmethod
+    def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """The sum over the valid pixels, a float32 scalar; the arguments are those of compute_loss."""
+
+    def divisor(self, target: Tensor, valid: Tensor) -> Tensor:
+        """The number of valid pixels, or the sum of their weights, a scalar."""
+        return valid.sum()
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """See SegmentationLoss."""
+        return divide(self.sum_loss(logits, target, valid), self.divisor(target, valid))
+
+    def count(self, mask: Tensor) -> Tensor:
+        """See SegmentationLoss."""
+        return self.divisor(*self.split(mask))
 
 
 class CrossEntropyLoss(PixelLoss):

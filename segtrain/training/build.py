@@ -1,26 +1,22 @@
-"""Building blocks of a training: model and loss on their device, a new or resumed run, failures explained."""
+"""Building blocks of a training: model and loss on their device, what is said at the start, failures explained."""
 
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from pydantic import ValidationError
 
-from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics
-from segtrain.errors import CheckpointError, ConfigError, TrainingError, first_fault, is_out_of_memory
-from segtrain.inference.task import Task
+from segtrain.errors import ConfigError, TrainingError, is_out_of_memory
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.models.model import SegmentationModel, build_model
 from segtrain.training.optim import describe_parameters
-from segtrain.training.run import Run, start_run
+from segtrain.training.run import Run
 from segtrain.training.state import TrainState
 
 
@@ -53,41 +49,6 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(f"loss.{name}: {' '.join(str(error).split())}") from error
     return loss.to(device)
-
-
-def start_or_resume(config: Config, state: TrainState, *, resume: str | None) -> Run:
-    """A new run folder; or with `resume` that folder, and the state set to where its last.pt stands."""
-    if resume is None:
-        return start_run(config)
-    path = find_checkpoint(Path(resume), LAST)
-    content = load_checkpoint(path)
-    if content.get("kind") != "last":
-        raise CheckpointError(
-            f"{path}: is not a checkpoint to resume from, it holds only weights; take the run's own {LAST}"
-        )
-    require_same_task(config, content, path)
-    state.load_dict(content)
-    run = start_run(config, resume=Path(resume), resumed=content)
-    run.announce_best(state)
-    for split, (count, digest) in content.get("samples", {}).items():
-        now, digest_now = state.samples[split]
-        if digest_now != digest:
-            run.log.say(f"warning: the {split} images are others than when the run was saved: {now} now, {count} then")
-    return run
-
-
-def require_same_task(config: Config, content: dict, path: Path) -> None:
-    """Raises CheckpointError where the run was begun with other classes or images: its weights and its scores would go
-    on under wrong names."""
-    try:
-        before = Task.of(Config.model_validate(content["config"]))
-    except KeyError as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
-    if difference := Task.of(config).difference(before):
-        was, now = difference
-        raise CheckpointError(f"{path}: was trained with {was}, not with {now}; leave --resume out to start a new run")
 
 
 def describe_training(

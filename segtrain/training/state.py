@@ -95,7 +95,6 @@ class TrainState:
             if self.ema is not None:
                 self.ema.module.load_state_dict(content["ema"] or content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
-            _require_shapes(self.optimizer)
             if content["scaler"]:  # empty where it was saved in another precision
                 self.scaler.load_state_dict(content["scaler"])
             restore_rng_state(content["rng"])
@@ -125,17 +124,6 @@ class TrainState:
         """Whether every weight and every running statistic is a number."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
         return bool(torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all())
-
-
-def _require_shapes(optimizer: Optimizer) -> None:
-    """Raises ValueError where what torch's optimizer keeps for a weight has another shape: fused steps would read and
-    write past it."""
-    if type(optimizer).__module__.startswith("torch.") and not isinstance(optimizer, torch.optim.Adafactor):
-        for parameter, kept in optimizer.state.items():
-            for name, value in kept.items():
-                if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
-                    shapes = f"{tuple(value.shape)}, and its weight is {tuple(parameter.shape)}"
-                    raise ValueError(f"the optimizer's {name} has the shape {shapes}")
 
 
 def build_state(

@@ -10,6 +10,7 @@ from segtrain.devices import resolve_device
 from segtrain.training import build
 from segtrain.training.loop import fit
 from segtrain.training.optim import describe_parameters, try_update
+from segtrain.training.resume import start_or_resume
 from segtrain.training.state import build_state
 
 
@@ -52,7 +53,7 @@ def train(config: Config, *, resume: str | None = None) -> None:
         loss = build.place_loss(config, device, statistics=statistics)
         steps = loaders.train.steps_per_epoch
         state = build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints)
-        with build.start_or_resume(config, state, resume=resume) as run:
+        with start_or_resume(config, state, resume=resume) as run:
             build.describe_training(run, state, loaders, loss, statistics)
             fit(state, loaders, loss, config.train, run)
             run.report(state)

@@ -21,7 +21,7 @@ VOID = 0xE0E0C0  # the border in the palette of VOC, in masks that were made RGB
 MOST_FAR = 3  # values outside 0..65535 that may mean no data; more are no mask
 LEAST_SQUARE = 0.0002  # share of all squares that makes a class of a value in masks that are smoothed or compressed
 STRAY_PIXELS, STRAY_SHARE = 16, 1e-5
-MOST_CLASSES = 250  # data.ignore_index is 255
+MOST_INDICES = 250  # data.ignore_index is 255
 FAR_BELOW_BORDER = 200  # 255 is a border, to be ignored, where the other values end here
 SPREAD = 32  # how far JPEG carries most of the pixels of a mask from their colours
 SHIFTED = 4  # how far compression moves a colour, when it is compared with those of published sets
@@ -220,7 +220,7 @@ def propose_classes(
     near = (_distance(_planes(values.codes, values.is_color), _planes(real.codes, real.is_color)) <= SPREAD).any(axis=1)
     if noise > 0.5 and 2 * values.pixels[near].sum() <= values.pixels.sum():
         return proposal._replace(kind="photographs")
-    if len(real.codes) > MOST_CLASSES:
+    if len(real.codes) > MOST_INDICES:
         return proposal._replace(kind="instances")
     palette = real.codes if real.is_color else real.palette
     if palette is not None and not real.is_color:
