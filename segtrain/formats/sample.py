@@ -12,7 +12,10 @@ from typing import NamedTuple, overload
 from segtrain.errors import DataError
 from segtrain.files import is_glob, require_regular
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".npy"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".gif"}
+    | {".ppm", ".pgm", ".pnm", ".npy"}
+)
 
 SPLIT_NAMES = {
     "train": "train",

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from segtrain.errors import DataError
 from segtrain.files import require_regular
@@ -32,7 +32,8 @@ from segtrain.images.bands import (
     upright,
 )
 
-TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # Pillow knows more, and runs programs for some of them
+# Pillow knows more, and runs programs for some of them.
+TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000", *(["AVIF"] if features.check("avif") else []))
 LARGEST_DARK = 64  # a channel that stays below it, beside empty ones, is no colour but class values
 PAGED_SUFFIXES = frozenset({".gif", ".png", ".webp", ".tif", ".tiff"})
 
@@ -292,10 +293,9 @@ def read_mask(
         mask = mask.astype(np.uint8) if mask.dtype == bool else mask
     else:
         with _opened(path) as picture:
-            if picture is not None and picture.format == "JPEG":
-                raise DataError(
-                    f"{path}: a JPEG changes the values of a mask; save masks as PNG, from the original annotation"
-                )
+            if picture is not None and picture.format in ("JPEG", "AVIF"):
+                what = f"a {picture.format} changes the values of a mask"
+                raise DataError(f"{path}: {what}; save masks as PNG, from the original annotation")
             mask, nodata = _mask_pixels(picture, path, as_color=as_color, band=band)
             if palettes is not None and picture is not None and picture.mode == "P":
                 colors = picture.getpalette("RGB")

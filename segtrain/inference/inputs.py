@@ -2,7 +2,8 @@
 
 import glob
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from segtrain.errors import DataError
@@ -17,10 +18,11 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
+def find_images(inputs: Sequence[str], *, output: Path, left_out: Counter[str] | None = None) -> dict[Path, Path]:
     """Image or video file -> path below the output folder, without suffix, of what is written for it.
 
-    Folders are searched through, and their subfolders come again in the output; files below `output` are left out.
+    Folders are searched through, also those that links lead to, and their subfolders come again in the output; files
+    below `output` and what is hidden are left out. `left_out` counts the other files of folders by their suffixes.
     Raises DataError for an input that gives no image.
     """
     found: dict[Path, Path] = {}
@@ -29,7 +31,9 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
         if is_glob(item) and not Path(item).exists():
             files = {path: Path(path.name) for path in map(Path, sorted(glob.glob(item, recursive=True)))}
         elif Path(item).is_dir():
-            files = {path: path.relative_to(item) for path in sorted(Path(item).rglob("*"))}
+            files = {path: path.relative_to(item) for path in sorted(_walk(item))}
+            if left_out is not None:
+                left_out.update(path.suffix.lower() for path in files if path.suffix.lower() not in known)
         else:
             files = {require_path(Path(item), "images"): Path(Path(item).name)}
         images = {
@@ -47,3 +51,17 @@ def find_images(inputs: Sequence[str], *, output: Path) -> dict[Path, Path]:
             raise DataError(f"{item}: no images there; known suffixes: {' '.join(sorted(known))}")
         found |= taken
     return found
+
+
+def _walk(folder: str) -> Iterator[Path]:
+    """The files of a folder and its subfolders that are not hidden. No folder is entered a second time, so that links
+    which lead back end."""
+    entered = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        entered.add(os.path.realpath(place))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) not in entered
+        )
+        yield from (Path(place, name) for name in names if not name.startswith("."))

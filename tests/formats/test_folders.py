@@ -113,7 +113,8 @@ FOLDER_MISTAKES = {
     "no images": (
         ["i/readme.txt", "m/a.png"],
         {"images": "i", "masks": "m"},
-        "data: no images in R/i; known suffixes: .bmp .gif .jpeg .jpg .npy .pgm .png .ppm .tif .tiff .webp",
+        "data: no images in R/i; known suffixes: .avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .npy .pgm .png .pnm .ppm "
+        ".tif .tiff .webp",
     ),
     "a folder that is not there": (
         ["imgs/a.jpg", "masks/a.png"],

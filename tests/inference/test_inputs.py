@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,20 @@ def test_a_folder_is_searched_through(tmp_path):
         (tmp_path / "in" / name).write_text("x")
     expected = {"a.png": "a", "b.JPG": "sub/b", "c.tiff": "sub/deeper/c", "a.b.webp": "a.b", "clip.MP4": "sub/clip"}
     assert found(tmp_path / "in", output=tmp_path / "out") == expected
+
+
+def test_links_are_followed_and_what_is_hidden_is_not(tmp_path):
+    for name in ("in/a.png", "in/.ipynb_checkpoints/a-checkpoint.png", "disk/b.jfif", "disk/sub/c.jp2", "in/d.heic"):
+        paint(tmp_path / "painted.png", [[0]])
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "painted.png").rename(tmp_path / name)
+    (tmp_path / "in" / "link").symlink_to("../disk")
+    (tmp_path / "disk" / "back").symlink_to("../in")  # to where the walk began
+    (tmp_path / "in" / "notes").write_text("x")
+    left_out = Counter()
+    images = find_images([str(tmp_path / "in")], output=tmp_path / "out", left_out=left_out)
+    assert sorted(map(str, images.values())) == ["a", "link/b", "link/sub/c"]
+    assert left_out == {".heic": 1, "": 1}
 
 
 def test_files_and_globs(tmp_path):
@@ -64,8 +79,8 @@ def test_inputs_without_an_image(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("x")
     known = (
-        "known suffixes: .avi .bmp .gif .jpeg .jpg .m4v .mkv .mov .mp4 .mpeg .mpg .npy .pgm .png .ppm .tif .tiff "
-        ".webm .webp .wmv"
+        "known suffixes: .avi .avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .m4v .mkv .mov .mp4 .mpeg .mpg .npy .pgm "
+        ".png .pnm .ppm .tif .tiff .webm .webp .wmv"
     )
     for item in ("empty", "notes.txt", "*.png"):
         assert missing(tmp_path / item, output=tmp_path) == f"{tmp_path / item}: no images there; {known}"

@@ -9,11 +9,13 @@ python predict.py runs/street-1 clip.mp4 -o out/                       clip_over
 import argparse
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 from segtrain.command import parse_output
 from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_output
+from segtrain.errors import name_some
 from segtrain.inference.model_files import split_models
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 
@@ -61,7 +63,8 @@ def main(options: argparse.Namespace) -> int:
 
     models, inputs = split_models(options.paths)
     infer_options = read_infer_options(options)
-    images = find_images(inputs, output=options.output)
+    left_out: Counter[str] = Counter()
+    images = find_images(inputs, output=options.output, left_out=left_out)
     require_output(options.output)  # before the models are loaded
 
     from segtrain.commands.predict.job import predict_files
@@ -75,6 +78,9 @@ def main(options: argparse.Namespace) -> int:
         predictor, images, options.output, kinds=options.save, sample=options.rle_sample, fps=options.video
     )
     print(report.summary(options.output, time.perf_counter() - started))
+    if left_out:
+        counts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in left_out.most_common()]
+        print(f"left out, since they are not images that can be read: {name_some(counts, most=8)}")
     for line in (*report.notes, *report.failures):
         print(line, file=sys.stderr)
     return report.status

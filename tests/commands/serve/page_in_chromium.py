@@ -121,7 +121,7 @@ def test_what_goes_wrong_is_said_and_the_next_image_works(page, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     page.drop_file(400, 300, tmp_path / "notes.txt")
     page.wait(FAILED)
-    types = "PNG, JPEG, BMP, TIFF, GIF, WEBP, PPM, NumPy"
+    types = "PNG, JPEG, BMP, TIFF, GIF, WEBP, PPM, JPEG2000, AVIF, NumPy"
     assert text(page, "message") == f"notes.txt: the file is not an image of a known type: {types}."
     noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
     page.drop_file(400, 300, save(tmp_path / "noise.png", noise))

@@ -88,7 +88,7 @@ def many_bands() -> bytes:
     return stream.getvalue()
 
 
-TYPES = "PNG, JPEG, BMP, TIFF, GIF, WEBP, PPM, NumPy"
+TYPES = "PNG, JPEG, BMP, TIFF, GIF, WEBP, PPM, JPEG2000, AVIF, NumPy"
 REFUSED = {
     "text": (b"hello", 415, f"the file is not an image of a known type: {TYPES}"),
     "page": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, f"the file is not an image of a known type: {TYPES}"),
