@@ -1,7 +1,7 @@
 """Layers: the base file, experiment files and `key.sub=value` arguments, merged into one tree."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -68,7 +68,7 @@ def _nested(base: Value | None, keys: Sequence[str], value: Value, annotation: A
     return Value({head: inner}, value.origin)
 
 
-def _apply_override(base: Value, argument: str, schema: type[Section]) -> Value:
+def _read_override(argument: str) -> tuple[list[str], Value]:
     path, _, text = argument.partition("=")
     origin = f"command line: {argument}"
     keys = path.split(".")
@@ -77,10 +77,10 @@ def _apply_override(base: Value, argument: str, schema: type[Section]) -> Value:
     if not text.strip():
         raise ConfigError(f"{origin}: is empty; is a variable not set? {path}=null takes a key out")
     # To YAML a # behind a blank would begin a comment.
-    value = _as_typed(parse_yaml(text.replace("#", STAND_IN), origin=origin))
-    return _merge(base, _nested(base, keys, value, schema), schema)
+    return keys, _as_typed(parse_yaml(text.replace("#", STAND_IN), origin=origin))
 
 
+SELECTORS = ("name", "format")
 STAND_IN = "\ue000"  # of the characters for private use
 
 
@@ -96,19 +96,21 @@ def _as_typed(value: Value) -> Value:
     return Value(None if value.data == "None" else value.data.replace(STAND_IN, "#"), value.origin)
 
 
-def _order(argument: str) -> tuple[int, bool]:
-    """All arguments are one layer: a section comes before what stands in it, and a name, which drops the arguments of
-    another one, before the arguments."""
-    keys = argument.partition("=")[0].split(".")
-    return len(keys), keys[-1] not in ("name", "format")
+def _names_in(keys: list[str], value: Value) -> Iterator[tuple[list[str], Value]]:
+    """What in an override chooses the thing that a section is about."""
+    if any(key.isdigit() for key in keys):
+        return  # an item of a list
+    if keys[-1] in SELECTORS:
+        yield keys, value
+    elif isinstance(value.data, dict):
+        yield from (([*keys, name], value.data[name]) for name in SELECTORS if name in value.data)
 
 
 _OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")
 
 
 def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | str | None = BASE_FILE) -> Value:
-    """Merge the experiment files, in their order, and then the `key.sub=value` arguments, in any order, into the base
-    file.
+    """Merge the experiment files, and then the `key.sub=value` arguments, into the base file.
 
     Without a base (None) they are merged into the defaults. A file that is the base itself is not merged twice. Raises
     ConfigError for what is not YAML, not a mapping or not there.
@@ -119,8 +121,10 @@ def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | s
     for file in files:
         if base is None or file.resolve() != Path(base).resolve():
             tree = _merge(tree, load_yaml(file), schema)
-    for override in sorted(overrides, key=_order):
-        tree = _apply_override(tree, override, schema)
+    # All of them are one layer: names, which drop the arguments of another one, act before the arguments.
+    typed = [_read_override(override) for override in overrides]
+    for keys, value in [*(name for each in typed for name in _names_in(*each)), *typed]:
+        tree = _merge(tree, _nested(tree, keys, value, schema), schema)
     return tree
 
 

@@ -89,11 +89,12 @@ def test_a_command_line_is_one_layer_in_any_order(load, order):
         (["data.classes=[a, b]", "data.format=csv"], ("data", "classes"), ["a", "b"]),
         (["model.psp_out_channels=64", "model.name=PSPNet"], ("model",), {"name": "PSPNet", "psp_out_channels": 64}),
         (["schedule.gamma=0.5", "schedule.name=StepLR"], ("schedule",), {"name": "StepLR", "gamma": 0.5}),
-        (["loss.DiceLoss=0.3", "loss={FocalLoss: 1}"], ("loss",), {"FocalLoss": 1, "DiceLoss": 0.3}),
+        (["data.root=one", "data={root: two, format: csv}"], ("data", "root"), "two"),
+        (["loss={FocalLoss: 1}", "loss.DiceLoss=0.3"], ("loss",), {"FocalLoss": 1, "DiceLoss": 0.3}),
         (["train.epochs=3", "train.epochs=4"], ("train", "epochs"), 4),
     ],
 )
-def test_a_name_and_a_section_come_before_what_stands_in_them(load, overrides, path, expected):
+def test_a_name_acts_first_and_the_last_of_two_values_counts(load, overrides, path, expected):
     value = load(*overrides).plain()
     for key in path:
         value = value[key]

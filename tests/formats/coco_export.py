@@ -58,11 +58,13 @@ def draw_set(root):
     return root
 
 
-def read_masks(root, classes=CAT_DOG, *, annotations="set.json", images="images", val_fraction=0.4, **arguments):
+def read_masks(root, classes=CAT_DOG, *, annotations="set.json", images="images", **arguments):
     """split -> {name: rows of class indices as digits, ? where they are ignored}"""
     config = data_config(format="coco", root=root, classes=classes, **arguments)
     decoder = LabelDecoder(config)
-    options = {"annotations": annotations, "images": images, "val_fraction": val_fraction, **arguments}
+    options = {"annotations": annotations, "images": images, **arguments}
+    if isinstance(annotations, str):
+        options.setdefault("val_fraction", 0.4)
     splits = coco.read(root, classes=config.classes, **options)
     return {split: {s.name: rows(decoder.read(s)) for s in samples} for split, samples in splits.items()}
 

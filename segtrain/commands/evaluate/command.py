@@ -31,6 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against", type=Path, metavar="FOLDER", help="score these PNG files of class indices, and run no model"
     )
     parser.add_argument(
+        "--numbering",
+        choices=("index", "data"),
+        default="index",
+        help="what files of --against hold: class indices or colours (default), or the values of the data set's masks",
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="score the images that --against has a file for, and leave out the rest"
+    )
+    parser.add_argument(
         "--tune-threshold", action="store_true", help="find the thresholds of the best IoU, and keep them for the model"
     )
     parser.add_argument("--wandb", action="store_true", help="log to the run's entry in Weights & Biases as well")
@@ -50,7 +59,9 @@ def main(options: argparse.Namespace) -> None:
     infer = read_infer_options(options)
     applied = infer != InferOptions(batch_size=infer.batch_size)
     tuning = options.tune_threshold
+    apart = (options.numbering != "index" or options.partial) and not options.against
     checks = [
+        (apart, "--numbering and --partial belong to --against FOLDER; remove them"),
         (options.against and applied, "--against scores predictions as they are; remove the flags that apply a model"),
         (options.against and tuning, "--against has no probabilities; remove --tune-threshold"),
         (options.against and options.wandb, "--wandb logs what the run itself predicts; remove it or --against"),

@@ -53,7 +53,8 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
     with output_folder(options.output, models[0] if models else options.against, options.split) as folder:
         if options.against:
             task, tuned = Task.of(config), ""
-            scores = score_predictions(options.against, split, task)
+            chosen = {"numbering": options.numbering, "partial": options.partial}
+            scores = score_predictions(options.against, split, task, **chosen)
         else:
             require_unseen(split, members, overrides)
             batch_size = options.batch_size or config.data.eval_batch_size or config.data.batch_size
@@ -71,6 +72,8 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold else ""
         values = compute_values(scores, task.names)
         what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
+        if len(scores.names) < len(split.samples):
+            what += f" (--partial: of {len(scores.names)} images)"
         head = describe_evaluation(what, split, task, infer, trained_on=split.name == "train" and not options.against)
         text = "\n\n".join(part for part in (head, format_report(values, task), tuned) if part)
         panels = write_evaluation(folder, text, scores, values, task)

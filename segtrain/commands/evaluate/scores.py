@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -143,9 +143,9 @@ def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batc
     return scores
 
 
-def score_predictions(folder: Path, split: EvaluatedSplit, task: Task) -> Scores:
+def score_predictions(folder: Path, split: EvaluatedSplit, task: Task, **options: Any) -> Scores:
     """Score PNG files, see PredictedSamples. Raises DataError for those that are missing, left over or wrong."""
-    dataset = PredictedSamples(folder, split.samples, split.decoder, task)
+    dataset = PredictedSamples(folder, split.samples, split.decoder, task, **options)
     workers = count_workers(split.config.data.workers, "cpu")
     loader = EvalLoader(dataset, batch_size=1, workers=workers, pin_memory=False)
     return _score(lambda batch: (batch["prediction"], None), loader, Scores(task), device=torch.device("cpu"))

@@ -8,10 +8,11 @@ from PIL import Image
 
 from segtrain.__main__ import main as segtrain
 from segtrain.checkpoint import load_checkpoint
-from segtrain.commands.evaluate.compare import pair_predictions
+from segtrain.commands.evaluate.compare import PredictedSamples, pair_predictions
 from segtrain.config.schema import Config
+from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample
+from segtrain.formats.sample import Sample, SampleTable
 from segtrain.inference.task import Task
 from tests.commands.evaluate.evaluating import BINARY, LAYERS, draw_layers, evaluate, numbers_in, refused
 
@@ -178,3 +179,73 @@ def test_signs_in_the_name_of_a_class_that_no_file_name_has(tmp_path):
     for file in files:
         Image.new("L", (2, 2)).save(file)
     assert pair_predictions(tmp_path, [Sample("x", "in/x.png", "")], task) == {"x": files}
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Four images whose masks hold 10, 20 and 30, and a folder for predictions of them: (samples, decoder, folder)."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for name in "abcd":
+        image, mask = tmp_path / f"{name}.jpg", tmp_path / f"{name}_mask.png"
+        Image.fromarray(rng.integers(0, 255, (8, 9, 3), np.uint8)).save(image)
+        Image.fromarray(rng.choice([10, 20, 30], (8, 9)).astype(np.uint8)).save(mask)
+        samples.append(Sample(name, str(image), str(mask)))
+    classes = [{"name": name, "value": value} for name, value in (("a", 10), ("b", 20), ("c", 30))]
+    config = Config.model_validate({"data": {"root": "data", "classes": classes}}).data
+    (tmp_path / "out").mkdir()
+    return SampleTable(samples), build_decoder(config), tmp_path / "out"
+
+
+def write_predictions(raw, convert) -> None:
+    samples, decoder, folder = raw
+    for sample in samples:
+        Image.fromarray(np.asarray(convert(decoder.read(sample)), np.uint8)).save(folder / f"{sample.name}.png")
+
+
+def agreement(raw, **options) -> float:
+    samples, decoder, folder = raw
+    batches = PredictedSamples(folder, samples, decoder, TASK, **options).batch([0, 1, 2, 3])
+    return float((batches[0]["prediction"] == batches[0]["mask"]).float().mean())
+
+
+COLORS = np.array(TASK.colors)
+NUMBERINGS = {
+    "indices": (lambda mask: mask, "index"),
+    "colours of the classes": (lambda mask: COLORS[mask], "index"),
+    "values of the data set": (lambda mask: 10 + 10 * mask, "data"),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERINGS)
+def test_what_predictions_may_hold(case, raw):
+    convert, numbering = NUMBERINGS[case]
+    write_predictions(raw, convert)
+    assert agreement(raw, numbering=numbering) == 1.0
+
+
+def test_values_of_the_data_set_are_not_taken_for_indices(raw):
+    write_predictions(raw, lambda mask: 10 + 10 * mask)
+    with pytest.raises(DataError) as error:
+        agreement(raw)
+    text = "the files agree with the masks in 0 pixels as class indices, and in 288 as values of the data set"
+    assert str(error.value) == f"--against {raw[2]}: {text}; write --numbering data"
+
+
+def test_a_colour_of_no_class(raw):
+    write_predictions(raw, lambda mask: COLORS[mask] ^ (mask == 2)[..., None])
+    with pytest.raises(DataError, match=r"/a.png: colour \[\d+, \d+, \d+\] is not that of a class$"):
+        agreement(raw)
+
+
+def test_a_part_of_the_split_is_scored_when_asked(raw):
+    write_predictions(raw, lambda mask: mask)
+    for name in "bd":
+        (raw[2] / f"{name}.png").unlink()
+    with pytest.raises(DataError) as error:
+        agreement(raw)
+    text = "2 prediction(s) are missing: b.png, d.png; --partial scores the 2 images that have one"
+    assert str(error.value) == f"--against {raw[2]}: {text}"
+    samples, decoder, folder = raw
+    left = PredictedSamples(folder, samples, decoder, TASK, partial=True)
+    assert [sample.name for sample in left.samples] == ["a", "c"]

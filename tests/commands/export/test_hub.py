@@ -106,7 +106,7 @@ def test_a_folder_of_somebody_else(broken):
         ({"model": {"name": "os.system"}}, "names the model 'os.system', which smp does not have"),
         (
             {"model": {"encoder_name": "tu-hf-hub:me/code"}},
-            "names the encoder 'tu-hf-hub:me/code', which timm does not have",
+            "model.encoder_name: timm has no model 'hf-hub:me/code'; none of 1371 known names is close",
         ),
     ],
 )
