@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -184,9 +185,10 @@ class Log:
         return last
 
     def say(self, text: str) -> None:
-        """Print a line above the progress bar."""
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        """Print a line above the progress bar. A full disk or a closed pipe behind stdout ends no training."""
+        with suppress(OSError):
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
 
     def progress(self, total: int, *, title: str, initial: int = 0) -> Progress:
         """`total` and `initial` (where a resumed epoch starts) count steps."""

@@ -113,3 +113,25 @@ def test_files(tmp_path):
     with pytest.raises(ConfigError) as error:
         load_yaml(tmp_path / "none.yml")
     assert str(error.value) == f"{tmp_path / 'none.yml'}: cannot be read: No such file or directory"
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (LAUGHS, 1, "holds more than 100,000 values; is an anchor repeated within itself?"),
+        ("a: &a [*a]\n", 1, "not valid YAML: an anchor contains itself, or the nesting is too deep"),
+        ("a: 1\nb: " + "9" * 5000, 2, "a whole number of 5,000 digits is too large"),
+        ("a: 0x" + "f" * 6000, 1, "a whole number of 6,002 digits is too large"),
+        ("a: 1\nb: 'x\x07y'", 2, "not valid YAML: the character '\\x07' is not allowed"),
+        ("a: \x00", 1, "not valid YAML: the character '\\x00' is not allowed"),
+    ],
+)
+def test_yaml_is_bounded(text, line, reason):
+    with pytest.raises(ConfigError) as error:
+        parse_yaml(text, source="one.yml")
+    assert str(error.value) == f"one.yml:{line}: {reason}"

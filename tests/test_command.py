@@ -1,0 +1,48 @@
+"""What commands print, wherever it goes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from segtrain.command import tell
+from tests.conftest import PROJECT
+
+MISTAKE = ["-m", "segtrain", "train", "--check", "optimiser=\N{GREEK SMALL LETTER ALPHA}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a.png: is not an image", "a.png: is not an image"),
+        ("two\nlines\tof it", "two\nlines\tof it"),
+        ("\x1b[31mred\x07 \x00", "\\x1b[31mred\\x07 \\x00"),
+        ("lone \udcff", "lone \\udcff"),
+        ("x" * 1000, "x" * 1000),
+        ("a" * 600 + "b" * 600, "a" * 500 + " [.. 200 characters ..] " + "b" * 500),
+    ],
+)
+def test_errors_are_readable(text, shown, capsys):
+    tell(text)
+    assert capsys.readouterr().err == f"{shown}\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_consoles_of_any_encoding(encoding):
+    line = [sys.executable, *MISTAKE]
+    done = subprocess.run(line, cwd=PROJECT, env={"PYTHONIOENCODING": encoding}, capture_output=True, timeout=60)
+    alpha = "\N{GREEK SMALL LETTER ALPHA}" if encoding == "utf-8" else "\\u03b1"
+    assert done.returncode == 2
+    assert done.stderr.decode(encoding) == (
+        f"command line: optimiser={alpha}: optimiser: unknown key; did you mean 'optimizer'?\n"
+    )
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "</dev/null >/dev/full", "2>/dev/full"])
+def test_streams_that_take_nothing(redirection):
+    line = f'"{sys.executable}" -m segtrain schema {redirection}; echo "status $?" >> "$0"'
+    script = ["bash", "-c", line]
+    done = subprocess.run([*script, "/dev/stdout"], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    full = "/dev/full" in redirection and "2>" not in redirection
+    assert done.stdout.splitlines()[-1] == f"status {int(full)}"
+    assert done.stderr == ("standard output: No space left on device\n" if full else "")
