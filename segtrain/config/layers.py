@@ -74,6 +74,9 @@ def _read_override(argument: str) -> tuple[list[str], Value]:
     keys = path.split(".")
     if not all(keys):
         raise ConfigError(f"{origin}: '{path}' is not a path of keys like train.epochs")
+    named = next((index for index, key in enumerate(keys) if key[0].isupper()), 0)
+    if keys[0] == "loss" and named > 1:  # loss.my_losses.EdgeLoss.coef: the dots up to the class are those of its path
+        keys[1 : named + 1] = [".".join(keys[1 : named + 1])]
     if not text.strip():
         raise ConfigError(f"{origin}: is empty; is a variable not set? {path}=null takes a key out")
     # To YAML a # behind a blank would begin a comment.

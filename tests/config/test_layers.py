@@ -73,6 +73,20 @@ def test_lists_and_arguments_are_replaced_and_sections_merged(load):
     assert plain["data"]["images"] == {"val": "c"}
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("loss.my_losses.EdgeLoss=0.5", {"my_losses.EdgeLoss": 0.5}),
+        ("loss.my.losses.EdgeLoss.coef=0.5", {"my.losses.EdgeLoss": {"coef": 0.5}}),
+        ("loss.FocalLoss.gamma=1", {"FocalLoss": {"gamma": 1}}),
+        ("loss.DiceLoss.coef=0.2", {"DiceLoss": {"coef": 0.2}}),
+    ],
+)
+def test_terms_of_the_loss_may_be_paths_to_classes(load, override, expected):
+    below = {"CrossEntropyLoss": 1.0, "DiceLoss": 0.5}
+    assert load(override).plain()["loss"] == below | expected
+
+
 SGD = {"name": "SGD", "lr": 0.1, "momentum": 0.9}
 
 
