@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.schema import TransformsConfig
@@ -118,7 +118,14 @@ def _raising(loader: DataLoader) -> Iterator:
         yield batch
 
 
-def _as_it_is(batch):
+def _share(batch):
+    """A batch, in a worker in shared memory: where that is full it fails here, and the training learns of it. torch
+    itself would move it in a thread whose failure loses the batch, and the training would wait for it without end."""
+    if get_worker_info() is not None and not isinstance(batch, Exception):
+        for group in batch if isinstance(batch, list) else [batch]:
+            for value in group.values():
+                if isinstance(value, torch.Tensor):
+                    value.share_memory_()
     return batch
 
 
@@ -146,7 +153,7 @@ def _loader(dataset, *, batch_sampler, workers: int, pin_memory: bool) -> DataLo
         dataset,
         batch_sampler=batch_sampler,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_share,
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
         persistent_workers=workers > 0,
@@ -160,12 +167,12 @@ def count_workers(asked: int | str, device_type: str) -> int:
     if asked != "auto":
         return int(asked)
     try:
-        shared_bytes = shutil.disk_usage("/dev/shm").total
+        shared_bytes = shutil.disk_usage("/dev/shm").free
     except OSError:  # a system without such a limit
         shared_bytes = SHARED_MEMORY_NEEDED_BYTES
     if shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
         print(
-            f"warning: /dev/shm holds {shared_bytes >> 20} MiB, too little for reading processes; images are read "
+            f"warning: /dev/shm has {shared_bytes >> 20} MiB free, too little for reading processes; images are read "
             "by the training process itself. In a container: docker run --shm-size=2g, or set data.workers, if you "
             "know better"
         )

@@ -89,6 +89,11 @@ def explained_failures(config: Config) -> Iterator[None]:
                 f"lack of memory; lower data.workers (now {config.data.workers}) or data.batch_size (now "
                 f"{config.data.batch_size}); in a container give more shared memory, like --shm-size=4g"
             ) from error
+        if "No space left on device" in text and "shared memory" in text:
+            raise TrainingError(
+                f"/dev/shm, through which batches are handed over, is full; lower data.workers (now "
+                f"{config.data.workers}) or write 0; in a container give more shared memory, like --shm-size=4g"
+            ) from error
         if "Expected more than 1 value per channel" in text:
             raise TrainingError(
                 f"data.batch_size: {config.model.name} with {config.model.encoder_name} has a BatchNorm that needs two "

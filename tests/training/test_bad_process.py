@@ -54,6 +54,19 @@ def test_process_with_a_truncated_image_and_workers(dataset, tmp_path):
     assert "epoch 1/1" not in done.stdout
 
 
+def test_a_full_shared_memory_is_told_by_the_worker(dataset, tmp_path, main, monkeypatch, capsys):
+    def refuse(_: torch.Tensor) -> None:  # as torch does, in the worker that this process is forked to
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    assert main(*ONE_EPOCH, f"data.root={dataset}", f"runs_dir={tmp_path / 'runs'}", "data.workers=1") == 2
+    assert_one_line(
+        capsys.readouterr().err,
+        r"/dev/shm, through which batches are handed over, is full; lower data\.workers \(now 1\) or write 0; in a "
+        r"container give more shared memory, like --shm-size=4g",
+    )
+
+
 def test_process_without_a_hub(tmp_path):
     environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
     layers = [*SMALL, "model.encoder_name=resnet18", "model.encoder_weights=imagenet"]
