@@ -83,7 +83,8 @@ def explained_failures(config: Config) -> Iterator[None]:
         if is_out_of_memory(error):
             raise TrainingError(_no_memory(config, text)) from error
         ended = "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text)
-        if ended or isinstance(error, (ConnectionError, EOFError)):  # while it handed over a batch
+        # The others come where it ended while it handed over a batch.
+        if ended or "items of ancdata" in text or isinstance(error, (ConnectionError, EOFError)):
             raise TrainingError(
                 f"a process that reads images was ended from outside ({' '.join(text.split())[:120]}), most likely for "
                 f"lack of memory; lower data.workers (now {config.data.workers}) or data.batch_size (now "
