@@ -3,6 +3,8 @@
 import inspect
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,10 +52,8 @@ def build_optimizer(config: OptimizerConfig, model: SegmentationModel) -> Optimi
         groups = [{key: value for key, value in group.items() if key != "weight_decay"} for group in groups]
     if target.__name__ in UNUSABLE:
         raise ConfigError(f"optimizer: {target.__name__} {UNUSABLE[target.__name__]}")
-    try:
+    with _explained("optimizer", config.name):
         return target(groups, **({"lr": config.lr} if "lr" in named else {}), **config.arguments)
-    except Exception as error:
-        raise _explain("optimizer", config.name, error) from error
 
 
 class Schedule:
@@ -115,10 +115,8 @@ def build_schedule(
     arguments = {key: value for key, value in follows.items() if key in named} | config.arguments
     if target is OneCycleLR:
         arguments["pct_start"] = _rise(arguments.get("pct_start", named["pct_start"].default), arguments["total_steps"])
-    try:
+    with _explained("schedule", config.name):
         scheduler = target(optimizer, **arguments)
-    except Exception as error:
-        raise _explain("schedule", config.name, error) from error
     return Schedule(scheduler, "evaluation" if target is ReduceLROnPlateau else config.interval)
 
 
@@ -129,9 +127,13 @@ ADVICE = {
 }
 
 
-def _explain(section: str, name: str, error: Exception) -> ConfigError:
-    advice = next((advice for words, advice in ADVICE.items() if words in str(error)), "")
-    return ConfigError(f"{section}: {name}: {reason_of(error).rstrip('.')}{advice}")
+@contextmanager
+def _explained(section: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        advice = next((advice for words, advice in ADVICE.items() if words in str(error)), "")
+        raise ConfigError(f"{section}: {name}: {reason_of(error).rstrip('.')}{advice}") from error
 
 
 def try_update(config: Config, model: nn.Module, optimizer: Optimizer, schedule: "Schedule") -> None:
@@ -139,14 +141,10 @@ def try_update(config: Config, model: nn.Module, optimizer: Optimizer, schedule:
     is refused no earlier."""
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
-    try:
+    with _explained("optimizer", config.optimizer.name):
         optimizer.step()
-    except Exception as error:
-        raise _explain("optimizer", config.optimizer.name, error) from error
-    try:
+    with _explained("schedule", config.schedule.name if config.schedule else ""):
         schedule.after(schedule.interval, *([0.5] if schedule.interval == "evaluation" else []))
-    except Exception as error:
-        raise _explain("schedule", config.schedule.name, error) from error
 
 
 def _rise(pct_start: Any, total_steps: Any) -> Any:
