@@ -72,7 +72,9 @@ def test_commands_name_files_and_keys_that_exist() -> None:
 
 
 @pytest.mark.parametrize("override", re.findall(r"`([a-z_]+(?:\.\w+)+=[^` ]+)`", README))
-def test_single_values_in_the_text_can_be_set(override: str) -> None:
+def test_single_values_in_the_text_can_be_set(override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_losses.py").write_text("import torch\n\n\nclass EdgeLoss(torch.nn.Module):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)  # where the reader's own loss lies
     assert isinstance(load_config([override]), Config)
 
 
