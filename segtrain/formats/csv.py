@@ -60,7 +60,8 @@ def read(
             samples.append(sample)
     if not samples and not problems:
         raise DataError(f"{path}: has no row below its header; lines that begin with # are comments")
-    splits = _by_word(samples, _usual_words(path, words))
+    table, words = SampleTable(samples), _usual_words(path, words)
+    splits = {word: table.where(other == word for other in words) for word in dict.fromkeys(words)}
     if val_fold is not None:
         return {split: splits.get(split, SampleTable()) for split in ("train", "val")}
     return hold_out(splits, val_fraction, seed)
@@ -184,8 +185,3 @@ def _usual_words(path: Path, words: list[str]) -> list[str]:
         if other.casefold() != word.casefold():
             raise DataError(f"{path}: column 'split' has '{other}' and '{word}', both words for {split}; write one")
     return [meant[word] for word in words]
-
-
-def _by_word(samples: list[Sample], words: list[str]) -> Splits:
-    table = SampleTable(samples)
-    return {word: table.where(other == word for other in words) for word in dict.fromkeys(words)}
