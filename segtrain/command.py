@@ -82,7 +82,7 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
     except OSError as error:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
             raise
-        tell(f"{error.filename or 'standard output'}: {error.strerror}")
+        tell(f"{error.filename or 'standard output or a file'}: {error.strerror}")
         if error.filename is None:
             _drop_stdout()
         return 1

@@ -45,4 +45,4 @@ def test_streams_that_take_nothing(redirection):
     done = subprocess.run([*script, "/dev/stdout"], cwd=PROJECT, capture_output=True, text=True, timeout=60)
     full = "/dev/full" in redirection and "2>" not in redirection
     assert done.stdout.splitlines()[-1] == f"status {int(full)}"
-    assert done.stderr == ("standard output: No space left on device\n" if full else "")
+    assert done.stderr == ("standard output or a file: No space left on device\n" if full else "")
