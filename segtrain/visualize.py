@@ -25,12 +25,12 @@ PANEL_SIDE_PX = (256, 1024)  # the longer side of one picture in a panel: smalle
 
 @dataclass
 class Panel:
-    """One validation image: `image` HWC uint8 RGB, `mask` (None where there is no ground truth) and `prediction` HW
-    class indices of the same size, `panel` HWC uint8 RGB, the picture that compares them."""
+    """One validation image: `image` HWC uint8 RGB, `mask` and `prediction` HW class indices of the same size, `panel`
+    HWC uint8 RGB, the picture that compares them."""
 
     name: str
     image: NDArray
-    mask: NDArray | None
+    mask: NDArray
     prediction: NDArray
     panel: NDArray
 
@@ -101,18 +101,31 @@ def colorize(mask: NDArray, colors: Sequence[Color], *, ignore_index: int = 255)
     return table[np.where(ignored, len(colors), mask)]
 
 
-def flatten_layers(layers: NDArray, *, ignore_index: int = 255) -> NDArray:
-    """Layers of classes that may overlap as one mask for pictures.
+def flatten_layers(layers: NDArray, *, ignore_index: int = 255, like: NDArray | None = None) -> NDArray:
+    """Layers of classes that may overlap as one mask for pictures, small ones on top of large ones.
 
     Args:
         layers: CHW integers, 1 where a pixel is the class, 0 where not, or ignore_index.
+        like: layers by whose areas they are ordered; by default their own.
 
     Returns:
-        HW int32: 0 where no class is, else 1 + the last class that is, ignore_index where all layers have it.
+        HW int32: 0 where no class is, else 1 + the uppermost class, ignore_index where all layers have it.
     """
-    last = len(layers) - (layers[::-1] == 1).argmax(axis=0)
-    flat = np.where((layers == 1).any(axis=0), last, 0).astype(np.int32)
-    return np.where((layers == ignore_index).all(axis=0), ignore_index, flat)
+    areas = ((layers if like is None else like) == 1).sum(axis=(1, 2))
+    flat = np.where((layers == ignore_index).all(axis=0), ignore_index, 0).astype(np.int32)
+    for index in np.argsort(-areas, kind="stable"):
+        flat[layers[index] == 1] = index + 1
+    return flat
+
+
+def flatten_both(mask: NDArray, prediction: NDArray, *, ignore_index: int) -> tuple[NDArray, NDArray, NDArray]:
+    """A mask and a prediction for pictures, HW indices, and where they differ, HW bool; in layers (CHW), where one
+    layer does. Both are HW or both CHW."""
+    wrong = (mask != prediction) & (mask != ignore_index)
+    if mask.ndim == 2:
+        return mask, prediction, wrong
+    flat = (flatten_layers(layers, ignore_index=ignore_index, like=mask) for layers in (mask, prediction))
+    return *flat, wrong.any(axis=0)
 
 
 def to_rgb(image: NDArray) -> NDArray[np.uint8]:
@@ -150,8 +163,9 @@ def overlay(
 
 def compare_panel(
     image: NDArray[np.uint8],
-    mask: NDArray | None,
+    mask: NDArray,
     prediction: NDArray,
+    wrong: NDArray[np.bool_],
     *,
     names: Sequence[str],
     colors: Sequence[Color],
@@ -163,8 +177,9 @@ def compare_panel(
 
     Args:
         image: HWC uint8 RGB. Enlarged or reduced so that its longer side lies in PANEL_SIDE_PX.
-        mask: HW integers, class indices or ignore_index; None leaves ground truth and errors out.
+        mask: HW integers, class indices or ignore_index.
         prediction: HW integers, class indices.
+        wrong: HW, where the prediction is wrong, as from `flatten_both`.
         names: the C class names.
         colors: the C colours.
         ignore_index: mask value of the pixels that are neither tinted nor judged.
@@ -175,24 +190,21 @@ def compare_panel(
     Raises:
         ValueError: sizes differ, or a value is neither a class nor ignore_index.
     """
-    shapes = {image.shape[:2], prediction.shape} | (set() if mask is None else {mask.shape})
+    shapes = {image.shape[:2], mask.shape, prediction.shape, wrong.shape}
     if len(shapes) != 1:
         raise ValueError(f"image, mask and prediction must have one size, got {sorted(shapes)}")
-    image, prediction = _fit(image), _fit(prediction)
-    painted = colorize(prediction, colors, ignore_index=ignore_index)
-    tinted = overlay(image, painted, alpha=0.6, ignored=prediction == ignore_index)
-    if mask is None:
-        return _compose([("image", image), ("prediction", tinted)], _legend(prediction, names, colors))
-    mask = _fit(mask)
+    image, mask, prediction, wrong = (_fit(picture) for picture in (image, mask, prediction, wrong))
+    truth, predicted = (
+        overlay(image, colorize(indices, colors, ignore_index=ignore_index), alpha=0.6, ignored=indices == ignore_index)
+        for indices in (mask, prediction)
+    )
     ignored = mask == ignore_index
-    wrong = ~ignored & (mask != prediction)
-    truth = overlay(image, colorize(mask, colors, ignore_index=ignore_index), alpha=0.6, ignored=ignored)
     grey = image.mean(axis=2, keepdims=True)
     errors = np.repeat(np.rint(30 + 0.35 * grey).astype(np.uint8), 3, axis=2)
     errors[ignored] = ERROR_IGNORED_COLOR
     errors[wrong] = ERROR_COLOR
     share = wrong.sum() / max((~ignored).sum(), 1)
-    pictures = [("image", image), ("ground truth", truth), ("prediction", tinted), (f"errors {share:.1%}", errors)]
+    pictures = [("image", image), ("ground truth", truth), ("prediction", predicted), (f"errors {share:.1%}", errors)]
     legend = _legend(np.concatenate([mask[~ignored], prediction.ravel()]), names, colors)
     legend.append(("wrong", ERROR_COLOR))
     return _compose(pictures, [*legend, ("ignored", ERROR_IGNORED_COLOR)] if ignored.any() else legend)

@@ -12,6 +12,7 @@ from segtrain.visualize import (
     colorize,
     compare_panel,
     default_colors,
+    flatten_both,
     flatten_layers,
     overlay,
     show_color,
@@ -31,6 +32,10 @@ def distances(colors):
 
 def paint(height=192, width=256):
     return np.full((height, width, 3), PAINT, dtype=np.uint8)
+
+
+def draw(image, mask, prediction, **arguments):
+    return compare_panel(image, *flatten_both(mask, prediction, ignore_index=255), **arguments)
 
 
 def find_pictures(panel):
@@ -94,7 +99,7 @@ def test_panel_shows_image_truth_prediction_and_errors():
     prediction = mask.astype(np.int64)
     prediction[50, 7] = 0
     prediction[20, 30] = 2
-    panel = compare_panel(paint(), mask, prediction, names=NAMES, colors=COLORS)
+    panel = draw(paint(), mask, prediction, names=NAMES, colors=COLORS)
     top, left, _ = find_pictures(panel)
     assert left == MARGIN_PX
     assert panel.shape[1] == 4 * 256 + 5 * MARGIN_PX
@@ -115,7 +120,7 @@ def test_panel_shows_image_truth_prediction_and_errors():
 
 def test_panel_legend_has_the_classes_that_occur():
     mask = np.zeros((192, 256), dtype=int)
-    panel = compare_panel(paint(), mask, mask + 2, names=NAMES, colors=COLORS)
+    panel = draw(paint(), mask, mask + 2, names=NAMES, colors=COLORS)
     top = find_pictures(panel)[0]
     legend = panel[top + 192 + MARGIN_PX :].reshape(-1, 3).tolist()
     assert list(COLORS[0]) in legend  # true
@@ -125,16 +130,10 @@ def test_panel_legend_has_the_classes_that_occur():
     assert list(ERROR_IGNORED_COLOR) not in legend
 
 
-def test_panel_without_ground_truth():
-    panel = compare_panel(paint(), None, np.ones((192, 256), dtype=int), names=NAMES, colors=COLORS)
-    assert panel.shape[1] == 2 * 256 + 3 * MARGIN_PX
-    assert not (panel == ERROR_COLOR).all(axis=2).any()
-
-
 def test_panel_enlarges_small_and_reduces_large_images():
     for height, width, shown in ((20, 30, 270), (512, 2048, 1024), (192, 256, 256)):
         mask = np.ones((height, width), dtype=int)
-        left, right = find_pictures(compare_panel(paint(height, width), mask, mask, names=NAMES, colors=COLORS))[1:]
+        left, right = find_pictures(draw(paint(height, width), mask, mask, names=NAMES, colors=COLORS))[1:]
         assert right - left + 1 == shown
 
 
@@ -142,8 +141,8 @@ def test_panel_wraps_the_legend_of_many_classes():
     mask = np.arange(192 * 256).reshape(192, 256) % 150
     names = [f"a rather long class name {index}" for index in range(150)]
     colors = default_colors(150)
-    few = compare_panel(paint(), mask % 3, mask % 3, names=names, colors=colors)
-    many = compare_panel(paint(), mask, mask, names=names, colors=colors)
+    few = draw(paint(), mask % 3, mask % 3, names=names, colors=colors)
+    many = draw(paint(), mask, mask, names=names, colors=colors)
     assert many.shape[1] == few.shape[1]
     assert many.shape[0] > few.shape[0] + 30 * 13  # at most five columns
     legend = {tuple(color) for color in many[few.shape[0] - 40 :].reshape(-1, 3).tolist()}
@@ -152,19 +151,29 @@ def test_panel_wraps_the_legend_of_many_classes():
 
 def test_panel_survives_long_names_and_all_ignored():
     mask = np.full((192, 256), 255)
-    panel = compare_panel(paint(), mask, mask * 0, names=["ünï" * 300, "b", "c"], colors=COLORS)
+    panel = draw(paint(), mask, mask * 0, names=["ünï" * 300, "b", "c"], colors=COLORS)
     assert panel.shape[1] == 4 * 256 + 5 * MARGIN_PX
 
 
 def test_panel_refuses_different_sizes():
+    mask = np.zeros((192, 256), dtype=int)
     with pytest.raises(ValueError, match=r"must have one size, got \[\(192, 256\), \(256, 192\)\]"):
-        compare_panel(paint(), None, np.zeros((256, 192), dtype=int), names=NAMES, colors=COLORS)
+        compare_panel(paint(), mask, mask.T, mask == 1, names=NAMES, colors=COLORS)
 
 
-def test_layers_lie_on_one_another_in_their_order():
-    layers = np.array([[[1, 1, 0, 0, 255]], [[0, 1, 0, 1, 255]]], np.uint8)
-    layers = np.concatenate([layers, [[[0, 0, 0, 255, 255]]]])
-    assert flatten_layers(layers).tolist() == [[1, 2, 0, 2, 255]]
+def test_small_layers_lie_on_large_ones():
+    layers = np.array([[[1, 1, 0, 0, 255]], [[1, 1, 1, 1, 255]], [[0, 1, 0, 255, 255]]], np.uint8)
+    assert flatten_layers(layers).tolist() == [[1, 3, 2, 2, 255]]
+    assert flatten_layers(layers[::-1]).tolist() == [[3, 1, 2, 2, 255]]
+    assert flatten_layers(layers, like=layers[[2, 0, 1]]).tolist() == [[1, 1, 2, 2, 255]]
+
+
+def test_a_layer_below_another_is_an_error_too():
+    mask = np.array([[[1, 1, 0, 0, 255]], [[1, 0, 1, 0, 255]]], np.uint8)
+    prediction = np.array([[[1, 0, 0, 0, 1]], [[0, 0, 1, 1, 1]]], np.uint8)
+    flat, predicted, wrong = flatten_both(mask, prediction, ignore_index=255)
+    assert (flat.tolist(), predicted.tolist()) == ([[2, 1, 2, 0, 255]], [[1, 0, 2, 2, 2]])
+    assert wrong.tolist() == [[True, True, False, True, False]]
 
 
 def test_any_image_can_be_looked_at():

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import segtrain.models
 from segtrain.config.schema import ModelConfig, is_file_name
 from segtrain.errors import ConfigError
-from segtrain.models.weights import hub_settings, load_encoder_file, require_hub
+from segtrain.models.encoder import correct_dilation, hub_settings, load_encoder_file, require_hub
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -145,7 +145,8 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
     if "encoder_name" not in inspect.signature(target).parameters:
         encoder = {}
     try:
-        return target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
+        net = target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
+        return correct_dilation(net, config.encoder_name)
     except Exception as error:
         what = f"model: {config.name} with encoder {config.encoder_name}"
         reason = " ".join(str(error).split())

@@ -24,7 +24,7 @@ from segtrain.losses.weighted import WeightedLoss
 from segtrain.metrics import compute_metrics
 from segtrain.training.run import Run
 from segtrain.training.state import Best, TrainState
-from segtrain.visualize import Panel, compare_panel, flatten_layers, to_rgb
+from segtrain.visualize import Panel, compare_panel, flatten_both, to_rgb
 
 
 @dataclass
@@ -83,12 +83,11 @@ def _draw(scored: Scored, index: int, run: Run) -> Panel:
     task, batch = run.task, scored.batch
     image = to_rgb(batch["image"][index].permute(1, 2, 0).numpy())
     mask, prediction = batch["mask"][index].numpy(), scored.prediction[index].cpu().numpy()
-    if task.mode == "multilabel":
-        mask, prediction = (flatten_layers(layers, ignore_index=task.ignore_index) for layers in (mask, prediction))
+    mask, prediction, wrong = flatten_both(mask, prediction, ignore_index=task.ignore_index)
     if image.shape[:2] != mask.shape:
         image = cv2.resize(image, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
     picture = compare_panel(
-        image, mask, prediction, names=task.picture_names, colors=task.colors, ignore_index=task.ignore_index
+        image, mask, prediction, wrong, names=task.picture_names, colors=task.colors, ignore_index=task.ignore_index
     )
     return Panel(batch["name"][index], image, mask, prediction, picture)
 

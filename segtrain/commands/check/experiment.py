@@ -28,7 +28,7 @@ from segtrain.errors import DataError
 from segtrain.files import write_whole
 from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
 from segtrain.memory import read_available_bytes
-from segtrain.models.weights import require_hub
+from segtrain.models.encoder import require_hub
 
 VAL_FRACTION = 0.2
 LARGEST_GROUP = 0.5  # of the images: where more than this look alike they cannot all be kept on one side

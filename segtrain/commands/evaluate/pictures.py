@@ -26,6 +26,7 @@ def draw_panel(shown: Shown, task: Task) -> NDArray[np.uint8]:
         shown.image,
         shown.mask,
         shown.prediction,
+        shown.wrong,
         names=task.picture_names,
         colors=task.colors,
         ignore_index=task.ignore_index,

@@ -24,7 +24,7 @@ from segtrain.inference.predictor import Predictor
 from segtrain.inference.score import Scored, score
 from segtrain.inference.task import Task
 from segtrain.metrics import class_counts, compute_iou, mean_of_known
-from segtrain.visualize import flatten_layers, to_rgb
+from segtrain.visualize import flatten_both, to_rgb
 
 WORST_IMAGES = 12
 SHOWN_SIDE_PX = 512  # the longer side of a picture that is kept for the contact sheet
@@ -32,13 +32,15 @@ TIMED_IMAGES = 20
 
 
 class Shown(NamedTuple):
-    """One of the worst images, reduced: `image` HWC uint8 RGB, `mask` and `prediction` HW indices of picture_names."""
+    """One of the worst images, reduced: `image` HWC uint8 RGB, `mask` and `prediction` HW indices of picture_names,
+    `wrong` HW bool."""
 
     name: str
     miou: float
     image: NDArray[np.uint8]
     mask: NDArray
     prediction: NDArray
+    wrong: NDArray[np.bool_]
 
 
 class Scores:
@@ -104,12 +106,9 @@ class Scores:
         """Keep the pictures of an image that is among the worst so far; an image without a counted pixel never is."""
         if math.isnan(miou) or (len(self.worst) == WORST_IMAGES and miou >= self.worst[-1].miou):
             return
-        if mask.ndim == 3:
-            mask, prediction = (
-                flatten_layers(layers, ignore_index=self.task.ignore_index) for layers in (mask, prediction)
-            )
+        mask, prediction, wrong = flatten_both(mask, prediction, ignore_index=self.task.ignore_index)
         step = max(1, math.ceil(max(mask.shape) / SHOWN_SIDE_PX))  # rows left out: no index is invented
-        pictures = (picture[::step, ::step].copy() for picture in (to_rgb(image), mask, prediction))
+        pictures = (picture[::step, ::step].copy() for picture in (to_rgb(image), mask, prediction, wrong))
         self.worst = sorted([*self.worst, Shown(name, miou, *pictures)], key=lambda item: item.miou)[:WORST_IMAGES]
 
 

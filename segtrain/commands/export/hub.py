@@ -16,7 +16,7 @@ from segtrain.commands.export.model_card import write_card
 from segtrain.data.transforms import build_eval_transform
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.runtimes.hub import NOTE, WEIGHTS, HubNote, read_hub_note
-from segtrain.models.weights import require_hub
+from segtrain.models.encoder import CORRECTED, require_hub
 
 CARD = "README.md"
 FILES = [CARD, "config.json", WEIGHTS, "albumentations_config_eval.json", NOTE]
@@ -29,6 +29,12 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     if not hasattr(network.model.net, "save_pretrained"):
         name = type(network.model.net).__name__
         raise ExportError(f"--to hub: smp reads such a folder, and {name} is not one of its networks")
+    if network.model.net._version == CORRECTED:
+        name, stride = network.config.model.encoder_name, network.model.net.encoder.output_stride
+        raise ExportError(
+            f"--to hub: smp would build {name} with other dilations at output stride {stride}, and predict otherwise; "
+            "write --to onnx, or train with an encoder of timm (tu-...)"
+        )
     if options.push is not None:
         _require_token(options.push)
     card = write_card(network, source=options.push or "path/to/this/folder", licence=options.licence)

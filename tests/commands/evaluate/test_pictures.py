@@ -71,7 +71,7 @@ def test_layers_are_shown_flat():
 def test_the_sheet_has_two_columns_with_the_panels_as_they_are(tmp_path):
     rng = np.random.default_rng(0)
     shown = [
-        Shown(f"image {index}", 0.1 * index, rng.integers(0, 256, (30, width, 3), np.uint8), *2 * [mask])
+        Shown(f"image {index}", 0.1 * index, rng.integers(0, 256, (30, width, 3), np.uint8), *2 * [mask], mask == 1)
         for index, width in enumerate((40, 50, 40))
         for mask in [np.zeros((30, width), np.uint8)]
     ]

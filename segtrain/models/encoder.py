@@ -1,9 +1,10 @@
-"""Pretrained weights of an encoder: from the model hub, or from a local file."""
+"""Encoders: pretrained weights from the model hub or a local file, and dilation at output stride 8 and 16."""
 
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
@@ -17,6 +18,8 @@ from segtrain.errors import ConfigError
 
 HUB_TIMEOUT_SECONDS = 4.0
 HEADS = ("fc", "classifier", "head", "head_dist", "last_linear", "conv_head", "bn2", "head_drop", "aux_classifier")
+
+CORRECTED = 2  # version of a dilated network in its state dict; those of smp and of older checkpoints have 1 or none
 
 
 def require_hub() -> None:
@@ -114,3 +117,50 @@ def _renamed(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, T
             if count > most:
                 best, most = renamed, count
     return {key: value for key, value in best.items() if key in wanted or key.partition(".")[0] not in HEADS}
+
+
+def correct_dilation(net: nn.Module, encoder_name: str) -> nn.Module:
+    """Give the convolutions of smp's own encoders the dilations that stand in for the strides taken out.
+
+    smp dilates all convolutions of a stage whose stride it takes out. Those up to and including the strided one still
+    see the pixels of the stage before, and must keep its rate, as in Chen et al. (2017,
+    https://arxiv.org/abs/1706.05587), torchvision's `replace_stride_with_dilation` and timm. Only then are the features
+    those of the undilated encoder at every second (fourth) pixel, and pretrained weights do what they were trained for.
+
+    A state dict says which rates it was trained with: one that was saved without the correction takes it back.
+    """
+    encoder = getattr(net, "encoder", None)
+    if getattr(encoder, "output_stride", 32) >= 2 ** getattr(encoder, "_depth", 0) or encoder_name.startswith("tu-"):
+        return net
+    transformer = encoder_name.startswith("mit_")  # which cannot be built without memory for its weights
+    with torch.random.fork_rng(devices=[]), torch.device("cpu" if transformer else "meta"):
+        strided = smp.encoders.get_encoder(encoder_name, depth=encoder._depth, weights=None).get_stages()
+    for stride, stage in encoder.get_stages().items():
+        if stride > encoder.output_stride:
+            _dilate(_convolutions(stage), _convolutions(strided[stride]), stride // encoder.output_stride)
+    net._version = CORRECTED
+    net.register_load_state_dict_pre_hook(_take_back)
+    return net
+
+
+def _convolutions(stage: Any) -> list[nn.Conv2d]:
+    return [conv for modules in stage for conv in modules.modules() if isinstance(conv, nn.Conv2d)]
+
+
+def _dilate(stage: list[nn.Conv2d], strided: list[nn.Conv2d], rate: int) -> None:
+    """Dilate a stage by half of `rate` up to its stride of 2, which is taken out, and by `rate` behind it."""
+    first = next(index for index, conv in enumerate(strided) if max(conv.stride) > 1)
+    for index, (conv, original) in enumerate(zip(stage, strided, strict=True)):
+        if index > first and original.kernel_size == original.stride != (1, 1):  # attention's own reduction
+            conv.stride, conv.dilation, conv.padding = original.stride, original.dilation, original.padding
+            continue
+        own = rate // 2 if index <= first or max(original.stride) > 1 else rate
+        conv.dilation = tuple(own * dilation for dilation in original.dilation)
+        conv.padding = tuple(d * (kernel // 2) for d, kernel in zip(conv.dilation, conv.kernel_size, strict=True))
+
+
+def _take_back(net: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any) -> None:
+    """Before a state dict is loaded: smp's rates, where it was trained with them."""
+    if metadata.get("version") != CORRECTED:
+        net.encoder.make_dilated(net.encoder.output_stride)
+        net._version = 1

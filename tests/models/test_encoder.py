@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save, save_file
 
 from segtrain.config.schema import ModelConfig
 from segtrain.errors import ConfigError
+from segtrain.models.encoder import load_encoder_file
 from segtrain.models.model import build_model
-from segtrain.models.weights import load_encoder_file
 from tests.conftest import run
 
 SMP, TIMM = "mobilenet_v2", "mobilenetv3_small_050"
