@@ -71,7 +71,10 @@ def with_data(config: Config, overrides: Sequence[str]) -> Config:
 
 def find_split(config: Config, split: str) -> EvaluatedSplit:
     """The samples of a split. Raises DataError where the data set has no such split, or an empty one."""
-    splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir)
+    notes: list[str] = []
+    splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
+    for note in notes:
+        print(f"warning: {note}")
     if not splits.get(split):
         there = ", ".join(f"{name} ({len(samples)})" for name, samples in splits.items() if samples)
         roots = " and ".join(map(str, config.data.roots))

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from segtrain.checkpoint import load_checkpoint, save_checkpoint
+from segtrain.commands.evaluate.source import find_split
+from segtrain.config.schema import Config
 from tests.commands.evaluate.evaluating import NAMES, evaluate, numbers_in, refused
 from tests.conftest import draw_folders, draw_sample
+from tests.formats.coco_export import draw_set
 
 IMAGES = {split: f"{split}/images" for split in ("train", "val", "test")}
 MASKS = {split: f"{split}/masks" for split in ("train", "val", "test")}
@@ -162,3 +165,11 @@ def test_images_of_many_sizes(trained, tmp_path):
     assert evaluate(trained, f"data.root={root}", "-o", tmp_path / "out") == 0
     pixels = sum(numbers_in(tmp_path / "out")[f"pixels/{name}"] for name in NAMES)
     assert pixels == 3 * 62 * 80 + 46 * 130
+
+
+def test_what_a_reader_has_to_say_is_told(tmp_path, capsys):
+    data = {"format": "coco", "root": draw_set(tmp_path), "annotations": "set.json", "images": "images"}
+    data |= {"classes": ["background", "dog", "cat"], "val_fraction": 0.4}
+    assert len(find_split(Config.model_validate({"data": data}), "val").samples) == 1
+    told = capsys.readouterr().out
+    assert told.startswith(f"warning: {tmp_path}/set.json: 1 of 5 objects have iscrowd: 1 and are ignored: cat (1); ")
