@@ -114,7 +114,7 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     splits: dict[str, list[Sample]] = {}
     findings: list[Finding] = []
     options = {key: value.default for key, value in keys_of(data.format, data.arguments).items()} | data.arguments
-    provided = {"seed": seed, "classes": data.classes}
+    provided = {"seed": seed, **data.provided}
     for root in data.roots:
         problems: list[str] = []
         try:
