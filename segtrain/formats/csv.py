@@ -53,7 +53,7 @@ def read(
     last = "fold" if val_fold is not None else "split" if "split" in header else None
     columns = [image_column, mask_column, *filter(None, [group_column, last])]
     _require_columns(path, header, columns)
-    words, samples, lines = [], [], {}
+    found, lines = [], {}
     for line, row in rows:
         try:
             cells = _used_cells(path, line, row, header, columns)
@@ -66,11 +66,10 @@ def read(
                 raise
             problems.append(str(error))
         else:
-            words.append(word)
-            samples.append(sample)
-    if not samples and not problems:
+            found.append((word, sample))
+    if not found and not problems:
         raise DataError(f"{path}: has no row below its header; lines that begin with # are comments")
-    splits = _by_word(samples, _usual_words(path, words))
+    splits = _by_word(path, found)
     if val_fold is not None:
         return {split: splits.get(split, SampleTable()) for split in ("train", "val")}
     return hold_out(splits, val_fraction, seed)
@@ -197,8 +196,8 @@ def _held_out(cell: str, val_fold: int, where: str) -> str:
     return "val" if fold == val_fold else "train"
 
 
-def _by_word(samples: list[Sample], words: list[str]) -> Splits:
-    table = SampleTable(samples)
+def _by_word(path: Path, found: list[tuple[str, Sample]]) -> Splits:
+    table, words = SampleTable(sample for _, sample in found), _usual_words(path, [word for word, _ in found])
     return {word: table.where(other == word for other in words) for word in dict.fromkeys(words)}
 
 
