@@ -123,6 +123,19 @@ def _list_sizes(report: DatasetReport, indices: list[int]) -> list[str]:
     ]
 
 
+def find_elsewhere(report: DatasetReport) -> Iterator[Finding]:
+    """Masks whose georeference lays them elsewhere on the earth than their images."""
+    if apart := report.where(lambda r: r.apart):
+        yield report.finding(
+            "error",
+            f"{count_of(len(apart), 'mask', 'is')} elsewhere on the map than the image",
+            "Image and mask have one size, but their georeference says that they show different places. Find the right "
+            "masks, or make them again on the grid of the images; where only the georeference is wrong, remove it.",
+            masks=apart,
+            files=[report.records[index].apart for index in apart],
+        )
+
+
 def find_flat_images(report: DatasetReport) -> Iterator[Finding]:
     """Images that are one colour all over."""
     if flat := report.where(lambda r: r.image and r.image.is_flat):

@@ -16,6 +16,7 @@ from segtrain.errors import DataError
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import LARGEST_WHOLE, is_one_of, upright
+from segtrain.images.georeference import compare_places, read_place
 from segtrain.images.reading import Picture, read_picture
 from segtrain.visualize import flatten_layers
 
@@ -86,7 +87,7 @@ class MaskRecord(NamedTuple):
 
 class Record(NamedTuple):
     """All that is known of one sample. What could not be read is None, with the reason in one line. `fit` is that of
-    examine.compute_fit, for images that EXIF turns."""
+    examine.compute_fit, for images that EXIF turns. `apart` says how its georeference lays the mask elsewhere."""
 
     split: str
     sample: Sample
@@ -95,6 +96,7 @@ class Record(NamedTuple):
     image_error: str = ""
     mask_error: str = ""
     fit: float = math.nan
+    apart: str = ""
 
     @property
     def is_pair(self) -> bool:
@@ -144,7 +146,19 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
             fit = compute_fit(grey, planes, picture.orientation)
         if grey.shape == planes.shape:
             mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
-    return Record(split, sample, image, mask, image_error, mask_error, fit)
+    record = Record(split, sample, image, mask, image_error, mask_error, fit)
+    return record._replace(apart=_find_apart(record)) if record.is_pair else record
+
+
+def _find_apart(record: Record) -> str:
+    """How a mask file of the size of its image lies elsewhere on the earth; the first of several files."""
+    known = record.has_mask_files and record.image.orientation == 1
+    files = [file for file in record.sample.mask_files if file] if known else []
+    place = read_place(record.sample.image) if files else None
+    places = [(file, read_place(file)) for file in files] if place is not None else []
+    size = {"height": record.image.height, "width": record.image.width}
+    found = ((file, compare_places(place, own, **size)) for file, own in places if own is not None)
+    return next((f"{file}: {text}" for file, text in found if text), "")
 
 
 def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, NDArray]:

@@ -15,7 +15,7 @@ import pandas
 import torch
 from huggingface_hub import constants
 
-from segtrain.commands.check.check_files import find_not_turned, find_other_sizes, find_unreadable
+from segtrain.commands.check.check_files import find_elsewhere, find_not_turned, find_other_sizes, find_unreadable
 from segtrain.commands.check.check_images import compute_statistics, find_white
 from segtrain.commands.check.check_leaks import find_leaks, group_duplicates
 from segtrain.commands.check.check_values import find_palettes, find_wrong_values
@@ -53,7 +53,7 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     source = from_folders(images, masks)
     _refuse(source, source.findings)
     report = gather(source)
-    for find in (find_unreadable, find_not_turned, find_other_sizes, find_wrong_values):
+    for find in (find_unreadable, find_not_turned, find_other_sizes, find_elsewhere, find_wrong_values):
         _refuse(source, find(report))
     splits, notes = choose_splits(report)
     notes += [f"{finding.title}; {finding.explanation}" for finding in find_palettes(report)]

@@ -4,8 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from segtrain.__main__ import main as segtrain
 from segtrain.commands.check.source import without_unions
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
@@ -149,6 +151,31 @@ def test_masks_of_other_proportions(root):
     assert shown([found]) == [("error", "1 mask is not of the size of the image")]
     assert found.files == [f"{mask}: 60 x 64, its image 80 x 64"]
     assert set_aside(found) == ("set-aside-other-size", [image, mask])
+
+
+def georeference(folder, suffix, shift=0.0):
+    """The pictures of a folder as TIFFs with pixels of half a metre, 100 m apart."""
+    for index, path in enumerate(sorted(folder.glob("*.png"))):
+        place = [
+            (33550, "d", 3, (0.5, 0.5, 0.0), True),
+            (33922, "d", 6, (0, 0, 0, 4e5 + 100 * index + shift, 5e6, 0), True),
+        ]
+        tifffile.imwrite(path.with_suffix(suffix), read(path), extratags=place)
+        path.unlink()
+
+
+@pytest.mark.parametrize("shift", [0, 0.2, 2.0])
+def test_masks_that_are_elsewhere_on_the_map(root, shift, capsys):
+    georeference(root / "train/images", ".tif")
+    georeference(root / "train/masks", ".tif", shift)
+    found = [finding for finding in look(root) if "map" in finding.title]
+    if shift < 1:
+        assert found == []
+        return
+    assert shown(found) == [("error", "8 masks are elsewhere on the map than the image")]
+    assert found[0].files[0] == f"{root}/train/masks/000.tif: lies 4.0 pixels away from its image"
+    assert segtrain(["init", f"{root}/train/images", f"{root}/train/masks", "-o", f"{root}/mine.yml"]) == 2
+    assert "8 masks are elsewhere on the map than the image; " in capsys.readouterr().err
 
 
 def test_images_of_one_colour(root):
