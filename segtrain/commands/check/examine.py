@@ -15,7 +15,7 @@ from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
-from segtrain.images.bands import LARGEST_WHOLE, is_one_of, upright
+from segtrain.images.bands import LARGEST_WHOLE, is_one_of, tiff_orientation, upright
 from segtrain.images.georeference import compare_places, read_place
 from segtrain.images.reading import Picture, read_picture
 from segtrain.visualize import flatten_layers
@@ -28,7 +28,7 @@ FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
 class ImageRecord(NamedTuple):
-    """An image, as it is shown: height and width with the EXIF orientation applied.
+    """An image, as it is shown: height and width with the orientation of EXIF or TIFF applied.
 
     `low` and `high` are its smallest and largest value, without those that are not finite or that the file itself notes
     as no data; `used_bits` is the bitwise or of all values of integers wider than 8 bits, else 0; `mean` and `square`
@@ -63,6 +63,7 @@ class MaskRecord(NamedTuple):
     of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`
     float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
     the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
+    `orientation` is that of EXIF, which a training does not apply to masks.
     """
 
     height: int
@@ -76,6 +77,7 @@ class MaskRecord(NamedTuple):
     further_values: int = 0
     further_pixels: int = 0
     is_rgb: bool = False
+    orientation: int = 1
 
     @property
     def colors(self) -> NDArray[np.int64]:
@@ -103,6 +105,11 @@ class Record(NamedTuple):
         """Whether both files were read, and have one size."""
         image, mask = self.image, self.mask
         return image is not None and mask is not None and (image.height, image.width) == (mask.height, mask.width)
+
+    @property
+    def orientation(self) -> int:
+        """The orientation of the image, or that of the mask where the image has none; of what was read."""
+        return self.image.orientation if self.image.orientation != 1 else self.mask.orientation
 
     @property
     def has_mask_files(self) -> bool:
@@ -142,8 +149,9 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
     except (DataError, MemoryError) as error:
         mask_error = _one_line(error)
     if image is not None and planes is not None:
-        if picture.orientation != 1:
-            fit = compute_fit(grey, planes, picture.orientation)
+        orientation = picture.orientation if picture.orientation != 1 else mask.orientation
+        if orientation != 1:
+            fit = compute_fit(grey, planes, orientation)
         if grey.shape == planes.shape:
             mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
     record = Record(split, sample, image, mask, image_error, mask_error, fit)
@@ -152,7 +160,7 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
 
 def _find_apart(record: Record) -> str:
     """How a mask file of the size of its image lies elsewhere on the earth; the first of several files."""
-    known = record.has_mask_files and record.image.orientation == 1
+    known = record.has_mask_files and record.orientation == 1
     files = [file for file in record.sample.mask_files if file] if known else []
     place = read_place(record.sample.image) if files else None
     places = [(file, read_place(file)) for file in files] if place is not None else []
@@ -199,6 +207,8 @@ def read_shown(data: DataConfig | None, sample: Sample) -> tuple[Picture, NDArra
     picture = read_picture(sample.image)
     pixels = picture.pixels if picture.palette is None else _colors_of(picture)[picture.pixels]
     pixels = upright(pixels[..., None] if pixels.ndim == 2 else pixels, picture.orientation)
+    if picture.file_type == "TIFF":
+        picture = picture._replace(orientation=tiff_orientation(sample.image))  # which was applied in reading it
     has_alpha = pixels.shape[2] == 4 and picture.file_type != "TIFF" and (data is None or data.channels != 4)
     return picture, pixels[..., :3] if has_alpha else pixels
 
@@ -318,7 +328,7 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
         height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, is_color=is_color,
         codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32), palette=palette,
         further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
-        is_rgb=picture.pixels.ndim == 3,
+        is_rgb=picture.pixels.ndim == 3, orientation=picture.orientation,
     )  # fmt: skip
 
 

@@ -56,7 +56,8 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     for find in (find_unreadable, find_not_turned, find_other_sizes, find_elsewhere, find_wrong_values):
         _refuse(source, find(report))
     splits, notes = choose_splits(report)
-    notes += [f"{finding.title}; {finding.explanation}" for finding in find_palettes(report)]
+    warnings = (*find_not_turned(report), *find_palettes(report))
+    notes += [f"{finding.title}; {finding.explanation}" for finding in warnings]
     settings = choose_settings(report, look_at_machine())
     by_table = any(sample.group for sample in splits["train"])
     data_lines = describe_files(source, output, table if by_table else None)

@@ -14,6 +14,7 @@ from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_picture
 from tests.bad_input import truncate
 from tests.commands.check.check_sets import (
+    discs,
     lines,
     look,
     look_at_folders,
@@ -104,6 +105,69 @@ def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, tu
     run_fix(found)
     assert np.array_equal(read(mask), upright)
     assert look(root) == []
+
+
+STORED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE",
+          8: "ROTATE_270"}  # fmt: skip
+
+
+def init_refuses(root, capsys, split="train"):
+    """Whether `init` of the folders of a split stops; the title of what it says."""
+    folders = [f"{root}/{split}/{kind}" for kind in ("images", "masks")]
+    assert segtrain(["init", *folders, "-o", f"{root}/mine.yml"]) == 2
+    return capsys.readouterr().err.split(": ")[1].partition(";")[0]
+
+
+@pytest.mark.parametrize("kind", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_orientations_that_the_mask_does_not_follow(orientation, kind, root, capsys):
+    """Of some of the images: what is stored is turned, and the mask was drawn on that."""
+    discs(root)
+    for name in ("001", "003", "006"):
+        path, mask = root / f"train/images/{name}.png", root / f"train/masks/{name}.png"
+        how = Image.Transpose[STORED[orientation]]
+        picture = Image.open(path).transpose(how)
+        path.unlink()
+        if kind == ".tif":
+            tag = [(274, "H", 1, orientation, True)]
+            tifffile.imwrite(path.with_suffix(kind), np.array(picture), photometric="rgb", extratags=tag)
+        else:
+            save_turned(picture, path.with_suffix(kind), orientation)
+        Image.open(mask).transpose(how).save(mask)
+    title = "3 images are turned by EXIF and the mask is not"
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert shown([found]) == [("error", title)]
+    assert init_refuses(root, capsys) == title
+    run_fix(found)
+    assert [finding for finding in look(root) if finding.level == "error"] == []
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_masks_that_a_viewer_turns(orientation, root, capsys):
+    discs(root)
+    path = root / "train/masks/003.png"
+    upright = read(path)
+    save_turned(Image.open(path), path, orientation)
+    assert [finding for finding in look(root) if "EXIF" in finding.title] == []  # as it is stored it fits
+    save_turned(Image.fromarray(upright).transpose(Image.Transpose[STORED[orientation]]), path, orientation)
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert shown([found]) == [("error", "1 mask is not turned as EXIF asks")] and found.files == [str(path)]
+    assert init_refuses(root, capsys) == "1 mask is not turned as EXIF asks"
+    run_fix(found)
+    assert np.array_equal(read(path), upright) and not [f for f in look(root) if "EXIF" in f.title]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "other size", "scaled", "alone"])
+def test_init_stops_where_check_finds_an_error_of_files(damage, root, capsys):
+    path = root / "train/masks/003.png"
+    if damage == "truncate":
+        truncate(path)
+    elif damage == "alone":
+        path.unlink()
+    else:
+        write(path, read(path)[:, :60] if damage == "other size" else read(path)[::2, ::2])
+    (found,) = look_at_folders(root / "train/images", root / "train/masks")
+    assert found.level == "error" and init_refuses(root, capsys) == found.title
 
 
 def test_an_upside_down_mask_is_seen_by_the_edges(root):
