@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from glob import iglob
+from os.path import normpath
 from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
@@ -274,7 +275,7 @@ def find_layout(
         found.append([f"{folder}/{name}" for name in listed if os.path.splitext(name)[0].endswith(endings)])
     if not {os.path.dirname(file) for file in found[0]} & {os.path.dirname(file) for file in found[1]}:
         return None
-    top = os.path.commonpath([root / fixed_part(pattern) for pattern in (images, masks)])
+    top = os.path.commonpath([root / fixed_part(pattern) for pattern in (images, masks)]) or "."
     kinds = find_kinds(*([file.removeprefix(f"{top}/") for file in files] for files in found))
     if not kinds and set(found[0]) == set(found[1]):
         raise DataError(
@@ -305,11 +306,11 @@ def _choose_layout(
     globs = [[str(Path(below, glob)) for glob in of_kind] for of_kind in list_globs(kind)]
     tried = [[given[0], *globs[0]], [given[1], *globs[1]] if alone or not globs[1] else globs[1]]
     layouts = [{"images": image, "masks": mask, **suffixes} for image in tried[0] for mask in tried[1]]
-    top = os.path.normpath(root / below)
-    wanted = {f"{top}/{image}": f"{top}/{mask}" for image, mask in kind.pairs.items()}
+    top = root / below
+    wanted = {normpath(f"{top}/{image}"): normpath(f"{top}/{mask}") for image, mask in kind.pairs.items()}
     for layout in layouts:
         with suppress(DataError):
-            if {sample.image: sample.mask for sample in _pair(root, **layout)} == wanted:
+            if {normpath(sample.image): normpath(sample.mask) for sample in _pair(root, **layout)} == wanted:
                 return layout
     return layouts[0] if kind.by == "ending" else layouts[-1]
 

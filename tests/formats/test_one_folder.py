@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -194,3 +195,10 @@ def test_links_to_the_images(link, tmp_path):
     with pytest.raises(DataError, match=r"^data: image and mask are the same file, .*/i/a.png; write the path of"):
         folders.pair(tmp_path, "i", "n")
     assert len(folders.pair(tmp_path, "i", "n", mask_band=4)) == 2
+
+
+def test_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    touch(tmp_path, *named("p_{}.tif", "p_{}_mask.tif"))
+    monkeypatch.chdir(tmp_path)
+    layout = folders.find_layout(Path(), ".", ".")
+    assert layout["mask_suffix"] == "_mask" and len(folders.pair(Path(), **layout)) == 4

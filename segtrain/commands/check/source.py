@@ -6,7 +6,7 @@ import shlex
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from glob import iglob
+from glob import escape, iglob
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +71,9 @@ def from_folders(images: str, masks: str) -> Source:
     """The pairs of two folders or globs. Raises DataError where one is missing or empty."""
     patterns = [images, masks]
     for index, pattern in enumerate(patterns):
-        if is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))):
+        if is_glob(pattern) and os.path.isdir(pattern):
+            patterns[index] = f"{escape(pattern)}/**/*"  # brackets in the name of a folder
+        elif is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))):
             patterns[index] = f"{pattern.rstrip('/')}/*"  # `*/images` stands for all files in those folders
     root = Path(os.path.commonpath([Path(fixed_part(pattern)).absolute() for pattern in patterns]))
     shown = root if Path(images).is_absolute() else Path(os.path.relpath(root))

@@ -191,6 +191,14 @@ def test_images_and_masks_in_one_folder(case, pairs, main, monkeypatch, capsys):
         assert main("mine.yml", *SMALL, "train.epochs=1", f"runs_dir={pairs / 'runs'}") == 0
 
 
+def test_a_folder_with_brackets_in_its_name(pairs, monkeypatch):
+    (pairs / "images").rename(pairs / "my [images]")
+    monkeypatch.chdir(pairs)
+    assert segtrain(["init", "my [images]", "masks", "-o", "mine.yml"]) == 0
+    splits = read_splits(load_config([str(PROJECT / "config.yml"), "mine.yml"]).data, seed=0)
+    assert {len(samples) for samples in splits.values()} == {16, 4}
+
+
 def test_masks_of_two_annotators_are_chosen_from(pairs, monkeypatch, capsys):
     mingle(pairs, "I_{:02}L.png", "I_{:02}L_1stHO.png")
     for path in sorted((pairs / "d").glob("*_1stHO.png")):
