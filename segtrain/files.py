@@ -96,6 +96,11 @@ def require_regular(path: Path | str) -> None:
             raise DataError(f"{path}: is a pipe, a socket or a device, not a file")
 
 
+def quoted(path: Path | str) -> str:
+    """A path as a message has it; a glob in quotes, to be pasted into a shell or YAML."""
+    return f"'{path}'" if is_glob(str(path)) else str(path)
+
+
 def is_glob(text: str) -> bool:
     """Whether a path has one of the signs `*`, `?` and `[` of a glob."""
     return any(sign in text for sign in "*?[")

@@ -285,6 +285,12 @@ class DataConfig(NamedSection):
         return self.root if isinstance(self.root, list) else [self.root]
 
     @property
+    def provided(self) -> dict[str, Any]:
+        """What read_dataset is told beside the keys of the format."""
+        asked = (self.train_split, self.val_split)
+        return {"classes": self.classes, "asked_splits": asked, "mask_band": self.mask_band}
+
+    @property
     def image_options(self) -> dict[str, Any]:
         """How read_image is to read the images of this data set."""
         given = {"channels": self.channels, "scale": self.scale, "bands": self.bands}

@@ -68,7 +68,7 @@ def read_splits(
 def _read_roots(config: DataConfig, **options: Any) -> Splits:
     """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
     parts = [
-        formats.read_dataset(config.format, root, config.arguments, classes=config.classes, **options)
+        formats.read_dataset(config.format, root, config.arguments, **config.provided, **options)
         for root in config.roots
     ]
     if len(parts) == 1:

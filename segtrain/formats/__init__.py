@@ -11,6 +11,7 @@ slow library at its top.
 
 import importlib
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from segtrain.formats.dataset_info import load_dataset, published
-from segtrain.formats.sample import Splits
+from segtrain.formats.sample import SPLIT_NAMES, Splits
 
 READERS = {
     "folders": "folders",
@@ -44,10 +45,14 @@ _PROVIDED = (
     "root",
     "seed",
     "classes",
+    "asked_splits",
+    "mask_band",
     "problems",
     "notes",
     "thorough",
 )  # arguments of read that are no keys of their own
+
+_BY_SPLIT = ("images", "masks", "files", "annotations", "panoptic")  # keys that may hold a path for each split
 
 
 class Key(NamedTuple):
@@ -91,11 +96,15 @@ def read_dataset(
     *,
     seed: int = 0,
     classes: Sequence[Any] | None = None,
+    asked_splits: Sequence[str] = (),
+    mask_band: int | None = None,
     problems: list[str] | None = None,
     notes: list[str] | None = None,
     thorough: bool = False,
 ) -> Splits:
-    """The splits of a data set below `root`, in the format `name`; `written` are further keys of the `data` section.
+    """The splits of a data set below `root`, in the format `name`; `written` are further keys of the `data` section, in
+    which other usual words for train, val and test mean these. `asked_splits` are names of splits that the user has
+    written, `mask_band` the band of the masks with the values: an image may be its own mask then.
 
     Raises DataError for what is not there or contradicts itself. With a list of `problems`, a format that can (csv)
     appends to it what is wrong with a row, and leaves the row out, instead of raising for the first. A format (coco)
@@ -103,8 +112,22 @@ def read_dataset(
     object instead of some.
     """
     reader, arguments = _reader(name, written)
-    provided = {"seed": seed, "classes": classes, "problems": problems, "notes": notes, "thorough": thorough}
+    provided = {"seed": seed, "classes": classes, "asked_splits": asked_splits, "mask_band": mask_band}
+    provided |= {"problems": problems, "notes": notes, "thorough": thorough}
+    arguments = {key: _by_usual_split(value) if key in _BY_SPLIT else value for key, value in arguments.items()}
     return reader.read(root, **_taken(reader.read, arguments | provided))
+
+
+def _by_usual_split(value: Any) -> Any:
+    """{valid: folder} as {val: folder}, unless there is a val too."""
+    if not isinstance(value, dict):
+        return value
+    usual = {split: SPLIT_NAMES.get(str(split).casefold(), split) for split in value}
+    taken = Counter([*value, *usual.values()])
+    return {
+        usual[split] if split == usual[split] or taken[usual[split]] == 1 else split: path
+        for split, path in value.items()
+    }
 
 
 def find_mask_reader(name: str, written: Mapping[str, Any]) -> Callable[..., Any] | None:

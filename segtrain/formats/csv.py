@@ -5,12 +5,20 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from segtrain.errors import DataError
 from segtrain.formats.lists import read_text, slashed, why_missing
-from segtrain.formats.sample import SPLIT_NAMES, Sample, SampleTable, Splits, hold_out, require_nearby_layout
+from segtrain.formats.sample import (
+    SPLIT_NAMES,
+    Sample,
+    SampleTable,
+    Splits,
+    hold_out,
+    require_nearby_layout,
+    require_own_mask,
+)
 
 DELIMITERS = ",;\t|"
 
@@ -25,17 +33,19 @@ def read(
     group_column: str | None = None,
     val_fraction: float | None = None,
     seed: int = 0,
+    asked_splits: Sequence[str] = (),
+    mask_band: int | None = None,
     problems: list[str] | None = None,
 ) -> Splits:
     """Read `root/file`, a CSV with a column of images, one of masks and optionally split, fold and one of groups.
 
     The header shows whether commas, semicolons, tabs or bars separate the cells. Lines that begin with # are comments.
-    Paths are relative to the file; backslashes separate folders too. `split` holds train, val, ... for each row, or
-    other usual words for these (Train, valid, dev). With `val_fold`, rows whose column fold is that number are for
-    validation and the others for training. With neither, `val_fraction` of the rows (0.2 by default) is held out; where
-    `split` has no val, `val_fraction` of train is, if it is written. Rows with the same `group_column` (a patient, a
-    drive) stay together in every split that is cut here. Raises DataError for missing columns, rows that are longer
-    than the header, empty cells and files that are not there.
+    Paths are relative to the file; backslashes separate folders too. `split` holds train, val or test for each row,
+    other usual words for these (Train, valid, dev, test2), or one of `asked_splits`. With `val_fold`, rows whose column
+    fold is that number are for validation and the others for training. With neither, `val_fraction` of the rows (0.2 by
+    default) is held out; where `split` has no val, `val_fraction` of train is, if it is written. Rows with the same
+    `group_column` (a patient, a drive) stay together in every split that is cut here. Raises DataError for wrong
+    columns, files that are not there, unknown splits, images that are their own masks without a `mask_band`.
     """
     require_nearby_layout(root, [file])
     path = root / file
@@ -43,12 +53,12 @@ def read(
     last = "fold" if val_fold is not None else "split" if "split" in header else None
     columns = [image_column, mask_column, *filter(None, [group_column, last])]
     _require_columns(path, header, columns)
-    words, samples, lines = [], [], {}
+    found, lines = [], {}
     for line, row in rows:
         try:
             cells = _used_cells(path, line, row, header, columns)
-            word = _held_out(cells[-1], val_fold, f"{path}:{line}") if val_fold is not None else cells[-1]
-            sample = _require_sample(path, line, *cells[: 3 if group_column else 2])
+            word = _split_of(cells[-1], last, val_fold, asked_splits, f"{path}:{line}")
+            sample = _require_sample(path, line, *cells[: 3 if group_column else 2], mask_band=mask_band)
             if (first := lines.setdefault(os.path.normpath(sample.name), line)) != line:
                 raise DataError(f"{path}:{line}: image {sample.image} stands in line {first} already")
         except DataError as error:
@@ -56,12 +66,10 @@ def read(
                 raise
             problems.append(str(error))
         else:
-            words.append(word if last else "")
-            samples.append(sample)
-    if not samples and not problems:
+            found.append((word, sample))
+    if not found and not problems:
         raise DataError(f"{path}: has no row below its header; lines that begin with # are comments")
-    table, words = SampleTable(samples), _usual_words(path, words)
-    splits = {word: table.where(other == word for other in words) for word in dict.fromkeys(words)}
+    splits = _by_word(path, found)
     if val_fold is not None:
         return {split: splits.get(split, SampleTable()) for split in ("train", "val")}
     return hold_out(splits, val_fraction, seed)
@@ -156,14 +164,26 @@ def _used_cells(path: Path, line: int, row: list[str], header: list[str], column
     return [cells[column] for column in columns]
 
 
-def _require_sample(path: Path, line: int, image: str, mask: str, group: str = "") -> Sample:
+def _require_sample(
+    path: Path, line: int, image: str, mask: str, group: str = "", *, mask_band: int | None = None
+) -> Sample:
     image, mask = slashed(path.parent, image), slashed(path.parent, mask)
     files = [os.path.join(path.parent, file) for file in (image, mask)]
     for what, file in zip(("image", "mask"), files, strict=True):
         if not os.path.isfile(file):
             reason = why_missing(file, "paths are relative to the CSV file")
             raise DataError(f"{path}:{line}: {what} {file} does not exist; {reason}")
-    return Sample(os.path.splitext(image)[0], *files, group)
+    sample = Sample(os.path.splitext(image)[0], *files, group)
+    if mask_band is None:
+        require_own_mask(sample, f"{path}:{line}")
+    return sample
+
+
+def _split_of(cell: str, column: str | None, val_fold: int | None, asked: Sequence[str], where: str) -> str:
+    """The split of a row by the cell in its column split or fold; empty where it has none of both."""
+    if column == "fold":
+        return _held_out(cell, val_fold, where)
+    return _require_split(cell, asked, where) if column else ""
 
 
 def _held_out(cell: str, val_fold: int, where: str) -> str:
@@ -174,6 +194,22 @@ def _held_out(cell: str, val_fold: int, where: str) -> str:
     if not fold.is_integer():
         raise DataError(f"{where}: column 'fold' holds '{cell}', not a whole number")
     return "val" if fold == val_fold else "train"
+
+
+def _by_word(path: Path, found: list[tuple[str, Sample]]) -> Splits:
+    table, words = SampleTable(sample for _, sample in found), _usual_words(path, [word for word, _ in found])
+    return {word: table.where(other == word for other in words) for word in dict.fromkeys(words)}
+
+
+def _require_split(word: str, asked: Sequence[str], where: str) -> str:
+    """A word of the column split. Raises DataError for one that means no split: its rows would not be used."""
+    usual = word.casefold()
+    if usual not in SPLIT_NAMES and "test" not in usual and usual not in [name.casefold() for name in asked]:
+        raise DataError(
+            f"{where}: column 'split' holds '{word}', which is not a known split; write {', '.join(SPLIT_NAMES)}, "
+            f"or data.train_split: {word} to train on it"
+        )
+    return word
 
 
 def _usual_words(path: Path, words: list[str]) -> list[str]:

@@ -1,15 +1,20 @@
 """Folders of images and folders of masks, paired by the names of their files."""
 
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from glob import iglob
+from os.path import normpath
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from segtrain.errors import DataError, name_some
-from segtrain.files import is_glob
+from segtrain.files import is_glob, quoted
+from segtrain.formats.one_folder import MaskKind, find_kinds, list_globs
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
     PathsBySplit,
@@ -20,6 +25,7 @@ from segtrain.formats.sample import (
     fixed_part,
     hold_out,
     require_nearby_layout,
+    require_own_mask,
     require_path,
 )
 
@@ -37,6 +43,7 @@ def read(
     val_groups: str | None = None,
     classes: Sequence[Any] = (),
     seed: int = 0,
+    mask_band: int | None = None,
 ) -> Splits:
     """Pair images with masks of the same path below their folder, whatever the file types; where one of both lies a
     folder deeper than the other, by their name, if no others have it.
@@ -45,13 +52,14 @@ def read(
     of each for the whole set; of a list of them the first that is there is taken. `val_fraction` of the whole set (0.2
     by default), or of train where there is no val, is held out for validation; names in which the regular expression
     `val_groups` finds the same text stay together. `image_suffix` and `mask_suffix` are endings of the names that
-    differ (`_mask` where a.jpg has a_mask.png), or lists of such endings. With `data.multilabel`, `{class}` in `masks`
-    or `mask_suffix` stands for the name of each class, whose masks lie there; with `missing_masks: empty`, an image
-    without the mask of a class does not show it. With `missing_splits: skip`, splits without images are left out.
-    Raises DataError where a file has no partner or a split is empty.
+    differ (`_mask` where a.jpg has a_mask.png), or lists of such endings; globs may begin with texts that differ (img_*
+    and mask_*). Masks may lie beside their images: files that are masks are no images. With `data.multilabel`,
+    `{class}` in `masks` or `mask_suffix` stands for the name of each class, whose masks lie there; with `missing_masks:
+    empty`, an image without the mask of a class does not show it. With `missing_splits: skip`, splits without images
+    are left out. Raises DataError where a file has no partner or a split is empty.
     """
     folders = _find_folders(root, images, masks, skip_missing=missing_splits == "skip")
-    options = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
+    options: dict[str, Any] = {"image_suffix": image_suffix, "mask_suffix": mask_suffix, "mask_band": mask_band}
     if "{class}" in f"{list(folders.values())}{mask_suffix}":
         options |= {"classes": [item.name for item in classes], "missing_empty": missing_masks == "empty"}
     splits: Splits = {}
@@ -107,18 +115,13 @@ def find_files(root: Path, pattern: str, suffix: str | list[str], what: str) -> 
     """The image files of a folder (with its subfolders) or a glob, below the folder that is returned first, by what
     pairs them: their path below the folder without suffixes, or those parts of it that the glob leaves open (so that
     */images/* and */masks/* pair)."""
-    fixed = fixed_part(pattern)
-    folder, signs = str(require_path(root / fixed, what)), Path(pattern).relative_to(fixed).parts
-    below = iglob(str(Path(*signs)), root_dir=folder, recursive=True) if signs else _walk(folder)
+    signs = Path(pattern).relative_to(fixed_part(pattern)).parts
+    folder, listed = list_files(root, pattern, what)
     anchored = bool(signs) and "**" not in signs
     suffixes = [suffix] if isinstance(suffix, str) else suffix
     found: dict[str, str] = {}
-    for name in _listed(below, what):
-        key, dot = os.path.splitext(name)
-        if dot.lower() not in IMAGE_SUFFIXES:
-            continue
-        if "\t" in name or "\n" in name:
-            raise DataError(f"{what}: {f'{folder}/{name}'!a} has a tab or a line break in its name; rename it")
+    for name in listed:
+        key = os.path.splitext(name)[0]
         if anchored:
             names = key.split(os.sep)
             open_parts = [name for name, sign in zip(names[:-1], signs[:-1], strict=True) if is_glob(sign)]
@@ -136,11 +139,57 @@ def find_files(root: Path, pattern: str, suffix: str | list[str], what: str) -> 
     return folder, found
 
 
+def list_files(root: Path, pattern: str, what: str) -> tuple[str, Iterator[str]]:
+    """A folder, and the image files of it, with its subfolders, or of a glob, by their paths below it."""
+    fixed = fixed_part(pattern)
+    folder, signs = str(require_path(root / fixed, what)), Path(pattern).relative_to(fixed).parts
+    below = iglob(str(Path(*signs)), root_dir=folder, recursive=True) if signs else _walk(folder)
+    return folder, _image_files(folder, below, what)
+
+
+def _image_files(folder: str, names: Iterator[str], what: str) -> Iterator[str]:
+    for name in _listed(names, what):
+        if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+            if "\t" in name or "\n" in name:
+                raise DataError(f"{what}: {f'{folder}/{name}'!a} has a tab or a line break in its name; rename it")
+            yield name
+
+
 def _listed(names: Iterator[str], what: str) -> Iterator[str]:
     try:
         yield from names
     except OSError as error:
         raise DataError(f"{what}: {error.filename} cannot be listed: {error.strerror}") from error
+
+
+def without_masks(
+    images: tuple[str, dict[str, str]], masks: Sequence[tuple[str, dict[str, str]]], *, mask_band: int | None = None
+) -> dict[str, str]:
+    """The image files that are not masks too, from what find_files gives; all where none is left and `mask_band` says
+    which band of an image is its mask."""
+    folder, files = images
+    if not any(
+        f"{one}/".startswith(f"{other}/") for mask, _ in masks for one, other in ((folder, mask), (mask, folder))
+    ):
+        return files
+    taken = {f"{mask_folder}/{file}" for mask_folder, found in masks for file in found.values()}
+    left = {key: file for key, file in files.items() if f"{folder}/{file}" not in taken}
+    return left if left or mask_band is None else files
+
+
+def match_beginnings(
+    images: dict[str, str], masks: dict[str, str], image_pattern: str, mask_pattern: str
+) -> dict[str, str]:
+    """The mask files by the keys of their images where the globs begin with other texts, like img_* and mask_*, unless
+    some have the same name as it is."""
+    first, second = (
+        re.split(r"[*?[]", name)[0] if is_glob(name := Path(pattern).name) else ""
+        for pattern in (image_pattern, mask_pattern)
+    )
+    if first == second or images.keys() & masks.keys():
+        return masks
+    parts = ((key.rpartition("/"), file) for key, file in masks.items())
+    return {f"{head}{slash}{first}{name.removeprefix(second)}": file for (head, slash, name), file in parts}
 
 
 def match_depths(images: dict[str, str], masks: dict[str, str], folder: str) -> dict[str, str]:
@@ -168,7 +217,105 @@ def _shallower(key: str) -> set[str]:
     return {"/".join(parts[:index] + parts[index + 1 :]) for index in range(len(parts) - 1)}
 
 
-def pair(
+def pair(root: Path, images: str, masks: str, *, what: str = "data", **options: Any) -> SampleTable:
+    """Images and masks of the same path below two folders, or globs, below `root`, in the order of their paths. One of
+    both may lie a folder deeper than the other, if no others have its name.
+
+    `options` are `image_suffix` and `mask_suffix`, each an ending or several, `mask_band` as data has it, `classes` and
+    `missing_empty`. With the names of `classes` there is a mask for each, which `{class}` in `masks` and `mask_suffix`
+    stands for, and Sample.mask holds their paths, one a line; with `missing_empty` some may be missing, but not all.
+    Raises DataError, beginning with `what`, where a file has no partner, or is its own, or there is none.
+    """
+    try:
+        return _pair(root, images, masks, what=what, **options)
+    except DataError as error:
+        if options.get("classes"):
+            raise
+        suffixes = {key: options.get(key, "") for key in ("image_suffix", "mask_suffix")}
+        layout = find_layout(root, images, masks, what=what, **suffixes)
+        given = {"images": images, "masks": masks, **suffixes}
+        if layout in (None, given):
+            raise
+        changed = {key: value for key, value in layout.items() if value != given[key]}
+        folder, advice = root / fixed_part(images), _write_keys(changed, what)
+        raise DataError(f"{what}: images and masks lie in one folder, {folder}; write {advice}") from error
+
+
+def _write_keys(layout: dict[str, Any], what: str) -> str:
+    """Keys of the data section as YAML has them, in one line; `what` names the split."""
+    split = what.removeprefix("data").strip(" ()")
+    names = {key: f"data.{key}.{split}" if split and key in ("images", "masks") else f"data.{key}" for key in layout}
+    return ", ".join(
+        f"{names[key]}: {json.dumps(value) if isinstance(value, list) else repr(value)}"
+        for key, value in layout.items()
+        if value
+    )
+
+
+def find_layout(
+    root: Path,
+    images: str,
+    masks: str,
+    *,
+    image_suffix: str | list[str] = "",
+    mask_suffix: str | list[str] = "",
+    what: str = "data",
+    as_globs: bool = False,
+) -> dict[str, str | list[str]] | None:
+    """The keys of data (images, masks and the suffixes) by which images and masks in one folder pair, told by their
+    names; None where they do not lie in one folder, or the names tell nothing.
+
+    Raises DataError where they pair in several ways, with what to write for each, or with what to give to `check`
+    (`as_globs`), and where the names of the same files tell nothing.
+    """
+    found, suffixes = [], (image_suffix, mask_suffix)
+    for kind, pattern, suffix in zip(("images", "masks"), (images, masks), suffixes, strict=True):
+        folder, listed = list_files(root, pattern, f"{what}.{kind}")
+        endings = (suffix,) if isinstance(suffix, str) else tuple(suffix)
+        found.append([f"{folder}/{name}" for name in listed if os.path.splitext(name)[0].endswith(endings)])
+    if not {os.path.dirname(file) for file in found[0]} & {os.path.dirname(file) for file in found[1]}:
+        return None
+    top = os.path.commonpath([root / fixed_part(pattern) for pattern in (images, masks)]) or "."
+    kinds = find_kinds(*([file.removeprefix(f"{top}/") for file in files] for files in found))
+    if not kinds and set(found[0]) == set(found[1]):
+        raise DataError(
+            f"{what}: images and masks are the same files in {top}, and their names do not tell them apart; give a "
+            "glob for each, like 'img_*' and 'mask_*', or write data.mask_band where a band of the images is the mask"
+        )
+    below = os.path.relpath(top, root)
+    layouts = [_choose_layout(root, kind, (images, masks), below, alone=len(kinds) == 1) for kind in kinds]
+    if len(layouts) > 1:
+        like = " or ".join(f"{image} with {kind.pairs[image]}" for kind in kinds for image in [min(kind.pairs)])
+        if as_globs:
+            places = [[quote(str(root / layout[key])) for key in ("images", "masks")] for layout in layouts]
+            advice = f"give the images and masks as {', or '.join(map(' '.join, places))}"
+        else:
+            advice = f"write {', or '.join(_write_keys(layout, what) for layout in layouts)}"
+        raise DataError(f"{what}: the files in {top} pair in several ways, like {like}; {advice}")
+    return layouts[0] if layouts else None
+
+
+def _choose_layout(
+    root: Path, kind: MaskKind, given: tuple[str, str], below: str, *, alone: bool
+) -> dict[str, str | list[str]]:
+    """The keys that read the pairs of a kind and no others: the `given` images and masks with its endings, if they do,
+    or else globs."""
+    suffixes: dict[str, str | list[str]] = {"image_suffix": "", "mask_suffix": ""}
+    if kind.by == "ending":
+        suffixes = {"image_suffix": kind.image, "mask_suffix": kind.masks[0] if len(kind.masks) == 1 else [*kind.masks]}
+    globs = [[str(Path(below, glob)) for glob in of_kind] for of_kind in list_globs(kind)]
+    tried = [[given[0], *globs[0]], [given[1], *globs[1]] if alone or not globs[1] else globs[1]]
+    layouts = [{"images": image, "masks": mask, **suffixes} for image in tried[0] for mask in tried[1]]
+    top = root / below
+    wanted = {normpath(f"{top}/{image}"): normpath(f"{top}/{mask}") for image, mask in kind.pairs.items()}
+    for layout in layouts:
+        with suppress(DataError):
+            if {normpath(sample.image): normpath(sample.mask) for sample in _pair(root, **layout)} == wanted:
+                return layout
+    return layouts[0] if kind.by == "ending" else layouts[-1]
+
+
+def _pair(
     root: Path,
     images: str,
     masks: str,
@@ -177,42 +324,44 @@ def pair(
     mask_suffix: str | list[str] = "",
     classes: Sequence[str] = (),
     missing_empty: bool = False,
+    mask_band: int | None = None,
     what: str = "data",
 ) -> SampleTable:
-    """Images and masks of the same path below two folders, or globs, below `root`, in the order of their paths. One of
-    both may lie a folder deeper than the other, if no others have its name.
-
-    With the names of `classes` there is a mask for each, which `{class}` in `masks` and `mask_suffix` stands for, and
-    Sample.mask holds their paths, one a line; with `missing_empty` some may be missing, but not all. Raises DataError,
-    beginning with `what`, where a file has no partner or there is none.
-    """
     image_folder, image_files = find_files(root, images, image_suffix, f"{what}.images")
     if not image_files:
-        raise DataError(f"{what}: no images in {root / images}; known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}")
+        known = " ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError(f"{what}: no images in {quoted(root / images)}; known suffixes: {known}")
     endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
     hint = "; if they do not show it, write data.missing_masks: empty" if classes else ""
-    layers = []
+    found = []
     for name in classes or [""]:
         if is_glob(name):
             raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
         pattern, own_endings = masks.replace("{class}", name), [ending.replace("{class}", name) for ending in endings]
-        folder, files = find_files(root, pattern, own_endings, f"{what}.masks")
-        if not files and not missing_empty:
+        found.append((name, root / pattern, *find_files(root, pattern, own_endings, f"{what}.masks")))
+        if not found[-1][-1] and not missing_empty:
             ending = f" whose names end in {' or '.join(own_endings)}" if any(own_endings) else ""
-            raise DataError(f"{what}: no masks in {root / pattern}{ending}")
+            raise DataError(f"{what}: no masks in {quoted(root / pattern)}{ending}")
+    image_files = without_masks((image_folder, image_files), [layer[2:] for layer in found], mask_band=mask_band)
+    layers = []
+    for name, path, folder, files in found:
+        files = match_beginnings(image_files, files, images, str(path))
         files = match_depths(image_files, files, folder)
         if not missing_empty:
             of_class = f" of '{name}'" if name else ""
-            text = f"{what}: %s have no mask{of_class} in {root / pattern}: %s{hint}"
+            text = f"{what}: %s have no mask{of_class} in {quoted(path)}: %s{hint}"
             _refuse_alone("images", image_folder, image_files, files, text)
-        _refuse_alone("masks", folder, files, image_files, f"{what}: %s have no image in {root / images}: %s")
+        _refuse_alone("masks", folder, files, image_files, f"{what}: %s have no image in {quoted(root / images)}: %s")
         layers.append({key: f"{folder}/{file}" for key, file in files.items()})
     any_layer = {key: "" for layer in layers for key in layer}
     _refuse_alone("images", image_folder, image_files, any_layer, f"{what}: %s have no mask of any class: %s")
-    return SampleTable(
+    table = SampleTable(
         Sample(key, f"{image_folder}/{image_files[key]}", "\n".join(layer.get(key, "") for layer in layers))
         for key in sorted(image_files)
     )
+    for sample in table if mask_band is None else ():
+        require_own_mask(sample, what)
+    return table
 
 
 def _refuse_alone(kind: str, folder: str, files: dict[str, str], partners: Container[str], text: str) -> None:

@@ -22,6 +22,7 @@ def read(
     val_fraction: float = 0.2,
     classes: Sequence[Any] = (),
     seed: int = 0,
+    mask_band: int | None = None,
 ) -> Splits:
     """Pair TIFFs of the same path below two folders; what else lies there (previews, world files, overviews) is left
     alone. The keys are those of the format folders.
@@ -40,6 +41,7 @@ def read(
         val_fraction=val_fraction,
         classes=classes,
         seed=seed,
+        mask_band=mask_band,
     )
 
 

@@ -29,6 +29,7 @@ def read(
     missing_splits: Literal["error", "skip"] = "error",
     val_fraction: float | None = None,
     seed: int = 0,
+    mask_band: int | None = None,
 ) -> Splits:
     """Read lists with an image and a mask a line, separated by a tab, a comma or spaces (paths that hold spaces need
     one of the others). With `images` and `masks`, lists with a name a line, the first word of it.
@@ -38,7 +39,8 @@ def read(
     below `root` in which `{name}` stands for the name, like `JPEGImages/{name}.jpg`, one for all or one for each split.
     Of a list of paths the first is taken whose folder is there. With `missing_splits: skip`, splits whose list is not
     there are left out. Where no list is for validation, `val_fraction` of the training list is held out. Raises
-    DataError with list and line for a line that is no pair, a file that is not there and an image that is listed twice.
+    DataError with list and line for a line that is no pair, a file that is not there, an image that is listed twice,
+    and one that is its own mask without a `mask_band`.
     """
     if (images is None) != (masks is None):
         raise DataError("data.images, data.masks: write both, like JPEGImages/{name}.jpg and masks/{name}.png, or none")
@@ -53,10 +55,10 @@ def read(
     for split, path in paths.items():
         require_path(path, f"data.files.{split}")
         if images is None or masks is None:
-            splits[split] = read_pair_list(root, path)
+            splits[split] = read_pair_list(root, path, mask_band=mask_band)
         else:
             found = [first_there(root, _of_split(paths, split)) for paths in (images, masks)]
-            splits[split] = read_name_list(root, path, *found)
+            splits[split] = read_name_list(root, path, *found, mask_band=mask_band)
     if val_fraction is None:
         return splits
     if "train" not in splits or "val" in splits:
@@ -87,20 +89,20 @@ def _of_split(paths: PathsBySplit, split: str) -> Paths:
     return paths[split]
 
 
-def read_pair_list(root: Path, path: Path) -> SampleTable:
+def read_pair_list(root: Path, path: Path, *, mask_band: int | None = None) -> SampleTable:
     """The samples of a list with an image and a mask a line, in its order."""
     rows = []
     for line, pair in read_pairs(path):
         image, mask = (slashed(root, file) for file in pair)
         image, name = os.path.normpath(os.path.join(root, image)), os.path.splitext(image)[0]
         rows.append((line, Sample(name, image, os.path.normpath(os.path.join(root, mask)))))
-    return listed_samples(path, rows)
+    return listed_samples(path, rows, mask_band=mask_band)
 
 
-def read_name_list(root: Path, path: Path, images: str, masks: str) -> SampleTable:
+def read_name_list(root: Path, path: Path, images: str, masks: str, *, mask_band: int | None = None) -> SampleTable:
     """The samples of a list with a name a line, in its order; `{name}` stands for it in the two patterns."""
     rows = []
     for line, written in read_names(path):
         image, mask = (slashed(root, pattern.replace("{name}", written)) for pattern in (images, masks))
         rows.append((line, Sample(written.replace("\\", "/"), f"{root}/{image}", f"{root}/{mask}")))
-    return listed_samples(path, rows)
+    return listed_samples(path, rows, mask_band=mask_band)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, SampleTable, require_path
+from segtrain.formats.sample import Sample, SampleTable, require_own_mask, require_path
 
 
 def read_text(path: Path, what: str = "data") -> str:
@@ -93,9 +93,9 @@ def require_distinct(path: Path, names: Iterable[tuple[int, str]]) -> None:
             raise DataError(f"{path}:{line}: {name} stands in line {seen[name]} already; remove one of them")
 
 
-def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]]) -> SampleTable:
-    """The samples of a list, given with their lines. Raises DataError for a name that two have and for a file that is
-    not there."""
+def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]], *, mask_band: int | None = None) -> SampleTable:
+    """The samples of a list, given with their lines. Raises DataError for a name that two have, for a file that is
+    not there, and for an image that is its own mask without a `mask_band`."""
     rows = list(samples)
     require_distinct(path, ((line, sample.name) for line, sample in rows))
     for what, files in (("image", [s.image for _, s in rows]), ("mask", [s.mask_file for _, s in rows])):
@@ -104,4 +104,6 @@ def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]]) -> SampleT
             line, first = rows[missing[0]][0], files[missing[0]]
             count = f"{len(missing)} of the {len(rows)} {what}s in this list are missing"
             raise DataError(f"{path}:{line}: {what} {first} does not exist; {why_missing(first, count)}")
+    for line, sample in rows if mask_band is None else ():
+        require_own_mask(sample, f"{path}:{line}")
     return SampleTable(sample for _, sample in rows)

@@ -1,6 +1,7 @@
 """Samples: tables of image and mask files, and how they are split and looked for."""
 
 import hashlib
+import os
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -152,6 +153,23 @@ def hold_out(splits: Splits, fraction: float | None, seed: int) -> Splits:
 def seeded_hash(name: str, seed: int) -> bytes:
     """A sort key for names: the order is the same on every machine, and another one for another seed."""
     return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def is_same_file(image: str, mask: str) -> bool:
+    """Whether both are one file, also by links; False where one is not there."""
+    try:
+        return image == mask or os.path.samefile(image, mask)
+    except OSError:
+        return False
+
+
+def require_own_mask(sample: Sample, where: str) -> None:
+    """Raises DataError, beginning with `where`, for an image that is a mask of itself."""
+    if any(is_same_file(sample.image, file) for file in sample.mask_files if file):
+        raise DataError(
+            f"{where}: image and mask are the same file, {sample.image}; write the path of its mask, or data.mask_band "
+            "where one of its bands is the mask"
+        )
 
 
 def require_path(path: Path, what: str) -> Path:

@@ -97,6 +97,13 @@ def tiff_size(path: str) -> tuple[int, int]:
         return (width, height) if on_its_side else (height, width)
 
 
+def tiff_orientation(path: str) -> int:
+    """The orientation 1..8 of the first page of a file, 1 where it has none."""
+    with tifffile.TiffFile(path) as file:
+        found = file.pages[0].tags.valueof(ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
+
+
 def read_tiff(path: str) -> Bands:
     """The first image in a file: all bands that its pages of one size hold, upright. What tifffile and its codecs
     raise for a broken file passes through."""

@@ -264,7 +264,7 @@ def test_names_that_begin_with_a_hash_or_hold_backslashes_or_are_not_utf_8(root,
 
 
 def test_words_for_splits_and_a_share_of_train(root, table):
-    words = ["TRAIN", "training", "Test", "extra"]
+    words = ["TRAIN", "training", "Test", "test-dev"]
     table("image,mask,split", *(f"{row},{word}" for row, word in zip(ROWS, words, strict=True)))
     assert (
         error_of(csv.read, root)
@@ -272,7 +272,7 @@ def test_words_for_splits_and_a_share_of_train(root, table):
     )
     words[1] = " Train"
     table("image,mask,split", *(f"{row},{word}" for row, word in zip(ROWS, words, strict=True)))
-    assert names(csv.read(root)) == {"train": ["a", "b"], "test": ["c"], "extra": ["d"]}
+    assert names(csv.read(root)) == {"train": ["a", "b"], "test": ["c"], "test-dev": ["d"]}
     splits = names(csv.read(root, val_fraction=0.5))
     assert sorted(splits["train"] + splits["val"]) == ["a", "b"] and splits["test"] == ["c"]
 
@@ -297,9 +297,39 @@ def test_all_problems_of_a_table_for_a_report(root, table):
     ]
 
 
-def test_a_split_without_samples(root, table):
-    table("image,mask,split", *(f"{row},learn" for row in ROWS))
-    config = data_config(format="csv", root=root, classes=["x", "y"])
-    with pytest.raises(DataError) as error:
-        read_splits(config, seed=0)
-    assert str(error.value) == f"data: the train split is empty; {root} as format csv gives: learn (4)"
+KNOWN_WORDS = "train, training, val, valid, validation, dev, test, testing"
+
+
+@pytest.mark.parametrize("word", ["learn", "trian", "Validierung", "0", "1.0", "trainval", "unused", "vla", "-", "?"])
+def test_a_word_that_is_no_split(word, root, table):
+    table("image,mask,split", f"{ROWS[0]},train", f"{ROWS[1]},val", f"{ROWS[2]},{word}")
+    assert error_of(csv.read, root) == (
+        f"R/data.csv:4: column 'split' holds '{word}', which is not a known split; write {KNOWN_WORDS}, or "
+        f"data.train_split: {word} to train on it"
+    )
+    assert names(csv.read(root, asked_splits=(word, "val")))[word] == ["c"]
+
+
+def test_a_split_of_ones_own_name_is_asked_for(root, table):
+    table("image,mask,split", f"{ROWS[0]},Learn", f"{ROWS[1]},judge", f"{ROWS[2]},holdout_test")
+    keys = {"format": "csv", "root": root, "classes": ["x", "y"]}
+    asked = read_splits(data_config(**keys, train_split="Learn", val_split="judge"), seed=0)
+    assert {split: [sample.name for sample in samples] for split, samples in asked.items() if samples} == {
+        "Learn": ["a"], "judge": ["b"], "holdout_test": ["c"], "train": ["a"], "val": ["b"]
+    }  # fmt: skip
+    with pytest.raises(DataError, match=r"data.csv:2: column 'split' holds 'Learn'"):
+        read_splits(data_config(**keys), seed=0)
+
+
+@pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
+def test_an_image_that_is_its_own_mask(link, root, table):
+    other = "a.png" if link is None else "m/link.png"
+    if link is not None:
+        getattr(root / other, link)(root / "a.png")
+    table("image,mask", f"{ROWS[1]}", f"a.png,{other}")
+    assert error_of(csv.read, root) == (
+        "R/data.csv:3: image and mask are the same file, R/a.png; write the path of its mask, or data.mask_band where "
+        "one of its bands is the mask"
+    )
+    splits = names(csv.read(root, mask_band=4, val_fraction=0.5))
+    assert sorted(splits["train"] + splits["val"]) == ["a", "b"]

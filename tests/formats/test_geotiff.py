@@ -63,11 +63,11 @@ def test_a_glob_of_the_user(root):
 MISTAKES = {
     "a mask that is not there": (
         "masks/c.tiff",
-        "data: 1 of 3 images have no mask in R/masks/**/*.[tT][iI][fF]*: R/images/c.tiff",
+        "data: 1 of 3 images have no mask in 'R/masks/**/*.[tT][iI][fF]*': R/images/c.tiff",
     ),
     "an image that is not there": (
         "images/a.tif",
-        "data: 1 of 3 masks have no image in R/images/**/*.[tT][iI][fF]*: R/masks/a.tif",
+        "data: 1 of 3 masks have no image in 'R/images/**/*.[tT][iI][fF]*': R/masks/a.tif",
     ),
 }
 

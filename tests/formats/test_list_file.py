@@ -5,7 +5,7 @@ import os
 import pytest
 
 from segtrain.formats import list_file
-from tests.formats.format_reading import decoded
+from tests.formats.format_reading import decoded, reader
 from tests.formats.format_trees import draw, draw_image, error_of, names, write_list
 
 CLASSES = ["sky", "road"]
@@ -190,3 +190,23 @@ def test_lists_of_names_that_are_wrong(root):
     assert error_of(list_file.read, root, files={}) == (
         "data.files: names no list; write {train: train.txt, val: val.txt}"
     )
+
+
+def test_an_image_that_is_its_own_mask(root):
+    write(root, train=["0"], val=["1"])
+    same = {"images": "i/{name}.jpg", "masks": "i/{name}.jpg"}
+    assert error_of(list_file.read, root, **same) == (
+        "R/train.txt:1: image and mask are the same file, R/i/0.jpg; write the path of its mask, or data.mask_band "
+        "where one of its bands is the mask"
+    )
+    assert names(list_file.read(root, **same, mask_band=4)) == {"train": ["0"], "val": ["1"]}
+    write(root, train=["i/0.jpg i/0.jpg"])
+    assert error_of(list_file.read, root).startswith("R/train.txt:1: image and mask are the same file, R/i/0.jpg;")
+
+
+def test_usual_words_for_splits(root):
+    write(root, train=["0"], valid=["1"])
+    assert list(reader("list")(root, files={"Training": "train.txt", "valid": "valid.txt"}, **NAMES)) == [
+        "train",
+        "val",
+    ]

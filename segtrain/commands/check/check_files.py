@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import Record
@@ -32,39 +33,51 @@ def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
 
 
 def find_not_turned(report: DatasetReport) -> Iterator[Finding]:
-    """Images that EXIF turns while their masks are as the camera stored them, and those where that cannot be told."""
-    turned = report.where(lambda r: r.image and r.mask and r.image.orientation != 1)
-    for unsure in (False, True):
-        indices = [index for index in turned if _mask_is_stored(report.records[index]) is (None if unsure else True)]
-        if not indices:
-            continue
-        records = [report.records[index] for index in indices]
-        if all(record.has_mask_files for record in records):
-            files = {file: r.image.orientation for r in records for file in r.sample.mask_files if file}
-            # nothing tells masks that were turned already, but what was kept of them
-            files = {file: how for file, how in files.items() if not (unsure and os.path.exists(f"{file}.aside"))}
-            changes = [Change(file, partial(upright, orientation=how)) for file, how in files.items()]
-            fix = apply_fix("turn-unsure-masks" if unsure else "turn-masks", changes)
-            advice = "This fix turns the masks."
-        else:
-            fix, advice = report.take_out(indices), "Annotate them upright, or leave them out."
-        if unsure:
-            level, what = "warning", "perhaps not the mask"
-            reason = "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
-        else:
-            level, what = "error", "the mask is not"
-            reason = (
-                "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
-                "them; their masks were drawn on what is stored."
-            )
-        title = f"{count_of(len(indices), 'image', 'is')} turned by EXIF and {what}"
-        yield report.finding(level, title, f"{reason} {advice}", fix, images=indices)
+    """Masks that do not lie as EXIF, or a TIFF's tag, turns their images or themselves, and those where that cannot be
+    told."""
+    turned = report.where(lambda r: r.image and r.mask and r.orientation != 1)
+    for of_image, unsure in product((True, False), (False, True)):
+        indices = [
+            index
+            for index in turned
+            for record in [report.records[index]]
+            if (record.image.orientation != 1) == of_image and _mask_is_stored(record) is (None if unsure else True)
+        ]
+        if indices:
+            yield _describe_not_turned(report, indices, of_image=of_image, unsure=unsure)
+
+
+def _describe_not_turned(report: DatasetReport, indices: list[int], *, of_image: bool, unsure: bool) -> Finding:
+    records = [report.records[index] for index in indices]
+    if all(record.has_mask_files for record in records):
+        files = {file: r.orientation for r in records for file in r.sample.mask_files if file}
+        # nothing tells masks that were turned already, but what was kept of them
+        files = {file: how for file, how in files.items() if not (unsure and os.path.exists(f"{file}.aside"))}
+        changes = [Change(file, partial(upright, orientation=how)) for file, how in files.items()]
+        fix = apply_fix("turn-unsure-masks" if unsure else "turn-masks", changes)
+        advice = "This fix turns the masks."
+    else:
+        fix, advice = report.take_out(indices), "Annotate them upright, or leave them out."
+    mask = "perhaps not the mask" if unsure else "the mask is not"
+    title = f"{count_of(len(indices), 'image', 'is')} turned by EXIF and {mask}"
+    reason = (
+        "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
+        "them; their masks were drawn on what is stored."
+    )
+    if not of_image:
+        title = f"{count_of(len(indices), 'mask', 'is')} {'perhaps ' if unsure else ''}not turned as EXIF asks"
+        reason = "The files say how to hold them, as a viewer does. A training reads masks as they are stored."
+    if unsure:
+        reason = "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
+    level, marks = ("warning" if unsure else "error"), {"images" if of_image else "masks": indices}
+    return report.finding(level, title, f"{reason} {advice}", fix, **marks)
 
 
 def _mask_is_stored(record: Record) -> bool | None:
-    """Whether a mask lies on its image as it is stored, and not as EXIF turns it; None where that is not known."""
+    """Whether a mask lies on its image as that is stored, and not as EXIF turns it, or has to be turned by an EXIF of
+    its own; None where that is not known."""
     image, mask = record.image, record.mask
-    sides = (image.width, image.height) if image.orientation in ON_ITS_SIDE else (image.height, image.width)
+    sides = (image.width, image.height) if record.orientation in ON_ITS_SIDE else (image.height, image.width)
     stored = sides == (mask.height, mask.width)
     if record.is_pair != stored:
         return stored
@@ -78,7 +91,7 @@ def _mask_is_stored(record: Record) -> bool | None:
 def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
     """Masks whose size differs from that of their images, for another reason than EXIF."""
     wrong = report.where(
-        lambda r: r.image and r.mask and not r.is_pair and not (r.image.orientation != 1 and _mask_is_stored(r))
+        lambda r: r.image and r.mask and not r.is_pair and not (r.orientation != 1 and _mask_is_stored(r))
     )
     scaled = [index for index in wrong if _is_scaled(report.records[index])]
     if scaled:
@@ -121,6 +134,19 @@ def _list_sizes(report: DatasetReport, indices: list[int]) -> list[str]:
         f"{r.sample.mask_file}: {r.mask.width} x {r.mask.height}, its image {r.image.width} x {r.image.height}"
         for r in (report.records[index] for index in indices)
     ]
+
+
+def find_elsewhere(report: DatasetReport) -> Iterator[Finding]:
+    """Masks whose georeference lays them elsewhere on the earth than their images."""
+    if apart := report.where(lambda r: r.apart):
+        yield report.finding(
+            "error",
+            f"{count_of(len(apart), 'mask', 'is')} elsewhere on the map than the image",
+            "Image and mask have one size, but their georeference says that they show different places. Find the right "
+            "masks, or make them again on the grid of the images; where only the georeference is wrong, remove it.",
+            masks=apart,
+            files=[report.records[index].apart for index in apart],
+        )
 
 
 def find_flat_images(report: DatasetReport) -> Iterator[Finding]:

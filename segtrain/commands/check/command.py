@@ -100,6 +100,7 @@ def find_all(report: "DatasetReport") -> list[Finding]:
         check_files.find_unreadable,
         check_files.find_not_turned,
         check_files.find_other_sizes,
+        check_files.find_elsewhere,
         check_values.find_palettes,
         check_values.find_wrong_values,
         check_images.find_refused_images,

@@ -15,7 +15,8 @@ from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
-from segtrain.images.bands import LARGEST_WHOLE, is_one_of, upright
+from segtrain.images.bands import LARGEST_WHOLE, is_one_of, tiff_orientation, upright
+from segtrain.images.georeference import compare_places, read_place
 from segtrain.images.reading import Picture, read_picture
 from segtrain.visualize import flatten_layers
 
@@ -27,7 +28,7 @@ FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
 class ImageRecord(NamedTuple):
-    """An image, as it is shown: height and width with the EXIF orientation applied.
+    """An image, as it is shown: height and width with the orientation of EXIF or TIFF applied.
 
     `low` and `high` are its smallest and largest value, without those that are not finite or that the file itself notes
     as no data; `used_bits` is the bitwise or of all values of integers wider than 8 bits, else 0; `mean` and `square`
@@ -62,6 +63,7 @@ class MaskRecord(NamedTuple):
     of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`
     float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
     the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
+    `orientation` is that of EXIF, which a training does not apply to masks.
     """
 
     height: int
@@ -75,6 +77,7 @@ class MaskRecord(NamedTuple):
     further_values: int = 0
     further_pixels: int = 0
     is_rgb: bool = False
+    orientation: int = 1
 
     @property
     def colors(self) -> NDArray[np.int64]:
@@ -86,7 +89,7 @@ class MaskRecord(NamedTuple):
 
 class Record(NamedTuple):
     """All that is known of one sample. What could not be read is None, with the reason in one line. `fit` is that of
-    examine.compute_fit, for images that EXIF turns."""
+    examine.compute_fit, for images that EXIF turns. `apart` says how its georeference lays the mask elsewhere."""
 
     split: str
     sample: Sample
@@ -95,12 +98,18 @@ class Record(NamedTuple):
     image_error: str = ""
     mask_error: str = ""
     fit: float = math.nan
+    apart: str = ""
 
     @property
     def is_pair(self) -> bool:
         """Whether both files were read, and have one size."""
         image, mask = self.image, self.mask
         return image is not None and mask is not None and (image.height, image.width) == (mask.height, mask.width)
+
+    @property
+    def orientation(self) -> int:
+        """The orientation of the image, or that of the mask where the image has none; of what was read."""
+        return self.image.orientation if self.image.orientation != 1 else self.mask.orientation
 
     @property
     def has_mask_files(self) -> bool:
@@ -140,11 +149,24 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
     except (DataError, MemoryError) as error:
         mask_error = _one_line(error)
     if image is not None and planes is not None:
-        if picture.orientation != 1:
-            fit = compute_fit(grey, planes, picture.orientation)
+        orientation = picture.orientation if picture.orientation != 1 else mask.orientation
+        if orientation != 1:
+            fit = compute_fit(grey, planes, orientation)
         if grey.shape == planes.shape:
             mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
-    return Record(split, sample, image, mask, image_error, mask_error, fit)
+    record = Record(split, sample, image, mask, image_error, mask_error, fit)
+    return record._replace(apart=_find_apart(record)) if record.is_pair else record
+
+
+def _find_apart(record: Record) -> str:
+    """How a mask file of the size of its image lies elsewhere on the earth; the first of several files."""
+    known = record.has_mask_files and record.orientation == 1
+    files = [file for file in record.sample.mask_files if file] if known else []
+    place = read_place(record.sample.image) if files else None
+    places = [(file, read_place(file)) for file in files] if place is not None else []
+    size = {"height": record.image.height, "width": record.image.width}
+    found = ((file, compare_places(place, own, **size)) for file, own in places if own is not None)
+    return next((f"{file}: {text}" for file, text in found if text), "")
 
 
 def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, NDArray]:
@@ -185,6 +207,8 @@ def read_shown(data: DataConfig | None, sample: Sample) -> tuple[Picture, NDArra
     picture = read_picture(sample.image)
     pixels = picture.pixels if picture.palette is None else _colors_of(picture)[picture.pixels]
     pixels = upright(pixels[..., None] if pixels.ndim == 2 else pixels, picture.orientation)
+    if picture.file_type == "TIFF":
+        picture = picture._replace(orientation=tiff_orientation(sample.image))  # which was applied in reading it
     has_alpha = pixels.shape[2] == 4 and picture.file_type != "TIFF" and (data is None or data.channels != 4)
     return picture, pixels[..., :3] if has_alpha else pixels
 
@@ -304,7 +328,7 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
         height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, is_color=is_color,
         codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32), palette=palette,
         further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
-        is_rgb=picture.pixels.ndim == 3,
+        is_rgb=picture.pixels.ndim == 3, orientation=picture.orientation,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import pandas
 import torch
 from huggingface_hub import constants
 
-from segtrain.commands.check.check_files import find_not_turned, find_other_sizes, find_unreadable
+from segtrain.commands.check.check_files import find_elsewhere, find_not_turned, find_other_sizes, find_unreadable
 from segtrain.commands.check.check_images import compute_statistics, find_white
 from segtrain.commands.check.check_leaks import find_leaks, group_duplicates
 from segtrain.commands.check.check_values import find_palettes, find_wrong_values
@@ -25,7 +25,7 @@ from segtrain.commands.check.finding import Finding, write_flow, write_lines
 from segtrain.commands.check.source import Source, from_folders
 from segtrain.devices import resolve_device
 from segtrain.errors import DataError
-from segtrain.files import write_whole
+from segtrain.files import quoted, write_whole
 from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
 from segtrain.memory import read_available_bytes
 from segtrain.models.encoder import require_hub
@@ -53,10 +53,11 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     source = from_folders(images, masks)
     _refuse(source, source.findings)
     report = gather(source)
-    for find in (find_unreadable, find_not_turned, find_other_sizes, find_wrong_values):
+    for find in (find_unreadable, find_not_turned, find_other_sizes, find_elsewhere, find_wrong_values):
         _refuse(source, find(report))
     splits, notes = choose_splits(report)
-    notes += [f"{finding.title}; {finding.explanation}" for finding in find_palettes(report)]
+    warnings = (*find_not_turned(report), *find_palettes(report))
+    notes += [f"{finding.title}; {finding.explanation}" for finding in warnings]
     settings = choose_settings(report, look_at_machine())
     by_table = any(sample.group for sample in splits["train"])
     data_lines = describe_files(source, output, table if by_table else None)
@@ -85,7 +86,7 @@ def _refuse(source: Source, findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.level == "error":
             files, hint = ", ".join(finding.files[:3]), f"{source.command} says how to fix it"
-            raise DataError(f"{source.folders[0]}: {finding.title}; {files}; {hint}")
+            raise DataError(f"{quoted(source.folders[0])}: {finding.title}; {files}; {hint}")
 
 
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
@@ -149,7 +150,7 @@ def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str,
         kinds.setdefault((3 if record.image.channels == 1 else record.image.channels, record.image.dtype), record)
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
-        raise DataError(f"{report.source.folders[0]}: images are of several kinds: {each}; make them alike")
+        raise DataError(f"{quoted(report.source.folders[0])}: images are of several kinds: {each}; make them alike")
     ((channels, dtype),) = kinds
     images = [record.image for record in report.records]
     scale = float(find_white(images)[0]) if dtype != "uint8" else None

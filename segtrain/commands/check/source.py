@@ -6,7 +6,7 @@ import shlex
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from glob import iglob
+from glob import escape, iglob
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
-from segtrain.files import is_glob
+from segtrain.files import is_glob, quoted
 from segtrain.formats import folders, keys_of, read_dataset
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
@@ -26,6 +26,7 @@ from segtrain.formats.sample import (
     Splits,
     first_there,
     fixed_part,
+    require_own_mask,
     split_by_fraction,
 )
 
@@ -70,23 +71,25 @@ def from_folders(images: str, masks: str) -> Source:
     """The pairs of two folders or globs. Raises DataError where one is missing or empty."""
     patterns = [images, masks]
     for index, pattern in enumerate(patterns):
-        if is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))):
+        if is_glob(pattern) and os.path.isdir(pattern):
+            patterns[index] = f"{escape(pattern)}/**/*"  # brackets in the name of a folder
+        elif is_glob(pattern) and any(map(os.path.isdir, iglob(pattern))):
             patterns[index] = f"{pattern.rstrip('/')}/*"  # `*/images` stands for all files in those folders
     root = Path(os.path.commonpath([Path(fixed_part(pattern)).absolute() for pattern in patterns]))
     shown = root if Path(images).is_absolute() else Path(os.path.relpath(root))
     below = [os.path.relpath(Path(pattern).absolute(), root) for pattern in patterns]
-    samples, findings, endings = pair_folders(shown, *below)
+    samples, findings, told = pair_folders(shown, *below, as_globs=True)
     splits = split_by_folder(samples)
-    places = below
+    below = places = [told.pop("images", below[0]), told.pop("masks", below[1])]
     if "all" not in splits:
         heads = {split: samples[0].name.partition("/")[0] for split, samples in splits.items()}
         places = [{split: _of_split(pattern, head) for split, head in heads.items()} for pattern in below]
     return Source(
-        f"{images} with {masks}",
+        f"{shlex.quote(images)} with {shlex.quote(masks)}",
         splits,
         findings,
         ["--images", images, "--masks", masks],
-        data={"root": str(shown), "images": places[0], "masks": places[1], **endings},
+        data={"root": str(shown), "images": places[0], "masks": places[1], **told},
         folders=(images, masks),
     )
 
@@ -94,7 +97,8 @@ def from_folders(images: str, masks: str) -> Source:
 def _of_split(pattern: str, head: str) -> str:
     """The folder, or glob, of a split whose name is the first part that a pattern leaves open."""
     fixed = Path(fixed_part(pattern))
-    path = Path(fixed, head, *Path(pattern).relative_to(fixed).parts[1:])
+    open_parts = Path(pattern).relative_to(fixed).parts
+    path = Path(fixed, head, *(open_parts if open_parts[:1] == ("**",) else open_parts[1:]))
     return str(path.parent if path.name == "*" else path)  # a folder is all of its files
 
 
@@ -114,7 +118,7 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
     splits: dict[str, list[Sample]] = {}
     findings: list[Finding] = []
     options = {key: value.default for key, value in keys_of(data.format, data.arguments).items()} | data.arguments
-    provided = {"seed": seed, "classes": data.classes}
+    provided = {"seed": seed, **data.provided}
     for root in data.roots:
         problems: list[str] = []
         try:
@@ -139,52 +143,61 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     given = [options[key] for key in ("images", "masks")]
     images, masks = (value if isinstance(value, dict) else {"": value} for value in given)
     if "{class}" in f"{masks}{options['mask_suffix']}" or images.keys() != masks.keys():
-        return folders.read(root, **options)
-    suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix")}
-    splits = {}
+        return folders.read(root, **{key: value for key, value in options.items() if key != "asked_splits"})
+    suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix", "mask_band")}
+    splits, told = {}, {}
     for split in images:
         patterns = (first_there(root, place[split]) for place in (images, masks))
         try:
-            samples, found, endings = pair_folders(
+            samples, found, keys = pair_folders(
                 root, *patterns, **suffixes, what=f"data ({split})" if split else "data"
             )
         except DataError as error:
             title = f"The {split} split cannot be listed" if split else "Samples cannot be listed"
             findings.append(Finding("error", title, str(error)))
             continue
-        if endings:
-            title = "The names of images and masks have different endings"
-            explanation = (
-                "Images and masks are paired by name. They pair once the endings are told; the rest was looked at "
-                "like that."
-            )
-            found = [Finding("error", title, explanation, yaml_fix(data=endings)), *found]
+        for key, value in keys.items():
+            told[key] = told.get(key, {}) | {split: value} if split and key in ("images", "masks") else value
         findings += [finding for finding in found if finding not in findings]
         splits[split] = samples
+    if told:
+        title = "The names of images and masks have different endings"
+        if "images" in told or "masks" in told:
+            title = "Images and masks lie in one folder"
+        explanation = (
+            "Images and masks are paired by name. They pair once the lines are written; the rest was looked at like "
+            "that."
+        )
+        findings.insert(0, Finding("error", title, explanation, yaml_fix(data=told)))
     if len(splits.get("", ())) < 2:
         return {split or "train": samples for split, samples in splits.items()}
     return split_by_fraction(splits[""], options["val_fraction"] or 0.2, options["seed"])
 
 
 def pair_folders(
-    root: Path, *patterns: str, image_suffix: Suffix = "", mask_suffix: Suffix = "", what: str = "data"
-) -> tuple[SampleTable, list[Finding], dict[str, str]]:
+    root: Path,
+    *patterns: str,
+    image_suffix: Suffix = "",
+    mask_suffix: Suffix = "",
+    mask_band: int | None = None,
+    what: str = "data",
+    as_globs: bool = False,
+) -> tuple[SampleTable, list[Finding], dict[str, Suffix]]:
     """What segtrain.formats.folders.pair would pair, images and masks, without those that it would refuse; what is
-    wrong with the others; and the endings by which names differ, as image_suffix and mask_suffix have them.
+    wrong with the others; and the keys of data by which they pair, where they are others than the given ones.
 
     Where next to nothing pairs, endings of the names are looked for by which it would. Raises DataError where a folder
-    is missing, or holds two images of one name.
+    is missing, or holds two images of one name, where images are their own masks, and as find_layout does.
     """
-    kinds, suffixes, found = ("image", "mask"), (image_suffix, mask_suffix), []
-    for kind, pattern, suffix in zip(kinds, patterns, suffixes, strict=True):
-        folder, files = folders.find_files(root, pattern, suffix, f"{what}.{kind}s")
-        if not files:
-            known = " ".join(sorted(IMAGE_SUFFIXES))
-            raise DataError(f"{what}: no {kind}s in {root / pattern}; known suffixes: {known}")
-        found.append((folder, files))
+    given = {"images": patterns[0], "masks": patterns[1], "image_suffix": image_suffix, "mask_suffix": mask_suffix}
+    layout = _find_own_layout(root, given, what=what, as_globs=as_globs, mask_band=mask_band)
+    if layout is not None:
+        patterns, image_suffix, mask_suffix = (layout["images"], layout["masks"]), *list(layout.values())[2:]
+    kinds, suffixes = ("image", "mask"), (image_suffix, mask_suffix)
+    found = _find_both(root, patterns, suffixes, what=what, mask_band=mask_band)
     names, mask_names = (sorted(files) for _, files in found)
     endings = ("", "")
-    if 2 * len({*names} & {*mask_names}) < len(names):
+    if layout is None and 2 * len({*names} & {*mask_names}) < len(names):
         endings = _find_endings(names, mask_names)
     images, masks = (
         {key.removesuffix(ending): f"{folder}/{file}" for key, file in files.items()}
@@ -192,10 +205,14 @@ def pair_folders(
     )
     masks = folders.match_depths(images, masks, found[1][0])
     samples = SampleTable(Sample(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys()))
+    for sample in samples if mask_band is None else ():
+        require_own_mask(sample, what)
     alone = [
-        *_find_alone("image", "mask", images, masks, where=found[1][0]),
-        *_find_alone("mask", "image", masks, images, where=found[0][0]),
+        *_find_alone("image", "mask", images, masks, where=found[1][0], movable=layout is None),
+        *_find_alone("mask", "image", masks, images, where=found[0][0], movable=layout is None),
     ]
+    if layout is not None:
+        return samples, alone, {key: value for key, value in layout.items() if value != given[key]}
     told = {
         f"{kind}_suffix": ending + suffix
         for kind, ending, suffix in zip(kinds, endings, suffixes, strict=True)
@@ -223,8 +240,39 @@ def _find_endings(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str
     return "", ""
 
 
-def _find_alone(kind: str, other: str, here: dict[str, str], there: dict[str, str], *, where: str) -> Iterator[Finding]:
-    """Files without a partner in the folder `where`; all are by name."""
+def _find_both(
+    root: Path, patterns: Sequence[str], suffixes: Sequence[Suffix], *, what: str, mask_band: int | None
+) -> list[tuple[str, dict[str, str]]]:
+    """The folder and the files, by what pairs them, of the images and of the masks."""
+    found = []
+    for kind, pattern, suffix in zip(("image", "mask"), patterns, suffixes, strict=True):
+        folder, files = folders.find_files(root, pattern, suffix, f"{what}.{kind}s")
+        if not files:
+            known = " ".join(sorted(IMAGE_SUFFIXES))
+            raise DataError(f"{what}: no {kind}s in {quoted(root / pattern)}; known suffixes: {known}")
+        found.append((folder, files))
+    images = folders.without_masks(found[0], found[1:], mask_band=mask_band)
+    masks = folders.match_beginnings(images, found[1][1], *patterns)
+    return [(found[0][0], images), (found[1][0], masks)]
+
+
+def _find_own_layout(
+    root: Path, given: dict[str, Suffix], *, what: str, as_globs: bool, mask_band: int | None
+) -> dict[str, Suffix] | None:
+    """The keys by which images and masks in one folder pair, as folders.find_layout has them, also where they are the
+    `given` ones; None where those pair all files of other folders, and where an image may be its own mask."""
+    try:
+        folders.pair(root, **given, what=what, mask_band=mask_band)
+    except DataError:
+        return folders.find_layout(root, **given, what=what, as_globs=as_globs)
+    return None
+
+
+def _find_alone(
+    kind: str, other: str, here: dict[str, str], there: dict[str, str], *, where: str, movable: bool
+) -> Iterator[Finding]:
+    """Files without a partner in the folder `where`; all are by name. Those that are not `movable` stay where they are:
+    where images and masks lie in one folder, the name may be all that is wrong."""
     files = sorted(here[key] for key in here.keys() - there.keys())
     if not files:
         return
@@ -232,6 +280,8 @@ def _find_alone(kind: str, other: str, here: dict[str, str], there: dict[str, st
         quoted = [shlex.quote(folder) for folder in (os.path.dirname(files[0]), where)]
         fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
         advice = "Add what is missing, or rename the files."
+    elif not movable:
+        fix, advice = None, "Add what is missing, or rename the files."
     else:
         fix = apply_fix("set-aside-unpaired", map(Change, files))
         advice = "Add what is missing; the line takes the files out of the data set instead."

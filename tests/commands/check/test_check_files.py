@@ -4,14 +4,17 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from segtrain.__main__ import main as segtrain
 from segtrain.commands.check.source import without_unions
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_picture
 from tests.bad_input import truncate
 from tests.commands.check.check_sets import (
+    discs,
     lines,
     look,
     look_at_folders,
@@ -104,6 +107,69 @@ def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, tu
     assert look(root) == []
 
 
+STORED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE",
+          8: "ROTATE_270"}  # fmt: skip
+
+
+def init_refuses(root, capsys, split="train"):
+    """Whether `init` of the folders of a split stops; the title of what it says."""
+    folders = [f"{root}/{split}/{kind}" for kind in ("images", "masks")]
+    assert segtrain(["init", *folders, "-o", f"{root}/mine.yml"]) == 2
+    return capsys.readouterr().err.split(": ")[1].partition(";")[0]
+
+
+@pytest.mark.parametrize("kind", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_orientations_that_the_mask_does_not_follow(orientation, kind, root, capsys):
+    """Of some of the images: what is stored is turned, and the mask was drawn on that."""
+    discs(root)
+    for name in ("001", "003", "006"):
+        path, mask = root / f"train/images/{name}.png", root / f"train/masks/{name}.png"
+        how = Image.Transpose[STORED[orientation]]
+        picture = Image.open(path).transpose(how)
+        path.unlink()
+        if kind == ".tif":
+            tag = [(274, "H", 1, orientation, True)]
+            tifffile.imwrite(path.with_suffix(kind), np.array(picture), photometric="rgb", extratags=tag)
+        else:
+            save_turned(picture, path.with_suffix(kind), orientation)
+        Image.open(mask).transpose(how).save(mask)
+    title = "3 images are turned by EXIF and the mask is not"
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert shown([found]) == [("error", title)]
+    assert init_refuses(root, capsys) == title
+    run_fix(found)
+    assert [finding for finding in look(root) if finding.level == "error"] == []
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_masks_that_a_viewer_turns(orientation, root, capsys):
+    discs(root)
+    path = root / "train/masks/003.png"
+    upright = read(path)
+    save_turned(Image.open(path), path, orientation)
+    assert [finding for finding in look(root) if "EXIF" in finding.title] == []  # as it is stored it fits
+    save_turned(Image.fromarray(upright).transpose(Image.Transpose[STORED[orientation]]), path, orientation)
+    (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
+    assert shown([found]) == [("error", "1 mask is not turned as EXIF asks")] and found.files == [str(path)]
+    assert init_refuses(root, capsys) == "1 mask is not turned as EXIF asks"
+    run_fix(found)
+    assert np.array_equal(read(path), upright) and not [f for f in look(root) if "EXIF" in f.title]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "other size", "scaled", "alone"])
+def test_init_stops_where_check_finds_an_error_of_files(damage, root, capsys):
+    path = root / "train/masks/003.png"
+    if damage == "truncate":
+        truncate(path)
+    elif damage == "alone":
+        path.unlink()
+    else:
+        write(path, read(path)[:, :60] if damage == "other size" else read(path)[::2, ::2])
+    (found,) = look_at_folders(root / "train/images", root / "train/masks")
+    assert found.level == "error" and init_refuses(root, capsys) == found.title
+
+
 def test_an_upside_down_mask_is_seen_by_the_edges(root):
     """Of 180 degrees the size says nothing."""
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
@@ -149,6 +215,31 @@ def test_masks_of_other_proportions(root):
     assert shown([found]) == [("error", "1 mask is not of the size of the image")]
     assert found.files == [f"{mask}: 60 x 64, its image 80 x 64"]
     assert set_aside(found) == ("set-aside-other-size", [image, mask])
+
+
+def georeference(folder, suffix, shift=0.0):
+    """The pictures of a folder as TIFFs with pixels of half a metre, 100 m apart."""
+    for index, path in enumerate(sorted(folder.glob("*.png"))):
+        place = [
+            (33550, "d", 3, (0.5, 0.5, 0.0), True),
+            (33922, "d", 6, (0, 0, 0, 4e5 + 100 * index + shift, 5e6, 0), True),
+        ]
+        tifffile.imwrite(path.with_suffix(suffix), read(path), extratags=place)
+        path.unlink()
+
+
+@pytest.mark.parametrize("shift", [0, 0.2, 2.0])
+def test_masks_that_are_elsewhere_on_the_map(root, shift, capsys):
+    georeference(root / "train/images", ".tif")
+    georeference(root / "train/masks", ".tif", shift)
+    found = [finding for finding in look(root) if "map" in finding.title]
+    if shift < 1:
+        assert found == []
+        return
+    assert shown(found) == [("error", "8 masks are elsewhere on the map than the image")]
+    assert found[0].files[0] == f"{root}/train/masks/000.tif: lies 4.0 pixels away from its image"
+    assert segtrain(["init", f"{root}/train/images", f"{root}/train/masks", "-o", f"{root}/mine.yml"]) == 2
+    assert "8 masks are elsewhere on the map than the image; " in capsys.readouterr().err
 
 
 def test_images_of_one_colour(root):

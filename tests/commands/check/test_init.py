@@ -153,6 +153,91 @@ def test_folders_of_splits_are_kept(tmp_path):
     assert {split: len(samples) for split, samples in splits.items()} == {"train": 6, "val": 3}
 
 
+def mingle(folder: Path, image: str, mask: str) -> Path:
+    """The pairs in one folder, with other names; the folder."""
+    for kind, name in (("images", image), ("masks", mask)):
+        for index, path in enumerate(sorted((folder / kind).iterdir())):
+            target = folder / "d" / name.format(index, split="train" if index < 14 else "valid")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    return folder / "d"
+
+
+MINGLED = {
+    "an ending": ("p_{:02}.png", "p_{:02}_mask.png", ("d", "d")),
+    "globs": ("p_{:02}.png", "p_{:02}_mask.png", ("d/*.png", "d/*_mask.png")),
+    "a folder each": ("T_{0:02}/T_{0}.png", "T_{0:02}/T_{0}_mask.png", ("d", "d")),
+    "splits": ("{split}/a{:02}.rf.b1.png", "{split}/a{:02}.rf.b1_mask.png", ("d", "d")),
+    "splits and beginnings": ("{split}/img_{:02}.png", "{split}/mask_{:02}.png", ("d", "d")),
+    "beginnings": ("img {:02}.png", "mask {:02}.png", ("d", "d")),
+    "two endings": ("{:02}_training.png", "{:02}_manual1.png", ("d", "d")),
+}
+
+
+@pytest.mark.parametrize("case", MINGLED)
+def test_images_and_masks_in_one_folder(case, pairs, main, monkeypatch, capsys):
+    *names, given = MINGLED[case]
+    mingle(pairs, *names)
+    monkeypatch.chdir(pairs)
+    (pairs / "config.yml").write_text((PROJECT / "config.yml").read_text())
+    assert segtrain(["check", "--images", given[0], "--masks", given[1]]) == 0
+    assert segtrain(["init", *given, "-o", "mine.yml"]) == 0
+    assert "set-aside-unpaired" not in capsys.readouterr().out
+    splits = read_splits(load_config(["mine.yml"]).data, seed=0)
+    found = {(s.image, s.mask) for samples in splits.values() for s in samples}
+    wanted = {tuple("d/" + name.format(n, split="train" if n < 14 else "valid") for name in names) for n in range(20)}
+    assert found == wanted and len(splits["val"]) == (6 if "splits" in case else 4)
+    if case in ("splits and beginnings", "two endings"):
+        assert main("mine.yml", *SMALL, "train.epochs=1", f"runs_dir={pairs / 'runs'}") == 0
+
+
+def test_a_folder_with_brackets_in_its_name(pairs, monkeypatch):
+    (pairs / "images").rename(pairs / "my [images]")
+    monkeypatch.chdir(pairs)
+    assert segtrain(["init", "my [images]", "masks", "-o", "mine.yml"]) == 0
+    splits = read_splits(load_config([str(PROJECT / "config.yml"), "mine.yml"]).data, seed=0)
+    assert {len(samples) for samples in splits.values()} == {16, 4}
+
+
+def test_masks_of_two_annotators_are_chosen_from(pairs, monkeypatch, capsys):
+    mingle(pairs, "I_{:02}L.png", "I_{:02}L_1stHO.png")
+    for path in sorted((pairs / "d").glob("*_1stHO.png")):
+        path.with_name(path.name.replace("1st", "2nd")).write_bytes(path.read_bytes())
+    monkeypatch.chdir(pairs)
+    for command in (["check", "--images", "d", "--masks", "d"], ["init", "d", "d"]):
+        assert segtrain(command) == 2
+        assert capsys.readouterr().err == (
+            "data: the files in d pair in several ways, like I_00L.png with I_00L_1stHO.png or I_00L.png with "
+            "I_00L_2ndHO.png; give the images and masks as 'd/*[L].png' 'd/*_1stHO.png', or 'd/*[L].png' "
+            "'d/*_2ndHO.png'\n"
+        )
+    assert segtrain(["init", "d/*[L].png", "d/*_2ndHO.png", "-o", "mine.yml"]) == 0
+
+
+def test_an_image_alone_in_one_folder_is_not_set_aside(pairs, capsys):
+    folder = mingle(pairs, "p_{:02}.png", "p_{:02}_mask.png")
+    (folder / "p_03_mask.png").unlink()
+    assert run_init(pairs, pairs / "mine.yml", "d", "d") == 2
+    assert f"{folder}: 1 of 20 images has no mask; {folder}/p_03.png; " in capsys.readouterr().err
+    page = ["-o", str(pairs / "check.html")]
+    assert segtrain(["check", "--images", str(folder), "--masks", str(folder), *page]) == 1
+    assert "set-aside-unpaired" not in capsys.readouterr().out
+
+
+def test_an_experiment_of_one_folder_is_told_its_keys(pairs, monkeypatch, capsys):
+    mingle(pairs, "{split}/{:02}.jpg", "{split}/{:02}.png")
+    monkeypatch.chdir(pairs)
+    both = "{train: train, val: valid}"
+    experiment = (
+        f"data: {{root: d, images: {both}, masks: {both}, classes: [a, b, c, d]}}\nloss: {{CrossEntropyLoss: 1}}\n"
+    )
+    (pairs / "mine.yml").write_text(experiment)
+    assert segtrain(["check", "mine.yml"]) == 1
+    shown = capsys.readouterr().out
+    assert "Images and masks lie in one folder" in shown and "set-aside-unpaired" not in shown
+    assert "images: {train: train/*.jpg, val: valid/*.jpg}" in shown
+
+
 def test_bands_and_bits(pairs, main):
     for path in (pairs / "images").glob("*.png"):
         image = np.asarray(Image.open(path)).astype(np.uint16) * 15
