@@ -23,6 +23,7 @@ THUMBNAIL_PX = 32
 KEPT_VALUES = 300
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
 NODATA = np.iinfo(np.int64).min  # the code of pixels whose value the file, or the experiment, notes as no data
+BORDER = 0.012  # half of the width of the widest border, as a share of the longer side; VOC's have 5 of 500 pixels
 FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
@@ -62,6 +63,7 @@ class MaskRecord(NamedTuple):
     of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`
     float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
     the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
+    `thick` are the pixels of data.ignore_index, 255 by default, in areas that are too wide to be borders.
     """
 
     height: int
@@ -75,6 +77,7 @@ class MaskRecord(NamedTuple):
     further_values: int = 0
     further_pixels: int = 0
     is_rgb: bool = False
+    thick: int = 0
 
     @property
     def colors(self) -> NDArray[np.int64]:
@@ -160,7 +163,9 @@ def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, N
     else:
         picture = read_picture(sample.mask, as_mask=True)
     planes, is_color = to_codes(picture, sample.mask_file, nodata=_ignored_values(picture, data))
-    return describe_mask(picture, planes, is_color=is_color), planes
+    ignored = data.ignore_index if data is not None else 255
+    thick = 0 if is_color else count_thick(planes == ignored)
+    return describe_mask(picture, planes, is_color=is_color)._replace(thick=thick), planes
 
 
 def _examine_layers(data: DataConfig, sample: Sample) -> tuple[MaskRecord, NDArray]:
@@ -306,6 +311,17 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
         further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
         is_rgb=picture.pixels.ndim == 3,
     )  # fmt: skip
+
+
+def count_thick(chosen: NDArray[np.bool_]) -> int:
+    """How many of the chosen pixels, HW, a square fits into that is wider than a border: BORDER on either side of its
+    middle (morphological opening)."""
+    if not chosen.any():
+        return 0
+    side = 1 + 2 * max(1, round(BORDER * max(chosen.shape)))
+    square = np.ones((side, side), np.uint8)
+    padded = np.pad(chosen.astype(np.uint8), side)  # what lies at the frame is not continued beyond it
+    return int(np.count_nonzero(cv2.morphologyEx(padded, cv2.MORPH_OPEN, square)))
 
 
 def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
