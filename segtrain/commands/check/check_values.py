@@ -67,7 +67,8 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
         if report.proposal.classes and len(report.proposal.strays):
             yield _describe_strays(report, report.proposal.strays.tolist(), "warning")
         return
-    wrong = _find_wrong_kind(report) or find_ignored_class(report)
+    ignored = find_ignored_class(report)
+    wrong = _find_wrong_kind(report) or (ignored if ignored and ignored.level == "error" else None)
     if wrong:
         yield wrong
     else:

@@ -23,6 +23,7 @@ THUMBNAIL_PX = 32
 KEPT_VALUES = 300
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
 NODATA = np.iinfo(np.int64).min  # the code of pixels whose value the file, or the experiment, notes as no data
+MOSTLY = 0.95  # of a mask
 BORDER = 0.012  # half of the width of the widest border, as a share of the longer side; VOC's have 5 of 500 pixels
 FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
@@ -315,8 +316,8 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
 
 def count_thick(chosen: NDArray[np.bool_]) -> int:
     """How many of the chosen pixels, HW, a square fits into that is wider than a border: BORDER on either side of its
-    middle (morphological opening)."""
-    if not chosen.any():
+    middle (morphological opening). 0 where nearly all are: that is a mask without annotation."""
+    if not 0 < chosen.mean() < MOSTLY:
         return 0
     side = 1 + 2 * max(1, round(BORDER * max(chosen.shape)))
     square = np.ones((side, side), np.uint8)
