@@ -158,7 +158,7 @@ class DatasetReport:
         """The classes and one for each of these values (packed colours); a class that was alone has a background."""
         is_color, classes = self.labelling.as_color, explicit(self.data.classes)
         key = "color" if is_color else "value"
-        if self.labelling.binary and 0 not in codes:
+        if self.labelling.binary and 0 not in codes and 0 in self.read.codes:
             classes.insert(0, make_class("background", key, [as_written(0, as_color=is_color)]))
         for code in codes:
             name = f"class_{len(classes) + 1 if is_color else code}"

@@ -170,11 +170,15 @@ def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, N
 
 
 def _examine_layers(data: DataConfig, sample: Sample) -> tuple[MaskRecord, NDArray]:
-    """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
+    """Where classes overlap, the codes are those of the class that has the fewest pixels in the mask, and the pixels those of each layer."""
     decoder = build_decoder(data)
     layers = decoder.read(sample)
-    planes = flatten_layers(layers, ignore_index=data.ignore_index).astype(np.int64)
-    planes[planes != data.ignore_index] -= 1  # no class is -1
+    order = np.argsort(-(layers == 1).sum(axis=(1, 2)), kind="stable")  # the smallest is uppermost, and seen
+    flat = flatten_layers(layers[order], ignore_index=data.ignore_index)
+    planes = np.full(layers.shape[1:], -1, np.int64)  # no class is -1
+    for place, index in enumerate(order, start=1):
+        planes[flat == place] = index
+    planes[(layers == data.ignore_index).all(axis=0)] = data.ignore_index
     record = describe_mask(Picture(planes, ""), planes, is_color=False)
     codes = np.append(np.arange(len(layers)), data.ignore_index)
     counts = decoder.count(layers)[:-1]
