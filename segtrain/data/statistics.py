@@ -26,8 +26,8 @@ class ClassStatistics:
     """What the training masks hold.
 
     `class_pixels` are the pixels of each class, `image_pixels` those of the images that each class occurs in (less the
-    ignored ones), `labelled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which sample has a pixel of which class,
-    bool (samples, classes).
+    ignored ones), `labelled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which
+    sample has a pixel of which class, bool (samples, classes).
     """
 
     names: list[str]

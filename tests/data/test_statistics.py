@@ -48,7 +48,9 @@ def test_binary_counts_have_the_background_first(tmp_path):
     statistics = count_classes(
         [save(tmp_path, "0", [[0, 0, 0, 200, 255]])], LabelDecoder(config), names=config.class_names
     )
-    assert statistics == ClassStatistics(["background", "crack"], [3, 1], [4, 4], 4, statistics.presence, ignored_pixels=1)
+    assert statistics == ClassStatistics(
+        ["background", "crack"], [3, 1], [4, 4], 4, statistics.presence, ignored_pixels=1
+    )
 
 
 def test_pixels_of_each_mask(samples):

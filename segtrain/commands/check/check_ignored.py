@@ -6,6 +6,7 @@ from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import as_written
 from segtrain.commands.check.finding import Finding, explicit
 from segtrain.commands.check.mask_values import IGNORED, fills_areas, find_solid, show_share
+from segtrain.config.data_schema import ClassConfig
 
 MUCH_IGNORED = 0.3
 
@@ -17,7 +18,7 @@ def find_ignored_class(report: DatasetReport) -> Finding | None:
         return None
     data, read, names = report.config.data, report.read, report.labelling.names
     value, pixels = data.ignore_index, report.class_pixels.sum(axis=0)
-    absent = [index for index in range(report.labelling.binary, len(names)) if not pixels[index]]
+    absent = [index for index in range(len(names)) if not pixels[index]]
     known = report.labelling.indices_of(read.codes)
     if not absent or report.labelling.claims.get(value) != IGNORED or value in (data.ignore_values or []):
         return None
@@ -25,8 +26,9 @@ def find_ignored_class(report: DatasetReport) -> Finding | None:
     alone = value in solid and len(solid) == 2 and (known[read.codes != value] >= 0).all()
     if not alone and not fills_areas(read):
         return None
-    index = absent[0]
-    classes = [
+    index = next((index for index in absent if index), absent[0])  # of several, not the first
+    background = [ClassConfig(name=names[0], value=value)] if report.labelling.binary and not index else []
+    classes = background + [
         item.model_copy(update={"value": value, "values": None}) if place == index else item
         for place, item in enumerate(explicit(data.classes), start=report.labelling.binary)
     ]

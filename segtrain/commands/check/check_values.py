@@ -200,7 +200,9 @@ def _find_smoothed(report: DatasetReport) -> Finding | None:
     if labelling is not None and labelling.as_color == is_color:
         claimed = np.array(sorted(labelling.claims), np.int64)
         meant = (labelling.indices_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
-        codes = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
+        known = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
+        apart = all(is_near(claimed, claimed[meant][[i]], is_color=is_color).sum() == 1 for i in range(meant.sum()))
+        codes = known if apart or len(codes) < 2 else codes  # 0 and 1 are one in a JPEG of 0 and 255
     thing = "colours" if is_color else "values"
     if proposal.cause == "jpeg":
         title = f"{count_of(values.lossy, 'mask', 'is')} JPEG"
@@ -263,7 +265,8 @@ def _find_wrong_kind(report: DatasetReport) -> Finding | None:
         wrong = report.where(lambda r: r.mask and r.mask.is_color)
     if not wrong:
         return None
-    if 2 * len(wrong) <= len(report.masked) or not proposal.classes:
+    as_most = report.values.is_color == report.labelling.as_color and proposal.mask_band is None
+    if as_most or not proposal.classes:
         fix, advice = None, "Export them as the others are."
         if len(wrong) <= MOST_LEFT_OUT * len(report.masked):
             fix, advice = "set-aside-other-kind", "Export them as the others are; this fix leaves them out."

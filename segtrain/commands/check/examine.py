@@ -170,7 +170,7 @@ def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, N
 
 
 def _examine_layers(data: DataConfig, sample: Sample) -> tuple[MaskRecord, NDArray]:
-    """Where classes overlap, the codes are those of the class that has the fewest pixels in the mask, and the pixels those of each layer."""
+    """Where classes overlap, the codes are those of the class with the fewest pixels, and the counts those of each."""
     decoder = build_decoder(data)
     layers = decoder.read(sample)
     order = np.argsort(-(layers == 1).sum(axis=(1, 2)), kind="stable")  # the smallest is uppermost, and seen
