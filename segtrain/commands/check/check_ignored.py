@@ -7,6 +7,7 @@ from segtrain.commands.check.examine import as_written
 from segtrain.commands.check.finding import Finding, explicit
 from segtrain.commands.check.mask_values import IGNORED, fills_areas, find_solid, show_share
 from segtrain.config.data_schema import ClassConfig
+from segtrain.errors import name_some
 
 MUCH_IGNORED = 0.3
 
@@ -14,7 +15,9 @@ MUCH_IGNORED = 0.3
 def find_ignored_class(report: DatasetReport) -> Finding | None:
     """Masks in which ignore_index fills areas where a class of the experiment has no pixel: an error where it is all
     that there is beside one class."""
-    if report.config is None or report.read is None or report.read.is_color or report.labelling.multilabel:
+    if report.config is not None and report.labelling.multilabel:
+        return _find_ignored_layers(report)
+    if report.config is None or report.read is None or report.read.is_color:
         return None
     data, read, names = report.config.data, report.read, report.labelling.names
     value, pixels = data.ignore_index, report.class_pixels.sum(axis=0)
@@ -43,6 +46,28 @@ def find_ignored_class(report: DatasetReport) -> Finding | None:
         report.classes_fix(classes, data.ignore_values or []),
         masks=report.holding([value]),
         marked=[value],
+    )
+
+
+def _find_ignored_layers(report: DatasetReport) -> Finding | None:
+    """Classes that may overlap and have no pixel, where masks hold ignore_index: an error where all are so."""
+    value, absent = report.data.ignore_index, report.class_pixels.sum(axis=0) == 0
+    ignored = report.counts[:, IGNORED] > 0
+    if not absent.any() or not ignored.any():
+        return None
+    names = [item.name for item, none in zip(report.data.classes, absent, strict=True) if none]
+    classes = [
+        item.model_copy(update={"value": value, "values": None}) if item.name in names else item
+        for item in report.data.classes
+    ]
+    has, perhaps = "has" if len(names) == 1 else "have", "" if absent.all() else "perhaps "
+    return report.finding(
+        "error" if absent.all() else "warning",
+        f"{name_some(names, 6)} {has} no pixel: the value in the masks is {perhaps}{value}, which is ignored",
+        f"A class has the value 1 in its mask, and {value} is data.ignore_index, unless it says otherwise. The "
+        "lines do.",
+        report.classes_fix(classes, report.data.ignore_values or []),
+        masks=ignored.nonzero()[0].tolist(),
     )
 
 

@@ -42,7 +42,10 @@ _LISTED = 8
 def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
     """All that keeps the values of the masks from being the classes; without an experiment, whose classes are then the
     proposed ones, slips and what is not a mask at all."""
+    ignored = find_ignored_class(report)
     if report.values is None:
+        if ignored and ignored.level == "error":
+            yield ignored
         if report.masked and (report.config is None or not report.config.data.multilabel):
             advice = "All pixels have the value that the files declare as no data: there is nothing to learn."
             yield report.finding("error", "The masks hold no data", advice, masks=report.masked)
@@ -67,7 +70,6 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
         if report.proposal.classes and len(report.proposal.strays):
             yield _describe_strays(report, report.proposal.strays.tolist(), "warning")
         return
-    ignored = find_ignored_class(report)
     wrong = _find_wrong_kind(report) or (ignored if ignored and ignored.level == "error" else None)
     if wrong:
         yield wrong

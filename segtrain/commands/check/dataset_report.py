@@ -141,7 +141,7 @@ class DatasetReport:
                 own["train"] = {"monitor": "miou"}
             changed = not self._loss_takes(classes)
         if changed:
-            pixel_loss = "BCEWithLogitsLoss" if len(classes) == 1 else "CrossEntropyLoss"
+            pixel_loss = "BCEWithLogitsLoss" if len(classes) == 1 or data.multilabel else "CrossEntropyLoss"
             own["loss"] = {pixel_loss: 1.0, "DiceLoss": 1.0}
         lines = [*write_classes(classes, ignore_values), *write_lines({"data": keys})[1:], *write_lines(own)]
         return Fix(INTO_EXPERIMENT, lines)
