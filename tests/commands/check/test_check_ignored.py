@@ -91,7 +91,7 @@ def test_a_class_that_is_ignored_is_not_left_out(root, tmp_path):
 def test_layers_of_255(tmp_path, monkeypatch):
     """Class a is three quarters of the image, and b half of it: shares are of the image."""
     monkeypatch.chdir(PROJECT)
-    images, masks = draw(tmp_path, lambda mask, index: mask)
+    draw(tmp_path, lambda mask, index: mask)
     for name, rows in {"a": 288, "b": 192}.items():
         (tmp_path / "layers" / name).mkdir(parents=True)
         for index in range(4):
