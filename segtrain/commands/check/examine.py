@@ -323,7 +323,7 @@ def count_thick(chosen: NDArray[np.bool_]) -> int:
     middle (morphological opening). 0 where nearly all are: that is a mask without annotation."""
     if not 0 < chosen.mean() < MOSTLY:
         return 0
-    side = 1 + 2 * max(1, round(BORDER * max(chosen.shape)))
+    side = 1 + 2 * max(2, round(BORDER * max(chosen.shape)))
     square = np.ones((side, side), np.uint8)
     padded = np.pad(chosen.astype(np.uint8), side)  # what lies at the frame is not continued beyond it
     return int(np.count_nonzero(cv2.morphologyEx(padded, cv2.MORPH_OPEN, square)))
