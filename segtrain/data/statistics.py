@@ -17,6 +17,7 @@ from segtrain.errors import DataError
 from segtrain.files import replacing
 from segtrain.formats.sample import Sample, Splits
 
+TOLD_IGNORED = 0.1  # share of all pixels from which on it is said how many are ignored; the borders of VOC are 0.06
 ITEMS_AT_ONCE = 4096  # handed to the threads at once: a million waiting calls would take a gigabyte
 
 
@@ -25,8 +26,8 @@ class ClassStatistics:
     """What the training masks hold.
 
     `class_pixels` are the pixels of each class, `image_pixels` those of the images that each class occurs in (less the
-    ignored ones), `labelled_pixels` all that are not ignored; `presence` says which sample has a pixel of which class,
-    bool (samples, classes).
+    ignored ones), `labelled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which
+    sample has a pixel of which class, bool (samples, classes).
     """
 
     names: list[str]
@@ -34,17 +35,18 @@ class ClassStatistics:
     image_pixels: list[int]
     labelled_pixels: int
     presence: np.ndarray = field(compare=False, repr=False)
+    ignored_pixels: int = 0
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """class_pixels and image_pixels as float64 arrays of shape (classes,)."""
         return np.array(self.class_pixels, np.float64), np.array(self.image_pixels, np.float64)
 
     def describe(self) -> str:
-        """Each class and its share of the labelled pixels, in one line."""
-        total = max(self.labelled_pixels, 1)
-        return ", ".join(
-            f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)
-        )
+        """Each class and its share of the labelled pixels, in one line; and a large share of ignored ones."""
+        total, ignored = max(self.labelled_pixels, 1), self.ignored_pixels
+        share = ignored / max(self.labelled_pixels + ignored, 1)
+        shares = [f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)]
+        return ", ".join(shares) + (f"; {share:.1%} of all pixels are ignored" if share > TOLD_IGNORED else "")
 
 
 def read_statistics(splits: Splits, decoder: Decoder, *, names: list[str], cache: Path | None) -> ClassStatistics:
@@ -90,7 +92,9 @@ def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> Clas
             f"data.classes: no mask has a pixel of {listed}, but {ignored} pixels have the value {value}, which is "
             f"data.ignore_index; if they are {listed}, write data.classes: [{entries}]"
         )
-    return ClassStatistics(names, class_pixels.tolist(), image_pixels.tolist(), int(labelled.sum()), by_class > 0)
+    return ClassStatistics(
+        names, class_pixels.tolist(), image_pixels.tolist(), int(labelled.sum()), by_class > 0, ignored_pixels=ignored
+    )
 
 
 def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | None = None) -> np.ndarray:

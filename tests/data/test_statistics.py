@@ -36,11 +36,11 @@ def count_classes(samples, reader, *, names, cache=None):
 def test_counts_by_hand(samples):
     statistics = count_classes(samples, decoder(), names=NAMES)
     # Class a: 2 + 3 pixels, in images of 6 and 3 labelled ones; class b: 4 pixels, in the image of 6.
-    assert statistics == ClassStatistics(NAMES, [5, 4, 0], [9, 6, 0], 9, statistics.presence)
+    assert statistics == ClassStatistics(NAMES, [5, 4, 0], [9, 6, 0], 9, statistics.presence, ignored_pixels=3)
     class_pixels, image_pixels = statistics.arrays()
     assert class_pixels.dtype == image_pixels.dtype == np.float64
     assert class_pixels.tolist() == [5, 4, 0] and image_pixels.tolist() == [9, 6, 0]
-    assert statistics.describe() == "a 55.6%, b 44.4%, c 0.0%"
+    assert statistics.describe() == "a 55.6%, b 44.4%, c 0.0%; 25.0% of all pixels are ignored"
 
 
 def test_binary_counts_have_the_background_first(tmp_path):
@@ -48,7 +48,9 @@ def test_binary_counts_have_the_background_first(tmp_path):
     statistics = count_classes(
         [save(tmp_path, "0", [[0, 0, 0, 200, 255]])], LabelDecoder(config), names=config.class_names
     )
-    assert statistics == ClassStatistics(["background", "crack"], [3, 1], [4, 4], 4, statistics.presence)
+    assert statistics == ClassStatistics(
+        ["background", "crack"], [3, 1], [4, 4], 4, statistics.presence, ignored_pixels=1
+    )
 
 
 def test_pixels_of_each_mask(samples):

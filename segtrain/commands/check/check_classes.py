@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.commands.check.check_values import explicit
+from segtrain.commands.check.check_ignored import find_ignored_class
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import as_written
-from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, classes_fix, count_of, yaml_fix
+from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, count_of, explicit, yaml_fix
 from segtrain.commands.check.fixes import swap_values
-from segtrain.commands.check.mask_values import IGNORED, STRAY_PIXELS, STRAY_SHARE, make_class, show_share
+from segtrain.commands.check.mask_values import IGNORED, STRAY_PIXELS, STRAY_SHARE, show_share
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
 from segtrain.losses.class_weights import compute_class_weights
@@ -25,7 +25,6 @@ FOLDS = 5
 FEWEST = 5  # masks below which nothing is unusual
 UNUSUAL = 0.05  # share of the masks that may hold one class alone and still be taken for slips
 MOSTLY_IGNORED = 0.95
-MUCH_IGNORED = 0.3
 AGREE = 0.3  # cosine from which on the contrast of object and background is a property of the set
 _LISTED = 6
 
@@ -37,14 +36,18 @@ def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
     names, slips = np.array(report.labelling.names, object), _are_slips(report)
     present = {split: report.class_pixels[indices].sum(axis=0) > 0 for split, indices in report.splits.items()}
     anywhere = np.any([*present.values()], axis=0)
-    if not anywhere.all() and report.config is not None:
+    ignored = find_ignored_class(report)
+    if ignored:
+        yield ignored
+    elif not anywhere.all() and report.config is not None:
         nowhere = names[~anywhere].tolist()
+        fix = None if report.labelling.multilabel or report.is_published else _without(report, nowhere)
         yield report.finding(
             "warning",
             f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
-            "Nobody can learn that, and the score says so. Are the values in data.classes right? If this set has "
-            "no such class, leave it out, as the lines do.",
-            _without(report, nowhere),
+            "Nobody can learn that, and the score says so. Are the values in data.classes right?"
+            + (" If this set has no such class, leave it out, as the lines do." if fix else ""),
+            fix,
         )
     for split, there in present.items():
         missing = np.flatnonzero(anywhere & ~there & ~slips)
@@ -58,7 +61,7 @@ def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) ->
     meaning = {"train": "What validation scores cannot be learnt.", "val": "What is learnt is never scored."}
     having = np.flatnonzero((report.class_pixels[:, missing] > 0).any(axis=1))
     unfolded = split in ("train", "val") and (config is None or config.data.folds is None)
-    if unfolded and len(report.records) >= FOLDS and len(having) > 1:
+    if unfolded and not report.is_published and len(report.records) >= FOLDS and len(having) > 1:
         fix = yaml_fix(data={"folds": FOLDS})
         advice = "The lines split training and validation images anew, so that each has its share of every class."
     else:
@@ -74,11 +77,10 @@ def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) ->
     )
 
 
-def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[int | list[int]] = ()) -> Fix:
-    """The lines of the experiment's classes without these."""
-    classes = explicit(report.data.classes)
-    kept = [item for item in classes if item.name not in names]
-    return classes_fix(kept, [*(report.data.ignore_values or []), *ignore]) if kept else classes_fix(classes)
+def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[int | list[int]] = ()) -> Fix | None:
+    """The lines of the experiment's classes without these; None where fewer than two are left to be told apart."""
+    kept = [item for item in explicit(report.data.classes) if item.name not in names]
+    return report.classes_fix(kept, [*(report.data.ignore_values or []), *ignore]) if len(kept) > 1 else None
 
 
 def _are_slips(report: DatasetReport) -> np.ndarray:
@@ -186,27 +188,6 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(level, title, explanation, "set-aside-one-class", masks=alone)
 
 
-def find_much_ignored(report: DatasetReport) -> Iterator[Finding]:
-    """A large share of ignored pixels in the whole set."""
-    read, data = report.read, report.data
-    total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
-    if read is None or ignored <= MUCH_IGNORED * total:
-        return
-    known = report.labelling.indices_of(read.codes) == IGNORED
-    if not known.any():  # the files declare what is ignored
-        return
-    code = int(read.codes[np.argmax(read.pixels * known)])
-    classes, value = explicit(data.classes), as_written(code, as_color=read.is_color)
-    classes.append(make_class(f"class_{len(classes) + 1}", "color" if read.is_color else "value", [value]))
-    yield report.finding(
-        "note",
-        f"{show_share(ignored / total)} of the pixels are ignored",
-        f"They are neither trained nor scored; most have the value {value}. If that is a class, the lines make it one.",
-        classes_fix(classes, [item for item in data.ignore_values or [] if item != value]),
-        marked=[code],
-    )
-
-
 def find_inverted(report: DatasetReport) -> Iterator[Finding]:
     """Masks of an object and its background in which the two are exchanged."""
     labelling, read = report.labelling, report.read
@@ -268,5 +249,5 @@ def _describe_all_inverted(report: DatasetReport, share: float) -> Iterator[Find
         f"'{name}' surrounds what is called background",
         f"It covers {show_share(share)} of a typical mask and nearly all of its frame. If the object is what has "
         "the value 0, write two classes; with one, 0 is always the background.",
-        classes_fix([ClassConfig(name="background", value=value), ClassConfig(name=name, value=0)]),
+        report.classes_fix([ClassConfig(name="background", value=value), ClassConfig(name=name, value=0)]),
     )

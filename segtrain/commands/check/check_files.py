@@ -11,12 +11,19 @@ from segtrain.commands.check.finding import Change, Finding, apply_fix, count_of
 from segtrain.commands.check.fixes import pick_pixels
 from segtrain.images.bands import ON_ITS_SIDE, upright
 
+TOO_LARGE = "exceeds limit of"  # in what Pillow says of more than 179 million pixels
 CLEARLY = 1.2  # by so much the edges of a mask follow one orientation better: 97 % of CamVid's, turned four ways, do
 
 
 def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
     """Files that are missing, truncated, or not images."""
-    broken = report.where(lambda r: r.image_error or r.mask_error)
+    large = report.where(lambda r: TOO_LARGE in r.image_error + r.mask_error)
+    if large:
+        reasons = [reason for r in (report.records[i] for i in large) for reason in (r.image_error, r.mask_error)]
+        title = f"{count_of(len(large), 'pair', 'is')} too large to be read"
+        advice = "Training stops there. Cut images and masks into tiles, all at the same places."
+        yield report.finding("error", title, advice, images=large, files=[r for r in reasons if TOO_LARGE in r])
+    broken = report.where(lambda r: (r.image_error or r.mask_error) and TOO_LARGE not in r.image_error + r.mask_error)
     if not broken:
         return
     found = [report.records[index] for index in broken]

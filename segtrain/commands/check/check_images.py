@@ -33,6 +33,10 @@ def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
     if not deep:
         return
     images = [report.records[index].image for index in deep]
+    in_bytes = report.config is not None and report.config.data.scale == 255
+    if len(deep) < len(report.where(lambda r: r.image is not None)) and not in_bytes:
+        yield _describe_mixed(report, deep)
+        return
     white, meaning = find_white(images)
     level, explanation = "note", f"{meaning}."
     title = f"{count_of(len(deep), 'image', 'is')} {', '.join(sorted({image.dtype for image in images}))}"
@@ -47,6 +51,19 @@ def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
         else:
             return
     yield report.finding(level, title, explanation, yaml_fix(data={"scale": white}), images=deep)
+
+
+def _describe_mixed(report: DatasetReport, deep: list[int]) -> Finding:
+    """Images of 8 bits beside deeper ones; the files are those that are in the minority."""
+    plain = report.where(lambda r: r.image and r.image.dtype == "uint8")
+    dtypes = ", ".join(sorted({report.records[index].image.dtype for index in deep}))
+    return report.finding(
+        "error",
+        f"{count_of(len(deep), 'image', 'is')} {dtypes}, {len(plain):,} {'is' if len(plain) == 1 else 'are'} uint8",
+        "One data.scale, the value that means white, holds for all images: training refuses the others. Export them "
+        "all alike.",
+        images=min(deep, plain, key=len),
+    )
 
 
 def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:

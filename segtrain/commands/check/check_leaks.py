@@ -150,7 +150,9 @@ def find_leaks(report: DatasetReport) -> Iterator[Finding]:
             "them on both sides. This fix leaves all but the first out."
         )
         fix = report.leave_out("set-aside-copies", copies)
-        yield _about_pairs(report, "warning", title, explanation, fix, pairs)
+        if report.is_published:
+            explanation, fix = "Copies within a published split: keep them, scores can be compared only so.", None
+        yield _about_pairs(report, "note" if report.is_published else "warning", title, explanation, fix, pairs)
     yield from _find_look_alikes(report, inside["alike"])
 
 
@@ -165,6 +167,14 @@ def _about_pairs(
 def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], *, near: bool) -> Finding:
     """Images of one split that are in another too: what is scored was memorised."""
     number = len({pair.second for pair in pairs})
+    if report.has_own_splits:
+        alike = "look nearly like" if near else "are copies of"
+        alike = alike if number != 1 else "looks nearly like" if near else "is a copy of"
+        title = f"{count_of(number, 'image')} of {second} {alike} {'one' if number == 1 else 'images'} of {first}"
+        explanation = "Where the split is the published one, keep it: scores can be compared only so. Where it is "
+        explanation += "your own, the score is that of images that were all but memorised: split by scene."
+        level = "note" if near or report.is_published else "warning"
+        return _about_pairs(report, level, title, explanation, None, pairs)
     pattern = find_pattern(report.records, pairs) if near else None
     if pattern is not None and (report.config is None or report.config.data.folds is None):
         fix = yaml_fix(data=pattern)

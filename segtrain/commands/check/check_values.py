@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from segtrain.commands.check.check_ignored import find_ignored_class
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import as_written
 from segtrain.commands.check.finding import (
@@ -14,19 +15,19 @@ from segtrain.commands.check.finding import (
     Fix,
     Level,
     apply_fix,
-    classes_fix,
     count_of,
+    explicit,
     yaml_fix,
 )
 from segtrain.commands.check.fixes import snap_pixels
 from segtrain.commands.check.mask_values import (
     IGNORED,
+    NO_DATA,
     UNCLAIMED,
     Values,
     find_solid,
     find_strays,
     is_near,
-    make_class,
     show_share,
 )
 from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig, is_in_range
@@ -34,13 +35,17 @@ from segtrain.data.statistics import find_other_colors
 from segtrain.errors import name_some
 
 FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes
+MOST_LEFT_OUT = 0.25  # of the masks: where more are of another kind, nothing says which kind is the right one
 _LISTED = 8
 
 
 def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
     """All that keeps the values of the masks from being the classes; without an experiment, whose classes are then the
     proposed ones, slips and what is not a mask at all."""
+    ignored = find_ignored_class(report)
     if report.values is None:
+        if ignored and ignored.level == "error":
+            yield ignored
         if report.masked and (report.config is None or not report.config.data.multilabel):
             advice = "All pixels have the value that the files declare as no data: there is nothing to learn."
             yield report.finding("error", "The masks hold no data", advice, masks=report.masked)
@@ -65,7 +70,7 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
         if report.proposal.classes and len(report.proposal.strays):
             yield _describe_strays(report, report.proposal.strays.tolist(), "warning")
         return
-    wrong = _find_wrong_kind(report) or _find_ignored_class(report)
+    wrong = _find_wrong_kind(report) or (ignored if ignored and ignored.level == "error" else None)
     if wrong:
         yield wrong
     else:
@@ -93,7 +98,7 @@ def find_palettes(report: DatasetReport) -> Iterator[Finding]:
             "The palettes of the masks differ",
             f"{line.partition(';')[0][0].upper()}{line.partition(';')[0][1:]}. "
             + (advice if by_color else "The colours are others in each mask, so the values are taken for the classes."),
-            classes_fix(classes, proposal.ignore_values) if by_color else None,
+            report.classes_fix(classes, proposal.ignore_values) if by_color else None,
             masks=[index for index in report.masked if report.records[index].mask.palette is not None],
         )
 
@@ -120,7 +125,7 @@ def _find_same_class(report: DatasetReport) -> Iterator[Finding]:
         f"One class has the values {' and '.join(map(str, same))}",
         f"{held}: each mask has one of them, and they fill areas. The lines make them one class; if one is to be "
         "ignored, write it into data.ignore_values.",
-        classes_fix(classes, [value for value in data.ignore_values or [] if value not in same]),
+        report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in same]),
         masks=report.holding(same),
         marked=same,
     )
@@ -130,17 +135,8 @@ def classes_fit(report: DatasetReport) -> bool:
     """Whether the masks hold what the classes mean, but for a few slips: only then their shares say something."""
     if report.labelling is None or report.counts[:, UNCLAIMED].sum() > FEW * report.counts.sum():
         return False
-    return report.config is None or not _find_ignored_class(report)
-
-
-def explicit(classes: Sequence[ClassConfig]) -> list[ClassConfig]:
-    """Classes with their values written out, so that one more or less moves none."""
-    return [
-        item
-        if item.values or item.value is not None or item.colors or item.color
-        else item.model_copy(update={"value": index + (len(classes) == 1)})
-        for index, item in enumerate(classes)
-    ]
+    ignored = find_ignored_class(report)
+    return ignored is None or ignored.level != "error"
 
 
 def _find_no_masks(report: DatasetReport) -> Finding | None:
@@ -184,14 +180,15 @@ def _find_no_data(report: DatasetReport) -> Finding | None:
     if not far:
         return None
     written = [as_written(code, as_color=False) for code in far]
-    usual = all(code < -1 or code >= (1 << 31) - 1 for code in far)  # -9999, the limits of a type, nan
+    usual = all(code < 0 or code >= NO_DATA for code in far)
     ignored = [item for item in (report.data.ignore_values if report.data else None) or [] if item not in written]
     return report.finding(
-        "warning" if usual and report.config is None else "error",
+        "warning" if usual and -1 not in far and report.config is None else "error",
         "The masks hold values that no class can have",
         f"{list_values(values, np.searchsorted(values.codes, far))}; a mask holds 0 to {LARGEST_VALUE}. "
-        "If they mean no data, the line ignores them; otherwise export the masks again.",
-        yaml_fix(data={"ignore_values": [*ignored, *written]}),
+        + ("If they mean no data, the line ignores them; otherwise e" if usual else "E")
+        + "xport the masks again.",
+        yaml_fix(data={"ignore_values": [*ignored, *written]}) if usual else None,
         masks=[i for i in report.masked if np.isin(report.records[i].mask.codes, far).any()],
     )
 
@@ -205,7 +202,9 @@ def _find_smoothed(report: DatasetReport) -> Finding | None:
     if labelling is not None and labelling.as_color == is_color:
         claimed = np.array(sorted(labelling.claims), np.int64)
         meant = (labelling.indices_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
-        codes = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
+        known = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
+        apart = all(is_near(claimed, claimed[meant][[i]], is_color=is_color).sum() == 1 for i in range(meant.sum()))
+        codes = known if apart or len(codes) < 2 else codes  # 0 and 1 are one in a JPEG of 0 and 255
     thing = "colours" if is_color else "values"
     if proposal.cause == "jpeg":
         title = f"{count_of(values.lossy, 'mask', 'is')} JPEG"
@@ -268,13 +267,17 @@ def _find_wrong_kind(report: DatasetReport) -> Finding | None:
         wrong = report.where(lambda r: r.mask and r.mask.is_color)
     if not wrong:
         return None
-    if 2 * len(wrong) < len(report.masked) or not proposal.classes:
-        fix, advice = "set-aside-other-kind", "Export them as the others are; this fix leaves them out."
+    as_most = report.values.is_color == report.labelling.as_color and proposal.mask_band is None
+    if as_most or not proposal.classes:
+        fix, advice = None, "Export them as the others are."
+        if len(wrong) <= MOST_LEFT_OUT * len(report.masked):
+            fix, advice = "set-aside-other-kind", "Export them as the others are; this fix leaves them out."
     elif proposal.mask_band is not None and {*proposal.codes.tolist()} <= report.labelling.claims.keys():
         fix = yaml_fix(data={"mask_band": proposal.mask_band})
         advice = "One of their channels holds the values, the others are empty."
     else:
-        fix = classes_fix(_renamed(data.classes, proposal.classes), proposal.ignore_values)
+        band = {} if proposal.mask_band is None else {"mask_band": proposal.mask_band}
+        fix = report.classes_fix(_renamed(data.classes, proposal.classes), proposal.ignore_values, **band)
         advice = "The lines are what the masks hold; check that every name is in its place."
     title = f"{count_of(len(wrong), 'mask', 'is')} {have}, but the classes have {want}"
     return report.finding("error", title, f"Training stops there. {advice}", fix, masks=wrong)
@@ -290,29 +293,6 @@ def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[C
     elif len(own) == len(found) and not any(item.color or item.colors for item in found):
         return [item.model_copy(update={"name": mine.name}) for mine, item in zip(own, found, strict=True)]
     return sorted(found, key=lambda item: order.index(item.name) if item.name in order else len(order))
-
-
-def _find_ignored_class(report: DatasetReport) -> Finding | None:
-    """Masks of 0 and ignore_index, where the second is the object and no pixel is left of the last class."""
-    data, read, names = report.config.data, report.read, report.labelling.names
-    if read is None or read.is_color or len(names) != 2 or report.class_pixels[:, 1].sum():
-        return None
-    value = data.ignore_index
-    if set(read.codes[find_solid(read)[0]].tolist()) != {0, value}:
-        return None
-    values = (0, value)[-len(data.classes) :]  # a single class has no background among the classes
-    named = zip(data.classes, values, strict=True)
-    classes = [item.model_copy(update={"value": number, "values": None}) for item, number in named]
-    share = read.pixels[read.codes == value].sum() / read.total_pixels
-    return report.finding(
-        "error",
-        f"'{names[1]}' has no pixel: its value in the masks is {value}, which is ignored",
-        f"The masks hold 0 and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
-        "unless a class has it.",
-        classes_fix(classes),
-        masks=report.holding([value]),
-        marked=[value],
-    )
 
 
 def _find_unclaimed(report: DatasetReport, *, noisy: bool) -> Iterator[Finding]:
@@ -354,14 +334,21 @@ def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
         "learnt as its neighbour."
     )
     wrong = found - own
-    return report.finding("error", title, explanation, classes_fix(classes), masks=report.holding(wrong), marked=wrong)
+    return report.finding(
+        "error",
+        title,
+        explanation,
+        report.classes_fix(classes, data.ignore_values or []),
+        masks=report.holding(wrong),
+        marked=wrong,
+    )
 
 
 def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
     """Values that look like classes and are not listed."""
     read, data = report.read, report.config.data
     codes = read.codes[rows].tolist()
-    classes = _with_new(report, codes)
+    classes = report.with_new(codes)
     advice = "The lines make classes of them: give them their names, or write them into ignore_values."
     in_order = [item.value for item in explicit(data.classes)] == [*range(len(data.classes))]
     most_is_0 = read.codes[np.argmax(read.pixels)] == 0 and "background" not in data.classes[0].name.lower()
@@ -374,16 +361,5 @@ def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
         )
     title = f"{count_of(len(codes), 'mask value', 'belongs')} to no class"
     explanation = f"{list_values(read, rows)}: training stops. {advice}"
-    fix = classes_fix(classes, data.ignore_values or [])
+    fix = report.classes_fix(classes, data.ignore_values or [])
     return report.finding("error", title, explanation, fix, masks=report.holding(codes), marked=codes)
-
-
-def _with_new(report: DatasetReport, codes: list[int]) -> list[ClassConfig]:
-    """The experiment's classes and one for each of these values."""
-    is_color, classes = report.read.is_color, explicit(report.data.classes)
-    for code in codes:
-        name = f"class_{len(classes) + 1 if is_color else code}"
-        if name in {item.name for item in classes}:
-            name = f"class_{len(classes) + 1}"
-        classes.append(make_class(name, "color" if is_color else "value", [as_written(code, as_color=is_color)]))
-    return classes

@@ -91,6 +91,7 @@ def find_all(report: "DatasetReport") -> list[Finding]:
     from segtrain.commands.check import (
         check_classes,
         check_files,
+        check_ignored,
         check_images,
         check_leaks,
         check_values,
@@ -116,7 +117,7 @@ def find_all(report: "DatasetReport") -> list[Finding]:
             check_classes.find_slips,
             check_classes.find_inverted,
             check_classes.find_empty_masks,
-            check_classes.find_much_ignored,
+            check_ignored.find_ignored_areas,
             check_classes.find_imbalance,
         ]
     found = [*report.source.findings, *(finding for check in checks for finding in check(report))]

@@ -6,17 +6,31 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from segtrain.commands.check.examine import Record, examine
-from segtrain.commands.check.finding import Change, Finding, Fix, Level, apply_fix
+from segtrain.commands.check.examine import Record, as_written, examine
+from segtrain.commands.check.finding import (
+    INTO_EXPERIMENT,
+    Change,
+    Finding,
+    Fix,
+    Level,
+    apply_fix,
+    explicit,
+    make_class,
+    write_classes,
+    write_lines,
+)
 from segtrain.commands.check.mask_kinds import find_band, find_same, take_band
 from segtrain.commands.check.mask_values import Labelling, Proposal, Values, labelling_of, merge_values, propose_classes
 from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import Source
-from segtrain.config.data_schema import DataConfig
+from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors
 from segtrain.config.schema import Config
-from segtrain.formats.dataset_info import known_labels
+from segtrain.errors import ConfigError
+from segtrain.formats.dataset_info import known_labels, published
+from segtrain.training.build import place_loss
 
 LISTED = 500  # samples that are named in a fix
 
@@ -43,6 +57,21 @@ class DatasetReport:
     def config(self) -> Config | None:
         """The experiment; None for two folders."""
         return self.source.config
+
+    @property
+    def is_published(self) -> bool:
+        """Whether this is a published data set, with its own splits and its own classes."""
+        return self.config is not None and self.config.data.format in published()
+
+    @property
+    def has_own_splits(self) -> bool:
+        """Whether the files lie in folders of splits, or the data set is published with its splits."""
+        if self.config is None:
+            return "all" not in self.source.splits
+        data = self.config.data
+        return data.folds is None and (
+            self.is_published or (data.format == "folders" and isinstance(data.arguments.get("images"), dict))
+        )
 
     @cached_property
     def splits(self) -> dict[str, NDArray[np.int64]]:
@@ -95,6 +124,48 @@ class DatasetReport:
         files = files or [*self.images_of(images), *self.masks_of(masks)]
         fix = self.leave_out(fix, records) if isinstance(fix, str) else fix
         return Finding(level, title, explanation, fix, files, records, frozenset(marked))
+
+    def classes_fix(
+        self, classes: Sequence[ClassConfig], ignore_values: Sequence[float | list[int]] = (), **keys: Any
+    ) -> Fix:
+        """The lines for these classes, with all that would not fit them any more: a `loss` that has no mode for their
+        number, values to ignore, a band, a monitored class. `keys` are further ones of `data`."""
+        own, data = {}, self.data
+        changed = data is not None and (len(data.classes) == 1) != (len(classes) == 1)
+        if self.config is not None:
+            if data.ignore_values and not ignore_values:
+                keys["ignore_values"] = []
+            if data.mask_band is not None and are_colors(classes):
+                keys["mask_band"] = None
+            if self.config.train.monitor.partition("/")[2] not in ("", *(item.name for item in classes)):
+                own["train"] = {"monitor": "miou"}
+            changed = not self._loss_takes(classes)
+        if changed:
+            pixel_loss = "BCEWithLogitsLoss" if len(classes) == 1 or data.multilabel else "CrossEntropyLoss"
+            own["loss"] = {pixel_loss: 1.0, "DiceLoss": 1.0}
+        lines = [*write_classes(classes, ignore_values), *write_lines({"data": keys})[1:], *write_lines(own)]
+        return Fix(INTO_EXPERIMENT, lines)
+
+    def _loss_takes(self, classes: Sequence[ClassConfig]) -> bool:
+        data = self.config.data.model_copy(update={"classes": [*classes]})
+        try:
+            place_loss(self.config.model_copy(update={"data": data}), torch.device("cpu"), statistics=None)
+        except ConfigError:
+            return False
+        return True
+
+    def with_new(self, codes: Sequence[int]) -> list[ClassConfig]:
+        """The classes and one for each of these values (packed colours); a class that was alone has a background."""
+        is_color, classes = self.labelling.as_color, explicit(self.data.classes)
+        key = "color" if is_color else "value"
+        if self.labelling.binary and 0 not in codes and 0 in self.read.codes:
+            classes.insert(0, make_class("background", key, [as_written(0, as_color=is_color)]))
+        for code in codes:
+            name = f"class_{len(classes) + 1 if is_color else code}"
+            if name in {item.name for item in classes}:
+                name = f"class_{len(classes) + 1}"
+            classes.append(make_class(name, key, [as_written(code, as_color=is_color)]))
+        return classes
 
     def take_out(self, indices: Iterable[int]) -> Fix:
         """Names of samples for the user to take out of a list that segtrain does not change."""

@@ -24,6 +24,8 @@ THUMBNAIL_PX = 32
 KEPT_VALUES = 300
 TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
 NODATA = np.iinfo(np.int64).min  # the code of pixels whose value the file, or the experiment, notes as no data
+MOSTLY = 0.95  # of a mask
+BORDER = 0.012  # half of the width of the widest border, as a share of the longer side; VOC's have 5 of 500 pixels
 FIT_PX = 512  # longer side at which the edges of image and mask are compared
 
 
@@ -64,6 +66,7 @@ class MaskRecord(NamedTuple):
     float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
     the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
     `orientation` is that of EXIF, which a training does not apply to masks.
+    `thick` are the pixels of data.ignore_index, 255 by default, in areas that are too wide to be borders.
     """
 
     height: int
@@ -78,6 +81,7 @@ class MaskRecord(NamedTuple):
     further_pixels: int = 0
     is_rgb: bool = False
     orientation: int = 1
+    thick: int = 0
 
     @property
     def colors(self) -> NDArray[np.int64]:
@@ -182,15 +186,21 @@ def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, N
     else:
         picture = read_picture(sample.mask, as_mask=True)
     planes, is_color = to_codes(picture, sample.mask_file, nodata=_ignored_values(picture, data))
-    return describe_mask(picture, planes, is_color=is_color), planes
+    ignored = data.ignore_index if data is not None else 255
+    thick = 0 if is_color else count_thick(planes == ignored)
+    return describe_mask(picture, planes, is_color=is_color)._replace(thick=thick), planes
 
 
 def _examine_layers(data: DataConfig, sample: Sample) -> tuple[MaskRecord, NDArray]:
-    """Where classes overlap, the codes are those of the uppermost class, and the pixels those of each layer."""
+    """Where classes overlap, the codes are those of the class with the fewest pixels, and the counts those of each."""
     decoder = build_decoder(data)
     layers = decoder.read(sample)
-    planes = flatten_layers(layers, ignore_index=data.ignore_index).astype(np.int64)
-    planes[planes != data.ignore_index] -= 1  # no class is -1
+    order = np.argsort(-(layers == 1).sum(axis=(1, 2)), kind="stable")  # the smallest is uppermost, and seen
+    flat = flatten_layers(layers[order], ignore_index=data.ignore_index)
+    planes = np.full(layers.shape[1:], -1, np.int64)  # no class is -1
+    for place, index in enumerate(order, start=1):
+        planes[flat == place] = index
+    planes[(layers == data.ignore_index).all(axis=0)] = data.ignore_index
     record = describe_mask(Picture(planes, ""), planes, is_color=False)
     codes = np.append(np.arange(len(layers)), data.ignore_index)
     counts = decoder.count(layers)[:-1]
@@ -330,6 +340,17 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
         further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
         is_rgb=picture.pixels.ndim == 3, orientation=picture.orientation,
     )  # fmt: skip
+
+
+def count_thick(chosen: NDArray[np.bool_]) -> int:
+    """How many of the chosen pixels, HW, a square fits into that is wider than a border: BORDER on either side of its
+    middle (morphological opening). 0 where nearly all are: that is a mask without annotation."""
+    if not 0 < chosen.mean() < MOSTLY:
+        return 0
+    side = 1 + 2 * max(2, round(BORDER * max(chosen.shape)))
+    square = np.ones((side, side), np.uint8)
+    padded = np.pad(chosen.astype(np.uint8), side)  # what lies at the frame is not continued beyond it
+    return int(np.count_nonzero(cv2.morphologyEx(padded, cv2.MORPH_OPEN, square)))
 
 
 def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

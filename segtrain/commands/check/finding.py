@@ -11,6 +11,7 @@ from segtrain.config.tree import dump_yaml
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+INTO_EXPERIMENT = "write in the experiment"
 
 
 class Change(NamedTuple):
@@ -57,12 +58,22 @@ class Finding:
 
 def yaml_fix(**sections: Mapping[str, Any]) -> Fix:
     """Sections of an experiment."""
-    return Fix("write in the experiment", write_lines(sections))
+    return Fix(INTO_EXPERIMENT, write_lines(sections))
 
 
-def classes_fix(classes: Sequence[ClassConfig], ignore_values: Sequence[int | list[int]] = ()) -> Fix:
-    """The classes of an experiment."""
-    return Fix("write in the experiment", write_classes(classes, ignore_values))
+def explicit(classes: Sequence[ClassConfig]) -> list[ClassConfig]:
+    """Classes with their values written out, so that one more or less moves none."""
+    return [
+        item
+        if item.values or item.value is not None or item.colors or item.color
+        else item.model_copy(update={"value": index + (len(classes) == 1)})
+        for index, item in enumerate(classes)
+    ]
+
+
+def make_class(name: str, key: str, found: Sequence[Any]) -> ClassConfig:
+    """A class of one value or color, or of several; `key` is "value" or "color"."""
+    return ClassConfig(name=name, **({key: found[0]} if len(found) == 1 else {f"{key}s": found}))
 
 
 def apply_fix(name: str, changes: Iterable[Change]) -> Fix:

@@ -29,17 +29,28 @@ def take_band(mask: MaskRecord, band: int) -> MaskRecord:
 
 def find_same(masks: Sequence[MaskRecord], values: Values) -> list[int]:
     """Values that are one class: no mask has two of them, each fills areas beside 0 in a tenth of the masks, and they
-    are whites of different files (1, 255, ..) and all that is beside 0, or have one colour in the palettes."""
+    are whites of different files (1, 255, ..) and all that is beside 0, or have one colour in the palettes; or each
+    mask has 255 in areas or the other one."""
     if values.is_color or 0 not in values.codes:
         return []
     usual = (10 * values.masks >= values.total_masks) & (values.square >= LOOSE * values.pixels) & (values.codes != 0)
-    codes = values.codes[usual].tolist()
+    codes = every = values.codes[usual].tolist()
     if values.palette is not None:
         palette = values.palette[usual]
         twice = [color for color in palette.tolist() if (palette == color).sum() > 1]
         codes = values.codes[usual][palette == twice[0]].tolist() if twice else []
     elif find_solid(values)[0].sum() != len(codes) + 1 or not (set(codes) <= FULL or min(codes) >= NEARLY_WHITE):
-        return []
+        codes = []
     held = [set(mask.codes.tolist()) & {0, *codes} for mask in masks]
     apart = all(own <= {0} or (0 in own and len(own) == 2) for own in held)
-    return codes if len(codes) > 1 and apart else []
+    return codes if len(codes) > 1 and apart else _find_habits(masks, every)
+
+
+def _find_habits(masks: Sequence[MaskRecord], codes: list[int]) -> list[int]:
+    """255 and the one value that a mask has if, and only if, it has no areas of 255; two masks or more have each."""
+    found = []
+    white = [255 in mask.codes and mask.thick > 0 for mask in masks]
+    for code in codes if 255 in codes and min(sum(white), len(white) - sum(white)) > 1 else ():
+        if code != 255 and all((code in mask.codes) != there for mask, there in zip(masks, white, strict=True)):
+            found.append(code)
+    return [*found, 255] if len(found) == 1 else []

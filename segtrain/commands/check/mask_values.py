@@ -2,13 +2,13 @@
 likely mean."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.commands.check.examine import NODATA, MaskRecord, as_written, split_colors
-from segtrain.commands.check.finding import write_classes
+from segtrain.commands.check.finding import make_class, write_classes
 from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors, claim_values, is_in_range, pack_color
 from segtrain.formats.dataset_info import Labels
 from segtrain.visualize import Color, default_colors
@@ -18,10 +18,14 @@ LOOSE = 0.2  # a value is one of edges where fewer of its pixels are in squares 
 LEAST_LOOSE = 8  # so many values on edges, and half of all, are smoothing or compression and no classes
 MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or colour, at JPEG quality 20 to 95
 VOID = 0xE0E0C0  # the border in the palette of VOC, in masks that were made RGB
+NO_DATA = (
+    1 << 31
+) - 1  # from here on, and below 0, a value is usually one for no data: -9999, the limits of a type, nan
 MOST_FAR = 3  # values outside 0..65535 that may mean no data; more are no mask
 LEAST_SQUARE = 0.0002  # share of all squares that makes a class of a value in masks that are smoothed or compressed
 STRAY_PIXELS, STRAY_SHARE = 16, 1e-5
 MOST_INDICES = 250  # data.ignore_index is 255
+LEAST_THICK = 0.01  # of all pixels: where more are in areas of 255, it is not a border alone
 FAR_BELOW_BORDER = 200  # 255 is a border, to be ignored, where the other values end here
 SPREAD = 32  # how far JPEG carries most of the pixels of a mask from their colours
 SHIFTED = 4  # how far compression moves a colour, when it is compared with those of published sets
@@ -32,7 +36,8 @@ class Values(NamedTuple):
     """The values of many masks, or their packed colours, in rising order; all arrays have shape (n,).
 
     `pixels` hold the value, `square` of them lie in squares of 2 x 2 equal ones; `masks` is the number of masks that
-    have it. `total_masks` and `total_pixels` are those of all masks, `lossy` the number of them that are JPEG.
+    have it. `total_masks` and `total_pixels` are those of all masks, `lossy` the number of them that are JPEG, and
+    `thick` their pixels of data.ignore_index that are in areas, as MaskRecord has it.
     `palette` is the packed colour of each value where masks are palette pictures with the same colours, else None.
     """
 
@@ -44,6 +49,7 @@ class Values(NamedTuple):
     total_masks: int
     total_pixels: int
     lossy: int = 0
+    thick: int = 0
     further_values: int = 0
     palette: NDArray[np.int64] | None = None
 
@@ -76,6 +82,7 @@ def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -
         is_color, codes, *sums.T, holders, len(masks),
         total_pixels=sum(mask.height * mask.width for mask in masks) - int(sums[~known, 0].sum()),
         lossy=sum(mask.file_type == "JPEG" for mask in masks),
+        thick=sum(mask.thick for mask in masks),
         further_values=max(mask.further_values for mask in masks),
         palette=None if is_color else _merge_palettes(masks, codes),
     ).take(known)  # fmt: skip
@@ -204,7 +211,8 @@ def propose_classes(
     """The classes of these values; `known` are the labels of published sets, by name, whose colours are recognised.
     `same` and `mask_band` are those of Proposal."""
     far = np.array([not (values.is_color or is_in_range(code)) for code in values.codes.tolist()])
-    if far.all() or far.sum() > MOST_FAR:
+    usual = all(code < 0 or code >= NO_DATA for code in values.codes[far].tolist())
+    if far.all() or far.sum() > MOST_FAR or not (usual or (~far).sum() > 1):
         return Proposal("outside", values.codes, values.codes[:0], 0.0, 0, "")
     no_data = [as_written(code, as_color=False) for code in values.codes[far].tolist()]
     values = values.take(~far)._replace(total_pixels=values.total_pixels - int(values.pixels[far].sum()))
@@ -237,6 +245,11 @@ def propose_classes(
         classes.sort(key=lambda item: order.index(item.name))
     ignored += [*(as_written(code, as_color=real.is_color) for code in strays.tolist()), *no_data]
     lines = write_classes(classes, ignored, comments=comments) + ([f"  mask_band: {mask_band}"] if mask_band else [])
+    if fills_areas(real) and claim_values(classes, [], ignore_index=-1).get(255, -1) == -1:
+        share = show_share(real.pixels[real.codes == 255].sum() / real.total_pixels)
+        lines.insert(
+            2 + len(classes), f"    # Is 255 a class, too? It fills areas, {share} of the pixels; now it is ignored."
+        )
     if title:
         lines[1] += f"   # by the colours of {title}"
     return proposal._replace(kind=kind, classes=classes, ignore_values=ignored, known=title, lines=lines)
@@ -262,6 +275,11 @@ def find_solid(values: Values) -> tuple[NDArray[np.bool_], Literal["", "jpeg", "
     if not solid.any():
         solid[np.argmax(values.pixels)] = True
     return solid, "jpeg" if values.lossy else "blended"
+
+
+def fills_areas(values: Values) -> bool:
+    """Whether data.ignore_index is more than the border of objects: a share of all pixels is in areas of it."""
+    return values.thick > LEAST_THICK * values.total_pixels
 
 
 def find_strays(values: Values) -> NDArray[np.bool_]:
@@ -307,11 +325,6 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
     return "", {}
 
 
-def make_class(name: str, key: str, found: Sequence[Any]) -> ClassConfig:
-    """A class of one value or color, or of several; `key` is "value" or "color"."""
-    return ClassConfig(name=name, **({key: found[0]} if len(found) == 1 else {f"{key}s": found}))
-
-
 def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]]:
     """A published set's classes as RGB masks have them, and black where no class has it."""
     colors = {item.name: [*map(list, item.colors or [item.color])] for item in labels.classes}
@@ -329,7 +342,9 @@ def _name_classes(
     if is_color:
         codes = real.codes[np.argsort(-real.pixels, kind="stable")].tolist()
     elif 255 in codes and 255 not in same and len(codes) > 2 and sorted(codes)[-2] < FAR_BELOW_BORDER:
-        codes.remove(255)  # a border, which is data.ignore_index
+        others = [code for code in codes if code != 255]
+        if not fills_areas(real) or others[-1] - others[0] == len(others) - 1:  # not one of several greys
+            codes.remove(255)  # a border, which is data.ignore_index
     if len(codes) < 2:
         return "nothing", [], []
     key = "color" if is_color else "value"

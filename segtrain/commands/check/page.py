@@ -93,7 +93,8 @@ def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
         return {"classes": []}
     splits = {split: indices for split, indices in report.splits.items() if report.counts[indices].any()}
     sums = [pixels[indices].sum(axis=0) for indices in splits.values()]
-    shares = np.array([counts / max(int(counts.sum()), 1) for counts in sums]).T  # (classes, splits)
+    areas = [_labelled_pixels(report, indices) for indices in splits.values()]
+    shares = np.array([counts / max(area, 1) for counts, area in zip(sums, areas, strict=True)]).T  # (classes, splits)
     suggested = suggest_weights(report)
     return {
         "classes": [
@@ -104,8 +105,16 @@ def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
         ],
         "splits": list(splits),
         "weights": None if suggested is None else suggested[1],
-        "ignored": report.counts[:, IGNORED].sum() / max(int(report.counts.sum()), 1),
+        "ignored": 1 - sum(areas) / max(sum(r.mask.height * r.mask.width for r in report.records if r.mask), 1),
     }
+
+
+def _labelled_pixels(report: DatasetReport, indices: NDArray[np.int64]) -> int:
+    """The pixels of these records that are some class's, or could be where classes overlap: what shares are of."""
+    if not report.labelling.multilabel:
+        return int(report.class_pixels[indices].sum())
+    masks = [report.records[index].mask for index in indices]
+    return sum(m.height * m.width for m in masks if m is not None) - int(report.counts[indices, IGNORED].sum())
 
 
 def draw_samples(

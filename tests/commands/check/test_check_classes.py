@@ -51,6 +51,9 @@ def test_a_class_with_a_handful_of_pixels(root):
     assert [line for line in lines(found) if "pole" in line] == []
 
 
+WITH_LOSS = ["loss:", "CrossEntropyLoss: 1.0", "DiceLoss: 1.0"]  # for several classes, where the loss was for one
+
+
 def test_empty_masks(root):
     change(root, np.zeros_like, splits=["train"], names="003.png")
     change(root, lambda mask: np.full_like(mask, 255), splits=["train"], names="004.png")
@@ -89,16 +92,17 @@ def test_a_set_whose_object_is_0(root):
     assert class_lines(found) == [
         "{name: background, value: 255}",
         "{name: disc, value: 0}",
+        *WITH_LOSS,
     ]
 
 
 def test_much_that_is_ignored(root):
     change(root, lambda mask: np.where(np.arange(64)[:, None] < 32, 255, mask))
     (found,) = look(root)
-    assert shown([found]) == [("note", "50.0 % of the pixels are ignored")]
+    assert shown([found]) == [("warning", "50.0 % of the pixels are ignored: 255 fills areas")]
     assert class_lines(found) == [
         *(f"{{name: {name}, value: {value}}}" for value, name in enumerate(NAMES)),
-        "{name: class_4, value: 255}",
+        "{name: class_255, value: 255}",
     ]
 
 

@@ -331,3 +331,12 @@ def test_what_is_no_picture(tmp_path):
         with pytest.raises(DataError) as error:
             read_picture(str(tmp_path / name))
         assert str(error.value).replace(str(tmp_path), "R") == text
+
+
+def test_an_image_past_the_limit_is_not_moved_aside(root, monkeypatch):
+    """Pillow reads twice this number of pixels at most."""
+    write(root / "train/images/003.png", np.zeros((400, 400, 3)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60_000)
+    found = look(root)[0]
+    assert shown([found]) == [("error", "1 pair is too large to be read")] and found.fix is None
+    assert found.files[0].startswith(f"{root}/train/images/003.png: ")

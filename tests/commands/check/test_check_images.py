@@ -42,6 +42,16 @@ def test_images_of_more_than_8_bits(case, root):
     assert look(root, *own, f"data.scale={scale}") == []
 
 
+@pytest.mark.parametrize("own", [[], ["data.scale=65535"]])
+def test_images_of_8_and_16_bits(own, root):
+    """Training refuses the ones without a scale, and the others with it; the fewer are listed."""
+    path = root / "train/images/003.png"
+    assert cv2.imwrite(str(path), cv2.imread(str(path)).astype(np.uint16) * 257)
+    (found,) = (finding for finding in look(root, *own) if "refused" not in finding.title)
+    assert shown([found]) == [("error", "1 image is uint16, 11 are uint8")]
+    assert found.files == [str(path)] and found.fix is None
+
+
 def test_a_scale_that_is_too_large(root):
     make_deep(root, lambda grey: grey * 16)
     (found,) = look(root, "data.channels=1", "model.mean=[0.5]", "model.std=[0.3]", "data.scale=65535")
