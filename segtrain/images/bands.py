@@ -22,10 +22,8 @@ ON_ITS_SIDE = (5, 6, 7, 8)
 ALPHA = (1, 2)  # of ExtraSamples: associated and not
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
 LARGEST_WHOLE = 1 << 53  # up to which float64 holds every whole number
-LARGEST_HOLLOW = (
-    4 << 30
-)  # bytes of pixels that a file may have whatever its size: a mask of one value shrinks to nothing
-MOST_SHRUNK = 2000  # zlib's most is 1032
+# A file has at most as many bytes of pixels, or this many times its own size: zlib's most is 1032.
+LARGEST_HOLLOW, MOST_SHRUNK = 4 << 30, 2000
 WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 

@@ -24,7 +24,7 @@ def damaged(rows: list[list[str]], rng, *, separator: str = ",") -> bytes:
     for _ in range(rng.choice([1, 1, 2])):
         row, choice = rng.choice(rows), rng.randrange(7)
         if choice < 3:
-            row[rng.randrange(len(row))] = rng.choice(CELLS + sum(rows, []))
+            row[rng.randrange(len(row))] = rng.choice(CELLS + [cell for row in rows for cell in row])
         elif choice == 3:
             del row[rng.randrange(len(row)) :]
             row.append("")

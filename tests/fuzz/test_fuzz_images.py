@@ -2,6 +2,7 @@
 
 import io
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -21,8 +22,6 @@ def encode(kind: str) -> bytes:
     elif kind == "deep.tif":
         tifffile.imwrite(file, PIXELS.astype(np.uint16).repeat(2, 2), photometric="minisblack", planarconfig="contig")
     elif kind == "deep.png":
-        import imagecodecs
-
         file.write(imagecodecs.png_encode(PIXELS.astype(np.uint16) * 200))
     elif kind == "tiled.tif":
         tifffile.imwrite(file, PIXELS, tile=(16, 16), compression="zlib", photometric="rgb")
@@ -65,7 +64,6 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_images(kind, tmp_path):
-    kind = kind.rpartition(":")[2]
     whole, path = encode(kind), tmp_path / f"a.{kind.rpartition('.')[2]}"
     options = {"channels": 6, "scale": 255.0} if kind == "deep.tif" else {"scale": 255.0} if "deep" in kind else {}
 

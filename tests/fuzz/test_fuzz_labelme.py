@@ -29,7 +29,6 @@ def test_files(tmp_path):
     for name in "ab":
         Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(folder / f"{name}.png")
     (folder / "b.json").write_text(json.dumps(CONTENT | {"imagePath": "b.png"}))
-    shutil.copytree(folder, folder.with_name("val"))
     path, whole = folder / "a.json", json.dumps(CONTENT).encode()
     classes = ["background", "road", "car"]
     decoder = build_decoder(data_config(format="labelme", root=tmp_path / "set", classes=classes, lines="skip"))
@@ -45,5 +44,6 @@ def test_files(tmp_path):
                 assert decoder.read(sample).shape == (5, 6)
 
     path.write_bytes(whole)
+    shutil.copytree(folder, folder.with_name("val"))
     use()
     attack(400, damage, use, root=tmp_path)

@@ -29,7 +29,7 @@ def encode(kind: str) -> bytes:
         Image.fromarray(MASK > 1).save(file, "PNG")
     else:
         if kind.startswith("palette"):
-            picture.putpalette(sum(COLORS, []))
+            picture.putpalette(np.ravel(COLORS).tolist())
         elif kind.startswith("rgb"):
             picture = Image.fromarray(np.array(COLORS, np.uint8)[MASK])
         picture.save(file, {"tif": "TIFF"}.get(kind[-3:], kind[-3:].upper()))
