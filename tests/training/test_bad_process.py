@@ -150,8 +150,9 @@ def test_process_that_fails_while_it_trains(dataset, tmp_path, how):
 
 def test_a_run_that_another_process_holds(kept):
     """As a training does until it ends, however it ends."""
-    script = "import sys, time; from filelock import FileLock\nFileLock(sys.argv[1]).acquire(); print(1, flush=True)\n"
-    line = [sys.executable, "-c", script + "time.sleep(300)", str(kept / ".lock")]
+    script = "import sys, time; from filelock import FileLock\nlock = FileLock(sys.argv[1])\n"
+    script += "lock.acquire(); print(1, flush=True); time.sleep(300)"
+    line = [sys.executable, "-c", script, str(kept / ".lock")]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as other:
         other.stdout.readline()
         refused = run("train.py", "--resume", kept, "train.device=cpu")
