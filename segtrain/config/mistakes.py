@@ -73,7 +73,8 @@ def render_mistakes(tree: Value, mistakes: Iterable[Mistake]) -> list[str]:
         dotted = ".".join(str(key) for key in mistake.path)
         origin = tree.origin_of(mistake.path)
         lines.append(f"{origin}: {dotted}: {mistake.message}" if dotted else f"{origin}: {mistake.message}")
-    return list(dict.fromkeys(lines))
+    lines = list(dict.fromkeys(lines))
+    return lines[:100] + [f"and {len(lines) - 100:,} more"] * (len(lines) > 100)
 
 
 Schema = TypeVar("Schema", bound=Section)
