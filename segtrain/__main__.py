@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     module = importlib.import_module(COMMANDS[name][0])
     parser = argparse.ArgumentParser(
         prog=prog or f"python -m segtrain {name}",
-        description=module.__doc__,
+        description=module.__doc__ or "Python runs with -OO, which removes this text.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)

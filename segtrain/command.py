@@ -47,10 +47,10 @@ def prepare_streams() -> None:
 
 
 def tell(error: BaseException | str) -> None:
-    """Print an error on stderr. Control characters are escaped, and of a line that a value makes very long the middle
-    is left out."""
+    """Print an error on stderr. Control characters are escaped, also line breaks in what a SegtrainError has as one
+    line, and of a line that a value makes very long the middle is left out."""
     lines = []
-    for line in str(error).split("\n"):
+    for line in map(str, error.args) if isinstance(error, SegtrainError) else str(error).split("\n"):
         line = "".join(sign if sign.isprintable() or sign == "\t" else repr(sign)[1:-1] for sign in line)
         left_out = len(line) - LONGEST_LINE
         if left_out > 0:

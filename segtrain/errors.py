@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class SegtrainError(Exception):
-    """Shown as one line on stderr, without a traceback; the process ends with exit status 2."""
+    """Shown on stderr without a traceback, a line for each argument; the process ends with exit status 2."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class ConfigError(SegtrainError):

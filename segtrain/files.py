@@ -2,8 +2,11 @@
 
 import errno
 import os
+import platform
 import re
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -45,6 +48,33 @@ def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterat
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def workshop(path: Path, *, beside: Path) -> Iterator[Path]:
+    """Make a folder in the folder `beside`, in which `path` is prepared, and delete it after the block.
+
+    Those that were made for the same path and left by processes of this machine that were killed are deleted first.
+    """
+    digest = blake2b(os.fsencode(f"{platform.node()}/{path.name}"), digest_size=8).hexdigest()
+    for left in beside.glob(f".{digest}-*"):
+        if not _is_running(left.name.split("-")[1]):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{digest}-{os.getpid()}-", dir=beside) as folder:
+        yield Path(folder)
+
+
+def _is_running(process: str) -> bool:
+    """Whether a process is there; true where that cannot be told."""
+    if os.name != "posix" or not process.isdecimal():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

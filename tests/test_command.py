@@ -6,9 +6,15 @@ import sys
 import pytest
 
 from segtrain.command import tell
+from segtrain.errors import ConfigError
 from tests.conftest import PROJECT
 
 MISTAKE = ["-m", "segtrain", "train", "--check", "optimiser=\N{GREEK SMALL LETTER ALPHA}"]
+
+
+def test_a_line_break_in_a_value_is_escaped(capsys):
+    tell(ConfigError("a.yml:1: 'two\nlines': unknown", "a.yml:2: name: is missing"))
+    assert capsys.readouterr().err == "a.yml:1: 'two\\nlines': unknown\na.yml:2: name: is missing\n"
 
 
 @pytest.mark.parametrize(

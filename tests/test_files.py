@@ -1,10 +1,14 @@
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from segtrain.errors import DataError
-from segtrain.files import TooLongName, is_glob, make_numbered_folder, replacing, write_whole
+from segtrain.files import TooLongName, is_glob, make_numbered_folder, replacing, workshop, write_whole
+from tests.conftest import PROJECT
 
 
 @pytest.mark.parametrize("options", [{}, {"sync": True}, {"shared": True}])
@@ -47,6 +51,26 @@ def test_numbered_folders_go_on_after_the_highest(tmp_path):
     (stem.parent / "street-x").mkdir()
     assert make_numbered_folder(stem).name == "street-10"
     assert make_numbered_folder(tmp_path / "runs" / "stre").name == "stre-1"
+
+
+def test_a_workshop_clears_what_killed_processes_left(tmp_path):
+    script = "import sys, time; from pathlib import Path; from segtrain.files import workshop\n"
+    script += "with workshop(Path('a'), beside=Path(sys.argv[1])) as folder:\n"
+    script += "    (folder / 'half').touch(); print(folder, flush=True); time.sleep(60)"
+    line = [sys.executable, "-c", script, str(tmp_path)]
+    others = [subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    folders = [Path(other.stdout.readline().strip()) for other in others]
+    try:
+        others[0].kill()
+        others[0].wait()
+        with workshop(Path("b"), beside=tmp_path):
+            assert folders[0].exists()  # that of another path
+        with workshop(Path("a"), beside=tmp_path) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([own, folders[1]])
+    finally:
+        for other in others:
+            other.kill()
+            other.communicate()
 
 
 def test_globs():

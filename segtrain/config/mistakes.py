@@ -66,14 +66,15 @@ def _keys_at(schema: type[Section], path: tuple) -> list[str]:
     return list(section.model_fields) if section else []
 
 
-def render_mistakes(tree: Value, mistakes: Iterable[Mistake]) -> str:
+def render_mistakes(tree: Value, mistakes: Iterable[Mistake]) -> list[str]:
     """One line a mistake: where it was written, the path of keys, and what to write instead."""
     lines = []
     for mistake in mistakes:
         dotted = ".".join(str(key) for key in mistake.path)
         origin = tree.origin_of(mistake.path)
         lines.append(f"{origin}: {dotted}: {mistake.message}" if dotted else f"{origin}: {mistake.message}")
-    return "\n".join(dict.fromkeys(lines))
+    lines = list(dict.fromkeys(lines))
+    return lines[:100] + [f"and {len(lines) - 100:,} more"] * (len(lines) > 100)
 
 
 Schema = TypeVar("Schema", bound=Section)
@@ -99,5 +100,5 @@ def validate(tree: Value, schema: type[Schema], *, rules: Sequence[Rule] = ()) -
     for rule in rules:
         mistakes += [mistake for mistake in rule(plain) if mistake.path not in found]
     if mistakes or config is None:
-        raise ConfigError(render_mistakes(tree, mistakes))
+        raise ConfigError(*render_mistakes(tree, mistakes))
     return config

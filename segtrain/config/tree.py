@@ -77,7 +77,14 @@ def dump_yaml(plain: Any, *, width: float = 120, **options: Any) -> str:
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, **options)
 
 
+# No name, path or label holds them, and some steer terminals; half of a surrogate pair is not a character, but the
+# bytes of file names that are not UTF-8 are kept as 0xDC80 .. 0xDCFF.
+_UNFIT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
+
+
 def _scalar(text: str, tag: str, origin: str) -> Any:
+    if unfit := _UNFIT.search(text):
+        raise ConfigError(f"{origin}: holds the character {unfit[0]!r}, which cannot be part of a value; take it out")
     if tag.endswith(":int") and len(text) > LONGEST_NUMBER:
         raise ConfigError(f"{origin}: a whole number of {len(text):,} digits is too large")
     try:
@@ -143,9 +150,8 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader, n
     if "${" not in node.value:
         return Value(_scalar(node.value, node.tag, origin), origin)
     text = _substitute(node.value, origin)
-    if node.style is not None:  # quoted
-        return Value(text, origin)
-    return Value(_scalar(text, loader.resolve(yaml.ScalarNode, text, (True, False)), origin), origin)
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False)) if node.style is None else "str"  # None: not quoted
+    return Value(_scalar(text, tag, origin), origin)
 
 
 def parse_yaml(text: str, *, source: str = "", origin: str = "") -> Value:

@@ -22,6 +22,8 @@ ON_ITS_SIDE = (5, 6, 7, 8)
 ALPHA = (1, 2)  # of ExtraSamples: associated and not
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
 LARGEST_WHOLE = 1 << 53  # up to which float64 holds every whole number
+# A file has at most as many bytes of pixels, or this many times its own size: zlib's most is 1032.
+LARGEST_HOLLOW, MOST_SHRUNK = 4 << 30, 2000
 WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 
@@ -79,8 +81,12 @@ def is_one_of(pixels: np.ndarray, values: Iterable[float]) -> np.ndarray:
 def _first_image(path: str) -> Iterator[tuple[tifffile.TiffPageSeries, tuple[int, ...]]]:
     """The first image of a file and the order of its axes that makes it HW or HWC."""
     with tifffile.TiffFile(path) as file:
+        len(file.pages)  # only when it counts them does tifffile notice pages that follow one another in a circle
         series = file.series[0]
         axes, shape = series.axes, series.shape
+        size = file.filehandle.size
+        if 0 in shape or (series.nbytes > LARGEST_HOLLOW and series.nbytes > MOST_SHRUNK * size):
+            raise DataError(f"{path}: says that its shape is {shape}, in {size:,} bytes; is the file complete?")
         if axes == "QYX" and shape[2] < shape[0]:
             axes = "YXQ"  # an array (H, W, C) that was saved as it is became H pages of W x C
         channels = [index for index, axis in enumerate(axes) if axis not in "YX"]
@@ -110,7 +116,7 @@ def read_tiff(path: str) -> Bands:
     with _first_image(path) as (series, order):
         page = series.keyframe
         pixels = np.atleast_3d(series.asarray(maxworkers=1).transpose(order))
-        pixels = upright(pixels, page.tags.valueof(ORIENTATION, 1))
+        pixels = upright(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, page.tags.valueof(ORIENTATION, 1))
         return Bands(
             np.ascontiguousarray(pixels), band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype)
         )

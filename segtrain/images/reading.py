@@ -290,7 +290,6 @@ def read_mask(
             raise DataError(
                 f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}"
             )
-        mask = mask.astype(np.uint8) if mask.dtype == bool else mask
     else:
         with _opened(path) as picture:
             if picture is not None and picture.format in ("JPEG", "AVIF"):
@@ -329,6 +328,7 @@ def _mask_pixels(
 
 def _hide(mask: np.ndarray, values: list[float], path: str, *, as_color: bool) -> np.ndarray:
     """A mask of integers, as a masked array where it has one of these values; a colour has it in all channels."""
+    mask = mask.astype(np.uint8) if mask.dtype == bool else mask
     if not values and mask.dtype.kind != "f":
         return mask
     hidden = is_one_of(mask, values)

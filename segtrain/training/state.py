@@ -109,7 +109,7 @@ class TrainState:
                 self.schedule.load_state_dict(content["schedule"])
             else:
                 self._follow_new_plan(settings)
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
             raise CheckpointError(f"last.pt does not fit this configuration: {reason_of(error)}") from error
 
     def _follow_new_plan(self, settings: list[dict[str, Any]]) -> None:

@@ -146,3 +146,17 @@ def test_process_that_fails_while_it_trains(dataset, tmp_path, how):
     last = load_checkpoint(tmp_path / "runs" / "street-1" / "last.pt")
     assert last["position"]["epoch"] >= 1
     assert all(torch.isfinite(tensor).all() for tensor in last["model"].values())
+
+
+def test_a_run_that_another_process_holds(kept):
+    """As a training does until it ends, however it ends."""
+    script = "import sys, time; from filelock import FileLock\nlock = FileLock(sys.argv[1])\n"
+    script += "lock.acquire(); print(1, flush=True); time.sleep(300)"
+    line = [sys.executable, "-c", script, str(kept / ".lock")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        refused = run("train.py", "--resume", kept, "train.device=cpu")
+        other.kill()
+    assert refused.returncode == 2
+    assert refused.stderr == f"{kept}: another process trains in it; wait for its end\n"
+    assert run("train.py", "--resume", kept, "train.device=cpu").returncode == 0

@@ -34,7 +34,7 @@ FIXES = {
     "set-aside-leaks": "take images out of one split that are in another too",
     "set-aside-near-leaks": "take images out of one split that look nearly like one of another",
 }
-__doc__ += "\n".join(f"  {name:26} {what}" for name, what in FIXES.items())
+__doc__ = (__doc__ or "") + "\n".join(f"  {name:26} {what}" for name, what in FIXES.items())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from segtrain.commands.demo import street
 from segtrain.commands.demo.painter import Painter, develop, draw_sky
 from segtrain.errors import DataError
+from segtrain.files import workshop
 
 DRAWING = 2  # goes up with every change of what is drawn, so that an older set is not taken for this one
 Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in metres, and what draws it
@@ -116,8 +116,8 @@ def draw_demo(
     if not root.exists():
         try:
             root.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as workshop:
-                drawn = Path(workshop, "set")
+            with workshop(root, beside=root.parent) as folder:
+                drawn = folder / "set"
                 for name, split, index in scenes:
                     image, mask = draw_scene(np.random.default_rng([seed, split, index]), height, width)
                     write_png(drawn / name / "images" / f"{index:04d}.png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -2,13 +2,12 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from segtrain.errors import ConfigError
-from segtrain.files import explained_write
+from segtrain.files import explained_write, workshop
 
 # How a Note or HubNote begins, in a file of its own or within another; XML has other signs for its quotes.
 OWN = re.compile(rb'task(?:"|&quot;):\s*\{\s*(?:"|&quot;)mode')
@@ -51,9 +50,10 @@ def staged(path: Path) -> Iterator[Path]:
     beside = path if path.is_dir() else path.parent  # a folder that is there may be a disk of its own
     with explained_write(path):
         beside.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".{name}.", dir=beside)
-    with folder:
-        yield Path(folder.name) / name
+        stack = ExitStack()
+        folder = stack.enter_context(workshop(Path(name), beside=beside))
+    with stack:
+        yield folder / name
 
 
 def move_into(draft: Path, path: Path) -> None:

@@ -42,7 +42,7 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     mistakes = [*check_arguments("model", architecture, (), path=())]
     mistakes += check_encoder(encoder, path=(), architecture=architecture)
     if mistakes:
-        raise ConfigError(render_mistakes(Value({}, "models"), mistakes))
+        raise ConfigError(*render_mistakes(Value({}, "models"), mistakes))
 
     from segtrain.models.model import build_model, count_multiply_adds
 

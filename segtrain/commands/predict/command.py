@@ -7,15 +7,14 @@ python predict.py runs/street-1 clip.mp4 -o out/                       clip_over
 """
 
 import argparse
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from segtrain.command import parse_output
+from segtrain.command import parse_output, tell
 from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_output
-from segtrain.errors import name_some
+from segtrain.errors import DataError, name_some
 from segtrain.inference.model_files import split_models
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 
@@ -82,5 +81,5 @@ def main(options: argparse.Namespace) -> int:
         counts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in left_out.most_common()]
         print(f"left out, since they are not images that can be read: {name_some(counts, most=8)}")
     for line in (*report.notes, *report.failures):
-        print(line, file=sys.stderr)
+        tell(DataError(line))
     return report.status

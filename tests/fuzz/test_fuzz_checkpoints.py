@@ -1,0 +1,95 @@
+"""Damaged checkpoints: used, or one line."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+
+from segtrain.checkpoint import BEST, LAST, load_checkpoint
+from segtrain.commands.evaluate.source import config_in
+from segtrain.config.rules import load_config
+from segtrain.inference.load import load_network
+from segtrain.training.loop import LossMeter
+from segtrain.training.resume import start_or_resume
+from segtrain.training.state import build_state
+from tests.fuzz.mutate import VALUES, attack, mutate_bytes, mutate_tree, nodes_of
+
+TENSORS = [torch.zeros(()), torch.zeros(3), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(5, dtype=torch.uint8)]
+TENSORS += [torch.full((4,), float("nan")), torch.zeros(2, dtype=torch.complex64), torch.zeros(0, 4), torch.tensor(7)]
+WITHOUT = ("model", "optimizer")  # of their hundreds of tensors some are changed apart
+
+
+def mutate_checkpoint(content: dict, rng) -> object:
+    """The content with a key's value replaced by one of another type or kind, or something inside it."""
+    content = {key: copy.copy(value) for key, value in content.items()}
+    pool = VALUES + TENSORS + nodes_of({key: value for key, value in content.items() if key not in WITHOUT})
+    choice = rng.random()
+    if choice < 0.03:
+        return rng.choice(pool)
+    key = rng.choice(list(content))
+    if choice < 0.2:
+        content[key] = rng.choice(pool)
+    elif choice < 0.25:
+        del content[key]
+    else:
+        content[key] = mutate_tree(content[key], rng, pool)
+    return content
+
+
+def save(path, content: dict, whole: bytes, rng) -> object:
+    """Write the damaged content, or its damaged bytes; return the keys that are others now."""
+    if rng.random() < 0.15:
+        path.write_bytes(mutate_bytes(whole, rng, head=2000))
+        return "bytes"
+    changed = mutate_checkpoint(content, rng)
+    torch.save(changed, path)
+    return (
+        {
+            key: changed.get(key, "gone")
+            for key in content
+            if changed.get(key) is not content[key] and key not in WITHOUT
+        }
+        if isinstance(changed, dict)
+        else changed
+    )
+
+
+def test_best(kept):
+    """As predict, evaluate and export load it."""
+    path = kept / BEST
+    whole, content = path.read_bytes(), load_checkpoint(path)
+
+    def use():
+        network = load_network(kept, device="cpu")
+        config_in(kept)
+        assert network.probabilities(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape[1] == 7
+
+    use()
+    attack(60, partial(save, path, content, whole), use, root=kept.parent)
+
+
+@pytest.mark.parametrize("kind", ["plain", "ema"])
+def test_last(fitted, prepare, kind):
+    """As --resume loads it, and makes a step."""
+    layers = ["train.ema_decay=0.9"] if kind == "ema" else []
+    made = fitted("train.epochs=1", "log.images=0", *layers)
+    path = made.folder / LAST
+    whole, content = path.read_bytes(), load_checkpoint(path)
+    config = load_config([], resume=str(made.folder))
+    steps = made.loaders.train.steps_per_epoch
+    model = made.state.model
+
+    def use():
+        state = build_state(config, model, steps_per_epoch=steps, samples=made.loaders.fingerprints)
+        with start_or_resume(config, state, resume=str(made.folder)) as run:
+            LossMeter(state).means() if state.step else None
+            for parameter in model.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            state.optimizer.step()
+            state.schedule.after("step")
+            next(made.loaders.train.stream(state.epoch, state.step))
+            run.save_last(state)
+
+    use()
+    attack(20, partial(save, path, content, whole), use, root=made.folder.parent, may_write=(made.folder,), seed=kind)
