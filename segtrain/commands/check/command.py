@@ -98,6 +98,7 @@ def find_all(report: "DatasetReport") -> list[Finding]:
     )
 
     checks = [
+        check_files.find_one_folder,
         check_files.find_unreadable,
         check_files.find_not_turned,
         check_files.find_other_sizes,

@@ -180,7 +180,8 @@ def test_images_and_masks_in_one_folder(case, pairs, main, monkeypatch, capsys):
     mingle(pairs, *names)
     monkeypatch.chdir(pairs)
     (pairs / "config.yml").write_text((PROJECT / "config.yml").read_text())
-    assert segtrain(["check", "--images", given[0], "--masks", given[1]]) == 0
+    assert segtrain(["check", "--images", given[0], "--masks", given[1]]) == (1 if given == ("d", "d") else 0)
+    assert ("Images and masks lie in one folder" in capsys.readouterr().out) == (given == ("d", "d"))
     assert segtrain(["init", *given, "-o", "mine.yml"]) == 0
     assert "set-aside-unpaired" not in capsys.readouterr().out
     splits = read_splits(load_config(["mine.yml"]).data, seed=0)
