@@ -173,7 +173,7 @@ def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], 
         title = f"{count_of(number, 'image')} of {second} {alike} {'one' if number == 1 else 'images'} of {first}"
         explanation = "Where the split is the published one, keep it: scores can be compared only so. Where it is "
         explanation += "your own, the score is that of images that were all but memorised: split by scene."
-        level = "note" if near or report.is_published else "warning"
+        level = "note" if near or report.is_published else "error"
         return _about_pairs(report, level, title, explanation, None, pairs)
     pattern = find_pattern(report.records, pairs) if near else None
     if pattern is not None and (report.config is None or report.config.data.folds is None):

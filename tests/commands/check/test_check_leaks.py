@@ -45,7 +45,7 @@ COPIES = {
 def test_a_training_image_in_the_validation_split(case, root):
     copy(root, "train/{}/003.png", "val/{}/9.png", **COPIES[case])
     (found,) = look(root)
-    assert shown([found]) == [("warning", "1 image of val is a copy of one of train")]
+    assert shown([found]) == [("error", "1 image of val is a copy of one of train")]
     suffix = COPIES[case].get("suffix", ".png")
     assert found.files == [f"{root}/train/images/003.png and {root}/val/images/9{suffix}"]
     assert found.fix is None and "Where the split is the published one, keep it" in found.explanation
