@@ -31,6 +31,7 @@ from segtrain.formats.sample import (
 )
 
 Suffix = str | list[str]
+MOST_LEFT_OUT = 0.25  # of the data: where more would have to be taken out, something else is wrong
 _TRIED = 50  # images whose names are compared with those of the masks
 
 
@@ -280,7 +281,7 @@ def _find_alone(
         quoted = [shlex.quote(folder) for folder in (os.path.dirname(files[0]), where)]
         fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
         advice = "Add what is missing, or rename the files."
-    elif not movable:
+    elif not movable or len(files) > max(1, MOST_LEFT_OUT * len(here)):
         fix, advice = None, "Add what is missing, or rename the files."
     else:
         fix = apply_fix("set-aside-unpaired", map(Change, files))
