@@ -151,7 +151,11 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
             fix = Fix("run", [f"python -m segtrain check --images {masks} --masks {images}"])
         else:
             given = report.config.data.arguments
-            fix = yaml_fix(data={"images": given.get("masks", ".."), "masks": given.get("images", "..")})
+            if report.config.data.format == "csv":
+                columns = {"image_column": given.get("mask_column", "mask")}
+                fix = yaml_fix(data=columns | {"mask_column": given.get("image_column", "image")})
+            elif {"images", "masks"} <= given.keys():
+                fix = yaml_fix(data={"images": given["masks"], "masks": given["images"]})
     elif proposal.kind == "instances":
         title = "The masks hold numbers of objects, not classes"
         advice = (

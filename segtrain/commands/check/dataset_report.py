@@ -178,13 +178,13 @@ class DatasetReport:
         self, name: str, indices: Sequence[int], text: str = "This fix leaves them out."
     ) -> tuple[Fix | None, str]:
         """Take samples out of the data set, and the `text` that says so: the fix `name` renames their files where
-        folders are read as they are, unless they are more than MOST_LEFT_OUT of the data: then something else is wrong;
-        otherwise their names are for the user to take out of a list."""
-        if self.config is not None and self.config.data.format != "folders":
-            return self.take_out(indices), text
+        folders are read as they are; otherwise their names are for the user to take out of a list. No fix for more
+        than MOST_LEFT_OUT of the data: then something else is wrong."""
         if len({*indices}) > max(1, MOST_LEFT_OUT * len(self.records)):
             share = f"{len({*indices}):,} of {len(self.records):,}"
             return None, f"They are {share}, too many to leave out: look for what they have in common."
+        if self.config is not None and self.config.data.format != "folders":
+            return self.take_out(indices), text
         samples = [self.records[index].sample for index in indices]
         files = (file for sample in samples for file in (sample.image, *sample.mask_files) if file)
         return apply_fix(name, map(Change, files)), text

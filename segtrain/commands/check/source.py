@@ -282,13 +282,13 @@ def _find_alone(
         fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
         advice = "Add what is missing, or rename the files."
     elif not movable or len(files) > max(1, MOST_LEFT_OUT * len(here)):
-        fix, advice = None, "Add what is missing, or rename the files."
+        fix, advice = None, "Add what is missing, rename the files, or give a glob that leaves them out."
     else:
         fix = apply_fix("set-aside-unpaired", map(Change, files))
         advice = "Add what is missing; the line takes the files out of the data set instead."
-    has, are = ("has", "is") if len(files) == 1 else ("have", "are")
+    has = "has" if len(files) == 1 else "have"
     title = f"{len(files):,} of {count_of(len(here), kind)} {has} no {other}"
-    yield Finding("error", title, f"Nothing of the same name {are} in {where}. {advice}", fix, files)
+    yield Finding("error", title, f"Nothing of the same name is in {where}. {advice}", fix, files)
 
 
 def split_by_folder(samples: SampleTable) -> Splits:
