@@ -96,6 +96,8 @@ def _open_table(path: Path, *wanted: str) -> tuple[list[str], Iterator[tuple[int
     header = max(headers, key=len)
     if not header:
         raise DataError(f"{path}: is empty; expected a header with the columns {' and '.join(wanted)}")
+    if any(os.path.isfile(path.parent / slashed(path.parent, cell)) for cell in header):
+        raise DataError(f"{path}: has no header; write {','.join(wanted)} above its first row, {','.join(header)}")
     key, missing = next(item for item in zip(("image", "mask"), wanted, strict=True) if item[1] not in header)
     raise DataError(f"{path}: {_no_column(missing, header)}; write data.{key}_column: NAME if one of these is it")
 

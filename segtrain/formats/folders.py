@@ -180,10 +180,10 @@ def without_masks(
 def match_beginnings(
     images: dict[str, str], masks: dict[str, str], image_pattern: str, mask_pattern: str
 ) -> dict[str, str]:
-    """The mask files by the keys of their images where the globs begin with other texts, like img_* and mask_*, unless
-    some have the same name as it is."""
+    """The mask files by the keys of their images where the globs begin with other texts, like img_* and mask_*, or end
+    in other names, like */image.png and */mask.png, unless some have the same name as it is."""
     first, second = (
-        re.split(r"[*?[]", name)[0] if is_glob(name := Path(pattern).name) else ""
+        re.split(r"[*?[]", Path(pattern).stem)[0] if is_glob(pattern) else ""
         for pattern in (image_pattern, mask_pattern)
     )
     if first == second or images.keys() & masks.keys():
@@ -280,7 +280,8 @@ def find_layout(
     if not kinds and set(found[0]) == set(found[1]):
         raise DataError(
             f"{what}: images and masks are the same files in {top}, and their names do not tell them apart; give a "
-            "glob for each, like 'img_*' and 'mask_*', or write data.mask_band where a band of the images is the mask"
+            "glob for each, like 'img_*' and 'mask_*' or '*/images/*' and '*/masks/*', or write data.mask_band where a "
+            "band of the images is the mask"
         )
     below = os.path.relpath(top, root)
     layouts = [_choose_layout(root, kind, (images, masks), below, alone=len(kinds) == 1) for kind in kinds]

@@ -24,6 +24,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow tu
 LARGEST_WHOLE = 1 << 53  # up to which float64 holds every whole number
 # A file has at most as many bytes of pixels, or this many times its own size: zlib's most is 1032.
 LARGEST_HOLLOW, MOST_SHRUNK = 4 << 30, 2000
+LARGEST_DARK = 64  # a channel that stays below it, beside empty ones, is no colour but class values
 WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 
@@ -225,3 +226,25 @@ def _with_channels(pixels: np.ndarray, channels: int, colors: int) -> np.ndarray
         grey = pixels[..., :3].astype(np.float32, copy=False) @ LUMA
         return (np.rint(grey) if pixels.dtype == np.uint8 else grey).astype(pixels.dtype, copy=False)[..., None]
     return pixels
+
+
+def find_value_band(lows: Sequence[int], highs: Sequence[int]) -> int | None:
+    """The one of three channels, counted from 1, that holds class values where the others are empty; from the smallest
+    and largest value of each, (3,). None where the channels are colours."""
+    varying = [channel for channel in range(3) if lows[channel] < highs[channel]]
+    return varying[0] + 1 if len(varying) == 1 and highs[varying[0]] < LARGEST_DARK else None
+
+
+def one_plane(planes: np.ndarray, path: str) -> np.ndarray:
+    """The values, HW, of an RGB picture, HWC, that is grey, or of one channel. Raises DataError for colours."""
+    if planes.shape[2] == 1:
+        return planes[..., 0]
+    band = find_value_band(planes.min(axis=(0, 1)), planes.max(axis=(0, 1)))
+    if band is not None:
+        raise DataError(f"{path}: holds its values in channel {band} alone; write data.mask_band: {band}")
+    if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
+        raise DataError(
+            f"{path}: is an RGB picture; give every class its color, like "
+            "data.classes: [{name: sky, color: [0, 0, 255]}]"
+        )
+    return planes[..., 0]

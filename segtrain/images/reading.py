@@ -24,6 +24,7 @@ from segtrain.images.bands import (
     holds_numbers,
     is_one_of,
     is_tiff,
+    one_plane,
     parse_nodata,
     read_tiff,
     require_image,
@@ -34,7 +35,6 @@ from segtrain.images.bands import (
 
 # Pillow knows more, and runs programs for some of them.
 TYPES = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000", *(["AVIF"] if features.check("avif") else []))
-LARGEST_DARK = 64  # a channel that stays below it, beside empty ones, is no colour but class values
 PAGED_SUFFIXES = frozenset({".gif", ".png", ".webp", ".tif", ".tiff"})
 
 # Of large sizes and odd tags; what matters raises. For the whole process: catch_warnings is for one thread, and of two
@@ -47,7 +47,7 @@ class Picture(NamedTuple):
 
     `pixels` are HW or HWC of any type; a palette picture gives its indices, HW, and `palette`, (n, 3) uint8 RGB, their
     colours. `orientation` is that of EXIF, 1..8, and not yet applied; that of a TIFF is. `nodata` is the value that a
-    TIFF declares for pixels that hold no data.
+    TIFF declares for pixels that hold no data. `band` is the alpha channel, counted from 1, where the mask is in that.
     """
 
     pixels: NDArray
@@ -55,6 +55,7 @@ class Picture(NamedTuple):
     orientation: int = 1
     palette: NDArray[np.uint8] | None = None
     nodata: float | None = None
+    band: int | None = None
 
 
 @contextmanager
@@ -204,11 +205,13 @@ def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:
 
 def read_picture(path: str, *, as_mask: bool = False) -> Picture:
     """A file as it is stored: palette indices, the orientation of EXIF not applied, any number of channels; with
-    `as_mask` numbers as read_mask has them. Raises DataError for a file that is missing, not an image, or truncated,
-    and for a mask that is its alpha channel."""
+    `as_mask` numbers as read_mask has them, and the alpha channel where that is the mask. Raises DataError for a file
+    that is missing, not an image, or truncated."""
     if _is_array(path):
         pixels = _load_array(path)
         require_image(pixels, path)
+        if as_mask:
+            _require_integers(pixels, path, as_color=pixels.ndim == 3)
         return Picture(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, "NPY")
     with _opened(path) as picture:
         deep = _deep_bands(picture, path, as_stored=True, as_mask=as_mask)
@@ -223,9 +226,9 @@ def read_picture(path: str, *, as_mask: bool = False) -> Picture:
             return Picture(np.asarray(picture.convert("L")) // 255, file_type, orientation)
         if mode == "P":
             palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        elif as_mask and (band := _mask_in_alpha(picture)) is not None:
+            return Picture(np.asarray(picture)[..., band - 1], file_type, orientation, band=band)
         elif mode not in ("L", "RGB") and not mode.startswith(("I", "F")) and (mode, file_type) != ("RGBA", "TIFF"):
-            if as_mask:
-                _refuse_alpha(picture, path)
             picture = picture.convert("RGB")
         nodata = _nodata_of(picture)
         pixels = np.asarray(picture)
@@ -239,14 +242,12 @@ def _nodata_of(picture: Image.Image) -> float | None:
     return parse_nodata(tags.get(GDAL_NODATA), np.asarray(picture).dtype)
 
 
-def _refuse_alpha(picture: Image.Image, path: str) -> None:
-    """Raises DataError for a picture of one colour whose alpha channel has shapes: that is the mask."""
-    if picture.mode in ("RGBA", "LA"):
-        *colors, alpha = picture.getextrema()
-        if alpha[0] < alpha[1] and all(low == high for low, high in colors):
-            raise DataError(
-                f"{path}: is of one colour, and its alpha channel is the mask; write data.mask_band: {len(colors) + 1}"
-            )
+def _mask_in_alpha(picture: Image.Image) -> int | None:
+    """The alpha channel, counted from 1, of a picture of one colour where it has shapes: that is the mask."""
+    if picture.mode not in ("RGBA", "LA"):
+        return None
+    *colors, alpha = picture.getextrema()
+    return len(colors) + 1 if alpha[0] < alpha[1] and all(low == high for low, high in colors) else None
 
 
 def count_pictures(path: Path) -> int:
@@ -286,10 +287,9 @@ def read_mask(
     if _is_array(path):
         mask = _load_array(path)
         mask = mask[..., band - 1] if band is not None and mask.ndim == 3 and band <= mask.shape[2] else mask
-        if mask.ndim != (3 if as_color else 2) or mask.dtype.kind not in "biu":
-            raise DataError(
-                f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}"
-            )
+        if not as_color and mask.ndim == 3 and mask.shape[2] in (1, 3):
+            mask = one_plane(mask, path)
+        _require_integers(mask, path, as_color=as_color)
     else:
         with _opened(path) as picture:
             if picture is not None and picture.format in ("JPEG", "AVIF"):
@@ -301,6 +301,13 @@ def read_mask(
                 for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist():
                     palettes.setdefault((value, tuple(colors[3 * value : 3 * value + 3])), path)
     return _hide(mask, [*ignored, *([] if nodata is None else [nodata])], path, as_color=as_color)
+
+
+def _require_integers(mask: np.ndarray, path: str, *, as_color: bool) -> None:
+    if mask.ndim != (3 if as_color else 2) or mask.dtype.kind not in "biu":
+        raise DataError(
+            f"{path}: expected a mask of {'HWC' if as_color else 'HW'} integers, not {mask.dtype} of {mask.shape}"
+        )
 
 
 def _mask_pixels(
@@ -315,7 +322,9 @@ def _mask_pixels(
         return raw.pixels[..., band - 1], raw.nodata
     if deep is not None:
         return _mask_of_bands(deep, path, as_color=as_color), deep.nodata
-    _refuse_alpha(picture, path)
+    alpha = _mask_in_alpha(picture)
+    if alpha is not None:
+        raise DataError(f"{path}: is of one colour, and its alpha channel is the mask; write data.mask_band: {alpha}")
     nodata = _nodata_of(picture)
     if as_color:
         return np.asarray(_convert(picture, "RGB", path)), nodata
@@ -323,7 +332,7 @@ def _mask_pixels(
         return np.asarray(picture.convert("L")) // 255, nodata
     if picture.mode in ("L", "P") or picture.mode.startswith("I"):
         return np.asarray(picture), nodata
-    return _one_plane(np.asarray(_convert(picture, "RGB", path)), path), nodata
+    return one_plane(np.asarray(_convert(picture, "RGB", path)), path), nodata
 
 
 def _hide(mask: np.ndarray, values: list[float], path: str, *, as_color: bool) -> np.ndarray:
@@ -374,23 +383,4 @@ def _mask_of_bands(raw: Bands, path: str, *, as_color: bool) -> np.ndarray:
     if raw.colors == 0:
         found = f"has {pixels.shape[2]} channels; a mask has one, which holds class values"
         raise DataError(f"{path}: {found}; write data.mask_band: 1 where that is the first")
-    return pixels[..., 0] if raw.colors == 1 else _one_plane(pixels[..., :3], path)
-
-
-def find_value_band(lows: Sequence[int], highs: Sequence[int]) -> int | None:
-    """The one of three channels, counted from 1, that holds class values where the others are empty; from the smallest
-    and largest value of each, (3,). None where the channels are colours."""
-    varying = [channel for channel in range(3) if lows[channel] < highs[channel]]
-    return varying[0] + 1 if len(varying) == 1 and highs[varying[0]] < LARGEST_DARK else None
-
-
-def _one_plane(planes: np.ndarray, path: str) -> np.ndarray:
-    band = find_value_band(planes.min(axis=(0, 1)), planes.max(axis=(0, 1)))
-    if band is not None:
-        raise DataError(f"{path}: holds its values in channel {band} alone; write data.mask_band: {band}")
-    if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
-        raise DataError(
-            f"{path}: is an RGB picture; give every class its color, like "
-            "data.classes: [{name: sky, color: [0, 0, 255]}]"
-        )
-    return planes[..., 0]
+    return pixels[..., 0] if raw.colors == 1 else one_plane(pixels[..., :3], path)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch.optim import Optimizer
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
+from segtrain.config.data_schema import DataConfig, claim_values
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError, first_fault
 from segtrain.inference.task import Task
@@ -78,7 +79,19 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None) ->
         now, digest_now = state.samples.get(split, (0, digest))
         if digest_now != digest:
             run.log.say(f"warning: the {split} images are others than when the run was saved: {now} now, {count} then")
+    if _read_masks(config.data) != _read_masks(Config.model_validate(content["config"]).data):
+        run.log.say(
+            "warning: data.classes and data.ignore_values read the masks in another way than the run did before"
+        )
     return run
+
+
+def _read_masks(data: DataConfig) -> tuple:
+    """What decides which class a pixel is; a colour that is for pictures does not."""
+    options = {"ignore_values": data.ignore_values or [], "ignore_index": data.ignore_index}
+    groups = [[item.layer()] for item in data.classes] if data.multilabel else [data.classes]
+    claims = [claim_values(group, **options) for group in groups]
+    return claims, data.mask_band, [item.labels or [item.name] for item in data.classes]
 
 
 def _require_same_task(config: Config, content: dict, path: Path) -> None:

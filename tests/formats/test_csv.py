@@ -160,7 +160,7 @@ UNREADABLE_TABLES = {
     ),
     "a comment for a header": (
         "# " + PLAIN,
-        "R/data.csv: no column 'image'; it has: a.png, m/a.png; write data.image_column: NAME if one of these is it",
+        "R/data.csv: has no header; write image,mask above its first row, a.png,m/a.png",
     ),
     "an invisible sign in the header": (
         PLAIN.replace("mask", "mask\u200b"),

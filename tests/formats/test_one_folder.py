@@ -102,6 +102,13 @@ def test_one_folder_given_twice(case, tmp_path):
     assert len(splits["train"]) + len(splits["val"]) == len(found)
 
 
+def test_a_folder_for_each_image(tmp_path):
+    touch(tmp_path, *named("d/s{}/image.png", "d/s{}/mask.png"))
+    table = folders.pair(tmp_path, "d/*/image.png", "d/*/mask.png")
+    assert [sample.mask for sample in table] == [sample.image.replace("image.png", "mask.png") for sample in table]
+    assert table[0].name == "s0/image"
+
+
 SEVERAL = {
     "two annotators": (
         named("I_{}L.jpg", "I_{}L_1stHO.png", "I_{}L_2ndHO.png", "I_{}R.jpg", "I_{}R_1stHO.png", "I_{}R_2ndHO.png"),
@@ -146,7 +153,8 @@ def test_names_that_tell_nothing(files, tmp_path):
     touch(tmp_path, *(f"d/{file}" for file in files))
     assert error_of(folders.read, tmp_path, images="d", masks="d") == (
         "data: images and masks are the same files in R/d, and their names do not tell them apart; give a glob for "
-        "each, like 'img_*' and 'mask_*', or write data.mask_band where a band of the images is the mask"
+        "each, like 'img_*' and 'mask_*' or '*/images/*' and '*/masks/*', or write data.mask_band where a band of the "
+        "images is the mask"
     )
     if len({os.path.splitext(file)[0] for file in files}) == len(files):
         assert len(folders.pair(tmp_path, "d", "d", mask_band=4)) == len(files)

@@ -1,6 +1,8 @@
 """train.py as a command: what it leaves, and that a run that was stopped ends as one that was not."""
 
+import json
 import random
+import shutil
 import signal
 from argparse import Namespace
 from collections.abc import Callable
@@ -109,6 +111,16 @@ def test_a_finished_run_says_so_when_resumed(finished, main, capsys):
     assert "nothing is left to train: 2 epochs are trained; to go on, raise train.epochs" in out
     assert any(line.startswith("best epoch ") for line in out)
     assert {name: (finished.folder / name).read_bytes() for name in saved} == saved
+
+
+@pytest.mark.parametrize(("value", "told"), [(0, False), (2, True)])
+def test_values_that_change_classes_are_told_when_resumed(finished, main, capsys, tmp_path, value, told):
+    run = shutil.copytree(finished.folder, tmp_path / "street-1")
+    classes = [{"name": name, "value": index, "color": [index, 9, 9]} for index, name in enumerate(CLASSES)]
+    classes[0]["value"], classes[value]["value"] = value, 0
+    assert main(f"data.classes={json.dumps(classes)}", resume=run) == 0
+    text = "warning: data.classes and data.ignore_values read the masks in another way than the run did before"
+    assert (text in capsys.readouterr().out) == told
 
 
 def test_what_cannot_be_resumed(finished, main, capsys, tmp_path):

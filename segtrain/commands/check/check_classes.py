@@ -163,10 +163,7 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
     ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
     if ignored.any() and not ignored[read].all():
         title = f"{count_of(ignored.sum(), 'mask', 'is')} ignored by 95 % or more"
-        explanation = (
-            "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong. This fix leaves them "
-            "out."
-        )
+        explanation = "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong."
         yield report.finding("warning", title, explanation, "set-aside-ignored", masks=np.flatnonzero(ignored).tolist())
     kinds, usual = (pixels > 0).sum(axis=1), read & ~ignored
     alone = np.flatnonzero((kinds == 1) & ~ignored).tolist()
@@ -184,7 +181,7 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
         )
     else:
         return
-    title, explanation = f"{count_of(len(alone), 'mask', 'is')} {what}", f"{explanation} This fix leaves them out."
+    title, explanation = f"{count_of(len(alone), 'mask', 'is')} {what}", explanation
     yield report.finding(level, title, explanation, "set-aside-one-class", masks=alone)
 
 

@@ -40,8 +40,7 @@ def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "error",
         f"{count_of(len(reasons), 'file')} cannot be read",
-        "Training stops there; the reason follows each name. Repair them at their source; this fix leaves them out "
-        "instead, images with their masks.",
+        "Training stops there; the reason follows each name. Repair them at their source.",
         "set-aside-unreadable",
         images=broken,
         files=reasons,
@@ -129,8 +128,7 @@ def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
         yield report.finding(
             "error",
             f"{count_of(len(other), 'mask', 'is')} not of the size of the image",
-            "The proportions differ too: a mask of another image, turned, or cut. Find the right masks; this fix "
-            "leaves the pairs out instead.",
+            "The proportions differ too: a mask of another image, turned, or cut. Find the right masks.",
             "set-aside-other-size",
             masks=other,
             files=_list_sizes(report, other),
@@ -169,8 +167,5 @@ def find_flat_images(report: DatasetReport) -> Iterator[Finding]:
     """Images that are one colour all over."""
     if flat := report.where(lambda r: r.image and r.image.is_flat):
         title = f"{count_of(len(flat), 'image', 'is')} a single colour"
-        explanation = (
-            "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded. This fix "
-            "leaves them out."
-        )
+        explanation = "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded."
         yield report.finding("warning", title, explanation, "set-aside-flat", images=flat)

@@ -137,19 +137,22 @@ def find_leaks(report: DatasetReport) -> Iterator[Finding]:
         yield _between(report, *splits, across[near, *splits], near=near)
     if pairs := inside["contradicting"]:
         title = f"{count_of(len(pairs), 'image', 'occurs')} twice with different masks"
-        explanation = (
-            "One of the two masks is wrong. This fix leaves the second of each out; check first which one it should be."
+        seconds = [pair.second for pair in pairs]
+        fix, advice = report.leave_out(
+            "set-aside-contradicting",
+            seconds,
+            "This fix leaves the second of each out; check first which one it should be.",
         )
-        fix = report.leave_out("set-aside-contradicting", [pair.second for pair in pairs])
-        yield _about_pairs(report, "warning", title, explanation, fix, pairs)
+        yield _about_pairs(report, "warning", title, f"One of the two masks is wrong. {advice}", fix, pairs)
     if pairs := inside["copies"]:
         copies = sorted({pair.second for pair in pairs})
         title = f"{count_of(len(copies), 'image', 'occurs')} twice or more"
         explanation = (
             "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
-            "them on both sides. This fix leaves all but the first out."
+            "them on both sides. "
         )
-        fix = report.leave_out("set-aside-copies", copies)
+        fix, advice = report.leave_out("set-aside-copies", copies, "This fix leaves all but the first out.")
+        explanation += advice
         if report.is_published:
             explanation, fix = "Copies within a published split: keep them, scores can be compared only so.", None
         yield _about_pairs(report, "note" if report.is_published else "warning", title, explanation, fix, pairs)
@@ -157,7 +160,7 @@ def find_leaks(report: DatasetReport) -> Iterator[Finding]:
 
 
 def _about_pairs(
-    report: DatasetReport, level: Level, title: str, explanation: str, fix: Fix, pairs: Sequence[Pair]
+    report: DatasetReport, level: Level, title: str, explanation: str, fix: Fix | None, pairs: Sequence[Pair]
 ) -> Finding:
     images = [report.images_of([pair.first, pair.second]) for pair in pairs]
     shown = dict.fromkeys(index for pair in pairs[:4] for index in (pair.first, pair.second))
@@ -181,8 +184,8 @@ def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], 
         advice = "The lines split the images anew; images whose names begin alike stay together."
     else:
         name = "set-aside-near-leaks" if near else "set-aside-leaks"
-        fix = report.leave_out(name, sorted({pair.first for pair in pairs}))
-        advice = f"This fix takes them out of {first}."
+        seen = sorted({pair.first for pair in pairs})
+        fix, advice = report.leave_out(name, seen, f"This fix takes them out of {first}.")
     if near:
         level, what = "warning", "Neighbouring frames, overlapping tiles or edited copies"
         alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"

@@ -35,7 +35,6 @@ from segtrain.data.statistics import find_other_colors
 from segtrain.errors import name_some
 
 FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes
-MOST_LEFT_OUT = 0.25  # of the masks: where more are of another kind, nothing says which kind is the right one
 _LISTED = 8
 
 
@@ -123,8 +122,8 @@ def _find_same_class(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "error",
         f"One class has the values {' and '.join(map(str, same))}",
-        f"{held}: each mask has one of them, and they fill areas. The lines make them one class; if one is to be "
-        "ignored, write it into data.ignore_values.",
+        f"{held}: each mask has areas of one of them. The lines make them one class; if one is to be ignored, "
+        "write it into data.ignore_values.",
         report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in same]),
         masks=report.holding(same),
         marked=same,
@@ -152,7 +151,11 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
             fix = Fix("run", [f"python -m segtrain check --images {masks} --masks {images}"])
         else:
             given = report.config.data.arguments
-            fix = yaml_fix(data={"images": given.get("masks", ".."), "masks": given.get("images", "..")})
+            if report.config.data.format == "csv":
+                columns = {"image_column": given.get("mask_column", "mask")}
+                fix = yaml_fix(data=columns | {"mask_column": given.get("image_column", "image")})
+            elif {"images", "masks"} <= given.keys():
+                fix = yaml_fix(data={"images": given["masks"], "masks": given["images"]})
     elif proposal.kind == "instances":
         title = "The masks hold numbers of objects, not classes"
         advice = (
@@ -166,8 +169,16 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
             "Export them again."
         )
     elif proposal.kind == "nothing" and report.config is None:
-        title, only = "All masks hold one value", as_written(int(values.codes[0]), as_color=values.is_color)
+        title, only = "All masks hold one value", as_written(int([*proposal.codes, 0][0]), as_color=values.is_color)
         advice = f"It is {only}: there is nothing to learn. Are these the right files?"
+        if len(values.codes) > 1:
+            title = "The masks hold one value, but for edges and a few pixels"
+            advice = f"{found}, and only {only} fills areas. " + (
+                "Export them again as PNG, without smoothing; if one channel alone holds the classes, write "
+                "data.mask_band: 1 for red."
+                if values.is_color
+                else "Are these the right files?"
+            )
     else:
         return None
     return report.finding("error", title, advice, fix, masks=report.masked)
@@ -264,17 +275,16 @@ def _find_wrong_kind(report: DatasetReport) -> Finding | None:
             return None
     else:
         have, want = "RGB pictures", "values"
-        wrong = report.where(lambda r: r.mask and r.mask.is_color)
+        wrong = report.where(lambda r: r.mask and (r.mask.is_color or r.mask.band))
     if not wrong:
         return None
+    have = "in the alpha channel" if all(report.records[index].mask.band for index in wrong) else have
     as_most = report.values.is_color == report.labelling.as_color and proposal.mask_band is None
     if as_most or not proposal.classes:
-        fix, advice = None, "Export them as the others are."
-        if len(wrong) <= MOST_LEFT_OUT * len(report.masked):
-            fix, advice = "set-aside-other-kind", "Export them as the others are; this fix leaves them out."
+        fix, advice = "set-aside-other-kind", "Export them as the others are."
     elif proposal.mask_band is not None and {*proposal.codes.tolist()} <= report.labelling.claims.keys():
         fix = yaml_fix(data={"mask_band": proposal.mask_band})
-        advice = "One of their channels holds the values, the others are empty."
+        advice = "One of their channels holds the values, the others hold nothing."
     else:
         band = {} if proposal.mask_band is None else {"mask_band": proposal.mask_band}
         fix = report.classes_fix(_renamed(data.classes, proposal.classes), proposal.ignore_values, **band)

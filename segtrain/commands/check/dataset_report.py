@@ -25,7 +25,7 @@ from segtrain.commands.check.finding import (
 from segtrain.commands.check.mask_kinds import find_band, find_same, take_band
 from segtrain.commands.check.mask_values import Labelling, Proposal, Values, labelling_of, merge_values, propose_classes
 from segtrain.commands.check.pool import examine_all
-from segtrain.commands.check.source import Source
+from segtrain.commands.check.source import MOST_LEFT_OUT, Source
 from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError
@@ -119,10 +119,12 @@ class DatasetReport:
         marked: Iterable[int] = (),
     ) -> Finding:
         """A finding about the images or the masks of these records; lists their files unless others are given. A fix
-        by its name alone takes the records out, as leave_out does."""
+        by its name alone takes the records out, and the explanation ends with what leave_out says of that."""
         records = [*images, *masks]
         files = files or [*self.images_of(images), *self.masks_of(masks)]
-        fix = self.leave_out(fix, records) if isinstance(fix, str) else fix
+        if isinstance(fix, str):
+            fix, advice = self.leave_out(fix, records)
+            explanation += f" {advice}"
         return Finding(level, title, explanation, fix, files, records, frozenset(marked))
 
     def classes_fix(
@@ -172,14 +174,20 @@ class DatasetReport:
         names = [self.records[index].sample.name for index in indices]
         return Fix("take out of the lists of the data set", names[:LISTED])
 
-    def leave_out(self, name: str, indices: Iterable[int]) -> Fix:
-        """Take samples out of the data set: the fix `name` renames their files where folders are read as they are;
-        otherwise their names are for the user to take out of a list."""
+    def leave_out(
+        self, name: str, indices: Sequence[int], text: str = "This fix leaves them out."
+    ) -> tuple[Fix | None, str]:
+        """Take samples out of the data set, and the `text` that says so: the fix `name` renames their files where
+        folders are read as they are; otherwise their names are for the user to take out of a list. No fix for more
+        than MOST_LEFT_OUT of the data: then something else is wrong."""
+        if len({*indices}) > max(1, MOST_LEFT_OUT * len(self.records)):
+            share = f"{len({*indices}):,} of {len(self.records):,}"
+            return None, f"They are {share}, too many to leave out: look for what they have in common."
         if self.config is not None and self.config.data.format != "folders":
-            return self.take_out(indices)
+            return self.take_out(indices), text
         samples = [self.records[index].sample for index in indices]
         files = (file for sample in samples for file in (sample.image, *sample.mask_files) if file)
-        return apply_fix(name, map(Change, files))
+        return apply_fix(name, map(Change, files)), text
 
 
 def gather(source: Source) -> DatasetReport:

@@ -15,7 +15,7 @@ from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
-from segtrain.images.bands import LARGEST_WHOLE, is_one_of, tiff_orientation, upright
+from segtrain.images.bands import LARGEST_WHOLE, is_one_of, one_plane, tiff_orientation, upright
 from segtrain.images.georeference import compare_places, read_place
 from segtrain.images.reading import Picture, read_picture
 from segtrain.visualize import flatten_layers
@@ -66,7 +66,7 @@ class MaskRecord(NamedTuple):
     float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
     the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
     `orientation` is that of EXIF, which a training does not apply to masks.
-    `thick` are the pixels of data.ignore_index, 255 by default, in areas that are too wide to be borders.
+    `thick` are the pixels of data.ignore_index in areas too wide for borders, `band` the alpha that holds the values.
     """
 
     height: int
@@ -82,6 +82,7 @@ class MaskRecord(NamedTuple):
     is_rgb: bool = False
     orientation: int = 1
     thick: int = 0
+    band: int | None = None
 
     @property
     def colors(self) -> NDArray[np.int64]:
@@ -300,8 +301,9 @@ def to_codes(picture: Picture, path: str, *, nodata: Sequence[float] = ()) -> tu
     Raises DataError for fractions and for a number of channels that a mask cannot have.
     """
     pixels, is_color = picture.pixels, False
-    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    if pixels.ndim == 3 and (pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8):
+    if pixels.ndim == 3 and (pixels.shape[2] == 1 or (pixels.dtype != np.uint8 and pixels.shape[2] in (3, 4))):
+        pixels = one_plane(pixels[..., :3], path)  # colours of more than 8 bits are no classes
+    if pixels.ndim == 3 and pixels.shape[2] not in (3, 4):
         raise DataError(f"{path}: expected a mask of HW values or RGB colours, not {pixels.dtype} of {pixels.shape}")
     hidden = is_one_of(pixels, nodata)
     if pixels.ndim == 3:
@@ -338,7 +340,7 @@ def describe_mask(picture: Picture, planes: NDArray, *, is_color: bool) -> MaskR
         height=planes.shape[0], width=planes.shape[1], file_type=picture.file_type, is_color=is_color,
         codes=codes[kept], counts=counts[kept], tones=np.full((len(kept), 3), np.nan, np.float32), palette=palette,
         further_values=len(codes) - len(kept), further_pixels=int(pixels.sum() - pixels[kept].sum()),
-        is_rgb=picture.pixels.ndim == 3, orientation=picture.orientation,
+        is_rgb=picture.pixels.ndim == 3, orientation=picture.orientation, band=picture.band,
     )  # fmt: skip
 
 

@@ -6,14 +6,19 @@ import numpy as np
 
 from segtrain.commands.check.examine import NODATA, MaskRecord, split_colors
 from segtrain.commands.check.mask_values import LOOSE, Values, find_solid
-from segtrain.images.reading import find_value_band
+from segtrain.images.bands import find_value_band
 
 FULL = {1, 255, 65535}  # white, in masks of one, 8 and 16 bits
 NEARLY_WHITE = 250
 
 
 def find_band(masks: Sequence[MaskRecord]) -> int | None:
-    """The channel of RGB masks, counted from 1, that holds class values where the other two are empty."""
+    """The channel of RGB masks, counted from 1, that holds class values where the other two are empty, or the alpha
+    channel where the masks are in that."""
+    if len(alpha := {mask.band for mask in masks}) == 1:
+        band = alpha.pop()
+        if band is not None:
+            return band
     colors = [split_colors(mask.codes[mask.codes != NODATA]) for mask in masks if mask.is_color]
     if not colors or any(mask.codes.any() for mask in masks if not mask.is_color):
         return None
@@ -23,6 +28,8 @@ def find_band(masks: Sequence[MaskRecord]) -> int | None:
 
 def take_band(mask: MaskRecord, band: int) -> MaskRecord:
     """The mask as this band holds it, where the other two are the same everywhere."""
+    if mask.band == band:
+        return mask._replace(band=None)
     codes = np.where(mask.codes == NODATA, NODATA, split_colors(mask.codes)[:, band - 1])
     return mask._replace(is_color=False, codes=codes) if mask.is_color else mask
 

@@ -95,12 +95,15 @@ def _has_colors(mask: MaskRecord) -> bool:
 
 def _mean_colors(masks: Sequence[MaskRecord]) -> bool:
     """Whether the colours are the classes: where most masks have some and RGB pictures are among them, and where
-    palettes differ in a value but not in their colours."""
+    palettes differ in a value but not in their colours: one colour has two values, or each mask numbers one class."""
     colored = [mask for mask in masks if _has_colors(mask)]
     if any(mask.is_color for mask in masks):
         return 2 * len(colored) > len(masks)
     if not palettes_differ(colored) or 2 * len(colored) <= len(masks):
         return False
+    pairs = {pair for mask in colored for pair in zip(mask.codes.tolist(), mask.palette.tolist(), strict=True)}
+    if len({color for _, color in pairs}) == len(pairs) and any(len(mask.codes) > 2 for mask in colored):
+        return False  # drawn in other colours
     colors = merge_values(colored, is_color=True)
     return 2 * (colors.masks > 1).sum() > len(colors.codes)  # colours at random are in one mask each
 
@@ -136,7 +139,10 @@ class Labelling(NamedTuple):
     multilabel: bool = False
 
     def codes_of(self, mask: MaskRecord) -> NDArray[np.int64] | None:
-        """The mask's values as these classes read them; None where they cannot: colours where values are expected."""
+        """The mask's values as these classes read them; None where they cannot: colours where values are expected, or
+        the values are in the alpha channel."""
+        if mask.band is not None:
+            return None
         if self.as_color:
             return mask.colors
         return None if mask.is_color else mask.codes
@@ -320,7 +326,7 @@ def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
         distance = _distance(split_colors(colors), split_colors(np.array([*palette])))
         names = [*palette.values()]
         found = {int(code): names[index] for code, index in zip(colors, distance.argmin(axis=1), strict=True)}
-        if (distance.min(axis=1) <= SHIFTED).all() and sum(name != "" for name in found.values()) >= 3:
+        if (distance.min(axis=1) <= SHIFTED).all() and len({*found.values()} - {""}) >= 3:
             return title, found
     return "", {}
 

@@ -31,6 +31,7 @@ from segtrain.formats.sample import (
 )
 
 Suffix = str | list[str]
+MOST_LEFT_OUT = 0.25  # of the data: where more would have to be taken out, something else is wrong
 _TRIED = 50  # images whose names are compared with those of the masks
 
 
@@ -280,14 +281,14 @@ def _find_alone(
         quoted = [shlex.quote(folder) for folder in (os.path.dirname(files[0]), where)]
         fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
         advice = "Add what is missing, or rename the files."
-    elif not movable:
-        fix, advice = None, "Add what is missing, or rename the files."
+    elif not movable or len(files) > max(1, MOST_LEFT_OUT * len(here)):
+        fix, advice = None, "Add what is missing, rename the files, or give a glob that leaves them out."
     else:
         fix = apply_fix("set-aside-unpaired", map(Change, files))
         advice = "Add what is missing; the line takes the files out of the data set instead."
-    has, are = ("has", "is") if len(files) == 1 else ("have", "are")
+    has = "has" if len(files) == 1 else "have"
     title = f"{len(files):,} of {count_of(len(here), kind)} {has} no {other}"
-    yield Finding("error", title, f"Nothing of the same name {are} in {where}. {advice}", fix, files)
+    yield Finding("error", title, f"Nothing of the same name is in {where}. {advice}", fix, files)
 
 
 def split_by_folder(samples: SampleTable) -> Splits:

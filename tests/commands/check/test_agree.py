@@ -63,6 +63,29 @@ def palette(*, same: bool) -> Save:
     return save
 
 
+def recolored(mask: np.ndarray, file: Path, index: int) -> None:
+    """The same values, drawn in other colours in every other mask."""
+    picture = Image.fromarray(mask)
+    picture.putpalette((COLORS[:3] + index % 2 * np.uint8([[0], [2], [9]])).ravel().tolist())
+    picture.save(file)
+
+
+def banded(band: int, depth: int, dtype: type = np.uint8) -> Save:
+    """The values in one band, counted from 1, of a picture that is white else."""
+
+    def save(mask: np.ndarray, file: Path, index: int) -> None:
+        pixels = np.full((*mask.shape, depth), 255, dtype)
+        pixels[..., band - 1] = 90 * mask
+        Image.fromarray(pixels).save(file)
+
+    return save
+
+
+def grey_rgb(mask: np.ndarray, file: Path, index: int) -> None:
+    pixels = np.dstack([mask] * 3)
+    np.save(file, pixels) if file.suffix == ".npy" else tifffile.imwrite(file, pixels.astype(np.uint16) * 999)
+
+
 def mixed(first: Save, second: Save) -> Save:
     return lambda mask, file, index: (second if index % 2 else first)(mask, file, index)
 
@@ -119,6 +142,11 @@ SETS: dict[str, tuple[Save, int, str]] = {
     "nan": (without_data(np.nan, np.float32), 3, ".tif"),
     "border of 255": (bordered, 3, ".png"),
     "JPEG": (lossy, 2, ".jpg"),
+    "palettes in other colours": (recolored, 3, ".png"),
+    "alpha": (banded(4, 4), 3, ".png"),
+    "grey and alpha": (banded(2, 2), 3, ".png"),
+    "grey in RGB of 16 bits": (grey_rgb, 3, ".tif"),
+    "grey in an array of three channels": (grey_rgb, 3, ".npy"),
     "npy": (values([0, 1, 2], np.int64), 3, ".npy"),
     "1 in some, 255 in others": (mixed(values([0, 1]), values([0, 255])), 2, ".png"),
     "2 in some, 255 in others": (mixed(values([0, 1, 2]), values([0, 1, 255])), 3, ".png"),
@@ -230,6 +258,11 @@ REFUSED: dict[str, tuple[Save, str]] = {
     "RGB beside values": (mixed(values([0, 1, 2]), values(COLORS)), ".png"),
     "past 65535": (values([0, 70000, 140000], np.int32), ".tif"),
     "negative": (values([0, -5, 1], np.int32), ".tif"),
+    "float array": (values([0, 1, 2], np.float32), ".npy"),
+    "red of 16 bits": (
+        lambda mask, file, _: tifffile.imwrite(file, np.dstack([mask, 0 * mask, 0 * mask]).astype(np.uint16)),
+        ".tif",
+    ),
     "fractions": (values([0, 0.5, 1], np.float32), ".tif"),
     "value of no class": (values([0, 1, 7]), ".png"),
     "JPEG": (values([0, 1, 2]), ".jpg"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtrain.commands.check.source import from_experiment
 from tests.commands.check.check_sets import (
     COLORED,
     COLORS,
@@ -13,6 +14,7 @@ from tests.commands.check.check_sets import (
     discs,
     lines,
     look,
+    look_at,
     look_at_folders,
     read,
     run_fix,
@@ -184,6 +186,11 @@ def test_photographs_instead_of_masks(root):
     (found,) = look_at_folders(root / "train/images", root / "train/masks")
     assert shown([found]) == [("error", "The masks look like photographs")]
     assert lines(found) == [f"python -m segtrain check --images {root}/train/masks --masks {root}/train/images"]
+    rows = [f"train/images/{path.name},train/masks/{path.name}\n" for path in (root / "train/masks").iterdir()]
+    (root / "data.csv").write_text("".join(["image,mask\n", *rows]))
+    source = from_experiment([f"data={{format: csv, root: {root}, classes: [a, b]}}", "loss.CrossEntropyLoss=1"])
+    found = next(finding for finding in look_at(source)[1] if "photographs" in finding.title)
+    assert lines(found) == ["data:", "  image_column: mask", "  mask_column: image"]
 
 
 def test_numbers_of_objects_instead_of_classes(root):

@@ -123,8 +123,9 @@ def test_a_mask_in_the_alpha_channel(tmp_path) -> None:
     def save(mask, file, index) -> None:
         Image.fromarray(np.dstack([np.zeros((*mask.shape, 3), np.uint8), mask])).save(file)
 
-    finding = look_at_folders(*draw(tmp_path, save))[0]
-    assert finding.level == "error" and "write data.mask_band: 4" in f"{finding.explanation}{finding.files}"
+    folders = draw(tmp_path, save)
+    assert errors(look_at_folders(*folders)) == []
+    assert proposed(folders)[2:] == ["- class_0", "- class_1", "- class_2", "mask_band: 4"]
 
 
 def test_palette_masks_beside_rgb_ones_are_read_by_their_colours(tmp_path) -> None:
