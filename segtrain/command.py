@@ -5,6 +5,8 @@ import errno
 import importlib
 import io
 import os
+import re
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -44,6 +46,28 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (until the process ends)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+# Stands for the escape in colours of our own, for which nothing that is read can be taken.
+_OWN_ESCAPE = f"<{secrets.token_hex(16)}>"
+_CONTROL = re.compile(f"{_OWN_ESCAPE}|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def colored(text: str, color: int) -> str:
+    """A text in a colour of terminals, like 31 for red, to be printed after `escape_stdout`."""
+    return f"{_OWN_ESCAPE}[{color}m{text}{_OWN_ESCAPE}[0m"
+
+
+def escape_stdout() -> None:
+    """Escape the control characters in all that is printed from now on, but tabs and line breaks: names of files and
+    classes may hold what a terminal obeys. The progress bars go to stderr."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.write = lambda text: type(stream).write(stream, _CONTROL.sub(_show, text))
+
+
+def _show(match: re.Match) -> str:
+    return "\x1b" if match[0] == _OWN_ESCAPE else repr(match[0])[1:-1]
 
 
 def tell(error: BaseException | str) -> None:

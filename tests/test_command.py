@@ -7,7 +7,7 @@ import pytest
 
 from segtrain.command import tell
 from segtrain.errors import ConfigError
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, run
 
 MISTAKE = ["-m", "segtrain", "train", "--check", "optimiser=\N{GREEK SMALL LETTER ALPHA}"]
 
@@ -52,3 +52,25 @@ def test_streams_that_take_nothing(redirection):
     full = "/dev/full" in redirection and "2>" not in redirection
     assert done.stdout.splitlines()[-1] == f"status {int(full)}"
     assert done.stderr == ("standard output or a file: No space left on device\n" if full else "")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred\x07.png", "two\nlines.png", "back\rspace\x08.png", "\x9b31m\x7f.png"])
+def test_no_name_reaches_a_terminal_as_it_is(tmp_path, name):
+    """In what is printed of a data set; colours of our own do."""
+    for kind in ("images", "masks"):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        (tmp_path / "train" / kind / name).write_bytes(b"no image")
+    done = run(
+        "-m segtrain", "check", f"data.root={tmp_path}", "data.val_fraction=0.5", "data.classes=[a, b]", cwd=tmp_path
+    )
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    printed = done.stdout + done.stderr
+    assert all(sign.isprintable() or sign in "\n\t" for sign in printed)
+    assert repr(name.split("\n")[0].removesuffix(".png"))[1:-1] in printed
+
+
+def test_colors_of_our_own(tmp_path):
+    script = "from segtrain.command import colored, escape_stdout\nescape_stdout()\n"
+    script += "print(colored('error', 31), '\\x1b[31m', 'a\\tb', flush=True)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "\x1b[31merror\x1b[0m \\x1b[31m a\tb\n"
