@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from segtrain.errors import ConfigError, SegtrainError, reason_of
+from segtrain.errors import OUT_OF_FILES, ConfigError, SegtrainError, is_out_of_files, reason_of
 from segtrain.memory import keep_freed_memory
 
 
@@ -103,7 +103,12 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         _drop_stdout()
         return 0
-    except OSError as error:
+    except Exception as error:
+        if is_out_of_files(error):
+            tell(OUT_OF_FILES)
+            return 1
+        if not isinstance(error, OSError):
+            raise
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
             raise
         tell(f"{error.filename or 'standard output or a file'}: {error.strerror}")
