@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -106,6 +107,7 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
     except Exception as error:
         if is_out_of_files(error):
             tell(OUT_OF_FILES)
+            _forget(error)
             return 1
         if not isinstance(error, OSError):
             raise
@@ -115,6 +117,13 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
         if error.filename is None:
             _drop_stdout()
         return 1
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of what an error holds, quietly: a loader of torch that is half made would print a traceback."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    traceback.clear_frames(error.__traceback__)
+    sys.unraisablehook = hook
 
 
 def _drop_stdout() -> None:
