@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from segtrain import __version__
-from segtrain.command import prepare_streams, run_command
+from segtrain.command import escape_stdout, prepare_streams, run_command
 
 # name -> the module with its `add_arguments` and `main`, and one line of help
 COMMANDS = {
@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    return run_command(module.main, parser.parse_intermixed_args(arguments[1:]))
+    options = parser.parse_intermixed_args(arguments[1:])
+    escape_stdout()  # not before: newer versions of Python color the help
+    return run_command(module.main, options)
 
 
 if __name__ == "__main__":

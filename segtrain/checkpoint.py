@@ -1,18 +1,22 @@
 """Checkpoints: plain types and tensors, written so that a crash at any moment leaves the older one whole."""
 
+import errno
 import io
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.files import replacing
 
 FORMAT = 1
 BEST, LAST = "best.pt", "last.pt"
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # what file systems without them say
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -73,6 +77,21 @@ def find_checkpoint(run: Path, name: str) -> Path:
     if not (run / "config.yml").is_file():
         raise CheckpointError(f"{run}: is not a run folder; it has neither {name} nor config.yml")
     raise CheckpointError(f"{run}: has no {name}; the run stopped before it was first saved")
+
+
+def lock_run(folder: Path) -> FileLock:
+    """A run folder for this process alone. The system releases it, however the process ends; where the file system has
+    no locks it is not locked. Raises CheckpointError where another process holds it."""
+    lock = FileLock(folder / ".lock", blocking=False)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # filelock's, where a file with the process's number has to do
+            lock.acquire()
+    except Timeout as error:
+        raise CheckpointError(f"{folder}: another process trains in it; wait for its end") from error
+    except (OSError, NotImplementedError) as error:  # older versions of filelock raise the second for ENOSYS
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+    return lock
 
 
 def rng_state() -> dict[str, Any]:

@@ -5,13 +5,16 @@ import errno
 import importlib
 import io
 import os
+import re
+import secrets
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from segtrain.errors import ConfigError, SegtrainError, reason_of
+from segtrain.errors import OUT_OF_FILES, ConfigError, SegtrainError, is_out_of_files, reason_of
 from segtrain.memory import keep_freed_memory
 
 
@@ -44,6 +47,28 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (until the process ends)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+# Stands for the escape in colours of our own, for which nothing that is read can be taken.
+_OWN_ESCAPE = f"<{secrets.token_hex(16)}>"
+_CONTROL = re.compile(f"{_OWN_ESCAPE}|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def colored(text: str, color: int) -> str:
+    """A text in a colour of terminals, like 31 for red, to be printed after `escape_stdout`."""
+    return f"{_OWN_ESCAPE}[{color}m{text}{_OWN_ESCAPE}[0m"
+
+
+def escape_stdout() -> None:
+    """Escape the control characters in all that is printed from now on, but tabs and line breaks: names of files and
+    classes may hold what a terminal obeys. The progress bars go to stderr."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.write = lambda text: type(stream).write(stream, _CONTROL.sub(_show, text))
+
+
+def _show(match: re.Match) -> str:
+    return "\x1b" if match[0] == _OWN_ESCAPE else repr(match[0])[1:-1]
 
 
 def tell(error: BaseException | str) -> None:
@@ -79,13 +104,26 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         _drop_stdout()
         return 0
-    except OSError as error:
+    except Exception as error:
+        if is_out_of_files(error):
+            tell(OUT_OF_FILES)
+            _forget(error)
+            return 1
+        if not isinstance(error, OSError):
+            raise
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
             raise
         tell(f"{error.filename or 'standard output or a file'}: {error.strerror}")
         if error.filename is None:
             _drop_stdout()
         return 1
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of what an error holds, quietly: a loader of torch that is half made would print a traceback."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    traceback.clear_frames(error.__traceback__)
+    sys.unraisablehook = hook
 
 
 def _drop_stdout() -> None:

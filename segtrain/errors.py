@@ -7,9 +7,11 @@ SegtrainError              shown on stderr without a traceback; exit status 2
   TrainingError            the training cannot go on: not finite, out of memory, a batch too small
 command.Stopped            a signal came and the state is saved; exit status 128 + the signal's number (130, 143)
 OSError with a file name   one line; exit status 1
+too many open files        one line, whoever says it; exit status 1
 everything else            a fault of segtrain: a traceback; exit status 1
 """
 
+import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -62,6 +64,22 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     phrases = ("out of memory", "allocate memory", "not enough memory", "insufficient memory")
     return any(phrase in str(error).lower() for phrase in phrases)
+
+
+OUT_OF_FILES = "too many open files; raise the limit of this shell: ulimit -n 4096"
+
+
+def is_out_of_files(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that this process has as many files open as it may: the system
+    by its number, libraries that load, share or map a file in the text of a general one."""
+    phrases = ("too many open files", "received 0 items of ancdata")
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+            return True
+        if any(phrase in str(error).lower() for phrase in phrases):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def first_fault(error: "ValidationError") -> str:

@@ -35,9 +35,11 @@ def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterat
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # of a file where a folder is needed
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
-    digest = blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
-    name = f".{digest}.part{path.suffix[:16]}"
-    temporary = path.with_name(f".{os.getpid()}{name}" if shared else name)
+    name = f"{_digest(path)}.part{path.suffix[:16]}"
+    temporary = path.with_name(f".{name}")
+    if shared:
+        temporary = path.with_name(f".{_digest(path, platform.node())}-{os.getpid()}-{name}")
+        _clear_left(path.parent, temporary.name)
     try:
         yield temporary
         if sync:
@@ -56,12 +58,23 @@ def workshop(path: Path, *, beside: Path) -> Iterator[Path]:
 
     Those that were made for the same path and left by processes of this machine that were killed are deleted first.
     """
-    digest = blake2b(os.fsencode(f"{platform.node()}/{path.name}"), digest_size=8).hexdigest()
-    for left in beside.glob(f".{digest}-*"):
+    prefix = f".{_digest(path, platform.node())}-{os.getpid()}-"
+    _clear_left(beside, prefix)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=beside) as folder:
+        yield Path(folder)
+
+
+def _digest(path: Path, *others: str) -> str:
+    return blake2b(os.fsencode("/".join((*others, path.name))), digest_size=8).hexdigest()
+
+
+def _clear_left(folder: Path, name: str) -> None:
+    """Delete what processes that are no longer there have left under names like this one, `.DIGEST-PROCESS-`."""
+    for left in folder.glob(f"{name.split('-')[0]}-*"):
         if not _is_running(left.name.split("-")[1]):
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f".{digest}-{os.getpid()}-", dir=beside) as folder:
-        yield Path(folder)
+            with suppress(OSError):
+                left.unlink()
 
 
 def _is_running(process: str) -> bool:

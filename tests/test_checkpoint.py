@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 import resource
 from pathlib import Path
@@ -10,6 +12,7 @@ from segtrain.checkpoint import (
     FORMAT,
     find_checkpoint,
     load_checkpoint,
+    lock_run,
     restore_rng_state,
     rng_state,
     save_checkpoint,
@@ -137,3 +140,23 @@ def test_random_numbers_go_on_where_they_were(tmp_path):
     torch.manual_seed(6)
     restore_rng_state(load_checkpoint(tmp_path / BEST)["rng"])
     assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_file_systems_without_locks(tmp_path, monkeypatch, recwarn, number):
+    """As some of networks and of containers are: the folder is free to use, and with it nothing is said by others."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    lock = lock_run(tmp_path)
+    assert lock.is_locked == (number == errno.ENOSYS)  # then a file with the number of the process has to do
+    lock.release()
+    assert not recwarn.list
+
+
+def test_a_lock_that_may_not_be_written_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcntl.flock", lambda *_: os.stat(tmp_path / "gone"))
+    with pytest.raises(FileNotFoundError):
+        lock_run(tmp_path)

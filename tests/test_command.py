@@ -1,13 +1,15 @@
 """What commands print, wherever it goes."""
 
+import errno
+import resource
 import subprocess
 import sys
 
 import pytest
 
-from segtrain.command import tell
-from segtrain.errors import ConfigError
-from tests.conftest import PROJECT
+from segtrain.command import run_command, tell
+from segtrain.errors import OUT_OF_FILES, ConfigError
+from tests.conftest import PROJECT, run
 
 MISTAKE = ["-m", "segtrain", "train", "--check", "optimiser=\N{GREEK SMALL LETTER ALPHA}"]
 
@@ -52,3 +54,76 @@ def test_streams_that_take_nothing(redirection):
     full = "/dev/full" in redirection and "2>" not in redirection
     assert done.stdout.splitlines()[-1] == f"status {int(full)}"
     assert done.stderr == ("standard output or a file: No space left on device\n" if full else "")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred\x07.png", "two\nlines.png", "back\rspace\x08.png", "\x9b31m\x7f.png"])
+def test_no_name_reaches_a_terminal_as_it_is(tmp_path, name):
+    """In what is printed of a data set; colours of our own do."""
+    for kind in ("images", "masks"):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        (tmp_path / "train" / kind / name).write_bytes(b"no image")
+    done = run(
+        "-m segtrain", "check", f"data.root={tmp_path}", "data.val_fraction=0.5", "data.classes=[a, b]", cwd=tmp_path
+    )
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    printed = done.stdout + done.stderr
+    assert all(sign.isprintable() or sign in "\n\t" for sign in printed)
+    assert repr(name.split("\n")[0].removesuffix(".png"))[1:-1] in printed
+
+
+def test_colors_of_our_own(tmp_path):
+    script = "from segtrain.command import colored, escape_stdout\nescape_stdout()\n"
+    script += "print(colored('error', 31), '\\x1b[31m', 'a\\tb', flush=True)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "\x1b[31merror\x1b[0m \\x1b[31m a\tb\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files", "a.png"),
+        OSError(errno.ENFILE, "Too many open files in system"),
+        ImportError("libmkl.so: cannot open shared object file: Too many open files"),
+        RuntimeError("unable to open shared memory object </torch_1> in read-write mode: Too many open files (24)"),
+        RuntimeError("received 0 items of ancdata"),
+    ],
+    ids=str,
+)
+def test_too_many_open_files(error, capsys):
+    def fail(_):
+        raise error
+
+    def fail_after(_):
+        try:
+            raise error
+        except (OSError, ImportError, RuntimeError) as before:
+            raise ValueError("not an image") from before
+
+    assert run_command(fail, None) == run_command(fail_after, None) == 1
+    assert capsys.readouterr().err == f"{OUT_OF_FILES}\n" * 2
+
+
+def test_a_process_that_may_open_few_files(capsys):
+    def open_many(_):
+        files = []
+        try:
+            while True:
+                files.append(open(__file__))  # noqa: SIM115
+        finally:
+            for file in files:
+                file.close()
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1]))
+    try:
+        assert run_command(open_many, None) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert capsys.readouterr().err == f"{OUT_OF_FILES}\n"
+
+
+@pytest.mark.parametrize("command", ["models --help", "models Unet tu-mobilenetv3_small_050", "train --check"])
+def test_python_that_drops_docstrings(command):
+    line = [sys.executable, "-OO", "-m", "segtrain", *command.split()]
+    done = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout

@@ -148,7 +148,7 @@ def _build_settings() -> Any:
     }
     # wandb keeps up to 15 seconds of rows in memory; a killed run would then miss rows that its checkpoint covers.
     if "x_transaction_log_flush_interval" in wandb.Settings.model_fields:
-        settings["x_transaction_log_flush_interval"] = 0.5
+        settings["x_transaction_log_flush_interval"] = 0.05
     return wandb.Settings(**settings)
 
 

@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 import pandas
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from PIL import Image
 
-from segtrain.checkpoint import BEST, LAST, save_checkpoint
+from segtrain.checkpoint import BEST, LAST, lock_run, save_checkpoint
 from segtrain.command import Stopped
 from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
@@ -194,8 +194,7 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
     with."""
     try:
         folder = resume if resume is not None else make_numbered_folder(config.runs_dir / config.name)
-        lock = FileLock(folder / ".lock", blocking=False)
-        lock.acquire()  # the system releases it, however this process ends
+        lock = lock_run(folder)
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
@@ -211,11 +210,11 @@ def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, 
             resume_epoch=resumed["position"]["epoch"] if resumed else None,
             resume_step=resumed["wandb_step"] if resumed else None,
         )
-    except Timeout as error:
-        raise CheckpointError(f"{folder}: another process trains in it; wait for its end") from error
     except OSError as error:
         where = resume or config.runs_dir
         raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
+    if not lock.is_locked:
+        log.say(f"warning: {folder} cannot be locked on this file system; start no second training in it")
     return Run(folder, config, log, StopSignal(), lock)
 
 

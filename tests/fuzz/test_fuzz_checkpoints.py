@@ -10,6 +10,8 @@ from segtrain.checkpoint import BEST, LAST, load_checkpoint
 from segtrain.commands.evaluate.source import config_in
 from segtrain.config.rules import load_config
 from segtrain.inference.load import load_network
+from segtrain.models import model
+from segtrain.training import run
 from segtrain.training.loop import LossMeter
 from segtrain.training.resume import start_or_resume
 from segtrain.training.state import build_state
@@ -44,17 +46,28 @@ def save(path, content: dict, whole: bytes, rng) -> object:
         return "bytes"
     changed = mutate_checkpoint(content, rng)
     torch.save(changed, path)
-    return (
-        {
-            key: changed.get(key, "gone")
-            for key in content
-            if changed.get(key) is not content[key] and key not in WITHOUT
-        }
-        if isinstance(changed, dict)
-        else changed
-    )
+    if not isinstance(changed, dict):
+        return changed
+    others = [key for key in content if changed.get(key) is not content[key] and key not in WITHOUT]
+    return {key: changed.get(key, "gone") for key in others}
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """A network is built once for each configuration, and then copied; the commit is not asked for."""
+    made, create = {}, model._create
+
+    def copied(*arguments, **options):
+        key = repr((arguments, options))
+        if key not in made:
+            made[key] = create(*arguments, **options)
+        return copy.deepcopy(made[key])
+
+    monkeypatch.setattr(model, "_create", copied)
+    monkeypatch.setattr(run, "_git", lambda *_: "")
+
+
+@pytest.mark.usefixtures("quick")
 def test_best(kept):
     """As predict, evaluate and export load it."""
     path = kept / BEST
@@ -69,6 +82,7 @@ def test_best(kept):
     attack(60, partial(save, path, content, whole), use, root=kept.parent)
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", ["plain", "ema"])
 def test_last(fitted, prepare, kind):
     """As --resume loads it, and makes a step."""
@@ -78,18 +92,18 @@ def test_last(fitted, prepare, kind):
     whole, content = path.read_bytes(), load_checkpoint(path)
     config = load_config([], resume=str(made.folder))
     steps = made.loaders.train.steps_per_epoch
-    model = made.state.model
+    network = made.state.model
 
     def use():
-        state = build_state(config, model, steps_per_epoch=steps, samples=made.loaders.fingerprints)
-        with start_or_resume(config, state, resume=str(made.folder)) as run:
+        state = build_state(config, network, steps_per_epoch=steps, samples=made.loaders.fingerprints)
+        with start_or_resume(config, state, resume=str(made.folder)) as resumed:
             LossMeter(state).means() if state.step else None
-            for parameter in model.parameters():
+            for parameter in network.parameters():
                 parameter.grad = torch.zeros_like(parameter)
             state.optimizer.step()
             state.schedule.after("step")
             next(made.loaders.train.stream(state.epoch, state.step))
-            run.save_last(state)
+            resumed.save_last(state)
 
     use()
-    attack(20, partial(save, path, content, whole), use, root=made.folder.parent, may_write=(made.folder,), seed=kind)
+    attack(60, partial(save, path, content, whole), use, root=made.folder.parent, may_write=(made.folder,), seed=kind)

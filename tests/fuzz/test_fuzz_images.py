@@ -50,7 +50,7 @@ KINDS = [
     "png",
     "palette.png",
     "deep.png",
-    "gif:frames.gif",
+    "frames.gif",
     "bmp",
     "webp",
     "tif",
@@ -74,4 +74,4 @@ def test_images(kind, tmp_path):
 
     path.write_bytes(whole)
     use()
-    attack(30, lambda rng: path.write_bytes(mutate_bytes(whole, rng, head=120)), use, root=tmp_path, seed=kind)
+    attack(150, lambda rng: path.write_bytes(mutate_bytes(whole, rng, head=120)), use, root=tmp_path, seed=kind)

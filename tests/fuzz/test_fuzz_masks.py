@@ -51,4 +51,4 @@ def test_masks(kind, tmp_path):
 
     path.write_bytes(whole)
     use()
-    attack(40, lambda rng: path.write_bytes(mutate_bytes(whole, rng, head=120)), use, root=tmp_path, seed=kind)
+    attack(150, lambda rng: path.write_bytes(mutate_bytes(whole, rng, head=120)), use, root=tmp_path, seed=kind)

@@ -1,14 +1,11 @@
 """What a checkpoint or an export may say of its model."""
 
-import json
-import random
 from pathlib import Path
 
 import pytest
 
 from segtrain.errors import CheckpointError
 from segtrain.inference.description import check_transforms, read_config
-from segtrain.inference.runtimes.exported import read_note
 
 PATH = Path("best.pt")
 CONFIG = {
@@ -74,37 +71,3 @@ def test_transforms(case):
 def test_counts_are_bounded():
     classes = [f"c{index}" for index in range(4097)]
     assert "at most 4096 items" in refused("data", {"root": "data", "classes": classes, "ignore_index": 65535})
-
-
-VALUES = [None, True, -1, 0, 10**30, float("inf"), "", "os.system", "/dev/zero", "x" * 10_000, [], {}, [[[[[]]]]]]
-
-
-def test_mutations_end_in_one_line_or_are_read():
-    """A value of the description, or of the note of an export, replaced by another one, 400 times."""
-    rng = random.Random(0)
-    note = {"task": {"mode": "multiclass", "names": ["a", "b"], "colors": [[0, 0, 0], [9, 9, 9]]}, "output": "labels"}
-    for _ in range(200):
-        for content in (CONFIG, note | {"precision": "fp32"}):
-            changed = mutate(content, rng)
-            try:
-                if content is not CONFIG:
-                    read_note(json.dumps(changed), PATH, None)
-                else:
-                    read_config({"config": changed}, PATH)
-            except CheckpointError as error:
-                assert str(error).startswith(f"{PATH}: ")
-
-
-def mutate(value, rng: random.Random):
-    """The value with one thing inside it replaced, added or taken out."""
-    if not isinstance(value, (dict, list)) or not value or rng.random() < 0.1:
-        return rng.choice(VALUES)
-    items = dict(value) if isinstance(value, dict) else list(value)
-    key = rng.choice(list(items) if isinstance(items, dict) else range(len(items)))
-    if rng.random() < 0.2:
-        del items[key]
-    elif isinstance(items, dict) and rng.random() < 0.2:
-        items[rng.choice(["checkpoint_path", "x", "transforms"])] = rng.choice(VALUES)
-    else:
-        items[key] = mutate(items[key], rng)
-    return items

@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from segtrain.checkpoint import load_checkpoint
 from tests.bad_input import ONE_EPOCH, assert_one_line, contents, truncate
-from tests.conftest import PROJECT, SMALL, run
+from tests.conftest import PROJECT, SMALL, draw_folders, run
 from tests.log.wandb_records import find_runs, read_history, read_records
 
 
@@ -148,15 +149,42 @@ def test_process_that_fails_while_it_trains(dataset, tmp_path, how):
     assert all(torch.isfinite(tensor).all() for tensor in last["model"].values())
 
 
-def test_a_run_that_another_process_holds(kept):
-    """As a training does until it ends, however it ends."""
-    script = "import sys, time; from filelock import FileLock\nlock = FileLock(sys.argv[1])\n"
-    script += "lock.acquire(); print(1, flush=True); time.sleep(300)"
-    line = [sys.executable, "-c", script, str(kept / ".lock")]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as other:
-        other.stdout.readline()
-        refused = run("train.py", "--resume", kept, "train.device=cpu")
-        other.kill()
-    assert refused.returncode == 2
-    assert refused.stderr == f"{kept}: another process trains in it; wait for its end\n"
-    assert run("train.py", "--resume", kept, "train.device=cpu").returncode == 0
+def wait_for(folder: Path, pattern: str, process: subprocess.Popen) -> None:
+    """Until a file is there; as often as the machine can look."""
+    while not any(folder.glob(pattern)):
+        assert process.poll() is None
+
+
+def test_a_training_that_is_killed_while_it_saves(dataset, tmp_path):
+    """Until then no other process may train in its folder; after it one can, and nothing hidden stays behind."""
+    layers = [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path}", "train.device=cpu", "train.epochs=9000"]
+    line = [sys.executable, "train.py", *layers, "train.save_every_minutes=0.0001", "log.images=0"]
+    folder = tmp_path / "street-1"
+    with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.DEVNULL) as training:
+        try:
+            wait_for(folder, "last.pt", training)
+            refused = run("train.py", "--resume", folder)
+            assert (refused.returncode, refused.stderr) == (
+                2,
+                f"{folder}: another process trains in it; wait for its end\n",
+            )
+            wait_for(folder, ".*.part.pt", training)
+        finally:
+            training.kill()
+    epoch = load_checkpoint(folder / "last.pt")["position"]["epoch"]
+    done = run("train.py", "--resume", folder, f"train.epochs={epoch + 1}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [".lock"]
+
+
+def test_predictions_that_are_killed(kept, tmp_path):
+    images, output = draw_folders(tmp_path / "many", train=150, val=1) / "train" / "images", tmp_path / "out"
+    line = [sys.executable, "predict.py", str(kept), str(images), "-o", str(output), "--device", "cpu"]
+    with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.DEVNULL) as predicting:
+        try:
+            wait_for(output, "**/*.*", predicting)  # most often the hidden one
+        finally:
+            predicting.kill()
+    done = run("predict.py", kept, images, "-o", output, "--device", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(output.glob("**/.*"))

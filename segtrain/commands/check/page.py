@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segtrain.command import colored
 from segtrain.commands.check.check_classes import suggest_weights
 from segtrain.commands.check.check_images import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
@@ -236,7 +237,7 @@ def write_report(findings: Sequence[Finding], command: str, page: Path) -> list[
     for finding in findings:
         level = f"{finding.level:9}"
         if sys.stdout.isatty():
-            level = f"\x1b[{_COLORS[finding.level]}m{level}\x1b[0m"
+            level = colored(level, _COLORS[finding.level])
         lines.append(f"{level}{finding.title}")
         lines += textwrap.wrap(
             finding.explanation, width, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False

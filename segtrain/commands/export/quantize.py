@@ -12,7 +12,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
-from segtrain.files import explained_write
+from segtrain.files import explained_write, workshop
 
 # What has 8-bit kernels; normalisation before it and activation behind it stay in float32.
 OPERATIONS = [
@@ -48,8 +48,12 @@ def quantize(model: onnx.ModelProto, calibration: Callable[[], Iterator[Tensor]]
     calibration images (1, C, H, W). Raises DataError where the folder for temporary files is full."""
     logging.getLogger("onnxruntime.quantization").setLevel(logging.ERROR)
     temporary = Path(tempfile.gettempdir())
-    with explained_write(temporary), tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
-        whole, prepared, quantized = (Path(folder) / name for name in ("whole.onnx", "prepared.onnx", "quantized.onnx"))
+    with (
+        explained_write(temporary),
+        workshop(Path("segtrain-quantize"), beside=temporary) as folder,
+        redirect_stdout(io.StringIO()),
+    ):
+        whole, prepared, quantized = (folder / name for name in ("whole.onnx", "prepared.onnx", "quantized.onnx"))
         onnx.save(model, whole)
         quant_pre_process(whole, prepared, skip_symbolic_shape=True)
         quantize_static(

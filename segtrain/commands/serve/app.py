@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segtrain.commands.serve.service import Service
+from segtrain.errors import is_out_of_files
 
 PAGE = {
     "/": ("page.html", "text/html"),
@@ -101,5 +102,7 @@ def _refuse(request: Request, error: HTTPException) -> Response:
     return JSONResponse({"error": text}, error.status_code, headers=error.headers)
 
 
-def _fail(_: Request, __: Exception) -> Response:
+def _fail(_: Request, error: Exception) -> Response:
+    if is_out_of_files(error):
+        return JSONResponse({"error": "the server has too many files open; send the image again later"}, 503)
     return JSONResponse({"error": "the prediction failed; the server's own output says why"}, 500)

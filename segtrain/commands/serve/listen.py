@@ -18,11 +18,12 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from segtrain.command import Stopped
+from segtrain.command import Stopped, tell
 from segtrain.commands.serve.app import build_app
 from segtrain.commands.serve.receive import RequestLimits
 from segtrain.commands.serve.service import Service
-from segtrain.errors import ConfigError
+from segtrain.errors import OUT_OF_FILES, ConfigError, is_out_of_files
+from segtrain.files import workshop
 from segtrain.inference.predictor import Predictor
 
 GRACE_S = 30  # for answers that are on their way when the server is stopped
@@ -51,8 +52,8 @@ def is_loopback(listener: socket.socket) -> bool:
 def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str], limits: RequestLimits) -> None:
     """Answer requests until SIGINT or SIGTERM, then those that are under way, then raise Stopped."""
     host, port = listener.getsockname()[:2]
-    with tempfile.TemporaryDirectory(prefix="segtrain-serve-") as folder:
-        service = Service(predictor, names=names, limits=limits, folder=Path(folder))
+    with workshop(Path("segtrain-serve"), beside=Path(tempfile.gettempdir())) as folder:
+        service = Service(predictor, names=names, limits=limits, folder=folder)
         try:
             server = build_server(service, address=host if is_loopback(listener) else None)
             with _noting_signals(server) as signals:
@@ -83,10 +84,30 @@ def _noting_signals(server: uvicorn.Server) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+class _OutOfFiles(logging.Filter):
+    """Tells once that no file can be opened, or no connection: asyncio logs it, with a traceback, for each client that
+    waits, and then answers them in turn."""
+
+    told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for such a record, which is then not shown."""
+        out = record.exc_info is not None and is_out_of_files(record.exc_info[1])
+        if out and not self.told:
+            self.told = True
+            tell(f"warning: {OUT_OF_FILES}")
+        return not out
+
+
+_OUT_OF_FILES_FILTER = _OutOfFiles()
+
+
 def build_server(service: Service, *, address: str | None) -> uvicorn.Server:
     """The server of a service, to be run with a socket."""
     for name in ("uvicorn.error", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)  # tracebacks; what clients send wrong is told to them alone
+    for name in ("asyncio", "uvicorn.error"):
+        logging.getLogger(name).addFilter(_OUT_OF_FILES_FILTER)
     config = uvicorn.Config(
         build_app(service, address=address),
         http=functools.partial(PatientProtocol, limits=service.limits),
