@@ -74,7 +74,7 @@ def test_thresholds_that_were_tuned_go_along(tmp_path, monkeypatch):
     assert note not in (export(run, tmp_path / "plain") / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "encoder"), [("DPT", "tu-vit_tiny_patch16_224"), ("PAN", "resnet18")])
+@pytest.mark.parametrize(("name", "encoder"), [("DPT", "tu-vit_tiny_patch16_224"), ("PAN", "tu-resnet10t")])
 def test_architectures_with_rules_of_their_own(tmp_path, monkeypatch, name, encoder):
     run = train(tmp_path / "run", data=CAMVID, model={"name": name, "encoder_name": encoder})
     labels = run_card(export(run, tmp_path / "hub"), IMAGE[:50, :70], tmp_path, monkeypatch)

@@ -107,7 +107,7 @@ def test_a_mask_that_is_missing(tmp_path):
     draw_164k(tmp_path)
     draw_image(tmp_path / "images/train2017/000000000025.jpg", [[0]])
     assert error_of(read, tmp_path) == (
-        "data (train): 1 of 2 images have no mask in R/annotations/train2017/*[0-9].png: "
+        "data (train): 1 of 2 images have no mask in 'R/annotations/train2017/*[0-9].png': "
         "R/images/train2017/000000000025.jpg"
     )
 
