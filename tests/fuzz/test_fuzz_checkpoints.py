@@ -67,9 +67,13 @@ def quick(monkeypatch):
     monkeypatch.setattr(run, "_git", lambda *_: "")
 
 
+FEW_TENSORS = ("train.epochs=1", "log.images=0", "model.encoder_name=tu-test_efficientnet", "train.ema_decay=0.9")
+
+
 @pytest.mark.usefixtures("quick")
-def test_best(kept):
+def test_best(fitted):
     """As predict, evaluate and export load it."""
+    kept = fitted(*FEW_TENSORS).folder
     path = kept / BEST
     whole, content = path.read_bytes(), load_checkpoint(path)
 
@@ -79,15 +83,13 @@ def test_best(kept):
         assert network.probabilities(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape[1] == 7
 
     use()
-    attack(60, partial(save, path, content, whole), use, root=kept.parent)
+    attack(100, partial(save, path, content, whole), use, root=kept.parent)
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("kind", ["plain", "ema"])
-def test_last(fitted, prepare, kind):
+def test_last(fitted):
     """As --resume loads it, and makes a step."""
-    layers = ["train.ema_decay=0.9"] if kind == "ema" else []
-    made = fitted("train.epochs=1", "log.images=0", *layers)
+    made = fitted(*FEW_TENSORS)
     path = made.folder / LAST
     whole, content = path.read_bytes(), load_checkpoint(path)
     config = load_config([], resume=str(made.folder))
@@ -106,4 +108,4 @@ def test_last(fitted, prepare, kind):
             resumed.save_last(state)
 
     use()
-    attack(60, partial(save, path, content, whole), use, root=made.folder.parent, may_write=(made.folder,), seed=kind)
+    attack(80, partial(save, path, content, whole), use, root=made.folder.parent, may_write=(made.folder,))
