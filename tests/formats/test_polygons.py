@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from segtrain.config.data_schema import ClassConfig
+from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
 from segtrain.formats import polygons as drawn
 from segtrain.formats.polygons import Legend, read_legend
@@ -88,6 +89,17 @@ def test_unclaimed_labels():
         "F: no class claims the labels of 36 objects: h (8), g (7), f (6), e (5), d (4), c (3) and 2 more; give them "
         "to classes, like {name: .., labels: [h]}, or write data.other_labels: background, or ignore"
     )
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["1", "01", "1e3", "12:30", "null", "True", "no", "~", "a, b", "a: b", "it's", 'a "b"', "#x", "é", "a b", ""],
+)
+def test_what_is_written_for_a_label_is_read_as_that_label(label):
+    with pytest.raises(DataError) as error:
+        drawn.refuse_unclaimed(Path("F"), Counter([label]))
+    written = str(error.value).partition("like ")[2].partition(", or write data.other_labels")[0]
+    assert ClassConfig.model_validate(parse_yaml(written.replace("..", "x")).plain()).labels == [label]
 
 
 @pytest.mark.parametrize(
