@@ -17,9 +17,11 @@ from segtrain.commands.check.finding import (
     apply_fix,
     count_of,
     explicit,
+    make_class,
     yaml_fix,
 )
 from segtrain.commands.check.fixes import snap_pixels
+from segtrain.commands.check.mask_kinds import find_stretched
 from segtrain.commands.check.mask_values import (
     IGNORED,
     NO_DATA,
@@ -62,6 +64,7 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
     if smoothed:
         yield smoothed
     yield from _find_same_class(report)
+    yield from _find_stretched(report)
     if report.config is None or report.config.data.multilabel:
         wrong = _find_wrong_kind(report) if report.proposal.classes else None
         if wrong:
@@ -127,6 +130,31 @@ def _find_same_class(report: DatasetReport) -> Iterator[Finding]:
         report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in same]),
         masks=report.holding(same),
         marked=same,
+    )
+
+
+def _find_stretched(report: DatasetReport) -> Iterator[Finding]:
+    """Masks of the class indices 1, 2, .. beside masks in which the same are stretched to 255."""
+    pairs = find_stretched([report.records[index].mask for index in report.masked])
+    labelling, data = report.labelling, report.data
+    if not pairs or labelling is None or labelling.multilabel or labelling.as_color:
+        return
+    low, high = (labelling.indices_of(np.array([*values])).tolist() for values in (pairs, pairs.values()))
+    if report.config is not None and low == high:
+        return
+    names = {value: f"class_{value}" for value in pairs}
+    if report.config is not None:
+        names |= {value: labelling.names[index] for value, index in zip(pairs, low, strict=True) if index >= 0}
+    zero = labelling.names[0] if report.config is not None else "background"
+    classes = [make_class(zero, "value", [0])] + [make_class(names[k], "value", [k, pairs[k]]) for k in pairs]
+    shown = [", ".join(map(str, values)) for values in (pairs, pairs.values())]
+    yield report.finding(
+        "error",
+        f"Some masks have {shown[0]}, and others {shown[1]}",
+        "They are most likely the same classes, stretched so that one sees them. The lines make them one class each.",
+        report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in pairs.values()]),
+        masks=report.holding([*pairs.values()]),
+        marked=[*pairs.values()],
     )
 
 

@@ -10,6 +10,7 @@ from segtrain.images.bands import find_value_band
 
 FULL = {1, 255, 65535}  # white, in masks of one, 8 and 16 bits
 NEARLY_WHITE = 250
+MOST_STRETCHED = 50  # the largest class index that is looked for stretched to 0..255
 
 
 def find_band(masks: Sequence[MaskRecord]) -> int | None:
@@ -61,3 +62,19 @@ def _find_habits(masks: Sequence[MaskRecord], codes: list[int]) -> list[int]:
         if code != 255 and all((code in mask.codes) != there for mask, there in zip(masks, white, strict=True)):
             found.append(code)
     return [*found, 255] if len(found) == 1 else []
+
+
+def find_stretched(masks: Sequence[MaskRecord]) -> dict[int, int]:
+    """{value: the same class in other masks}, where some masks have 1, 2, .. n and others k * 255 / n for k, as who
+    wants to see them draws them; two masks or more are of each kind. Empty where there is nothing of it."""
+    held = [{*mask.codes.tolist()} - {0, NODATA} for mask in masks if not mask.is_color]
+    low = [own for own in held if own and max(own) <= MOST_STRETCHED]
+    high = [own for own in held if own and max(own) > MOST_STRETCHED]
+    if min(len(low), len(high)) < 2:
+        return {}
+    n, seen = max(map(max, low)), set.union(*high)
+    for stretch in (lambda k: 255 * k // n, lambda k: round(255 * k / n), lambda k: 255 // n * k):
+        pairs = {k: stretch(k) for k in range(1, n + 1)}
+        if n > 1 and len(seen) > 1 and seen <= {*pairs.values()}:
+            return pairs
+    return {}

@@ -149,6 +149,8 @@ SETS: dict[str, tuple[Save, int, str]] = {
     "grey in an array of three channels": (grey_rgb, 3, ".npy"),
     "npy": (values([0, 1, 2], np.int64), 3, ".npy"),
     "1 in some, 255 in others": (mixed(values([0, 1]), values([0, 255])), 2, ".png"),
+    "1 2 in some, 127 255 in others": (mixed(values([0, 1, 2]), values([0, 127, 255])), 3, ".png"),
+    "1 2 in some, 128 255 in others": (mixed(values([0, 1, 2]), values([0, 128, 255])), 3, ".png"),
     "2 in some, 255 in others": (mixed(values([0, 1, 2]), values([0, 1, 255])), 3, ".png"),
 }
 # What a user may have written for the classes before the first check; init: what init writes.

@@ -72,6 +72,17 @@ def test_one_class_of_two_values(tmp_path, other) -> None:
     assert titles == ([] if other is True else [f"One class has the values 1 and {other}"])
 
 
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [([0, 127, 255], ["Some masks have 1, 2, and others 127, 255"]), ([0, 60, 200], []), ([0, 3, 4], [])],
+)
+def test_classes_that_are_stretched_in_some_masks(tmp_path, table, expected) -> None:
+    def save(mask, file, index) -> None:
+        Image.fromarray(np.array(table if index % 2 else [0, 1, 2], np.uint8)[mask]).save(file)
+
+    assert errors(look_at_folders(*draw(tmp_path, save))) == expected
+
+
 def test_a_border_beside_an_object_is_no_class(tmp_path) -> None:
     def save(mask, file, index) -> None:
         mask = (mask > 0).astype(np.uint8)
