@@ -1,13 +1,14 @@
 """Value checks: masks whose values are blended, of the wrong kind, ignored by accident, or claimed by no class."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
 from segtrain.commands.check.check_ignored import find_ignored_class
-from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.check_same import find_same_class, find_stretched_classes
+from segtrain.commands.check.dataset_report import DatasetReport, list_values
 from segtrain.commands.check.examine import as_written
 from segtrain.commands.check.finding import (
     Change,
@@ -17,16 +18,13 @@ from segtrain.commands.check.finding import (
     apply_fix,
     count_of,
     explicit,
-    make_class,
     yaml_fix,
 )
 from segtrain.commands.check.fixes import snap_pixels
-from segtrain.commands.check.mask_kinds import find_stretched
 from segtrain.commands.check.mask_values import (
     IGNORED,
     NO_DATA,
     UNCLAIMED,
-    Values,
     find_solid,
     find_strays,
     is_near,
@@ -34,10 +32,8 @@ from segtrain.commands.check.mask_values import (
 )
 from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig, is_in_range
 from segtrain.data.statistics import find_other_colors
-from segtrain.errors import name_some
 
 FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes
-_LISTED = 8
 
 
 def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
@@ -63,8 +59,8 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
     smoothed = _find_smoothed(report)
     if smoothed:
         yield smoothed
-    yield from _find_same_class(report)
-    yield from _find_stretched(report)
+    yield from find_same_class(report)
+    yield from find_stretched_classes(report)
     if report.config is None or report.config.data.multilabel:
         wrong = _find_wrong_kind(report) if report.proposal.classes else None
         if wrong:
@@ -103,59 +99,6 @@ def find_palettes(report: DatasetReport) -> Iterator[Finding]:
             report.classes_fix(classes, proposal.ignore_values) if by_color else None,
             masks=[index for index in report.masked if report.records[index].mask.palette is not None],
         )
-
-
-def _find_same_class(report: DatasetReport) -> Iterator[Finding]:
-    """Values of different masks that are one class, where the experiment does not say so."""
-    same, data, read = report.proposal.same, report.data, report.values
-    if not same or report.labelling is None or report.labelling.multilabel or report.labelling.as_color:
-        return
-    indices = set(report.labelling.indices_of(np.array(same)).tolist())
-    if report.config is not None and (len(indices) == 1 or {*same} & {*(data.ignore_values or [])}):
-        return
-    classes = list(report.proposal.classes)
-    if report.config is not None:
-        own = max(indices)  # the class of one of the values; IGNORED and UNCLAIMED are below 0
-        classes = [
-            item.model_copy(update={"value": None, "values": same}) if index == own else item
-            for index, item in enumerate(explicit(data.classes), start=report.labelling.binary)
-        ]
-        classes = classes if own >= report.labelling.binary else list(report.proposal.classes)
-    held = list_values(read, np.searchsorted(read.codes, same))
-    yield report.finding(
-        "error",
-        f"One class has the values {' and '.join(map(str, same))}",
-        f"{held}: each mask has areas of one of them. The lines make them one class; if one is to be ignored, "
-        "write it into data.ignore_values.",
-        report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in same]),
-        masks=report.holding(same),
-        marked=same,
-    )
-
-
-def _find_stretched(report: DatasetReport) -> Iterator[Finding]:
-    """Masks of the class indices 1, 2, .. beside masks in which the same are stretched to 255."""
-    pairs = find_stretched([report.records[index].mask for index in report.masked])
-    labelling, data = report.labelling, report.data
-    if not pairs or labelling is None or labelling.multilabel or labelling.as_color:
-        return
-    low, high = (labelling.indices_of(np.array([*values])).tolist() for values in (pairs, pairs.values()))
-    if report.config is not None and low == high:
-        return
-    names = {value: f"class_{value}" for value in pairs}
-    if report.config is not None:
-        names |= {value: labelling.names[index] for value, index in zip(pairs, low, strict=True) if index >= 0}
-    zero = labelling.names[0] if report.config is not None else "background"
-    classes = [make_class(zero, "value", [0])] + [make_class(names[k], "value", [k, pairs[k]]) for k in pairs]
-    shown = [", ".join(map(str, values)) for values in (pairs, pairs.values())]
-    yield report.finding(
-        "error",
-        f"Some masks have {shown[0]}, and others {shown[1]}",
-        "They are most likely the same classes, stretched so that one sees them. The lines make them one class each.",
-        report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in pairs.values()]),
-        masks=report.holding([*pairs.values()]),
-        marked=[*pairs.values()],
-    )
 
 
 def classes_fit(report: DatasetReport) -> bool:
@@ -280,16 +223,6 @@ def _describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) 
         masks=report.holding(codes),
         marked=codes,
     )
-
-
-def list_values(values: Values, rows: Iterable[int]) -> str:
-    """`77 (3 pixels in 1 mask), ...`."""
-    shown = [
-        f"{as_written(int(values.codes[row]), as_color=values.is_color)} "
-        f"({count_of(int(values.pixels[row]), 'pixel')} in {count_of(int(values.masks[row]), 'mask')})"
-        for row in sorted(rows, key=lambda row: -values.pixels[row])
-    ]
-    return name_some(shown, _LISTED)
 
 
 def _find_wrong_kind(report: DatasetReport) -> Finding | None:

@@ -17,6 +17,7 @@ from segtrain.commands.check.finding import (
     Fix,
     Level,
     apply_fix,
+    count_of,
     explicit,
     make_class,
     write_classes,
@@ -28,7 +29,7 @@ from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import MOST_LEFT_OUT, Source
 from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors
 from segtrain.config.schema import Config
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, name_some
 from segtrain.formats.dataset_info import known_labels, published
 from segtrain.training.build import place_loss
 
@@ -217,3 +218,13 @@ def gather(source: Source) -> DatasetReport:
             row[:] = labelling.count(record.mask)
     read = None if layered or labelling is None else merge_values(masks, is_color=labelling.as_color)
     return DatasetReport(source, records, data, values, read, proposal, labelling, counts)
+
+
+def list_values(values: Values, rows: Iterable[int]) -> str:
+    """`77 (3 pixels in 1 mask), ...`."""
+    shown = [
+        f"{as_written(int(values.codes[row]), as_color=values.is_color)} "
+        f"({count_of(int(values.pixels[row]), 'pixel')} in {count_of(int(values.masks[row]), 'mask')})"
+        for row in sorted(rows, key=lambda row: -values.pixels[row])
+    ]
+    return name_some(shown, most=8)
