@@ -16,7 +16,6 @@ from segtrain.images.bands import ORIENTATION, is_tiff
 PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_KEYS = 33550, 33922, 34264, 34735
 RASTER_TYPE, GEOGRAPHIC, PROJECTED = 1025, 2048, 3072  # of the keys
 USER_DEFINED = 32767
-WORLD_FILES = "{0}{1}w", "{0}{2}w", "{0}wld"  # a.tfw, a.tifw, a.wld
 TOLERANCE_PX = 0.5
 
 
@@ -63,9 +62,10 @@ def _read_tags(path: str) -> Place | None:
 def _read_world_file(path: str) -> Place | None:
     """Six lines, of which the last two are the middle of the first pixel."""
     stem, dot = os.path.splitext(path)
-    names = [name.format(f"{stem}.", f"{dot[1:2]}{dot[-1:]}", dot[1:]) for name in WORLD_FILES]
-    file = next((f for name in names for f in (name, os.path.splitext(name)[0] + os.path.splitext(name)[1].upper())
-                 if os.path.isfile(f)), None)  # fmt: skip
+    dot = dot.lower()
+    endings = [f"{dot[1:2]}{dot[-1:]}w", f"{dot[1:]}w", "wld"]  # a.tfw, a.tifw, a.wld
+    names = (f"{stem}.{name}" for ending in endings for name in (ending, ending.upper()))
+    file = next(filter(os.path.isfile, names), None)
     if file is None:
         return None
     with open(file, encoding="utf-8") as lines:

@@ -55,7 +55,7 @@ def find_stretched_classes(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "error",
         f"Some masks have {shown[0]}, and others {shown[1]}",
-        "They are most likely the same classes, stretched so that one sees them. The lines make them one class each.",
+        "They are most likely the same classes, stretched so that they can be seen. The lines join them.",
         report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in pairs.values()]),
         masks=report.holding([*pairs.values()]),
         marked=[*pairs.values()],

@@ -65,8 +65,8 @@ def _find_habits(masks: Sequence[MaskRecord], codes: list[int]) -> list[int]:
 
 
 def find_stretched(masks: Sequence[MaskRecord]) -> dict[int, int]:
-    """{value: the same class in other masks}, where some masks have 1, 2, .. n and others k * 255 / n for k, as who
-    wants to see them draws them; two masks or more are of each kind. Empty where there is nothing of it."""
+    """{value: the same class in other masks}, where some masks have 1, 2, .. n, and others k * 255 / n in place of k,
+    so that they can be seen; two masks or more are of each kind. Empty where no mask is stretched."""
     held = [{*mask.codes.tolist()} - {0, NODATA} for mask in masks if not mask.is_color]
     low = [own for own in held if own and max(own) <= MOST_STRETCHED]
     high = [own for own in held if own and max(own) > MOST_STRETCHED]
