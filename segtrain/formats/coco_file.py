@@ -95,7 +95,7 @@ class _Values:
             key, name = _fields(record, ("id", "name"), path, f"categories[{index}]")
             if key in self.names:
                 raise DataError(f"{path}: the categories {self.names[key]} and {name} have the same id {key}")
-            self.names[key] = name
+            self.names[key] = str(name)
         self.unclaimed: Counter[str] = Counter()
         self.objects: Counter[str] = Counter()
         self.crowds: Counter[str] = Counter()

@@ -66,11 +66,12 @@ def refuse_unclaimed(where: Path, labels: Counter[str]) -> None:
     if not labels:
         return
     listed = name_some([f"{label} ({count})" for label, count in labels.most_common()], most=6)
+    objects = f"{labels.total()} object{'s' if labels.total() > 1 else ''}"
     ((first, _),) = labels.most_common(1)
     if not re.fullmatch(r"[^\W\d][\w -]*", first) or first.casefold() in ("true", "false", "null"):
         first = json.dumps(first, ensure_ascii=False)
     raise DataError(
-        f"{where}: no class claims the labels of {labels.total()} objects: {listed}; give them to classes, like "
+        f"{where}: no class claims the labels of {objects}: {listed}; give them to classes, like "
         f"{{name: .., labels: [{first}]}}, or write data.other_labels: background, or ignore"
     )
 

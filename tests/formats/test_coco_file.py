@@ -123,6 +123,11 @@ MISTAKES = {
         "R/set.json: no class claims the labels of 2 objects: tree (2); give them to classes, like {name: .., labels: "
         "[tree]}, or write data.other_labels: background, or ignore",
     ),
+    "a label that is a number": (
+        {"categories": [{"id": 7, "name": 5}], "annotations": ANNOTATIONS[:1]},
+        "R/set.json: no class claims the labels of 1 object: 5 (1); give them to classes, like {name: .., labels: "
+        '["5"]}, or write data.other_labels: background, or ignore',
+    ),
     "no categories": (
         {"categories": None},
         "R/set.json: is not an annotation file of COCO: it has no categories; its keys: info, images, annotations",
