@@ -92,7 +92,7 @@ async def _page(request: Request) -> Response:
     return Response((files("segtrain.commands.serve") / "page" / name).read_bytes(), media_type=media_type)
 
 
-def _refuse(request: Request, error: HTTPException) -> Response:
+async def _refuse(request: Request, error: HTTPException) -> Response:
     text = error.detail
     if error.status_code == 404:
         text = f"there is nothing at {request.url.path[:80]}; there are GET /, /health, /model and POST /predict"
@@ -102,7 +102,7 @@ def _refuse(request: Request, error: HTTPException) -> Response:
     return JSONResponse({"error": text}, error.status_code, headers=error.headers)
 
 
-def _fail(_: Request, error: Exception) -> Response:
+async def _fail(_: Request, error: Exception) -> Response:
     if is_out_of_files(error):
         return JSONResponse({"error": "the server has too many files open; send the image again later"}, 503)
     return JSONResponse({"error": "the prediction failed; the server's own output says why"}, 500)

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from segtrain.errors import DataError
+from segtrain.errors import DataError, is_out_of_files
 from segtrain.images.bands import is_tiff
 from segtrain.images.reading import TYPES, image_size, read_image
 from segtrain.inference.predictor import Predictor
@@ -76,6 +76,8 @@ async def receive_file(request: Request, path: Path, limits: RequestLimits) -> P
     except ClientDisconnect as error:
         raise HTTPException(400, "the connection ended before the request did") from error
     except OSError as error:
+        if is_out_of_files(error):
+            raise
         raise HTTPException(507, f"the server cannot store the image: {error.strerror}") from error
     with path.open("rb") as file:
         is_numpy = file.read(len(NUMPY_HEAD)) == NUMPY_HEAD
@@ -102,16 +104,22 @@ def read_upload(path: Path, predictor: Predictor, max_pixels: int) -> np.ndarray
         return read_image(path, **predictor.task.image_options)
     except HTTPException:
         raise
-    except DataError as error:
-        if isinstance(error.__cause__, UnidentifiedImageError):
-            known = ", ".join((*TYPES, "NumPy"))
-            raise HTTPException(415, f"the file is not an image of a known type: {known}") from error
-        if isinstance(error.__cause__, Image.DecompressionBombError):
-            many = f"the image has far more than the {_millions(max_pixels)} million pixels that are taken"
-            raise HTTPException(413, many) from error
-        raise HTTPException(422, f"the file {str(error).removeprefix(f'{path}: ')}") from error
-    except Exception as error:  # decoders raise anything at bytes that are made to confuse them
-        raise HTTPException(422, f"the file cannot be read as an image: {type(error).__name__}") from error
+    except Exception as error:
+        if is_out_of_files(error):
+            raise
+        raise _refusal(error, path, max_pixels) from error
+
+
+def _refusal(error: Exception, path: Path, max_pixels: int) -> HTTPException:
+    """What a client is told of an image that cannot be read."""
+    if not isinstance(error, DataError):  # decoders raise anything at bytes that are made to confuse them
+        return HTTPException(422, f"the file cannot be read as an image: {type(error).__name__}")
+    if isinstance(error.__cause__, UnidentifiedImageError):
+        return HTTPException(415, f"the file is not an image of a known type: {', '.join((*TYPES, 'NumPy'))}")
+    if isinstance(error.__cause__, Image.DecompressionBombError):
+        many = f"the image has far more than the {_millions(max_pixels)} million pixels that are taken"
+        return HTTPException(413, many)
+    return HTTPException(422, f"the file {str(error).removeprefix(f'{path}: ')}")
 
 
 def check_size(path: Path, predictor: Predictor, max_pixels: int) -> None:

@@ -1,6 +1,8 @@
+import errno
 import io
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +126,19 @@ def test_what_is_no_image_is_refused(client, name):
     content, status, text = REFUSED[name]
     reply = client.send(content)
     assert (reply.status, reply.json) == (status, {"error": text})
+    assert client.send(png(IMAGE)).status == 200
+
+
+@pytest.mark.parametrize("opener", [(Path, "open"), (Image, "open")])
+def test_a_server_with_too_many_open_files_is_not_the_fault_of_the_image(client, monkeypatch, opener):
+    def fail(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*opener, fail)
+        reply = client.send(png(IMAGE))
+    text = "the server has too many files open; send the image again later"
+    assert (reply.status, reply.json) == (503, {"error": text})
     assert client.send(png(IMAGE)).status == 200
 
 
