@@ -4,6 +4,7 @@ OGC GeoTIFF Standard 1.1 (19-008r4), annex B: ModelPixelScale, ModelTiepoint, Mo
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -25,6 +26,15 @@ class Place(NamedTuple):
 
     matrix: NDArray[np.float64]
     epsg: int = 0
+
+
+def find_apart(image: str, masks: Sequence[str], *, height: int, width: int) -> str:
+    """How the first of these mask files that does lies elsewhere on the earth than its image of the same size; empty
+    where none does."""
+    place = read_place(image) if masks else None
+    places = [(file, read_place(file)) for file in masks] if place is not None else []
+    found = ((file, compare_places(place, own, height=height, width=width)) for file, own in places if own is not None)
+    return next((f"{file}: {text}" for file, text in found if text), "")
 
 
 def read_place(path: str) -> Place | None:

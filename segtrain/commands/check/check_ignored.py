@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import as_written
-from segtrain.commands.check.finding import Finding, explicit
+from segtrain.commands.check.finding import Finding, count_of, explicit
 from segtrain.commands.check.mask_values import IGNORED, fills_areas, find_solid, show_share
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
@@ -50,25 +50,32 @@ def find_ignored_class(report: DatasetReport) -> Finding | None:
 
 
 def _find_ignored_layers(report: DatasetReport) -> Finding | None:
-    """Classes that may overlap and have no pixel, where masks hold ignore_index: an error where all are so."""
-    value, absent = report.data.ignore_index, report.class_pixels.sum(axis=0) == 0
-    ignored = report.counts[:, IGNORED] > 0
-    if not absent.any() or not ignored.any():
-        return None
-    names = [item.name for item, none in zip(report.data.classes, absent, strict=True) if none]
-    classes = [
-        item.model_copy(update={"value": value, "values": None}) if item.name in names else item
-        for item in report.data.classes
-    ]
-    has, perhaps = "has" if len(names) == 1 else "have", "" if absent.all() else "perhaps "
-    return report.finding(
-        "error" if absent.all() else "warning",
-        f"{name_some(names, 6)} {has} no pixel: the value in the masks is {perhaps}{value}, which is ignored",
-        f"A class has the value 1 in its mask, and {value} is data.ignore_index, unless it says otherwise. The "
-        "lines do.",
-        report.classes_fix(classes, report.data.ignore_values or []),
-        masks=ignored.nonzero()[0].tolist(),
-    )
+    """Classes that may overlap and have no pixel, where masks hold ignore_index: an error where all are so. And masks
+    in which it fills areas where a class has no pixel, while it has some in other masks."""
+    data, absent, ignored = report.data, report.class_pixels.sum(axis=0) == 0, report.counts[:, IGNORED] > 0
+    value = data.ignore_index
+    if absent.any() and ignored.any():
+        names = [item.name for item, none in zip(data.classes, absent, strict=True) if none]
+        has, perhaps = "has" if len(names) == 1 else "have", "" if absent.all() else "perhaps "
+        level = "error" if absent.all() else "warning"
+        title = f"{name_some(names, 6)} {has} no pixel: the value in the masks is {perhaps}{value}, which is ignored"
+        advice = f"A class has the value 1 in its mask, and {value} is data.ignore_index, unless it says otherwise. "
+        advice += "The lines do."
+        change, masks = {"value": value, "values": None}, ignored.nonzero()[0].tolist()
+    else:
+        names = [item.name for item in data.classes if item.value is None and not item.values]
+        masks = report.where(lambda record: record.mask and record.mask.thick)
+        if not masks or not names or value in (data.ignore_values or []):
+            return None
+        level, title = "error", f"{count_of(len(masks), 'mask', 'has')} areas of {value}, which is ignored"
+        advice = (
+            f"No pixel there is the class, which has the value 1 in other masks. The lines give it both; if {value} "
+        )
+        advice += f"is to be ignored, write data.ignore_values: [{value}]."
+        change = {"value": None, "values": [1, value]}
+    classes = [item.model_copy(update=change) if item.name in names else item for item in data.classes]
+    fix = report.classes_fix(classes, data.ignore_values or [])
+    return report.finding(level, title, advice, fix, masks=masks)
 
 
 def find_ignored_areas(report: DatasetReport) -> Iterator[Finding]:

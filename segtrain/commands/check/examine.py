@@ -16,7 +16,7 @@ from segtrain.errors import DataError
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import LARGEST_WHOLE, is_one_of, one_plane, tiff_orientation, upright
-from segtrain.images.georeference import compare_places, read_place
+from segtrain.images.georeference import find_apart
 from segtrain.images.reading import Picture, read_picture
 from segtrain.visualize import flatten_layers
 
@@ -66,7 +66,8 @@ class MaskRecord(NamedTuple):
     float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
     the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
     `orientation` is that of EXIF, which a training does not apply to masks.
-    `thick` are the pixels of data.ignore_index in areas too wide for borders, `band` the alpha that holds the values.
+    `thick` are the pixels of data.ignore_index in areas too wide for borders (in layers, if these have no pixel of the
+    class), `band` the alpha that holds the values.
     """
 
     height: int
@@ -160,18 +161,10 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
         if grey.shape == planes.shape:
             mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
     record = Record(split, sample, image, mask, image_error, mask_error, fit)
-    return record._replace(apart=_find_apart(record)) if record.is_pair else record
-
-
-def _find_apart(record: Record) -> str:
-    """How a mask file of the size of its image lies elsewhere on the earth; the first of several files."""
-    known = record.has_mask_files and record.orientation == 1
-    files = [file for file in record.sample.mask_files if file] if known else []
-    place = read_place(record.sample.image) if files else None
-    places = [(file, read_place(file)) for file in files] if place is not None else []
-    size = {"height": record.image.height, "width": record.image.width}
-    found = ((file, compare_places(place, own, **size)) for file, own in places if own is not None)
-    return next((f"{file}: {text}" for file, text in found if text), "")
+    if not (record.is_pair and record.has_mask_files and record.orientation == 1):
+        return record
+    files = [file for file in sample.mask_files if file]
+    return record._replace(apart=find_apart(sample.image, files, height=image.height, width=image.width))
 
 
 def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, NDArray]:
@@ -202,10 +195,11 @@ def _examine_layers(data: DataConfig, sample: Sample) -> tuple[MaskRecord, NDArr
     for place, index in enumerate(order, start=1):
         planes[flat == place] = index
     planes[(layers == data.ignore_index).all(axis=0)] = data.ignore_index
-    record = describe_mask(Picture(planes, ""), planes, is_color=False)
     codes = np.append(np.arange(len(layers)), data.ignore_index)
-    counts = decoder.count(layers)[:-1]
-    return record._replace(codes=codes, counts=np.stack([counts, counts, np.zeros_like(counts)], axis=1)), planes
+    counts = np.outer(decoder.count(layers)[:-1], [1, 1, 0])
+    thick = sum(count_thick(layer == data.ignore_index) for layer in layers if not (layer == 1).any())
+    record = describe_mask(Picture(planes, ""), planes, is_color=False)
+    return record._replace(codes=codes, counts=counts, thick=thick), planes
 
 
 def _one_line(error: Exception) -> str:

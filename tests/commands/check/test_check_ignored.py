@@ -88,18 +88,38 @@ def test_a_class_that_is_ignored_is_not_left_out(root, tmp_path):
     assert class_lines(found)[2] == "{name: car, value: 255}"
 
 
-def test_layers_of_255(tmp_path, monkeypatch):
-    """Class a is three quarters of the image, and b half of it: shares are of the image."""
-    monkeypatch.chdir(PROJECT)
-    draw(tmp_path, lambda mask, index: mask)
+def write_layers(root, *values):
+    """Layers of four images with these values, one after the other; the file of the experiment. Class a is three
+    quarters of each, and b half of it."""
+    draw(root, lambda mask, index: mask)
     for name, rows in {"a": 288, "b": 192}.items():
-        (tmp_path / "layers" / name).mkdir(parents=True)
+        (root / "layers" / name).mkdir(parents=True)
         for index in range(4):
-            layer = np.where(np.arange(384)[:, None] < rows, 255, np.zeros((384, 512))).astype(np.uint8)
-            Image.fromarray(layer).save(tmp_path / "layers" / name / f"{index}.png")
-    folders = f"{{root: {tmp_path}, images: images, masks: 'layers/{{class}}', val_fraction: 0.5, multilabel: true"
-    file = tmp_path / "mine.yml"
+            inside = np.broadcast_to(np.arange(384)[:, None] < rows, (384, 512))
+            layer = np.where(inside, values[index % len(values)], 0).astype(np.uint8)
+            Image.fromarray(layer).save(root / "layers" / name / f"{index}.png")
+    folders = f"{{root: {root}, images: images, masks: 'layers/{{class}}', val_fraction: 0.5, multilabel: true"
+    file = root / "mine.yml"
     file.write_text(f"data: {folders}, classes: [a, b]}}\nloss: {{BCEWithLogitsLoss: 1.0}}\n")
+    return file
+
+
+def test_layers_of_1_and_of_255(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    file = write_layers(tmp_path, 1, 255)
+    (found,) = look_at(from_experiment([str(file)]))[1]
+    assert shown([found]) == [("error", "2 masks have areas of 255, which is ignored")]
+    assert class_lines(found) == ["{name: a, values: [1, 255]}", "{name: b, values: [1, 255]}"]
+    (tmp_path / "fix.yml").write_text("\n".join(found.fix.lines))
+    for layers in (["fix.yml"], []):
+        more = [str(tmp_path / name) for name in layers] or ["data.ignore_values=[255]"]
+        assert look_at(from_experiment([str(file), *more]))[1] == []
+
+
+def test_layers_of_255(tmp_path, monkeypatch):
+    """Shares are of the image."""
+    monkeypatch.chdir(PROJECT)
+    file = write_layers(tmp_path, 255)
     (found,) = look_at(from_experiment([str(file)]))[1]
     assert shown([found]) == [("error", "a, b have no pixel: the value in the masks is 255, which is ignored")]
     assert class_lines(found) == ["{name: a, value: 255}", "{name: b, value: 255}"]
