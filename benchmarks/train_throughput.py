@@ -42,7 +42,7 @@ from segtrain.formats import read_dataset
 from segtrain.losses.build import build_loss
 from segtrain.training import build
 from segtrain.training.loop import LossMeter, train_one_epoch
-from segtrain.training.run import start_run
+from segtrain.training.resume import start_run
 from segtrain.training.state import build_state
 
 HEIGHT, WIDTH = 352, 480

@@ -58,7 +58,17 @@ def test_models_measures_a_pair(capsys):
     assert out.splitlines()[0] == "encoder         11.18 M parameters"
     assert re.fullmatch(r"whole model     14\.\d\d M parameters", out.splitlines()[1])
     assert re.fullmatch(r"multiply-adds +\d\.\d\d G for one image of 100 x 224", out.splitlines()[2])
-    assert out.splitlines()[3:] == ["image sides are padded to multiples of 32"]
+    assert out.splitlines()[3] == "image sides are padded to multiples of 32"
+    weights = [f"smp-hub/resnet18.{name}" for name in ("imagenet", "ssl", "swsl")]
+    assert out.splitlines()[4:] == [f"pretrained    {name}" for name in weights]
+
+
+def test_models_tells_the_licences_of_weights(capsys):
+    status, out, _ = call(capsys, "models", "FPN", "tu-resnet18.fb_ssl_yfcc100m_ft_in1k", "--size", "32", "32")
+    first, *others = [line for line in out.splitlines() if line.startswith("pretrained")]
+    assert status == 0
+    assert first == "pretrained    timm/resnet18.fb_ssl_yfcc100m_ft_in1k, licence cc-by-nc-4.0"
+    assert "pretrained    timm/resnet18.tv_in1k, licence bsd-3-clause" in others
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,9 @@ SPINE = [
     "training/run.py",
 ]
 
+# What a training imports where an experiment asks for it.
+WHERE_ASKED = {"log.tensorboard_writer", "log.wandb_writer", "models.pretrained"}
+
 # A training that is built in seconds.
 CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=[16,16,8,8,8]", "train.device=cpu"]
 
@@ -98,18 +101,18 @@ def test_no_imports_go_in_a_circle() -> None:
 
 
 def test_imports_of_the_package_stand_at_the_top() -> None:
-    """But for the modules of commands, which answer --help and a wrong flag before torch is imported, and for the
-    writers of the log, which bring the library that they write with."""
+    """But for the modules of commands, which answer --help and a wrong flag before torch is imported, and for what is
+    imported where an experiment asks for it."""
     commands = {module.removeprefix("segtrain.") for module, _ in COMMANDS.values()}
     for path in FILES:
         if name_of(path) not in commands and not name_of(path).startswith(("config.", "formats.")):
             tops = ast.parse(path.read_text(encoding="utf-8")).body
             late = imports_of(path) - imports_of(path, tops)
-            assert late <= {"log.tensorboard_writer", "log.wandb_writer"}, (path, late)
+            assert late <= WHERE_ASKED, (path, late)
 
 
 def test_training_imports_few_files() -> None:
-    """With those of the packages, and without the writers of the log, which are imported where they are on."""
+    """With those of the packages, and without what is imported where an experiment asks for it."""
     seen, waiting = set(), ["__main__", "training.command"]
     while waiting:
         name = waiting.pop()
@@ -118,7 +121,7 @@ def test_training_imports_few_files() -> None:
             base = PACKAGE.joinpath(*name.split("."))
             waiting += imports_of(base / "__init__.py" if base.is_dir() else base.with_suffix(".py"))
             waiting += [name.rpartition(".")[0]] if "." in name else []
-    files = (seen | {"__init__"}) - {"log.tensorboard_writer", "log.wandb_writer"}
+    files = (seen | {"__init__"}) - WHERE_ASKED
     assert len(files) <= 60, sorted(files)
 
 

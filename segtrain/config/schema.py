@@ -25,8 +25,9 @@ class ModelConfig(NamedSection):
     encoder_name: str = "resnet34"
     """Encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both)."""
     encoder_weights: str | bool | None = None
-    """Weights to start the encoder from: a name like imagenet, a path to a local file, or null. A timm encoder has
-    their name behind its own (tu-resnet50.a1_in1k), and imagenet or true here."""
+    """Weights to start the encoder from: a name like imagenet, a file, or null. A timm encoder has their name behind
+    its own (tu-resnet50.a1_in1k), and imagenet or true here. A file holds a state dict with the names of smp, timm,
+    torchvision or lukemelas' EfficientNets, behind any prefix; its path may begin with an installed package."""
     mean: list[float] | None = None
     """Mean of each channel, in images scaled to 0..1. Default: what the encoder was pretrained with."""
     std: list[Annotated[float, Field(gt=0)]] | None = None

@@ -13,7 +13,13 @@ from segtrain.inference.model_files import PROGRAMS, find_kind
 from segtrain.inference.network import Network, TorchNetwork, rebuild
 from segtrain.inference.task import Task
 
-TOLD = ("epoch", "monitor", "metrics", "definition")  # what a checkpoint says of its training, beside the configuration
+TOLD = (
+    "epoch",
+    "monitor",
+    "metrics",
+    "definition",
+    "origin",
+)  # what a checkpoint says of its training, beside the configuration
 
 
 def thresholds_path(checkpoint: Path) -> Path:

@@ -39,7 +39,8 @@ class Network(Protocol):
 class TorchNetwork:
     """A SegmentationModel in evaluation mode. See Network.
 
-    `trained` is what its checkpoint says of its training: epoch, monitor, metrics and definition, as far as it does.
+    `trained` is what its checkpoint says of its training: epoch, monitor, metrics, definition and origin, as far as it
+    does.
     """
 
     input_size = None

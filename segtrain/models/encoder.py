@@ -1,24 +1,17 @@
-"""Encoders: pretrained weights from the model hub or a local file, and dilation at output stride 8 and 16."""
+"""Encoders: the model hub that their weights come from, and dilation at output stride 8 and 16."""
 
 import threading
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
 from huggingface_hub import constants
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
-
-from segtrain.errors import ConfigError
+from torch import nn
 
 HUB_TIMEOUT_SECONDS = 4.0
-HEADS = ("fc", "classifier", "head", "head_dist", "last_linear", "conv_head", "bn2", "head_drop", "aux_classifier")
-
 CORRECTED = 2  # version of a dilated network in its state dict; those of smp and of older checkpoints have 1 or none
 
 
@@ -56,67 +49,26 @@ def hub_settings(encoder_name: str, weights: str | bool) -> tuple[list[float], l
     return settings["mean"], settings["std"]
 
 
-def load_encoder_file(encoder: nn.Module, path: str, *, channels: int) -> None:
-    """Load an encoder's weights from a .pth, .pt or .safetensors file: a state dict of smp's or timm's encoder.
-
-    Prefixes (`encoder.`, `model.`, `module.`, `backbone.`) and classification heads are recognised. A first convolution
-    for RGB is adapted to `channels`. Raises ConfigError for a file that is not there, would run code, or does not fit.
-    """
-    path = str(Path(path).expanduser())
-    if not Path(path).is_file():
-        raise ConfigError(
-            f"model.encoder_weights: {path} is not a file; write a path that exists, a name like imagenet, or null"
-        )
-    state = _read(path)
-    wanted = encoder.state_dict()
-    state = _renamed(state, wanted)
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-    if missing:
-        raise ConfigError(
-            f"model.encoder_weights: {path} does not fit this encoder: "
-            f"{len(missing)} of its {len(wanted)} tensors are missing, like {missing[0]}; "
-            f"the file holds {', '.join(list(state)[:3])}, .."
-        )
-    chosen = {key: state[key] for key in wanted if key in state}
-    for key, tensor in chosen.items():
-        if tensor.ndim == 4 and tensor.shape[1] == 3 and wanted[key].shape[1] == channels != 3:
-            chosen[key] = tensor = timm.models.adapt_input_conv(channels, tensor)
-        if tensor.shape != wanted[key].shape:
-            shapes = f"{tuple(tensor.shape)} in the file, {tuple(wanted[key].shape)} in the encoder"
-            raise ConfigError(f"model.encoder_weights: {path} does not fit this encoder: {key} is {shapes}")
-    nn.Module.load_state_dict(encoder, chosen, strict=False)
+def list_hub_weights(encoder_name: str) -> dict[str, str]:
+    """The hub's name of each of an encoder's weights, the default first, and the licence that timm states or ""."""
+    if not encoder_name.startswith("tu-"):
+        known = smp.encoders.encoders[encoder_name]["pretrained_settings"]
+        return {settings["repo_id"]: "" for settings in known.values()}
+    default = timm.get_pretrained_cfg(encoder_name[3:], allow_unregistered=True)
+    if default is None:
+        return {}
+    tags = timm.list_pretrained(f"{default.architecture}.*")
+    found = [default, *(timm.get_pretrained_cfg(tag) for tag in tags)]
+    return {settings.hf_hub_id: settings.license or "" for settings in found if settings.hf_hub_id}
 
 
-def _read(path: str) -> dict[str, Tensor]:
-    try:
-        state = (
-            load_file(path)
-            if path.endswith(".safetensors")
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0] or "it ends too early"
-        raise ConfigError(f"model.encoder_weights: {path} cannot be read: {reason}") from error
-    except Exception as error:  # pickle.UnpicklingError and its kin: something else, or asks for more than tensors
-        raise ConfigError(f"model.encoder_weights: {path} holds more than tensors, and is not loaded") from error
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ConfigError(f"model.encoder_weights: {path} is not a state dict of tensors")
-    return state
-
-
-def _renamed(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict under the encoder's own names: that choice of prefixes under which most of them are found."""
-    best, most = state, -1
-    for taken in ("", "encoder.", "net.encoder.", "module.", "backbone.", "model.", "module.encoder."):
-        for given in ("", "model."):
-            renamed = {given + key.removeprefix(taken): value for key, value in state.items() if key.startswith(taken)}
-            count = len(renamed.keys() & wanted.keys())
-            if count > most:
-                best, most = renamed, count
-    return {key: value for key, value in best.items() if key in wanted or key.partition(".")[0] not in HEADS}
+def describe_hub_weights(encoder_name: str, weights: str | bool) -> str:
+    """The hub's name of weights that were loaded, with their licence where timm states one."""
+    if not encoder_name.startswith("tu-"):
+        known = smp.encoders.encoders[encoder_name]["pretrained_settings"]
+        return known["imagenet" if weights is True else weights]["repo_id"]
+    name, licence = next(iter(list_hub_weights(encoder_name).items()))
+    return f"{name}, licence {licence}" if licence else name
 
 
 def correct_dilation(net: nn.Module, encoder_name: str) -> nn.Module:

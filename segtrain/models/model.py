@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import segtrain.models
 from segtrain.config.schema import ModelConfig, is_file_name
 from segtrain.errors import ConfigError
-from segtrain.models.encoder import correct_dilation, hub_settings, load_encoder_file, require_hub
+from segtrain.models.encoder import correct_dilation, describe_hub_weights, hub_settings, require_hub
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,7 +32,10 @@ class SegmentationModel(nn.Module):
 
     Mean and standard deviation are buffers, so they travel with the weights and into every exported form. Images whose
     sides are not multiples of the encoder's stride are padded at the bottom and right by repeating the border.
+    `origin` says where pretrained weights are from, and what was taken of them.
     """
+
+    origin: str = ""
 
     def __init__(self, net: nn.Module, *, mean: Sequence[float], std: Sequence[float], freeze: str | None = None):
         super().__init__()
@@ -122,10 +125,15 @@ def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained:
     net = _create(config, channels, outputs, weights=source if from_hub else None)
     if source is not None and getattr(net, "encoder", None) is None:
         raise ConfigError(f"model.encoder_weights: {config.name} has no encoder; write model.encoder_weights: null")
-    if local:
-        load_encoder_file(net.encoder, source, channels=channels)
     mean, std = _normalisation(config, channels, from_hub=from_hub)
-    return SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
+    model = SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
+    if local:
+        from segtrain.models.pretrained import load_encoder_file
+
+        model.origin = load_encoder_file(net.encoder, source, encoder_name=config.encoder_name, channels=channels)
+    elif from_hub:
+        model.origin = describe_hub_weights(config.encoder_name, source)
+    return model
 
 
 def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -> nn.Module:

@@ -28,9 +28,10 @@ def seed_everything(seed: int) -> None:
     cv2.setNumThreads(0)
 
 
-def place_model(config: Config, device: torch.device) -> SegmentationModel:
-    """The model of an experiment on its device, in the memory layout that it is trained in."""
-    model = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes))
+def place_model(config: Config, device: torch.device, *, pretrained: bool = True) -> SegmentationModel:
+    """The model of an experiment on its device, in the memory layout that it is trained in; see build_model."""
+    channels, outputs = config.data.channels, len(config.data.classes)
+    model = build_model(config.model, channels=channels, outputs=outputs, pretrained=pretrained)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     return model.to(device, memory_format=layout)
 
@@ -61,6 +62,8 @@ def describe_training(
     run.log.say(f"data     {len(loaders.train.dataset)} training and {len(loaders.val.dataset)} validation images")
     run.log.say(f"classes  {statistics.describe()}")
     run.log.say(f"model    {model.name} {model.encoder_name}, {describe_parameters(state.model)}")
+    if state.model.origin:
+        run.log.say(f"start    {state.model.origin}")
     for name, weights in loss.class_weights.items():
         listed = ", ".join(
             f"{key} {value:.2f}" for key, value in zip(run.config.data.class_names, weights, strict=False)

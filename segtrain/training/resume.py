@@ -1,5 +1,12 @@
 """Resumption: the run folder of a training, new or as its last.pt left it, and what keeps the two apart."""
 
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,13 +14,18 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch.optim import Optimizer
 
-from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint
+from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint, lock_run
 from segtrain.config.data_schema import DataConfig, claim_values
 from segtrain.config.schema import Config
+from segtrain.config.tree import dump_yaml
 from segtrain.errors import CheckpointError, first_fault
+from segtrain.files import make_numbered_folder, replacing
 from segtrain.inference.task import Task
-from segtrain.training.run import Run, start_run
+from segtrain.log.log import Log
+from segtrain.training.run import Run, StopSignal, plain_config
 from segtrain.training.state import TrainState
+
+LISTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb")
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -51,13 +63,14 @@ class Saved(BaseModel):
     loss_sums: dict[str, float]
     best: BestSoFar
     plan: dict[str, Any]
+    origin: str = ""
     samples: dict[str, tuple[int, str]] = {}
 
 
 def start_or_resume(config: Config, state: TrainState, *, resume: str | None) -> Run:
     """A new run folder; or with `resume` that folder, and the state set to where its last.pt stands."""
     if resume is None:
-        return start_run(config)
+        return start_run(config, state.model.origin)
     path = find_checkpoint(Path(resume), LAST)
     content = load_checkpoint(path)
     if content.get("kind") != "last":
@@ -73,7 +86,7 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None) ->
     for what, built, loaded in zip(("optimizer", "schedule"), (groups, schedule), kept, strict=True):
         if not _is_alike(built, loaded):
             raise CheckpointError(f"{path}: is damaged: the state of the {what} is not one of this {what}")
-    run = start_run(config, resume=Path(resume), resumed=content)
+    run = start_run(config, state.model.origin, resume=Path(resume), resumed=content)
     run.announce_best(state)
     for split, (count, digest) in content.get("samples", {}).items():
         now, digest_now = state.samples.get(split, (0, digest))
@@ -84,6 +97,64 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None) ->
             "warning: data.classes and data.ignore_values read the masks in another way than the run did before"
         )
     return run
+
+
+def start_run(
+    config: Config, origin: str = "", *, resume: Path | None = None, resumed: dict[str, Any] | None = None
+) -> Run:
+    """Make the next run folder of this experiment, or take up the one that is resumed; write what it was started
+    with. `origin` is that of the model."""
+    try:
+        folder = resume if resume is not None else make_numbered_folder(config.runs_dir / config.name)
+        lock = lock_run(folder)
+        text = dump_yaml(plain_config(config))
+        with replacing(folder / "config.yml") as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
+        with open(folder / "environment.txt", "a", encoding="utf-8") as file:
+            file.write(describe_environment() + (f"weights: {origin}\n" if origin else "") + "\n")
+        log = Log(
+            folder,
+            config.log,
+            run_name=folder.name,
+            resolved_config=plain_config(config),
+            class_names=Task.of(config).picture_names,
+            wandb_id=resumed["wandb_id"] if resumed else None,
+            resume_epoch=resumed["position"]["epoch"] if resumed else None,
+            resume_step=resumed["wandb_step"] if resumed else None,
+        )
+    except OSError as error:
+        where = resume or config.runs_dir
+        raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
+    if not lock.is_locked:
+        log.say(f"warning: {folder} cannot be locked on this file system; start no second training in it")
+    return Run(folder, config, log, StopSignal(), lock)
+
+
+def describe_environment() -> str:
+    """Command, time, commit, machine and versions, a line each."""
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+    lines = [
+        f"command: {shlex.join(sys.argv)}",
+        f"time: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
+        f"commit: {_git('rev-parse', 'HEAD') or 'unknown'}{' with changes' if _git('status', '--porcelain') else ''}",
+        f"machine: {platform.platform()}, {os.cpu_count()} cores, {cuda}",
+        f"python: {platform.python_version()}",
+    ]
+    for package in LISTED_PACKAGES:
+        try:
+            lines.append(f"{package}: {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package}: not installed")
+    return "\n".join(lines) + "\n"
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _read_masks(data: DataConfig) -> tuple:

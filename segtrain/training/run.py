@@ -1,31 +1,22 @@
 """Run folder: checkpoints, pictures, log and environment of one training."""
 
 import math
-import os
-import platform
-import shlex
 import signal
-import subprocess
-import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pandas
-import torch
 from filelock import FileLock
 from PIL import Image
 
-from segtrain.checkpoint import BEST, LAST, lock_run, save_checkpoint
+from segtrain.checkpoint import BEST, LAST, save_checkpoint
 from segtrain.command import Stopped
 from segtrain.config.schema import Config
-from segtrain.config.tree import dump_yaml
 from segtrain.data.loaders import EvalLoader
-from segtrain.errors import CheckpointError, TrainingError, reason_of
-from segtrain.files import make_numbered_folder, replacing
+from segtrain.errors import TrainingError, reason_of
 from segtrain.inference.task import Task
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
@@ -33,7 +24,6 @@ from segtrain.plots import plot_confusion, plot_curves
 from segtrain.training.state import TrainState
 
 PICTURES_EVERY_SECONDS = 60.0
-LISTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb")
 
 
 class StopSignal:
@@ -125,6 +115,7 @@ class Run:
             "classes": self.config.data.class_names,
             "colors": [list(color) for color in self.task.colors],
             "model": state.evaluated.state_dict(),
+            "origin": state.model.origin,
             "monitor": self.config.train.monitor,
             "score": best.score,
             "epoch": best.epoch,
@@ -187,59 +178,3 @@ class Run:
         )
         summary = {f"best/{name}": value for name, value in best.metrics.items() if not math.isnan(value)}
         self.log.finish(summary | {"best/epoch": best.epoch})
-
-
-def start_run(config: Config, *, resume: Path | None = None, resumed: dict[str, Any] | None = None) -> Run:
-    """Make the next run folder of this experiment, or take up the one that is resumed; write what it was started
-    with."""
-    try:
-        folder = resume if resume is not None else make_numbered_folder(config.runs_dir / config.name)
-        lock = lock_run(folder)
-        text = dump_yaml(plain_config(config))
-        with replacing(folder / "config.yml") as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
-        with open(folder / "environment.txt", "a", encoding="utf-8") as file:
-            file.write(describe_environment() + "\n")
-        log = Log(
-            folder,
-            config.log,
-            run_name=folder.name,
-            resolved_config=plain_config(config),
-            class_names=Task.of(config).picture_names,
-            wandb_id=resumed["wandb_id"] if resumed else None,
-            resume_epoch=resumed["position"]["epoch"] if resumed else None,
-            resume_step=resumed["wandb_step"] if resumed else None,
-        )
-    except OSError as error:
-        where = resume or config.runs_dir
-        raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
-    if not lock.is_locked:
-        log.say(f"warning: {folder} cannot be locked on this file system; start no second training in it")
-    return Run(folder, config, log, StopSignal(), lock)
-
-
-def describe_environment() -> str:
-    """Command, time, commit, machine and versions, a line each."""
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
-    lines = [
-        f"command: {shlex.join(sys.argv)}",
-        f"time: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
-        f"commit: {_git('rev-parse', 'HEAD') or 'unknown'}{' with changes' if _git('status', '--porcelain') else ''}",
-        f"machine: {platform.platform()}, {os.cpu_count()} cores, {cuda}",
-        f"python: {platform.python_version()}",
-    ]
-    for package in LISTED_PACKAGES:
-        try:
-            lines.append(f"{package}: {version(package)}")
-        except PackageNotFoundError:
-            lines.append(f"{package}: not installed")
-    return "\n".join(lines) + "\n"
-
-
-def _git(*arguments: str) -> str:
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

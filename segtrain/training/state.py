@@ -76,6 +76,7 @@ class TrainState:
             "loss_sums": dict(self.loss_sums),
             "best": vars(self.best),
             "plan": self.plan,
+            "origin": self.model.origin,
             "samples": self.samples,
         }
 
@@ -92,6 +93,7 @@ class TrainState:
             if was != now:
                 raise ValueError(f"optimizer.name was {was} and is {now}, which cannot go on with what that one noted")
             self.model.load_state_dict(content["model"])
+            self.model.origin = content.get("origin", "")
             if self.ema is not None:
                 self.ema.module.load_state_dict(content["ema"] or content["model"])
             self.optimizer.load_state_dict(content["optimizer"])

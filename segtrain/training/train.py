@@ -49,7 +49,7 @@ def train(config: Config, *, resume: str | None = None) -> None:
             device_type=device.type,
             presence=statistics.presence,
         )
-        model = build.place_model(config, device)
+        model = build.place_model(config, device, pretrained=resume is None)
         loss = build.place_loss(config, device, statistics=statistics)
         steps = loaders.train.steps_per_epoch
         state = build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pandas
 import pytest
+import timm
 import torch
 import yaml
 
@@ -137,6 +138,22 @@ def test_what_cannot_be_resumed(finished, main, capsys, tmp_path):
     assert early == f"{tmp_path / 'early'}: has no last.pt; the run stopped before it was first saved"
     assert other.startswith("last.pt does not fit this configuration: ")
     assert load_config([], resume=str(finished.folder)).model.arguments["decoder_channels"] == [16, 16, 8, 8, 8]
+
+
+def test_a_run_keeps_where_its_weights_are_from_and_resumes_without_them(finished, main, capsys, tmp_path):
+    path = tmp_path / "encoder.pth"
+    state = timm.create_model("mobilenetv3_small_050").state_dict()
+    torch.save(state, path)
+    layers = [*finished.layers, f"runs_dir={tmp_path}", f"model.encoder_weights={path}", "train.epochs=1"]
+    assert main(*layers) == 0
+    origin = f"240 tensors of {path}; 4 left: conv_head.weight, conv_head.bias, classifier.weight and 1 more"
+    assert f"\nstart    {origin}\n" in capsys.readouterr().out
+    path.unlink()
+    run_folder = tmp_path / "street-1"
+    assert main("train.epochs=2", resume=run_folder) == 0
+    assert f"\nstart    {origin}\n" in capsys.readouterr().out
+    assert f"\nweights: {origin}\n" in (run_folder / "environment.txt").read_text()
+    assert load_checkpoint(run_folder / "best.pt")["origin"] == origin
 
 
 def test_check_reads_no_data(tmp_path):

@@ -32,7 +32,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
     """
     config, model, trained, about = network.config, network.model, network.trained, _known_set(network.config)
     scores = {key.removeprefix("val/"): value for key, value in trained.get("metrics", {}).items()}
-    weights, transforms = config.model.encoder_weights, list(transform_names(network.task.transforms))
+    transforms = list(transform_names(network.task.transforms))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -58,7 +58,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
         resizes=any(name in FRAME_KEEPING[:3] for name in transforms),
         scores=scores,
         source=source,
-        start="random" if not weights else "a local file" if is_file_name(weights) else str(weights),
+        start=_start(config.model.encoder_weights, trained.get("origin")),
         std=[f"{value / 255:.4g}" for value in model.std.flatten()],
         task=network.task,
         trained=trained,
@@ -80,6 +80,13 @@ def _published_names(config: Config) -> set[str]:
     name = config.data.format
     labels = load_dataset(name).labels(config.data.arguments) if name in published() else None
     return {item.name for item in labels.classes} if labels is not None else set()
+
+
+def _start(weights: str | bool | None, origin: str | None) -> str:
+    """What training began with; of a local file no more than that, since its name says where it lay."""
+    if not weights:
+        return "random"
+    return "a local file" if is_file_name(weights) else origin or str(weights)
 
 
 def _origin(config: Config, about: About | None) -> str:

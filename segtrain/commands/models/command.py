@@ -44,6 +44,7 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     if mistakes:
         raise ConfigError(*render_mistakes(Value({}, "models"), mistakes))
 
+    from segtrain.models.encoder import list_hub_weights
     from segtrain.models.model import build_model, count_multiply_adds
 
     model = build_model(ModelConfig(name=architecture, encoder_name=encoder), channels=3, outputs=1)
@@ -54,3 +55,5 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
         print(f"{name:12} {sum(parameter.numel() for parameter in part.parameters()) / 1e6:8.2f} M parameters")
     print(f"multiply-adds {count_multiply_adds(model, size) / 1e9:7.2f} G for one image of {size[0]} x {size[1]}")
     print(f"image sides are padded to multiples of {model.stride}")
+    for name, licence in list_hub_weights(encoder).items():
+        print(f"pretrained    {name}{f', licence {licence}' if licence else ''}")
