@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> None:
 
     from segtrain.training.train import check, train
 
-    summary = check(config)
+    summary = check(config, resume=options.resume)
     if options.check:
         print(summary)
     else:

@@ -14,15 +14,16 @@ from segtrain.training.resume import start_or_resume
 from segtrain.training.state import build_state
 
 
-def check(config: Config) -> str:
+def check(config: Config, *, resume: str | None = None) -> str:
     """Build everything that needs no data, weights from the hub included, and throw it away; one line that says what
-    it was. Raises ConfigError for what cannot be built, before a single file of the data set is read."""
+    it was. A run to resume has its weights already. Raises ConfigError for what cannot be built, before a single file
+    of the data set is read."""
     device = resolve_device(config.train.device)
     with build.explained_failures(config):
         build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
         build_eval_transform(config.transforms.val)
         build_decoder(config.data)
-        model = build.place_model(config, device)
+        model = build.place_model(config, device, pretrained=resume is None)
         build.place_loss(config, device, statistics=None)
         state = build_state(config, model, steps_per_epoch=100)
         try_update(config, model, state.optimizer, state.schedule)
