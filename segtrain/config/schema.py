@@ -28,6 +28,9 @@ class ModelConfig(NamedSection):
     """Weights to start the encoder from: a name like imagenet, a file, or null. A timm encoder has their name behind
     its own (tu-resnet50.a1_in1k), and imagenet or true here. A file holds a state dict with the names of smp, timm,
     torchvision or lukemelas' EfficientNets, behind any prefix; its path may begin with an installed package."""
+    weights: str | None = None
+    """A whole network to start from: a run folder, a checkpoint, a folder that smp's save_pretrained wrote, or
+    OWNER/NAME of one on the hub. Classes of the same name keep their outputs, others start anew."""
     mean: list[float] | None = None
     """Mean of each channel, in images scaled to 0..1. Default: what the encoder was pretrained with."""
     std: list[Annotated[float, Field(gt=0)]] | None = None

@@ -10,6 +10,7 @@ from segtrain.errors import CheckpointError
 from segtrain.visualize import default_colors
 
 BACKGROUND_COLOR = (60, 60, 60)
+UNNAMED = "class_"  # and a number: the classes of a network that does not name them
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 Probability = Annotated[float, Field(ge=0, le=1, strict=True)]
@@ -78,12 +79,21 @@ class Task(BaseModel):
         given = {"channels": self.channels, "scale": self.scale, "bands": self.bands}
         return {key: value for key, value in given.items() if value is not None}
 
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether the network did not name its classes; of a binary one, the background is known."""
+        return all(
+            name == f"{UNNAMED}{index}" for index, name in enumerate(self.names) if index or name != "background"
+        )
+
     def difference(self, other: "Task") -> tuple[str, str] | None:
         """The first thing that keeps two tasks from being scored together: the other's and this one's, each like
-        "classes sky, road". None where both take the same images and have the same classes."""
+        "classes sky, road". None where both take the same images and have the same classes, or as many without a
+        name."""
         for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
             theirs, ours = getattr(other, key), getattr(self, key)
-            if theirs != ours:
+            unnamed = key == "names" and len(theirs) == len(ours) and (self.is_unnamed or other.is_unnamed)
+            if theirs != ours and not unnamed:
                 shown = [", ".join(value) if isinstance(value, list) else value for value in (theirs, ours)]
                 return f"{what} {shown[0]}", f"{what} {shown[1]}"
         return None

@@ -125,7 +125,7 @@ def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained:
     net = _create(config, channels, outputs, weights=source if from_hub else None)
     if source is not None and getattr(net, "encoder", None) is None:
         raise ConfigError(f"model.encoder_weights: {config.name} has no encoder; write model.encoder_weights: null")
-    mean, std = _normalisation(config, channels, from_hub=from_hub)
+    mean, std = choose_normalisation(config, channels, from_hub=from_hub)
     model = SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
     if local:
         from segtrain.models.pretrained import load_encoder_file
@@ -171,7 +171,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         raise ConfigError(f"{what}: {reason}") from error
 
 
-def _normalisation(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
+def choose_normalisation(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
     """Mean and std in 0..1: as written, else what the encoder was pretrained with; ImageNet's where nothing says."""
     mean, std = list(IMAGENET_MEAN), list(IMAGENET_STD)
     if config.encoder_name.startswith("tu-"):

@@ -31,7 +31,12 @@ def seed_everything(seed: int) -> None:
 def place_model(config: Config, device: torch.device, *, pretrained: bool = True) -> SegmentationModel:
     """The model of an experiment on its device, in the memory layout that it is trained in; see build_model."""
     channels, outputs = config.data.channels, len(config.data.classes)
-    model = build_model(config.model, channels=channels, outputs=outputs, pretrained=pretrained)
+    whole = pretrained and config.model.weights is not None
+    model = build_model(config.model, channels=channels, outputs=outputs, pretrained=pretrained and not whole)
+    if whole:
+        from segtrain.training.transfer import load_weights
+
+        model.origin = load_weights(model, config)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     return model.to(device, memory_format=layout)
 

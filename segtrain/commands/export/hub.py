@@ -49,7 +49,9 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     train = network.config.train
     note = HubNote(
         task=network.task,
-        model=network.config.model.model_copy(update={"encoder_weights": None}),  # may be a path of this computer
+        model=network.config.model.model_copy(
+            update={"encoder_weights": None, "weights": None}
+        ),  # may be paths of this computer
         mean=network.model.mean.flatten().tolist(),
         std=network.model.std.flatten().tolist(),
         precision=train.precision,
