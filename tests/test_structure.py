@@ -54,7 +54,14 @@ SPINE = [
 ]
 
 # What a training imports where an experiment asks for it.
-WHERE_ASKED = {"log.tensorboard_writer", "log.wandb_writer", "models.pretrained", "training.transfer"}
+WHERE_ASKED = {
+    "log.tensorboard_writer",
+    "log.wandb_writer",
+    "models.encoder",
+    "models.layers",
+    "models.pretrained",
+    "training.transfer",
+}
 
 # A training that is built in seconds.
 CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=[16,16,8,8,8]", "train.device=cpu"]

@@ -65,6 +65,9 @@ class OptimizerConfig(NamedSection):
     """Weight decay of the weights; norms and biases get none."""
     encoder_lr_factor: Annotated[float, Field(ge=0)] = 1.0
     """The encoder's learning rate is lr times this: 0.1 is common for a pretrained one."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Layer-wise decay: the learning rate of each layer of the encoder is that of the layer behind it times this. 0.7
+    to 0.9 is common for pretrained transformers."""
 
 
 class ScheduleConfig(NamedSection):
@@ -73,6 +76,9 @@ class ScheduleConfig(NamedSection):
 
     name: str = "OneCycleLR"
     """Class of torch.optim.lr_scheduler."""
+    warmup: Annotated[float, Field(ge=0)] = 0
+    """Steps of the optimizer in which the learning rate rises from near 0 to where the scheduler begins; below 1, their
+    share of all steps."""
     interval: Literal["step", "epoch"] = "step"
     """What the scheduler counts: optimizer steps, or epochs (StepLR with step_size: 10 then means ten epochs)."""
 
@@ -113,10 +119,19 @@ class TrainConfig(Section):
     eval_train: bool = False
     """Evaluate on the training images as well, without augmentation."""
     monitor: str = "miou"
-    """Metric of the validation that chooses best.pt, the highest being the best: any column val/... of metrics.csv but
-    the loss, without val/."""
+    """Metric of the validation that chooses best.pt, the highest being the best: any column val/... of metrics.csv,
+    without val/; or min loss, the lowest."""
+    freeze_encoder_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs in which the decoder alone is trained, before the encoder joins in; it keeps its BatchNorm until then."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many evaluations without a better one."""
+    save_every_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Keep the weights of every so many epochs too, as epoch-10.pt, epoch-20.pt, ..."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """End after this many steps of the optimizer, if the epochs are not over before; the schedule reckons with it."""
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    """End after this many hours of training, with an evaluation; those before a resume count. The schedule does not
+    know, and ends wherever it is."""
     save_every_minutes: Annotated[float, Field(gt=0)] = 10.0
     """Minutes between two savings of last.pt within an epoch; the end of an epoch always saves."""
 
@@ -202,7 +217,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _monitor_is_a_metric(self) -> "Config":
         if self.data.classes is not None:
-            known = [*MEANS, *(f"{kind}/{name}" for kind in PER_CLASS for name in self.data.class_names)]
+            known = [*MEANS, "min loss", *(f"{kind}/{name}" for kind in PER_CLASS for name in self.data.class_names)]
             if self.train.monitor not in known:
                 raise MisplacedError(
                     ("train", "monitor"), f"no metric '{self.train.monitor}'; {suggest(self.train.monitor, known)}"

@@ -72,7 +72,7 @@ def describe_hub_weights(encoder_name: str, weights: str | bool) -> str:
 
 
 def correct_dilation(net: nn.Module, encoder_name: str) -> nn.Module:
-    """Give the convolutions of smp's own encoders the dilations that stand in for the strides taken out.
+    """Give the convolutions of one of smp's own encoders the dilations that stand in for the strides taken out.
 
     smp dilates all convolutions of a stage whose stride it takes out. Those up to and including the strided one still
     see the pixels of the stage before, and must keep its rate, as in Chen et al. (2017,
@@ -81,9 +81,7 @@ def correct_dilation(net: nn.Module, encoder_name: str) -> nn.Module:
 
     A state dict says which rates it was trained with: one that was saved without the correction takes it back.
     """
-    encoder = getattr(net, "encoder", None)
-    if getattr(encoder, "output_stride", 32) >= 2 ** getattr(encoder, "_depth", 0) or encoder_name.startswith("tu-"):
-        return net
+    encoder = net.encoder
     transformer = encoder_name.startswith("mit_")  # which cannot be built without memory for its weights
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if transformer else "meta"):
         strided = smp.encoders.get_encoder(encoder_name, depth=encoder._depth, weights=None).get_stages()

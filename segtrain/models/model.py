@@ -16,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 import segtrain.models
 from segtrain.config.schema import ModelConfig, is_file_name
 from segtrain.errors import ConfigError
-from segtrain.models.encoder import correct_dilation, describe_hub_weights, hub_settings, require_hub
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -42,7 +41,7 @@ class SegmentationModel(nn.Module):
         self.net = net
         self.stride = getattr(net, "stride", None) or math.lcm(*_strides(net))
         self.minimum_side = 128 if isinstance(net, smp.PAN) else 32  # PAN pools three times at 1/16 of the size
-        self.freeze = freeze
+        self.freeze, self.holds_encoder = freeze, False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
         if freeze is not None and self.encoder is None:
@@ -57,10 +56,10 @@ class SegmentationModel(nn.Module):
         return getattr(self.net, "encoder", None)
 
     def _frozen(self) -> list[nn.Module]:
-        if self.freeze is None or self.encoder is None:
-            return []
-        if self.freeze == "encoder":
+        if self.freeze == "encoder" or self.holds_encoder:
             return [self.encoder]
+        if self.freeze is None:
+            return []
         return [child for child in self.encoder.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -81,6 +80,13 @@ class SegmentationModel(nn.Module):
     def _padded(self, side: int) -> int:
         # No negative numbers: ONNX divides them towards zero.
         return (max(side, self.minimum_side) + self.stride - 1) // self.stride * self.stride
+
+    def hold_encoder(self, held: bool) -> None:
+        """Freeze the encoder for a while, or train it again but for what is frozen throughout."""
+        self.holds_encoder = held
+        self.encoder.requires_grad_(not held)
+        for module in self._frozen():
+            module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "SegmentationModel":
         """Switch to training or evaluation; what is frozen stays as in evaluation."""
@@ -121,6 +127,8 @@ def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained:
     local = is_file_name(source)
     from_hub = source is not None and not local
     if from_hub:
+        from segtrain.models.encoder import describe_hub_weights, require_hub
+
         require_hub()
     net = _create(config, channels, outputs, weights=source if from_hub else None)
     if source is not None and getattr(net, "encoder", None) is None:
@@ -154,6 +162,12 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         encoder = {}
     try:
         net = target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
+        encoder = getattr(net, "encoder", None)
+        is_dilated = getattr(encoder, "output_stride", 32) < 2 ** getattr(encoder, "_depth", 0)
+        if not is_dilated or config.encoder_name.startswith("tu-"):
+            return net
+        from segtrain.models.encoder import correct_dilation
+
         return correct_dilation(net, config.encoder_name)
     except Exception as error:
         what = f"model: {config.name} with encoder {config.encoder_name}"
@@ -179,6 +193,8 @@ def choose_normalisation(config: ModelConfig, channels: int, *, from_hub: bool) 
         if pretrained is not None:
             mean, std = list(pretrained.mean), list(pretrained.std)
     elif from_hub:
+        from segtrain.models.encoder import hub_settings
+
         mean, std = hub_settings(config.encoder_name, config.encoder_weights)
     if channels != len(mean):  # no standard to follow: every channel gets the average
         mean, std = [sum(mean) / len(mean)] * channels, [sum(std) / len(std)] * channels

@@ -106,7 +106,7 @@ def _flatten(content: Any, prefix: str = "") -> dict[str, Tensor]:
     return state
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name as its namings agree on it: timm's pyramids have `stages_0` for `stages.0`, and the files of the older
     DenseNets `norm.1` for `norm1`."""
     return re.sub(r"(?<=[a-z])_(?=\d)", "", name.replace(".", "_"))
@@ -115,12 +115,12 @@ def _plain(name: str) -> str:
 def _match(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under the names of the encoder, from behind that prefix of the file behind which it has most."""
     own = min((re.match(r"(model\.)*", key)[0] for key in wanted), key=len)  # of what is around timm's networks
-    known = {_plain(key.removeprefix(own)): key for key in wanted}
+    known = {plain_name(key.removeprefix(own)): key for key in wanted}
     found: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
         parts = name.split(".")
         for start in range(len(parts)):
-            key = known.get(_plain(".".join(parts[start:])))
+            key = known.get(plain_name(".".join(parts[start:])))
             if key is not None:
                 found.setdefault(".".join(parts[:start]), {}).setdefault(key, tensor)
     return max(found.values(), key=len, default={})

@@ -37,6 +37,8 @@ def place_model(config: Config, device: torch.device, *, pretrained: bool = True
         from segtrain.training.transfer import load_weights
 
         model.origin = load_weights(model, config)
+    if config.train.freeze_encoder_epochs and model.encoder is None:
+        raise ConfigError(f"train.freeze_encoder_epochs: {config.model.name} has no encoder; write 0")
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     return model.to(device, memory_format=layout)
 

@@ -13,7 +13,7 @@ from segtrain.devices import autocast
 from segtrain.errors import TrainingError
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.training.run import Run
-from segtrain.training.state import TrainState
+from segtrain.training.state import TrainState, read_score
 from segtrain.training.validation import evaluate_all, note_score
 
 
@@ -69,19 +69,19 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
     Raises TrainingError where the loss is no longer finite, and Stopped, after saving, when the run was asked to stop.
     """
     if reason := why_finished(state, config):
-        longer = "train.epochs" if state.epoch >= config.epochs else "train.patience"
-        return run.log.say(f"nothing is left to train: {reason}; to go on, raise {longer}")
+        return run.log.say(f"nothing is left to train: {reason[1]}; to go on, raise train.{reason[0]}")
     stream = loaders.train.stream(state.epoch, state.step)
     meter = LossMeter(state)
     while why_finished(state, config) is None:
         values = train_one_epoch(state, stream, loaders.train.steps_per_epoch, loss, config, run, meter)
         run.require_finite(state)
-        due = (state.epoch + 1) % config.eval_every_epochs == 0 or state.epoch + 1 == config.epochs
+        final = state.epoch + 1 == config.epochs or state.spent(config) is not None
+        due = (state.epoch + 1) % config.eval_every_epochs == 0 or final
         improved = False
         if due:
-            evaluation, scores = evaluate_all(state, loaders, loss, config, run)
+            evaluation, scores = evaluate_all(state, loaders, loss, config, run, final=final)
             improved = note_score(state, evaluation, scores, config.monitor)
-            state.schedule.after("evaluation", scores[f"val/{config.monitor}"])
+            state.schedule.after("evaluation", read_score(scores, config.monitor))
             values |= scores
         state.schedule.after("epoch")
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, {}
@@ -90,28 +90,32 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
             run.show(state, evaluation)
         if improved:
             run.save_best(state)
+        if config.save_every_epochs is not None and state.epoch % config.save_every_epochs == 0:
+            run.save_epoch(state, values)
         run.save_last(state)
     if state.epoch < config.epochs:
-        run.log.say(f"stopping early: {why_finished(state, config)}")
+        run.log.say(f"stopping early: {why_finished(state, config)[1]}")
 
 
-def why_finished(state: TrainState, config: TrainConfig) -> str | None:
-    """What has ended the training, or None while something is left to train."""
+def why_finished(state: TrainState, config: TrainConfig) -> tuple[str, str] | None:
+    """The key of the limit that has ended the training, and the reason in words; None while something is left."""
     if state.epoch >= config.epochs:
-        return f"{state.epoch} epochs are trained"
+        return "epochs", f"{state.epoch} epochs are trained"
     if config.patience is not None and state.best.evaluations_since >= config.patience:
-        return f"no better {config.monitor} in {config.patience} evaluations"
-    return None
+        return "patience", f"no better {config.monitor} in {config.patience} evaluations"
+    return state.spent(config)
 
 
 def train_one_epoch(
     state: TrainState, stream: Iterator, steps: int, loss: WeightedLoss, config: TrainConfig, run: Run, meter: LossMeter
 ) -> dict[str, float]:
     """What is left of the current epoch; the values of its row in metrics.csv."""
+    if config.freeze_encoder_epochs:
+        state.model.hold_encoder(state.epoch < config.freeze_encoder_epochs)
     state.model.train()
     started = time.monotonic()
     with run.log.progress(steps, title=f"epoch {state.epoch + 1}/{config.epochs}", initial=state.step) as progress:
-        while state.step < steps:
+        while state.step < steps and state.spent(config) is None:
             asked = time.monotonic()
             batches = [next(stream) for _ in range(min(config.accumulate_steps, steps - state.step))]
             waited = time.monotonic() - asked
@@ -124,6 +128,7 @@ def train_one_epoch(
                     meter.drain()
                     rates = learning_rates(state)
                     run.log.step(state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | rates)
+            state.tick()
             if run.must_save():  # not between two updates: last.pt holds no gradients
                 meter.drain()
                 run.save_last(state)

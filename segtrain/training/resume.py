@@ -64,6 +64,7 @@ class Saved(BaseModel):
     best: BestSoFar
     plan: dict[str, Any]
     origin: str = ""
+    seconds: Annotated[float, Field(ge=0)] = 0.0
     samples: dict[str, tuple[int, str]] = {}
 
 

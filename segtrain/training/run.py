@@ -21,7 +21,7 @@ from segtrain.inference.task import Task
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
 from segtrain.plots import plot_confusion, plot_curves
-from segtrain.training.state import TrainState
+from segtrain.training.state import TrainState, read_score
 
 PICTURES_EVERY_SECONDS = 60.0
 
@@ -94,6 +94,7 @@ class Run:
         """Save all that resuming needs, then send the log up to here. Raises TrainingError rather than save a weight
         that is not finite."""
         self.require_finite(state)
+        state.tick()
         content = {
             "kind": "last",
             "config": plain_config(self.config),
@@ -108,22 +109,29 @@ class Run:
 
     def save_best(self, state: TrainState) -> None:
         """Save what using the model needs: weights, configuration, classes and score."""
-        best = state.best
+        self._save_weights(self.folder / BEST, "best", state, state.best.epoch, state.best.metrics)
+        self.announce_best(state)
+
+    def save_epoch(self, state: TrainState, values: dict[str, float]) -> None:
+        """Save the same of the epoch that was just trained, with what its evaluation gave, if it had one."""
+        metrics = {name: float(value) for name, value in values.items() if name.startswith("val/")}
+        self._save_weights(self.folder / f"epoch-{state.epoch}.pt", "epoch", state, state.epoch, metrics)
+
+    def _save_weights(self, path: Path, kind: str, state: TrainState, epoch: int, metrics: dict[str, float]) -> None:
         content = {
-            "kind": "best",
+            "kind": kind,
             "config": plain_config(self.config),
             "classes": self.config.data.class_names,
             "colors": [list(color) for color in self.task.colors],
             "model": state.evaluated.state_dict(),
             "origin": state.model.origin,
             "monitor": self.config.train.monitor,
-            "score": best.score,
-            "epoch": best.epoch,
-            "metrics": best.metrics,
+            "score": read_score(metrics, self.config.train.monitor),
+            "epoch": epoch,
+            "metrics": metrics,
             "definition": MULTILABEL_DEFINITION if self.config.data.multilabel else MIOU_DEFINITION,
         }
-        save_checkpoint(self.folder / BEST, content)
-        self.announce_best(state)
+        save_checkpoint(path, content)
 
     def announce_best(self, state: TrainState) -> None:
         """Tell the log of best.pt where there is one: after it was saved, and once when a run is resumed."""

@@ -1,5 +1,7 @@
 """Training state: everything that changes while a model is trained, saved and resumed exactly."""
 
+import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +11,22 @@ from torch import nn
 from torch.optim import Optimizer
 
 from segtrain.checkpoint import restore_rng_state, rng_state
-from segtrain.config.schema import Config
+from segtrain.config.schema import Config, TrainConfig
 from segtrain.devices import resolve_precision
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.models.model import SegmentationModel
-from segtrain.training.optim import Schedule, build_optimizer, build_schedule
+from segtrain.training.optim import build_optimizer
+from segtrain.training.schedule import Schedule, build_schedule
+
+
+def is_lowest(monitor: str) -> bool:
+    """Whether the lowest value of a monitored metric is the best."""
+    return monitor.startswith("min ")
+
+
+def read_score(values: dict[str, float], monitor: str) -> float:
+    """The monitored metric among the values of an evaluation; nan where there was none."""
+    return values.get(f"val/{monitor.removeprefix('min ')}", math.nan)
 
 
 @dataclass
@@ -32,9 +45,9 @@ class TrainState:
     """Objects of a training and its position.
 
     `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
-    sums over those of the current epoch, so that an interrupted epoch still gets its mean. `plan` is what optimizer and
-    schedule were built from: their sections, epochs, updates_per_epoch and accumulate_steps. `samples` are
-    Loaders.fingerprints.
+    sums over those of the current epoch, so that an interrupted epoch still gets its mean. `seconds` are those that it
+    has taken up to the last `tick`. `plan` is what optimizer and schedule were built from: their sections, epochs,
+    updates_per_epoch and accumulate_steps. `samples` are Loaders.fingerprints.
     """
 
     model: SegmentationModel
@@ -52,6 +65,12 @@ class TrainState:
     total_steps: int = 0
     loss_sums: dict[str, float] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
+    seconds: float = 0.0
+    ticked: float = field(default_factory=time.monotonic)
+
+    def tick(self) -> None:
+        """Bring `seconds` up to now."""
+        self.seconds, self.ticked = self.seconds + time.monotonic() - self.ticked, time.monotonic()
 
     @property
     def evaluated(self) -> SegmentationModel:
@@ -62,6 +81,14 @@ class TrainState:
     def updates(self) -> int:
         """Steps of the optimizer before the one that the current batch belongs to."""
         return self.epoch * self.plan["updates_per_epoch"] + self.step // self.plan["accumulate_steps"]
+
+    def spent(self, config: TrainConfig) -> tuple[str, str] | None:
+        """Which limit beside the epochs has ended the training: its key, and the reason in words; None if none has."""
+        if config.max_hours is not None and self.seconds >= 3600 * config.max_hours:
+            return "max_hours", f"{config.max_hours:g} hours are over"
+        done = self.epoch * self.plan["updates_per_epoch"] - -self.step // self.plan["accumulate_steps"]
+        over = config.max_steps is not None and done >= config.max_steps
+        return ("max_steps", f"{config.max_steps} steps are done") if over else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that an exact resumption needs, in plain types and tensors."""
@@ -74,6 +101,7 @@ class TrainState:
             "rng": rng_state(),
             "position": {"epoch": self.epoch, "step": self.step, "total_steps": self.total_steps},
             "loss_sums": dict(self.loss_sums),
+            "seconds": self.seconds,
             "best": vars(self.best),
             "plan": self.plan,
             "origin": self.model.origin,
@@ -103,7 +131,7 @@ class TrainState:
             self.epoch, self.step, self.total_steps = (
                 content["position"][key] for key in ("epoch", "step", "total_steps")
             )
-            self.loss_sums = dict(content["loss_sums"])
+            self.loss_sums, self.seconds = dict(content["loss_sums"]), content.get("seconds", 0.0)
             self.best = Best(**content["best"])
             same = all(content["plan"][key] == self.plan[key] for key in ("optimizer", "schedule"))
             # To a schedule that waits for the score the length of the training means nothing.
@@ -138,9 +166,10 @@ def build_state(
     """The state of a training that has not begun: optimizer, schedule and all else that changes in it. `model` is on
     its device already; `steps_per_epoch` counts batches; `samples` are Loaders.fingerprints."""
     train, device = config.train, next(model.parameters()).device
-    optimizer = build_optimizer(config.optimizer, model)
+    optimizer = build_optimizer(config.optimizer, model, config.model.encoder_name)
     updates = -(-steps_per_epoch // train.accumulate_steps)
-    schedule = build_schedule(config.schedule, optimizer, epochs=train.epochs, steps_per_epoch=updates)
+    length = {"epochs": train.epochs, "steps_per_epoch": updates, "max_steps": train.max_steps}
+    schedule = build_schedule(config.schedule, optimizer, **length, lowest=is_lowest(train.monitor))
     dtype = resolve_precision(train.precision, device)
     decay = train.ema_decay
     return TrainState(
@@ -158,6 +187,7 @@ def build_state(
             "epochs": train.epochs,
             "updates_per_epoch": updates,
             "accumulate_steps": train.accumulate_steps,
+            **({"max_steps": train.max_steps} if train.max_steps else {}),
         },
         samples=samples or {},
     )

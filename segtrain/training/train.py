@@ -9,8 +9,9 @@ from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.devices import resolve_device
 from segtrain.training import build
 from segtrain.training.loop import fit
-from segtrain.training.optim import describe_parameters, try_update
+from segtrain.training.optim import describe_parameters
 from segtrain.training.resume import start_or_resume
+from segtrain.training.schedule import try_update
 from segtrain.training.state import build_state
 
 
@@ -25,7 +26,7 @@ def check(config: Config, *, resume: str | None = None) -> str:
         build_decoder(config.data)
         model = build.place_model(config, device, pretrained=resume is None)
         build.place_loss(config, device, statistics=None)
-        state = build_state(config, model, steps_per_epoch=100)
+        state = build_state(config, model, steps_per_epoch=100_000)
         try_update(config, model, state.optimizer, state.schedule)
     return f"ok: {config.name}: {config.model.name} {config.model.encoder_name}, {describe_parameters(model)}"
 

@@ -23,7 +23,7 @@ from segtrain.inference.score import Scored, score
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.metrics import compute_metrics
 from segtrain.training.run import Run
-from segtrain.training.state import Best, TrainState
+from segtrain.training.state import Best, TrainState, is_lowest, read_score
 from segtrain.visualize import Panel, compare_panel, flatten_both, to_rgb
 
 
@@ -93,16 +93,17 @@ def _draw(scored: Scored, index: int, run: Run) -> Panel:
 
 
 def evaluate_all(
-    state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run
+    state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run, *, final: bool
 ) -> tuple[Evaluation, dict[str, float]]:
-    """The validation set, and the training set where asked: the evaluation of the first, the values of both.
+    """The validation set, and the training set where asked: the evaluation of the first, the values of both. `final`
+    says that it is the last one.
 
     Where a signal comes in meanwhile, the epoch is saved as trained but not evaluated.
     """
     network = TorchNetwork(state.evaluated, run.config, device=state.device, dtype=state.dtype)
     names = run.config.data.class_names
     started = time.monotonic()
-    shown = run.shown_names(loaders.val, final=state.epoch + 1 == config.epochs)
+    shown = run.shown_names(loaders.val, final=final)
     arguments = {"epoch": state.epoch, "run": run}
     try:
         evaluation = evaluate_split(network, loaders.val, loss, title="validation", shown=shown, **arguments)
@@ -123,8 +124,8 @@ def evaluate_all(
 
 def note_score(state: TrainState, evaluation: Evaluation, values: dict[str, float], monitor: str) -> bool:
     """Keep the evaluation if it is the best so far, by the metric `monitor`; whether it is."""
-    score = values[f"val/{monitor}"]
-    if not score > state.best.score:  # a nan is no improvement
+    score, sign = read_score(values, monitor), -1 if is_lowest(monitor) else 1
+    if np.isnan(score) or (state.best.epoch and sign * score <= sign * state.best.score):
         state.best.evaluations_since += 1
         return False
     metrics = {name: float(value) for name, value in values.items() if name.startswith("val/")}

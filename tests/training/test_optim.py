@@ -7,7 +7,8 @@ from segtrain.config.libraries import accepted, known_names
 from segtrain.config.schema import OptimizerConfig, ScheduleConfig
 from segtrain.devices import computes_bf16, resolve_device, resolve_precision
 from segtrain.errors import ConfigError
-from segtrain.training.optim import build_optimizer, build_schedule, describe_parameters, parameter_groups
+from segtrain.training.optim import build_optimizer, describe_parameters, parameter_groups
+from segtrain.training.schedule import build_schedule
 from tests.tiny_model import tiny_model
 
 
