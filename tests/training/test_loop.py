@@ -133,6 +133,62 @@ def test_what_is_evaluated_when_and_what_chooses_the_best(fitted):
     assert best["metrics"]["val/miou"] == made.table["val/miou"][best["epoch"] - 1]
 
 
+def test_the_lowest_loss_chooses_the_best_where_asked(fitted):
+    made = fitted("train.epochs=3", "train.monitor=min loss", "train.patience=2")
+    best, losses = load_checkpoint(made.folder / "best.pt"), made.table.set_index("epoch")["val/loss"]
+    assert (best["monitor"], best["epoch"], best["score"]) == ("min loss", losses.idxmin(), losses.min())
+    assert fitted(*STANDSTILL, "train.epochs=9", "train.monitor=min loss", "train.patience=2").state.epoch == 3
+
+
+def test_the_encoder_rests_in_the_first_epochs(prepare):
+    made = prepare("train.epochs=3", "train.freeze_encoder_epochs=2", "train.eval_every_epochs=3")
+    before = {name: tensor.clone() for name, tensor in made.state.model.encoder.state_dict().items()}
+    resting = []
+    save_last = made.run.save_last
+
+    def save(state):
+        now = state.model.encoder.state_dict()
+        resting.append(all(torch.equal(now[name], tensor) for name, tensor in before.items()))
+        save_last(state)
+
+    made.run.save_last = save
+    head = made.state.model.net.segmentation_head[0].weight.detach().clone()
+    fit(made.state, made.loaders, made.loss, made.config.train, made.run)
+    assert resting == [True, True, False]  # BatchNorm's means too
+    assert not torch.equal(made.state.model.net.segmentation_head[0].weight, head)
+
+
+def test_weights_of_epochs_are_kept_where_asked(fitted):
+    made = fitted("train.epochs=4", "train.save_every_epochs=2", "train.eval_every_epochs=4")
+    assert sorted(path.name for path in made.folder.glob("epoch-*.pt")) == ["epoch-2.pt", "epoch-4.pt"]
+    second, fourth = (load_checkpoint(made.folder / f"epoch-{number}.pt") for number in (2, 4))
+    assert (second["epoch"], second["metrics"], fourth["epoch"]) == (2, {}, 4)
+    assert fourth["score"] == made.table["val/miou"].iloc[-1]
+    assert_same_weights(fourth["model"], load_checkpoint(made.folder / "last.pt")["model"])
+    assert Predictor.load(made.folder / "epoch-2.pt", device="cpu").task.names == made.config.data.class_names
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(3, 2), (4, 2), (1, 1)])
+def test_a_training_ends_with_its_steps_and_is_evaluated(fitted, capsys, steps, epochs):
+    made = fitted("train.epochs=9", f"train.max_steps={steps}", "train.eval_every_epochs=5")
+    assert made.table["step"].iloc[-1] == steps and len(made.table) == epochs
+    assert made.table["val/miou"].notna().tolist() == [False] * (epochs - 1) + [True]
+    assert made.table["lr"].iloc[-1] < 1e-5  # the schedule ends there too
+    assert capsys.readouterr().out.endswith(f"stopping early: {steps} steps are done\n")
+    fitted(resume=made.folder)
+    text = f"nothing is left to train: {steps} steps are done; to go on, raise train.max_steps\n"
+    assert capsys.readouterr().out.endswith(text)
+
+
+def test_hours_count_before_and_after_a_resume(fitted, capsys):
+    made = fitted("train.epochs=9", "train.max_hours=1e-9")
+    assert made.table["step"].tolist() == [1] and made.table["val/miou"].notna().all()
+    assert capsys.readouterr().out.endswith("stopping early: 1e-09 hours are over\n")
+    saved = load_checkpoint(made.folder / "last.pt")["seconds"]
+    again = fitted("train.epochs=2", "train.max_hours=1", resume=made.folder)
+    assert 0 < saved < again.state.seconds < 3600 and again.state.epoch == 2
+
+
 def test_the_moving_average_is_what_is_evaluated_and_kept(prepare):
     """With timm's warm-up the decay of update n is min(0.5, 1 - n ** (-2 / 3)): 0, 0, 0.370, 0.5 and 0.5."""
     made = prepare("train.ema_decay=0.5", "train.epochs=1", "schedule=null")

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from segtrain.config.libraries import accepted, known_names
-from segtrain.config.schema import OptimizerConfig, ScheduleConfig
+from segtrain.config.schema import ModelConfig, OptimizerConfig, ScheduleConfig
 from segtrain.devices import computes_bf16, resolve_device, resolve_precision
 from segtrain.errors import ConfigError
+from segtrain.models.model import build_model
 from segtrain.training.optim import build_optimizer, describe_parameters, parameter_groups
 from segtrain.training.schedule import build_schedule
 from tests.tiny_model import tiny_model
@@ -45,6 +46,30 @@ def test_parameter_groups():
     for key, (lr, parameters) in expected.items():
         assert groups[key]["lr"] == lr
         assert list(map(id, groups[key]["params"])) == list(map(id, parameters))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "layers", "stem", "last"),
+    [
+        ("resnet18", 9, "conv1.weight", "layer4.1.bn2.bias"),
+        ("mit_b0", 12, "patch_embed1.proj.weight", "block4.1.mlp.fc2.weight"),
+        ("densenet121", 8, "features.norm0.weight", "features.denseblock4.denselayer16.conv2.weight"),
+        ("tu-test_convnext", 10, "model.stem_0.weight", "model.stages_3.blocks.0.mlp.fc2.weight"),
+        ("tu-hiera_tiny_224", 13, "model.model.pos_embed", "model.model.blocks.11.mlp.fc2.weight"),
+    ],
+)
+def test_the_rate_falls_from_layer_to_layer(encoder, layers, stem, last):
+    config = ModelConfig(name="FPN", encoder_name=encoder)
+    model = build_model(config, channels=3, outputs=2)
+    settings = OptimizerConfig(lr=1.0, layer_decay=0.5, encoder_lr_factor=0.1)
+    rates = {}
+    for group in parameter_groups(model, settings, encoder):
+        rates |= {id(parameter): group["lr"] for parameter in group["params"]}
+    encoder = dict(model.encoder.named_parameters())
+    assert rates[id(encoder[stem])] == pytest.approx(0.1 * 0.5**layers)
+    assert rates[id(encoder[last])] == pytest.approx(0.1 * 0.5)
+    assert len({rates[id(parameter)] for parameter in encoder.values()}) == layers
+    assert {rates[id(parameter)] for parameter in model.net.decoder.parameters()} == {1.0}
 
 
 def test_what_is_frozen_is_in_no_group():
@@ -156,6 +181,73 @@ def test_what_a_schedule_counts(settings, expected):
         schedule.after("step")
     schedule.after("epoch")
     assert [*seen, optimizer.param_groups[0]["lr"]] == pytest.approx(expected, abs=1e-5)
+
+
+WARMUPS = [
+    # a rise in thirds, then (1 + cos(pi t / 8)) / 2 over the eight values that are left of ten
+    ({"name": "CosineAnnealingLR", "warmup": 3}, [1 / 3, 2 / 3, 1.0, 0.96194, 0.85355, 0.69134]),
+    ({"name": "CosineAnnealingLR", "warmup": 0.3}, [1 / 3, 2 / 3, 1.0, 0.96194, 0.85355, 0.69134]),
+    # the scheduler of epochs has done its step when the rise is over
+    ({"name": "StepLR", "step_size": 1, "interval": "epoch", "warmup": 8}, [1 / 8, 2 / 8, 3 / 8, 4 / 8, 5 / 8, 0.075]),
+    ({"name": "MultiStepLR", "milestones": [2], "warmup": 2}, [0.5, 1.0, 1.0, 0.1, 0.1, 0.1]),
+    ({"name": "PolynomialLR", "warmup": 1}, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]),
+]
+
+
+@pytest.mark.parametrize(("settings", "expected"), WARMUPS, ids=str)
+def test_a_warmup_in_front_of_a_schedule(settings, expected):
+    test_what_a_schedule_counts(settings, expected)
+
+
+def test_a_warmup_rises_to_where_one_cycle_begins():
+    schedule, optimizer = schedule_of("OneCycleLR", warmup=4, pct_start=0.5)
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.param_groups[0]["lr"])
+        schedule.after("step")
+    assert rates[:4] == pytest.approx([0.01, 0.02, 0.03, 0.04]) and rates[4] > 0.04
+    assert schedule.scheduler.total_steps == 7
+
+
+def test_a_warmup_that_is_resumed_goes_on_as_if_nothing_had_been():
+    settings = {"name": "CosineAnnealingLR", "warmup": 4}
+    whole, optimizer = schedule_of(**settings)
+    rates = []
+    for step in range(8):
+        if step == 2:
+            saved, group = whole.state_dict(), dict(optimizer.param_groups[0])
+            again, resumed = schedule_of(**settings)
+            for each in resumed.param_groups:
+                each["lr"] = group["lr"]
+            again.load_state_dict(saved)
+        rates.append([optimizer.param_groups[0]["lr"], resumed.param_groups[0]["lr"] if step > 1 else None])
+        whole.after("step")
+        if step > 1:
+            again.after("step")
+    assert all(first == second for first, second in rates[2:])
+
+
+@pytest.mark.parametrize(("warmup", "shown"), [(10, "10"), (12, "12"), (2.5, "2.5")])
+def test_a_warmup_is_a_number_of_steps_that_leaves_some(warmup, shown):
+    text = f"schedule.warmup: {shown} of 10 steps; write fewer, in whole steps, or a share like 0.05"
+    assert message(lambda: schedule_of("CosineAnnealingLR", warmup=warmup)) == text
+
+
+def test_the_schedule_ends_with_the_steps():
+    optimizer = optimizer_of()
+    schedule = build_schedule(ScheduleConfig(), optimizer, epochs=4, steps_per_epoch=10, max_steps=25)
+    assert schedule.scheduler.total_steps == 25
+    config = ScheduleConfig(name="CosineAnnealingLR", interval="epoch")
+    assert build_schedule(config, optimizer, epochs=4, steps_per_epoch=10, max_steps=25).scheduler.T_max == 3
+
+
+def test_reduce_on_plateau_follows_a_loss_that_should_fall():
+    optimizer = optimizer_of()
+    config = ScheduleConfig(name="ReduceLROnPlateau", patience=0, factor=0.5)
+    schedule = build_schedule(config, optimizer, epochs=9, steps_per_epoch=1, lowest=True)
+    for loss in (0.3, 0.2, 0.2):
+        schedule.after("evaluation", loss)
+    assert optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_reduce_on_plateau_follows_a_score_that_should_rise():
