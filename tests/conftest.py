@@ -101,7 +101,9 @@ def main(monkeypatch) -> Callable[..., int]:
     monkeypatch.chdir(PROJECT)
 
     def main(*layers: str, resume: Path | None = None) -> int:
-        return run_command(train.main, Namespace(layers=list(layers), resume=resume and str(resume), check=False))
+        return run_command(
+            train.main, Namespace(layers=list(layers), resume=resume and str(resume), check=False, overfit=None)
+        )
 
     return main
 
@@ -113,7 +115,7 @@ def trained(tmp_path_factory) -> Path:
     layers = [*SMALL, "train.epochs=1", f"data.root={draw_folders(root / 'street')}", f"runs_dir={root / 'runs'}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(PROJECT)
-        assert run_command(train.main, Namespace(layers=layers, resume=None, check=False)) == 0
+        assert run_command(train.main, Namespace(layers=layers, resume=None, check=False, overfit=None)) == 0
     return root / "runs" / "street-1"
 
 

@@ -60,6 +60,7 @@ WHERE_ASKED = {
     "models.encoder",
     "models.layers",
     "models.pretrained",
+    "training.overfit",
     "training.transfer",
 }
 

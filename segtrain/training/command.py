@@ -20,12 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", metavar="RUN", help="run folder to go on with; key.sub=value still apply")
     parser.add_argument("--check", action="store_true", help="build everything but read no data, then exit")
+    parser.add_argument(
+        "--overfit", type=int, metavar="N", help="learn the first N images by heart: do network and data fit?"
+    )
 
 
-def main(options: argparse.Namespace) -> None:
+def main(options: argparse.Namespace) -> int:
     """Read and check the configuration, then train. A mistake in it is told before seconds of importing torch."""
     if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
         raise ConfigError(f"{processes} processes were started, and a training is one; run it without torchrun")
+    if options.overfit is not None and (options.overfit < 1 or options.resume is not None):
+        raise ConfigError("--overfit N: at least one image, and without --resume")
     config = load_config(options.layers, resume=options.resume)
 
     from segtrain.training.train import check, train
@@ -33,5 +38,5 @@ def main(options: argparse.Namespace) -> None:
     summary = check(config, resume=options.resume)
     if options.check:
         print(summary)
-    else:
-        train(config, resume=options.resume)
+        return 0
+    return train(config, resume=options.resume, overfit=options.overfit)

@@ -31,8 +31,9 @@ def check(config: Config, *, resume: str | None = None) -> str:
     return f"ok: {config.name}: {config.model.name} {config.model.encoder_name}, {describe_parameters(model)}"
 
 
-def train(config: Config, *, resume: str | None = None) -> None:
-    """Train to the end of the last epoch; with `resume`, the path of a run folder, from where that run stopped."""
+def train(config: Config, *, resume: str | None = None, overfit: int | None = None) -> int:
+    """Train to the end of the last epoch; with `resume`, the path of a run folder, from where that run stopped; with
+    `overfit`, on so many images until they are learnt by heart. The exit status: 1 where they are not, else 0."""
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
     with build.explained_failures(config):
@@ -40,6 +41,10 @@ def train(config: Config, *, resume: str | None = None) -> None:
         splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
         for note in notes:
             print(f"warning: {note}")
+        if overfit is not None:
+            from segtrain.training.overfit import fit_few, narrow
+
+            config, splits = narrow(config, splits, overfit)
         decoder = build_decoder(config.data)
         statistics = read_statistics(splits, decoder, names=config.data.class_names, cache=config.cache_dir)
         loaders = build_loaders(
@@ -57,5 +62,8 @@ def train(config: Config, *, resume: str | None = None) -> None:
         state = build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints)
         with start_or_resume(config, state, resume=resume) as run:
             build.describe_training(run, state, loaders, loss, statistics)
+            if overfit is not None:
+                return fit_few(state, loaders, loss, config, run)
             fit(state, loaders, loss, config.train, run)
             run.report(state)
+            return 0

@@ -11,7 +11,7 @@ from segtrain.commands.evaluate.source import config_in
 from segtrain.config.rules import load_config
 from segtrain.inference.load import load_network
 from segtrain.models import model
-from segtrain.training import run
+from segtrain.training import resume
 from segtrain.training.loop import LossMeter
 from segtrain.training.resume import start_or_resume
 from segtrain.training.state import build_state
@@ -64,7 +64,7 @@ def quick(monkeypatch):
         return copy.deepcopy(made[key])
 
     monkeypatch.setattr(model, "_create", copied)
-    monkeypatch.setattr(run, "_git", lambda *_: "")
+    monkeypatch.setattr(resume, "_git", lambda *_: "")
 
 
 FEW_TENSORS = ("train.epochs=1", "log.images=0", "model.encoder_name=tu-test_efficientnet", "train.ema_decay=0.9")

@@ -54,7 +54,7 @@ def test_parameter_groups():
         ("resnet18", 9, "conv1.weight", "layer4.1.bn2.bias"),
         ("mit_b0", 12, "patch_embed1.proj.weight", "block4.1.mlp.fc2.weight"),
         ("densenet121", 8, "features.norm0.weight", "features.denseblock4.denselayer16.conv2.weight"),
-        ("tu-test_convnext", 10, "model.stem_0.weight", "model.stages_3.blocks.0.mlp.fc2.weight"),
+        ("tu-test_convnext", 10, "model.stem_0.weight", "model.stages_3.blocks.1.mlp.fc2.weight"),
         ("tu-hiera_tiny_224", 13, "model.model.pos_embed", "model.model.blocks.11.mlp.fc2.weight"),
     ],
 )

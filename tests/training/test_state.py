@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segtrain.checkpoint import load_checkpoint, save_checkpoint
-from segtrain.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig
+from segtrain.config.schema import ModelConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 from segtrain.errors import CheckpointError
 from segtrain.training.state import Best, TrainState, build_state
 from tests.tiny_model import tiny_model
@@ -22,6 +22,7 @@ def state_of(
 ) -> TrainState:
     precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
     config = SimpleNamespace(
+        model=ModelConfig(),
         optimizer=OptimizerConfig(name=name, lr=0.01),
         schedule=ScheduleConfig(name=schedule_name),
         train=TrainConfig(epochs=epochs, accumulate_steps=accumulate_steps, ema_decay=ema_decay, precision=precision),

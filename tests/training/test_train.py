@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 from argparse import Namespace
@@ -21,6 +22,7 @@ from segtrain.checkpoint import load_checkpoint
 from segtrain.command import run_command
 from segtrain.config.rules import load_config
 from segtrain.training import command as train
+from segtrain.training import overfit
 from tests.conftest import PROJECT, SMALL, draw_folders, run
 from tests.log.wandb_records import find_runs, read_history, read_records
 
@@ -42,8 +44,8 @@ def main(monkeypatch) -> Callable[..., int]:
     """The command in this process: its exit status."""
     monkeypatch.chdir(PROJECT)
 
-    def main(*layers: str, resume: Path | None = None, check: bool = False) -> int:
-        options = Namespace(layers=list(layers), resume=resume and str(resume), check=check)
+    def main(*layers: str, resume: Path | None = None, check: bool = False, overfit: int | None = None) -> int:
+        options = Namespace(layers=list(layers), resume=resume and str(resume), check=check, overfit=overfit)
         return run_command(train.main, options)
 
     return main
@@ -154,6 +156,29 @@ def test_a_run_keeps_where_its_weights_are_from_and_resumes_without_them(finishe
     assert f"\nstart    {origin}\n" in capsys.readouterr().out
     assert f"\nweights: {origin}\n" in (run_folder / "environment.txt").read_text()
     assert load_checkpoint(run_folder / "best.pt")["origin"] == origin
+
+
+def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, tmp_path):
+    layers = [*finished.layers, f"runs_dir={tmp_path}", "optimizer.lr=2e-2", "train.ema_decay=0.9"]
+    assert main(*layers, overfit=3) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "data     60 training and 3 validation images"  # the three, for 20 steps
+    assert re.fullmatch(r"overfit: mIoU 0\.9[5-9]\d\d on 3 images, network and data fit", lines[-1])
+    table = pandas.read_csv(tmp_path / "street-overfit-1" / "metrics.csv")
+    assert table["lr"].nunique() == 1 and len(table) < overfit.MOST_EPOCHS and table["val/miou"].iloc[-1] >= 0.95
+
+    monkeypatch.setattr(overfit, "MOST_EPOCHS", 1)
+    assert main(*layers, "optimizer.lr=1e-30", overfit=1) == 1
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert "on 1 images, not learnt by heart, which takes 0.95; look at " in line
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "--overfit N: at least one image"), (99, "--overfit 99: there are 8 training images")]
+)
+def test_a_wrong_number_of_images_to_overfit(finished, main, capsys, count, text):
+    assert main(*finished.layers, overfit=count) == 2
+    assert capsys.readouterr().err.startswith(text)
 
 
 def test_check_reads_no_data(tmp_path):
