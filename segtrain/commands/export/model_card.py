@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
-from segtrain.config.schema import Config, LossTerm, is_file_name
+from segtrain.config.schema import Config, LossTerm, ModelConfig, is_file_name
 from segtrain.data.transforms import FRAME_KEEPING, transform_names
 from segtrain.formats.dataset_info import About, load_dataset, published
 from segtrain.inference.network import TorchNetwork
@@ -58,7 +58,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
         resizes=any(name in FRAME_KEEPING[:3] for name in transforms),
         scores=scores,
         source=source,
-        start=_start(config.model.encoder_weights, trained.get("origin")),
+        start=describe_start(config.model, trained.get("origin")),
         std=[f"{value / 255:.4g}" for value in model.std.flatten()],
         task=network.task,
         trained=trained,
@@ -82,11 +82,13 @@ def _published_names(config: Config) -> set[str]:
     return {item.name for item in labels.classes} if labels is not None else set()
 
 
-def _start(weights: str | bool | None, origin: str | None) -> str:
-    """What training began with; of a local file no more than that, since its name says where it lay."""
-    if not weights:
+def describe_start(model: ModelConfig, origin: str | None) -> str:
+    """What training began with, without the paths of this computer."""
+    if model.weights:
+        return f"a whole network, {Path(model.weights).name}"
+    if not model.encoder_weights:
         return "random"
-    return "a local file" if is_file_name(weights) else origin or str(weights)
+    return "a local file" if is_file_name(model.encoder_weights) else origin or str(model.encoder_weights)
 
 
 def _origin(config: Config, about: About | None) -> str:

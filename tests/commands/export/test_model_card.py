@@ -8,8 +8,10 @@ import yaml
 from PIL import Image
 
 from segtrain.checkpoint import save_checkpoint
+from segtrain.commands.export.model_card import describe_start
+from segtrain.config.schema import ModelConfig
 from segtrain.inference.predictor import Predictor
-from tests.commands.export.hub_export import CAMVID, export, train
+from tests.commands.export.hub_export import CAMVID, MODEL, export, train
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
@@ -116,3 +118,19 @@ def test_a_card_without_a_score_or_a_licence(tmp_path):
     assert yaml.safe_load(head).keys() == {"library_name", "pipeline_tag", "tags"}
     assert "## Score\n\nThe checkpoint holds none.\n" in body and "| 0 | a\\|b | 102 68 221 | - |" in body
     assert "The weights: their authors have not said. The code of segtrain" in body
+
+
+STARTS = [
+    ({}, "", "random"),
+    ({"encoder_weights": "imagenet"}, "timm/x.a1_in1k, licence mit", "timm/x.a1_in1k, licence mit"),
+    ({"encoder_weights": "imagenet"}, "", "imagenet"),  # a run from before origins were kept
+    ({"encoder_weights": "/home/somebody/x.pth"}, "9 tensors of /home/somebody/x.pth", "a local file"),
+    ({"weights": "/home/somebody/runs/street-1"}, "Unet of /home/somebody", "a whole network, street-1"),
+    ({"weights": "smp-hub/segformer-b0"}, "Segformer", "a whole network, segformer-b0"),
+]
+
+
+@pytest.mark.parametrize(("model", "origin", "told"), STARTS)
+def test_what_training_began_with_without_paths_of_this_computer(model, origin, told):
+    config = ModelConfig.model_validate(MODEL | model)
+    assert describe_start(config, origin) == told
