@@ -15,7 +15,7 @@ from segtrain.training.state import TrainState
 
 TARGET = 0.95  # mIoU
 EPOCH_STEPS = 20  # and then an evaluation
-MOST_EPOCHS = 20
+MOST_EPOCHS = 50
 
 
 def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
