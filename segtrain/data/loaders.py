@@ -135,6 +135,8 @@ def _start_worker(_: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Both may reach the whole group; the parent finishes its step and ends us.
         signal.signal(number, signal.SIG_IGN)
+    # What fails here is handed to the parent; multiprocessing's own thread would print that the parent is gone.
+    sys.excepthook = lambda *_: None
 
 
 @atexit.register
