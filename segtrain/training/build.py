@@ -78,6 +78,8 @@ def describe_training(
         run.log.say(f"weights  {name}: {listed}")
     steps = loaders.train.steps_per_epoch
     length = f"{train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images"
+    length += f", {train.max_steps} steps at most" if train.max_steps else ""
+    length += f", {train.max_hours:g} hours at most" if train.max_hours else ""
     run.log.say(f"train    {length}, {precision} on {state.device}")
     if state.total_steps:
         run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")

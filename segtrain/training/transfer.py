@@ -68,6 +68,8 @@ def load_weights(model: SegmentationModel, config: Config) -> str:
 def _fetch(source: str) -> Path:
     path = Path(source).expanduser()
     if path.exists() or source.count("/") != 1 or source.startswith((".", "~", "/")):
+        if not path.exists():
+            raise ConfigError(f"model.weights: {source} does not exist")
         return path
     require_hub()
     try:

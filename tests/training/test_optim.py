@@ -227,10 +227,15 @@ def test_a_warmup_that_is_resumed_goes_on_as_if_nothing_had_been():
     assert all(first == second for first, second in rates[2:])
 
 
-@pytest.mark.parametrize(("warmup", "shown"), [(10, "10"), (12, "12"), (2.5, "2.5")])
-def test_a_warmup_is_a_number_of_steps_that_leaves_some(warmup, shown):
-    text = f"schedule.warmup: {shown} of 10 steps; write fewer, in whole steps, or a share like 0.05"
-    assert message(lambda: schedule_of("CosineAnnealingLR", warmup=warmup)) == text
+@pytest.mark.parametrize(
+    ("warmup", "text"),
+    [
+        (10, "10 steps, and the training has 10; write fewer, or a share"),
+        (2.5, "2.5 is neither a share below 1 nor a whole number of steps"),
+    ],
+)
+def test_a_warmup_is_a_number_of_steps_that_leaves_some(warmup, text):
+    assert message(lambda: schedule_of("CosineAnnealingLR", warmup=warmup)) == f"schedule.warmup: {text}"
 
 
 def test_the_schedule_ends_with_the_steps():

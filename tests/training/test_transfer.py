@@ -129,3 +129,5 @@ def test_what_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(ConfigError) as error:
         start(config_of(["sky"], weights="runs/x-1"))
     assert str(error.value) == "model.weights: runs/x-1 is no path here, and the hub cannot be reached"
+    with pytest.raises(ConfigError, match=r"^model.weights: \./runs/x-1 does not exist$"):
+        start(config_of(["sky"], weights="./runs/x-1"))
