@@ -67,7 +67,8 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
                 raise ConfigError(
                     "--tune-threshold: a model gives labels, not probabilities; export it without --labels"
                 )
-            task = predictor.task.model_copy(update={"ignore_index": config.data.ignore_index})
+            given = {"ignore_index": config.data.ignore_index, "names": config.data.class_names}  # if it names none
+            task = predictor.task.model_copy(update=given)
             scores = score_model(predictor, split, task, batch_size=batch_size, tune=options.tune_threshold)
             tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold else ""
         values = compute_values(scores, task.names)
