@@ -13,13 +13,8 @@ from segtrain.inference.model_files import PROGRAMS, find_kind
 from segtrain.inference.network import Network, TorchNetwork, rebuild
 from segtrain.inference.task import Task
 
-TOLD = (
-    "epoch",
-    "monitor",
-    "metrics",
-    "definition",
-    "origin",
-)  # what a checkpoint says of its training, beside the configuration
+# What a checkpoint says of its training, beside the configuration.
+TOLD = ("epoch", "monitor", "metrics", "definition", "origin")
 
 
 def thresholds_path(checkpoint: Path) -> Path:
@@ -55,6 +50,14 @@ def load_network(
         )
     runtime = importlib.import_module(f"segtrain.inference.runtimes.{kind.replace('-', '_')}")
     return runtime.load(source, device=resolve_device(device), precision=precision)
+
+
+def load_trainable(source: Path) -> TorchNetwork:
+    """The network of a run folder, a checkpoint or a hub folder, in fp32 on the CPU. Raises CheckpointError as
+    load_network does, and for an exported file, before it is loaded."""
+    if find_kind(source) not in (None, "run", "checkpoint", "hub"):
+        raise CheckpointError(f"{source}: is an exported file; name the run or the folder that it was made from")
+    return load_network(source, device="cpu", precision="fp32")
 
 
 def load_trained(source: Path, *, device: str = "auto", precision: str | None = None) -> TorchNetwork:

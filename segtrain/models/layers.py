@@ -16,7 +16,8 @@ def find_layers(encoder: nn.Module, encoder_name: str) -> dict[str, int]:
     Those of timm's encoders are what timm takes for layers (`group_matcher`): as a rule the stem and each block. smp's
     own are told apart by the names of their blocks, in the order of the network.
     """
-    names = list(dict(encoder.named_parameters()))
+    parameters = dict(encoder.named_parameters())
+    names = list(parameters)
     if encoder_name.startswith("tu-"):
         with torch.device("meta"):
             whole = timm.create_model(encoder_name.removeprefix("tu-"))
@@ -30,10 +31,10 @@ def find_layers(encoder: nn.Module, encoder_name: str) -> dict[str, int]:
     if encoder_name.startswith("mit_"):  # which names all embeddings of patches before the first block
         names.sort(key=lambda name: int(re.search(r"\d+", name)[0]))
     layers: dict[str, int] = {}
-    index, block, shapes = -1, None, dict(encoder.named_parameters())
+    index, block = -1, None
     for name in names:
         key = re.match(r"[^.]+(\.\d+)+(?=\.)|features\.[^.]+|[^.]+", name)[0]  # layer1.0, features.denseblock1, bn1
-        if index < 0 or (key != block and shapes[name].ndim > 1):  # a norm belongs to what is before it
+        if index < 0 or (key != block and parameters[name].ndim > 1):  # a norm belongs to what is before it
             index, block = index + 1, key
         layers[name] = index
     return layers

@@ -42,7 +42,7 @@ def load_encoder_file(encoder: nn.Module, path: str, *, encoder_name: str, chann
         )
     chosen, adapted = {}, []
     for key, tensor in taken.items():
-        if _is_for_rgb(tensor, wanted[key], channels):
+        if is_for_rgb(tensor, wanted[key], channels):
             tensor = timm.models.adapt_input_conv(channels, tensor)
             adapted.append(key)
         if tensor.shape != wanted[key].shape:
@@ -84,12 +84,12 @@ def _read(path: str) -> dict[str, Tensor]:
             content = load_file(file)
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
+        state = _flatten(content)
     except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0] or "it ends too early"
         raise ConfigError(f"model.encoder_weights: {path} cannot be read: {reason}") from error
     except Exception as error:  # pickle.UnpicklingError and its kin: something else, or asks for more than tensors
         raise ConfigError(f"model.encoder_weights: {path} holds more than tensors, and is not loaded") from error
-    state = _flatten(content)
     if not state:
         raise ConfigError(f"model.encoder_weights: {path} is not a state dict of tensors")
     return state
@@ -126,7 +126,8 @@ def _match(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Ten
     return max(found.values(), key=len, default={})
 
 
-def _is_for_rgb(tensor: Tensor, wanted: Tensor, channels: int) -> bool:
+def is_for_rgb(tensor: Tensor, wanted: Tensor, channels: int) -> bool:
+    """Whether the weights of a convolution differ from what is wanted by their three input channels alone."""
     shape = tuple(tensor.shape)
     return len(shape) == 4 and shape[1] == 3 != channels and wanted.shape == (shape[0], channels, *shape[2:])
 
@@ -136,7 +137,7 @@ def _count_unfit(found: dict[str, Tensor], wanted: dict[str, Tensor], channels: 
     count = 0
     for key, tensor in wanted.items():
         if key in found:
-            count += found[key].shape != tensor.shape and not _is_for_rgb(found[key], tensor, channels)
+            count += found[key].shape != tensor.shape and not is_for_rgb(found[key], tensor, channels)
         else:
             count += not key.endswith("num_batches_tracked")
     return count

@@ -94,7 +94,7 @@ def build_schedule(
     """The schedule of an experiment.
 
     Fills in what follows from the length of the training. Raises ConfigError where the scheduler refuses an argument,
-    and for a warmup that is no number of steps, or takes all of them.
+    and for a warmup that is not a whole number of steps, or is as long as the training.
 
     Args:
         epochs: of the training.
@@ -136,6 +136,7 @@ def try_update(config: Config, model: nn.Module, optimizer: Optimizer, schedule:
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     with explained("optimizer", config.optimizer.name):
         optimizer.step()
+    schedule.warmed = schedule.warmup  # behind which the scheduler takes its first step
     with explained("schedule", config.schedule.name if config.schedule else ""):
         schedule.after(schedule.interval, *([0.5] if schedule.interval == "evaluation" else []))
 

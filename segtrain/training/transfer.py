@@ -13,12 +13,13 @@ from torch import Tensor
 from segtrain.checkpoint import BEST
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, name_some, reason_of
-from segtrain.inference.load import load_network
+from segtrain.inference.load import load_trainable
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.runtimes.hub import NOTE, PREPROCESSING, SMP, WEIGHTS
 from segtrain.inference.task import Task
 from segtrain.models.encoder import require_hub
 from segtrain.models.model import SegmentationModel, build_model
+from segtrain.models.pretrained import is_for_rgb
 
 _SHOWN = 6
 
@@ -34,9 +35,7 @@ def load_weights(model: SegmentationModel, config: Config) -> str:
     damaged.
     """
     source = str(config.model.weights)
-    network = load_network(_fetch(source), device="cpu", precision="fp32")
-    if not isinstance(network, TorchNetwork):
-        raise ConfigError(f"model.weights: {source} is an exported file; write the run that it was made from")
+    network = load_trainable(_fetch(source))
     theirs, ours = network.model.net.state_dict(), model.net.state_dict()
     places = _output_places(config, ours)
     _require_same_network(config, network, theirs, ours, places)
@@ -75,9 +74,13 @@ def _fetch(source: str) -> Path:
     try:
         return Path(snapshot_download(source, allow_patterns=[SMP, NOTE, PREPROCESSING, WEIGHTS]))
     except LocalEntryNotFoundError as error:
-        raise ConfigError(f"model.weights: {source} is no path here, and the hub cannot be reached") from error
+        raise ConfigError(
+            f"model.weights: {source} does not exist here, and the Hugging Face hub cannot be reached"
+        ) from error
     except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise ConfigError(f"model.weights: {source} is no path here, and the hub says: {reason_of(error)}") from error
+        raise ConfigError(
+            f"model.weights: {source} does not exist here, and the Hugging Face hub answers: {reason_of(error)}"
+        ) from error
 
 
 def _outputs(task: Task) -> list[str]:
@@ -107,8 +110,7 @@ def _require_same_network(
     other = [
         key
         for key in ours.keys() & theirs.keys() - {*places}
-        if ours[key].shape != theirs[key].shape
-        and not (theirs[key].ndim == 4 and theirs[key].shape[1] == 3 and ours[key].shape[1] == config.data.channels)
+        if ours[key].shape != theirs[key].shape and not is_for_rgb(theirs[key], ours[key], config.data.channels)
     ]
     if missing or other:
         was, now = network.config.model, config.model

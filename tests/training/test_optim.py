@@ -1,4 +1,5 @@
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from segtrain.devices import computes_bf16, resolve_device, resolve_precision
 from segtrain.errors import ConfigError
 from segtrain.models.model import build_model
 from segtrain.training.optim import build_optimizer, describe_parameters, parameter_groups
-from segtrain.training.schedule import build_schedule
+from segtrain.training.schedule import build_schedule, try_update
 from tests.tiny_model import tiny_model
 
 
@@ -236,6 +237,17 @@ def test_a_warmup_that_is_resumed_goes_on_as_if_nothing_had_been():
 )
 def test_a_warmup_is_a_number_of_steps_that_leaves_some(warmup, text):
     assert message(lambda: schedule_of("CosineAnnealingLR", warmup=warmup)) == f"schedule.warmup: {text}"
+
+
+def test_check_takes_the_first_step_behind_a_warmup():
+    model = tiny_model()
+    config = ScheduleConfig(name="StepLR", step_size=0, warmup=3)
+    optimizer = build_optimizer(OptimizerConfig(), model)
+    schedule = build_schedule(config, optimizer, epochs=1, steps_per_epoch=9)
+    experiment = SimpleNamespace(optimizer=OptimizerConfig(), schedule=config)
+    assert message(lambda: try_update(experiment, model, optimizer, schedule)).startswith(
+        "schedule: StepLR: integer modulo"
+    )
 
 
 def test_the_schedule_ends_with_the_steps():

@@ -6,7 +6,7 @@ import torch
 
 from segtrain.checkpoint import save_checkpoint
 from segtrain.config.schema import Config
-from segtrain.errors import ConfigError
+from segtrain.errors import CheckpointError, ConfigError
 from segtrain.models.model import build_model
 from segtrain.training.build import place_model
 
@@ -128,6 +128,14 @@ def test_what_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError) as error:
         start(config_of(["sky"], weights="runs/x-1"))
-    assert str(error.value) == "model.weights: runs/x-1 is no path here, and the hub cannot be reached"
+    assert str(error.value) == "model.weights: runs/x-1 does not exist here, and the Hugging Face hub cannot be reached"
     with pytest.raises(ConfigError, match=r"^model.weights: \./runs/x-1 does not exist$"):
         start(config_of(["sky"], weights="./runs/x-1"))
+
+
+def test_an_exported_file_is_not_loaded(tmp_path):
+    path = tmp_path / "model.pt2"
+    path.write_bytes(b"a program")
+    with pytest.raises(CheckpointError) as error:
+        start(config_of(["sky"], weights=str(path)))
+    assert str(error.value) == f"{path}: is an exported file; name the run or the folder that it was made from"

@@ -68,10 +68,8 @@ def _find_ignored_layers(report: DatasetReport) -> Finding | None:
         if not masks or not names or value in (data.ignore_values or []):
             return None
         level, title = "error", f"{count_of(len(masks), 'mask', 'has')} areas of {value}, which is ignored"
-        advice = (
-            f"No pixel there is the class, which has the value 1 in other masks. The lines give it both; if {value} "
-        )
-        advice += f"is to be ignored, write data.ignore_values: [{value}]."
+        advice = "No pixel there is the class, which has the value 1 in other masks. The lines give it both values; "
+        advice += f"if {value} is to be ignored, write data.ignore_values: [{value}]."
         change = {"value": None, "values": [1, value]}
     classes = [item.model_copy(update=change) if item.name in names else item for item in data.classes]
     fix = report.classes_fix(classes, data.ignore_values or [])

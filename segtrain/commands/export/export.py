@@ -11,10 +11,10 @@ from segtrain.commands.export.graph import ExportOptions
 from segtrain.commands.export.images import calibration_images, images_to_compare, read_prepared
 from segtrain.commands.export.write import choose_path, move_into, staged
 from segtrain.data.splits import read_splits
-from segtrain.errors import ConfigError, DataError
+from segtrain.errors import DataError
 from segtrain.files import explained_write
 from segtrain.formats.sample import SampleTable, Splits
-from segtrain.inference.load import load_network
+from segtrain.inference.load import load_network, load_trainable
 from segtrain.inference.network import Network, TorchNetwork
 
 
@@ -24,9 +24,7 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
     Raises SegtrainError for what cannot be exported, compared or written.
     """
     module = importlib.import_module(f"segtrain.commands.export.{options.to.replace('-', '_')}")
-    network = load_network(options.run, device="cpu", precision="fp32")
-    if not isinstance(network, TorchNetwork):
-        raise ConfigError(f"{options.run}: is an exported file; export the run or the folder that it was made from")
+    network = load_trainable(options.run)
     path = choose_path(options.output, default_path(options, form), options.to)
     splits = _read_splits(network, options)
     images = images_to_compare(options.images, splits and splits["val"], output=path)

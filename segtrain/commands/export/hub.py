@@ -49,9 +49,8 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     train = network.config.train
     note = HubNote(
         task=network.task,
-        model=network.config.model.model_copy(
-            update={"encoder_weights": None, "weights": None}
-        ),  # may be paths of this computer
+        # Without weights to start from, which may be paths of this computer.
+        model=network.config.model.model_copy(update={"encoder_weights": None, "weights": None}),
         mean=network.model.mean.flatten().tolist(),
         std=network.model.std.flatten().tolist(),
         precision=train.precision,
