@@ -57,6 +57,8 @@ SPINE = [
 WHERE_ASKED = {
     "log.tensorboard_writer",
     "log.wandb_writer",
+    "losses.foreign",
+    "models.auxiliary",
     "models.encoder",
     "models.layers",
     "models.pretrained",

@@ -7,6 +7,8 @@ from types import NoneType
 from typing import Any
 
 from segtrain import formats
+from segtrain.config.libraries import takes_encoder
+from segtrain.config.schema import ModelConfig
 from segtrain.config.section import NamedSection, Section, _inside, _is_replaced, alternatives, section_of
 from segtrain.config.tree import Value, load_yaml, parse_yaml
 from segtrain.errors import ConfigError
@@ -35,6 +37,8 @@ def _merge(base: Value, layer: Value, annotation: Any) -> Value:
         chosen = layer.data.get(section.selector)
         if chosen is not None and section.selector in below and chosen.data != below[section.selector].data:
             kept = section.model_fields.keys() - section.forgotten
+            if section is ModelConfig and not takes_encoder(chosen.data):
+                kept -= {"encoder_name", "encoder_weights"}
             below = {key: value for key, value in below.items() if key in kept}
     for key, value in layer.data.items():
         inside = _inside(annotation, key)

@@ -144,6 +144,16 @@ def accepted(kind: str, name: str) -> Arguments | None:
     return library_index()["names"][kind].get(name)
 
 
+def takes_encoder(name: Any) -> bool:
+    """Whether a network is built on an encoder that is named; also of a name that nothing has, whose mistake is another
+    one."""
+    try:
+        arguments = accepted("model", name) if isinstance(name, str) else None
+    except ConfigError:
+        return True
+    return arguments is None or "encoder_name" in arguments
+
+
 def check_arguments(
     kind: str,
     name: Any,
@@ -162,9 +172,6 @@ def check_arguments(
     """
     if not isinstance(name, str):
         yield Mistake(name_path or path, f"expected a name of a {kind}, not {name!r}")
-        return
-    if kind == "model" and "." in name:
-        yield Mistake(name_path or path, f"'{name}' is a path; {suggest(name.rpartition('.')[2], known_names(kind))}")
         return
     try:
         arguments = accepted(kind, name)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from segtrain import formats
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.layers import BASE_FILE, add_published, load_tree
-from segtrain.config.libraries import check_arguments, check_encoder, library_index
+from segtrain.config.libraries import check_arguments, check_encoder, library_index, takes_encoder
 from segtrain.config.mistakes import validate
 from segtrain.config.schema import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
 from segtrain.config.section import Mistake, Section, describe_type, suggest
@@ -121,9 +121,12 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
             "model", model.get("name", "Unet"), _declared(ModelConfig, model), path=("model",),
             name_path=("model", "name"), provided=declared, refused=REFUSED_MODEL_ARGUMENTS,
         )  # fmt: skip
-        encoder = model.get("encoder_name", "resnet34")
-        yield from check_encoder(encoder, path=("model", "encoder_name"), architecture=model.get("name", "Unet"))
-        yield from _weights_mistakes(encoder, model.get("encoder_weights"))
+        if takes_encoder(name := model.get("name", "Unet")):
+            encoder = model.get("encoder_name", "resnet34")
+            yield from check_encoder(encoder, path=("model", "encoder_name"), architecture=name)
+            yield from _weights_mistakes(encoder, model.get("encoder_weights"))
+        elif model.get("encoder_name") is not None:
+            yield Mistake(("model", "encoder_name"), f"{name} takes no encoder by its name; take this line out")
     for name, term in (section("loss") or {}).items():
         given = _declared(LossTerm, term) if isinstance(term, dict) else []
         yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))
@@ -156,4 +159,7 @@ def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Confi
             raise ConfigError(f"{BASE_FILE}: is not in this folder; name an experiment file, like my_experiment.yml")
         base = None
     tree = add_published(load_tree(arguments, Config, base=base))
-    return validate(tree, Config, rules=[library_mistakes])
+    config = validate(tree, Config, rules=[library_mistakes])
+    if not takes_encoder(config.model.name):
+        config.model.encoder_name = None
+    return config

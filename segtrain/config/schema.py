@@ -21,9 +21,10 @@ class ModelConfig(NamedSection):
 
     name: str = "Unet"
     """Architecture: Unet, UnetPlusPlus, MAnet, Linknet, FPN, PSPNet, DeepLabV3, DeepLabV3Plus, PAN, UPerNet,
-    Segformer or DPT."""
-    encoder_name: str = "resnet34"
-    """Encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both)."""
+    Segformer or DPT; or a dotted path to a network of your own."""
+    encoder_name: str | None = "resnet34"
+    """Encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both); null where the network takes
+    none."""
     encoder_weights: str | bool | None = None
     """Weights to start the encoder from: a name like imagenet, a file, or null. A timm encoder has their name behind
     its own (tu-resnet50.a1_in1k), and imagenet or true here. A file holds a state dict with the names of smp, timm,
@@ -37,6 +38,14 @@ class ModelConfig(NamedSection):
     """Standard deviation of each channel, in images scaled to 0..1. Default: as for mean."""
     freeze: Literal["encoder", "encoder_batchnorm"] | None = None
     """encoder: train the decoder only; encoder_batchnorm: keep the encoder's BatchNorm as it was pretrained."""
+    aux: Annotated[float, Field(ge=0)] = 0.0
+    """Factor of the loss of auxiliary outputs, which training alone has: those of the network, else that of a fully
+    convolutional head on the encoder's second-to-last features. 0.4 is common; 0: none."""
+
+    @property
+    def title(self) -> str:
+        """The names of the network and of its encoder."""
+        return f"{self.name} {self.encoder_name}" if self.encoder_name else self.name
 
 
 def is_file_name(weights: object) -> bool:

@@ -27,8 +27,9 @@ DEEPEST = 4  # levels of lists and mappings in one argument
 FILE_READERS = frozenset({"FDA", "HistogramMatching", "PixelDistributionAdaptation", "TextImage"})
 
 
-def read_config(content: Mapping[str, Any], path: Path) -> Config:
-    """The configuration under "config" in a checkpoint, or one that was made of the note of a hub folder.
+def read_config(content: Mapping[str, Any], path: Path, *, trust: bool | str = False) -> Config:
+    """The configuration under "config" in a checkpoint, or one that was made of the note of a hub folder. `trust`: see
+    load_network.
 
     Raises CheckpointError where there is none or it is damaged, and where its model or its transforms.val are beyond
     what a description may say.
@@ -39,12 +40,18 @@ def read_config(content: Mapping[str, Any], path: Path) -> Config:
         raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
     except ValidationError as error:
         raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
-    _check_model(config.model, path)
+    _check_model(config.model, path, trust)
     check_transforms(config.transforms.val, path)
     return config
 
 
-def _check_model(model: ModelConfig, path: Path) -> None:
+def _check_model(model: ModelConfig, path: Path, trust: bool | str) -> None:
+    if "." in model.name and trust in (True, model.name):
+        return
+    if "." in model.name:
+        raise CheckpointError(
+            f"{path}: its network is a program of its own, {model.name}; add --trust if you trust whoever made it"
+        )
     if model.name not in known_names("model"):
         raise CheckpointError(f"{path}: names the model '{model.name}', which smp does not have")
     # smp hands what it does not know on to the encoder: checkpoint_path is opened there.

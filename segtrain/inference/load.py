@@ -23,7 +23,7 @@ def thresholds_path(checkpoint: Path) -> Path:
 
 
 def load_network(
-    source: Path | str, *, device: str = "auto", precision: str | None = None, trust: bool = False
+    source: Path | str, *, device: str = "auto", precision: str | None = None, trust: bool | str = False
 ) -> Network:
     """The network of a run folder (its best.pt), a checkpoint or an exported file.
 
@@ -31,7 +31,8 @@ def load_network(
         source: its path.
         device: auto, cpu, cuda, cuda:1 or mps.
         precision: to compute in; None takes that of the training or of the export.
-        trust: load programs too (TorchScript, torch.export, SavedModel), which may run any code.
+        trust: load programs too (TorchScript, torch.export, SavedModel), and import a network that a checkpoint names
+            by a dotted path: both may run any code. Or the one dotted path that may be imported.
 
     Raises CheckpointError for what is not a model, is damaged, belongs to somebody else, or is a program and not
     trusted.
@@ -40,10 +41,10 @@ def load_network(
     require_regular(source)
     kind = find_kind(source)
     if kind in (None, "run", "checkpoint"):
-        return load_trained(source, device=device, precision=precision)
+        return load_trained(source, device=device, precision=precision, trust=trust)
     if not source.exists():
         raise CheckpointError(f"{source}: does not exist")
-    if kind in PROGRAMS and not trust:
+    if kind in PROGRAMS and trust is not True:
         raise CheckpointError(
             f"{source}: is a program ({PROGRAMS[kind]}), and loading it can run any code; add --trust if you trust "
             "whoever made it"
@@ -52,25 +53,27 @@ def load_network(
     return runtime.load(source, device=resolve_device(device), precision=precision)
 
 
-def load_trainable(source: Path) -> TorchNetwork:
+def load_trainable(source: Path, *, trust: bool | str = False) -> TorchNetwork:
     """The network of a run folder, a checkpoint or a hub folder, in fp32 on the CPU. Raises CheckpointError as
     load_network does, and for an exported file, before it is loaded."""
     if find_kind(source) not in (None, "run", "checkpoint", "hub"):
         raise CheckpointError(f"{source}: is an exported file; name the run or the folder that it was made from")
-    return load_network(source, device="cpu", precision="fp32")
+    return load_network(source, device="cpu", precision="fp32", trust=trust)
 
 
-def load_trained(source: Path, *, device: str = "auto", precision: str | None = None) -> TorchNetwork:
+def load_trained(
+    source: Path, *, device: str = "auto", precision: str | None = None, trust: bool | str = False
+) -> TorchNetwork:
     """The network of a run folder (its best.pt) or a checkpoint file.
 
     The model is rebuilt from the configuration in the checkpoint, which may name nothing but smp's and albumentations'
-    own classes. Thresholds that `evaluate --tune-threshold` left beside the checkpoint are taken. Raises
-    CheckpointError for what is not such a checkpoint.
+    own classes, and with `trust` a network by a dotted path. Thresholds that `evaluate --tune-threshold` left beside
+    the checkpoint are taken. Raises CheckpointError for what is not such a checkpoint.
     """
     path = find_checkpoint(source, BEST)
     content = load_checkpoint(path)
     network = rebuild(
-        read_config(content, path),
+        read_config(content, path, trust=trust),
         content.get("ema") or content.get("model"),  # what validation scored
         path,
         device=resolve_device(device),

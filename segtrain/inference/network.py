@@ -13,7 +13,7 @@ from segtrain.config.schema import Config
 from segtrain.devices import autocast, resolve_precision
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.inference.task import Task
-from segtrain.models.model import SegmentationModel, build_model
+from segtrain.models.model import SegmentationModel, build_model, drop_auxiliary
 
 
 class Network(Protocol):
@@ -100,7 +100,7 @@ def rebuild(
     """
     model = build_model(config.model, channels=config.data.channels, outputs=len(config.data.classes), pretrained=False)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(drop_auxiliary(state))
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = reason_of(error, line=-1)
         raise CheckpointError(f"{path}: its weights do not fit its configuration: {reason}") from error

@@ -110,7 +110,7 @@ def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trust",
         action="store_true",
-        help="load TorchScript, torch.export and SavedModel files too, which can run any code",
+        help="load what can run any code too: TorchScript, torch.export, SavedModel, networks of your own",
     )
 
 

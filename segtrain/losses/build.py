@@ -10,11 +10,11 @@ from segtrain.config.libraries import find
 from segtrain.errors import ConfigError
 from segtrain.losses.base import SegmentationLoss
 from segtrain.losses.class_weights import CLASS_WEIGHT_METHODS, CountClasses, compute_class_weights
-from segtrain.losses.weighted import ForeignLoss, WeightedLoss
+from segtrain.losses.weighted import WeightedLoss
 
 
 def build_loss(
-    terms: Mapping[str, Any], *, mode: str, ignore_index: int, class_statistics: CountClasses | None
+    terms: Mapping[str, Any], *, mode: str, ignore_index: int, class_statistics: CountClasses | None, aux: float = 0.0
 ) -> WeightedLoss:
     """The weighted sum of the named losses.
 
@@ -25,6 +25,7 @@ def build_loss(
         ignore_index: value of the mask's pixels that count nowhere.
         class_statistics: gives (class_pixels, image_pixels) as compute_class_weights takes them, or None; called once,
             and only if a term names a method for its class_weights. Without them these weights are left out.
+        aux: factor of the sum of auxiliary outputs.
 
     Raises:
         ConfigError: a name or an argument is wrong, or no term is active from the start.
@@ -37,7 +38,7 @@ def build_loss(
         if weights is not None:
             arguments["class_weights"] = class_weights[name] = weights
         losses[name] = _build_term(name, arguments, mode, ignore_index)
-    return WeightedLoss(terms, losses, class_weights)
+    return WeightedLoss(terms, losses, class_weights, aux=aux)
 
 
 def _resolve_class_weights(name: str, given: Any, statistics: CountClasses) -> list[float] | None:
@@ -61,6 +62,8 @@ def _build_term(name: str, arguments: dict[str, Any], mode: str, ignore_index: i
             raise ConfigError(f"loss.{name}.{key}: is taken from {source}; leave it out")
     target = find("loss", name)
     if not issubclass(target, SegmentationLoss):
+        from segtrain.losses.foreign import ForeignLoss
+
         return ForeignLoss(name, target, arguments=arguments, mode=mode, ignore_index=ignore_index)
     try:
         return target(mode, ignore_index=ignore_index, **arguments)

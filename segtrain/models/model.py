@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-import segtrain.models
+from segtrain.config.libraries import find
 from segtrain.config.schema import ModelConfig, is_file_name
 from segtrain.errors import ConfigError
 
@@ -31,7 +31,8 @@ class SegmentationModel(nn.Module):
 
     Mean and standard deviation are buffers, so they travel with the weights and into every exported form. Images whose
     sides are not multiples of the encoder's stride are padded at the bottom and right by repeating the border.
-    `origin` says where pretrained weights are from, and what was taken of them.
+    `origin` says where pretrained weights are from, and what was taken of them. In training a model with auxiliary
+    outputs gives a list: its logits, and those of the auxiliary outputs, of the same shape.
     """
 
     origin: str = ""
@@ -44,6 +45,7 @@ class SegmentationModel(nn.Module):
         self.freeze, self.holds_encoder = freeze, False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
+        self.aux: nn.Module | None = None
         if freeze is not None and self.encoder is None:
             raise ConfigError(f"model.freeze: {freeze}: {type(net).__name__} has no encoder; write model.freeze: null")
         for module in self._frozen():
@@ -62,7 +64,7 @@ class SegmentationModel(nn.Module):
             return []
         return [child for child in self.encoder.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
         """See the class. Raises ValueError for anything but four dimensions and the model's number of channels."""
         if images.ndim != 4 or images.shape[1] != self.mean.shape[1]:
             raise ValueError(f"expected images (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
@@ -72,10 +74,16 @@ class SegmentationModel(nn.Module):
         if torch.compiler.is_exporting() or bottom or right:  # what is exported decides when it runs
             images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
         outputs = self.net(images)
-        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+        logits, *further = [outputs] if isinstance(outputs, Tensor) else outputs
         if (factor := getattr(self.net, "logits_stride", 1)) > 1:
             logits = functional.interpolate(logits, scale_factor=factor, mode="bilinear", align_corners=False)
-        return logits[..., :height, :width]
+        logits = logits[..., :height, :width]
+        if not self.training or not (further or self.aux):
+            return logits
+        further = [self.aux()] if self.aux is not None else further
+        size = images.shape[-2:]
+        larger = [functional.interpolate(each, size, mode="bilinear", align_corners=False) for each in further]
+        return [logits, *(each[..., :height, :width] for each in larger)]
 
     def _padded(self, side: int) -> int:
         # No negative numbers: ONNX divides them towards zero.
@@ -117,11 +125,26 @@ def count_multiply_adds(model: SegmentationModel, size: tuple[int, int]) -> int:
     return counter.get_total_flops() // 2
 
 
-def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained: bool = True) -> SegmentationModel:
+def is_auxiliary(key: str) -> bool:
+    """Whether a tensor of a state dict, of a model or of its network, serves auxiliary outputs alone."""
+    return key.startswith(("aux.", "net.aux."))
+
+
+def drop_auxiliary(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict, out of which what serves auxiliary outputs alone was taken; in place, to keep its metadata."""
+    for key in [*filter(is_auxiliary, state)]:
+        del state[key]
+    return state
+
+
+def build_model(
+    config: ModelConfig, *, channels: int, outputs: int, pretrained: bool = True, training: bool = False
+) -> SegmentationModel:
     """The model of an experiment for images of `channels` channels, with `outputs` logits a pixel.
 
-    `pretrained=False` leaves encoder_weights alone: for a model whose weights are loaded afterwards. Raises ConfigError
-    where the libraries refuse an argument, where encoder and architecture do not fit, and where weights cannot be had.
+    `pretrained=False` leaves encoder_weights alone: for a model whose weights are loaded afterwards. Auxiliary outputs
+    are there with `training` alone. Raises ConfigError where the libraries refuse an argument, where encoder and
+    architecture do not fit, and where weights cannot be had.
     """
     source = (config.encoder_weights or None) if pretrained else None
     local = is_file_name(source)
@@ -138,39 +161,55 @@ def build_model(config: ModelConfig, *, channels: int, outputs: int, pretrained:
     if local:
         from segtrain.models.pretrained import load_encoder_file
 
-        model.origin = load_encoder_file(net.encoder, source, encoder_name=config.encoder_name, channels=channels)
+        model.origin = load_encoder_file(net.encoder, source, encoder_name=config.encoder_name or "", channels=channels)
     elif from_hub:
         model.origin = describe_hub_weights(config.encoder_name, source)
+    if getattr(net, "aux", None) is not None:
+        if not (training and config.aux):
+            net.aux = None
+    elif training and config.aux:
+        from segtrain.models.auxiliary import AuxiliaryHead
+
+        if not hasattr(model.encoder, "out_channels"):
+            what = "has no encoder with out_channels and no auxiliary outputs"
+            raise ConfigError(f"model.aux: {config.name} {what}; write model.aux: 0")
+        model.aux = AuxiliaryHead(model.encoder, outputs)
     return model
 
 
 def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -> nn.Module:
-    if config.encoder_name.startswith("tu-") and weights is not None:
+    encoder_name = config.encoder_name or ""
+    if encoder_name.startswith("tu-") and weights is not None:
         weights = True  # smp's convention for timm encoders, which carry the name of their weights after a dot
     elif weights is True:
         weights = "imagenet"
     # Without these, most transformers take images of the one size that they were pretrained at.
     any_size = {"dynamic_img_size": True} if config.name == "DPT" else {}
-    if config.encoder_name.startswith("tu-swin"):
+    if encoder_name.startswith("tu-swin"):
         any_size = {"strict_img_size": False}
-    elif config.encoder_name.startswith(FREE_OF_SIZE):
+    elif encoder_name.startswith(FREE_OF_SIZE):
         any_size = {}
-    # A dotted path is not looked up: checkpoints name their network too, and must not run code of their own choice.
-    target = getattr(segtrain.models, config.name, None) or getattr(smp, config.name)
-    encoder = {"encoder_name": config.encoder_name, "encoder_weights": weights, **any_size}
-    if "encoder_name" not in inspect.signature(target).parameters:
-        encoder = {}
+    target = find("model", config.name)  # whose dotted path read_config refuses where a stranger wrote it
+    named = inspect.signature(target).parameters
+    if weights is not None and "encoder_weights" not in named:
+        raise ConfigError(
+            f"model.encoder_weights: {config.name} takes none by a name; write null, or the path of a file"
+        )
+    encoder = {"encoder_name": encoder_name, "encoder_weights": weights}
+    encoder = {key: value for key, value in encoder.items() if key in named}
+    if encoder and any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values()):
+        encoder |= any_size
     try:
         net = target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
         encoder = getattr(net, "encoder", None)
         is_dilated = getattr(encoder, "output_stride", 32) < 2 ** getattr(encoder, "_depth", 0)
-        if not is_dilated or config.encoder_name.startswith("tu-"):
+        if not (is_dilated and encoder_name) or encoder_name.startswith("tu-"):
             return net
         from segtrain.models.encoder import correct_dilation
 
-        return correct_dilation(net, config.encoder_name)
+        return correct_dilation(net, encoder_name)
     except Exception as error:
-        what = f"model: {config.name} with encoder {config.encoder_name}"
+        what = f"model: {config.name}" + (f" with encoder {encoder_name}" if encoder_name else "")
         reason = " ".join(str(error).split())
         ours = isinstance(error, (KeyError, TypeError, ValueError, AttributeError)) and not isinstance(error, OSError)
         if weights is not None and not ours:
@@ -188,7 +227,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
 def choose_normalisation(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
     """Mean and std in 0..1: as written, else what the encoder was pretrained with; ImageNet's where nothing says."""
     mean, std = list(IMAGENET_MEAN), list(IMAGENET_STD)
-    if config.encoder_name.startswith("tu-"):
+    if (config.encoder_name or "").startswith("tu-"):
         pretrained = timm.get_pretrained_cfg(config.encoder_name[3:], allow_unregistered=True)
         if pretrained is not None:
             mean, std = list(pretrained.mean), list(pretrained.std)

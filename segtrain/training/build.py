@@ -32,7 +32,9 @@ def place_model(config: Config, device: torch.device, *, pretrained: bool = True
     """The model of an experiment on its device, in the memory layout that it is trained in; see build_model."""
     channels, outputs = config.data.channels, len(config.data.classes)
     whole = pretrained and config.model.weights is not None
-    model = build_model(config.model, channels=channels, outputs=outputs, pretrained=pretrained and not whole)
+    model = build_model(
+        config.model, channels=channels, outputs=outputs, pretrained=pretrained and not whole, training=True
+    )
     if whole:
         from segtrain.training.transfer import load_weights
 
@@ -48,7 +50,9 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     classes (class weights that are too few, say), which it sees only when it is called."""
     data = config.data
     arrays = statistics.arrays if statistics is not None else None
-    loss = build_loss(config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=arrays)
+    loss = build_loss(
+        config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=arrays, aux=config.model.aux
+    )
     logits = torch.zeros(2, len(data.classes), 64, 64)
     mask = torch.zeros(logits.shape if data.multilabel else (2, 64, 64), dtype=torch.int64)
     for name, term in zip(loss.terms, loss.losses, strict=True):
@@ -68,7 +72,7 @@ def describe_training(
     run.log.say(f"run      {run.folder}")
     run.log.say(f"data     {len(loaders.train.dataset)} training and {len(loaders.val.dataset)} validation images")
     run.log.say(f"classes  {statistics.describe()}")
-    run.log.say(f"model    {model.name} {model.encoder_name}, {describe_parameters(state.model)}")
+    run.log.say(f"model    {model.title}, {describe_parameters(state.model)}")
     if state.model.origin:
         run.log.say(f"start    {state.model.origin}")
     for name, weights in loss.class_weights.items():
@@ -109,7 +113,7 @@ def explained_failures(config: Config) -> Iterator[None]:
             ) from error
         if "Expected more than 1 value per channel" in text:
             raise TrainingError(
-                f"data.batch_size: {config.model.name} with {config.model.encoder_name} has a BatchNorm that needs two "
+                f"data.batch_size: {config.model.title} has a BatchNorm that needs two "
                 "images or more in a training batch, and there is one; raise data.batch_size, with as many images"
             ) from error
         raise

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from segtrain.config.libraries import find
 from segtrain.config.schema import OptimizerConfig
 from segtrain.errors import ConfigError, reason_of
-from segtrain.models.model import SegmentationModel
+from segtrain.models.model import SegmentationModel, is_auxiliary
 
 UNUSABLE = {
     "LBFGS": "evaluates the loss many times a step, which a training on batches cannot give",
@@ -78,7 +78,8 @@ def explained(section: str, name: str) -> Iterator[None]:
 
 
 def describe_parameters(model: nn.Module) -> str:
-    """Number of parameters, and of those that are trained where they differ."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    """Number of parameters without auxiliary outputs, and of those that are trained where they differ."""
+    parameters = [parameter for name, parameter in model.named_parameters() if not is_auxiliary(name)]
+    total = sum(parameter.numel() for parameter in parameters)
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
     return f"{total / 1e6:.1f} M parameters" + (f", {trained / 1e6:.1f} M of them trained" if trained < total else "")

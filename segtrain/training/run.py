@@ -20,6 +20,7 @@ from segtrain.errors import TrainingError, reason_of
 from segtrain.inference.task import Task
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
+from segtrain.models.model import drop_auxiliary
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.training.state import TrainState, read_score
 
@@ -123,7 +124,7 @@ class Run:
             "config": plain_config(self.config),
             "classes": self.config.data.class_names,
             "colors": [list(color) for color in self.task.colors],
-            "model": state.evaluated.state_dict(),
+            "model": drop_auxiliary(state.evaluated.state_dict()),
             "origin": state.model.origin,
             "monitor": self.config.train.monitor,
             "score": read_score(metrics, self.config.train.monitor),

@@ -166,7 +166,7 @@ def build_state(
     """The state of a training that has not begun: optimizer, schedule and all else that changes in it. `model` is on
     its device already; `steps_per_epoch` counts batches; `samples` are Loaders.fingerprints."""
     train, device = config.train, next(model.parameters()).device
-    optimizer = build_optimizer(config.optimizer, model, config.model.encoder_name)
+    optimizer = build_optimizer(config.optimizer, model, config.model.encoder_name or "")
     updates = -(-steps_per_epoch // train.accumulate_steps)
     length = {"epochs": train.epochs, "steps_per_epoch": updates, "max_steps": train.max_steps}
     schedule = build_schedule(config.schedule, optimizer, **length, lowest=is_lowest(train.monitor))

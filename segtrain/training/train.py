@@ -28,7 +28,7 @@ def check(config: Config, *, resume: str | None = None) -> str:
         build.place_loss(config, device, statistics=None)
         state = build_state(config, model, steps_per_epoch=100_000)
         try_update(config, model, state.optimizer, state.schedule)
-    return f"ok: {config.name}: {config.model.name} {config.model.encoder_name}, {describe_parameters(model)}"
+    return f"ok: {config.name}: {config.model.title}, {describe_parameters(model)}"
 
 
 def train(config: Config, *, resume: str | None = None, overfit: int | None = None) -> int:

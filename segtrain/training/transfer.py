@@ -18,7 +18,7 @@ from segtrain.inference.network import TorchNetwork
 from segtrain.inference.runtimes.hub import NOTE, PREPROCESSING, SMP, WEIGHTS
 from segtrain.inference.task import Task
 from segtrain.models.encoder import require_hub
-from segtrain.models.model import SegmentationModel, build_model
+from segtrain.models.model import SegmentationModel, build_model, drop_auxiliary
 from segtrain.models.pretrained import is_for_rgb
 
 _SHOWN = 6
@@ -35,8 +35,9 @@ def load_weights(model: SegmentationModel, config: Config) -> str:
     damaged.
     """
     source = str(config.model.weights)
-    network = load_trainable(_fetch(source))
-    theirs, ours = network.model.net.state_dict(), model.net.state_dict()
+    network = load_trainable(_fetch(source), trust=config.model.name)
+    theirs = network.model.net.state_dict()
+    ours = drop_auxiliary(model.net.state_dict())
     places = _output_places(config, ours)
     _require_same_network(config, network, theirs, ours, places)
     names, known = _outputs(Task.of(config)), _outputs(network.task)
@@ -53,11 +54,11 @@ def load_weights(model: SegmentationModel, config: Config) -> str:
             adapted.append(key)
         else:
             taken[key] = tensor
-    model.net.load_state_dict(taken)
+    model.net.load_state_dict(taken, strict=False)  # auxiliary outputs start anew
     for name in ("mean", "std"):
         if getattr(config.model, name) is None and not adapted:
             getattr(model, name).copy_(getattr(network.model, name))
-    said = [f"{network.config.model.name} {network.config.model.encoder_name} of {source}"]
+    said = [f"{network.config.model.title} of {source}"]
     said += [f"{', '.join(adapted)} adapted to {config.data.channels} channels"] if adapted else []
     anew = [name for name in names if name not in known]
     said += [f"outputs that start anew: {name_some(anew, _SHOWN)}"] if anew else []
@@ -116,8 +117,7 @@ def _require_same_network(
         was, now = network.config.model, config.model
         files = (Path(str(now.weights), file) for file in (BEST, WEIGHTS))
         file = next(filter(Path.is_file, files), now.weights)
-        names = f"{was.name} {was.encoder_name}, not {now.name} {now.encoder_name}"
-        same = (was.name, was.encoder_name) == (now.name, now.encoder_name)
+        names, same = f"{was.title}, not {now.title}", was.title == now.title
         raise ConfigError(
             f"model.weights: {now.weights} is {'built otherwise' if same else f'another network, {names}'}: "
             f"{min(missing or other)} differs; write its model section, {{name: {was.name}, encoder_name: "

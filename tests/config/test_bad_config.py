@@ -94,7 +94,7 @@ REFUSED = {
     ),
     "a batch of one": (
         ["model.name=UPerNet", "model.decoder_channels=null", "data.batch_size=1"],
-        r"data\.batch_size: UPerNet with tu-mobilenetv3_small_050 has a BatchNorm that needs two images or more in a "
+        r"data\.batch_size: UPerNet tu-mobilenetv3_small_050 has a BatchNorm that needs two images or more in a "
         r"training batch, and there is one; raise data\.batch_size, with as many images",
     ),
     "device": (["train.device=cuda:99"], r"device 'cuda:99' cannot be used: .+"),

@@ -213,7 +213,9 @@ def test_a_network_without_an_encoder_follows_the_contract(monkeypatch):
     with torch.no_grad():
         logits = model(images)
         assert logits.shape == (1, 3, 33, 70)
-        torch.testing.assert_close(model.train()(images), logits)  # the first of its outputs
+        main, further = model.train()(images)
+        torch.testing.assert_close(main, logits)
+        torch.testing.assert_close(further, logits.mean(1, keepdim=True))
     groups = parameter_groups(model, OptimizerConfig(encoder_lr_factor=0.1, lr=1.0))
     assert {(group["part"], group["lr"]) for group in groups} == {("decoder", 1.0)}
     assert fails(name="PatchNet", freeze="encoder") == (

@@ -21,6 +21,7 @@ import yaml
 from segtrain.checkpoint import load_checkpoint
 from segtrain.command import run_command
 from segtrain.config.rules import load_config
+from segtrain.inference.load import load_network
 from segtrain.training import command as train
 from segtrain.training import overfit
 from tests.conftest import PROJECT, SMALL, draw_folders, run
@@ -216,20 +217,22 @@ class StopLoss(torch.nn.Module):
 
     def forward(self, logits, mask):
         kind = "train" if logits.requires_grad else "val"
-        self.passes[kind] += 1
-        if os.environ["STOP"].startswith(f"{kind} {self.passes[kind]} "):
+        self.passes[kind] += 1 if kind == "val" else 0.5  # the auxiliary output comes here too
+        if os.environ["STOP"].startswith(f"{kind} {self.passes[kind]:g} "):
             number = int(os.environ["STOP"].split()[2])
             time.sleep(2 if number == signal.SIGKILL else 0)  # wandb's own process writes its file twice a second
             os.killpg(0, number) if number == signal.SIGINT else os.kill(os.getpid(), number)
         return logits.sum() * 0
 """
 
-# Six batches and three updates an epoch, 24 batches in all; dropout, a moving average and reading processes.
+# Six batches and three updates an epoch, 24 batches in all; dropout, a moving average, an auxiliary output and reading
+# processes.
 INTERRUPTED = [
     *SMALL,
     "model.name=FPN",
     "model.decoder_channels=null",
     "model.decoder_dropout=0.3",
+    "model.aux=0.4",
     "loss={CrossEntropyLoss: 1.0, stop_loss.StopLoss: 1.0}",
     "data.batch_size=2",
     "data.workers=2",
@@ -312,6 +315,16 @@ def test_a_stopped_run_ends_with_the_same_bits(interrupted):
         whole, stopped = (load_checkpoint(folder / name) for folder in (interrupted.whole, interrupted.stopped))
         for key in whole.keys() - {"config", "wandb_id", "wandb_step", "seconds"}:
             assert_same(whole[key], stopped[key], f"{name} {key}, killed at {interrupted.killed_at}")
+
+
+def test_last_alone_keeps_the_auxiliary_output(interrupted):
+    best, last = (load_checkpoint(interrupted.whole / name) for name in ("best.pt", "last.pt"))
+    kept = {key for key in last["model"] if key.startswith("aux.head.")}
+    assert len(kept) == 8 and kept <= last["ema"].keys()  # two convolutions and a norm
+    assert best["model"].keys() == last["model"].keys() - kept
+    image = torch.randint(0, 256, (1, 3, 40, 56), dtype=torch.uint8)
+    logits = [load_network(interrupted.whole / name, device="cpu").logits(image) for name in ("best.pt", "last.pt")]
+    assert (best["epoch"] == 4) == torch.equal(*logits)
 
 
 def test_a_stopped_run_has_the_same_metrics(interrupted):

@@ -41,9 +41,9 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         raise ConfigError("--against scores one folder of predictions; name one run, for its data")
     if not models and not (options.against and options.config):
         raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
-    entry = find_entry(models[0]) if options.wandb else None
-    members = {model: config_in(model) for model in models if find_kind(model) in TRAINED}
-    config = with_data(read_data_config(options.config, models, members), overrides)
+    entry = find_entry(models[0], trust=options.trust) if options.wandb else None
+    members = {model: config_in(model, trust=options.trust) for model in models if find_kind(model) in TRAINED}
+    config = with_data(read_data_config(options.config, models, members, trust=options.trust), overrides)
     if options.tune_threshold and config.data.mode == "multiclass":
         raise ConfigError(
             f"--tune-threshold: {models[0]} tells {len(config.data.classes)} classes apart by the largest probability; "

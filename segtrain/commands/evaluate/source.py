@@ -32,13 +32,16 @@ class EvaluatedSplit(NamedTuple):
     decoder: Decoder
 
 
-def config_in(model: Path) -> Config:
-    """The configuration in the best.pt of a run folder or in a checkpoint. Raises CheckpointError for anything else."""
+def config_in(model: Path, *, trust: bool) -> Config:
+    """The configuration in the best.pt of a run folder or in a checkpoint. Raises CheckpointError for anything else;
+    `trust`: see load_network."""
     path = find_checkpoint(model, BEST)
-    return read_config(load_checkpoint(path), path)
+    return read_config(load_checkpoint(path), path, trust=trust)
 
 
-def read_data_config(source: Path | None, models: Sequence[Path], members: Mapping[Path, Config]) -> Config:
+def read_data_config(
+    source: Path | None, models: Sequence[Path], members: Mapping[Path, Config], *, trust: bool
+) -> Config:
     """The configuration of what --config names: a run folder, a checkpoint, or an experiment file as train.py takes it;
     without one, that of the first model. Raises ConfigError where that holds none."""
     if source is None and models[0] not in members:
@@ -50,7 +53,7 @@ def read_data_config(source: Path | None, models: Sequence[Path], members: Mappi
         return members[models[0]]
     if source.is_dir():
         return load_config([], resume=str(source))
-    return config_in(source) if find_kind(source) == "checkpoint" else load_config([str(source)])
+    return config_in(source, trust=trust) if find_kind(source) == "checkpoint" else load_config([str(source)])
 
 
 def with_data(config: Config, overrides: Sequence[str]) -> Config:

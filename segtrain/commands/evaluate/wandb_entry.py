@@ -23,15 +23,15 @@ LISTED_IMAGES = 1000  # rows of the table of images: the worst; images.csv has t
 CLASS_KEYS = ("iou", "boundary_iou", "dice", "precision", "recall", "pixels")
 
 
-def find_entry(model: Path) -> dict[str, Any]:
+def find_entry(model: Path, *, trust: bool) -> dict[str, Any]:
     """What WandbWriter needs to go on with the entry that last.pt of the run names. Raises CheckpointError where there
-    is none."""
+    is none; `trust`: see load_network."""
     folder = model if model.is_dir() else model.parent
     path = find_checkpoint(folder, LAST)
     content = load_checkpoint(path)
     if not content.get("wandb_id"):
         raise CheckpointError(f"--wandb: {folder} was trained without Weights & Biases; there is no entry to log to")
-    config = read_config(content, path)
+    config = read_config(content, path, trust=trust)
     section = config.log.wandb
     if section.mode == "disabled":  # in the last part of the training: the entry is there
         section = section.model_copy(update={"mode": "online"})

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="0.02",
         help="mIoU that may be lost with --fp16 or --int8; default: 0.02, with --int8 0.05",
     )
+    parser.add_argument("--trust", action="store_true", help="load a network of your own, which can run any code")
     parser.add_argument("--push", metavar="OWNER/NAME", help="with --to hub: push the folder there as well")
     parser.add_argument("--licence", help="with --to hub: licence of the weights, for the model card")
 

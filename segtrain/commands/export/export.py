@@ -24,7 +24,7 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
     Raises SegtrainError for what cannot be exported, compared or written.
     """
     module = importlib.import_module(f"segtrain.commands.export.{options.to.replace('-', '_')}")
-    network = load_trainable(options.run)
+    network = load_trainable(options.run, trust=options.trust)
     path = choose_path(options.output, default_path(options, form), options.to)
     splits = _read_splits(network, options)
     images = images_to_compare(options.images, splits and splits["val"], output=path)

@@ -129,5 +129,5 @@ def explained_failure(network: TorchNetwork, options: ExportOptions) -> Iterator
         extent, advice = "of any size", "write --size H W, the size you need"
         if options.size:
             extent, advice = "of one size", "write another --to, or train another encoder"
-        named = f"{model.name} with encoder {model.encoder_name}"
+        named = model.title
         raise ExportError(f"{named} cannot be exported for images {extent}: {reason}; {advice}") from error

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import albumentations
+import segmentation_models_pytorch as smp
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
@@ -26,8 +27,7 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package. Raises ExportError for options that mean nothing here, and where the files cannot be written."""
     if options.labels or options.size is not None:
         raise ExportError("--to hub writes the weights for images of any size: take --labels and --size out")
-    if not hasattr(network.model.net, "save_pretrained"):
-        name = type(network.model.net).__name__
+    if not hasattr(smp, name := network.config.model.name):
         raise ExportError(f"--to hub: smp reads such a folder, and {name} is not one of its networks")
     if network.model.net._version == CORRECTED:
         name, stride = network.config.model.encoder_name, network.model.net.encoder.output_stride
@@ -49,8 +49,8 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     train = network.config.train
     note = HubNote(
         task=network.task,
-        # Without weights to start from, which may be paths of this computer.
-        model=network.config.model.model_copy(update={"encoder_weights": None, "weights": None}),
+        # Without what is for its training alone, and may be a path of this computer.
+        model=network.config.model.model_copy(update={"encoder_weights": None, "weights": None, "aux": 0.0}),
         mean=network.model.mean.flatten().tolist(),
         std=network.model.std.flatten().tolist(),
         precision=train.precision,
