@@ -2,11 +2,14 @@
 `loss:`; behind it come those of smp and torch.nn."""
 
 from segtrain.losses.lovasz import LovaszLoss
+from segtrain.losses.neighbours import BoundaryLoss, RMILoss
 from segtrain.losses.pixel import BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss
-from segtrain.losses.region import DiceLoss, FocalTverskyLoss, JaccardLoss, MCCLoss, TverskyLoss
+from segtrain.losses.region import CLDiceLoss, DiceLoss, FocalTverskyLoss, JaccardLoss, MCCLoss, TverskyLoss
 
 __all__ = [
     "BCEWithLogitsLoss",
+    "BoundaryLoss",
+    "CLDiceLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
@@ -14,5 +17,6 @@ __all__ = [
     "JaccardLoss",
     "LovaszLoss",
     "MCCLoss",
+    "RMILoss",
     "TverskyLoss",
 ]

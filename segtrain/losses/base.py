@@ -79,6 +79,14 @@ def check_shapes(logits: Tensor, mask: Tensor, mode: str) -> None:
     raise ValueError(f"{mode} takes logits {layout[mode]}, not {tuple(logits.shape)} and {tuple(mask.shape)}")
 
 
+def to_layers(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities (float32), whether each class is there, and whether that counts, all (N, C, H, W)."""
+    if target.shape == logits.shape:
+        return logits.sigmoid(), target == 1, valid
+    classes = torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)
+    return logits.softmax(1), target.unsqueeze(1) == classes, valid.unsqueeze(1).expand_as(logits)
+
+
 def divide(total: Tensor, count: Tensor) -> Tensor:
     """total / count, and 0 where nothing was counted and total is 0 with it."""
     return total / torch.where(count > 0, count, 1)

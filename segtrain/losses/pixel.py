@@ -31,7 +31,17 @@ class PixelLoss(SegmentationLoss):
 
 class CrossEntropyLoss(PixelLoss):
     """Softmax cross entropy as torch.nn.CrossEntropyLoss has it: with class_weights, the sum is divided by the sum of
-    the weights of the pixels' classes."""
+    the weights of the pixels' classes.
+
+    Args:
+        label_smoothing: share of the target that goes to all classes alike, 0..1.
+        class_weights: one factor per class.
+        ohem: online hard example mining (Shrivastava et al. 2016, "Training region-based object detectors with online
+            hard example mining"; for pixels Wu et al. 2016, "Bridging category-level and instance-level semantic image
+            segmentation"): pixels alone count whose right class has a probability below this, 0..1.
+        min_kept: with ohem at least so many pixels of a batch count, those of the lowest probability; below 1, that
+            share of them.
+    """
 
     modes = ("multiclass",)
 
@@ -42,10 +52,36 @@ class CrossEntropyLoss(PixelLoss):
         ignore_index: int = 255,
         label_smoothing: float = 0.0,
         class_weights: list[float] | None = None,
+        ohem: float | None = None,
+        min_kept: float = 1 / 16,
     ):
         super().__init__(mode, ignore_index=ignore_index)
         self.label_smoothing = check_range("label_smoothing", label_smoothing, high=1.0)
+        self.ohem = None if ohem is None else check_range("ohem", ohem, high=1.0)
+        self.min_kept = check_range("min_kept", min_kept)
         self.keep_class_weights(class_weights)
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """See SegmentationLoss."""
+        return super().compute_loss(logits, target, valid if self.ohem is None else self._mine(logits, target, valid))
+
+    @torch.no_grad()
+    def _mine(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """The hard pixels among those that are valid, bool of the mask's shape."""
+        probs = (
+            logits.softmax(1).gather(1, target.unsqueeze(1)).squeeze(1).masked_fill(~valid, 2.0)
+        )  # behind the others
+        pixels = valid.sum()
+        least = torch.clamp(
+            pixels * self.min_kept if self.min_kept < 1 else pixels.new_tensor(self.min_kept), max=pixels
+        )
+        bound = probs.flatten().sort().values.gather(0, (least.ceil().long() - 1).clamp_min(0).view(1))
+        hard = (probs < self.ohem) | ((probs <= bound) & (least > 0))
+        return valid & hard
+
+    def count(self, mask: Tensor) -> Tensor | None:
+        """See SegmentationLoss; which pixels are hard is not known before the logits are."""
+        return super().count(mask) if self.ohem is None else None
 
     def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """See PixelLoss."""

@@ -4,8 +4,9 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from segtrain.losses.base import SegmentationLoss, check_range, divide
+from segtrain.losses.base import SegmentationLoss, check_range, divide, to_layers
 
 _SMALLEST_SCORE = 1e-7
 
@@ -29,8 +30,8 @@ def compute_soft_counts(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[
     return sum_by_class(hits), probs.sum((0, 2, 3)), sum_by_class(valid.float())
 
 
-class _RegionLoss(SegmentationLoss):
-    """1 - score per class, from the soft counts of the whole batch; the mean over the classes that its mask holds."""
+class _ScoreLoss(SegmentationLoss):
+    """1 - a score per class, from sums over the whole batch; the mean over the classes that its mask holds."""
 
     def __init__(
         self, mode: str, *, ignore_index: int = 255, smooth: float = 0.0, class_weights: list[float] | None = None
@@ -39,19 +40,26 @@ class _RegionLoss(SegmentationLoss):
         self.smooth = check_range("smooth", smooth)
         self.keep_class_weights(class_weights)
 
-    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        weights = self.check_class_weights(logits.shape[1])
-        hit, predicted, true = compute_soft_counts(logits, target, valid)
+    def _average(self, values: Tensor, true: Tensor) -> Tensor:
+        """The weighted mean of class losses, shape (C,), over the classes that have true pixels, also (C,)."""
+        weights = self.check_class_weights(len(values))
         counted = (true > 0).float() if weights is None else (true > 0) * weights
-        values = self.compute_class_losses(hit, predicted - hit, true - hit)
         return divide((values * counted).sum(), counted.sum())
+
+    def _score(self, hit: Tensor, wrong: Tensor) -> Tensor:
+        return (hit + self.smooth) / (hit + wrong + self.smooth).clamp_min(_SMALLEST_SCORE)
+
+
+class _RegionLoss(_ScoreLoss):
+    """The score is one of the soft counts."""
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        hit, predicted, true = compute_soft_counts(logits, target, valid)
+        return self._average(self.compute_class_losses(hit, predicted - hit, true - hit), true)
 
     @abstractmethod
     def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         """Losses, shape (C,), of soft counts of shape (C,); finite, with a finite gradient, where all counts are 0."""
-
-    def _score(self, tp: Tensor, wrong: Tensor) -> Tensor:
-        return (tp + self.smooth) / (tp + wrong + self.smooth).clamp_min(_SMALLEST_SCORE)
 
 
 class DiceLoss(_RegionLoss):
@@ -147,6 +155,65 @@ class FocalTverskyLoss(TverskyLoss):
 
     def compute_class_losses(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         return _safe_power(super().compute_class_losses(tp, fp, fn), self.exponent)
+
+
+class CLDiceLoss(_ScoreLoss):
+    """1 - the Dice score of centrelines (Shit et al. 2021, "clDice, a novel topology-preserving loss function for
+    tubular structure segmentation"): for vessels, roads, cracks, wires, where a gap of a pixel is a fault.
+
+    Soft skeletons of the probabilities and of the mask are what erosion and dilation, by pooling, take away. The score
+    is the harmonic mean of the share of the predicted skeleton that lies in the mask, and of the true one that lies in
+    the probabilities; both are sums over the batch, and the loss is the mean over the classes that its mask holds. The
+    paper adds it to a Dice loss. Ignored pixels neither erode nor dilate.
+
+    Args:
+        iterations: erosions; half the width of the widest structure, in pixels.
+        smooth: added to numerators and denominators, in pixels.
+        class_weights: factors of the classes in the mean; 0 leaves those out that are not thin. Not in binary.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        ignore_index: int = 255,
+        iterations: int = 3,
+        smooth: float = 1.0,
+        class_weights: list[float] | None = None,
+    ):
+        super().__init__(mode, ignore_index=ignore_index, smooth=smooth, class_weights=class_weights)
+        if iterations < 0:
+            raise ValueError(f"iterations is {iterations}, but must be 0 or more")
+        self.iterations = iterations
+
+    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """See SegmentationLoss."""
+        probs, there, valid = to_layers(logits, target, valid)
+        probs, there = probs * valid, (there & valid).float()
+        predicted, true = (self.compute_skeleton(layers, valid) for layers in (probs, there))
+        precision, recall = (
+            self._score((skeleton * layers).sum((0, 2, 3)), (skeleton * (1 - layers)).sum((0, 2, 3)))
+            for skeleton, layers in ((predicted, there), (true, probs))
+        )
+        values = 1 - 2 * precision * recall / (precision + recall).clamp_min(_SMALLEST_SCORE)
+        return self._average(values, there.sum((0, 2, 3)))
+
+    def compute_skeleton(self, layers: Tensor, valid: Tensor) -> Tensor:
+        """Soft skeletons, 0..1, of `layers` (N, C, H, W) of 0..1, which are 0 where `valid` (bool, same shape) is
+        False."""
+        skeleton = torch.zeros_like(layers)
+        for _ in range(self.iterations + 1):
+            eroded = self._erode(layers, valid)
+            rest = (layers - functional.max_pool2d(eroded, 3, 1, 1)).relu() * valid
+            skeleton = skeleton + (rest - skeleton * rest).relu()
+            layers = eroded
+        return skeleton
+
+    @staticmethod
+    def _erode(layers: Tensor, valid: Tensor) -> Tensor:
+        inverse = (1 - layers) * valid  # 0 changes no maximum
+        pooled = (functional.max_pool2d(inverse, side, 1, [s // 2 for s in side]) for side in ((3, 1), (1, 3)))
+        return (1 - torch.maximum(*pooled)) * valid
 
 
 def _safe_power(values: Tensor, exponent: float) -> Tensor:

@@ -1,3 +1,4 @@
+import re
 from math import inf, log, nan, sqrt
 
 import pytest
@@ -8,16 +9,27 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from segtrain import losses
+from tests.conftest import PROJECT
+
+LOSSES = PROJECT / "docs" / "losses.md"
 
 REGION = ("DiceLoss", "JaccardLoss", "TverskyLoss", "FocalTverskyLoss")
+SIGNED = ("BoundaryLoss", "RMILoss")  # below 0 where the prediction is good
 MODES = {
     "CrossEntropyLoss": ("multiclass",),
     "BCEWithLogitsLoss": ("binary", "multilabel"),
     "MCCLoss": ("multiclass", "binary"),
-    **dict.fromkeys((*REGION, "FocalLoss", "LovaszLoss"), ("multiclass", "binary", "multilabel")),
+    **dict.fromkeys(
+        (*REGION, *SIGNED, "CLDiceLoss", "FocalLoss", "LovaszLoss"), ("multiclass", "binary", "multilabel")
+    ),
 }
 OPTIONS = [  # what opens another path through a loss
     ("CrossEntropyLoss", "multiclass", {"label_smoothing": 0.1, "class_weights": [0.5, 2.0, 0.0]}),
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.3, "min_kept": 0.5}),
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.5, "class_weights": [0.5, 2.0, 0.0]}),
+    ("RMILoss", "multiclass", {"stride": 1}),
+    ("RMILoss", "multilabel", {"stride": 2, "radius": 2}),
+    ("CLDiceLoss", "multiclass", {"smooth": 0.0, "class_weights": [0.5, 2.0, 1.0]}),
     ("BCEWithLogitsLoss", "multilabel", {"pos_weight": [1.0, 2.0, 3.0], "smooth_factor": 0.1}),
     ("DiceLoss", "multiclass", {"log_loss": True, "class_weights": [0.5, 2.0, 1.0]}),
     ("DiceLoss", "binary", {"log_loss": True}),
@@ -58,12 +70,36 @@ FOCAL = -(0.2**2 * log(0.8) + 0.4**2 * log(0.6)) / 2
 TI = (0.8 / (0.8 + 0.3 * 0.4 + 0.7 * 0.2), 0.6 / (0.6 + 0.3 * 0.2 + 0.7 * 0.4))
 HINGE = 1 - log(0.6 / 0.4)  # the other pixel is right by more than the margin of 1
 LETTERS = {"alpha": 0.3, "beta": 0.7}
+# Cells of one pixel: about their means the mask is 0.5, -0.5 and the probabilities 0.2, -0.2, so that the sums of their
+# products are 0.5, 0.08 and 0.2. It is the same for class 1.
+CELLS = {"radius": 1, "stride": 1}
+RMI = log(0.5 - 0.2**2 / (0.08 + 1e-3) + 1e-3) / 2
 GOLDEN = [
     ("CrossEntropyLoss", "multiclass", {}, CE),
     # Weights 1 and 3 of the true classes, divided by their sum.
     ("CrossEntropyLoss", "multiclass", {"class_weights": [1.0, 3.0]}, -(log(0.8) + 3 * log(0.6)) / 4),
     # Targets 0.95 and 0.05.
     ("CrossEntropyLoss", "multiclass", {"label_smoothing": 0.1}, 0.95 * CE - 0.05 * (log(0.2) + log(0.4)) / 2),
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.7}, -log(0.6)),
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.5, "min_kept": 1}, -log(0.6)),
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.5, "min_kept": 0.6}, CE),  # 0.6 of two pixels: more than one
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.5, "min_kept": 9}, CE),  # which there are not
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.5, "min_kept": 0}, 0.0),
+    ("CrossEntropyLoss", "multiclass", {"ohem": 0.9, "class_weights": [1.0, 3.0]}, -(log(0.8) + 3 * log(0.6)) / 4),
+    # The pixel of a class has distance 0, as the first inside, and the other one 1, as the first outside.
+    ("BoundaryLoss", "binary", {}, 0.4 / 2),
+    ("BoundaryLoss", "multiclass", {}, (0.4 + 0.2) / 4),
+    ("BoundaryLoss", "multilabel", {}, (0.4 + 0.2) / 4),
+    ("RMILoss", "binary", CELLS, RMI),
+    ("RMILoss", "multiclass", CELLS, RMI),
+    ("RMILoss", "multilabel", CELLS, RMI),
+    # Erosion leaves 0.4, 0.4 of class 0, opening the same: its skeleton is 0.4, 0, and that of class 1 is 0, 0.4. All
+    # of the predicted skeleton lies in the mask; of the true one, a pixel, 0.8 and 0.6 lie in the probabilities.
+    ("CLDiceLoss", "binary", {"smooth": 0.0}, 1 - 1.6 / 1.8),
+    ("CLDiceLoss", "binary", {}, 1 - 2 * 0.9 / 1.9),  # a precision of 1.4 / 1.4 and a recall of 1.8 / 2
+    ("CLDiceLoss", "multiclass", {"smooth": 0.0}, 1 - (1.6 / 1.8 + 1.2 / 1.6) / 2),
+    ("CLDiceLoss", "multilabel", {"smooth": 0.0}, 1 - (1.6 / 1.8 + 1.2 / 1.6) / 2),
+    ("CLDiceLoss", "multiclass", {"smooth": 0.0, "class_weights": [0.0, 2.0]}, 1 - 1.2 / 1.6),
     ("BCEWithLogitsLoss", "binary", {}, CE),
     ("BCEWithLogitsLoss", "multilabel", {}, CE),
     ("BCEWithLogitsLoss", "binary", {"smooth_factor": 0.1}, 0.9 * CE - 0.1 * (log(0.2) + log(0.4)) / 2),
@@ -116,7 +152,7 @@ def test_golden_values_cover_every_loss_and_mode():
     assert {(name, mode) for name, mode, _ in EVERY} == {(name, mode) for name, mode, *_ in GOLDEN}
 
 
-@pytest.mark.parametrize("name", [*REGION, "LovaszLoss"])
+@pytest.mark.parametrize("name", [*REGION, "CLDiceLoss", "LovaszLoss"])
 def test_class_absent_from_the_mask_does_not_count(name):
     # A third class that nobody predicts or holds: its probability is e^-100.
     logits = torch.cat([PROBS.log(), torch.full((1, 1, 1, 3), -100.0)], 1)
@@ -247,7 +283,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(name, mode, arguments, 
     signs = {"right": right, "wrong": -right, "one class": torch.ones_like(right), "random": logits.sign()}[answer]
     for size in (1e4, 30.0):
         value, gradient = run(make(name, mode, arguments), (signs * size).float().requires_grad_(), mask)
-        assert value.isfinite() and value >= 0 and gradient.isfinite().all()
+        assert value.isfinite() and (value >= 0 or name in SIGNED) and gradient.isfinite().all()
 
 
 def test_counts_stay_exact_over_millions_of_pixels():
@@ -298,3 +334,12 @@ def test_wrong_shapes_are_told(name, mode, logits, mask, text):
 def test_class_weights_must_fit(arguments, text):
     with pytest.raises(ValueError, match=text):
         make("CrossEntropyLoss", "multiclass", arguments)(*draw("multiclass"))
+
+
+def test_the_table_in_docs_lists_every_loss_with_its_modes():
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|([^|]*)\|", LOSSES.read_text(encoding="utf-8"), flags=re.M)
+    modes = ("multiclass", "binary", "multilabel")
+    table = {
+        name: tuple(mode for mode, cell in zip(modes, cells, strict=True) if "yes" in cell) for name, *cells in rows
+    }
+    assert table == MODES

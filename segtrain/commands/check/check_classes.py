@@ -16,7 +16,7 @@ from segtrain.commands.check.fixes import swap_values
 from segtrain.commands.check.mask_values import IGNORED, STRAY_PIXELS, STRAY_SHARE, show_share
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import name_some
-from segtrain.losses.class_weights import compute_class_weights
+from segtrain.losses.build import compute_class_weights
 
 RARE = 0.01  # share of the pixels below which a class is easily never predicted
 WEIGHTED = frozenset({"class_weights", "pos_weight", "alpha", "weight"})

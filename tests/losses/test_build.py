@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segtrain.errors import ConfigError, DataError
-from segtrain.losses.class_weights import compute_class_weights
+from segtrain.losses.build import compute_class_weights
 
 # Three classes in 100, 50 and 0 pixels; the images that hold them have 200, 200 and 0.
 CLASS_PIXELS, IMAGE_PIXELS = np.array([100.0, 50.0, 0.0]), np.array([200.0, 200.0, 0.0])
