@@ -118,8 +118,9 @@ def _require_same_network(
         files = (Path(str(now.weights), file) for file in (BEST, WEIGHTS))
         file = next(filter(Path.is_file, files), now.weights)
         names, same = f"{was.title}, not {now.title}", was.title == now.title
+        section = f"name: {was.name}" + (f", encoder_name: {was.encoder_name}" if was.encoder_name else "")
         raise ConfigError(
             f"model.weights: {now.weights} is {'built otherwise' if same else f'another network, {names}'}: "
-            f"{min(missing or other)} differs; write its model section, {{name: {was.name}, encoder_name: "
-            f"{was.encoder_name}, ..}}, or take its encoder alone: model.encoder_weights: {file}"
+            f"{min(missing or other)} differs; write its model section, {{{section}, ..}}, or take its encoder alone: "
+            f"model.encoder_weights: {file}"
         )
