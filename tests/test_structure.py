@@ -61,6 +61,7 @@ WHERE_ASKED = {
     "models.auxiliary",
     "models.encoder",
     "models.layers",
+    "models.own",
     "models.pretrained",
     "training.overfit",
     "training.transfer",

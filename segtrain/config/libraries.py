@@ -187,7 +187,8 @@ def check_arguments(
         if key in refused:
             yield Mistake((*path, key), refused[key])
         elif key not in usable and key not in provided:
-            yield Mistake((*path, key), f"{name} has no argument '{key}'; {suggest(key, usable)}")
+            hint = suggest(key, usable) if usable else "it has none"
+            yield Mistake((*path, key), f"{name} has no argument '{key}'; {hint}")
     missing = [key for key in usable if arguments[key] and key not in given]
     if missing:
         word = "arguments" if len(missing) > 1 else "argument"

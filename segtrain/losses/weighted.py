@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from segtrain.errors import ConfigError
 from segtrain.losses.base import divide
 
+Terms = dict[str, Tensor]  # a scalar for each term
+
 
 class WeightedLoss(nn.Module):
     """The sum of coef * term over the terms that are active: those with epoch >= from_epoch (epochs count from 0).
@@ -22,7 +24,7 @@ class WeightedLoss(nn.Module):
         losses: Mapping[str, nn.Module],
         class_weights: Mapping[str, list],
         *,
-        aux: float = 0.0,
+        aux: float,
     ):
         """`terms` have coef and from_epoch, see build_loss; `losses` are what they name, in the same order."""
         super().__init__()
@@ -35,13 +37,8 @@ class WeightedLoss(nn.Module):
         self.aux = aux
 
     def forward(
-        self,
-        outputs: Tensor | Sequence[Tensor],
-        mask: Tensor,
-        epoch: int,
-        *,
-        factors: Mapping[str, Tensor] | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self, outputs: Tensor | Sequence[Tensor], mask: Tensor, epoch: int, *, factors: Terms | None = None
+    ) -> tuple[Tensor, Terms]:
         """The loss, and the value of each active term before its coef, all float32 scalars.
 
         `outputs` are logits, or a list of those and of auxiliary ones, whose weighted sums are added times `aux`: their
@@ -53,9 +50,7 @@ class WeightedLoss(nn.Module):
             total = total + self.aux * values["aux"]
         return total, values
 
-    def _add_up(
-        self, logits: Tensor, mask: Tensor, epoch: int, factors: Mapping[str, Tensor] | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _add_up(self, logits: Tensor, mask: Tensor, epoch: int, factors: Terms | None) -> tuple[Tensor, Terms]:
         total, values = logits.new_zeros((), dtype=torch.float32), {}
         for (name, term), loss in zip(self.terms.items(), self.losses, strict=True):
             if epoch >= term.from_epoch:
@@ -65,10 +60,10 @@ class WeightedLoss(nn.Module):
                 total = total + term.coef * values[name]
         return total, values
 
-    def compute_factors(self, masks: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+    def compute_factors(self, masks: Sequence[Tensor]) -> list[Terms]:
         """For each batch, by what the terms that are means over pixels are multiplied, so that the mean over the
         batches is the mean over the pixels of them all: its share of the pixels, times the number of batches."""
-        factors: list[dict[str, Tensor]] = [{} for _ in masks]
+        factors: list[Terms] = [{} for _ in masks]
         for name, loss in zip(self.terms, self.losses, strict=True):
             counts = [loss.count(mask) for mask in masks]
             if None not in counts:

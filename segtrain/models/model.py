@@ -202,6 +202,8 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
     try:
         net = target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
         encoder = getattr(net, "encoder", None)
+        if not hasattr(net, "stride") and not hasattr(encoder, "output_stride"):
+            raise ValueError("it has no stride, and no encoder of smp that has one")
         is_dilated = getattr(encoder, "output_stride", 32) < 2 ** getattr(encoder, "_depth", 0)
         if not (is_dilated and encoder_name) or encoder_name.startswith("tu-"):
             return net

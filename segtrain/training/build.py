@@ -35,6 +35,10 @@ def place_model(config: Config, device: torch.device, *, pretrained: bool = True
     model = build_model(
         config.model, channels=channels, outputs=outputs, pretrained=pretrained and not whole, training=True
     )
+    if "." in config.model.name:
+        from segtrain.models.own import try_network
+
+        try_network(model, config.model.name, outputs=outputs)
     if whole:
         from segtrain.training.transfer import load_weights
 

@@ -4,6 +4,7 @@ import argparse
 
 from segtrain.config.libraries import check_arguments, check_encoder, encoder_groups, library_index
 from segtrain.config.mistakes import render_mistakes
+from segtrain.config.rules import REFUSED_MODEL_ARGUMENTS
 from segtrain.config.schema import ModelConfig
 from segtrain.config.tree import Value
 from segtrain.errors import ConfigError
@@ -39,7 +40,7 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     """Print parameters, multiply-adds and stride of an architecture with an encoder, at an input of `size` (H, W)."""
     if min(size) < 1:
         raise ConfigError(f"--size {size[0]} {size[1]}: a height and a width of at least 1")
-    mistakes = [*check_arguments("model", architecture, (), path=())]
+    mistakes = [*check_arguments("model", architecture, (), path=(), refused=REFUSED_MODEL_ARGUMENTS)]
     mistakes += check_encoder(encoder, path=(), architecture=architecture)
     if mistakes:
         raise ConfigError(*render_mistakes(Value({}, "models"), mistakes))
