@@ -13,7 +13,9 @@ EXPERIMENTS = sorted((PROJECT / "experiments").glob("camvid_*.yml"))  # beside t
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_builds_without_its_data(path: Path) -> None:
-    assert check(load_config([str(path), "train.device=cpu"])).startswith("ok: camvid-")
+    # The weights that some start from are in a package that is installed for them.
+    config = load_config([str(path), "train.device=cpu", "model.encoder_weights=null"])
+    assert check(config).startswith("ok: camvid-")
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

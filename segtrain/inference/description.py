@@ -49,8 +49,10 @@ def _check_model(model: ModelConfig, path: Path, trust: bool | str) -> None:
     if "." in model.name and trust in (True, model.name):
         return
     if "." in model.name:
+        allow = f"write model.name: {model.name}" if trust else "add --trust"
         raise CheckpointError(
-            f"{path}: its network is a program of its own, {model.name}; add --trust if you trust whoever made it"
+            f"{path}: names the network {model.name}, and importing it can run any code; {allow} if you trust whoever "
+            "made it"
         )
     if model.name not in known_names("model"):
         raise CheckpointError(f"{path}: names the model '{model.name}', which smp does not have")
