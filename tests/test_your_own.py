@@ -51,8 +51,8 @@ def test_its_checkpoint_is_loaded_where_it_is_trusted(own, command):
     done = run(script, *arguments, cwd=own.root)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"{own.run}/best.pt: names the network my_models.SmallNet, and importing it can run any code; add --trust if you "
-        "trust whoever made it\n"
+        f"{own.run}/best.pt: names the network my_models.SmallNet, and importing it can run any code; add --trust if "
+        "you trust whoever made it\n"
     )
     done = run(script, *arguments, "--trust", cwd=own.root)
     assert (done.returncode, done.stderr) == (0, "")
@@ -67,8 +67,8 @@ def test_a_training_starts_from_it(own):
     done = run("train.py", "--check", *start, "model.name=other_models.SmallNet", cwd=own.root)
     assert done.returncode == 2
     assert done.stderr == (
-        f"{own.run}/best.pt: names the network my_models.SmallNet, and importing it can run any code; write model.name: "
-        "my_models.SmallNet if you trust whoever made it\n"
+        f"{own.run}/best.pt: names the network my_models.SmallNet, and importing it can run any code; write "
+        "model.name: my_models.SmallNet if you trust whoever made it\n"
     )
 
 
