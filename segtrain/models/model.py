@@ -170,8 +170,8 @@ def build_model(
     elif training and config.aux:
         from segtrain.models.auxiliary import AuxiliaryHead
 
-        if not hasattr(model.encoder, "out_channels"):
-            what = "has no encoder with out_channels and no auxiliary outputs"
+        if min(getattr(model.encoder, "out_channels", ())[-2:-1], default=0) == 0:
+            what = "has no auxiliary outputs, and no encoder with two features"
             raise ConfigError(f"model.aux: {config.name} {what}; write model.aux: 0")
         model.aux = AuxiliaryHead(model.encoder, outputs)
     return model

@@ -34,7 +34,10 @@ def load_encoder_file(encoder: nn.Module, path: str, *, encoder_name: str, chann
         if _count_unfit(taken, wanted, channels):
             renamed = _match(rename(state, wanted, encoder_name), wanted)
             taken = min(taken, renamed, key=lambda found: _count_unfit(found, wanted, channels))
-    missing = [key for key in wanted if key not in taken and not key.endswith("num_batches_tracked")]
+    places = {wanted[key].data_ptr() for key in taken}  # safetensors writes a tensor once that has several names
+    missing = [
+        key for key in wanted if not key.endswith("num_batches_tracked") and wanted[key].data_ptr() not in places
+    ]
     if missing:
         raise ConfigError(
             f"model.encoder_weights: {path} does not fit this encoder: {len(missing)} of its {len(wanted)} tensors are "

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save, save_file, save_model
 
 from segtrain.config.schema import ModelConfig
 from segtrain.errors import ConfigError
@@ -69,6 +69,18 @@ def test_whole_networks_of_timm(tmp_path, name):
     assert equal({key.removeprefix("model."): value for key, value in encoder.state_dict().items()}, expected)
     left = len(whole.state_dict()) - len(expected)
     assert said.startswith(f"{len(expected)} tensors of {path}; {left} left: ")
+
+
+def test_a_tensor_of_several_names_that_is_in_the_file_once(tmp_path):
+    """The convolutions of CoaT's embeddings serve several blocks; safetensors keeps one name of each."""
+    torch.manual_seed(3)
+    whole = timm.create_model("coat_lite_tiny")
+    save_model(whole, tmp_path / "model.safetensors")
+    torch.save(whole.state_dict(), tmp_path / "model.pth")
+    once, said = load(tmp_path / "model.safetensors", "tu-coat_lite_tiny")
+    every, said_of_every = load(tmp_path / "model.pth", "tu-coat_lite_tiny")
+    assert equal(once.state_dict(), every.state_dict())
+    assert said.startswith("148 tensors of ") and said_of_every.startswith(f"{len(every.state_dict())} tensors of ")
 
 
 def test_a_plain_transformer_at_another_size(tmp_path):
