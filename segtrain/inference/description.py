@@ -27,9 +27,9 @@ DEEPEST = 4  # levels of lists and mappings in one argument
 FILE_READERS = frozenset({"FDA", "HistogramMatching", "PixelDistributionAdaptation", "TextImage"})
 
 
-def read_config(content: Mapping[str, Any], path: Path, *, trust: bool | str = False) -> Config:
+def read_config(content: Mapping[str, Any], path: Path, *, trust: bool | str | None = None) -> Config:
     """The configuration under "config" in a checkpoint, or one that was made of the note of a hub folder. `trust`: see
-    load_network.
+    load_network; None allows no network by a dotted path, for what --trust is not meant for.
 
     Raises CheckpointError where there is none or it is damaged, and where its model or its transforms.val are beyond
     what a description may say.
@@ -45,10 +45,10 @@ def read_config(content: Mapping[str, Any], path: Path, *, trust: bool | str = F
     return config
 
 
-def _check_model(model: ModelConfig, path: Path, trust: bool | str) -> None:
+def _check_model(model: ModelConfig, path: Path, trust: bool | str | None) -> None:
     if "." in model.name and trust in (True, model.name):
         return
-    if "." in model.name:
+    if "." in model.name and trust is not None:
         allow = f"write model.name: {model.name}" if trust else "add --trust"
         raise CheckpointError(
             f"{path}: names the network {model.name}, and importing it can run any code; {allow} if you trust whoever "

@@ -112,7 +112,11 @@ def test_encoder_weights_are_not_fetched_for_what_is_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("section", "value", "reason"),
     [
-        ("model", {"name": "os.system"}, "names the model 'os.system', which smp does not have"),
+        (
+            "model",
+            {"name": "os.system"},
+            "names the network os.system, and importing it can run any code; add --trust if you trust whoever made it",
+        ),
         ("model", {"name": "NoNet"}, "names the model 'NoNet', which smp does not have"),
         (
             "model",

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import albumentations
-import segmentation_models_pytorch as smp
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
@@ -27,7 +26,8 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package. Raises ExportError for options that mean nothing here, and where the files cannot be written."""
     if options.labels or options.size is not None:
         raise ExportError("--to hub writes the weights for images of any size: take --labels and --size out")
-    if not hasattr(smp, name := network.config.model.name):
+    if not type(network.model.net).__module__.startswith("segmentation_models_pytorch."):
+        name = type(network.model.net).__name__
         raise ExportError(f"--to hub: smp reads such a folder, and {name} is not one of its networks")
     if network.model.net._version == CORRECTED:
         name, stride = network.config.model.encoder_name, network.model.net.encoder.output_stride

@@ -223,7 +223,7 @@ def test_a_run_is_left_as_it_is_where_tracing_fails(run, capsys, monkeypatch):
 
     monkeypatch.setattr(torch.jit, "trace", fails)
     assert refused(capsys, run, "--to", "torchscript") == (
-        "Unet with encoder tu-resnet10t cannot be exported for images of any size: no such operator; "
+        "Unet tu-resnet10t cannot be exported for images of any size: no such operator; "
         "write --size H W, the size you need"
     )
     assert refused(capsys, run, "--to", "torchscript", "--size", 32, 32).endswith(
