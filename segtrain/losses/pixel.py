@@ -68,16 +68,12 @@ class CrossEntropyLoss(PixelLoss):
     @torch.no_grad()
     def _mine(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """The hard pixels among those that are valid, bool of the mask's shape."""
-        probs = (
-            logits.softmax(1).gather(1, target.unsqueeze(1)).squeeze(1).masked_fill(~valid, 2.0)
-        )  # behind the others
-        pixels = valid.sum()
-        least = torch.clamp(
-            pixels * self.min_kept if self.min_kept < 1 else pixels.new_tensor(self.min_kept), max=pixels
-        )
-        bound = probs.flatten().sort().values.gather(0, (least.ceil().long() - 1).clamp_min(0).view(1))
-        hard = (probs < self.ohem) | ((probs <= bound) & (least > 0))
-        return valid & hard
+        probs = logits.softmax(1).gather(1, target.unsqueeze(1)).squeeze(1)
+        probs = probs.masked_fill(~valid, 2.0)  # behind all that are valid
+        least = valid.sum() * self.min_kept if self.min_kept < 1 else torch.tensor(self.min_kept, device=probs.device)
+        index = least.ceil().long().clamp(1, probs.numel()) - 1
+        bound = probs.flatten().sort().values.gather(0, index.view(1))
+        return valid & ((probs < self.ohem) | ((probs <= bound) & (least > 0)))
 
     def count(self, mask: Tensor) -> Tensor | None:
         """See SegmentationLoss; which pixels are hard is not known before the logits are."""

@@ -78,12 +78,12 @@ class SegmentationModel(nn.Module):
         if (factor := getattr(self.net, "logits_stride", 1)) > 1:
             logits = functional.interpolate(logits, scale_factor=factor, mode="bilinear", align_corners=False)
         logits = logits[..., :height, :width]
-        if not self.training or not (further or self.aux):
+        if not self.training:
             return logits
-        further = [self.aux()] if self.aux is not None else further
+        further = further if self.aux is None else [self.aux()]
         size = images.shape[-2:]
         larger = [functional.interpolate(each, size, mode="bilinear", align_corners=False) for each in further]
-        return [logits, *(each[..., :height, :width] for each in larger)]
+        return [logits, *(each[..., :height, :width] for each in larger)] if further else logits
 
     def _padded(self, side: int) -> int:
         # No negative numbers: ONNX divides them towards zero.
