@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from segtrain.errors import ConfigError
 from segtrain.losses.base import divide
 
-TermValues = dict[str, Tensor]  # a scalar for each term
+ByTerm = dict[str, Tensor]  # a scalar for each term
 
 
 class WeightedLoss(nn.Module):
@@ -37,8 +37,8 @@ class WeightedLoss(nn.Module):
         self.aux = aux
 
     def forward(
-        self, outputs: Tensor | Sequence[Tensor], mask: Tensor, epoch: int, *, factors: TermValues | None = None
-    ) -> tuple[Tensor, TermValues]:
+        self, outputs: Tensor | Sequence[Tensor], mask: Tensor, epoch: int, *, factors: ByTerm | None = None
+    ) -> tuple[Tensor, ByTerm]:
         """The loss, and the value of each active term before its coef, all float32 scalars.
 
         `outputs` are logits, or a list of those and of auxiliary ones, whose weighted sums are added times `aux`: their
@@ -50,9 +50,7 @@ class WeightedLoss(nn.Module):
             total = total + self.aux * values["aux"]
         return total, values
 
-    def _add_up(
-        self, logits: Tensor, mask: Tensor, epoch: int, factors: TermValues | None
-    ) -> tuple[Tensor, TermValues]:
+    def _add_up(self, logits: Tensor, mask: Tensor, epoch: int, factors: ByTerm | None) -> tuple[Tensor, ByTerm]:
         total, values = logits.new_zeros((), dtype=torch.float32), {}
         for (name, term), loss in zip(self.terms.items(), self.losses, strict=True):
             if epoch >= term.from_epoch:
@@ -62,10 +60,10 @@ class WeightedLoss(nn.Module):
                 total = total + term.coef * values[name]
         return total, values
 
-    def compute_factors(self, masks: Sequence[Tensor]) -> list[TermValues]:
+    def compute_factors(self, masks: Sequence[Tensor]) -> list[ByTerm]:
         """For each batch, by what the terms that are means over pixels are multiplied, so that the mean over the
         batches is the mean over the pixels of them all: its share of the pixels, times the number of batches."""
-        factors: list[TermValues] = [{} for _ in masks]
+        factors: list[ByTerm] = [{} for _ in masks]
         for name, loss in zip(self.terms, self.losses, strict=True):
             counts = [loss.count(mask) for mask in masks]
             if None not in counts:
