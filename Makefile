@@ -24,9 +24,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-# What CI runs: style, every experiment file, the tests.
+# What CI runs. The tests build every experiment that is shipped.
 check: lint
-	for file in experiments/*.yml; do $(BIN)/python train.py --check $$file train.device=cpu || exit 1; done
 	$(PYTEST)
 
 $(DEMO)/demo.txt: | $(INSTALLED)

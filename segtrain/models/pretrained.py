@@ -68,14 +68,16 @@ def _describe(state: dict[str, Tensor], taken: dict[str, Tensor], adapted: list[
 
 
 def _find(path: str) -> Path:
-    file = Path(path).expanduser()
+    file, absent = Path(path).expanduser(), ""
     if not file.exists() and not file.is_absolute() and len(file.parts) > 1 and file.parts[0].isidentifier():
         spec = find_spec(file.parts[0])
+        absent = "" if spec else f", and no package {file.parts[0]} is installed"
         for folder in (spec.submodule_search_locations or []) if spec else []:
             file = Path(folder, *file.parts[1:])
     if not file.is_file():
         raise ConfigError(
-            f"model.encoder_weights: {path} is not a file; write a path that exists, a name like imagenet, or null"
+            f"model.encoder_weights: {path} is not a file{absent}; "
+            "write a path that exists, a name like imagenet, or null"
         )
     return file
 

@@ -184,6 +184,10 @@ def test_files_that_hold_no_weights(tmp_path):
     assert refused(path) == (
         f"model.encoder_weights: {path} is not a file; write a path that exists, a name like imagenet, or null"
     )
+    assert refused("no_package/encoder.pth") == (
+        "model.encoder_weights: no_package/encoder.pth is not a file, and no package no_package is installed; "
+        "write a path that exists, a name like imagenet, or null"
+    )
     for content in ([1, 2], {"a": 1}, {}):
         torch.save(content, path)
         assert refused(path) == f"model.encoder_weights: {path} is not a state dict of tensors"
