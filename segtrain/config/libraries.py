@@ -17,12 +17,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from segtrain.config.networks import NETWORKS, TRANSFORMERS
 from segtrain.config.section import Mistake, suggest
 from segtrain.errors import ConfigError, reason_of
 
 INDEX_FILE = Path(__file__).with_name("library_index.json")
 MODULES = {
-    "model": ("segtrain.models", "segmentation_models_pytorch"),
+    "model": ("segmentation_models_pytorch",),  # and those of segtrain.config.networks
     "loss": ("segtrain.losses", "segmentation_models_pytorch.losses", "torch.nn"),
     "optimizer": ("torch.optim", "timm.optim"),
     "schedule": ("torch.optim.lr_scheduler",),
@@ -51,6 +52,8 @@ def find(kind: str, name: str) -> type:
     """
     if "." in name:
         found = _import(name)
+    elif kind == "model" and name in NETWORKS and NETWORKS[name].module:
+        found = _import(f"segtrain.models.networks.{NETWORKS[name].module}.{name}")
     else:
         places = (getattr(importlib.import_module(module_name), name, None) for module_name in MODULES[kind])
         found = next((place for place in places if place is not None), None)
@@ -86,6 +89,8 @@ def signature_arguments(target: Any) -> Arguments:
 
 
 def _classes(kind: str) -> Iterator[tuple[str, type]]:
+    if kind == "model":
+        yield from ((name, find(kind, name)) for name, row in NETWORKS.items() if row.module)
     bases = _bases(kind)
     for module_name in reversed(MODULES[kind]):
         module = importlib.import_module(module_name)
@@ -212,25 +217,25 @@ def check_encoder(name: Any, *, path: tuple, architecture: str | None = None) ->
     index = library_index()
     if not isinstance(name, str):
         yield Mistake(path, f"expected the name of an encoder, not {name!r}")
-    elif name.startswith("tu-"):
-        yield from _timm_mistakes(name, path, architecture)
-    elif name not in index["encoders"]:
-        hint = (
-            f"; timm has it: write tu-{name}"
-            if name in index["timm_models"]
-            else f"; {suggest(name, index['encoders'])}"
-        )
-        yield Mistake(path, f"smp has no encoder '{name}'{hint}")
-
-
-def _timm_mistakes(name: str, path: tuple, architecture: str | None) -> Iterator[Mistake]:
-    model, known = name[3:].partition(".")[0], library_index()["timm_models"]
+        return
+    of_smp, model = name in index["encoders"], name.removeprefix("tu-").partition(".")[0]
     groups = encoder_groups() or {"plain": (), "none": ()}
-    if model not in known:
-        yield Mistake(path, f"timm has no model '{name[3:]}'; {suggest(name, [f'tu-{m}' for m in known])}")
-    elif model in groups["none"]:
+    takers = [other for other, row in NETWORKS.items() if row.group == TRANSFORMERS]
+    if not of_smp and not name.startswith("tu-"):
+        known = name in index["timm_models"]
+        hint = f"timm has it: write tu-{name}" if known else suggest(name, index["encoders"])
+        yield Mistake(path, f"smp has no encoder '{name}'; {hint}")
+    elif not of_smp and model not in index["timm_models"]:
+        hint = suggest(name, [f"tu-{known}" for known in index["timm_models"]])
+        yield Mistake(path, f"timm has no model '{name[3:]}'; {hint}")
+    elif not of_smp and model in groups["none"]:
         reason = "gives no features that an architecture takes for images of any size"
         yield Mistake(path, f"timm's {model} {reason}; python -m segtrain models tu- lists those that do")
-    elif model in groups["plain"] and architecture in known_names("model") and architecture != "DPT":
-        reason = "a plain transformer with one resolution"
-        yield Mistake(path, f"timm's {model} is {reason}: model.name: DPT takes it, {architecture} does not")
+    elif (
+        not of_smp and model in groups["plain"] and architecture in known_names("model") and architecture not in takers
+    ):
+        taken = f"model.name: {' or '.join(takers)} takes it, {architecture} does not"
+        yield Mistake(path, f"timm's {model} is a plain transformer with one resolution: {taken}")
+    elif architecture in takers and (of_smp or (groups["plain"] and model not in groups["plain"])):
+        reason = f"{architecture} takes plain transformers of timm, like tu-vit_small_patch16_224"
+        yield Mistake(path, f"{name} has a pyramid of features; {reason}")

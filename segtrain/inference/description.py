@@ -12,9 +12,10 @@ from typing import Any
 import albumentations
 from pydantic import ValidationError
 
-from segtrain.config.libraries import check_arguments, check_encoder, known_names
+from segtrain.config.libraries import check_arguments, check_encoder, known_names, takes_encoder
 from segtrain.config.rules import REFUSED_MODEL_ARGUMENTS
 from segtrain.config.schema import Config, ModelConfig
+from segtrain.config.section import Mistake
 from segtrain.data.transforms import FRAME_KEEPING, split_item
 from segtrain.errors import CheckpointError, first_fault
 
@@ -55,15 +56,18 @@ def _check_model(model: ModelConfig, path: Path, trust: bool | str | None) -> No
             "made it"
         )
     if model.name not in known_names("model"):
-        raise CheckpointError(f"{path}: names the model '{model.name}', which smp does not have")
+        raise CheckpointError(f"{path}: names the model '{model.name}', which neither segtrain nor smp has")
     # smp hands what it does not know on to the encoder: checkpoint_path is opened there.
     filled = ("encoder_name", "encoder_weights")
     mistakes = [
         *check_arguments(
             "model", model.name, model.arguments, path=("model",), provided=filled, refused=REFUSED_MODEL_ARGUMENTS
         ),
-        *check_encoder(model.encoder_name, path=("model", "encoder_name"), architecture=model.name),
     ]
+    if takes_encoder(model.name):
+        mistakes += check_encoder(model.encoder_name, path=("model", "encoder_name"), architecture=model.name)
+    elif model.encoder_name is not None:
+        mistakes.append(Mistake(("model", "encoder_name"), f"{model.name} takes no encoder"))
     for mistake in mistakes:
         raise CheckpointError(f"{path}: {'.'.join(mistake.path)}: {mistake.message}")
     _check_plain(model.arguments, f"{path}: model")

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from segtrain.errors import ConfigError
 
@@ -20,6 +21,7 @@ class SegmentationLoss(nn.Module, ABC):
     """What every loss here does before its formula: check shapes, leave autocast, take the ignored pixels out."""
 
     modes: ClassVar[tuple[str, ...]] = ("multiclass", "binary", "multilabel")
+    takes: ClassVar[str] = "logits"  # or the key of an output that some networks have in training, see WeightedLoss
 
     def __init__(self, mode: str, *, ignore_index: int = 255):
         super().__init__()
@@ -96,3 +98,13 @@ def check_range(name: str, value: float, *, high: float = float("inf")) -> float
     if not 0 <= value <= high:
         raise ValueError(f"{name} is {value}, but must be {'0 or more' if high == float('inf') else f'in 0..{high:g}'}")
     return value
+
+
+def nearest(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """The mask, (N, H, W) or (N, C, H, W), at another height and width: the nearest pixel, as classes cannot be
+    averaged."""
+    if mask.shape[-2:] == size:
+        return mask
+    as_maps = mask if mask.ndim == 4 else mask.unsqueeze(1)
+    smaller = functional.interpolate(as_maps.float(), size, mode="nearest-exact").to(mask.dtype)
+    return smaller if mask.ndim == 4 else smaller.squeeze(1)

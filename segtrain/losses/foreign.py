@@ -22,6 +22,8 @@ class ForeignLoss(nn.Module):
     Raises ConfigError where the class refuses an argument or the batch, with its words and its error as the cause.
     """
 
+    takes = "logits"
+
     def __init__(self, name: str, target: type[nn.Module], *, arguments: dict, mode: str, ignore_index: int):
         super().__init__()
         self.name, self.mode, self.ignore_index = name, mode, ignore_index

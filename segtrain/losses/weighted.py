@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.errors import ConfigError
-from segtrain.losses.base import divide
+from segtrain.losses.base import divide, nearest
 
 ByTerm = dict[str, Tensor]  # a scalar for each term
 
@@ -42,19 +42,27 @@ class WeightedLoss(nn.Module):
         """The loss, and the value of each active term before its coef, all float32 scalars.
 
         `outputs` are logits, or a list of those and of auxiliary ones, whose weighted sums are added times `aux`: their
-        sum before that factor is the value called aux. `factors` are those of `compute_factors` for this batch."""
+        sum before that factor is the value called aux. Smaller ones are compared with the nearest pixels of the mask.
+        A dict in the list holds outputs of another kind, for the terms that take them; in validation there are none,
+        and these terms have no value. `factors` are those of `compute_factors` for this batch."""
         logits, *further = [outputs] if isinstance(outputs, Tensor) else outputs
-        total, values = self._add_up(logits, mask, epoch, factors)
-        if further and self.aux:
-            values["aux"] = sum(self._add_up(each, mask, epoch, factors)[0] for each in further)
+        given = {"logits": logits}
+        for each in further:
+            given |= each if isinstance(each, dict) else {}
+        total, values = self._add_up(given, mask, epoch, factors)
+        maps = [each for each in further if isinstance(each, Tensor)]
+        if maps and self.aux:
+            values["aux"] = sum(
+                self._add_up({"logits": each}, nearest(mask, each.shape[-2:]), epoch, factors)[0] for each in maps
+            )
             total = total + self.aux * values["aux"]
         return total, values
 
-    def _add_up(self, logits: Tensor, mask: Tensor, epoch: int, factors: ByTerm | None) -> tuple[Tensor, ByTerm]:
-        total, values = logits.new_zeros((), dtype=torch.float32), {}
+    def _add_up(self, given: dict[str, Any], mask: Tensor, epoch: int, factors: ByTerm | None) -> tuple[Tensor, ByTerm]:
+        total, values = given["logits"].new_zeros((), dtype=torch.float32), {}
         for (name, term), loss in zip(self.terms.items(), self.losses, strict=True):
-            if epoch >= term.from_epoch:
-                values[name] = loss(logits, mask)
+            if epoch >= term.from_epoch and loss.takes in given:
+                values[name] = loss(given[loss.takes], mask)
                 if factors is not None and name in factors:
                     values[name] = values[name] * factors[name]
                 total = total + term.coef * values[name]

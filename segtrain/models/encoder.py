@@ -12,7 +12,16 @@ from huggingface_hub import constants
 from torch import nn
 
 HUB_TIMEOUT_SECONDS = 4.0
+FREE_OF_SIZE = ("tu-samvit", "tu-naflexvit", "tu-qwen3_vit", "tu-gemma4_vit")  # transformers that need not be told
 CORRECTED = 2  # version of a dilated network in its state dict; those of smp and of older checkpoints have 1 or none
+
+
+def any_size(encoder_name: str, *, plain: bool = False) -> dict[str, bool]:
+    """What timm has to be told, so that a transformer takes images of other sizes than it was pretrained at; `plain`
+    ones give one resolution."""
+    if encoder_name.startswith("tu-swin"):
+        return {"strict_img_size": False}
+    return {"dynamic_img_size": True} if plain and not encoder_name.startswith(FREE_OF_SIZE) else {}
 
 
 def require_hub() -> None:

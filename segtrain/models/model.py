@@ -10,8 +10,6 @@ import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from segtrain.config.libraries import find
 from segtrain.config.schema import ModelConfig, is_file_name
@@ -19,7 +17,6 @@ from segtrain.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-FREE_OF_SIZE = ("tu-samvit", "tu-naflexvit", "tu-qwen3_vit", "tu-gemma4_vit")  # transformers that need not be told
 
 
 class SegmentationModel(nn.Module):
@@ -41,7 +38,8 @@ class SegmentationModel(nn.Module):
         super().__init__()
         self.net = net
         self.stride = getattr(net, "stride", None) or math.lcm(*_strides(net))
-        self.minimum_side = 128 if isinstance(net, smp.PAN) else 32  # PAN pools three times at 1/16 of the size
+        # PAN pools three times at 1/16 of the size.
+        self.minimum_side = getattr(net, "minimum_side", 128 if isinstance(net, smp.PAN) else 32)
         self.freeze, self.holds_encoder = freeze, False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
@@ -81,9 +79,16 @@ class SegmentationModel(nn.Module):
         if not self.training:
             return logits
         further = further if self.aux is None else [self.aux()]
-        size = images.shape[-2:]
-        larger = [functional.interpolate(each, size, mode="bilinear", align_corners=False) for each in further]
-        return [logits, *(each[..., :height, :width] for each in larger)] if further else logits
+        return (
+            [logits, *(self._fit(each, images.shape[-2:], (height, width)) for each in further)] if further else logits
+        )
+
+    def _fit(self, output: Tensor | dict[str, Tensor], padded: torch.Size, size: tuple[int, int]) -> Any:
+        """An auxiliary output for the image alone: logits at its size, but those of a cascade at their own."""
+        if isinstance(output, dict) or getattr(self.net, "is_cascade", False):
+            return _crop(output, padded, size)
+        larger = functional.interpolate(output, padded, mode="bilinear", align_corners=False)
+        return larger[..., : size[0], : size[1]]
 
     def _padded(self, side: int) -> int:
         # No negative numbers: ONNX divides them towards zero.
@@ -104,6 +109,16 @@ class SegmentationModel(nn.Module):
         return self
 
 
+def _crop(output: Any, padded: torch.Size, size: tuple[int, int]) -> Any:
+    """What of maps of any resolution lies on the image, `size`, of which padding made `padded`."""
+    if isinstance(output, dict):
+        return {key: _crop(value, padded, size) for key, value in output.items()}
+    if output.ndim < 4:
+        return output
+    height, width = (-(-side * own // whole) for side, own, whole in zip(size, output.shape[-2:], padded, strict=True))
+    return output[..., :height, :width]
+
+
 def _strides(net: nn.Module) -> list[int]:
     """What both sides of an image must be multiples of in smp's networks; pyramids of transformers also need their
     window or patch."""
@@ -112,17 +127,6 @@ def _strides(net: nn.Module) -> list[int]:
     # DPT makes a pyramid of 1/4, 1/8, .. of a transformer's one resolution; smp asks for multiples of the patch only.
     pyramid = 2 ** (len(net.encoder.output_strides) + 1) if isinstance(net, smp.DPT) else 1
     return [net.encoder.output_stride, pyramid, *(int(side) for side in patches)]
-
-
-def count_multiply_adds(model: SegmentationModel, size: tuple[int, int]) -> int:
-    """Multiply-adds of convolutions, matrix products and attention for one image of `size` (H, W), padding included."""
-    was_training = model.training
-    images = torch.zeros(1, model.mean.shape[1], *size, device=model.mean.device)
-    # Only plain attention is made of products that the counter knows on every device.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model.eval()(images)
-    model.train(was_training)
-    return counter.get_total_flops() // 2
 
 
 def is_auxiliary(key: str) -> bool:
@@ -183,12 +187,6 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         weights = True  # smp's convention for timm encoders, which carry the name of their weights after a dot
     elif weights is True:
         weights = "imagenet"
-    # Without these, most transformers take images of the one size that they were pretrained at.
-    any_size = {"dynamic_img_size": True} if config.name == "DPT" else {}
-    if encoder_name.startswith("tu-swin"):
-        any_size = {"strict_img_size": False}
-    elif encoder_name.startswith(FREE_OF_SIZE):
-        any_size = {}
     target = find("model", config.name)  # whose dotted path read_config refuses where a stranger wrote it
     named = inspect.signature(target).parameters
     if weights is not None and "encoder_weights" not in named:
@@ -197,8 +195,10 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         )
     encoder = {"encoder_name": encoder_name, "encoder_weights": weights}
     encoder = {key: value for key, value in encoder.items() if key in named}
-    if encoder and any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values()):
-        encoder |= any_size
+    if encoder_name.startswith("tu-") and any(each.kind is each.VAR_KEYWORD for each in named.values()):
+        from segtrain.models.encoder import any_size
+
+        encoder |= any_size(encoder_name, plain=config.name == "DPT")
     try:
         net = target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
         encoder = getattr(net, "encoder", None)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 
+from segtrain.config.libraries import find
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics
@@ -60,6 +61,12 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     logits = torch.zeros(2, len(data.classes), 64, 64)
     mask = torch.zeros(logits.shape if data.multilabel else (2, 64, 64), dtype=torch.int64)
     for name, term in zip(loss.terms, loss.losses, strict=True):
+        if term.takes != "logits":
+            if term.takes not in getattr(find("model", config.model.name), "further_outputs", ()):
+                raise ConfigError(f"loss.{name}: takes the {term.takes} of a network, and {config.model.name} has none")
+            if not config.model.aux:
+                raise ConfigError(f"loss.{name}: takes an auxiliary output; write model.aux: 1, or another factor")
+            continue
         try:
             term(logits, mask)
         except (TypeError, ValueError, RuntimeError) as error:

@@ -29,7 +29,7 @@ def test_what_is_known_and_plain_is_read():
 
 
 MODELS = {
-    "dotted": ({"name": "os.system"}, "names the model 'os.system', which smp does not have"),
+    "dotted": ({"name": "os.system"}, "names the model 'os.system', which neither segtrain nor smp has"),
     "hub": ({"encoder_name": "tu-hf-hub:me/code"}, "model.encoder_name: timm has no model 'hf-hub:me/code'; "),
     "folder": ({"encoder_name": "tu-local-dir:/etc"}, "model.encoder_name: timm has no model 'local-dir:/etc'; "),
     "opens a file": ({"checkpoint_path": "x.pth"}, "model.checkpoint_path: Unet has no argument 'checkpoint_path'"),

@@ -117,7 +117,7 @@ def test_encoder_weights_are_not_fetched_for_what_is_loaded(tmp_path):
             {"name": "os.system"},
             "names the network os.system, and importing it can run any code; add --trust if you trust whoever made it",
         ),
-        ("model", {"name": "NoNet"}, "names the model 'NoNet', which smp does not have"),
+        ("model", {"name": "NoNet"}, "names the model 'NoNet', which neither segtrain nor smp has"),
         (
             "model",
             {"encoder_name": "tu-hf-hub:me/code"},

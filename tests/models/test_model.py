@@ -7,7 +7,8 @@ from torch import nn
 import segtrain.models
 from segtrain.config.schema import ModelConfig, OptimizerConfig
 from segtrain.errors import ConfigError
-from segtrain.models.model import IMAGENET_MEAN, SegmentationModel, build_model, count_multiply_adds
+from segtrain.models.costs import count_multiply_adds
+from segtrain.models.model import IMAGENET_MEAN, SegmentationModel, build_model
 from segtrain.training.optim import parameter_groups
 from tests.tiny_model import tiny_model
 

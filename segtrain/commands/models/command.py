@@ -45,8 +45,9 @@ def measure_model(architecture: str, encoder: str, *, size: tuple[int, int]) -> 
     if mistakes:
         raise ConfigError(*render_mistakes(Value({}, "models"), mistakes))
 
+    from segtrain.models.costs import count_multiply_adds
     from segtrain.models.encoder import list_hub_weights
-    from segtrain.models.model import build_model, count_multiply_adds
+    from segtrain.models.model import build_model
 
     model = build_model(ModelConfig(name=architecture, encoder_name=encoder), channels=3, outputs=1)
     parts = {"encoder": model.encoder, "whole model": model}

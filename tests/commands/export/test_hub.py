@@ -104,7 +104,7 @@ def test_a_folder_of_somebody_else(broken):
     [
         ({"format": 2}, "is damaged: format: Input should be 1"),
         ({"std": [0.0, 1.0, 1.0]}, "is damaged: std.0: Input should be greater than 0"),
-        ({"model": {"name": "os.system"}}, "names the model 'os.system', which smp does not have"),
+        ({"model": {"name": "os.system"}}, "names the model 'os.system', which neither segtrain nor smp has"),
         (
             {"model": {"encoder_name": "tu-hf-hub:me/code"}},
             "model.encoder_name: timm has no model 'hf-hub:me/code'; none of 1371 known names is close",

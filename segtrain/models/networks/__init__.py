@@ -1,0 +1,1 @@
+"""Networks that smp lacks, a module each: listed in segtrain.config.networks, described in segtrain.models."""

@@ -1,0 +1,48 @@
+"""Building blocks of networks: encoders, dilated or not, convolutions with their norm, changes of size."""
+
+import segmentation_models_pytorch as smp
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segtrain.models.encoder import any_size
+
+
+def build_encoder(
+    name: str, weights: str | bool | None, in_channels: int, *, depth: int = 5, output_stride: int = 32
+) -> nn.Module:
+    """An encoder of smp or timm, whose forward gives a list: the images, then features at 1/2, 1/4, .. of their size.
+
+    `out_channels` has the channels of each; a transformer has 0 of them at 1/2. With an `output_stride` of 8 or 16 the
+    stages behind it keep their size, and their convolutions are dilated. Raises ValueError where an encoder cannot be.
+    """
+    options = {"in_channels": in_channels, "depth": depth, "weights": weights} | any_size(name)
+    if output_stride == 32:
+        return smp.encoders.get_encoder(name, **options)
+    if output_stride not in (8, 16):
+        raise ValueError(f"encoder_output_stride is {output_stride}, but must be 8, 16 or 32")
+    try:
+        return smp.encoders.get_encoder(name, output_stride=output_stride, **options)
+    except (TypeError, ValueError, NotImplementedError, AssertionError, AttributeError, RuntimeError) as error:
+        reason = f"cannot be dilated to output stride {output_stride}; write model.encoder_output_stride: 32"
+        raise ValueError(f"{name} {reason}") from error
+
+
+def conv_norm(
+    inputs: int, outputs: int, kernel_size: int | tuple[int, int] = 3, *, activation: bool | nn.Module = True, **options
+) -> nn.Sequential:
+    """A convolution without bias that keeps the size (with a stride: divides it), BatchNorm, and ReLU or another
+    activation; `options` are those of Conv2d."""
+    sides = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    rates = options.get("dilation", 1)
+    rates = (rates, rates) if isinstance(rates, int) else rates
+    options.setdefault("padding", tuple(rate * (side // 2) for rate, side in zip(rates, sides, strict=True)))
+    layers = [nn.Conv2d(inputs, outputs, kernel_size, bias=False, **options), nn.BatchNorm2d(outputs)]
+    if activation:
+        layers.append(nn.ReLU(inplace=True) if activation is True else activation)
+    return nn.Sequential(*layers)
+
+
+def resize(features: Tensor, like: Tensor | tuple[int, int]) -> Tensor:
+    """Features (N, C, h, w) at the height and width of others, bilinearly, corners not aligned."""
+    size = like.shape[-2:] if isinstance(like, Tensor) else like
+    return functional.interpolate(features, size, mode="bilinear", align_corners=False)
