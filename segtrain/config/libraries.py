@@ -94,7 +94,8 @@ def _classes(kind: str) -> Iterator[tuple[str, type]]:
     bases = _bases(kind)
     for module_name in reversed(MODULES[kind]):
         module = importlib.import_module(module_name)
-        for name, item in vars(module).items():
+        for name in dir(module):
+            item = getattr(module, name)
             public = isinstance(item, type) and issubclass(item, bases) and not name.startswith("_")
             if public and not inspect.isabstract(item) and (kind != "loss" or name.endswith("Loss")):
                 yield name, item

@@ -1,22 +1,31 @@
 """Losses that count ignored pixels nowhere and compute in float32. A class that is named here can be written in
-`loss:`; behind it come those of smp and torch.nn."""
+`loss:`; behind it come those of smp and torch.nn. A module is imported where one of its losses is asked for."""
 
-from segtrain.losses.lovasz import LovaszLoss
-from segtrain.losses.neighbours import BoundaryLoss, RMILoss
-from segtrain.losses.pixel import BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss
-from segtrain.losses.region import CLDiceLoss, DiceLoss, FocalTverskyLoss, JaccardLoss, MCCLoss, TverskyLoss
+import importlib
+from typing import Any
 
-__all__ = [
-    "BCEWithLogitsLoss",
-    "BoundaryLoss",
-    "CLDiceLoss",
-    "CrossEntropyLoss",
-    "DiceLoss",
-    "FocalLoss",
-    "FocalTverskyLoss",
-    "JaccardLoss",
-    "LovaszLoss",
-    "MCCLoss",
-    "RMILoss",
-    "TverskyLoss",
-]
+LOSSES = {
+    "BCEWithLogitsLoss": "pixel",
+    "BoundaryLoss": "neighbours",
+    "CLDiceLoss": "region",
+    "CrossEntropyLoss": "pixel",
+    "DiceLoss": "region",
+    "FocalLoss": "pixel",
+    "FocalTverskyLoss": "region",
+    "JaccardLoss": "region",
+    "LovaszLoss": "lovasz",
+    "MCCLoss": "region",
+    "RMILoss": "neighbours",
+    "TverskyLoss": "region",
+}
+__all__ = list(LOSSES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LOSSES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(importlib.import_module(f"{__name__}.{LOSSES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
