@@ -32,7 +32,10 @@ def test_models_with_a_word(capsys):
     status, out, _ = call(capsys, "models", "unet")
     assert status == 0
     lines = out.splitlines()
-    assert lines[:4] == ["architectures: 2", "  Unet", "  UnetPlusPlus", "encoders of smp (weights): 0"]
+    title = "pyramid decoders, with any encoder that has a pyramid of features"
+    unet = "Unet            14.3 M   22.3 G  Ronneberger 2015    the first choice: fine borders, little data"
+    assert lines[0].startswith(f"{title}: ") and f"  {unet}" in lines
+    assert not any(line.startswith("encoders") for line in lines)  # none has it in its name
     _, out, _ = call(capsys, "models", "MobileNetV3_small")
     listed = [line for line in out.splitlines() if line.startswith("  ")]
     assert "  tu-mobilenetv3_small_050" in listed and all("mobilenetv3_small" in line for line in listed)
@@ -47,7 +50,7 @@ def test_models_lists_what_can_be_written(capsys, probed):
     assert {"tu-resnet18", "tu-convnext_tiny", "tu-vit_tiny_patch16_224"} <= listed
     assert "  resnet18 (imagenet, ssl, swsl)" in out.splitlines()
     assert "tu-beit_base_patch16_224" not in listed
-    plain = out.partition("encoders of timm that only DPT takes: ")[2]
+    plain = out.partition("plain transformers of timm: ")[2]
     assert "  tu-vit_tiny_patch16_224\n" in plain and "convnext" not in plain
 
 
@@ -59,8 +62,11 @@ def test_models_measures_a_pair(capsys):
     assert re.fullmatch(r"whole model     14\.\d\d M parameters", out.splitlines()[1])
     assert re.fullmatch(r"multiply-adds +\d\.\d\d G for one image of 100 x 224", out.splitlines()[2])
     assert out.splitlines()[3] == "image sides are padded to multiples of 32"
+    arguments = "decoder_attention_type, decoder_channels, decoder_interpolation, decoder_use_norm, encoder_depth"
+    assert out.splitlines()[4] == f"arguments     {arguments}"
+    assert out.splitlines()[5] == "paper         Ronneberger 2015, https://arxiv.org/abs/1505.04597"
     weights = [f"smp-hub/resnet18.{name}" for name in ("imagenet", "ssl", "swsl")]
-    assert out.splitlines()[4:] == [f"pretrained    {name}" for name in weights]
+    assert out.splitlines()[6:] == [f"pretrained    {name}" for name in weights]
 
 
 def test_models_tells_the_licences_of_weights(capsys):

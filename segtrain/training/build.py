@@ -1,8 +1,6 @@
-"""Building blocks of a training: model and loss on their device, what is said at the start, failures explained."""
+"""Building blocks of a training: model and loss on their device, what is said at the start."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -12,7 +10,7 @@ from segtrain.config.libraries import find
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics
-from segtrain.errors import ConfigError, TrainingError, is_out_of_memory
+from segtrain.errors import ConfigError
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.models.model import SegmentationModel, build_model
@@ -98,41 +96,3 @@ def describe_training(
     run.log.say(f"train    {length}, {precision} on {state.device}")
     if state.total_steps:
         run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")
-
-
-@contextmanager
-def explained_failures(config: Config) -> Iterator[None]:
-    """Turn failures of torch whose cause is a setting into one line that names the setting."""
-    try:
-        yield
-    except (MemoryError, RuntimeError, ValueError, ConnectionError, EOFError) as error:
-        text = str(error)
-        if is_out_of_memory(error):
-            raise TrainingError(_no_memory(config, text)) from error
-        ended = "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text)
-        # The others come where it ended while it handed over a batch.
-        if ended or "items of ancdata" in text or isinstance(error, (ConnectionError, EOFError)):
-            raise TrainingError(
-                f"a process that reads images was ended from outside ({' '.join(text.split())[:120]}), most likely for "
-                f"lack of memory; lower data.workers (now {config.data.workers}) or data.batch_size (now "
-                f"{config.data.batch_size}); in a container give more shared memory, like --shm-size=4g"
-            ) from error
-        if "No space left on device" in text and "shared memory" in text:
-            raise TrainingError(
-                f"/dev/shm, through which batches are handed over, is full; lower data.workers (now "
-                f"{config.data.workers}) or write 0; in a container give more shared memory, like --shm-size=4g"
-            ) from error
-        if "Expected more than 1 value per channel" in text:
-            raise TrainingError(
-                f"data.batch_size: {config.model.title} has a BatchNorm that needs two "
-                "images or more in a training batch, and there is one; raise data.batch_size, with as many images"
-            ) from error
-        raise
-
-
-def _no_memory(config: Config, text: str) -> str:
-    return (
-        f"not enough memory ({' '.join(text.split())[:120]}); lower data.batch_size (now {config.data.batch_size}; "
-        "train.accumulate_steps makes up for it), the crop in transforms.train, data.eval_batch_size, or take "
-        f"a smaller model.encoder_name (now {config.model.encoder_name})"
-    )

@@ -8,6 +8,7 @@ from segtrain.data.statistics import read_statistics
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.devices import resolve_device
 from segtrain.training import build
+from segtrain.training.failures import explained_failures
 from segtrain.training.loop import fit
 from segtrain.training.optim import describe_parameters
 from segtrain.training.resume import start_or_resume
@@ -20,7 +21,7 @@ def check(config: Config, *, resume: str | None = None) -> str:
     it was. A run to resume has its weights already. Raises ConfigError for what cannot be built, before a single file
     of the data set is read."""
     device = resolve_device(config.train.device)
-    with build.explained_failures(config):
+    with explained_failures(config):
         build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
         build_eval_transform(config.transforms.val)
         build_decoder(config.data)
@@ -36,7 +37,7 @@ def train(config: Config, *, resume: str | None = None, overfit: int | None = No
     `overfit`, on so many images until they are learnt by heart. The exit status: 1 where they are not, else 0."""
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
-    with build.explained_failures(config):
+    with explained_failures(config):
         notes: list[str] = []
         splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
         for note in notes:
