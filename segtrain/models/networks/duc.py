@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from segtrain.models.networks.blocks import build_encoder
 
-# Of the blocks of the last two stages, in turn ("Dilation-bigger", section 4.3): no common factor leaves gaps, as it
-# does where all have the same rate.
+# Of the blocks of the last two stages, in turn (the paper's "Dilation-bigger"): rates without a common factor leave
+# no gaps between the pixels that are seen.
 HYBRID_RATES = {"layer3": (1, 2, 5, 9), "layer4": (5, 9, 17)}
 
 
@@ -24,8 +24,8 @@ class DUC(nn.Module):
     Args:
         encoder_output_stride: 8, 16, or 32 for an encoder that cannot be dilated; also the side of a cell.
         decoder_atrous_rates: one convolution for each.
-        hybrid_dilation: at output stride 8, the blocks of a ResNet have the paper's rates in turn. Other encoders, and
-            other strides, have plain dilation.
+        hybrid_dilation: at output stride 8, the blocks of a ResNet have the paper's rates in turn. Any other encoder
+            needs false: plain dilation, as at other strides.
 
     Shape:
         - images: (N, in_channels, H, W), float, H and W multiples of `stride`.
@@ -60,7 +60,7 @@ class DUC(nn.Module):
 def _dilate_in_turn(encoder: nn.Module, name: str) -> None:
     stages = getattr(encoder, "model", encoder)  # timm's lies within smp's
     if not all(hasattr(stages, stage) for stage in HYBRID_RATES):
-        raise ValueError(f"hybrid dilation is for ResNets, and {name} is none; write model.hybrid_dilation: false")
+        raise ValueError(f"hybrid dilation is for ResNets, and {name} is not one; write model.hybrid_dilation: false")
     for stage, rates in HYBRID_RATES.items():
         for block, rate in zip(getattr(stages, stage), cycle(rates), strict=False):
             for conv in block.modules():

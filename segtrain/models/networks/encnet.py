@@ -69,7 +69,7 @@ class EncodingHead(nn.Module):
         self.encoding = nn.Sequential(conv_norm(channels, channels, 1), _Encoding(channels, codewords))
         self.norm = nn.Sequential(nn.BatchNorm1d(codewords), nn.ReLU())
         self.gate = nn.Sequential(nn.Linear(channels, channels), nn.Sigmoid())
-        self.classify = nn.Sequential(nn.ReLU(), nn.Dropout2d(dropout), nn.Conv2d(channels, classes, 1))
+        self.classify = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(channels, classes, 1))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, classes, h, w), and the encoding (N, channels)."""

@@ -61,7 +61,7 @@ class FastFCN(nn.Module):
 
 
 class _JointUpsampling(nn.Module):
-    """Features at 1/8, 1/16 and 1/32 to 4 `width` channels at 1/8: seen at four rates, as if dilated by them."""
+    """Features at 1/8, 1/16 and 1/32 to 4 `width` channels at 1/8: seen at four rates."""
 
     def __init__(self, channels: list[int], width: int):
         super().__init__()
