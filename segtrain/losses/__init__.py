@@ -16,6 +16,7 @@ LOSSES = {
     "LovaszLoss": "lovasz",
     "MCCLoss": "region",
     "RMILoss": "neighbours",
+    "SELoss": "presence",
     "TverskyLoss": "region",
 }
 __all__ = list(LOSSES)

@@ -81,25 +81,30 @@ def describe_hub_weights(encoder_name: str, weights: str | bool) -> str:
 
 
 def correct_dilation(net: nn.Module, encoder_name: str) -> nn.Module:
+    """Correct the rates of a network's encoder, which is one of smp's own.
+
+    A state dict says which rates it was trained with: one that was saved without the correction takes it back.
+    """
+    correct_rates(net.encoder, encoder_name)
+    net._version = CORRECTED
+    net.register_load_state_dict_pre_hook(_take_back)
+    return net
+
+
+def correct_rates(encoder: nn.Module, encoder_name: str) -> None:
     """Give the convolutions of one of smp's own encoders the dilations that stand in for the strides taken out.
 
     smp dilates all convolutions of a stage whose stride it takes out. Those up to and including the strided one still
     see the pixels of the stage before, and must keep its rate, as in Chen et al. (2017,
     https://arxiv.org/abs/1706.05587), torchvision's `replace_stride_with_dilation` and timm. Only then are the features
     those of the undilated encoder at every second (fourth) pixel, and pretrained weights do what they were trained for.
-
-    A state dict says which rates it was trained with: one that was saved without the correction takes it back.
     """
-    encoder = net.encoder
     transformer = encoder_name.startswith("mit_")  # which cannot be built without memory for its weights
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if transformer else "meta"):
         strided = smp.encoders.get_encoder(encoder_name, depth=encoder._depth, weights=None).get_stages()
     for stride, stage in encoder.get_stages().items():
         if stride > encoder.output_stride:
             _dilate(_convolutions(stage), _convolutions(strided[stride]), stride // encoder.output_stride)
-    net._version = CORRECTED
-    net.register_load_state_dict_pre_hook(_take_back)
-    return net
 
 
 def _convolutions(stage: Any) -> list[nn.Conv2d]:

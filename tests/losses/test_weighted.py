@@ -6,11 +6,13 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
+from segtrain.config.schema import Config
 from segtrain.errors import ConfigError
-from segtrain.losses import DiceLoss
+from segtrain.losses import DiceLoss, SELoss
 from segtrain.losses.build import build_loss
 from segtrain.losses.lovasz import LovaszLoss
 from segtrain.losses.pixel import CrossEntropyLoss
+from segtrain.training.build import place_loss
 
 CLASS_PIXELS, IMAGE_PIXELS = np.array([100.0, 50.0, 0.0]), np.array([200.0, 200.0, 0.0])
 INVERSE = pytest.approx([1.5 / 2.25, 3 / 2.25, 0])  # 1 / p is 1.5 and 3, of mean 2.25
@@ -20,8 +22,8 @@ def term(coef=1.0, from_epoch=0, **arguments):
     return SimpleNamespace(coef=coef, from_epoch=from_epoch, arguments=arguments)
 
 
-def build(terms, *, mode="multiclass", class_statistics=None):
-    return build_loss(terms, mode=mode, ignore_index=255, class_statistics=class_statistics)
+def build(terms, *, mode="multiclass", class_statistics=None, aux=0.0):
+    return build_loss(terms, mode=mode, ignore_index=255, class_statistics=class_statistics, aux=aux)
 
 
 def draw(mode, *, ignored=True):
@@ -225,3 +227,51 @@ def test_factors_are_shares_of_the_pixels_times_the_batches():
         assert [float(value) for value in factor.values()] == pytest.approx([expected, expected])
     nothing = loss.compute_factors([torch.full((1, 4, 4), 255)] * 2)
     assert [float(value) for factor in nothing for value in factor.values()] == [0.0] * 4
+
+
+@pytest.mark.parametrize("mode", ["multiclass", "binary", "multilabel"])
+def test_smaller_auxiliary_logits_are_compared_with_the_nearest_pixels_of_the_mask(mode):
+    logits, mask = draw(mode)
+    smaller = torch.randn(*logits.shape[:2], 4, 4)
+    loss = build({"DiceLoss": term(2.0), "TverskyLoss": term(), "LovaszLoss": term(1.0, 3)}, mode=mode, aux=0.4)
+    main, alone = loss(logits, mask, 0)
+    total, values = loss([logits, smaller, logits], mask, 0)
+    # The middle of three pixels; the mean of their classes would be another class.
+    expected = loss(smaller, mask[..., 1::3, 1::3], 0)[0] + main
+    assert values == alone | {"aux": expected}
+    torch.testing.assert_close(total, main + 0.4 * expected)
+
+
+def test_a_term_takes_its_own_output_in_training_alone():
+    logits, mask = draw("multiclass")
+    presence, smaller = torch.randn(2, 3), torch.randn(2, 3, 4, 4)
+    loss = build({"CrossEntropyLoss": term(), "SELoss": term(0.2, 1)}, aux=0.4)
+    ce, se = CrossEntropyLoss("multiclass")(logits, mask), SELoss("multiclass")(presence, mask)
+    total, values = loss([logits, {"presence": presence}], mask, 1)
+    assert values == {"CrossEntropyLoss": ce, "SELoss": se}
+    torch.testing.assert_close(total, ce + 0.2 * se)
+    total, values = loss([logits, smaller, {"presence": presence, "edges": smaller}], mask, 1)
+    aux = CrossEntropyLoss("multiclass")(smaller, mask[..., 1::3, 1::3])
+    assert values == {"CrossEntropyLoss": ce, "SELoss": se, "aux": aux}  # no SELoss of auxiliary logits
+    torch.testing.assert_close(total, ce + 0.2 * se + 0.4 * aux)
+    for outputs, epoch in ((logits, 1), ([logits, {"presence": presence}], 0)):  # in validation, and before its epoch
+        assert loss(outputs, mask, epoch) == (ce, {"CrossEntropyLoss": ce})
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ({"name": "FPN", "aux": 0.4}, "loss.SELoss: takes the presence of a network, and FPN has none"),
+        ({"name": "EncNet"}, "loss.SELoss: takes an auxiliary output; write model.aux: 1, or another factor"),
+        ({"name": "EncNet", "aux": 1}, None),
+    ],
+)
+def test_a_term_whose_output_the_network_lacks_is_refused(model, text):
+    data = {"root": "data", "classes": ["road", "car"]}
+    config = Config.model_validate({"data": data, "model": model, "loss": {"CrossEntropyLoss": 1, "SELoss": 0.2}})
+    if text is None:
+        assert [*place_loss(config, torch.device("cpu"), statistics=None).terms] == ["CrossEntropyLoss", "SELoss"]
+        return
+    with pytest.raises(ConfigError) as error:
+        place_loss(config, torch.device("cpu"), statistics=None)
+    assert str(error.value) == text

@@ -4,7 +4,7 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.models.encoder import any_size
+from segtrain.models.encoder import any_size, correct_rates
 
 
 def build_encoder(
@@ -21,10 +21,13 @@ def build_encoder(
     if output_stride not in (8, 16):
         raise ValueError(f"encoder_output_stride is {output_stride}, but must be 8, 16 or 32")
     try:
-        return smp.encoders.get_encoder(name, output_stride=output_stride, **options)
+        encoder = smp.encoders.get_encoder(name, output_stride=output_stride, **options)
     except (TypeError, ValueError, NotImplementedError, AssertionError, AttributeError, RuntimeError) as error:
         reason = f"cannot be dilated to output stride {output_stride}; write model.encoder_output_stride: 32"
         raise ValueError(f"{name} {reason}") from error
+    if not name.startswith("tu-"):
+        correct_rates(encoder, name)
+    return encoder
 
 
 def conv_norm(
