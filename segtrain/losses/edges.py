@@ -44,7 +44,7 @@ class _BorderLoss(SegmentationLoss):
 
 class EdgeLoss(_BorderLoss):
     """Binary cross entropy of borders, in which the few pixels on them weigh as much as the many others (Xu et al.
-    2023, "PIDNet", section 4.5).
+    2023, "PIDNet: a real-time semantic segmentation network inspired by PID controllers").
 
     A pixel on a border weighs the share of the others in the batch, another pixel the share of those on borders; the
     sum is divided by the number of pixels. The paper takes it 20 times: write a coef of 20.
@@ -78,7 +78,7 @@ _THRESHOLD = 0.1
 
 class DetailLoss(_BorderLoss):
     """Binary cross entropy plus Dice loss of details, which are borders at several resolutions (Fan et al. 2021,
-    "Rethinking BiSeNet", section 3.3).
+    "Rethinking BiSeNet for real-time semantic segmentation").
 
     A detail is where a Laplacian is positive, taken at each pixel, each second and each fourth; the three maps are
     enlarged and added with the shares 0.6, 0.3 and 0.1, and where the sum is above 0.1 there is a detail. In the
@@ -93,8 +93,10 @@ class DetailLoss(_BorderLoss):
         borders = self.find_borders(layers, 1).float()
         fused = torch.zeros_like(borders)
         for stride, share in _SHARES:
-            coarse = borders[..., ::stride, ::stride]
-            fused += share * functional.interpolate(coarse, borders.shape[-2:], mode="nearest")
+            coarse = functional.interpolate(
+                borders[..., ::stride, ::stride], scale_factor=float(stride), mode="nearest"
+            )
+            fused += share * coarse[..., : borders.shape[2], : borders.shape[3]]
         return fused > _THRESHOLD  # which a border at each fourth pixel alone does not exceed
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:

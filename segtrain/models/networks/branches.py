@@ -78,7 +78,7 @@ def norm_first_head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 class DAPPM(nn.Module):
     """Deep aggregation pyramid pooling module: average pools of growing size, each added to the convolved sum of those
-    before it (Hong et al. 2021, section III-C).
+    before it (Hong et al. 2021, https://arxiv.org/abs/2101.06085).
 
     Shape:
         - features: (N, inputs, h, w), any h and w.
@@ -112,7 +112,7 @@ class DAPPM(nn.Module):
 
 class PAPPM(DAPPM):
     """Parallel aggregation pyramid pooling module: DAPPM whose pools do not wait for each other, but go through one
-    grouped convolution (Xu et al. 2023, section 4.3)."""
+    grouped convolution (Xu et al. 2023, https://arxiv.org/abs/2206.02066)."""
 
     def _build_process(self, hidden: int) -> nn.Module:
         groups = len(_POOLS) + 1

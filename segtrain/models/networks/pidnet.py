@@ -71,9 +71,10 @@ class PIDNet(nn.Module):
             nn.ReLU(),
             residual_blocks(width, width * 2, chosen.few, stride=2),
         )
-        self.first = _Stage(chosen, width, context=width * 2, borders=(residual_blocks(width * 2, narrow, 1), narrow))
+        borders = residual_blocks(width * 2, narrow, 1)
+        self.first = _Stage(chosen, width, context=width * 2, borders=borders, borders_channels=narrow)
         borders = residual_blocks(narrow, narrow, 1, bottleneck=chosen.is_light)
-        self.second = _Stage(chosen, width, context=width * 4, borders=(borders, width * 2))
+        self.second = _Stage(chosen, width, context=width * 4, borders=borders, borders_channels=width * 2)
         self.last_context = residual_blocks(width * 8, width * 8, 2, stride=2, bottleneck=True)
         self.last_details = residual_blocks(width * 2, width * 2, 1, bottleneck=True)
         self.last_borders = residual_blocks(width * 2, width * 2, 1, bottleneck=True)
@@ -107,14 +108,14 @@ class _Stage(nn.Module):
     """Blocks of all three branches, and what the details and the borders then take from the context. Features come and
     go without ReLU."""
 
-    def __init__(self, chosen: _Variant, width: int, *, context: int, borders: tuple[nn.Module, int]):
+    def __init__(self, chosen: _Variant, width: int, *, context: int, borders: nn.Module, borders_channels: int):
         super().__init__()
         self.context = residual_blocks(context, context * 2, chosen.many, stride=2)
         self.details = residual_blocks(width * 2, width * 2, chosen.few)
         self.compression = conv_norm(context * 2, width * 2, 1, activation=False)
         self.guide = _PixelAttention(width * 2, width)
-        self.borders, outputs = borders
-        self.difference = conv_norm(context * 2, outputs, activation=False)
+        self.borders = borders
+        self.difference = conv_norm(context * 2, borders_channels, activation=False)
 
     def forward(self, context: Tensor, details: Tensor, borders: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         context = self.context(functional.relu(context))
@@ -125,7 +126,7 @@ class _Stage(nn.Module):
 
 
 class _PixelAttention(nn.Module):
-    """Pag: the more details and context agree at a pixel, the more of the context is taken there (equation 9)."""
+    """Pag: the more details and context agree at a pixel, the more of the context is taken there."""
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()
@@ -139,7 +140,7 @@ class _PixelAttention(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """Bag: details where there are borders, context elsewhere (equation 12)."""
+    """Bag: details where there are borders, context elsewhere."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -150,7 +151,7 @@ class _Fusion(nn.Module):
 
 
 class _LightFusion(nn.Module):
-    """Light-Bag: the same, but everywhere some of both (equation 13)."""
+    """Light-Bag: the same, but everywhere some of both."""
 
     def __init__(self, channels: int):
         super().__init__()
