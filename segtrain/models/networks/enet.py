@@ -1,8 +1,8 @@
 """ENet.
 
 Paszke et al. 2016, https://arxiv.org/abs/1606.02147. As in the authors' code, a bottleneck narrows to a quarter of the
-channels that it gives (copies: of those that it gets), and what two kernels of 5 make has one norm. As in the paper, all
-activations are PReLU with a slope for each channel, and the decoder has dropout too; their code has ReLU there and none.
+channels that it gives; copies take a quarter of those that it gets. As in the paper, all activations are PReLU with a
+slope for each channel, and the decoder has dropout too; the authors' decoder has ReLU and no dropout.
 """
 
 import torch

@@ -1,9 +1,11 @@
-"""SegNet, and the same idea on the layers of a ResNet-50: a decoder that mirrors the encoder and unpools.
+"""SegNet, and its idea on the layers of a ResNet-50: decoders that mirror the encoder and undo its pooling.
 
-Badrinarayanan et al. 2015, https://arxiv.org/abs/1511.00561. SegResNet is in no paper; it follows its well-known copies
-but for the first pooling: theirs has overlapping windows of 3 x 3, in which one pixel can be the largest of several
-windows and get only one of their values back.
+Badrinarayanan et al. 2015, https://arxiv.org/abs/1511.00561. SegResNet is in no paper. It has the layers of the usual
+code for it, but pools in windows of 2 x 2: in ResNet's own, which are 3 x 3 and overlap, a pixel can be the largest of
+several, and unpooling keeps one of their values at random.
 """
+
+import itertools
 
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ from segtrain.models.networks.unpooling import max_pool, max_unpool
 
 
 class SegNet(nn.Module):
-    """The convolutions of vgg16_bn, and the same backwards; each pooling is undone at its own positions.
+    """The convolutions of vgg16_bn, and the same backwards, the last of which gives the classes.
 
     Args:
         width: channels of the first stage; the others have 2, 4, 8 and 8 times as many.
@@ -47,7 +49,7 @@ class SegNet(nn.Module):
 def _convolutions(inputs: int, outputs: int, layers: int, *, is_mirrored: bool = False) -> nn.Sequential:
     """Convolutions, of which the first changes the number of channels, or, mirrored, the last."""
     channels = [inputs] * layers + [outputs] if is_mirrored else [inputs] + [outputs] * layers
-    return nn.Sequential(*(conv_norm(*each) for each in zip(channels, channels[1:], strict=False)))
+    return nn.Sequential(*(conv_norm(*each) for each in itertools.pairwise(channels)))
 
 
 class SegResNet(nn.Module):
