@@ -4,6 +4,8 @@ Jegou et al. 2017, https://arxiv.org/abs/1611.09326. A layer gets what all layer
 training keeps all that: expect several times the memory of a U-Net.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -16,23 +18,22 @@ _VARIANTS = {
 
 
 class FCDenseNet(nn.Module):
-    """Dense blocks at 1/1 to 1/32 of the size and back.
+    """Dense blocks at the full size, 1/2, .. 1/32 and back.
 
     Args:
         variant: number of layers: 56, 67 or 103.
         width: channels of the first convolution.
-        growth: channels that a layer adds: 12 for variant 56, 16 for the others where it is not given.
+        growth: channels that a layer adds; where it is not given, 12 for variant 56 and 16 for the others.
+        layers: of the blocks on the way down, the last one at the bottom; where it is not given, those of the variant.
         dropout: of what each layer gives.
 
     Shape:
-        - images: (N, in_channels, H, W), float, H and W multiples of 32.
+        - images: (N, in_channels, H, W), float, H and W multiples of `stride`: 32, or 2 ** (len(layers) - 1).
         - logits: (N, classes, H, W).
 
     Raises:
         ValueError: there is no such variant.
     """
-
-    stride = 32
 
     def __init__(
         self,
@@ -41,13 +42,15 @@ class FCDenseNet(nn.Module):
         variant: int = 103,
         width: int = 48,
         growth: int | None = None,
+        layers: Sequence[int] | None = None,
         dropout: float = 0.2,
     ):
         super().__init__()
         if variant not in _VARIANTS:
             raise ValueError(f"variant is {variant}, but must be one of {', '.join(map(str, _VARIANTS))}")
-        usual, (*layers, bottom) = _VARIANTS[variant]
-        growth = growth or usual
+        growth = growth or _VARIANTS[variant][0]
+        *layers, bottom = layers or _VARIANTS[variant][1]
+        self.stride = 2 ** len(layers)
         self.first = nn.Conv2d(in_channels, width, 3, padding=1)
         self.down, self.shrink, self.up, self.enlarge = (nn.ModuleList() for _ in range(4))
         skips = []

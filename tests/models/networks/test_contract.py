@@ -49,7 +49,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "SegNet": {"width": 8, "aux": 0},
     "SegResNet": {"width": 8, "aux": 0},
     "VanillaUNet": {"width": 8, "depth": 4, "aux": 0},
-    "FCDenseNet": {"variant": 56, "width": 8, "growth": 4, "aux": 0},
+    "FCDenseNet": {"width": 8, "growth": 4, "layers": [2, 1, 2], "aux": 0},
     "DRN": {},
     "LinearHead": {},
     "EoMT": {},
