@@ -19,7 +19,7 @@ from tests.commands.export.exporting import images_of, loaded, options_of
 
 PYRAMID, PLAIN = "tu-mobilenetv3_small_050", "tu-vit_tiny_patch16_224"
 
-# Arguments that make a network small.
+# Arguments that make a network small, and aux: 0 for one without an encoder and auxiliary outputs of its own.
 SMALL: dict[str, dict[str, Any]] = {
     "FCN": {"decoder_channels": 16},
     "FCN32s": {},
@@ -42,10 +42,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "DDRNet": {},
     "PIDNet": {},
     "ENet": {},
-    "CGNet": {},
-    "ESPNetv2": {},
-    "LEDNet": {},
-    "DFANet": {},
+    "CGNet": {"blocks": [2, 3], "width": 8, "aux": 0},
+    "ESPNetv2": {"scale": 0.5, "aux": 0},
+    "LEDNet": {"width": 8, "aux": 0},
+    "DFANet": {"variant": "B", "decoder_channels": 8, "aux": 0},
     "SegNet": {},
     "SegResNet": {},
     "VanillaUNet": {},
@@ -69,7 +69,7 @@ def settings_of(name: str) -> dict[str, Any]:
 
 def build(name: str, *, training: bool = True, **settings: Any) -> SegmentationModel:
     torch.manual_seed(0)
-    config = ModelConfig(**settings_of(name) | {"aux": 0.4} | settings)
+    config = ModelConfig(**{"aux": 0.4} | settings_of(name) | settings)
     return build_model(config, channels=3, outputs=5, training=training)
 
 
@@ -127,7 +127,7 @@ def test_the_encoder_is_frozen_and_slowed(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_trains_resumes_predicts_and_is_exported(name: str, fitted, tmp_path) -> None:
-    settings = {"decoder_channels": None} | settings_of(name) | {"aux": 0.4}  # where config.yml has those of a Unet
+    settings = {"decoder_channels": None, "aux": 0.4} | settings_of(name)  # where config.yml has those of a Unet
     made = fitted(*(f"model.{key}={json.dumps(value)}" for key, value in settings.items()), "train.epochs=1")
     again = fitted("train.epochs=2", resume=made.folder)
     assert again.state.epoch == 2 and again.table["train/loss"].notna().all()
