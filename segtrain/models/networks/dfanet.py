@@ -1,9 +1,9 @@
 """Deep Feature Aggregation Network: one small Xception three times, each refining what the one before it saw.
 
-Li et al. 2019, https://arxiv.org/abs/1904.02216. The paper leaves open where a stage has its stride and how the decoder
-merges; with the first convolution and with 3x3, the multiply-adds are the paper's: 3.4 G for A and 2.1 G for B at
-1024x1024. Its 7.8 and 4.8 million parameters do not follow from its layers, which have 1.8 and 1.1 million; in float32,
-these are 7.4 and 4.4 megabytes. Copies with 2.02 million hold a second classifier of ImageNet's classes, unused.
+Li et al. 2019, https://arxiv.org/abs/1904.02216. The first convolution of a stage has the stride, and the decoder merges
+with 3x3: then the multiply-adds are the paper's, 3.4 G for A at 1024x1024. The paper's 7.8 and 4.8 million parameters
+do not follow from its layers, which have 1.8 and 1.1 million; in float32, these are 7.4 and 4.4 megabytes. Copies with
+2.02 million hold a second classifier of ImageNet's classes, unused.
 """
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from segtrain.models.networks.blocks import conv_norm, resize
 
 _CHANNELS = {"A": (48, 96, 192), "B": (32, 64, 128)}
-_BLOCKS = (4, 6, 4)
 
 
 class DFANet(nn.Module):
@@ -20,6 +19,7 @@ class DFANet(nn.Module):
 
     Args:
         variant: encoder of the paper, A or B.
+        blocks: of the three stages of each encoder.
         decoder_channels: of the decoder.
 
     Shape:
@@ -27,22 +27,31 @@ class DFANet(nn.Module):
         - logits: (N, classes, H / 4, W / 4).
 
     Raises:
-        ValueError: for another variant.
+        ValueError: for another variant, and for other numbers of blocks.
     """
 
     stride = logits_stride = 4
 
-    def __init__(self, in_channels: int = 3, classes: int = 1, variant: str = "A", decoder_channels: int = 32):
+    def __init__(
+        self,
+        in_channels: int = 3,
+        classes: int = 1,
+        variant: str = "A",
+        blocks: tuple[int, int, int] = (4, 6, 4),
+        decoder_channels: int = 32,
+    ):
         super().__init__()
         if variant not in _CHANNELS:
             raise ValueError(f"variant is {variant}, but must be A or B")
+        if len(blocks) != 3 or min(blocks) < 1:
+            raise ValueError(f"blocks is {list(blocks)}, but must be three numbers from 1 on, like [4, 6, 4]")
         channels = _CHANNELS[variant]
         first, middle, last = channels
         self.stem = conv_norm(in_channels, 8, 3, stride=2)
         self.encoders = nn.ModuleList(
             [
-                _Encoder((8, first, middle), channels),
-                *(_Encoder((last + first, first + middle, middle + last), channels) for _ in range(2)),
+                _Encoder((8, first, middle), channels, blocks),
+                *(_Encoder((last + first, first + middle, middle + last), channels, blocks) for _ in range(2)),
             ]
         )
         self.early = nn.ModuleList(conv_norm(first, decoder_channels, 1) for _ in range(3))
@@ -68,11 +77,11 @@ class DFANet(nn.Module):
 class _Encoder(nn.Module):
     """The features of three stages, and those of the last one weighted by the contents of the image."""
 
-    def __init__(self, inputs: tuple[int, ...], channels: tuple[int, ...]):
+    def __init__(self, inputs: tuple[int, ...], channels: tuple[int, ...], blocks: tuple[int, ...]):
         super().__init__()
         self.stages = nn.ModuleList(
-            nn.Sequential(_Block(entering, own, stride=2), *(_Block(own, own) for _ in range(blocks - 1)))
-            for entering, own, blocks in zip(inputs, channels, _BLOCKS, strict=True)
+            nn.Sequential(_Block(entering, own, stride=2), *(_Block(own, own) for _ in range(number - 1)))
+            for entering, own, number in zip(inputs, channels, blocks, strict=True)
         )
         # The paper pretrains the first of these as the classifier of ImageNet's 1000 classes.
         self.attend = nn.Sequential(

@@ -24,6 +24,7 @@ class ESPNetv2(nn.Module):
 
     Args:
         scale: factor of the encoder's channels: 0.5, 1.0, 1.25, 1.5 or 2.0.
+        blocks: pyramid units at 1/8 and 1/16, behind those that halve the size.
         decoder_channels: at 1/16, 1/8 and 1/4.
 
     Shape:
@@ -31,7 +32,7 @@ class ESPNetv2(nn.Module):
         - logits: (N, classes, H / 2, W / 2).
 
     Raises:
-        ValueError: for another scale.
+        ValueError: for another scale, or more or fewer numbers.
     """
 
     stride, logits_stride = 16, 2
@@ -41,13 +42,15 @@ class ESPNetv2(nn.Module):
         in_channels: int = 3,
         classes: int = 1,
         scale: float = 2.0,
+        blocks: tuple[int, int] = (3, 7),
         decoder_channels: tuple[int, int, int] = (64, 48, 32),
     ):
         super().__init__()
         if scale not in _SCALES:
             raise ValueError(f"scale is {scale}, but must be one of {', '.join(map(str, _SCALES))}")
-        if len(decoder_channels) != 3:
-            raise ValueError(f"decoder_channels is {list(decoder_channels)}, but must be three numbers")
+        for key, numbers, count in (("blocks", blocks, 2), ("decoder_channels", decoder_channels, 3)):
+            if len(numbers) != count:
+                raise ValueError(f"{key} is {list(numbers)}, but must be {count} numbers")
         base = int(32 * scale)
         widths = [min(base, 32), 2 * base, 4 * base, 8 * base]
         self.stem = _conv_norm_prelu(in_channels, widths[0], 3, stride=2)
@@ -56,8 +59,8 @@ class ESPNetv2(nn.Module):
         self.stages = nn.ModuleList(
             [
                 nn.Identity(),
-                nn.Sequential(*(_Pyramid(widths[2], widths[2], dilations=(1, 2, 3, 4)) for _ in range(3))),
-                nn.Sequential(*(_Pyramid(widths[3], widths[3], dilations=(1, 1, 2, 3)) for _ in range(7))),
+                nn.Sequential(*(_Pyramid(widths[2], widths[2], dilations=(1, 2, 3, 4)) for _ in range(blocks[0]))),
+                nn.Sequential(*(_Pyramid(widths[3], widths[3], dilations=(1, 1, 2, 3)) for _ in range(blocks[1]))),
             ]
         )
         # The authors take half as many as there are classes, which leaves too few for two of them.

@@ -17,6 +17,7 @@ class LEDNet(nn.Module):
 
     Args:
         width: channels at 1/2; there are twice as many at 1/4, and four times at 1/8. Even, and more than in_channels.
+        dilations: of the blocks at 1/8.
 
     Shape:
         - images: (N, in_channels, H, W), float, H and W multiples of 8.
@@ -28,7 +29,13 @@ class LEDNet(nn.Module):
 
     stride = logits_stride = 8
 
-    def __init__(self, in_channels: int = 3, classes: int = 1, width: int = 32):
+    def __init__(
+        self,
+        in_channels: int = 3,
+        classes: int = 1,
+        width: int = 32,
+        dilations: tuple[int, ...] = (1, 2, 5, 9, 2, 5, 9, 17),
+    ):
         super().__init__()
         if width <= in_channels or width % 2:
             raise ValueError(f"width is {width}, but must be even and more than the {in_channels} channels of images")
@@ -38,7 +45,7 @@ class LEDNet(nn.Module):
             _Halve(width, 2 * width),
             *(_SplitShuffleBlock(2 * width, dilation=1, dropout=0.03) for _ in range(2)),
             _Halve(2 * width, 4 * width),
-            *(_SplitShuffleBlock(4 * width, dilation=rate, dropout=0.3) for rate in (1, 2, 5, 9, 2, 5, 9, 17)),
+            *(_SplitShuffleBlock(4 * width, dilation=rate, dropout=0.3) for rate in dilations),
         )
         self.head = _AttentionPyramid(4 * width, classes)
 
