@@ -1,9 +1,9 @@
 """Deep Feature Aggregation Network: one small Xception three times, each refining what the one before it saw.
 
-Li et al. 2019, https://arxiv.org/abs/1904.02216. The first convolution of a stage has the stride, and the decoder merges
-with 3x3: then the multiply-adds are the paper's, 3.4 G for A at 1024x1024. The paper's 7.8 and 4.8 million parameters
-do not follow from its layers, which have 1.8 and 1.1 million; in float32, these are 7.4 and 4.4 megabytes. Copies with
-2.02 million hold a second classifier of ImageNet's classes, unused.
+Li et al. 2019, https://arxiv.org/abs/1904.02216. The first convolution of a stage has the stride, and the decoder
+merges with 3x3: then the multiply-adds are the paper's, 3.4 G for A at 1024x1024. The paper's 7.8 and 4.8 million
+parameters do not follow from its layers, which have 1.8 and 1.1 million; in float32, these are 7.4 and 4.4 megabytes.
+Copies with 2.02 million hold a second classifier of ImageNet's classes, unused.
 """
 
 import torch

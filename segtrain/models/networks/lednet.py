@@ -1,8 +1,8 @@
 """LEDNet: blocks that split and shuffle channels, and a pyramid of attention, in less than a million parameters.
 
 Wang et al. 2019, https://arxiv.org/abs/1905.02423. As in the authors' code, the pyramid has a single channel: it is a
-map of attention. Copies that keep 128 channels in it have 2.3 million parameters, not the paper's 0.94, and most of
-their work there.
+map of attention. Copies that keep 128 channels in it have 2.33 million parameters, not the paper's 0.94. Unlike there,
+no ReLU follows the scores: without negative logits, one class would never be denied.
 """
 
 import torch
@@ -60,7 +60,8 @@ class _Halve(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs - inputs, 3, stride=2, padding=1)
-        self.pool = nn.MaxPool2d(2)
+        # Rounded up like the convolution, so that an exporter sees the same size; sides are even.
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -97,8 +98,8 @@ class _AttentionPyramid(nn.Module):
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
-        self.image = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(channels, classes, 1))
-        self.scores = conv_norm(channels, classes, 1)
+        self.image = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(channels, classes, 1, activation=False))
+        self.scores = conv_norm(channels, classes, 1, activation=False)
         self.down = nn.ModuleList(
             conv_norm(inputs, 1, side, stride=2) for inputs, side in ((channels, 7), (1, 5), (1, 3))
         )

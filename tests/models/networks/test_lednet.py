@@ -47,4 +47,6 @@ def test_one_map_of_attention_multiplies_the_scores_of_all_classes() -> None:
         attention = resize(head.across[2](eighth), quarter) + head.across[1](quarter)
         attention = resize(resize(attention, half) + head.across[0](half), features)
         image = head.image[1](features.mean((2, 3), keepdim=True))
-        torch.testing.assert_close(head(features), attention * head.scores(features) + image)
+        logits = head(features)
+        torch.testing.assert_close(logits, attention * head.scores(features) + image)
+    assert logits.min() < 0 < logits.max()  # else a binary mask would have no background
