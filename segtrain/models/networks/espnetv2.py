@@ -1,9 +1,9 @@
 """ESPNetv2: pyramids of depthwise dilated convolutions, for small processors.
 
-Mehta et al. 2019, https://arxiv.org/abs/1811.11431. The decoder, which the paper leaves open, is that of the authors'
-EdgeNets, whose numbers are those of a scale of 2.0: efficient pyramid pooling on every level. Here features are resized
-bilinearly, or pooled in windows of 10, where the authors pool adaptively; with an even number of rows and columns that
-is the same at scales of 2 and 0.5. Copies of an earlier decoder keep the layers of ImageNet's classes, unused.
+Mehta et al. 2019, https://arxiv.org/abs/1811.11431. The decoder is that of the authors' later code, EdgeNets:
+efficient pyramid pooling on every level. Here features are resized bilinearly, or pooled in windows of 10, where the
+authors pool adaptively; with an even number of rows and columns that is the same at scales of 2 and 0.5. Copies of
+their first decoder keep the layers of ImageNet's classes, unused.
 """
 
 import math

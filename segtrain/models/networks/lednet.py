@@ -1,8 +1,8 @@
 """LEDNet: blocks that split and shuffle channels, and a pyramid of attention, in less than a million parameters.
 
 Wang et al. 2019, https://arxiv.org/abs/1905.02423. As in the authors' code, the pyramid has a single channel: it is a
-map of attention. Copies that keep 128 channels in it have 2.33 million parameters, not the paper's 0.94. Unlike there,
-no ReLU follows the scores: without negative logits, one class would never be denied.
+map of attention. Copies that keep 128 channels in it have 2.33 million parameters, not the paper's 0.94; the authors'
+code has 0.92. Unlike theirs, the scores have no ReLU: it leaves no negative logits, and binary masks no background.
 """
 
 import torch
