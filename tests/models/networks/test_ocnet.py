@@ -1,0 +1,57 @@
+"""OCNet: the size of its three forms, and its attention against a loop."""
+
+import pytest
+import torch
+
+from segtrain.models.networks.ocnet import OCNet, _SelfAttention
+
+
+@pytest.mark.parametrize(
+    ("module", "published", "biases"),
+    [
+        ("base", 33_876_563, 256 + 512),
+        ("pyramid", 38_738_003, 4 * 256 + 4 * 512 + 512),
+        ("asp", 64_553_299, 512 + 256 + 512),
+    ],
+)
+def test_size(module: str, published: int, biases: int) -> None:
+    """33.876 M is the count of a well-known copy on torchvision's ResNet-50, and the others are its, too. Convolutions
+    in front of a norm have a bias there, which the norm takes out again; here they have none.
+
+    The authors' ASP-OC fuses to twice as many channels.
+    """
+    with torch.device("meta"):
+        net = OCNet(classes=19, module=module)
+    assert sum(parameter.numel() for parameter in net.parameters()) == published - biases
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_attention_is_that_of_a_loop_over_blocks(parts: int) -> None:
+    torch.manual_seed(0)
+    attention = _SelfAttention(8, 6, parts).eval()
+    features = torch.randn(2, 8, 2 * parts, parts)
+    assert not attention(features).any()  # nothing is said at first
+    torch.nn.init.normal_(attention.project.weight)
+    key, value = attention.key(features), attention.value(features)
+    context = torch.zeros_like(value)
+    pixels = [(row, column) for row in range(2 * parts) for column in range(parts)]
+    for image in range(2):
+        for row, column in pixels:
+            block = [(r, c) for r, c in pixels if r // 2 == row // 2 and c == column]
+            scores = torch.stack([key[image, :, row, column] @ key[image, :, r, c] for r, c in block])
+            for weight, (r, c) in zip((scores / 4**0.5).softmax(0), block, strict=True):
+                context[image, :, row, column] += weight * value[image, :, r, c]
+    torch.testing.assert_close(attention(features), attention.project(context))
+
+
+@pytest.mark.parametrize(("module", "stride"), [("base", 8), ("asp", 16), ("pyramid", 48)])
+def test_features_can_be_divided(module: str, stride: int) -> None:
+    net = OCNet("resnet18", classes=5, module=module, decoder_channels=8).eval()
+    assert net.stride == stride
+    with torch.no_grad():
+        assert net(torch.randn(1, 3, stride, 2 * stride)).shape == (1, 5, stride // 8, stride // 4)
+
+
+def test_another_module_is_refused() -> None:
+    with pytest.raises(ValueError, match="module is 'aspp', but must be base, pyramid, asp"):
+        OCNet(module="aspp")
