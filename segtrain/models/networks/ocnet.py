@@ -4,13 +4,15 @@ Yuan et al. 2018, https://arxiv.org/abs/1809.00916, in the three forms of its fi
 last row and column of blocks what a division leaves over; here, images are padded so that nothing is.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, scaled_dot_product_attention
 
 from segtrain.models.networks.blocks import build_encoder, conv_norm, resize
 
-PARTS = {"base": 1, "pyramid": 6, "asp": 2}  # by which the sides of the features must be divisible
+_PARTITIONS = {"base": (1,), "pyramid": (1, 2, 3, 6), "asp": (2,)}  # of which the sides must be multiples
 
 
 class OCNet(nn.Module):
@@ -44,17 +46,18 @@ class OCNet(nn.Module):
         decoder_dropout: float = 0.05,
     ):
         super().__init__()
-        if module not in PARTS:
-            raise ValueError(f"module is {module!r}, but must be {', '.join(PARTS)}")
+        if module not in _PARTITIONS:
+            raise ValueError(f"module is {module!r}, but must be {', '.join(_PARTITIONS)}")
         self.encoder = build_encoder(encoder_name, encoder_weights, in_channels, output_stride=encoder_output_stride)
         self.logits_stride = encoder_output_stride
-        self.stride = encoder_output_stride * PARTS[module]
-        inputs, channels = self.encoder.out_channels[-1], decoder_channels
-        if module == "asp":
-            context = [_DilatedContext(inputs, channels, decoder_atrous_rates)]
-        else:
-            context = [conv_norm(inputs, channels), _Context(channels, (1,) if module == "base" else (1, 2, 3, 6))]
-        self.decoder = nn.Sequential(*context, nn.Dropout2d(decoder_dropout), nn.Conv2d(channels, classes, 1))
+        self.stride = encoder_output_stride * math.lcm(*_PARTITIONS[module])
+        channels, is_dilated = decoder_channels, module == "asp"
+        self.decoder = nn.Sequential(
+            conv_norm(self.encoder.out_channels[-1], channels),
+            _DilatedContext(channels, decoder_atrous_rates) if is_dilated else _Context(channels, _PARTITIONS[module]),
+            nn.Dropout2d(decoder_dropout),
+            nn.Conv2d(channels, classes, 1),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, see the class."""
@@ -105,17 +108,17 @@ class _Context(nn.Module):
 
 
 class _DilatedContext(nn.Module):
-    """ASPP, with self-attention at half the size for its pooled branch."""
+    """ASPP, with self-attention at half the size instead of pooling, on half the channels."""
 
-    def __init__(self, inputs: int, channels: int, rates: tuple[int, ...]):
+    def __init__(self, channels: int, rates: tuple[int, ...]):
         super().__init__()
-        self.reduce = conv_norm(inputs, channels)
-        self.attention = _SelfAttention(channels, channels)
-        self.norm = conv_norm(channels, channels, 1)
+        half = channels // 2
+        self.reduce, self.attention = conv_norm(channels, half), _SelfAttention(half, half)
+        self.norm = conv_norm(half, half, 1)
         self.convs = nn.ModuleList(
-            [conv_norm(inputs, channels, 1), *(conv_norm(inputs, channels, dilation=rate) for rate in rates)]
+            [conv_norm(channels, half, 1), *(conv_norm(channels, half, dilation=rate) for rate in rates)]
         )
-        self.fuse = conv_norm((2 + len(rates)) * channels, channels, 1)
+        self.fuse = conv_norm((2 + len(rates)) * half, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         context = resize(self.attention(max_pool2d(self.reduce(features), 2)), features)
