@@ -81,13 +81,14 @@ class _SelfAttention(nn.Module):
         size = (self.parts, height // self.parts, self.parts, width // self.parts)
         key, value = self._split(self.key(features), size), self._split(self.value(features), size)
         attended = scaled_dot_product_attention(key, key, value)
+        # Contiguous: else what torch.export traces from two images refuses one.
         blocks = attended.unflatten(2, (size[1], size[3])).unflatten(1, (self.parts, self.parts))
-        return self.project(blocks.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3))
+        return self.project(blocks.permute(0, 5, 1, 3, 2, 4).contiguous().flatten(4, 5).flatten(2, 3))
 
     def _split(self, features: Tensor, size: tuple[int, ...]) -> Tensor:
         """(N, C, H, W) as (N, blocks, pixels of one, C)."""
         blocks = features.unflatten(3, size[2:]).unflatten(2, size[:2])
-        return blocks.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)
+        return blocks.permute(0, 2, 4, 3, 5, 1).contiguous().flatten(3, 4).flatten(1, 2)
 
 
 class _Context(nn.Module):

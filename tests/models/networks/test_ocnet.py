@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.fx.experimental._config
 
 from segtrain.models.networks.ocnet import OCNet, _SelfAttention
 
@@ -48,6 +49,15 @@ def test_features_can_be_divided(module: str, stride: int) -> None:
     assert net.stride == stride
     with torch.no_grad():
         assert net(torch.randn(1, 3, stride, 2 * stride)).shape == (1, 5, stride // 8, stride // 4)
+
+
+def test_what_is_traced_from_two_images_takes_one() -> None:
+    attention = _SelfAttention(4, 4).eval()
+    torch.nn.init.normal_(attention.project.weight)
+    features = torch.randn(2, 4, 5, 6)
+    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+        program = torch.export.export(attention, (features,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    torch.testing.assert_close(program.module()(features[:1]), attention(features[:1]))
 
 
 def test_another_module_is_refused() -> None:
