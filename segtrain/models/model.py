@@ -205,7 +205,8 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         if not hasattr(net, "stride") and not hasattr(encoder, "output_stride"):
             raise ValueError("it has no stride, and no encoder of smp that has one")
         is_dilated = getattr(encoder, "output_stride", 32) < 2 ** getattr(encoder, "_depth", 0)
-        if not (is_dilated and encoder_name) or encoder_name.startswith("tu-"):
+        # Those of timm, and DenseNets, which dilate_densenet dilates, have the right rates.
+        if not (is_dilated and encoder_name) or encoder_name.startswith(("tu-", "densenet")):
             return net
         from segtrain.models.encoder import correct_dilation
 

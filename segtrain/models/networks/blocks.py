@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segtrain.models.encoder import any_size
+from segtrain.models.networks.dilated_densenet import dilate_densenet, is_densenet
 
 
 def build_encoder(
@@ -20,6 +21,10 @@ def build_encoder(
         return smp.encoders.get_encoder(name, **options)
     if output_stride not in (8, 16):
         raise ValueError(f"encoder_output_stride is {output_stride}, but must be 8, 16 or 32")
+    if is_densenet(name):
+        encoder = smp.encoders.get_encoder(name, **options)
+        dilate_densenet(encoder, output_stride)
+        return encoder
     try:
         return smp.encoders.get_encoder(name, output_stride=output_stride, **options)
     except (TypeError, ValueError, NotImplementedError, AssertionError, AttributeError, RuntimeError) as error:

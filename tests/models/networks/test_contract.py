@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "GCN": {},
     "FastFCN": {},
     "DUNet": {},
-    "DilatedPSPNet": {},
+    "DilatedPSPNet": {"decoder_channels": 16},
     "DANet": {},
     "OCNet": {},
     "DenseASPP": {},
