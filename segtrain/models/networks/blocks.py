@@ -1,6 +1,7 @@
 """Building blocks of networks: encoders, dilated or not, convolutions with their norm, changes of size."""
 
 import segmentation_models_pytorch as smp
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,3 +52,16 @@ def resize(features: Tensor, like: Tensor | tuple[int, int]) -> Tensor:
     """Features (N, C, h, w) at the height and width of others, bilinearly, corners not aligned."""
     size = like.shape[-2:] if isinstance(like, Tensor) else like
     return functional.interpolate(features, size, mode="bilinear", align_corners=False)
+
+
+class LearnedUpsampling(nn.ConvTranspose2d):
+    """Features (N, C, h, w) at twice the height and width, by weights that begin as bilinear ones."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 4, stride=2, padding=1, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Bilinear interpolation of each channel by itself."""
+        side = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        with torch.no_grad():
+            self.weight.copy_(torch.eye(self.in_channels)[:, :, None, None] * side[:, None] * side)

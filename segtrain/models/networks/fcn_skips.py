@@ -7,23 +7,10 @@ copies interpolate, and the last enlargement is bilinear and fixed. The paper pa
 does not keep the size; here it does.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.models.networks.blocks import build_encoder, conv_norm
-
-
-class _Upsampling(nn.ConvTranspose2d):
-    """Scores at twice the size; bilinear to begin with."""
-
-    def __init__(self, classes: int):
-        super().__init__(classes, classes, 4, stride=2, padding=1, bias=False)
-
-    def reset_parameters(self) -> None:
-        side = torch.tensor([0.25, 0.75, 0.75, 0.25])
-        with torch.no_grad():
-            self.weight.copy_(torch.eye(self.in_channels)[:, :, None, None] * side[:, None] * side)
+from segtrain.models.networks.blocks import LearnedUpsampling, build_encoder, conv_norm
 
 
 class _Skips(nn.Module):
@@ -36,7 +23,7 @@ class _Skips(nn.Module):
             *(_fully_connected(last, fc_channels, dropout) if fc_channels else _convolution(last, dropout)),
             nn.Conv2d(fc_channels or last // 4, classes, 1),
         )
-        self.upsamplings = nn.ModuleList(_Upsampling(classes) for _ in finer)
+        self.upsamplings = nn.ModuleList(LearnedUpsampling(classes) for _ in finer)
         self.skips = nn.ModuleList(nn.Conv2d(each, classes, 1) for each in reversed(finer))
         for skip in self.skips:  # a network begins as the one without the skip
             nn.init.zeros_(skip.weight)
