@@ -1,10 +1,12 @@
 """Building blocks of networks: encoders, dilated or not, convolutions with their norm, changes of size."""
 
 import segmentation_models_pytorch as smp
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from segtrain.models.encoder import any_size, correct_rates
+from segtrain.models.networks.dilated_densenet import dilate_densenet, is_densenet
 
 
 def build_encoder(
@@ -20,6 +22,8 @@ def build_encoder(
         return smp.encoders.get_encoder(name, **options)
     if output_stride not in (8, 16):
         raise ValueError(f"encoder_output_stride is {output_stride}, but must be 8, 16 or 32")
+    if is_densenet(name):
+        return dilate_densenet(smp.encoders.get_encoder(name, **options), output_stride)
     try:
         encoder = smp.encoders.get_encoder(name, output_stride=output_stride, **options)
     except (TypeError, ValueError, NotImplementedError, AssertionError, AttributeError, RuntimeError) as error:
@@ -49,3 +53,16 @@ def resize(features: Tensor, like: Tensor | tuple[int, int]) -> Tensor:
     """Features (N, C, h, w) at the height and width of others, bilinearly, corners not aligned."""
     size = like.shape[-2:] if isinstance(like, Tensor) else like
     return functional.interpolate(features, size, mode="bilinear", align_corners=False)
+
+
+class LearnedUpsampling(nn.ConvTranspose2d):
+    """Features (N, C, h, w) at twice the height and width, by weights that begin as bilinear ones."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 4, stride=2, padding=1, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Bilinear interpolation of each channel by itself."""
+        side = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        with torch.no_grad():
+            self.weight.copy_(torch.eye(self.in_channels)[:, :, None, None] * side[:, None] * side)
