@@ -15,6 +15,7 @@ LOSSES = {
     "JaccardLoss": "region",
     "LovaszLoss": "lovasz",
     "MCCLoss": "region",
+    "MaskMatchingLoss": "matching",
     "RMILoss": "neighbours",
     "TverskyLoss": "region",
 }

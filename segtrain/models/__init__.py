@@ -18,7 +18,8 @@ them auxiliary ones (N, classes, h, w) of any height and width, and dicts of fur
 
 - `presence` (N, classes): logits of whether a class is in the image, for SELoss;
 - `edges` (N, 1, h, w): logits of whether a pixel is on a border between classes, for EdgeLoss and DetailLoss;
-- `queries` (N, Q, classes + 1) and `masks` (N, Q, h, w), in one dict: for MaskMatchingLoss, which takes `queries`.
+- `queries`, a dict of logits `classes` (N, Q, classes + 1), the last for no object, and `masks` (N, Q, h, w), of maps
+  that cover the image: for MaskMatchingLoss.
 
 `SegmentationModel` (model.py) wraps a network: it normalises, pads, enlarges and crops. Nothing else in segtrain looks
 into a network, but `export --to hub`, which takes those of smp alone.

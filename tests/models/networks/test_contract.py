@@ -51,8 +51,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "VanillaUNet": {},
     "FCDenseNet": {},
     "DRN": {},
-    "LinearHead": {},
-    "EoMT": {},
+    "LinearHead": {"encoder_name": "tu-test_vit"},
+    "EoMT": {"encoder_name": "tu-test_vit", "num_queries": 7, "num_blocks": 2},
 }
 # Why a network has no ONNX form: the beginning of what export says.
 NOT_EXPORTED: dict[str, str] = {}
