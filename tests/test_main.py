@@ -47,7 +47,7 @@ def test_models_lists_what_can_be_written(capsys, probed):
     assert {"tu-resnet18", "tu-convnext_tiny", "tu-vit_tiny_patch16_224"} <= listed
     assert "  resnet18 (imagenet, ssl, swsl)" in out.splitlines()
     assert "tu-beit_base_patch16_224" not in listed
-    plain = out.partition("encoders of timm that only DPT takes: ")[2]
+    plain = out.partition("encoders of timm that only DPT and LinearHead and EoMT take: ")[2]
     assert "  tu-vit_tiny_patch16_224\n" in plain and "convnext" not in plain
 
 
@@ -83,7 +83,7 @@ def test_models_tells_the_licences_of_weights(capsys):
             "tu-vit_tiny_patch16_224",
             [
                 "models: timm's vit_tiny_patch16_224 is a plain transformer with one resolution: "
-                "model.name: DPT takes it, Unet does not"
+                "model.name: DPT or LinearHead or EoMT takes it, Unet does not"
             ],
         ),
         (

@@ -1,4 +1,4 @@
-"""Encoders: the model hub that their weights come from, dilation at output stride 8 and 16, and patches of 14 pixels."""
+"""Encoders: the model hub that their weights come from, dilation at output stride 8 and 16, patches of 14 pixels."""
 
 import threading
 import urllib.error

@@ -4,6 +4,7 @@ import argparse
 
 from segtrain.config.libraries import check_arguments, check_encoder, encoder_groups, library_index
 from segtrain.config.mistakes import render_mistakes
+from segtrain.config.networks import NETWORKS, TRANSFORMERS
 from segtrain.config.rules import REFUSED_MODEL_ARGUMENTS
 from segtrain.config.schema import ModelConfig
 from segtrain.config.tree import Value
@@ -29,7 +30,8 @@ def main(options: argparse.Namespace) -> None:
     if timm_groups is None:
         timm_groups = {"pyramid": index["timm_models"], "plain": []}
     groups["encoders of timm"] = [f"tu-{name}" for name in timm_groups["pyramid"]]
-    groups["encoders of timm that only DPT takes"] = [f"tu-{name}" for name in timm_groups["plain"]]
+    takers = [name for name, row in NETWORKS.items() if row.group == TRANSFORMERS]
+    groups[f"encoders of timm that only {' and '.join(takers)} take"] = [f"tu-{name}" for name in timm_groups["plain"]]
     for title, names in groups.items():
         chosen = [name for name in names if word in name.lower()]
         print(f"{title}: {len(chosen)}")
