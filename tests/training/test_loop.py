@@ -143,7 +143,7 @@ def test_the_lowest_loss_chooses_the_best_where_asked(fitted):
 
 def test_a_loss_without_a_value_in_validation(fitted):
     """MaskMatchingLoss takes the queries, which a network gives in training alone."""
-    settings = ("model.name=EoMT", "model.encoder_name=tu-test_vit", "model.num_queries=7", "model.aux=1")
+    settings = ("model.name=EoMT", "model.encoder_name=tu-test_vit", "model.decoder_channels=null", "model.aux=1")
     terms = ("loss.CrossEntropyLoss=null", "loss.DiceLoss=null", "loss.LovaszLoss=null", "loss.MaskMatchingLoss=1")
     made = fitted(*settings, *terms, "train.epochs=1")
     assert made.table["train/loss/MaskMatchingLoss"].notna().all() and made.table["val/miou"].notna().all()
