@@ -1,10 +1,11 @@
 """Probe of timm's encoders: `python -m tools.encoder_probe` finds which models can be encoders, for the index.
 
-It takes minutes. Each is built on the meta device, which has shapes but neither memory nor numbers, and is shown an
-image.
+It takes minutes; `python -m tools.encoder_probe WORD` asks those alone whose names contain the word. Each is built on
+the meta device, which has shapes but neither memory nor numbers, and is shown an image.
 """
 
 import json
+import sys
 import warnings
 from collections.abc import Sequence
 
@@ -20,7 +21,8 @@ SIZE = (150, 101)  # no multiple of anything, so that a model which takes one si
 
 
 def probe_encoder(name: str) -> str:
-    """`pyramid` for a timm model that smp's architectures take, `plain` for one that only DPT takes, else `none`."""
+    """`pyramid` for a timm model that smp's architectures take, `plain` for one that only DPT and its like take, else
+    `none`."""
     if _segments("Unet", name):
         return "pyramid"
     return "plain" if _segments("DPT", name) else "none"
@@ -38,7 +40,7 @@ def _segments(architecture: str, name: str, device: str = "meta") -> bool:
 
 
 def group_by_kind(names: Sequence[str], kinds: Sequence[str]) -> dict[str, list[str]]:
-    """The part of the index: names that only DPT takes, and names that none takes; all others give a pyramid."""
+    """The part of the index: plain transformers, and names that none takes; all others give a pyramid."""
     pairs = list(zip(names, kinds, strict=True))
     return {wanted: [name for name, kind in pairs if kind == wanted] for wanted in ("plain", "none")}
 
@@ -46,4 +48,7 @@ def group_by_kind(names: Sequence[str], kinds: Sequence[str]) -> dict[str, list[
 if __name__ == "__main__":
     index = json.loads(INDEX_FILE.read_text(encoding="utf-8"))
     models = index["timm_models"]
-    write_index(index | {"timm_features": group_by_kind(models, [probe_encoder(name) for name in tqdm(models)])})
+    known = {name: kind for kind, names in index["timm_features"].items() for name in names}
+    asked = [name for name in models if "".join(sys.argv[1:]) in name]
+    known |= {name: probe_encoder(name) for name in tqdm(asked)}
+    write_index(index | {"timm_features": group_by_kind(models, [known.get(name, "pyramid") for name in models])})

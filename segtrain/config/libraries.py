@@ -202,7 +202,7 @@ def check_arguments(
 
 
 def encoder_groups() -> dict[str, list[str]] | None:
-    """timm's models by what they give: a `pyramid` of features, one resolution alone (`plain`: only DPT takes it), or
+    """timm's models by what they give: a `pyramid` of features, one resolution alone (`plain`: for TRANSFORMERS), or
     `none` for images of any size. None where no index says it for the timm that is installed."""
     index = library_index()
     groups = index.get("timm_features")

@@ -51,7 +51,7 @@ NETWORKS = {
     "FCN8s": Entry(PYRAMID, "fcn_skips", "Long 2015", "1411.4038", "a baseline to compare with"),
     "GCN": Entry(PYRAMID, "gcn", "Peng 2017", "1703.02719", "large objects: kernels of 11 on every level"),
     "FastFCN": Entry(PYRAMID, "fastfcn", "Wu 2019", "1903.11816", "the context of dilation without its cost"),
-    "DUNet": Entry(PYRAMID, "dunet", "Tian 2019", "1903.02120", "upsampling that is learnt from the masks"),
+    "DUNet": Entry(DILATED, "dunet", "Tian 2019", "1903.02120", "upsampling that is learnt from the masks"),
     "DeepLabV3": Entry(DILATED, "", "Chen 2017", "1706.05587", "context at many scales"),
     "DeepLabV3Plus": Entry(DILATED, "", "Chen 2018", "1802.02611", "context and borders: a strong standard"),
     "PAN": Entry(DILATED, "", "Li 2018", "1805.10180", "attention over a pyramid, few parameters"),
@@ -60,8 +60,8 @@ NETWORKS = {
     "DANet": Entry(DILATED, "danet", "Fu 2019", "1809.02983", "attention among pixels, and among channels"),
     "OCNet": Entry(DILATED, "ocnet", "Yuan 2018", "1809.00916", "context from pixels of the same object"),
     "DenseASPP": Entry(DILATED, "denseaspp", "Yang 2018", "10.1109/CVPR.2018.00388", "objects of very different sizes"),
-    "EncNet": Entry(DILATED, "encnet", "Zhang 2018", "1803.08904", "scenes that tell their classes; has an SELoss"),
-    "DUC": Entry(DILATED, "duc", "Wang 2018", "1702.08502", "a pixel shuffle and hybrid dilation"),
+    "EncNet": Entry(DILATED, "encnet", "Zhang 2018", "1803.08904", "scenes that tell their classes, with SELoss"),
+    "DUC": Entry(DILATED, "duc", "Wang 2018", "1702.08502", "thin objects: learns to enlarge, without gridding"),
     "PSANet": Entry(DILATED, "psanet", "Zhao 2018", "10.1007/978-3-030-01240-3_17", "each pixel learns where to look"),
     "BiSeNet": Entry(REAL_TIME, "bisenet", "Yu 2018", "1808.00897", "real time on any light encoder"),
     "ICNet": Entry(REAL_TIME, "icnet", "Zhao 2018", "1704.08545", "large images: a quarter goes through all layers"),
@@ -84,10 +84,4 @@ NETWORKS = {
     "DPT": Entry(TRANSFORMERS, "", "Ranftl 2021", "2103.13413", "fine borders from a plain transformer"),
     "LinearHead": Entry(TRANSFORMERS, "linear_head", "Oquab 2023", "2304.07193", "frozen DINOv2 or DINOv3 features"),
     "EoMT": Entry(TRANSFORMERS, "eomt", "Kerssies 2025", "2503.19108", "the best scores of large transformers"),
-}
-NETWORKS = {  # TEMPORARY: those that are written
-    name: row
-    for name, row in NETWORKS.items()
-    if not row.module
-    or __import__("pathlib").Path(__file__).parent.parent.joinpath("models/networks", row.module + ".py").exists()
 }

@@ -300,5 +300,5 @@ def describe_epoch(epoch: int, values: dict[str, float], *, epochs: int | None, 
         "images_per_second": "{:.1f} images/s",
     }
     parts = [f"epoch {epoch}" if epochs is None else f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
-    parts += [text.format(values[name]) for name, text in formats.items() if name in values]
+    parts += [text.format(values[name]) for name, text in formats.items() if not math.isnan(values.get(name, math.nan))]
     return "  ".join([*parts, "best"] if best else parts)

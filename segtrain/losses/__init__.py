@@ -17,6 +17,7 @@ LOSSES = {
     "JaccardLoss": "region",
     "LovaszLoss": "lovasz",
     "MCCLoss": "region",
+    "MaskMatchingLoss": "matching",
     "RMILoss": "neighbours",
     "SELoss": "presence",
     "TverskyLoss": "region",

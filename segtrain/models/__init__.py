@@ -6,7 +6,8 @@ A network is a module that takes normalised images (N, C, H, W) whose sides are 
   `optimizer.encoder_lr_factor` scales; None, or no such attribute, where there is none;
 - `stride`: what the sides of an image must be multiples of; where it is not stated, it follows from the encoder;
 - `minimum_side`: what small images are padded to; 32 where it is not stated;
-- `logits_stride`: 4 where its logits are a quarter of the image's height and width; 1 where it is not stated;
+- `logits_stride`: 4 where its logits are a quarter of the image's height and width; 1 where it is not stated; no whole
+  number for some patches of 14 pixels;
 - `aux`: the module that makes its auxiliary outputs, if it has some. It is set to None where nobody wants them: outside
   a training, and where `model.aux` is 0;
 - `is_cascade`: True where auxiliary logits are compared with the mask at their own size, not enlarged to that of the
@@ -18,7 +19,8 @@ them auxiliary ones (N, classes, h, w) of any height and width, and dicts of fur
 
 - `presence` (N, classes): logits of whether a class is in the image, for SELoss;
 - `edges` (N, 1, h, w): logits of whether a pixel is on a border between classes, for EdgeLoss and DetailLoss;
-- `queries` (N, Q, classes + 1) and `masks` (N, Q, h, w), in one dict: for MaskMatchingLoss, which takes `queries`.
+- `queries`, a dict of logits `classes` (N, Q, classes + 1), the last for no object, and `masks` (N, Q, h, w), of maps
+  that cover the image: for MaskMatchingLoss.
 
 `SegmentationModel` (model.py) wraps a network: it normalises, pads, enlarges and crops. Nothing else in segtrain looks
 into a network, but `export --to hub`, which takes those of smp alone.

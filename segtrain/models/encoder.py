@@ -1,4 +1,4 @@
-"""Encoders: the model hub that their weights come from, and dilation at output stride 8 and 16."""
+"""Encoders: the model hub that their weights come from, dilation at output stride 8 and 16, patches of 14 pixels."""
 
 import threading
 import urllib.error
@@ -9,6 +9,8 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 from huggingface_hub import constants
+from segmentation_models_pytorch.base.initialization import initialize_decoder
+from segmentation_models_pytorch.decoders.dpt.decoder import ReassembleBlock
 from torch import nn
 
 HUB_TIMEOUT_SECONDS = 4.0
@@ -78,6 +80,26 @@ def describe_hub_weights(encoder_name: str, weights: str | bool) -> str:
         return known["imagenet" if weights is True else weights]["repo_id"]
     name, licence = next(iter(list_hub_weights(encoder_name).items()))
     return f"{name}, licence {licence}" if licence else name
+
+
+def take_any_patch(net: smp.DPT) -> smp.DPT:
+    """Let a DPT take a transformer whose patch is not a power of two, like DINOv2's of 14 pixels.
+
+    smp halves and doubles the features by what leads from the patch to 4, 8, .. pixels, which is no whole number here.
+    So they are treated as those of the next power of two, and the logits come out larger than the image by that much,
+    as in Depth Anything (Yang et al. 2024, https://arxiv.org/abs/2401.10891), which resizes them to it.
+    """
+    patch, blocks = net.encoder.output_stride, net.decoder.reassemble_blocks
+    treated_as = 2 ** (patch - 1).bit_length()
+    if treated_as != patch:
+        for index, block in enumerate(blocks):
+            inputs, hidden = block.project_to_out_channel.in_channels, block.project_to_out_channel.out_channels
+            fused = block.project_to_feature_dim.out_channels
+            blocks[index] = ReassembleBlock(inputs, hidden, fused, treated_as / 2 ** (index + 2))
+        initialize_decoder(net.decoder)
+        net.logits_stride = patch / treated_as
+        net.stride = patch * max(2 ** (len(blocks) + 1) // treated_as, 1)
+    return net
 
 
 def correct_dilation(net: nn.Module, encoder_name: str) -> nn.Module:

@@ -73,7 +73,7 @@ class SegmentationModel(nn.Module):
             images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
         outputs = self.net(images)
         logits, *further = [outputs] if isinstance(outputs, Tensor) else outputs
-        if (factor := getattr(self.net, "logits_stride", 1)) > 1:
+        if (factor := getattr(self.net, "logits_stride", 1)) != 1:
             logits = functional.interpolate(logits, scale_factor=factor, mode="bilinear", align_corners=False)
         logits = logits[..., :height, :width]
         if not self.training:
@@ -204,6 +204,10 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         encoder = getattr(net, "encoder", None)
         if not hasattr(net, "stride") and not hasattr(encoder, "output_stride"):
             raise ValueError("it has no stride, and no encoder of smp that has one")
+        if isinstance(net, smp.DPT):
+            from segtrain.models.encoder import take_any_patch
+
+            return take_any_patch(net)
         is_dilated = getattr(encoder, "output_stride", 32) < 2 ** getattr(encoder, "_depth", 0)
         is_own = target.__module__.startswith("segtrain.")  # build_encoder gave it the right rates
         if not (is_dilated and encoder_name) or encoder_name.startswith("tu-") or is_own:
@@ -223,7 +227,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         if "downsampling pattern" in reason:
             reason += " (a plain transformer has one resolution: name DPT takes it)"
         elif "dynamic_img_size" in reason:
-            reason = "DPT takes plain transformers of timm that accept images of any size, and this is none"
+            reason = f"{config.name} takes plain transformers of timm that accept images of any size, and this is none"
         raise ConfigError(f"{what}: {reason}") from error
 
 

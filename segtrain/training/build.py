@@ -16,7 +16,7 @@ from segtrain.losses.weighted import WeightedLoss
 from segtrain.models.model import SegmentationModel, build_model
 from segtrain.training.optim import describe_parameters
 from segtrain.training.run import Run
-from segtrain.training.state import TrainState
+from segtrain.training.state import TrainState, is_lowest
 
 
 def seed_everything(seed: int) -> None:
@@ -58,6 +58,11 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     )
     logits = torch.zeros(2, len(data.classes), 64, 64)
     mask = torch.zeros(logits.shape if data.multilabel else (2, 64, 64), dtype=torch.int64)
+    if is_lowest(config.train.monitor) and all(term.takes != "logits" for term in loss.losses):
+        named = ", ".join(loss.terms)
+        raise ConfigError(
+            f"train.monitor: min loss: {named} has no value in validation; write miou, or add another term"
+        )
     for name, term in zip(loss.terms, loss.losses, strict=True):
         if term.takes != "logits":
             if term.takes not in getattr(find("model", config.model.name), "further_outputs", ()):

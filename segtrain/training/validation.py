@@ -30,7 +30,7 @@ from segtrain.visualize import Panel, compare_panel, flatten_both, to_rgb
 @dataclass
 class Evaluation:
     """One pass over a split: the confusion matrix (C, C) int64, rows ground truth, or (C, 2, 2) in multilabel, the mean
-    loss of an image, and the pictures that were asked for."""
+    loss of an image (NaN where no term of the loss takes logits), and the pictures that were asked for."""
 
     matrix: np.ndarray
     loss: float
@@ -59,7 +59,9 @@ def evaluate_split(
 
     def see(scored: Scored) -> None:
         logits = resize_probabilities(scored.outputs, scored.mask.shape[-2:])
-        loss_sum.add_(loss(logits, scored.mask, epoch)[0].detach() * len(scored.mask))
+        total, terms = loss(logits, scored.mask, epoch)
+        # Where no term has a value there is no loss either: 0 would be the best of all.
+        loss_sum.add_(total.detach() * len(scored.mask) if terms else float("nan"))
         names = scored.batch["name"]
         panels.extend(_draw(scored, index, run) for index, name in enumerate(names) if name in shown)
 

@@ -68,6 +68,20 @@ def test_dpt_takes_a_plain_transformer_and_images_of_any_size(size):
         assert model(torch.zeros(1, 3, *size)).shape == (1, 2, *size)
 
 
+@pytest.mark.parametrize("size", [(33, 1), (65, 97), (28, 56)])
+def test_dpt_takes_patches_of_14_pixels(size):
+    """Features at 1/14 go through the decoder of those at 1/16, and the logits are resized by 14/16."""
+    arguments = {"decoder_intermediate_channels": [8, 8, 8, 8], "decoder_fusion_channels": 8}
+    model = build("DPT", "tu-eva02_tiny_patch14_224", **arguments)
+    assert (model.stride, model.net.logits_stride) == (28, 0.875)
+    like = build("DPT", "tu-vit_tiny_patch16_224", **arguments).net.decoder.state_dict()
+    assert {key: tensor.shape for key, tensor in model.net.decoder.state_dict().items()} == {
+        key: tensor.shape for key, tensor in like.items()
+    }
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, *size)).shape == (1, 2, *size)
+
+
 def test_bytes_and_floats_are_the_same_image(unet):
     images = torch.randint(0, 256, (1, 3, 40, 56), dtype=torch.uint8)
     with torch.no_grad():

@@ -12,7 +12,7 @@ ONE_OF_EACH = {
     "swin_tiny_patch4_window7_224": "pyramid",
     "vit_tiny_patch16_224": "plain",
     "samvit_base_patch16": "plain",
-    "vit_base_patch14_dinov2": "none",
+    "vit_base_patch14_dinov2": "plain",
     "beit_base_patch16_224": "none",
 }
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from segtrain.checkpoint import load_checkpoint
+from segtrain.errors import ConfigError
 from segtrain.images.reading import read_image, read_mask
 from segtrain.inference.predictor import Predictor
 from segtrain.training.loop import fit, train_step
@@ -138,6 +139,19 @@ def test_the_lowest_loss_chooses_the_best_where_asked(fitted):
     best, losses = load_checkpoint(made.folder / "best.pt"), made.table.set_index("epoch")["val/loss"]
     assert (best["monitor"], best["epoch"], best["score"]) == ("min loss", losses.idxmin(), losses.min())
     assert fitted(*STANDSTILL, "train.epochs=9", "train.monitor=min loss", "train.patience=2").state.epoch == 3
+
+
+def test_a_loss_without_a_value_in_validation(fitted):
+    """MaskMatchingLoss takes the queries, which a network gives in training alone."""
+    settings = ("model.name=EoMT", "model.encoder_name=tu-test_vit", "model.decoder_channels=null", "model.aux=1")
+    terms = ("loss.CrossEntropyLoss=null", "loss.DiceLoss=null", "loss.LovaszLoss=null", "loss.MaskMatchingLoss=1")
+    made = fitted(*settings, *terms, "train.epochs=1")
+    assert made.table["train/loss/MaskMatchingLoss"].notna().all() and made.table["val/miou"].notna().all()
+    assert made.table["val/loss"].isna().all()
+    with pytest.raises(ConfigError) as error:
+        fitted(*settings, *terms, "train.epochs=1", "train.monitor=min loss")
+    expected = "train.monitor: min loss: MaskMatchingLoss has no value in validation; write miou, or add another term"
+    assert str(error.value) == expected
 
 
 def test_the_encoder_rests_in_the_first_epochs(prepare):

@@ -35,6 +35,9 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
             f"--to hub: smp would build {name} with other dilations at output stride {stride}, and predict otherwise; "
             "write --to onnx, or train with an encoder of timm (tu-...)"
         )
+    if hasattr(network.model.net, "logits_stride"):
+        name = network.config.model.encoder_name
+        raise ExportError(f"--to hub: smp has no DPT for {name}, whose patch is not a power of two; write --to onnx")
     if options.push is not None:
         _require_token(options.push)
     card = write_card(network, source=options.push or "path/to/this/folder", licence=options.licence)
