@@ -24,7 +24,7 @@ COMMANDS = {
     "datasets": ("segtrain.commands.datasets.command", "list the public data sets, or describe one"),
     "download": ("segtrain.commands.datasets.download_command", "download a public data set"),
     "demo": ("segtrain.commands.demo.command", "draw the demo data set"),
-    "models": ("segtrain.commands.models.command", "list architectures and encoders, or measure one pair"),
+    "models": ("segtrain.commands.models.command", "list networks and encoders, or measure one"),
     "schema": ("segtrain.commands.schema.command", "print the JSON schema of config.yml, for editors"),
 }
 

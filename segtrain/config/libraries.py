@@ -52,10 +52,11 @@ def find(kind: str, name: str) -> type:
     """
     if "." in name:
         found = _import(name)
-    elif kind == "model" and name in NETWORKS and NETWORKS[name].module:
-        found = _import(f"segtrain.models.networks.{NETWORKS[name].module}.{name}")
     else:
-        places = (getattr(importlib.import_module(module_name), name, None) for module_name in MODULES[kind])
+        modules = MODULES[kind]
+        if kind == "model" and name in NETWORKS and NETWORKS[name].module:
+            modules = (f"segtrain.models.networks.{NETWORKS[name].module}",)
+        places = (getattr(importlib.import_module(module_name), name, None) for module_name in modules)
         found = next((place for place in places if place is not None), None)
         if found is None:
             raise ConfigError(f"'{name}' is not in {', '.join(MODULES[kind])}")

@@ -1,6 +1,6 @@
 """Networks that `model.name` may name: where the code of each is, its paper, and what it is good for.
 
-A row without a module is an architecture of segmentation-models-pytorch. The class of any other has the row's name and
+A row without a module is a network of segmentation-models-pytorch. The class of any other has the name of the row and
 lies in segtrain/models/networks/; a row and its module can be deleted together.
 """
 
@@ -10,7 +10,7 @@ PYRAMID, DILATED, REAL_TIME = "pyramid decoders", "dilated", "real-time"
 STAND_ALONE, TRANSFORMERS = "stand-alone", "transformers"
 GROUPS = {
     PYRAMID: "with any encoder that has a pyramid of features",
-    DILATED: "with an encoder that can be dilated; with any other and encoder_output_stride: 32",
+    DILATED: "with an encoder that can be dilated to output stride 8 or 16",
     REAL_TIME: "on any encoder, or whole networks",
     STAND_ALONE: "whole networks, without an encoder",
     TRANSFORMERS: "on plain transformers of timm, like tu-vit_small_patch16_224",

@@ -17,11 +17,11 @@ PER_CLASS = ("iou", "dice", "precision", "recall")
 
 
 class ModelConfig(NamedSection):
-    """The network: an architecture of segmentation-models-pytorch and its own arguments beside it."""
+    """The network and its own arguments beside it."""
 
     name: str = "Unet"
-    """Architecture: Unet, UnetPlusPlus, MAnet, Linknet, FPN, PSPNet, DeepLabV3, DeepLabV3Plus, PAN, UPerNet,
-    Segformer or DPT; or a dotted path to a network of your own."""
+    """A network of segmentation-models-pytorch or segtrain, as `python -m segtrain models` lists them with what they
+    cost and are good for; or a dotted path to one of your own."""
     encoder_name: str | None = "resnet34"
     """Encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both); null where the network takes
     none."""
