@@ -81,7 +81,7 @@ def test_single_values_in_the_text_can_be_set(override: str, tmp_path: Path, mon
 def test_the_table_of_supported_things_is_true() -> None:
     from segtrain.config.libraries import known_names
 
-    networks = "".join(re.findall(r"^\| networks of \w+ \| (.*) \|$", README, re.M))
+    networks = " ".join(re.findall(r"^\| networks of \w+ \| (.*) \|$", README, re.M))
     named = set(re.findall(r"\w+", networks.partition("`")[0]))
     assert set(known_names("model")) <= named
     for loss in ("CrossEntropyLoss", "BCEWithLogitsLoss", "DiceLoss", "JaccardLoss", "TverskyLoss", "FocalLoss"):

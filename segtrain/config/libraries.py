@@ -15,10 +15,12 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from segtrain.config.networks import NETWORKS, TRANSFORMERS
-from segtrain.config.section import Mistake, suggest
+from segtrain.config.section import Mistake, describe_type, suggest
 from segtrain.errors import ConfigError, reason_of
 
 INDEX_FILE = Path(__file__).with_name("library_index.json")
@@ -161,6 +163,18 @@ def takes_encoder(name: Any) -> bool:
     return arguments is None or "encoder_name" in arguments
 
 
+def fit_arguments(target: type, arguments: dict[str, Any], *, path: str) -> dict[str, Any]:
+    """The arguments of a class of segtrain, of the types that its annotations say: tuples where YAML has lists. Raises
+    ConfigError for one of another type."""
+    types, fitted = get_type_hints(target.__init__), {}
+    for key, value in arguments.items():
+        try:
+            fitted[key] = TypeAdapter(types[key]).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(f"{path}.{key}: expected {describe_type(types[key])}, not {value!r}") from error
+    return fitted
+
+
 def check_arguments(
     kind: str,
     name: Any,
@@ -236,7 +250,7 @@ def check_encoder(name: Any, *, path: tuple, architecture: str | None = None) ->
     elif (
         not of_smp and model in groups["plain"] and architecture in known_names("model") and architecture not in takers
     ):
-        taken = f"model.name: {' or '.join(takers)} takes it, {architecture} does not"
+        taken = f"model.name: {', '.join(takers[:-1])} or {takers[-1]} takes it, {architecture} does not"
         yield Mistake(path, f"timm's {model} is a plain transformer with one resolution: {taken}")
     elif architecture in takers and (of_smp or (groups["plain"] and model not in groups["plain"])):
         reason = f"{architecture} takes plain transformers of timm, like tu-vit_small_patch16_224"

@@ -1,7 +1,7 @@
 """Sections: the base classes of the schema, and what their annotations say in words."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -110,7 +110,9 @@ def describe_type(annotation: Any, *, plural: str = "") -> str:
         origin = get_origin(item)
         if origin is Literal:
             words += [str(value) for value in get_args(item)]
-        elif origin is list:
+        elif origin is tuple and ... not in get_args(item):
+            words.append(f"list{plural} of {len(get_args(item))} {describe_type(get_args(item)[0], plural='s')}")
+        elif origin in (list, tuple, Sequence):
             words.append(f"list{plural} of {describe_type(get_args(item)[0], plural='s')}")
         elif origin is dict and get_args(item)[1] is not Any and not section_of(get_args(item)[1]):
             words.append(f"mapping{plural} to {describe_type(get_args(item)[1], plural='s')}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from segtrain.config.libraries import find
+from segtrain.config.libraries import find, fit_arguments
 from segtrain.errors import ConfigError, DataError
 from segtrain.losses.base import SegmentationLoss
 from segtrain.losses.weighted import WeightedLoss
@@ -68,6 +68,7 @@ def _build_term(name: str, arguments: dict[str, Any], mode: str, ignore_index: i
         from segtrain.losses.foreign import ForeignLoss
 
         return ForeignLoss(name, target, arguments=arguments, mode=mode, ignore_index=ignore_index)
+    arguments = fit_arguments(target, arguments, path=f"loss.{name}")
     try:
         return target(mode, ignore_index=ignore_index, **arguments)
     except (TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.config.libraries import find
+from segtrain.config.libraries import find, fit_arguments
 from segtrain.config.schema import ModelConfig, is_file_name
 from segtrain.errors import ConfigError
 
@@ -160,6 +160,9 @@ def build_model(
     net = _create(config, channels, outputs, weights=source if from_hub else None)
     if source is not None and getattr(net, "encoder", None) is None:
         raise ConfigError(f"model.encoder_weights: {config.name} has no encoder; write model.encoder_weights: null")
+    if from_hub and "encoder_weights" not in inspect.signature(type(net)).parameters:
+        hint = "write null, or the path of a file"
+        raise ConfigError(f"model.encoder_weights: {config.name} takes none by a name; {hint}")
     mean, std = choose_normalisation(config, channels, from_hub=from_hub)
     model = SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
     if local:
@@ -189,18 +192,17 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         weights = "imagenet"
     target = find("model", config.name)  # whose dotted path read_config refuses where a stranger wrote it
     named = inspect.signature(target).parameters
-    if weights is not None and "encoder_weights" not in named:
-        raise ConfigError(
-            f"model.encoder_weights: {config.name} takes none by a name; write null, or the path of a file"
-        )
     encoder = {"encoder_name": encoder_name, "encoder_weights": weights}
     encoder = {key: value for key, value in encoder.items() if key in named}
     if encoder_name.startswith("tu-") and any(each.kind is each.VAR_KEYWORD for each in named.values()):
         from segtrain.models.encoder import any_size
 
         encoder |= any_size(encoder_name, plain=config.name == "DPT")
+    arguments, is_own = config.arguments, target.__module__.startswith("segtrain.")
+    if is_own:
+        arguments = fit_arguments(target, arguments, path="model")
     try:
-        net = target(in_channels=channels, classes=outputs, **encoder, **config.arguments)
+        net = target(in_channels=channels, classes=outputs, **encoder, **arguments)
         encoder = getattr(net, "encoder", None)
         if not hasattr(net, "stride") and not hasattr(encoder, "output_stride"):
             raise ValueError("it has no stride, and no encoder of smp that has one")
@@ -209,7 +211,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
 
             return take_any_patch(net)
         is_dilated = getattr(encoder, "output_stride", 32) < 2 ** getattr(encoder, "_depth", 0)
-        is_own = target.__module__.startswith("segtrain.")  # build_encoder gave it the right rates
+        # Networks of segtrain have the right rates from build_encoder.
         if not (is_dilated and encoder_name) or encoder_name.startswith("tu-") or is_own:
             return net
         from segtrain.models.encoder import correct_dilation

@@ -13,8 +13,8 @@ from segtrain.data.statistics import ClassStatistics
 from segtrain.errors import ConfigError
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
+from segtrain.models.costs import describe_parameters
 from segtrain.models.model import SegmentationModel, build_model
-from segtrain.training.optim import describe_parameters
 from segtrain.training.run import Run
 from segtrain.training.state import TrainState, is_lowest
 
@@ -66,7 +66,7 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     for name, term in zip(loss.terms, loss.losses, strict=True):
         if term.takes != "logits":
             if term.takes not in getattr(find("model", config.model.name), "further_outputs", ()):
-                raise ConfigError(f"loss.{name}: takes the {term.takes} of a network, and {config.model.name} has none")
+                raise ConfigError(f"loss.{name}: takes an output '{term.takes}', and {config.model.name} has none")
             if not config.model.aux:
                 raise ConfigError(f"loss.{name}: takes an auxiliary output; write model.aux: 1, or another factor")
             continue

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
 from torch.optim import Optimizer
 
 from segtrain.config.libraries import find
 from segtrain.config.schema import OptimizerConfig
 from segtrain.errors import ConfigError, reason_of
-from segtrain.models.model import SegmentationModel, is_auxiliary
+from segtrain.models.model import SegmentationModel
 
 UNUSABLE = {
     "LBFGS": "evaluates the loss many times a step, which a training on batches cannot give",
@@ -27,8 +26,12 @@ def parameter_groups(model: SegmentationModel, config: OptimizerConfig, encoder_
 
     Biases and the scales of norms (everything of one dimension) get no weight decay: it would pull norms towards zero.
     """
+    if model.encoder is None:
+        for key in ("encoder_lr_factor", "layer_decay"):
+            if getattr(config, key) != 1.0:
+                raise ConfigError(f"optimizer.{key}: {type(model.net).__name__} has no encoder; write 1")
     encoder = {id(parameter): 1.0 for parameter in model.encoder.parameters()} if model.encoder is not None else {}
-    if config.layer_decay != 1.0 and encoder:
+    if config.layer_decay != 1.0:
         from segtrain.models.layers import find_layers
 
         layers, named = find_layers(model.encoder, encoder_name), dict(model.encoder.named_parameters())
@@ -75,11 +78,3 @@ def explained(section: str, name: str) -> Iterator[None]:
     except Exception as error:
         advice = next((advice for words, advice in ADVICE.items() if words in str(error)), "")
         raise ConfigError(f"{section}: {name}: {reason_of(error).rstrip('.')}{advice}") from error
-
-
-def describe_parameters(model: nn.Module) -> str:
-    """Number of parameters without auxiliary outputs, and of those that are trained where they differ."""
-    parameters = [parameter for name, parameter in model.named_parameters() if not is_auxiliary(name)]
-    total = sum(parameter.numel() for parameter in parameters)
-    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    return f"{total / 1e6:.1f} M parameters" + (f", {trained / 1e6:.1f} M of them trained" if trained < total else "")

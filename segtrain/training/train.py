@@ -7,10 +7,10 @@ from segtrain.data.splits import read_splits
 from segtrain.data.statistics import read_statistics
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.devices import resolve_device
+from segtrain.models.costs import describe_parameters
 from segtrain.training import build
 from segtrain.training.failures import explained_failures
 from segtrain.training.loop import fit
-from segtrain.training.optim import describe_parameters
 from segtrain.training.resume import start_or_resume
 from segtrain.training.schedule import try_update
 from segtrain.training.state import build_state

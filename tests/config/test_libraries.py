@@ -10,6 +10,7 @@ from segtrain.config.libraries import (
     accepted,
     check_encoder,
     find,
+    fit_arguments,
     installed_versions,
     library_index,
     read_libraries,
@@ -133,3 +134,24 @@ def test_a_mistake_ends_train_with_one_line_and_status_2():
     assert done.returncode == 2 and done.stdout == ""
     expected = "command line: optimizer.name=AdamX: optimizer.name: unknown optimizer 'AdamX'; did you mean 'Adamax'?\n"
     assert done.stderr == expected
+
+
+def test_arguments_of_the_types_that_a_class_says():
+    class Net:
+        def __init__(
+            self, width: int, blocks: tuple[int, int], rates: tuple[int, ...] = (), dropout: float | None = None
+        ):
+            pass
+
+    given = {"width": 8, "blocks": [3, 21], "rates": [1, 2], "dropout": 1}
+    assert fit_arguments(Net, given, path="model") == {"width": 8, "blocks": (3, 21), "rates": (1, 2), "dropout": 1.0}
+    for change, expected in (
+        ({"width": "wide"}, "model.width: expected whole number, not 'wide'"),
+        ({"width": 1.5}, "model.width: expected whole number, not 1.5"),
+        ({"blocks": [1, 2, 3]}, "model.blocks: expected list of 2 whole numbers, not [1, 2, 3]"),
+        ({"rates": 4}, "model.rates: expected list of whole numbers, not 4"),
+        ({"dropout": "much"}, "model.dropout: expected number or null, not 'much'"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            fit_arguments(Net, given | change, path="model")
+        assert str(error.value) == expected

@@ -3,13 +3,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from segtrain.config.libraries import accepted, known_names
 from segtrain.config.schema import ModelConfig, OptimizerConfig, ScheduleConfig
 from segtrain.devices import computes_bf16, resolve_device, resolve_precision
 from segtrain.errors import ConfigError
+from segtrain.models.costs import describe_parameters
 from segtrain.models.model import build_model
-from segtrain.training.optim import build_optimizer, describe_parameters, parameter_groups
+from segtrain.training.optim import build_optimizer, parameter_groups
 from segtrain.training.schedule import build_schedule, try_update
 from tests.tiny_model import tiny_model
 
@@ -84,8 +86,18 @@ def test_parameters_in_words():
     # 3 * 3 * 3 * 4 + 4 of the convolution, 8 of the norm, 4 * 2 + 2 of the head
     model = tiny_model(freeze="encoder")
     assert sum(p.numel() for p in model.parameters()) == 130
-    assert describe_parameters(tiny_model()) == "0.0 M parameters"
-    assert describe_parameters(model) == "0.0 M parameters, 0.0 M of them trained"
+    assert describe_parameters(tiny_model()) == "130 parameters"
+    assert describe_parameters(model) == "130 parameters, 10 of them trained"
+    assert describe_parameters(nn.Linear(500, 2500)) == "1.3 M parameters"  # 1,252,500
+
+
+@pytest.mark.parametrize("key", ["encoder_lr_factor", "layer_decay"])
+def test_a_setting_for_an_encoder_that_is_not_there(key):
+    model = tiny_model()
+    model.net.encoder = None
+    with pytest.raises(ConfigError) as error:
+        parameter_groups(model, OptimizerConfig(**{key: 0.5}))
+    assert str(error.value) == f"optimizer.{key}: TinyNet has no encoder; write 1"
 
 
 def test_the_arguments_of_an_optimizer():

@@ -47,7 +47,7 @@ class OCNet(nn.Module):
     ):
         super().__init__()
         if module not in _PARTITIONS:
-            raise ValueError(f"module is {module!r}, but must be {', '.join(_PARTITIONS)}")
+            raise ValueError(f"module is {module!r}, but must be one of {', '.join(_PARTITIONS)}")
         self.encoder = build_encoder(encoder_name, encoder_weights, in_channels, output_stride=encoder_output_stride)
         self.logits_stride = encoder_output_stride
         self.stride = encoder_output_stride * math.lcm(*_PARTITIONS[module])
