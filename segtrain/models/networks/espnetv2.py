@@ -146,9 +146,18 @@ class _PyramidPooling(nn.Module):
         features = self.project(features)
         height, width = features.shape[-2:]
         pyramid = [resize(features, ((height * halves + 1) // 2, (width * halves + 1) // 2)) for halves in (4, 3, 2, 1)]
-        pyramid.append(functional.avg_pool2d(features, 10, ceil_mode=True))
+        pyramid.append(_pool_tenth(features))
         maps = [resize(conv(scaled), features) for conv, scaled in zip(self.convs, pyramid, strict=True)]
         return self.merge(torch.stack(maps, 2).flatten(1, 2))  # the five of a channel beside each other
+
+
+def _pool_tenth(features: Tensor) -> Tensor:
+    """Means of windows of 10 x 10, over the pixels that a window at the border has: avg_pool2d with ceil_mode, which
+    OpenVINO does not take for less than 10 pixels."""
+    height, width = features.shape[-2:]
+    pads = (0, (width + 9) // 10 * 10 - width, 0, (height + 9) // 10 * 10 - height)
+    counted = functional.pad(torch.ones_like(features[:1, :1]), pads)
+    return functional.avg_pool2d(functional.pad(features, pads), 10) / functional.avg_pool2d(counted, 10)
 
 
 class _Skip(nn.Module):

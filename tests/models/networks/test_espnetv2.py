@@ -5,7 +5,13 @@ import torch
 
 from segtrain.models.costs import count_multiply_adds
 from segtrain.models.model import SegmentationModel
-from segtrain.models.networks.espnetv2 import ESPNetv2, _Pyramid, _PyramidPooling
+from segtrain.models.networks.espnetv2 import ESPNetv2, _pool_tenth, _Pyramid, _PyramidPooling
+
+
+def test_windows_of_ten_at_the_border() -> None:
+    features = torch.rand(2, 3, 23, 8)
+    expected = torch.nn.functional.avg_pool2d(features, 10, ceil_mode=True)
+    torch.testing.assert_close(_pool_tenth(features), expected)
 
 
 @pytest.mark.parametrize(("classes", "size", "millions"), [(20, (512, 1024), 2699.05), (21, (384, 384), 759.52)])
