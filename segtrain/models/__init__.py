@@ -10,6 +10,8 @@ A network is a module that takes normalised images (N, C, H, W) whose sides are 
   number for some patches of 14 pixels;
 - `aux`: the module that makes its auxiliary outputs, if it has some. It is set to None where nobody wants them: outside
   a training, and where `model.aux` is 0;
+- `takes_auxiliary_head`: True where it gets the common auxiliary head (auxiliary.py) beside what `aux` makes; False
+  where it is not stated, and a network without `aux` gets one anyway;
 - `is_cascade`: True where auxiliary logits are compared with the mask at their own size, not enlarged to that of the
   image; False where it is not stated;
 - `further_outputs`: the names of outputs that are not logits of pixels, which losses of their own take.

@@ -78,7 +78,7 @@ class SegmentationModel(nn.Module):
         logits = logits[..., :height, :width]
         if not self.training:
             return logits
-        further = further if self.aux is None else [self.aux()]
+        further += [] if self.aux is None else [self.aux()]
         return (
             [logits, *(self._fit(each, images.shape[-2:], (height, width)) for each in further)] if further else logits
         )
@@ -171,10 +171,10 @@ def build_model(
         model.origin = load_encoder_file(net.encoder, source, encoder_name=config.encoder_name or "", channels=channels)
     elif from_hub:
         model.origin = describe_hub_weights(config.encoder_name, source)
-    if getattr(net, "aux", None) is not None:
-        if not (training and config.aux):
-            net.aux = None
-    elif training and config.aux:
+    wanted, brings_own = training and bool(config.aux), getattr(net, "aux", None) is not None
+    if brings_own and not wanted:
+        net.aux = None
+    if wanted and (not brings_own or getattr(net, "takes_auxiliary_head", False)):
         from segtrain.models.auxiliary import AuxiliaryHead
 
         if min(getattr(model.encoder, "out_channels", ())[-2:-1], default=0) == 0:

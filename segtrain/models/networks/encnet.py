@@ -3,8 +3,8 @@
 Zhang et al. 2018, "Context Encoding for Semantic Segmentation", https://arxiv.org/abs/1803.08904. As in the authors'
 code, and unlike the paper, a gate is added to the features that it weighs, and encoded codewords are averaged, not
 summed. Unlike both, residuals are averaged over the pixels, not summed: the encoding of a crop and of a whole image is
-then of one size, where running statistics would fit the one alone. The authors' code also has an FCN head on earlier
-features, which is not part of the paper.
+then of one size, where running statistics would fit the one alone. The FCN head on earlier features that the authors'
+code has is the auxiliary head that every network can have.
 """
 
 import torch
@@ -29,7 +29,7 @@ class EncNet(nn.Module):
         - presence, in training: (N, classes).
     """
 
-    further_outputs = ("presence",)
+    further_outputs, takes_auxiliary_head = ("presence",), True
 
     def __init__(
         self,

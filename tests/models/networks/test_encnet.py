@@ -1,6 +1,8 @@
 import torch
 from torch import nn
 
+from segtrain.config.schema import ModelConfig
+from segtrain.models.model import build_model
 from segtrain.models.networks.encnet import EncNet, _Encoding
 
 
@@ -57,3 +59,12 @@ def test_channels_are_weighed_by_the_whole_image_and_presence_is_for_training_al
     nn.init.constant_(net.decoder.gate[0].bias, -1e4)  # gates of 0 leave the features as they are
     features = net.decoder.reduced(net.encoder(images)[-1])
     torch.testing.assert_close(net(images), net.decoder.classify(features))
+
+
+def test_it_has_the_common_auxiliary_head_too() -> None:
+    config = ModelConfig(name="EncNet", encoder_name="tu-resnet10t", decoder_channels=16, aux=0.4)
+    model = build_model(config, channels=3, outputs=5, training=True)
+    logits, further, auxiliary = model(torch.zeros(2, 3, 70, 50))
+    assert logits.shape == auxiliary.shape == (2, 5, 70, 50) and further["presence"].shape == (2, 5)
+    model = build_model(config, channels=3, outputs=5)
+    assert (model.aux, model.net.aux) == (None, None)
