@@ -25,7 +25,7 @@ from segtrain.errors import ConfigError, reason_of
 
 INDEX_FILE = Path(__file__).with_name("library_index.json")
 MODULES = {
-    "model": ("segmentation_models_pytorch",),  # and those of segtrain.config.networks
+    "model": ("segtrain.models.networks", "segmentation_models_pytorch"),  # the first by segtrain.config.networks
     "loss": ("segtrain.losses", "segmentation_models_pytorch.losses", "torch.nn"),
     "optimizer": ("torch.optim", "timm.optim"),
     "schedule": ("torch.optim.lr_scheduler",),

@@ -4,7 +4,6 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
-import segtrain.models
 from segtrain.config.schema import ModelConfig, OptimizerConfig
 from segtrain.errors import ConfigError
 from segtrain.models.costs import count_multiply_adds
@@ -220,9 +219,9 @@ class PatchNet(nn.Module):
         return [logits, logits.mean(1, keepdim=True)] if self.training else logits
 
 
-def test_a_network_without_an_encoder_follows_the_contract(monkeypatch):
-    monkeypatch.setattr(segtrain.models, "PatchNet", PatchNet, raising=False)
-    model = build("PatchNet", outputs=3)
+def test_a_network_without_an_encoder_follows_the_contract():
+    name = f"{__name__}.PatchNet"
+    model = build(name, outputs=3)
     assert (model.encoder, model.stride) == (None, 16)
     images = torch.rand(1, 3, 33, 70) * 255
     with torch.no_grad():
@@ -231,11 +230,11 @@ def test_a_network_without_an_encoder_follows_the_contract(monkeypatch):
         main, further = model.train()(images)
         torch.testing.assert_close(main, logits)
         torch.testing.assert_close(further, logits.mean(1, keepdim=True))
-    groups = parameter_groups(model, OptimizerConfig(encoder_lr_factor=0.1, lr=1.0))
+    groups = parameter_groups(model, OptimizerConfig(lr=1.0))
     assert {(group["part"], group["lr"]) for group in groups} == {("decoder", 1.0)}
-    assert fails(name="PatchNet", freeze="encoder") == (
+    assert fails(name=name, freeze="encoder") == (
         "model.freeze: encoder: PatchNet has no encoder; write model.freeze: null"
     )
-    assert fails(name="PatchNet", encoder_weights="x.pth") == (
-        "model.encoder_weights: PatchNet has no encoder; write model.encoder_weights: null"
+    assert fails(name=name, encoder_weights="x.pth") == (
+        f"model.encoder_weights: {name} has no encoder; write model.encoder_weights: null"
     )
