@@ -89,7 +89,7 @@ def test_models_tells_the_licences_of_weights(capsys):
             "tu-vit_tiny_patch16_224",
             [
                 "models: timm's vit_tiny_patch16_224 is a plain transformer with one resolution: "
-                "model.name: DPT or LinearHead or EoMT takes it, Unet does not"
+                "model.name: DPT, LinearHead or EoMT takes it, Unet does not"
             ],
         ),
         (

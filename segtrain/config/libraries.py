@@ -169,9 +169,10 @@ def fit_arguments(target: type, arguments: dict[str, Any], *, path: str) -> dict
     types, fitted = get_type_hints(target.__init__), {}
     for key, value in arguments.items():
         try:
-            fitted[key] = TypeAdapter(types[key]).validate_python(value)
+            made = TypeAdapter(types.get(key, Any)).validate_python(value)
         except ValidationError as error:
             raise ConfigError(f"{path}.{key}: expected {describe_type(types[key])}, not {value!r}") from error
+        fitted[key] = value if made == value else made  # 2 stays 2, where a message names it
     return fitted
 
 

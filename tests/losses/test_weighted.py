@@ -261,7 +261,7 @@ def test_a_term_takes_its_own_output_in_training_alone():
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ({"name": "FPN", "aux": 0.4}, "loss.SELoss: takes the presence of a network, and FPN has none"),
+        ({"name": "FPN", "aux": 0.4}, "loss.SELoss: takes an output 'presence', and FPN has none"),
         ({"name": "EncNet"}, "loss.SELoss: takes an auxiliary output; write model.aux: 1, or another factor"),
         ({"name": "EncNet", "aux": 1}, None),
     ],

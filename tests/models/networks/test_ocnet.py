@@ -61,5 +61,5 @@ def test_what_is_traced_from_two_images_takes_one() -> None:
 
 
 def test_another_module_is_refused() -> None:
-    with pytest.raises(ValueError, match="module is 'aspp', but must be base, pyramid, asp"):
+    with pytest.raises(ValueError, match="module is 'aspp', but must be one of base, pyramid, asp"):
         OCNet(module="aspp")
