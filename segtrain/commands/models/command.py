@@ -99,7 +99,7 @@ def measure_model(network: str, encoder: str | None = None, *, size: tuple[int, 
     print(f"multiply-adds {count_multiply_adds(model, size) / 1e9:7.2f} G for one image of {size[0]} x {size[1]}")
     print(f"image sides are padded to multiples of {model.stride}")
     arguments = [name for name in accepted("model", network) if name not in ("encoder_name", "encoder_weights")]
-    print(f"arguments     {', '.join(name for name in arguments if name not in REFUSED_MODEL_ARGUMENTS)}")
+    print(f"arguments     {', '.join(name for name in arguments if name not in REFUSED_MODEL_ARGUMENTS) or 'none'}")
     if network in NETWORKS:
         print(f"paper         {NETWORKS[network].paper}, {NETWORKS[network].url}")
     for name, licence in (list_hub_weights(encoder) if encoder else {}).items():

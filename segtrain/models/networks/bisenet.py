@@ -8,7 +8,7 @@ last 3x3 convolution four times as wide, another 3.7 G multiply-adds at 512 x 10
 import torch
 from torch import Tensor, nn
 
-from segtrain.models.networks.blocks import build_encoder, conv_norm, resize
+from segtrain.models.networks.blocks import AttentionRefinement, build_encoder, conv_norm, resize
 
 
 class BiSeNet(nn.Module):
@@ -79,7 +79,8 @@ class _ContextPath(nn.Module):
     def __init__(self, channels: list[int], width: int):
         super().__init__()
         self.mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(channels[1], width, 1))
-        self.attention16, self.attention32 = _Attention(channels[0], width), _Attention(channels[1], width)
+        self.attention16 = AttentionRefinement(channels[0], width)
+        self.attention32 = AttentionRefinement(channels[1], width)
         self.refine16, self.refine32 = conv_norm(width, width), conv_norm(width, width)
 
     def forward(self, features: list[Tensor], eighth: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,19 +89,6 @@ class _ContextPath(nn.Module):
         refined16 = self.refine32(resize(context, features16))
         context = self.attention16(features16) + refined16
         return self.refine16(resize(context, eighth)), refined16
-
-
-class _Attention(nn.Module):
-    """Attention refinement module: a convolution, whose channels are weighed by their means (figure 2b)."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.convolution = conv_norm(inputs, outputs)
-        self.weights = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(outputs, outputs, 1, activation=nn.Sigmoid()))
-
-    def forward(self, features: Tensor) -> Tensor:
-        features = self.convolution(features)
-        return features * self.weights(features)
 
 
 class _Fusion(nn.Module):

@@ -49,6 +49,30 @@ def conv_norm(
     return nn.Sequential(*layers)
 
 
+def conv_norm_prelu(inputs: int, outputs: int, kernel_size: int, **options: int) -> nn.Sequential:
+    """conv_norm with PReLU, a slope for each channel."""
+    return conv_norm(inputs, outputs, kernel_size, activation=nn.PReLU(outputs), **options)
+
+
+def norm_prelu(channels: int) -> nn.Sequential:
+    """BatchNorm and PReLU, a slope for each channel."""
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.PReLU(channels))
+
+
+class AttentionRefinement(nn.Module):
+    """A convolution, whose channels are weighed by their means (Yu et al. 2018, "BiSeNet", figure 2b)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.convolution = conv_norm(inputs, outputs)
+        self.weights = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(outputs, outputs, 1, activation=nn.Sigmoid()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, outputs, h, w) of features (N, inputs, h, w)."""
+        features = self.convolution(features)
+        return features * self.weights(features)
+
+
 def resize(features: Tensor, like: Tensor | tuple[int, int]) -> Tensor:
     """Features (N, C, h, w) at the height and width of others, bilinearly, corners not aligned."""
     size = like.shape[-2:] if isinstance(like, Tensor) else like

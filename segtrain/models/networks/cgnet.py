@@ -7,7 +7,7 @@ count the block that halves the size; the widths are those of the authors' code.
 import torch
 from torch import Tensor, nn
 
-from segtrain.models.networks.blocks import conv_norm
+from segtrain.models.networks.blocks import conv_norm_prelu, norm_prelu
 
 
 class CGNet(nn.Module):
@@ -34,16 +34,16 @@ class CGNet(nn.Module):
         if width < 8 or width % 8:
             raise ValueError(f"width is {width}, but must be a multiple of 8")
         self.stem = nn.Sequential(
-            _conv_norm_prelu(in_channels, width, 3, stride=2),
-            _conv_norm_prelu(width, width, 3),
-            _conv_norm_prelu(width, width, 3),
+            conv_norm_prelu(in_channels, width, 3, stride=2),
+            conv_norm_prelu(width, width, 3),
+            conv_norm_prelu(width, width, 3),
         )
         self.shrink = nn.AvgPool2d(3, stride=2, padding=1)
-        self.join1 = _norm_prelu(width + in_channels)
+        self.join1 = norm_prelu(width + in_channels)
         self.stage2 = _stage(width + in_channels, 2 * width, blocks[0], dilation=2, reduction=8)
-        self.join2 = _norm_prelu(4 * width + in_channels)
+        self.join2 = norm_prelu(4 * width + in_channels)
         self.stage3 = _stage(4 * width + in_channels, 4 * width, blocks[1], dilation=4, reduction=16)
-        self.join3 = _norm_prelu(8 * width)
+        self.join3 = norm_prelu(8 * width)
         self.classifier = nn.Conv2d(8 * width, classes, 1, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -68,10 +68,10 @@ class _ContextGuidedBlock(nn.Module):
         super().__init__()
         self.halve = halve
         hidden = outputs if halve else outputs // 2
-        self.reduce = _conv_norm_prelu(inputs, hidden, 3 if halve else 1, stride=2 if halve else 1)
+        self.reduce = conv_norm_prelu(inputs, hidden, 3 if halve else 1, stride=2 if halve else 1)
         self.near = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden, bias=False)
         self.far = nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation, groups=hidden, bias=False)
-        self.join = _norm_prelu(2 * hidden)
+        self.join = norm_prelu(2 * hidden)
         if halve:
             self.join.append(nn.Conv2d(2 * hidden, outputs, 1, bias=False))
         self.weigh = nn.Sequential(
@@ -87,11 +87,3 @@ class _ContextGuidedBlock(nn.Module):
         joint = self.join(torch.cat([self.near(reduced), self.far(reduced)], 1))
         joint = joint * self.weigh(joint)
         return joint if self.halve else features + joint
-
-
-def _conv_norm_prelu(inputs: int, outputs: int, kernel_size: int, **options: int) -> nn.Sequential:
-    return conv_norm(inputs, outputs, kernel_size, activation=nn.PReLU(outputs), **options)
-
-
-def _norm_prelu(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.PReLU(channels))

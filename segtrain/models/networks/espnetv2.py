@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.models.networks.blocks import conv_norm, resize
+from segtrain.models.networks.blocks import conv_norm, conv_norm_prelu, norm_prelu, resize
 
 _SCALES = (0.5, 1.0, 1.25, 1.5, 2.0)
 _BRANCHES = 4
@@ -53,7 +53,7 @@ class ESPNetv2(nn.Module):
                 raise ValueError(f"{key} is {list(numbers)}, but must be {count} numbers")
         base = int(32 * scale)
         widths = [min(base, 32), 2 * base, 4 * base, 8 * base]
-        self.stem = _conv_norm_prelu(in_channels, widths[0], 3, stride=2)
+        self.stem = conv_norm_prelu(in_channels, widths[0], 3, stride=2)
         self.shrink = nn.AvgPool2d(3, stride=2, padding=1)
         self.halve = nn.ModuleList(_Halve(widths[level], widths[level + 1], in_channels) for level in range(3))
         self.stages = nn.ModuleList(
@@ -71,7 +71,7 @@ class ESPNetv2(nn.Module):
             _PyramidPooling(joined[level], hidden, outputs[level], bias=level == 3) for level in range(4)
         )
         self.skip = nn.ModuleList(_Skip(widths[2 - level], decoder_channels[level]) for level in range(3))
-        self.norm = nn.ModuleList(_norm_prelu(channels) for channels in decoder_channels for _ in range(2))
+        self.norm = nn.ModuleList(norm_prelu(channels) for channels in decoder_channels for _ in range(2))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, see the class."""
@@ -94,13 +94,13 @@ class _Pyramid(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, dilations: tuple[int, ...], stride: int = 1):
         super().__init__()
         hidden = outputs // _BRANCHES
-        self.reduce = _conv_norm_prelu(inputs, hidden, 1, groups=_BRANCHES)
+        self.reduce = conv_norm_prelu(inputs, hidden, 1, groups=_BRANCHES)
         self.branches = nn.ModuleList(
             nn.Conv2d(hidden, hidden, 3, stride, padding=rate, dilation=rate, groups=hidden, bias=False)
             for rate in dilations
         )
         self.expand = nn.Sequential(
-            _norm_prelu(outputs), conv_norm(outputs, outputs, 1, groups=_BRANCHES, activation=False)
+            norm_prelu(outputs), conv_norm(outputs, outputs, 1, groups=_BRANCHES, activation=False)
         )
         self.activation = nn.PReLU(outputs) if stride == 1 else None
 
@@ -120,7 +120,7 @@ class _Halve(nn.Module):
         self.pool = nn.AvgPool2d(3, stride=2, padding=1)
         self.unit = _Pyramid(inputs, outputs - inputs, dilations=(1, 2, 3, 4), stride=2)
         self.reinforce = nn.Sequential(
-            _conv_norm_prelu(in_channels, in_channels, 3), conv_norm(in_channels, outputs, 1, activation=False)
+            conv_norm_prelu(in_channels, in_channels, 3), conv_norm(in_channels, outputs, 1, activation=False)
         )
         self.activation = nn.PReLU(outputs)
 
@@ -134,11 +134,11 @@ class _PyramidPooling(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, bias: bool):
         super().__init__()
-        self.project = _conv_norm_prelu(inputs, hidden, 1)
+        self.project = conv_norm_prelu(inputs, hidden, 1)
         self.convs = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden, bias=False) for _ in range(5))
         self.merge = nn.Sequential(
-            _norm_prelu(5 * hidden),
-            _conv_norm_prelu(5 * hidden, hidden, 3, groups=hidden),
+            norm_prelu(5 * hidden),
+            conv_norm_prelu(5 * hidden, hidden, 3, groups=hidden),
             nn.Conv2d(hidden, outputs, 1, bias=bias),
         )
 
@@ -166,15 +166,7 @@ class _Skip(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.weigh = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(inputs, outputs, 1, bias=False), nn.Sigmoid())
-        self.conv = _conv_norm_prelu(inputs, outputs, 3, groups=math.gcd(inputs, outputs))
+        self.conv = conv_norm_prelu(inputs, outputs, 3, groups=math.gcd(inputs, outputs))
 
     def forward(self, features: Tensor) -> Tensor:
         return self.conv(features) * self.weigh(features)
-
-
-def _conv_norm_prelu(inputs: int, outputs: int, kernel_size: int, **options: int) -> nn.Sequential:
-    return conv_norm(inputs, outputs, kernel_size, activation=nn.PReLU(outputs), **options)
-
-
-def _norm_prelu(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.PReLU(channels))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.models.networks.blocks import build_encoder, conv_norm, resize
-from segtrain.models.networks.encnet import EncodingHead
+from segtrain.models.networks.encoding import EncodingHead
 
 
 class FastFCN(nn.Module):

@@ -13,7 +13,7 @@ from segmentation_models_pytorch.base.initialization import initialize_decoder
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.models.networks.blocks import conv_norm, resize
+from segtrain.models.networks.blocks import AttentionRefinement, conv_norm, resize
 from segtrain.models.networks.branches import check_variant
 
 _VARIANTS = {"1": (2, 2, 2), "2": (4, 5, 3)}  # blocks at 1/8, 1/16 and 1/32
@@ -125,27 +125,14 @@ class _Encoder(nn.Module):
         return outputs
 
 
-class _Attention(nn.Module):
-    """Attention refinement: a convolution, and what the mean of each channel says of its worth."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.conv = conv_norm(inputs, outputs)
-        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(outputs, outputs, 1, activation=nn.Sigmoid()))
-
-    def forward(self, features: Tensor) -> Tensor:
-        features = self.conv(features)
-        return features * self.gate(features)
-
-
 class _Decoder(nn.Module):
     """The context path and the feature fusion of BiSeNet. Gives logits at 1/8, and the context at 1/8 and at 1/16."""
 
     def __init__(self, width: int, channels: int, classes: int):
         super().__init__()
         self.mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(width * 16, channels, 1))
-        self.attention32 = _Attention(width * 16, channels)
-        self.attention16 = _Attention(width * 8, channels)
+        self.attention32 = AttentionRefinement(width * 16, channels)
+        self.attention16 = AttentionRefinement(width * 8, channels)
         self.conv32 = conv_norm(channels, channels)
         self.conv16 = conv_norm(channels, channels)
         joined = channels * 2

@@ -3,7 +3,8 @@ from torch.nn import functional
 
 from segtrain.models.costs import count_multiply_adds
 from segtrain.models.model import SegmentationModel
-from segtrain.models.networks.bisenet import BiSeNet, _Attention, _Fusion
+from segtrain.models.networks.bisenet import BiSeNet, _Fusion
+from segtrain.models.networks.blocks import AttentionRefinement
 
 
 def test_size_and_cost() -> None:
@@ -38,7 +39,7 @@ def test_the_spatial_path_sees_19_pixels_and_the_context_path_all() -> None:
 def test_attention_weighs_channels_by_their_means() -> None:
     torch.manual_seed(0)
     features = torch.randn(2, 6, 4, 5)
-    attention, fusion = _Attention(6, 8).eval(), _Fusion(6).eval()
+    attention, fusion = AttentionRefinement(6, 8).eval(), _Fusion(6).eval()
     refined = attention.convolution(features)
     convolution, norm = attention.weights[1][:2]
     weights = norm(convolution(refined.mean((2, 3), keepdim=True))).sigmoid()

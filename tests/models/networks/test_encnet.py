@@ -3,7 +3,8 @@ from torch import nn
 
 from segtrain.config.schema import ModelConfig
 from segtrain.models.model import build_model
-from segtrain.models.networks.encnet import EncNet, _Encoding
+from segtrain.models.networks.encnet import EncNet
+from segtrain.models.networks.encoding import _Encoding
 
 
 def count(encoder_name: str) -> int:
