@@ -17,7 +17,7 @@ def count(net_class, **arguments) -> int:
     ("variant", "expected"), [("C-26", 21_126_584), ("C-42", 31_234_744), ("D-22", 16_393_752), ("D-38", 26_501_912)]
 )
 def test_parameters_with_the_classes_of_imagenet(variant, expected):
-    """The classifiers of the official code: 21.1, 31.2, 16.4 and 26.5 M in the paper and its repository."""
+    """The classifiers of the official code: 21.1, 31.2, 16.4 and 26.5 M in the table of its repository."""
     assert count(DRN, classes=1000, variant=variant) == expected
 
 
