@@ -216,6 +216,7 @@ def test_a_writer_that_fails_costs_one_line(tmp_path, capsys):
 def test_wandb_that_is_not_installed_costs_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.delitem(sys.modules, "segtrain.log.wandb_writer", raising=False)  # an earlier test may have imported it
     log = build_log(tmp_path, wandb_mode="offline")
     log.epoch(1, 1, {"lr": 0.1})
     log.flush()
