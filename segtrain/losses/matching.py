@@ -51,14 +51,12 @@ class MaskMatchingLoss(SegmentationLoss):
         classes, masks = output["classes"], output["masks"]
         target, valid = self.split(nearest(mask, masks.shape[-2:]))
         with torch.autocast(masks.device.type, enabled=False):
-            return self._match(classes.float(), masks.float().flatten(2), target.flatten(1), valid.flatten(1))
+            logits = {"classes": classes.float(), "masks": masks.float().flatten(2)}
+            return self.compute_loss(logits, target.flatten(1), valid.flatten(1))
 
-    def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """Not there: see forward."""
-        raise NotImplementedError
-
-    def _match(self, classes: Tensor, masks: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """The loss of class logits (N, Q, C + 1) and mask logits (N, Q, P), with target and valid (N, P)."""
+    def compute_loss(self, logits: dict[str, Tensor], target: Tensor, valid: Tensor) -> Tensor:
+        """As in the base, of logits of classes (N, Q, C + 1) and masks (N, Q, P), with target and valid (N, P)."""
+        classes, masks = logits["classes"], logits["masks"]
         no_object = classes.shape[-1] - 1
         numbers = torch.arange(no_object, device=target.device).view(-1, 1)
         truth = ((target.unsqueeze(1) == numbers) & valid.unsqueeze(1)).float()  # (N, C, P)

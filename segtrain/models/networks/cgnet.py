@@ -22,7 +22,7 @@ class CGNet(nn.Module):
         - logits: (N, classes, H / 8, W / 8).
 
     Raises:
-        ValueError: for other numbers of blocks or another width.
+        ValueError: blocks or width is not as above.
     """
 
     stride = logits_stride = 8

@@ -45,7 +45,7 @@ class DDRNet(nn.Module):
         - logits: (N, classes, H / 8, W / 8).
 
     Raises:
-        ValueError: the variant is not known.
+        ValueError: the variant is unknown.
     """
 
     stride, logits_stride = 32, 8

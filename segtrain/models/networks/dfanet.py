@@ -27,7 +27,7 @@ class DFANet(nn.Module):
         - logits: (N, classes, H / 4, W / 4).
 
     Raises:
-        ValueError: for another variant, and for other numbers of blocks.
+        ValueError: the variant is unknown, or blocks is not three positive numbers.
     """
 
     stride = logits_stride = 4

@@ -89,7 +89,7 @@ class DRN(nn.Module):
         - logits: (N, classes, H / 8, W / 8).
 
     Raises:
-        ValueError: for an unknown variant.
+        ValueError: the variant is unknown.
     """
 
     stride = logits_stride = 8

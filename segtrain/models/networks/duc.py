@@ -32,7 +32,7 @@ class DUC(nn.Module):
         - logits: (N, classes, H, W).
 
     Raises:
-        ValueError: hybrid_dilation with an encoder that is not a ResNet.
+        ValueError: hybrid_dilation is on and the encoder is not a ResNet.
     """
 
     def __init__(

@@ -35,8 +35,8 @@ class EoMT(nn.Module):
         - in training also {"queries": {"classes": (N, Q, classes + 1), the last for no object, "masks": (N, Q, h, w)}}.
 
     Raises:
-        ValueError: for an encoder that is not a transformer of timm, or takes no further tokens; for a `num_blocks`
-            that it does not have.
+        ValueError: the encoder is not a plain transformer of timm or takes no further tokens, or has fewer blocks than
+            num_blocks.
     """
 
     further_outputs = ("queries",)

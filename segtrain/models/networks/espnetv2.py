@@ -32,7 +32,7 @@ class ESPNetv2(nn.Module):
         - logits: (N, classes, H / 2, W / 2).
 
     Raises:
-        ValueError: for another scale, or more or fewer numbers.
+        ValueError: the scale is not one of these, or a list has the wrong length.
     """
 
     stride, logits_stride = 16, 2

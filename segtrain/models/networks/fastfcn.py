@@ -23,7 +23,7 @@ class FastFCN(nn.Module):
         - logits: (N, classes, H / 8, W / 8).
 
     Raises:
-        ValueError: there is no such head.
+        ValueError: the head is unknown.
     """
 
     logits_stride = 8

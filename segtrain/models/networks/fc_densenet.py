@@ -32,7 +32,7 @@ class FCDenseNet(nn.Module):
         - logits: (N, classes, H, W).
 
     Raises:
-        ValueError: there is no such variant.
+        ValueError: the variant is unknown.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class GCN(nn.Module):
         - logits: (N, classes, H, W).
 
     Raises:
-        ValueError: for an even kernel_size.
+        ValueError: kernel_size is even.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ class LEDNet(nn.Module):
         - logits: (N, classes, H / 8, W / 8).
 
     Raises:
-        ValueError: for another width.
+        ValueError: width is odd, or not more than in_channels.
     """
 
     stride = logits_stride = 8

@@ -18,7 +18,7 @@ class LinearHead(nn.Module):
         - logits: (N, classes, H / patch, W / patch).
 
     Raises:
-        ValueError: for an encoder that is not a transformer of timm.
+        ValueError: the encoder is not a plain transformer of timm.
     """
 
     def __init__(

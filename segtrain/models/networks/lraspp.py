@@ -39,7 +39,7 @@ class LRASPP(nn.Module):
         - logits: (N, classes, H / 8, W / 8).
 
     Raises:
-        ValueError: for an encoder that cannot be dilated.
+        ValueError: the encoder cannot be dilated.
     """
 
     logits_stride = 8

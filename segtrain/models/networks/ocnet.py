@@ -30,7 +30,7 @@ class OCNet(nn.Module):
         - logits: (N, classes, H / encoder_output_stride, W / encoder_output_stride).
 
     Raises:
-        ValueError: where `module` is another name.
+        ValueError: the module is unknown.
     """
 
     def __init__(

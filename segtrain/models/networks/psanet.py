@@ -26,7 +26,7 @@ class PSANet(nn.Module):
         - logits: (N, classes, H / encoder_output_stride, W / encoder_output_stride).
 
     Raises:
-        ValueError: where `mask_size` is less than 1.
+        ValueError: mask_size is less than 1.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class DilatedPSPNet(nn.Module):
         - logits: (N, classes, H / encoder_output_stride, W / encoder_output_stride).
 
     Raises:
-        ValueError: for an encoder that cannot be dilated.
+        ValueError: the encoder cannot be dilated.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class STDC(nn.Module):
         - edges: (N, 1, H, W), enlarged, so that they fit the image exactly after padding is cropped.
 
     Raises:
-        ValueError: the variant is not known.
+        ValueError: the variant is unknown.
     """
 
     stride, logits_stride = 32, 8
