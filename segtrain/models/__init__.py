@@ -5,7 +5,6 @@ A network is a module that takes normalised images (N, C, H, W) whose sides are 
 - `encoder`: the module that pretrained weights are loaded into, that `model.freeze` freezes and whose learning rate
   `optimizer.encoder_lr_factor` scales; None, or no such attribute, where there is none;
 - `stride`: what the sides of an image must be multiples of; where it is not stated, it follows from the encoder;
-- `minimum_side`: what small images are padded to; 32 where it is not stated;
 - `logits_stride`: 4 where its logits are a quarter of the image's height and width; 1 where it is not stated; no whole
   number for some patches of 14 pixels;
 - `aux`: the module that makes its auxiliary outputs, if it has some. It is set to None where nobody wants them: outside

@@ -38,8 +38,7 @@ class SegmentationModel(nn.Module):
         super().__init__()
         self.net = net
         self.stride = getattr(net, "stride", None) or math.lcm(*_strides(net))
-        # PAN pools three times at 1/16 of the size.
-        self.minimum_side = getattr(net, "minimum_side", 128 if isinstance(net, smp.PAN) else 32)
+        self.minimum_side = 128 if isinstance(net, smp.PAN) else 32  # PAN pools three times at 1/16 of the size
         self.freeze, self.holds_encoder = freeze, False
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)

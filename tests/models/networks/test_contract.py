@@ -54,8 +54,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "LinearHead": {},
     "EoMT": {"num_queries": 7, "num_blocks": 2},
 }
-# Why a network has no ONNX form: the beginning of what export says.
-NOT_EXPORTED: dict[str, str] = {}
 NAMES = [name for name, row in NETWORKS.items() if row.module]
 
 
