@@ -4,8 +4,6 @@ Zhang et al. 2018, "Context Encoding for Semantic Segmentation", https://arxiv.o
 it with a coef of 0.2.
 """
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,7 +20,7 @@ class SELoss(SegmentationLoss):
     """
 
     modes = ("multiclass", "multilabel")
-    takes: ClassVar[str] = "presence"
+    takes = "presence"
 
     def forward(self, presence: Tensor, mask: Tensor) -> Tensor:
         """The loss, a float32 scalar."""

@@ -226,7 +226,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
                 f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}"
             ) from error
         if "downsampling pattern" in reason:
-            reason += " (a plain transformer has one resolution: name DPT takes it)"
+            reason += " (a plain transformer has one resolution: take DPT, LinearHead or EoMT)"
         elif "dynamic_img_size" in reason:
             reason = f"{config.name} takes plain transformers of timm that accept images of any size, and this is none"
         raise ConfigError(f"{what}: {reason}") from error

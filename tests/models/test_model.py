@@ -173,7 +173,7 @@ def test_what_the_libraries_refuse_is_told_in_one_line():
     )
     assert fails(encoder="tu-test_vit") == (
         "model: Unet with encoder tu-test_vit: Unsupported model downsampling pattern. "
-        "(a plain transformer has one resolution: name DPT takes it)"
+        "(a plain transformer has one resolution: take DPT, LinearHead or EoMT)"
     )
     assert fails(name="DPT") == (
         "model: DPT with encoder tu-mobilenetv3_small_050: "
