@@ -1,14 +1,14 @@
 """What each network costs and gives: speed in training and in prediction, and mIoU on the demo set after one training.
 
   python -m segtrain demo data/street
-  python -m benchmarks.networks -o networks.csv               # every network that has no row in the file yet
-  python -m benchmarks.networks ENet "DDRNet variant=23-slim" -o networks.csv
-  python -m benchmarks.networks --draw docs/networks.png -o networks.csv     # the picture; prints the table
+  python -m benchmarks.networks -o benchmarks/networks.csv               # every network that has no row in the file yet
+  python -m benchmarks.networks ENet "DDRNet variant=23-slim" -o benchmarks/networks.csv
+  python -m benchmarks.networks --draw docs/networks.png -o benchmarks/networks.csv     # the picture; prints the table
 
-Speeds are ratios to Unet with resnet18, which takes turns with the network in one process: a step of training on four
-images of 256 x 256, and a prediction for one image of 512 x 512. The training is that of config.yml for 3 epochs (120
-steps) on crops of 96 x 128, without the Lovasz loss and at half its learning rate, the same for all; weights are random
-at the start.
+Speeds are ratios to Unet with resnet18 and the decoder of config.yml, which takes turns with the network in one
+process: a step of training on four images of 256 x 256, and a prediction for one image of 512 x 512. The training is
+that of config.yml for 3 epochs (120 steps) on crops of 96 x 128, without the Lovasz loss and at half its learning rate,
+the same for all; weights are random at the start.
 """
 
 import argparse
