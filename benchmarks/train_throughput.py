@@ -34,9 +34,10 @@ from segtrain.command import run_command
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.data.labels import build_decoder
-from segtrain.data.loaders import build_loaders, count_workers
+from segtrain.data.loaders import build_loaders
 from segtrain.data.splits import read_splits
 from segtrain.data.transforms import build_transform
+from segtrain.data.workers import count_workers
 from segtrain.devices import autocast, resolve_device
 from segtrain.formats import read_dataset
 from segtrain.losses.build import build_loss

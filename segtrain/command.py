@@ -7,11 +7,14 @@ import io
 import os
 import re
 import secrets
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from segtrain.errors import OUT_OF_FILES, ConfigError, SegtrainError, is_out_of_files, reason_of
@@ -25,6 +28,37 @@ class Stopped(Exception):
     def __init__(self, number: int, message: str = "stopped"):
         super().__init__(message)
         self.exit_code = 128 + number
+
+
+class StopSignal:
+    """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process leaves; a second one is
+    obeyed at once, but by one of several processes, to which torchrun sends it again. SIGUSR1 saves and goes on.
+
+    Outside the main thread, where an engine may call a training, no signal can be caught.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.must_save = False
+        handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._note)
+        if hasattr(signal, "SIGUSR1"):
+            handlers[signal.SIGUSR1] = self._note_save
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self._before = {n: signal.signal(n, handler) for n, handler in handlers.items()} if in_main_thread else {}
+
+    def release(self) -> None:
+        """Give the signals back to whom they belonged."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+        if not is_shared():
+            for each in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(each, signal.SIG_DFL)
+
+    def _note_save(self, _number: int, _frame: FrameType | None) -> None:
+        self.must_save = True
 
 
 def parse_output(text: str) -> Path:
@@ -73,8 +107,14 @@ def _show(match: re.Match) -> str:
 
 def tell(error: BaseException | str) -> None:
     """Print an error on stderr. Control characters are escaped, also line breaks in what a SegtrainError has as one
-    line, and of a line that a value makes very long the middle is left out."""
-    lines = []
+    line, and of a line that a value makes very long the middle is left out. Of several processes one speaks."""
+    lines, speaker = [], ""
+    if is_shared():
+        from segtrain.distributed import describe, is_first_to_speak
+
+        if not is_first_to_speak():
+            return
+        speaker = f"{describe()}: " if os.environ.get("RANK") != "0" else ""
     for line in map(str, error.args) if isinstance(error, SegtrainError) else str(error).split("\n"):
         line = "".join(sign if sign.isprintable() or sign == "\t" else repr(sign)[1:-1] for sign in line)
         left_out = len(line) - LONGEST_LINE
@@ -82,7 +122,7 @@ def tell(error: BaseException | str) -> None:
             line = f"{line[: LONGEST_LINE // 2]} [.. {left_out:,} characters ..] {line[-LONGEST_LINE // 2 :]}"
         lines.append(line)
     with suppress(OSError):  # stderr may be full or gone too
-        print("\n".join(lines), file=sys.stderr, flush=True)
+        print("\n".join(speaker + line for line in lines), file=sys.stderr, flush=True)
 
 
 def run_command(main: Callable[[Any], int | None], options: Any) -> int:
@@ -90,7 +130,7 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
     that of a signal that stopped it."""
     keep_freed_memory()
     try:
-        status = main(options)
+        status = _run_joined(main, options) if is_shared() else main(options)
         sys.stdout.flush()
         return status or 0
     except SegtrainError as error:
@@ -117,6 +157,19 @@ def run_command(main: Callable[[Any], int | None], options: Any) -> int:
         if error.filename is None:
             _drop_stdout()
         return 1
+
+
+def is_shared() -> bool:
+    """Whether torchrun, or an engine like it, has started several processes for this command."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def _run_joined(main: Callable[[Any], int | None], options: Any) -> int | None:
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns of unused parameters, which are there or not
+    from segtrain.distributed import joined
+
+    with joined():
+        return main(options)
 
 
 def _forget(error: BaseException) -> None:

@@ -1,23 +1,44 @@
 """Devices and precision: names of the configuration to torch's."""
 
+import os
 from contextlib import AbstractContextManager
 
 import torch
 
+from segtrain.distributed import describe, is_several, local_rank, local_size
 from segtrain.errors import ConfigError, reason_of
+from segtrain.memory import count_cores
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of an experiment. Raises ConfigError for one that is not there."""
+    """The device of an experiment; one of several processes has a GPU of its own. Raises ConfigError for one that is
+    not there."""
     if name == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(accelerator)
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if is_several():
+        return _own_device(name)
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # "meta" has memory for nothing
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device '{name}' cannot be used: {reason_of(error)}") from error
     return device
+
+
+def _own_device(name: str) -> torch.device:
+    if name == "cuda":
+        if local_rank() >= torch.cuda.device_count():
+            raise ConfigError(
+                f"{describe()} has no GPU: this machine has {torch.cuda.device_count()}, and {local_size()} processes; "
+                "lower --nproc-per-node, or write train.device: cpu"
+            )
+        torch.cuda.set_device(local_rank())
+        return torch.device("cuda", local_rank())
+    if name != "cpu":
+        raise ConfigError(f"device '{name}' cannot be used by several processes; write cuda, each takes one, or cpu")
+    if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun sets it
+        torch.set_num_threads(max(count_cores() // local_size(), 1))
+    return torch.device("cpu")
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:

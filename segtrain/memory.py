@@ -1,4 +1,4 @@
-"""Memory: how much is available, and keeping what was freed."""
+"""Memory and cores: how much is available, and keeping what was freed."""
 
 import ctypes
 import os
@@ -10,6 +10,11 @@ CGROUP = Path("/sys/fs/cgroup")  # version 2, as a container sees its own
 # Of malloc.h in glibc, and what mallopt is told for each.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 KEEPING = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_MAX: 0, M_ARENA_MAX: 1}
+
+
+def count_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_freed_memory() -> None:

@@ -102,7 +102,8 @@ def main(monkeypatch) -> Callable[..., int]:
 
     def main(*layers: str, resume: Path | None = None) -> int:
         return run_command(
-            train.main, Namespace(layers=list(layers), resume=resume and str(resume), check=False, overfit=None)
+            train.main,
+            Namespace(layers=list(layers), resume=resume and str(resume), check=False, overfit=None, run_folder=None),
         )
 
     return main
@@ -115,7 +116,10 @@ def trained(tmp_path_factory) -> Path:
     layers = [*SMALL, "train.epochs=1", f"data.root={draw_folders(root / 'street')}", f"runs_dir={root / 'runs'}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(PROJECT)
-        assert run_command(train.main, Namespace(layers=layers, resume=None, check=False, overfit=None)) == 0
+        assert (
+            run_command(train.main, Namespace(layers=layers, resume=None, check=False, overfit=None, run_folder=None))
+            == 0
+        )
     return root / "runs" / "street-1"
 
 

@@ -19,8 +19,8 @@ FOLDERS = sorted(path.name for path in (PACKAGE / "commands").iterdir() if (path
 # From the ground up. A file imports from its own folder and from the floors before it.
 FLOORS = [
     {"errors"},
-    {"memory", "files", "devices", "metrics", "visualize", "plots"},
-    {"command", "checkpoint"},
+    {"memory", "files", "metrics", "visualize", "plots", "distributed"},
+    {"devices", "command", "checkpoint"},
     {"images"},
     {"formats"},
     {"config"},
@@ -55,6 +55,8 @@ SPINE = [
 
 # What a training imports where an experiment asks for it.
 WHERE_ASKED = {
+    "data.memory_cache",
+    "distributed",
     "log.tensorboard_writer",
     "log.wandb_writer",
     "losses.foreign",
@@ -63,6 +65,7 @@ WHERE_ASKED = {
     "models.layers",
     "models.own",
     "models.pretrained",
+    "training.follower",
     "training.overfit",
     "training.transfer",
 }

@@ -177,6 +177,9 @@ class DataConfig(NamedSection):
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the training samples that are drawn for a class: each class as often as the others, an image that has
     it and, where transforms.train has a RandomCrop, a crop that holds some of it. 0: every image once in an epoch."""
+    statistics: Annotated[int, Field(ge=1)] | None = None
+    """Masks of a split, spread over it, that are read before the training to count classes and find wrong ones; null
+    reads all. data.balance then draws its classes from these alone."""
     cache: Literal["ram"] | None = None
     """ram: read every image once and keep it in memory, decoded."""
     channels: Annotated[int, Field(ge=1, le=4096)] = 3

@@ -141,6 +141,11 @@ class TrainConfig(Section):
     max_hours: Annotated[float, Field(gt=0)] | None = None
     """End after this many hours of training, with an evaluation; those before a resume count. The schedule does not
     know, and ends wherever it is."""
+    sync_batchnorm: bool = True
+    """With several processes on GPUs: BatchNorm takes its statistics from the images of all."""
+    gather_loss: bool = True
+    """With several processes: LovaszLoss and other losses that are no sums see the images of all, which takes the
+    memory for their logits; else each process has its own."""
     save_every_minutes: Annotated[float, Field(gt=0)] = 10.0
     """Minutes between two savings of last.pt within an epoch; the end of an epoch always saves."""
 

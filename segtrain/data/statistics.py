@@ -49,11 +49,18 @@ class ClassStatistics:
         return ", ".join(shares) + (f"; {share:.1%} of all pixels are ignored" if share > TOLD_IGNORED else "")
 
 
-def read_statistics(splits: Splits, decoder: Decoder, *, names: list[str], cache: Path | None) -> ClassStatistics:
+def read_statistics(
+    splits: Splits, decoder: Decoder, *, names: list[str], cache: Path | None, most: int | None = None
+) -> ClassStatistics:
     """Read every mask of the training and validation splits once, so that a wrong one is told before the training; warn
-    of classes that no training mask has: nobody can learn them. `cache` is a folder to keep the counts in."""
-    count_pixels(splits["val"], decoder, cache=cache)
-    statistics = summarize(count_pixels(splits["train"], decoder, cache=cache), decoder, names=names)
+    of classes that no training mask has: nobody can learn them. `cache` is a folder to keep the counts in. With `most`,
+    only so many masks of a split, spread over it, are read; of the others nothing is known."""
+    for split in ("val", "train"):
+        samples = splits[split]
+        chosen = np.unique(np.linspace(0, len(samples) - 1, min(most or len(samples), len(samples))).astype(int))
+        counts = np.zeros((len(samples), decoder.width + 2), np.uint32)
+        counts[chosen] = count_pixels([samples[index] for index in chosen], decoder, cache=cache)
+    statistics = summarize(counts, decoder, names=names)
     for line in find_other_colors(decoder.palettes):
         print(f"warning: {line}")
     absent = [name for name, pixels in zip(names, statistics.class_pixels, strict=True) if pixels == 0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segtrain.data.dataset import Batch
+from segtrain.distributed import sum_all
 from segtrain.inference.task import Task
 from segtrain.metrics import ConfusionMatrix
 
@@ -40,7 +41,7 @@ def score(
     device: torch.device,
     see: Callable[[Scored], None] | None = None,
 ) -> NDArray[np.int64]:
-    """Predict all batches and count their pixels.
+    """Predict all batches and count their pixels, with those of the other processes, if there are any.
 
     Args:
         predict: from a batch to its prediction, (N, H, W) class indices or (N, C, H, W) layers of 0 and 1 at the size
@@ -62,4 +63,5 @@ def score(
             matrices = confusion.update(prediction, mask)
             if see is not None:
                 see(Scored(batch, mask, prediction, outputs, matrices))
+    confusion.counts = sum_all(confusion.counts)
     return confusion.matrix.numpy()

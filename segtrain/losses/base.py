@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segtrain.distributed import sum_all
 from segtrain.errors import ConfigError
 
 
@@ -22,6 +23,7 @@ class SegmentationLoss(nn.Module, ABC):
 
     modes: ClassVar[tuple[str, ...]] = ("multiclass", "binary", "multilabel")
     takes: ClassVar[str] = "logits"  # or the key of an output that some networks have in training, see WeightedLoss
+    whole_batch = True  # it has to see the batches of all processes at once; False where sums go through `across`
 
     def __init__(self, mode: str, *, ignore_index: int = 255):
         super().__init__()
@@ -48,6 +50,14 @@ class SegmentationLoss(nn.Module, ABC):
     def count(self, mask: Tensor) -> Tensor | None:
         """What the loss of a batch with this mask is divided by, a scalar; None where it is not a mean over pixels."""
         return None
+
+    def across(self, sums: Tensor) -> Tensor:
+        """Sums over the batch, in training over those of all processes."""
+        return sum_all(sums) if self.training else sums
+
+    def average(self, total: Tensor, count: Tensor) -> Tensor:
+        """The mean of what is counted in the batch, in training in those of all processes; 0 where nothing is."""
+        return divide(self.across(total), self.across(count))
 
     @abstractmethod
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:

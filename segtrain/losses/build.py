@@ -17,7 +17,13 @@ CountClasses = Callable[[], tuple[np.ndarray, np.ndarray] | None]
 
 
 def build_loss(
-    terms: Mapping[str, Any], *, mode: str, ignore_index: int, class_statistics: CountClasses | None, aux: float = 0.0
+    terms: Mapping[str, Any],
+    *,
+    mode: str,
+    ignore_index: int,
+    class_statistics: CountClasses | None,
+    aux: float = 0.0,
+    gathers: bool = True,
 ) -> WeightedLoss:
     """The weighted sum of the named losses.
 
@@ -29,6 +35,7 @@ def build_loss(
         class_statistics: gives (class_pixels, image_pixels) as compute_class_weights takes them, or None; called once,
             and only if a term names a method for its class_weights. Without them these weights are left out.
         aux: factor of the sum of auxiliary outputs.
+        gathers: see WeightedLoss.
 
     Raises:
         ConfigError: a name or an argument is wrong, or no term is active from the start.
@@ -41,7 +48,7 @@ def build_loss(
         if weights is not None:
             arguments["class_weights"] = class_weights[name] = weights
         losses[name] = _build_term(name, arguments, mode, ignore_index)
-    return WeightedLoss(terms, losses, class_weights, aux=aux)
+    return WeightedLoss(terms, losses, class_weights, aux=aux, gathers=gathers)
 
 
 def _resolve_class_weights(name: str, given: Any, statistics: CountClasses) -> list[float] | None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segtrain.losses.base import SegmentationLoss, divide
+from segtrain.losses.base import SegmentationLoss
 
 
 class _BorderLoss(SegmentationLoss):
@@ -18,6 +18,7 @@ class _BorderLoss(SegmentationLoss):
     """
 
     takes = "edges"
+    whole_batch = False
 
     def forward(self, edges: Tensor, mask: Tensor) -> Tensor:
         """The loss, a float32 scalar."""
@@ -66,10 +67,10 @@ class EdgeLoss(_BorderLoss):
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """See SegmentationLoss."""
-        count = valid.sum()
-        share = divide(target.sum(), count)
+        share = self.average(target.sum(), valid.sum())
         weight = torch.where(target > 0, 1 - share, share) * valid
-        return divide(functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum"), count)
+        entropy = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
+        return self.average(entropy, valid.sum())
 
 
 _SHARES = ((1, 0.6), (2, 0.3), (4, 0.1))  # stride, and the share in the sum
@@ -105,4 +106,4 @@ class DetailLoss(_BorderLoss):
         probs = logits.sigmoid() * valid
         shared, total = (probs * target).sum((1, 2, 3)), (probs + target).sum((1, 2, 3))
         dice = 1 - (2 * shared + 1) / (total + 1)  # 0 for an image of ignored pixels
-        return divide(entropy, valid.sum()) + divide(dice.sum(), valid.flatten(1).any(1).sum())
+        return self.average(entropy, valid.sum()) + self.average(dice.sum(), valid.flatten(1).any(1).sum())

@@ -5,6 +5,7 @@ import inspect
 import torch
 from torch import Tensor, nn
 
+from segtrain.distributed import sum_all
 from segtrain.errors import ConfigError
 from segtrain.losses.base import check_shapes, divide
 
@@ -33,6 +34,7 @@ class ForeignLoss(nn.Module):
         self.per_pixel = "ignore_index" not in named and "reduction" in named and "reduction" not in given
         if self.per_pixel:
             given["reduction"] = "none"
+        self.whole_batch = not self.per_pixel
         try:
             self.loss = target(**given)
         except (TypeError, ValueError, AssertionError) as error:
@@ -40,7 +42,10 @@ class ForeignLoss(nn.Module):
 
     def count(self, mask: Tensor) -> Tensor | None:
         """See SegmentationLoss."""
-        return (mask != self.ignore_index).sum() if self.per_pixel else None
+        return self._across((mask != self.ignore_index).sum()) if self.per_pixel else None
+
+    def _across(self, sums: Tensor) -> Tensor:
+        return sum_all(sums) if self.training else sums
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         check_shapes(logits, mask, self.mode)
@@ -56,7 +61,7 @@ class ForeignLoss(nn.Module):
                     if values.shape != valid.shape:
                         shapes = f"{tuple(values.shape)}, not a value for each of {tuple(valid.shape)}"
                         raise ValueError(f"reduction 'none' gives {shapes}")
-                    return divide((values * valid).sum(), valid.sum())
+                    return divide(self._across((values * valid).sum()), self._across(valid.sum()))
                 # Where nothing is left, the class sees zeros and no ignored pixel: what it makes of them is finite,
                 # so that the factor 0 of its gradient holds (0 * NaN is NaN). `any` stays a tensor: no waiting.
                 some = valid.any()

@@ -69,7 +69,7 @@ class LovaszLoss(SegmentationLoss):
 
     def __init__(self, mode: str, *, ignore_index: int = 255, per_image: bool = False):
         super().__init__(mode, ignore_index=ignore_index)
-        self.per_image = per_image
+        self.per_image, self.whole_batch = per_image, not per_image
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         batch, classes = logits.shape[:2]
@@ -94,4 +94,6 @@ class LovaszLoss(SegmentationLoss):
         values = (to_rows(errors) * weights).sum(1).view(groups, classes)
         counted = to_rows(counted).any(1).view(groups, classes)
         images = divide((values * counted).sum(1), counted.sum(1))
-        return divide(images.sum(), counted.any(1).sum())
+        if not self.per_image:
+            return images.squeeze(0)
+        return self.average(images.sum(), counted.any(1).sum())

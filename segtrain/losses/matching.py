@@ -29,6 +29,7 @@ class MaskMatchingLoss(SegmentationLoss):
 
     modes = ("multiclass",)
     takes = "queries"
+    whole_batch = False
 
     def __init__(
         self,
@@ -66,11 +67,11 @@ class MaskMatchingLoss(SegmentationLoss):
         matched = (assigned < no_object).float()
         index = assigned.clamp(max=no_object - 1).unsqueeze(-1)
         chosen = self.mask_weight * crossed.gather(-1, index) + self.dice_weight * dice.gather(-1, index)
-        of_masks = divide((chosen.squeeze(-1) * matched).sum(), matched.sum())
+        of_masks = self.average((chosen.squeeze(-1) * matched).sum(), matched.sum())
         # An image of ignored pixels alone says nothing about its queries.
         weight = torch.where(matched > 0, 1.0, self.no_object_weight) * valid.any(-1, keepdim=True)
         of_classes = functional.cross_entropy(classes.transpose(1, 2), assigned, reduction="none")
-        return of_masks + self.class_weight * divide((of_classes * weight).sum(), weight.sum())
+        return of_masks + self.class_weight * self.average((of_classes * weight).sum(), weight.sum())
 
 
 def compare_masks(masks: Tensor, truth: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

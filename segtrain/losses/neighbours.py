@@ -31,7 +31,7 @@ class RMILoss(SegmentationLoss):
         super().__init__(mode, ignore_index=ignore_index)
         if radius < 1 or stride < 1:
             raise ValueError(f"radius is {radius} and stride {stride}, but both must be 1 or more")
-        self.radius, self.stride = radius, stride
+        self.radius, self.stride, self.whole_batch = radius, stride, False
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """See SegmentationLoss."""
@@ -50,7 +50,7 @@ class RMILoss(SegmentationLoss):
         values = factor.diagonal(dim1=2, dim2=3).log().mean(2).float()
         held = there.flatten(2).any(2) & (counted > 0).any(3).squeeze(2)
         images = divide((values * held).sum(1), held.sum(1))
-        return divide(images.sum(), held.any(1).sum())
+        return self.average(images.sum(), held.any(1).sum())
 
     def _pool(self, layers: Tensor) -> Tensor:
         # The sum of a cell, at the border too, divided by the number of pixels of a whole one.

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segtrain.losses.base import SegmentationLoss, check_range, divide
+from segtrain.losses.base import SegmentationLoss, check_range
 
 
 class PixelLoss(SegmentationLoss):
     """A mean over pixels: a sum over them, divided by what `divisor` gives."""
+
+    whole_batch = False
 
     @abstractmethod
     def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -22,11 +24,11 @@ class PixelLoss(SegmentationLoss):
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """See SegmentationLoss."""
-        return divide(self.sum_loss(logits, target, valid), self.divisor(target, valid))
+        return self.average(self.sum_loss(logits, target, valid), self.divisor(target, valid))
 
     def count(self, mask: Tensor) -> Tensor:
         """See SegmentationLoss."""
-        return self.divisor(*self.split(mask))
+        return self.across(self.divisor(*self.split(mask)))
 
 
 class CrossEntropyLoss(PixelLoss):
@@ -58,6 +60,7 @@ class CrossEntropyLoss(PixelLoss):
         super().__init__(mode, ignore_index=ignore_index)
         self.label_smoothing = check_range("label_smoothing", label_smoothing, high=1.0)
         self.ohem = None if ohem is None else check_range("ohem", ohem, high=1.0)
+        self.whole_batch = ohem is not None
         self.min_kept = check_range("min_kept", min_kept)
         self.keep_class_weights(class_weights)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segtrain.losses.base import SegmentationLoss, divide
+from segtrain.losses.base import SegmentationLoss
 
 
 class SELoss(SegmentationLoss):
@@ -21,6 +21,7 @@ class SELoss(SegmentationLoss):
 
     modes = ("multiclass", "multilabel")
     takes = "presence"
+    whole_batch = False
 
     def forward(self, presence: Tensor, mask: Tensor) -> Tensor:
         """The loss, a float32 scalar."""
@@ -43,4 +44,4 @@ class SELoss(SegmentationLoss):
             present = ((target == 1) & valid).flatten(2).any(2).float()
             counted = valid.flatten(2).any(2)
         each = functional.binary_cross_entropy_with_logits(logits, present, reduction="none")
-        return divide((each * counted).sum(), counted.sum())
+        return self.average((each * counted).sum(), counted.sum())

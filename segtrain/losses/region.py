@@ -33,6 +33,8 @@ def compute_soft_counts(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[
 class _ScoreLoss(SegmentationLoss):
     """1 - a score per class, from sums over the whole batch; the mean over the classes that its mask holds."""
 
+    whole_batch = False
+
     def __init__(
         self, mode: str, *, ignore_index: int = 255, smooth: float = 0.0, class_weights: list[float] | None = None
     ):
@@ -54,7 +56,7 @@ class _RegionLoss(_ScoreLoss):
     """The score is one of the soft counts."""
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        hit, predicted, true = compute_soft_counts(logits, target, valid)
+        hit, predicted, true = self.across(torch.stack(compute_soft_counts(logits, target, valid)))
         return self._average(self.compute_class_losses(hit, predicted - hit, true - hit), true)
 
     @abstractmethod
@@ -191,12 +193,12 @@ class CLDiceLoss(_ScoreLoss):
         probs, there, valid = to_layers(logits, target, valid)
         probs, there = probs * valid, (there & valid).float()
         predicted, true = (self.compute_skeleton(layers, valid) for layers in (probs, there))
-        precision, recall = (
-            self._score((skeleton * layers).sum((0, 2, 3)), (skeleton * (1 - layers)).sum((0, 2, 3)))
-            for skeleton, layers in ((predicted, there), (true, probs))
-        )
+        pairs = ((predicted, there), (true, probs))
+        sums = [skeleton * part for skeleton, layers in pairs for part in (layers, 1 - layers)]
+        *counts, pixels = self.across(torch.stack([each.sum((0, 2, 3)) for each in (*sums, there)]))
+        precision, recall = self._score(*counts[:2]), self._score(*counts[2:])
         values = 1 - 2 * precision * recall / (precision + recall).clamp_min(_SMALLEST_SCORE)
-        return self._average(values, there.sum((0, 2, 3)))
+        return self._average(values, pixels)
 
     def compute_skeleton(self, layers: Tensor, valid: Tensor) -> Tensor:
         """Soft skeletons, 0..1, of `layers` (N, C, H, W) of 0..1, which are 0 where `valid` (bool, same shape) is
@@ -232,10 +234,12 @@ class MCCLoss(SegmentationLoss):
     """
 
     modes = ("multiclass", "binary")
+    whole_batch = False
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        pixels = valid.sum()
-        hit, predicted, true = (divide(counts, pixels) for counts in compute_soft_counts(logits, target, valid))
+        pixels = self.across(valid.sum())
+        counts = self.across(torch.stack(compute_soft_counts(logits, target, valid)))
+        hit, predicted, true = divide(counts, pixels)
         covariance = (hit - predicted * true).sum()
         variances = (predicted * (1 - predicted)).sum() * (true * (1 - true)).sum()
         defined = variances > 1e-12

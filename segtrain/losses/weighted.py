@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segtrain.distributed import gather_all
 from segtrain.errors import ConfigError
 from segtrain.losses.base import divide, nearest
 
@@ -14,6 +15,9 @@ ByTerm = dict[str, Tensor]  # a scalar for each term
 
 class WeightedLoss(nn.Module):
     """The sum of coef * term over the terms that are active: those with epoch >= from_epoch (epochs count from 0).
+
+    In training mode the batch is that of all processes, whose gradients of a weight are averaged: the value is the same
+    in each of them. In evaluation it is that of this process.
 
     ``class_weights`` holds what is worth printing: the name of a term and its class weights, as numbers.
     """
@@ -25,8 +29,10 @@ class WeightedLoss(nn.Module):
         class_weights: Mapping[str, list],
         *,
         aux: float,
+        gathers: bool = True,
     ):
-        """`terms` have coef and from_epoch, see build_loss; `losses` are what they name, in the same order."""
+        """`terms` have coef and from_epoch, see build_loss; `losses` are what they name, in the same order. `gathers`:
+        a term that needs the whole batch gets it from all processes, or else sees that of its own alone."""
         super().__init__()
         if not any(term.from_epoch <= 0 for term in terms.values()):
             given = ", ".join(f"{name} from {term.from_epoch}" for name, term in terms.items())
@@ -34,7 +40,7 @@ class WeightedLoss(nn.Module):
         self.terms = dict(terms)
         self.losses = nn.ModuleList(losses.values())  # not a ModuleDict, which refuses the dot of a dotted path
         self.class_weights = class_weights
-        self.aux = aux
+        self.aux, self.gathers = aux, gathers
 
     def forward(
         self, outputs: Tensor | Sequence[Tensor], mask: Tensor, epoch: int, *, factors: ByTerm | None = None
@@ -60,9 +66,14 @@ class WeightedLoss(nn.Module):
 
     def _add_up(self, given: dict[str, Any], mask: Tensor, epoch: int, factors: ByTerm | None) -> tuple[Tensor, ByTerm]:
         total, values = given["logits"].new_zeros((), dtype=torch.float32), {}
+        whole: tuple[Tensor, Tensor] | None = None
         for (name, term), loss in zip(self.terms.items(), self.losses, strict=True):
             if epoch >= term.from_epoch and loss.takes in given:
-                values[name] = loss(given[loss.takes], mask)
+                if self.training and self.gathers and loss.whole_batch and loss.takes == "logits":
+                    whole = whole or (gather_all(given["logits"]), gather_all(mask))
+                    values[name] = loss(*whole)
+                else:
+                    values[name] = loss(given[loss.takes], mask)
                 if factors is not None and name in factors:
                     values[name] = values[name] * factors[name]
                 total = total + term.coef * values[name]

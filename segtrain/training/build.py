@@ -5,11 +5,13 @@ import random
 import cv2
 import numpy as np
 import torch
+from timm.layers import convert_sync_batchnorm
 
 from segtrain.config.libraries import find
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics
+from segtrain.distributed import is_several, size
 from segtrain.errors import ConfigError
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
@@ -44,6 +46,8 @@ def place_model(config: Config, device: torch.device, *, pretrained: bool = True
         model.origin = load_weights(model, config)
     if config.train.freeze_encoder_epochs and model.encoder is None:
         raise ConfigError(f"train.freeze_encoder_epochs: {config.model.name} has no encoder; write 0")
+    if device.type == "cuda" and is_several() and config.train.sync_batchnorm:
+        model = convert_sync_batchnorm(model)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     return model.to(device, memory_format=layout)
 
@@ -54,7 +58,12 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     data = config.data
     arrays = statistics.arrays if statistics is not None else None
     loss = build_loss(
-        config.loss, mode=data.mode, ignore_index=data.ignore_index, class_statistics=arrays, aux=config.model.aux
+        config.loss,
+        mode=data.mode,
+        ignore_index=data.ignore_index,
+        class_statistics=arrays,
+        aux=config.model.aux,
+        gathers=config.train.gather_loss,
     )
     logits = torch.zeros(2, len(data.classes), 64, 64)
     mask = torch.zeros(logits.shape if data.multilabel else (2, 64, 64), dtype=torch.int64)
@@ -94,10 +103,17 @@ def describe_training(
             f"{key} {value:.2f}" for key, value in zip(run.config.data.class_names, weights, strict=False)
         )
         run.log.say(f"weights  {name}: {listed}")
+    if is_several():
+        apart = [name for name, term in zip(loss.terms, loss.losses, strict=True) if term.whole_batch]
+        if apart and not loss.gathers:
+            run.log.say(f"loss     {', '.join(apart)}: of the images of each process (train.gather_loss: false)")
+        if any(type(module).__name__.startswith("BatchNorm") for module in state.model.modules()):
+            run.log.say("norm     BatchNorm takes its statistics from the images of each process")
     steps = loaders.train.steps_per_epoch
     length = f"{train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images"
     length += f", {train.max_steps} steps at most" if train.max_steps else ""
     length += f", {train.max_hours:g} hours at most" if train.max_hours else ""
-    run.log.say(f"train    {length}, {precision} on {state.device}")
+    devices = f"{state.device.type}, {size()} processes" if is_several() else state.device
+    run.log.say(f"train    {length}, {precision} on {devices}")
     if state.total_steps:
         run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")

@@ -7,9 +7,11 @@ python train.py --check experiments/x.yml                build everything, read 
 """
 
 import argparse
-import os
+from pathlib import Path
 
+from segtrain.command import is_shared
 from segtrain.config.rules import load_config
+from segtrain.config.schema import Config
 from segtrain.errors import ConfigError
 
 
@@ -19,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
     )
     parser.add_argument("--resume", metavar="RUN", help="run folder to go on with; key.sub=value still apply")
+    parser.add_argument(
+        "--run-folder",
+        metavar="FOLDER",
+        type=Path,
+        help="run folder to start, or to go on with if it was begun: a command that can be repeated",
+    )
     parser.add_argument("--check", action="store_true", help="build everything but read no data, then exit")
     parser.add_argument(
         "--overfit", type=int, metavar="N", help="learn the first N images by heart: do network and data fit?"
@@ -27,16 +35,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Read and check the configuration, then train. A mistake in it is told before seconds of importing torch."""
-    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
-        raise ConfigError(f"{processes} processes were started, and a training is one; run it without torchrun")
-    if options.overfit is not None and (options.overfit < 1 or options.resume is not None):
-        raise ConfigError("--overfit N: at least one image, and without --resume")
-    config = load_config(options.layers, resume=options.resume)
+    if options.run_folder is not None and options.resume is not None:
+        raise ConfigError("--run-folder FOLDER goes on with the run in it by itself; take --resume out")
+    if options.overfit is not None and (options.overfit < 1 or options.resume is not None or is_shared()):
+        raise ConfigError("--overfit N: at least one image, without --resume, in one process")
+    config, resume = _read_in_first(options) if is_shared() else _read(options)
 
     from segtrain.training.train import check, train
 
-    summary = check(config, resume=options.resume)
+    summary = check(config, resume=resume)
     if options.check:
         print(summary)
         return 0
-    return train(config, resume=options.resume, overfit=options.overfit)
+    return train(config, resume=resume, folder=options.run_folder, overfit=options.overfit)
+
+
+def _read(options: argparse.Namespace) -> tuple[Config, str | None]:
+    """The configuration, and the run folder to go on with."""
+    has_begun = options.run_folder is not None and (options.run_folder / "last.pt").is_file()
+    resume = str(options.run_folder) if has_begun else options.resume
+    return load_config(options.layers, resume=resume), resume
+
+
+def _read_in_first(options: argparse.Namespace) -> tuple[Config, str | None]:
+    from segtrain.distributed import from_first
+
+    return from_first(lambda: _read(options))

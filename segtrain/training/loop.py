@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from segtrain.config.schema import TrainConfig
+from segtrain.data.dataset import sample_seed
 from segtrain.data.loaders import Loaders
 from segtrain.devices import autocast
+from segtrain.distributed import is_several, rank, size
 from segtrain.errors import TrainingError
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.training.run import Run
@@ -113,23 +115,25 @@ def train_one_epoch(
     if config.freeze_encoder_epochs:
         state.model.hold_encoder(state.epoch < config.freeze_encoder_epochs)
     state.model.train()
+    loss.train()
     started = time.monotonic()
     with run.log.progress(steps, title=f"epoch {state.epoch + 1}/{config.epochs}", initial=state.step) as progress:
         while state.step < steps and state.spent(config) is None:
             asked = time.monotonic()
+            if is_several():  # no process has a generator to save
+                torch.manual_seed(sample_seed(run.config.seed, state.total_steps, rank()))
             batches = [next(stream) for _ in range(min(config.accumulate_steps, steps - state.step))]
             waited = time.monotonic() - asked
             for batch, values in zip(batches, train_step(state, batches, loss, config), strict=True):
                 state.step, state.total_steps = state.step + 1, state.total_steps + 1
                 meter.add(*values)
-                progress.update(images=len(batch["name"]), loss=meter.latest.get("loss"), wait_seconds=waited)
+                progress.update(images=size() * len(batch["name"]), loss=meter.latest.get("loss"), wait_seconds=waited)
                 waited = 0.0
                 if state.total_steps % run.config.log.every_steps == 0:
                     meter.drain()
                     rates = learning_rates(state)
                     run.log.step(state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | rates)
-            state.tick()
-            if run.must_save():  # not between two updates: last.pt holds no gradients
+            if run.must_save(state):  # not between two updates: last.pt holds no gradients
                 meter.drain()
                 run.save_last(state)
                 run.stop_if_asked()
@@ -150,12 +154,13 @@ def train_step(
     masks = [batch["mask"].to(state.device, non_blocking=True).long() for batch in batches]
     factors = loss.compute_factors(masks) if len(masks) > 1 else [None]
     values = []
-    for batch, mask, factor in zip(batches, masks, factors, strict=True):
+    for number, (batch, mask, factor) in enumerate(zip(batches, masks, factors, strict=True), start=1):
         images = batch["image"].to(state.device, non_blocking=True)
-        with autocast(state.device, state.dtype):
-            logits = (state.model if state.compiled is None else state.compiled)(images)
-        values.append(loss(logits, mask, state.epoch, factors=factor))
-        state.scaler.scale(values[-1][0] / len(batches)).backward()
+        with state.sharing(last=number == len(batches)):
+            with autocast(state.device, state.dtype):
+                logits = state.callable(images)
+            values.append(loss(logits, mask, state.epoch, factors=factor))
+            state.scaler.scale(values[-1][0] / len(batches)).backward()
     update_weights(state, config)
     return values
 

@@ -15,14 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch.optim import Optimizer
 
 from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint, lock_run
+from segtrain.command import StopSignal
 from segtrain.config.data_schema import DataConfig, claim_values
 from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
+from segtrain.distributed import from_first, rank
 from segtrain.errors import CheckpointError, first_fault
 from segtrain.files import make_numbered_folder, replacing
 from segtrain.inference.task import Task
 from segtrain.log.log import Log
-from segtrain.training.run import Run, StopSignal, plain_config
+from segtrain.training.run import Run, plain_config
 from segtrain.training.state import TrainState
 
 LISTED_PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "timm", "albumentations", "numpy", "wandb")
@@ -68,12 +70,12 @@ class Saved(BaseModel):
     samples: dict[str, tuple[int, str]] = {}
 
 
-def start_or_resume(config: Config, state: TrainState, *, resume: str | None) -> Run:
-    """A new run folder; or with `resume` that folder, and the state set to where its last.pt stands."""
+def start_or_resume(config: Config, state: TrainState, *, resume: str | None, folder: Path | None = None) -> Run:
+    """A new run folder, `folder` or the next one of the experiment; or with `resume` that folder, and the state set to
+    where its last.pt stands."""
     if resume is None:
-        return start_run(config, state.model.origin)
-    path = find_checkpoint(Path(resume), LAST)
-    content = load_checkpoint(path)
+        return start_run(config, state.model.origin, folder=folder)
+    path, content = from_first(lambda: _read_last(Path(resume)))
     if content.get("kind") != "last":
         raise CheckpointError(
             f"{path}: is not a checkpoint to resume from, it holds only weights; take the run's own {LAST}"
@@ -100,13 +102,34 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None) ->
     return run
 
 
+def _read_last(run: Path) -> tuple[Path, dict[str, Any]]:
+    path = find_checkpoint(run, LAST)
+    return path, load_checkpoint(path)
+
+
 def start_run(
-    config: Config, origin: str = "", *, resume: Path | None = None, resumed: dict[str, Any] | None = None
+    config: Config,
+    origin: str = "",
+    *,
+    folder: Path | None = None,
+    resume: Path | None = None,
+    resumed: dict[str, Any] | None = None,
 ) -> Run:
-    """Make the next run folder of this experiment, or take up the one that is resumed; write what it was started
-    with. `origin` is that of the model."""
+    """Make `folder`, or the next run folder of this experiment, or take up the one that is resumed; write what it was
+    started with. `origin` is that of the model. Only the first of several processes has it."""
+    if rank():
+        from segtrain.training.follower import Follower
+
+        return Follower(config)
     try:
-        folder = resume if resume is not None else make_numbered_folder(config.runs_dir / config.name)
+        folder = resume or folder
+        if folder is None:
+            folder = make_numbered_folder(config.runs_dir / config.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if resume is None and any(folder.iterdir()) and not (folder / "config.yml").exists():
+            raise CheckpointError(
+                f"{folder}: holds other files than a run's; --run-folder takes a new folder, or a run's"
+            )
         lock = lock_run(folder)
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
@@ -124,7 +147,7 @@ def start_run(
             resume_step=resumed["wandb_step"] if resumed else None,
         )
     except OSError as error:
-        where = resume or config.runs_dir
+        where = folder or config.runs_dir
         raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
     if not lock.is_locked:
         log.say(f"warning: {folder} cannot be locked on this file system; start no second training in it")
@@ -141,12 +164,18 @@ def describe_environment() -> str:
         f"machine: {platform.platform()}, {os.cpu_count()} cores, {cuda}",
         f"python: {platform.python_version()}",
     ]
+    return "\n".join([*lines, *list_versions()]) + "\n"
+
+
+def list_versions() -> list[str]:
+    """The packages that decide what a training gives, a line each."""
+    lines = []
     for package in LISTED_PACKAGES:
         try:
             lines.append(f"{package}: {version(package)}")
         except PackageNotFoundError:
             lines.append(f"{package}: not installed")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _git(*arguments: str) -> str:

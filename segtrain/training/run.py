@@ -1,10 +1,9 @@
 """Run folder: checkpoints, pictures, log and environment of one training."""
 
 import math
-import signal
 import time
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -13,9 +12,10 @@ from filelock import FileLock
 from PIL import Image
 
 from segtrain.checkpoint import BEST, LAST, save_checkpoint
-from segtrain.command import Stopped
+from segtrain.command import Stopped, StopSignal
 from segtrain.config.schema import Config
 from segtrain.data.loaders import EvalLoader
+from segtrain.distributed import highest
 from segtrain.errors import TrainingError, reason_of
 from segtrain.inference.task import Task
 from segtrain.log.log import Log
@@ -27,25 +27,6 @@ from segtrain.training.state import TrainState, read_score
 PICTURES_EVERY_SECONDS = 60.0
 
 
-class StopSignal:
-    """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process leaves; a second one is
-    obeyed at once."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def release(self) -> None:
-        """Give the signals back to whom they belonged."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.number = number
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-
-
 def plain_config(config: Config) -> dict[str, Any]:
     """The whole configuration in plain types, as it is saved."""
     return config.model_dump(mode="json", exclude_none=False)
@@ -54,7 +35,7 @@ def plain_config(config: Config) -> dict[str, Any]:
 class Run:
     """A run folder with its log, its checkpoints and its pictures. As a context it closes the log after a failure."""
 
-    def __init__(self, folder: Path, config: Config, log: Log, stop: StopSignal, lock: FileLock):
+    def __init__(self, folder: Path, config: Config, log: Log, stop: StopSignal, lock: FileLock | None):
         self.folder = folder
         self.config = config
         self.log = log
@@ -73,15 +54,16 @@ class Run:
         self.stop.release()
         self.lock.release()
 
-    def must_save(self) -> bool:
-        """Whether last.pt is due: by time, or because the run is asked to stop."""
+    def must_save(self, state: TrainState) -> bool:
+        """Whether last.pt is due, by time, or because a signal asks for it: all processes agree."""
         due = time.monotonic() - self._saved_at > 60 * self.config.train.save_every_minutes
-        return due or self.stop.number is not None
+        return any(state.tick(self.stop.number, due or self.stop.must_save))
 
     def stop_if_asked(self) -> None:
-        """Raises Stopped where a signal has come in."""
-        if self.stop.number is not None:
-            raise Stopped(self.stop.number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
+        """Raises Stopped where a signal has come in, to any of the processes."""
+        (number,) = map(int, highest(self.stop.number))
+        if number:
+            raise Stopped(number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
 
     def require_finite(self, state: TrainState) -> None:
         """Raises TrainingError where a weight is no longer a number: neither to be saved nor to be scored."""
@@ -106,7 +88,7 @@ class Run:
         save_checkpoint(self.folder / LAST, content)
         self.log.flush()
         self.log.checkpoint(self.folder / LAST, "latest", {"epoch": state.epoch})
-        self._saved_at = time.monotonic()
+        self._saved_at, self.stop.must_save = time.monotonic(), False
 
     def save_best(self, state: TrainState) -> None:
         """Save what using the model needs: weights, configuration, classes and score."""

@@ -1,18 +1,22 @@
 """Training state: everything that changes while a model is trained, saved and resumed exactly."""
 
+import inspect
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from segtrain.checkpoint import restore_rng_state, rng_state
 from segtrain.config.schema import Config, TrainConfig
 from segtrain.devices import resolve_precision
+from segtrain.distributed import highest, is_several
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.models.model import SegmentationModel
 from segtrain.training.optim import build_optimizer
@@ -47,10 +51,13 @@ class TrainState:
     `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
     sums over those of the current epoch, so that an interrupted epoch still gets its mean. `seconds` are those that it
     has taken up to the last `tick`. `plan` is what optimizer and schedule were built from: their sections, epochs,
-    updates_per_epoch and accumulate_steps. `samples` are Loaders.fingerprints.
+    updates_per_epoch and accumulate_steps. `samples` are Loaders.fingerprints. `callable` is the model as a step calls
+    it: compiled where asked, and `shared`, which averages the gradients of several processes.
     """
 
     model: SegmentationModel
+    callable: nn.Module
+    shared: DistributedDataParallel | None
     optimizer: Optimizer
     schedule: Schedule
     device: torch.device
@@ -59,7 +66,6 @@ class TrainState:
     plan: dict[str, Any]
     samples: dict[str, tuple[int, str]] = field(default_factory=dict)
     ema: ModelEmaV3 | None = None
-    compiled: nn.Module | None = None
     epoch: int = 0
     step: int = 0
     total_steps: int = 0
@@ -68,9 +74,16 @@ class TrainState:
     seconds: float = 0.0
     ticked: float = field(default_factory=time.monotonic)
 
-    def tick(self) -> None:
-        """Bring `seconds` up to now."""
-        self.seconds, self.ticked = self.seconds + time.monotonic() - self.ticked, time.monotonic()
+    def sharing(self, *, last: bool) -> AbstractContextManager:
+        """For the forward and backward pass of a batch: gradients are averaged with the `last` that shares a step."""
+        return self.shared.no_sync() if self.shared is not None and not last else nullcontext()
+
+    def tick(self, *values: float) -> list[float]:
+        """Bring `seconds` up to now. All processes have the same, and get the highest of each of the values."""
+        now = time.monotonic()
+        self.seconds, *values = highest(self.seconds + now - self.ticked, *values)
+        self.ticked = now
+        return values
 
     @property
     def evaluated(self) -> SegmentationModel:
@@ -172,15 +185,18 @@ def build_state(
     schedule = build_schedule(config.schedule, optimizer, **length, lowest=is_lowest(train.monitor))
     dtype = resolve_precision(train.precision, device)
     decay = train.ema_decay
+    shared = _share_gradients(model) if is_several() else None
+    called = model if shared is None else shared
     return TrainState(
         model=model,
+        callable=torch.compile(called) if train.compile else called,
+        shared=shared,
         optimizer=optimizer,
         schedule=schedule,
         device=device,
         dtype=dtype,
         scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
         ema=ModelEmaV3(model, decay=decay, use_warmup=True) if decay is not None else None,
-        compiled=torch.compile(model) if train.compile else None,
         plan={
             "optimizer": config.optimizer.model_dump(mode="json"),
             "schedule": config.schedule and config.schedule.model_dump(mode="json"),
@@ -191,3 +207,12 @@ def build_state(
         },
         samples=samples or {},
     )
+
+
+def _share_gradients(model: SegmentationModel) -> DistributedDataParallel:
+    """Not every parameter has a gradient in every step, where losses join in late; and buffers are shared before they
+    are used, in evaluations, not in every step."""
+    name = "forward_sync_buffers"  # since torch 2.13
+    buffers = name if name in inspect.signature(DistributedDataParallel).parameters else "broadcast_buffers"
+    options = {"find_unused_parameters": True, "gradient_as_bucket_view": True, buffers: False}
+    return DistributedDataParallel(model, **options)

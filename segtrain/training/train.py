@@ -1,5 +1,7 @@
 """A training from its configuration to its report: the table of contents, in the order in which the data flow."""
 
+from pathlib import Path
+
 from segtrain.config.schema import Config
 from segtrain.data.labels import build_decoder
 from segtrain.data.loaders import build_loaders
@@ -7,11 +9,12 @@ from segtrain.data.splits import read_splits
 from segtrain.data.statistics import read_statistics
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.devices import resolve_device
+from segtrain.distributed import from_first, require_same
 from segtrain.models.costs import describe_parameters
 from segtrain.training import build
 from segtrain.training.failures import explained_failures
 from segtrain.training.loop import fit
-from segtrain.training.resume import start_or_resume
+from segtrain.training.resume import list_versions, start_or_resume
 from segtrain.training.schedule import try_update
 from segtrain.training.state import build_state
 
@@ -32,13 +35,15 @@ def check(config: Config, *, resume: str | None = None) -> str:
     return f"ok: {config.name}: {config.model.title}, {describe_parameters(model)}"
 
 
-def train(config: Config, *, resume: str | None = None, overfit: int | None = None) -> int:
-    """Train to the end of the last epoch; with `resume`, the path of a run folder, from where that run stopped; with
-    `overfit`, on so many images until they are learnt by heart. The exit status: 1 where they are not, else 0."""
+def train(config: Config, *, resume: str | None = None, folder: Path | None = None, overfit: int | None = None) -> int:
+    """Train to the end of the last epoch, in the next run folder or in `folder`; with `resume`, the path of a run
+    folder, from where that run stopped; with `overfit`, on so many images until they are learnt by heart. The exit
+    status: 1 where they are not, else 0."""
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
     with explained_failures(config):
         notes: list[str] = []
+        require_same("the installed packages", ", ".join(list_versions()))
         splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
         for note in notes:
             print(f"warning: {note}")
@@ -47,7 +52,11 @@ def train(config: Config, *, resume: str | None = None, overfit: int | None = No
 
             config, splits = narrow(config, splits, overfit)
         decoder = build_decoder(config.data)
-        statistics = read_statistics(splits, decoder, names=config.data.class_names, cache=config.cache_dir)
+        statistics = from_first(
+            lambda: read_statistics(
+                splits, decoder, names=config.data.class_names, cache=config.cache_dir, most=config.data.statistics
+            )
+        )
         loaders = build_loaders(
             config.data,
             config.transforms,
@@ -57,11 +66,13 @@ def train(config: Config, *, resume: str | None = None, overfit: int | None = No
             device_type=device.type,
             presence=statistics.presence,
         )
+        for split, (count, digest) in loaders.fingerprints.items():
+            require_same(f"the {split} images", f"{count} with names of digest {digest}")
         model = build.place_model(config, device, pretrained=resume is None)
         loss = build.place_loss(config, device, statistics=statistics)
         steps = loaders.train.steps_per_epoch
         state = build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints)
-        with start_or_resume(config, state, resume=resume) as run:
+        with start_or_resume(config, state, resume=resume, folder=folder) as run:
             build.describe_training(run, state, loaders, loss, statistics)
             if overfit is not None:
                 return fit_few(state, loaders, loss, config, run)

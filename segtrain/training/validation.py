@@ -18,6 +18,7 @@ from segtrain.command import Stopped
 from segtrain.config.schema import TrainConfig
 from segtrain.data.dataset import Batch
 from segtrain.data.loaders import EvalLoader, Loaders
+from segtrain.distributed import from_first, join_lists, share, size, sum_all
 from segtrain.inference.network import TorchNetwork, activate, choose_labels, resize_probabilities
 from segtrain.inference.score import Scored, score
 from segtrain.losses.weighted import WeightedLoss
@@ -66,7 +67,7 @@ def evaluate_split(
         panels.extend(_draw(scored, index, run) for index, name in enumerate(names) if name in shown)
 
     matrix = score(predict, _watched(loader, run, title), task, device=network.device, see=see)
-    return Evaluation(matrix, float(loss_sum) / len(loader.dataset), panels)
+    return Evaluation(matrix, float(sum_all(loss_sum)) / len(loader.dataset), join_lists(panels))
 
 
 def _watched(loader: EvalLoader, run: Run, title: str) -> Iterator[list[Batch]]:
@@ -76,7 +77,8 @@ def _watched(loader: EvalLoader, run: Run, title: str) -> Iterator[list[Batch]]:
         for groups in loader:
             waited = time.monotonic() - asked
             yield groups
-            progress.update(images=sum(len(batch["name"]) for batch in groups), loss=None, wait_seconds=waited)
+            images = size() * sum(len(batch["name"]) for batch in groups)
+            progress.update(images=images, loss=None, wait_seconds=waited)
             run.stop_if_asked()
             asked = time.monotonic()
 
@@ -102,10 +104,12 @@ def evaluate_all(
 
     Where a signal comes in meanwhile, the epoch is saved as trained but not evaluated.
     """
+    share(list(state.evaluated.buffers()))  # running statistics are those of each process's own images
+    loss.eval()
     network = TorchNetwork(state.evaluated, run.config, device=state.device, dtype=state.dtype)
     names = run.config.data.class_names
     started = time.monotonic()
-    shown = run.shown_names(loaders.val, final=final)
+    shown = from_first(lambda: run.shown_names(loaders.val, final=final))
     arguments = {"epoch": state.epoch, "run": run}
     try:
         evaluation = evaluate_split(network, loaders.val, loss, title="validation", shown=shown, **arguments)

@@ -8,8 +8,9 @@ import torch
 
 from segtrain.config.schema import DataConfig, TransformsConfig
 from segtrain.data.labels import build_decoder
-from segtrain.data.loaders import EndlessBatches, build_loaders, count_workers
+from segtrain.data.loaders import EndlessBatches, build_loaders
 from segtrain.data.splits import read_splits
+from segtrain.data.workers import count_workers
 from segtrain.errors import DataError
 from tests.conftest import PROJECT, draw_folders
 

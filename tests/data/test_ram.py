@@ -1,8 +1,8 @@
 import pytest
 
-from segtrain.data import loaders
+from segtrain.data import memory_cache
 from segtrain.data.dataset import EvalSamples
-from segtrain.data.loaders import estimate_memory, keep_in_memory
+from segtrain.data.memory_cache import estimate_memory, keep_in_memory
 from segtrain.errors import DataError
 from segtrain.formats.sample import SampleTable
 from tests.data.drawn import DECODER, OPTIONS, draw, train_samples
@@ -40,8 +40,8 @@ def test_batches_are_the_same_and_no_file_is_opened_again(samples, tmp_path, cap
 
 
 def test_memory_that_does_not_suffice_is_told_first(samples, monkeypatch):
-    monkeypatch.setattr(loaders, "read_available_bytes", lambda: 30000)
-    monkeypatch.setattr(loaders, "read_sample", lambda *_: pytest.fail("something was read"))
+    monkeypatch.setattr(memory_cache, "read_available_bytes", lambda: 30000)
+    monkeypatch.setattr(memory_cache, "read_sample", lambda *_: pytest.fail("something was read"))
     with pytest.raises(DataError) as error:
         keep_in_memory([samples], DECODER, OPTIONS)
     assert str(error.value) == (

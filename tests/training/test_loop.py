@@ -246,7 +246,7 @@ def test_a_compiled_model_trains_the_same_weights(fitted, monkeypatch):
     # The compiler's own backend needs a C++ compiler and a minute; what is traced is the same.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     compiled = fitted("train.epochs=1", "train.precision=fp32", "train.compile=true")
-    assert compiled.state.compiled is not None
+    assert compiled.state.callable is not compiled.state.model
     for name, tensor in plain.state.model.state_dict().items():
         torch.testing.assert_close(compiled.state.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 

@@ -46,7 +46,9 @@ def main(monkeypatch) -> Callable[..., int]:
     monkeypatch.chdir(PROJECT)
 
     def main(*layers: str, resume: Path | None = None, check: bool = False, overfit: int | None = None) -> int:
-        options = Namespace(layers=list(layers), resume=resume and str(resume), check=check, overfit=overfit)
+        options = Namespace(
+            layers=list(layers), resume=resume and str(resume), check=check, overfit=overfit, run_folder=None
+        )
         return run_command(train.main, options)
 
     return main

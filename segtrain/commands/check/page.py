@@ -28,9 +28,9 @@ from segtrain.commands.check.examine import MaskRecord, examine_mask, read_shown
 from segtrain.commands.check.finding import LEVELS, Finding, count_of, write_lines
 from segtrain.commands.check.fixes import pick_pixels
 from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling, show_share
-from segtrain.commands.check.pool import count_cores
 from segtrain.errors import DataError
 from segtrain.files import write_whole
+from segtrain.memory import count_cores
 from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 
 SAMPLES, OFFENDERS = 12, 6

@@ -1,8 +1,6 @@
 """Process pool: every sample of a data set looked at with all cores."""
 
-import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +11,7 @@ from tqdm import tqdm
 
 from segtrain.commands.check.examine import Record
 from segtrain.formats.sample import Sample, Splits
+from segtrain.memory import count_cores
 
 CHUNK = 8  # samples that travel together: enough to hide the transport, few enough that the bar moves
 
@@ -26,11 +25,6 @@ def examine_all(splits: Splits, examine: Examine, *, workers: int | None = None)
     workers = min(workers or count_cores(), -(-len(tasks) // CHUNK))
     found = _in_order(tasks, examine, workers) if workers > 1 else starmap(examine, tasks)
     return list(tqdm(found, total=len(tasks), desc="looking", unit="pair", leave=False, delay=0.5, disable=None))
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _in_order(tasks: Sequence[tuple[str, Sample]], examine: Examine, workers: int) -> Iterator[Record]:

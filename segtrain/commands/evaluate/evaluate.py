@@ -1,4 +1,5 @@
-"""Evaluation: from the flags of the command to the folder that it leaves."""
+"""Evaluation: from the flags of the command to the folder that it leaves. Several processes share the images, and the
+first one reports."""
 
 import argparse
 import json
@@ -23,6 +24,7 @@ from segtrain.commands.evaluate.source import (
     with_data,
 )
 from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
+from segtrain.distributed import rank
 from segtrain.errors import ConfigError
 from segtrain.files import write_whole
 from segtrain.inference.load import thresholds_path
@@ -70,7 +72,9 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             given = {"ignore_index": config.data.ignore_index, "names": config.data.class_names}  # if it names none
             task = predictor.task.model_copy(update=given)
             scores = score_model(predictor, split, task, batch_size=batch_size, tune=options.tune_threshold)
-            tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold else ""
+            tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold and not rank() else ""
+        if rank():
+            return
         values = compute_values(scores, task.names)
         what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
         if len(scores.names) < len(split.samples):

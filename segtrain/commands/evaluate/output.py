@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from segtrain.commands.evaluate.pictures import draw_calibration, draw_panel, draw_sheet
 from segtrain.commands.evaluate.report import Estimate, build_evaluation_csv, build_images_csv
 from segtrain.commands.evaluate.scores import Scores
+from segtrain.distributed import rank
 from segtrain.errors import DataError
 from segtrain.files import explained_write, make_numbered_folder, replacing, write_whole
 from segtrain.inference.model_files import find_kind
@@ -22,14 +23,17 @@ SHEET_FILE, CONFUSION_FILE, CALIBRATION_FILE = "worst.png", "confusion.png", "ca
 
 
 @contextmanager
-def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path]:
+def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path | None]:
     """Make the folder to write to, before the work begins, so that a wrong one fails first.
 
     Without `asked` it is the next of evaluation-SPLIT-1, -2, .. in the run folder: nothing is overwritten. For an
     exported model it lies beside the model, with the model's name in front. In a folder that was asked for, an earlier
     evaluation is replaced, but no file of the same name from elsewhere, like those of a run folder. A folder that is
-    still empty after a failure is removed. Raises DataError.
+    still empty after a failure is removed. Only the first of several processes has one. Raises DataError.
     """
+    if rank():
+        yield None
+        return
     kind, name = find_kind(source), f"evaluation-{split}"
     beside = source.with_name(name if kind == "checkpoint" else f"{source.name}-{name}")
     made = [] if asked is None else [path for path in (asked, *asked.parents) if not path.exists()]

@@ -18,7 +18,9 @@ from segtrain.commands.evaluate.compare import PredictedSamples
 from segtrain.commands.evaluate.probabilities import count_confidences, count_probabilities
 from segtrain.commands.evaluate.source import EvaluatedSplit
 from segtrain.data.dataset import Batch, RawSamples
-from segtrain.data.loaders import EvalLoader, count_workers
+from segtrain.data.loaders import EvalLoader
+from segtrain.data.workers import count_workers
+from segtrain.distributed import join_lists, rank, size
 from segtrain.errors import TrainingError, is_out_of_memory
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.score import Scored, score
@@ -86,7 +88,15 @@ class Scores:
             self._show(name, float(mean_of_known(compute_iou(regions))), images[index], mask, prediction)
 
     def finish(self, matrix: NDArray[np.int64]) -> "Scores":
-        """Sort the counts by name and return the scores; `matrix` is that of all images."""
+        """Sort the counts by name and return the scores; `matrix` is that of all images. Of several processes the first
+        gets what the others have counted."""
+        for other in join_lists([self])[1:]:
+            self._images += other._images
+            self.calibration = _add(self.calibration, other.calibration)
+            self.histogram = _add(self.histogram, other.histogram)
+            self.worst = sorted([*self.worst, *other.worst], key=lambda item: item.miou)[:WORST_IMAGES]
+        if rank():
+            return self
         names, regions, boundaries = zip(*sorted(self._images, key=lambda item: item[0]), strict=True)
         self.matrix, self.names = matrix, list(names)
         self.regions, self.boundaries = np.stack(regions), np.stack(boundaries)
@@ -97,10 +107,10 @@ class Scores:
         right = layers == (prediction[None] if self.task.mode == "multiclass" else 1)
         known = layers != self.task.ignore_index
         counted = count_confidences(confidence, right, known)
-        self.calibration = counted if self.calibration is None else self.calibration + counted
+        self.calibration = _add(self.calibration, counted)
         if self.tune:
             counted = count_probabilities(confidence, right, known)
-            self.histogram = counted if self.histogram is None else self.histogram + counted
+            self.histogram = _add(self.histogram, counted)
 
     def _show(self, name: str, miou: float, image: NDArray, mask: NDArray, prediction: NDArray) -> None:
         """Keep the pictures of an image that is among the worst so far; an image without a counted pixel never is."""
@@ -110,6 +120,11 @@ class Scores:
         step = max(1, math.ceil(max(mask.shape) / SHOWN_SIDE_PX))  # rows left out: no index is invented
         pictures = (picture[::step, ::step].copy() for picture in (to_rgb(image), mask, prediction, wrong))
         self.worst = sorted([*self.worst, Shown(name, miou, *pictures)], key=lambda item: item.miou)[:WORST_IMAGES]
+
+
+def _add(one: NDArray | None, other: NDArray | None) -> NDArray | None:
+    """The sum of two counts, of which either may not have begun."""
+    return other if one is None else one if other is None else one + other
 
 
 def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batch_size: int, tune: bool) -> Scores:
@@ -161,7 +176,7 @@ def _score(
     images = len(loader.dataset)
     with (
         ThreadPoolExecutor(1) as pool,
-        tqdm(total=images, desc="evaluating", unit=" images", disable=None, leave=False) as bar,
+        tqdm(total=images, desc="evaluating", unit=" images", disable=True if rank() else None, leave=False) as bar,
     ):
         adding: Future = pool.submit(lambda: None)
 
@@ -169,7 +184,7 @@ def _score(
             nonlocal adding
             adding.result()
             adding = pool.submit(scores.add, scored)
-            bar.update(len(scored.mask))
+            bar.update(size() * len(scored.mask))
 
         matrix = score(predict, loader, scores.task, device=device, see=see)
         adding.result()

@@ -67,6 +67,7 @@ def main(options: argparse.Namespace) -> int:
     require_output(options.output)  # before the models are loaded
 
     from segtrain.commands.predict.job import predict_files
+    from segtrain.distributed import from_first, rank
     from segtrain.inference.predictor import Predictor
 
     predictor = Predictor.load(
@@ -74,8 +75,15 @@ def main(options: argparse.Namespace) -> int:
     )
     started = time.perf_counter()
     report = predict_files(
-        predictor, images, options.output, kinds=options.save, sample=options.rle_sample, fps=options.video
+        predictor,
+        from_first(lambda: images),
+        options.output,
+        kinds=options.save,
+        sample=options.rle_sample,
+        fps=options.video,
     )
+    if rank():
+        return 0  # the first process reports, also what failed here
     print(report.summary(options.output, time.perf_counter() - started))
     if left_out:
         counts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in left_out.most_common()]

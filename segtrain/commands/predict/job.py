@@ -1,7 +1,8 @@
-"""Prediction job: images, videos and large TIFFs, from files to files, through a Predictor."""
+"""Prediction job: images, videos and large TIFFs, from files to files, through a Predictor. Several processes share
+them, and the first one writes the tables and has the whole report."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -20,6 +21,7 @@ from segtrain.commands.predict.pipeline import THREADS, image_source, predict_st
 from segtrain.commands.predict.result import file_name_of, list_suffixes
 from segtrain.commands.predict.submission import Sheet, plain_sheet, read_sheet
 from segtrain.commands.predict.writer import Report, Writer
+from segtrain.distributed import rank, size
 from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
 from segtrain.files import TooLongName
 from segtrain.images.reading import count_pictures, read_image
@@ -71,15 +73,20 @@ def predict_files(
     writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet, files=files)
     writer.report.notes += notes
     with writer.writing():
-        _predict_stills(predictor, {path: name for path, name in stills.items() if path not in large}, writer)
-        for path in large:
+        _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer)
+        for path in _own(large):
             _predict_large(predictor, path, stills[path], writer)
-        for movie in movies:
+        for movie in _own(movies):
             try:
                 predict_movie(predictor, movie, writer, fps=fps, with_files=bool(kinds or sheet))
             except TooLongName as error:
                 writer.add(movie.path, error)
     return writer.report
+
+
+def _own(items: Iterable) -> list:
+    """The share of this process, of several."""
+    return list(items)[rank() :: size()]
 
 
 def _choose_sheet(
@@ -111,7 +118,7 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
         return image
 
     sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
-    bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=None, leave=False)
+    bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=True if rank() else None, leave=False)
     stream = predict_stream(predictor, sources, writer.handle, with_probabilities=writer.with_probabilities)
     with bar, closing(stream):
         for source, written in stream:

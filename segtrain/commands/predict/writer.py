@@ -13,6 +13,7 @@ from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_an
 from segtrain.commands.predict.outputs import MANIFEST, MANIFEST_COLUMNS, WITH_PROBABILITIES
 from segtrain.commands.predict.result import Result, write_files
 from segtrain.commands.predict.submission import Sheet, Submission
+from segtrain.distributed import from_first, join_lists, rank
 from segtrain.errors import DataError, name_some
 from segtrain.files import TooLongName, write_whole
 from segtrain.inference.task import Task
@@ -59,18 +60,18 @@ class Manifest:
     def __init__(self, folder: Path, names: Sequence[str], images: Iterable[Path]):
         self._path = folder / MANIFEST
         self._header = [*MANIFEST_COLUMNS, *(f"share_{name}" for name in names)]
-        self._rows: dict[str, list[dict[str, Any]]] = {str(image): [] for image in images}
+        self.rows: dict[str, list[dict[str, Any]]] = {str(image): [] for image in images}
 
     def add(
         self, image: Path, size: tuple[int, int], files: Sequence[str], shares: Iterable[float], *, error: str = ""
     ) -> None:
         """Add an image of this size, (height, width), that was predicted, or a video, at least in part."""
         values = [str(image), size[1], size[0], ";".join(files), error, *(f"{share:.6g}" for share in shares)]
-        self._rows.setdefault(str(image), []).append(dict(zip(self._header, values, strict=True)))
+        self.rows.setdefault(str(image), []).append(dict(zip(self._header, values, strict=True)))
 
     def add_failure(self, image: Path, error: str) -> None:
         """Add an image that was skipped."""
-        self._rows.setdefault(str(image), []).append({"image": str(image), "error": error})
+        self.rows.setdefault(str(image), []).append({"image": str(image), "error": error})
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -90,7 +91,7 @@ class Manifest:
         text = io.StringIO()
         table = csv.DictWriter(text, self._header, lineterminator="\n")
         table.writeheader()
-        for image, rows in self._rows.items():
+        for image, rows in self.rows.items():
             table.writerows(rows or ([{"image": image, "error": missing}] if missing else []))
         write_whole(self._path, text.getvalue())
 
@@ -115,6 +116,7 @@ class Writer:
         self.kinds = kinds
         self.with_probabilities = not WITH_PROBABILITIES.isdisjoint(kinds)
         self.report = Report()
+        self._held: list[Written] = []
         self.manifest = Manifest(output, task.names, paths)
         self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
         for kind, (name, annotate) in COCO_KINDS.items():
@@ -142,15 +144,31 @@ class Writer:
             self.report.failures.append(str(written))
             self.manifest.add_failure(path, str(written))
             return False
+        if rank():
+            self._held.append(written)
+        else:
+            self._fill(written)
+        return True
+
+    def _fill(self, written: Written) -> None:
         for table, taken in zip(self._tables, written, strict=True):
             table.add(taken)
-        return True
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Write the tables at the end of the block; raises DataError where one cannot be written. After an error those
-        of all images are not written, and the manifest says what is there."""
+        of all images are not written, and the manifest says what is there. Only the first of several processes has
+        tables; the others give it what belongs into them."""
         with ExitStack() as stack:
-            for table in (self.manifest, *self._tables):
+            for table in () if rank() else (self.manifest, *self._tables):
                 stack.enter_context(table.writing())
+            from_first(lambda: None)  # the folder has a manifest now, and may have images
             yield
+            for held, rows, report in join_lists([(self._held, self.manifest.rows, self.report)])[1:]:
+                for written in held:
+                    self._fill(written)
+                self.manifest.rows |= {image: found for image, found in rows.items() if found}
+                self.report.images += report.images
+                self.report.frames += report.frames
+                self.report.failures += report.failures
+                self.report.notes += [note for note in report.notes if note not in self.report.notes]

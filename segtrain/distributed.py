@@ -1,0 +1,223 @@
+"""Processes of one training: those that torchrun, or an engine with the same environment, has started.
+
+`join` makes them a group. With a single process it does nothing, and every function here gives back what it was given.
+The contract is RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT; a group that exists already
+(Ray Train makes one) is taken as it is.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from segtrain.errors import ConfigError, SegtrainError, TrainingError, reason_of
+
+MEETING = timedelta(minutes=10)
+PATIENCE = timedelta(hours=24)  # the first process counts masks while the others wait; one that dies is noticed at once
+SPEAKING_ORDER_SECONDS = 0.3
+
+_hosts: dist.ProcessGroup | None = None  # the group for what lies on the CPU
+_store: dist.Store | None = None
+_speaks: bool | None = None
+
+
+def is_several() -> bool:
+    """Whether this process is one of several in a group."""
+    return _hosts is not None
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if is_several() else 0
+
+
+def size() -> int:
+    """The number of processes."""
+    return dist.get_world_size() if is_several() else 1
+
+
+def local_rank() -> int:
+    """The number of this process among those of its machine."""
+    return int(os.environ.get("LOCAL_RANK", rank())) if is_several() else 0
+
+
+def local_size() -> int:
+    """The number of processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", size())) if is_several() else 1
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the other processes, if there are any, and leave them at the end. What any but the first prints is dropped;
+    its errors are not. Raises TrainingError where another process has ended before."""
+    global _hosts, _store
+    made = not dist.is_initialized()
+    if made and os.environ.get("WORLD_SIZE", "1") == "1":
+        yield
+        return
+    if made:
+        _store, number, count = _meet()
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        dist.init_process_group(backend, store=_store, rank=number, world_size=count, timeout=PATIENCE)
+    _hosts = dist.new_group(backend="gloo", timeout=PATIENCE)
+    printed = sys.stdout
+    if rank():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (to the end of this function)
+    try:
+        yield
+        if made:
+            dist.destroy_process_group()
+    except RuntimeError as error:
+        if not any(word in str(error) for word in ("gloo", "NCCL", "TCPStore")):
+            raise
+        raise TrainingError(
+            "another process has ended before its time, most likely killed; start all of them again"
+        ) from error
+    finally:
+        _hosts, sys.stdout = None, printed
+
+
+def _meet() -> tuple[dist.Store, int, int]:
+    """A store that all processes share, the number of this one, and how many there are."""
+    absent = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if absent:
+        raise ConfigError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(absent)} is not set; start with torchrun, or "
+            "take WORLD_SIZE out of the environment"
+        )
+    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
+        store.set(f"here/{number}", "")
+        store.wait([f"here/{other}" for other in range(count)], MEETING)
+        return store, number, count
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"the processes cannot meet at {where}: {reason_of(error)}") from error
+
+
+def describe() -> str:
+    """`process 3 (on host)`, as a message names this process."""
+    return f"process {os.environ.get('RANK', rank())} (on {socket.gethostname()})"
+
+
+def is_first_to_speak() -> bool:
+    """Whether no other process has told why it ends. What all find at once is told by the first process."""
+    global _speaks
+    if _speaks is None and _store is not None:
+        time.sleep(SPEAKING_ORDER_SECONDS if os.environ["RANK"] != "0" else 0)
+        try:
+            _speaks = _store.add("spoken", 1) == 1
+        except RuntimeError:  # whoever kept the store is gone
+            _speaks = True
+    return _speaks is not False
+
+
+def from_first(compute: Callable[[], Any]) -> Any:
+    """What the function gives in the first process, in all of them: the others wait. Raises in all what it raises."""
+    if not is_several():
+        return compute()
+    found: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            found[0] = compute()
+        except SegtrainError as error:
+            found[1] = error
+    dist.broadcast_object_list(found, group=_hosts, group_src=0)
+    if found[1] is not None:
+        raise found[1]
+    return found[0]
+
+
+def require_same(what: str, value: str) -> None:
+    """Raises ConfigError, which names a process, where a value is another one there than in the first."""
+    if is_several():
+        values: list[Any] = [None] * size()
+        dist.all_gather_object(values, (value, socket.gethostname()), group=_hosts)
+        for number, (other, host) in enumerate(values):
+            if other != values[0][0]:
+                raise ConfigError(
+                    f"{what}: process {number} (on {host}) has {other}, and process 0 (on {values[0][1]}) has "
+                    f"{values[0][0]}; all must have the same"
+                )
+
+
+def highest(*values: float) -> tuple[float, ...]:
+    """The highest of each value over the processes. Nothing here waits for the device."""
+    if not is_several():
+        return values
+    tensor = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(tensor, dist.ReduceOp.MAX, group=_hosts)
+    return tuple(tensor.tolist())
+
+
+def join_lists(items: list) -> list:
+    """The items of all processes, in the first one; in the others nothing."""
+    if not is_several():
+        return items
+    parts: list[Any] | None = [None] * size() if rank() == 0 else None
+    dist.gather_object(items, parts, group=_hosts, group_dst=0)
+    return [item for part in parts or [] for item in part]
+
+
+def share(tensors: list[Tensor]) -> None:
+    """Give all processes what the first one has in some tensors, in place."""
+    if is_several():
+        for tensor in tensors:
+            dist.broadcast(tensor, 0, group=_group(tensor))
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.detach().clone()
+        dist.all_reduce(total, group=_group(total))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * dist.get_world_size()
+
+
+def sum_all(values: Tensor) -> Tensor:
+    """The sum over the processes, of a tensor of any shape. Its gradient is as many times too large as there are
+    processes, since their gradients of a weight are averaged."""
+    return _Sum.apply(values) if is_several() else values
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        values = values.detach().contiguous()
+        parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, values, group=_group(values))
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()] * dist.get_world_size()
+
+
+def gather_all(values: Tensor) -> Tensor:
+    """The batch of all processes, (N, ...) each, with the gradient of `sum_all`. Raises ConfigError where their shapes
+    differ."""
+    if not is_several():
+        return values
+    shape = [float(side) for side in values.shape]
+    if highest(*shape) != tuple(shape) or highest(*(-side for side in shape)) != tuple(-side for side in shape):
+        raise ConfigError(
+            "images of one batch differ in height and width between processes; end transforms.train with RandomCrop: "
+            "{height: 256, width: 256, pad_if_needed: true}, or Resize"
+        )
+    return _Gather.apply(values)
+
+
+def _group(tensor: Tensor) -> dist.ProcessGroup | None:
+    return _hosts if tensor.device.type == "cpu" else None
