@@ -6,7 +6,7 @@ from PIL import Image
 
 from segtrain.config.schema import DataConfig
 from segtrain.data.labels import LabelDecoder
-from segtrain.data.statistics import ClassStatistics, count_pixels, summarize
+from segtrain.data.statistics import ClassStatistics, count_pixels, read_statistics, summarize
 from segtrain.errors import DataError
 from segtrain.formats.sample import Sample
 
@@ -51,6 +51,21 @@ def test_binary_counts_have_the_background_first(tmp_path):
     assert statistics == ClassStatistics(
         ["background", "crack"], [3, 1], [4, 4], 4, statistics.presence, ignored_pixels=1
     )
+
+
+def test_a_part_of_the_masks_is_spread_over_the_set(tmp_path):
+    masks = [[[0, 0]], [[1, 1]], [[2, 2]], [[1, 0]], [[255, 2]]]
+    train = [save(tmp_path, str(index), mask) for index, mask in enumerate(masks)]
+    splits = {"train": train, "val": train[:1]}
+    statistics = read_statistics(splits, decoder(), names=NAMES, cache=None, most=3)
+    assert (statistics.class_pixels, statistics.ignored_pixels) == ([2, 0, 3], 1)  # of the first, third and fifth
+    assert statistics.presence.tolist() == [
+        [True, False, False],
+        [False] * 3,
+        [False, False, True],
+        [False] * 3,
+        [False, False, True],
+    ]
 
 
 def test_pixels_of_each_mask(samples):
