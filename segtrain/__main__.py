@@ -28,6 +28,8 @@ COMMANDS = {
     "schema": ("segtrain.commands.schema.command", "print the JSON schema of config.yml, for editors"),
 }
 
+TAKE_SEVERAL_PROCESSES = {"train", "predict", "evaluate"}
+
 
 def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """Run the command that the first argument names and return its exit status; `prog` is how it was called."""
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     module.add_arguments(parser)
     options = parser.parse_intermixed_args(arguments[1:])
     escape_stdout()  # not before: newer versions of Python color the help
-    return run_command(module.main, options)
+    return run_command(module.main, options, takes_several=name in TAKE_SEVERAL_PROCESSES)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.number = 0
-        self.must_save = False
+        self.wants_save = False
         handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM), self._note)
         if hasattr(signal, "SIGUSR1"):
             handlers[signal.SIGUSR1] = self._note_save
@@ -58,7 +58,7 @@ class StopSignal:
                 signal.signal(each, signal.SIG_DFL)
 
     def _note_save(self, _number: int, _frame: FrameType | None) -> None:
-        self.must_save = True
+        self.wants_save = True
 
 
 def parse_output(text: str) -> Path:
@@ -125,12 +125,12 @@ def tell(error: BaseException | str) -> None:
         print("\n".join(speaker + line for line in lines), file=sys.stderr, flush=True)
 
 
-def run_command(main: Callable[[Any], int | None], options: Any) -> int:
-    """Run the main function of a command. The exit status is what it returns or 0, 2 for what the user can put right,
-    that of a signal that stopped it."""
+def run_command(main: Callable[[Any], int | None], options: Any, *, takes_several: bool = False) -> int:
+    """Run the main function of a command; one that `takes_several` processes joins them. The exit status is what it
+    returns or 0, 2 for what the user can put right, that of a signal that stopped it."""
     keep_freed_memory()
     try:
-        status = _run_joined(main, options) if is_shared() else main(options)
+        status = _run_joined(main, options) if takes_several and is_shared() else main(options)
         sys.stdout.flush()
         return status or 0
     except SegtrainError as error:

@@ -210,8 +210,8 @@ def gather_all(values: Tensor) -> Tensor:
     differ."""
     if not is_several():
         return values
-    shape = [float(side) for side in values.shape]
-    if highest(*shape) != tuple(shape) or highest(*(-side for side in shape)) != tuple(-side for side in shape):
+    sides = (*values.shape, *(-side for side in values.shape))
+    if highest(*sides) != sides:
         raise ConfigError(
             "images of one batch differ in height and width between processes; end transforms.train with RandomCrop: "
             "{height: 256, width: 256, pad_if_needed: true}, or Resize"

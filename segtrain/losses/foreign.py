@@ -5,9 +5,8 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from segtrain.distributed import sum_all
 from segtrain.errors import ConfigError
-from segtrain.losses.base import check_shapes, divide
+from segtrain.losses.base import SegmentationLoss, check_shapes
 
 
 class ForeignLoss(nn.Module):
@@ -24,6 +23,7 @@ class ForeignLoss(nn.Module):
     """
 
     takes = "logits"
+    across, average = SegmentationLoss.across, SegmentationLoss.average
 
     def __init__(self, name: str, target: type[nn.Module], *, arguments: dict, mode: str, ignore_index: int):
         super().__init__()
@@ -42,10 +42,7 @@ class ForeignLoss(nn.Module):
 
     def count(self, mask: Tensor) -> Tensor | None:
         """See SegmentationLoss."""
-        return self._across((mask != self.ignore_index).sum()) if self.per_pixel else None
-
-    def _across(self, sums: Tensor) -> Tensor:
-        return sum_all(sums) if self.training else sums
+        return self.across((mask != self.ignore_index).sum()) if self.per_pixel else None
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         check_shapes(logits, mask, self.mode)
@@ -61,7 +58,7 @@ class ForeignLoss(nn.Module):
                     if values.shape != valid.shape:
                         shapes = f"{tuple(values.shape)}, not a value for each of {tuple(valid.shape)}"
                         raise ValueError(f"reduction 'none' gives {shapes}")
-                    return divide(self._across((values * valid).sum()), self._across(valid.sum()))
+                    return self.average((values * valid).sum(), valid.sum())
                 # Where nothing is left, the class sees zeros and no ignored pixel: what it makes of them is finite,
                 # so that the factor 0 of its gradient holds (0 * NaN is NaN). `any` stays a tensor: no waiting.
                 some = valid.any()

@@ -27,11 +27,13 @@ class RMILoss(SegmentationLoss):
         stride: side of the cells, in pixels; a cell is the mean of its pixels that are not ignored.
     """
 
+    whole_batch = False
+
     def __init__(self, mode: str, *, ignore_index: int = 255, radius: int = 3, stride: int = 4):
         super().__init__(mode, ignore_index=ignore_index)
         if radius < 1 or stride < 1:
             raise ValueError(f"radius is {radius} and stride {stride}, but both must be 1 or more")
-        self.radius, self.stride, self.whole_batch = radius, stride, False
+        self.radius, self.stride = radius, stride
 
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """See SegmentationLoss."""

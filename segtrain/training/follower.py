@@ -27,7 +27,7 @@ class Follower(Run):
         """See Run."""
         self.require_finite(state)
         state.tick()
-        self._saved_at, self.stop.must_save = time.monotonic(), False
+        self._saved_at, self.stop.wants_save = time.monotonic(), False
 
     def save_best(self, state: TrainState) -> None:
         """See Run."""

@@ -57,7 +57,7 @@ class Run:
     def must_save(self, state: TrainState) -> bool:
         """Whether last.pt is due, by time, or because a signal asks for it: all processes agree."""
         due = time.monotonic() - self._saved_at > 60 * self.config.train.save_every_minutes
-        return any(state.tick(self.stop.number, due or self.stop.must_save))
+        return any(state.tick(self.stop.number, due or self.stop.wants_save))
 
     def stop_if_asked(self) -> None:
         """Raises Stopped where a signal has come in, to any of the processes."""
@@ -88,7 +88,7 @@ class Run:
         save_checkpoint(self.folder / LAST, content)
         self.log.flush()
         self.log.checkpoint(self.folder / LAST, "latest", {"epoch": state.epoch})
-        self._saved_at, self.stop.must_save = time.monotonic(), False
+        self._saved_at, self.stop.wants_save = time.monotonic(), False
 
     def save_best(self, state: TrainState) -> None:
         """Save what using the model needs: weights, configuration, classes and score."""

@@ -212,7 +212,7 @@ def build_state(
 def _share_gradients(model: SegmentationModel) -> DistributedDataParallel:
     """Not every parameter has a gradient in every step, where losses join in late; and buffers are shared before they
     are used, in evaluations, not in every step."""
-    name = "forward_sync_buffers"  # since torch 2.13
+    name = "forward_sync_buffers"  # what newer versions of torch call it
     buffers = name if name in inspect.signature(DistributedDataParallel).parameters else "broadcast_buffers"
     options = {"find_unused_parameters": True, "gradient_as_bucket_view": True, buffers: False}
     return DistributedDataParallel(model, **options)
