@@ -124,13 +124,31 @@ def from_first(compute: Callable[[], Any]) -> Any:
     """What the function gives in the first process, in all of them: the others wait. Raises in all what it raises."""
     if not is_several():
         return compute()
-    found: list[Any] = [None, None]
-    if rank() == 0:
-        try:
-            found[0] = compute()
-        except SegtrainError as error:
-            found[1] = error
+    found = [_attempt(compute) if rank() == 0 else None]
     dist.broadcast_object_list(found, group=_hosts, group_src=0)
+    return _result(found[0])
+
+
+def from_first_of_machine(compute: Callable[[], Any]) -> Any:
+    """What the function gives in the first process of each machine, in all processes of that machine: they wait.
+    Raises in all what it raises in one."""
+    if not is_several():
+        return compute()
+    found: list[Any] = [None] * size()
+    dist.all_gather_object(found, _attempt(compute) if local_rank() == 0 else (None, None), group=_hosts)
+    for each in found:
+        _result(each)
+    return _result(found[rank() - local_rank()])
+
+
+def _attempt(compute: Callable[[], Any]) -> tuple[Any, SegtrainError | None]:
+    try:
+        return compute(), None
+    except SegtrainError as error:
+        return None, error
+
+
+def _result(found: tuple[Any, SegtrainError | None]) -> Any:
     if found[1] is not None:
         raise found[1]
     return found[0]

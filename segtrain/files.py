@@ -1,4 +1,9 @@
-"""Files: written atomically; folders with the next number; globs told from paths."""
+"""Files: written atomically; folders with the next number; globs told from paths; files inside of other files.
+
+A file inside of a tar archive is written `shard.tar!512+20480/a/0001.jpg`: the archive, where the content begins and
+how long it is, in bytes, and its name. An image in a table of Arrow is `table.arrow!12/image`: the file, the row, the
+column.
+"""
 
 import errno
 import os
@@ -9,10 +14,15 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from segtrain.errors import DataError
+
+_INSIDE = re.compile(r"(.+\.(?:tar|arrow))!(\d+)(?:\+(\d+))?/(.*)", re.DOTALL)
 
 
 class TooLongName(DataError):
@@ -147,3 +157,37 @@ def quoted(path: Path | str) -> str:
 def is_glob(text: str) -> bool:
     """Whether a path has one of the signs `*`, `?` and `[` of a glob."""
     return any(sign in text for sign in "*?[")
+
+
+def container_of(path: str) -> str:
+    """The file on the disk: the path itself, or what the file at the path is inside of."""
+    inside = _INSIDE.fullmatch(path)
+    return inside[1] if inside else path
+
+
+def readable(path: str) -> str | BytesIO:
+    """What a library can open: the path itself, or the content of a file that is inside of another. Raises OSError."""
+    inside = _INSIDE.fullmatch(path)
+    if inside is None:
+        return path
+    container, place, length, name = inside.groups()
+    if length is None:
+        return BytesIO(open_arrow(container)[name][int(place)].as_py()["bytes"])
+    with open(container, "rb") as file:
+        file.seek(int(place))
+        return BytesIO(file.read(int(length)))
+
+
+def read_content(path: str) -> bytes:
+    """The bytes of a file, also of one that is inside of another. Raises OSError."""
+    source = readable(path)
+    return Path(source).read_bytes() if isinstance(source, str) else source.getvalue()
+
+
+@cache
+def open_arrow(path: str) -> Any:
+    """A table of Arrow (pyarrow.Table) in the stream format, mapped into memory: nothing is read yet."""
+    import pyarrow
+
+    with pyarrow.memory_map(path) as source:
+        return pyarrow.ipc.open_stream(source).read_all()

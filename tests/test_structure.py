@@ -55,7 +55,9 @@ SPINE = [
 
 # What a training imports where an experiment asks for it.
 WHERE_ASKED = {
+    "data.bottleneck",
     "data.memory_cache",
+    "data.staging",
     "distributed",
     "log.tensorboard_writer",
     "log.wandb_writer",
@@ -74,7 +76,7 @@ WHERE_ASKED = {
 CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=[16,16,8,8,8]", "train.device=cpu"]
 
 # What several modules have by design: the interfaces of formats, commands, export targets and runtimes.
-INTERFACES = {"add_arguments", "main", "read", "read_mask", "export", "load"}
+INTERFACES = {"add_arguments", "main", "read", "read_mask", "find_classes", "export", "load"}
 
 
 def name_of(path: Path) -> str:

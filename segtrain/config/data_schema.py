@@ -143,8 +143,8 @@ class DataConfig(NamedSection):
     selector: ClassVar[str] = "format"
     forgotten: ClassVar[frozenset[str]] = frozenset({"classes", "ignore_values"})  # another format is another data set
     format: str = "folders"
-    """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, or the name of a public data set;
-    `python -m segtrain datasets` lists those."""
+    """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, tar, huggingface, or the name of a
+    public data set; `python -m segtrain datasets` lists those."""
     root: UserPath | Annotated[list[UserPath], Field(min_length=1)]
     """Folder of the data set; relative paths start in the working directory. A list of folders of the same format is
     read one behind the other."""
@@ -180,8 +180,12 @@ class DataConfig(NamedSection):
     statistics: Annotated[int, Field(ge=1)] | None = None
     """Masks of a split, spread over it, that are read before the training to count classes and find wrong ones; null
     reads all. data.balance then draws its classes from these alone."""
-    cache: Literal["ram"] | None = None
-    """ram: read every image once and keep it in memory, decoded."""
+    cache: Literal["ram", "folder"] | None = None
+    """ram: read every image once and keep it in memory, decoded, once on each computer. folder: copy every file to
+    data.cache_folder when it is first read, and read it from there."""
+    cache_folder: UserPath | None = None
+    """Folder on a fast disk for data.cache: folder; it may be deleted between runs. Default: .cache/files in
+    runs_dir."""
     channels: Annotated[int, Field(ge=1, le=4096)] = 3
     """Channels of the images and inputs of the model: 1 reads grey, 3 reads RGB, any other number must be in the
     files."""
@@ -276,6 +280,8 @@ class DataConfig(NamedSection):
             raise MisplacedError(("fold",), "needs data.folds; the column fold of a table is chosen by val_fold")
         if self.folds is not None and self.fold >= self.folds:
             raise MisplacedError(("fold",), f"{self.fold} is none of the {self.folds} folds, which count from 0")
+        if self.cache_folder is not None and self.cache != "folder":
+            raise MisplacedError(("cache_folder",), "needs data.cache: folder")
         if self.bands is not None and len(self.bands) != self.channels:
             raise MisplacedError(
                 ("bands",), f"names {len(self.bands)} bands for data.channels {self.channels}; write channels too"

@@ -153,6 +153,10 @@ def add_published(tree: Value) -> Value:
         for key in ("classes", "ignore_values"):
             if key in below and _is_absent(keys, key):
                 keys[key] = _at(below[key], named.origin)
+    if _is_absent(keys, "classes") and (
+        names := formats.find_classes(named.data, {key: value.plain() for key, value in keys.items()})
+    ):
+        keys["classes"] = _at(names, named.origin)
     ignored = formats.find_ignored_raw(named.data)
     by_name = ignored is not None and not _is_absent(keys, "classes") and isinstance(keys["classes"].data, list)
     if by_name and _holds_names(keys):

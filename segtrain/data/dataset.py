@@ -1,6 +1,6 @@
 """Samples as training and evaluation batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -79,13 +79,15 @@ class ClassBalance:
 class _Samples(Dataset):
     """Batches by lists of keys. What is wrong with a file travels back as the batch itself: an exception that crosses
     from a worker process would arrive wrapped in a traceback. `kept` are the decoded images and masks of all samples,
-    where they are held in memory."""
+    where they are held in memory; `read` is called as
+    read_sample is."""
 
     samples: Sequence[Sample]
     decoder: Decoder
     _: KW_ONLY
     image_options: dict[str, Any]
     kept: Kept | None = None
+    read: Callable[..., tuple[np.ndarray, np.ndarray]] = read_sample
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -94,7 +96,7 @@ class _Samples(Dataset):
         """Image and mask of a sample, from memory where they are kept; not to be changed in place."""
         if self.kept is not None:
             return self.kept[index]
-        return read_sample(self.samples[index], self.decoder, self.image_options)
+        return self.read(self.samples[index], self.decoder, self.image_options)
 
     def __getitems__(self, keys: list):
         try:

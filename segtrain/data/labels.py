@@ -128,7 +128,7 @@ class LayerDecoder:
 
     def read(self, sample: Sample) -> np.ndarray:
         """The layers of a sample. Raises DataError for what is unreadable or unclaimed, with file and value."""
-        files = sample.mask_files
+        files = sample.mask.split("\n")
         if len(files) == 1 and self.width > 1:
             raw = read_layers(files[0], self.width)
             files *= self.width

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,17 +119,23 @@ def build_loaders(
     seed: int,
     device_type: str = "cpu",
     presence: np.ndarray | None = None,
+    cache: Path | None = None,
 ) -> Loaders:
     """Loaders of the training and validation images. Opens no image yet, unless `data.cache` keeps them in memory.
 
-    `presence` (bool, training samples x classes) says which sample has a pixel of which class, for `data.balance`.
+    `presence` (bool, training samples x classes) says which sample has a pixel of which class, for `data.balance`;
+    `cache` is the folder for copies of files where `data.cache_folder` names none.
     """
     workers = count_workers(config.workers, device_type)
-    common = {"image_options": config.image_options}
+    common: dict[str, Any] = {"image_options": config.image_options}
     loader_options = {"workers": workers, "pin_memory": device_type == "cuda"}
     eval_transform = build_eval_transform(transforms.val)
     kept_train = kept_val = None
-    if config.cache is not None:
+    if config.cache == "folder":
+        from segtrain.data.staging import Staging
+
+        common["read"] = Staging(config.cache_folder or cache / "files").read
+    elif config.cache == "ram":
         from segtrain.data.memory_cache import keep_in_memory
 
         kept_train, kept_val = keep_in_memory([splits["train"], splits["val"]], decoder, config.image_options)

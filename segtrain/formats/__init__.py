@@ -28,6 +28,8 @@ READERS = {
     "geotiff": "geotiff",
     "coco": "coco",
     "labelme": "labelme",
+    "tar": "tar",
+    "huggingface": "huggingface",
     # published data sets whose layout is in no table
     "camvid": "public.camvid",
     "sunrgbd": "public.sunrgbd",
@@ -138,6 +140,14 @@ def find_mask_reader(name: str, written: Mapping[str, Any]) -> Callable[..., Any
     else:
         read_mask = getattr(reader, "read_mask", None)
     return read_mask and partial(read_mask, **_taken(read_mask, arguments))
+
+
+def find_classes(name: str, data: Mapping[str, Any]) -> list[str]:
+    """The names of the classes that the files of a data set say themselves; none in most formats. Raises DataError
+    for a data set that is not there."""
+    reader, arguments = _reader(name, data)
+    find = getattr(reader, "find_classes", None)
+    return find(**_taken(find, arguments | {"root": Path(str(arguments["root"]))})) if find and data.get("root") else []
 
 
 def find_ignored_raw(name: str) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from segtrain.errors import DataError
-from segtrain.files import is_glob, require_regular
+from segtrain.files import container_of, is_glob, require_regular
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".gif"}
@@ -34,10 +34,10 @@ SPLIT_NAMES = {
 class Sample(NamedTuple):
     """One image and its mask on the disk; `name` is unique in its split.
 
-    `mask` is a path; where each class has a file of its own, their paths, one a line, empty for one that is missing. A
-    format that keeps its masks otherwise writes the path of the file that holds the annotation, a tab, and whatever its
-    own read_mask makes the mask from. Samples of one `group` (a patient, a drive) are never
-    divided between training and validation.
+    `image` and `mask` are paths, also of files inside of others (segtrain.files). Where each class has a file of its
+    own, `mask` has their paths, one a line, empty for one that is missing. A format that keeps its masks otherwise
+    writes the path of the file that holds the annotation, a tab, and whatever its own read_mask makes the mask from.
+    Samples of one `group` (a patient, a drive) are never divided between training and validation.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Sample(NamedTuple):
 
     @property
     def mask_files(self) -> list[str]:
-        """The files that the mask comes from."""
-        return self.mask.partition("\t")[0].split("\n")
+        """The files on the disk that the mask comes from."""
+        return [container_of(file) for file in self.mask.partition("\t")[0].split("\n")]
 
     @property
     def mask_file(self) -> str:

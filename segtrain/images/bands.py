@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 
 from segtrain.errors import DataError
+from segtrain.files import readable
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # odd tags of GDAL and others; what matters raises
 
@@ -42,7 +43,8 @@ class Bands(NamedTuple):
 
 def is_tiff(path: str) -> bool:
     """True for a file that begins as a TIFF or a BigTIFF does."""
-    with open(path, "rb") as file:
+    source = readable(path)
+    with open(source, "rb") if isinstance(source, str) else source as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -81,7 +83,7 @@ def is_one_of(pixels: np.ndarray, values: Iterable[float]) -> np.ndarray:
 @contextmanager
 def _first_image(path: str) -> Iterator[tuple[tifffile.TiffPageSeries, tuple[int, ...]]]:
     """The first image of a file and the order of its axes that makes it HW or HWC."""
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(readable(path)) as file:
         len(file.pages)  # only when it counts them does tifffile notice pages that follow one another in a circle
         series = file.series[0]
         axes, shape = series.axes, series.shape
@@ -106,7 +108,7 @@ def tiff_size(path: str) -> tuple[int, int]:
 
 def tiff_orientation(path: str) -> int:
     """The orientation 1..8 of the first page of a file, 1 where it has none."""
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(readable(path)) as file:
         found = file.pages[0].tags.valueof(ORIENTATION, 1)
     return found if found in range(1, 9) else 1
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from segtrain.errors import DataError
-from segtrain.files import require_regular
+from segtrain.files import read_content, readable, require_regular
 from segtrain.images.bands import (
     GDAL_NODATA,
     LARGEST_WHOLE,
@@ -83,7 +83,7 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
     require_regular(path)
     with _readable_errors(path, "an image", "; is the file complete?"):
         try:
-            picture = Image.open(path, formats=TYPES)
+            picture = Image.open(readable(path), formats=TYPES)
         except UnidentifiedImageError:
             if not is_tiff(path):
                 raise
@@ -111,7 +111,7 @@ def _deep_bands(
         if all_bands or not fits_pillow(tags) or (as_mask and holds_numbers(tags)):
             return read_tiff(path)
     if picture.format == "PNG" and picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile[0].args):
-        pixels = imagecodecs.png_decode(Path(path).read_bytes())  # Pillow keeps the high byte alone
+        pixels = imagecodecs.png_decode(read_content(path))  # Pillow keeps the high byte alone
         orientation = 1 if as_stored else _orientation(picture)
         return Bands(upright(pixels, orientation), 3 if pixels.shape[2] > 2 else 1)
     try:
@@ -134,7 +134,8 @@ def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
 def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
     require_regular(path)
     with _readable_errors(path, "a NumPy array"):
-        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        source = readable(path)
+        return np.load(source, mmap_mode=mmap_mode if source is path else None, allow_pickle=False)
 
 
 def _is_array(path: str) -> bool:
@@ -198,7 +199,7 @@ def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:
     if picture is None or picture.format != "PNG" or picture.mode != "RGB" or picture.tile[0].args != "RGB":
         return None
     try:
-        return imagecodecs.spng_decode(Path(path).read_bytes())
+        return imagecodecs.spng_decode(read_content(path))
     except imagecodecs.SpngError:
         return None
 

@@ -69,14 +69,15 @@ class Progress:
 
     @property
     def wait_share(self) -> float:
-        """Part of the time so far, 0..1, in which the step waited for its batch."""
+        """Part of the time so far, 0..1, in which a step waited for its batch, the first left out."""
         return self._wait_seconds / max(time.monotonic() - self._started, 1e-9)
 
     def update(self, *, images: int, loss: float | None, wait_seconds: float) -> None:
         """One step is done. `loss` None: not read from the device this time, the last one stays on show."""
         self._done += 1
         self._images += images
-        self._wait_seconds += wait_seconds
+        if self._done > self._initial + 1:  # before the first step reading processes start
+            self._wait_seconds += wait_seconds
         self._loss = self._loss if loss is None else loss
         if not self._bar.disable:
             self._bar.postfix[0] = self._describe()

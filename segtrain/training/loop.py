@@ -18,6 +18,8 @@ from segtrain.training.run import Run
 from segtrain.training.state import TrainState, read_score
 from segtrain.training.validation import evaluate_all, note_score
 
+LONGEST_WAIT = 0.1  # of the first epoch, from which on it is said what it waits for
+
 
 class LossMeter:
     """Loss values of the running epoch. They stay on the device until drained, for reading one waits for the device."""
@@ -58,9 +60,8 @@ class LossMeter:
 
 
 def _not_finite(what: str, step: int, state: TrainState) -> str:
-    hint = "lower optimizer.lr, set train.clip_norm: 1.0" + (
-        ", or train.precision: fp32" if state.dtype != torch.float32 else ""
-    )
+    precision = ", or train.precision: fp32" if state.dtype != torch.float32 else ""
+    hint = f"lower optimizer.lr, set train.clip_norm: 1.0{precision}"
     place = f"step {step} (epoch {state.epoch + 1})"
     return f"training stopped at {place}: {what}; the last checkpoint before it is kept; {hint}"
 
@@ -88,6 +89,10 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
         state.schedule.after("epoch")
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, {}
         run.log.epoch(state.epoch, state.total_steps, values, epochs=config.epochs, best=improved)
+        if state.epoch == 1 and values["data_wait"] > LONGEST_WAIT and rank() == 0:
+            from segtrain.data.bottleneck import explain_wait
+
+            run.log.say(explain_wait(loaders.train, values["data_wait"]))
         if due:
             run.show(state, evaluation)
         if improved:

@@ -164,8 +164,7 @@ class Run:
         self.draw(matrix)
         self.log.say(f"\nbest epoch {best.epoch}, {self.config.train.monitor} {best.score:.4f}, validation set:")
         self.log.say(format_table(matrix, self.config.data.class_names))
-        self.log.say(
-            f"\n{self.folder}: {', '.join(sorted(path.name for path in self.folder.iterdir() if path.name[0] != '.'))}"
-        )
+        made = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
+        self.log.say(f"\n{self.folder}: {', '.join(made)}")
         summary = {f"best/{name}": value for name, value in best.metrics.items() if not math.isnan(value)}
         self.log.finish(summary | {"best/epoch": best.epoch})

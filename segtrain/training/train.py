@@ -65,6 +65,7 @@ def train(config: Config, *, resume: str | None = None, folder: Path | None = No
             seed=config.seed,
             device_type=device.type,
             presence=statistics.presence,
+            cache=config.cache_dir,
         )
         for split, (count, digest) in loaders.fingerprints.items():
             require_same(f"the {split} images", f"{count} with names of digest {digest}")

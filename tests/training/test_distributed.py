@@ -94,7 +94,8 @@ def test_losses_are_those_of_the_whole_batch():
 
 @pytest.fixture(scope="module")
 def stopped(folder) -> list[SimpleNamespace]:
-    """A run of two processes whose second one gets a SIGTERM in its third epoch, and which then goes on."""
+    """A run of two processes whose second one gets a SIGTERM in its third epoch, and which then goes on, with
+    its images in memory."""
     stop = (
         "import os, runpy, signal, sys, segtrain.training.loop as loop\n"
         "step = loop.train_step\n"
@@ -110,7 +111,7 @@ def stopped(folder) -> list[SimpleNamespace]:
     arguments = ("--run-folder", "two", *EQUAL)
     first = finish(launch(folder, "stop.py", *arguments))
     first.position = load_checkpoint(folder / "two" / "last.pt")["position"]
-    return [first, finish(launch(folder, PROJECT / "train.py", *arguments))]
+    return [first, finish(launch(folder, PROJECT / "train.py", *arguments, "data.cache=ram"))]
 
 
 def test_a_signal_to_one_process_saves_and_ends_them_all(stopped):

@@ -13,6 +13,7 @@ from scipy import ndimage
 from segtrain.config.data_schema import DataConfig, are_colors, claim_values, is_in_range
 from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
+from segtrain.files import container_of
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import LARGEST_WHOLE, is_one_of, one_plane, tiff_orientation, upright
@@ -119,8 +120,8 @@ class Record(NamedTuple):
 
     @property
     def has_mask_files(self) -> bool:
-        """Whether the mask is files of its own, which can be changed, and not part of an annotation."""
-        return "\t" not in self.sample.mask
+        """Whether the mask is files of its own, which can be changed, and not part of an annotation or an archive."""
+        return "\t" not in self.sample.mask and container_of(self.sample.mask) == self.sample.mask
 
 
 def pack_colors(colors: NDArray) -> NDArray[np.int32]:

@@ -1,0 +1,100 @@
+"""Bottleneck: what a training that waits for its images waits for, and what to set."""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from segtrain.data.dataset import TrainSamples, sample_seed
+from segtrain.data.loaders import TrainLoader
+from segtrain.data.memory_cache import LARGEST_SHARE, estimate_memory
+from segtrain.distributed import local_size
+from segtrain.files import read_content
+from segtrain.formats.sample import Sample
+from segtrain.memory import count_cores, read_available_bytes, show_bytes
+
+MEASURED = 16  # images, as long as they take no more than
+LONGEST_SECONDS = 5.0
+LARGE = 4  # times the pixels of a crop: an image that is read for the most part in vain
+CROPS = ("RandomCrop", "ClassCrop", "CropNonEmptyMaskIfExists", "RandomResizedCrop", "RandomSizedCrop", "CenterCrop")
+
+
+class Costs(NamedTuple):
+    """Milliseconds an image takes: its files to be read, to be decoded, and each of the transforms, in their order;
+    and how many times as many pixels it has as what comes out."""
+
+    disk: float
+    decoding: float
+    transforms: dict[str, float]
+    reduction: float
+
+
+def explain_wait(loader: TrainLoader, share: float) -> str:
+    """A line for a training that waited for its images for `share` of the time, 0..1. Some are read and augmented for
+    it."""
+    costs, workers = measure_costs(loader.dataset), loader.loader.num_workers
+    augmentation = sum(costs.transforms.values())
+    named = f"{costs.disk:.0f} ms to read, {costs.decoding:.0f} to decode and {augmentation:.0f} to augment"
+    by = f"{workers} reading processes" if workers > 1 else "one process"
+    return (
+        f"the loader is the bottleneck: {share:.0%} of the time waits for images; one takes {named}, in {by}; "
+        f"{' or '.join(_advice(loader.dataset, costs, workers))}"
+    )
+
+
+def measure_costs(dataset: TrainSamples) -> Costs:
+    """The costs of some images, spread over the data set."""
+    started, rows, reduction = time.perf_counter(), [], []
+    names = [f"{type(child).__name__}" for child in dataset.transform.transforms]
+    for index in np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), MEASURED)).astype(int)).tolist():
+        sample = dataset.samples[index]
+        clock = [time.perf_counter()]
+        if dataset.kept is None:
+            for path in _files(sample):
+                read_content(path)
+            clock.append(time.perf_counter())
+        image, mask = dataset.load(index)
+        clock.append(time.perf_counter())
+        dataset.transform.set_random_seed(sample_seed(dataset.seed, 0, index))
+        arrays = {"image": image, "mask" if mask.ndim == 2 else "masks": mask}
+        for child in dataset.transform.transforms:
+            arrays = child(**arrays)
+            clock.append(time.perf_counter())
+        taken = np.diff(clock) * 1000
+        taken = taken if dataset.kept is None else np.concatenate([[0, 0], taken[1:]])
+        rows.append([taken[0], max(taken[1] - taken[0], 0), *taken[2:]])  # to decode is to read once more
+        reduction.append(image[..., 0].size / arrays["image"][..., 0].size)
+        if clock[-1] - started > LONGEST_SECONDS:
+            break
+    disk, decoding, *transforms = np.mean(rows, axis=0).tolist()
+    return Costs(disk, decoding, dict(zip(names, transforms, strict=True)), float(np.mean(reduction)))
+
+
+def _files(sample: Sample) -> Iterator[str]:
+    yield sample.image
+    yield from sample.mask_files if "\t" in sample.mask else filter(None, sample.mask.split("\n"))
+
+
+def _advice(dataset: TrainSamples, costs: Costs, workers: int) -> list[str]:
+    """What to set, the first the most likely to help."""
+    cores, found = max(count_cores() // local_size(), 1), []
+    if workers < cores:
+        found.append(f"set data.workers: {cores}")
+    augmentation = sum(costs.transforms.values())
+    if augmentation > costs.disk + costs.decoding:
+        slowest = max(costs.transforms, key=costs.transforms.__getitem__)
+        names = list(costs.transforms)
+        crop = next((name for name in CROPS if name in names[names.index(slowest) + 1 :]), None)
+        took = f"{slowest} ({costs.transforms[slowest]:.0f} ms)"
+        crop = crop and crop.replace("ClassCrop", "RandomCrop")
+        return [*found, f"put {crop} before {took}" if crop else f"apply {took} to fewer images (p), or take it out"]
+    if costs.decoding > costs.disk and costs.reduction > LARGE:
+        found.append(f"save the images smaller, they have {costs.reduction:.0f} times the pixels of a crop")
+    needed = estimate_memory(dataset.samples, dataset.decoder, dataset.image_options)
+    free = read_available_bytes()
+    if free is None or needed < LARGEST_SHARE * free:
+        found.append(f"set data.cache: ram (about {show_bytes(needed)})")
+    elif costs.disk > costs.decoding:
+        found.append("set data.cache: folder, with data.cache_folder on a fast disk")
+    return found or ["the processor is what limits: reduce the augmentation, or the images"]
