@@ -6,6 +6,7 @@ The contract is RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and 
 """
 
 import os
+import secrets
 import socket
 import sys
 import time
@@ -21,6 +22,7 @@ from torch import Tensor
 from segtrain.errors import ConfigError, SegtrainError, TrainingError, reason_of
 
 MEETING = timedelta(minutes=10)
+MEETING_POLL_SECONDS = 0.05
 PATIENCE = timedelta(hours=24)  # the first process counts masks while the others wait; one that dies is noticed at once
 SPEAKING_ORDER_SECONDS = 0.3
 
@@ -96,11 +98,28 @@ def _meet() -> tuple[dist.Store, int, int]:
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
-        store.set(f"here/{number}", "")
-        store.wait([f"here/{other}" for other in range(count)], MEETING)
-        return store, number, count
+        return dist.PrefixStore(_agree_on_start(store, number, count), store), number, count
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"the processes cannot meet at {where}: {reason_of(error)}") from error
+
+
+def _agree_on_start(store: dist.Store, number: int, count: int) -> str:
+    """A name that only this start of all the processes has. torchrun keeps the store when it restarts them, with the
+    addresses of those that are gone, and counts its restarts on each machine apart."""
+    mine, ends = secrets.token_hex(8), time.monotonic() + MEETING.total_seconds()
+    if number == 0:
+        store.set("start", mine)
+        keys = [f"{mine}/{other}" for other in range(1, count)]
+        store.wait(keys, MEETING)
+        store.set(f"{mine}/all", ",".join(store.get(key).decode() for key in keys))
+        return mine
+    while time.monotonic() < ends:
+        start = store.get("start").decode()  # perhaps that of an earlier start, which did not have this process
+        store.set(f"{start}/{number}", mine)
+        if store.check([f"{start}/all"]) and mine in store.get(f"{start}/all").decode().split(","):
+            return start
+        time.sleep(MEETING_POLL_SECONDS)
+    raise RuntimeError(f"process 0 was not there within {MEETING}")
 
 
 def describe() -> str:
