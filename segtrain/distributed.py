@@ -1,8 +1,8 @@
 """Processes of one training: those that torchrun, or an engine with the same environment, has started.
 
 `join` makes them a group. With a single process it does nothing, and every function here gives back what it was given.
-The contract is RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT; a group that exists already
-(Ray Train makes one) is taken as it is.
+The contract is RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, and LOCAL_RANK and LOCAL_WORLD_SIZE where they are set; a
+group that exists already (Ray Train makes one) is taken as it is.
 """
 
 import os
@@ -27,6 +27,7 @@ PATIENCE = timedelta(hours=24)  # the first process counts masks while the other
 SPEAKING_ORDER_SECONDS = 0.3
 
 _hosts: dist.ProcessGroup | None = None  # the group for what lies on the CPU
+_place = (0, 1)  # the number of this process on its machine, and how many there are
 _store: dist.Store | None = None
 _speaks: bool | None = None
 
@@ -48,19 +49,19 @@ def size() -> int:
 
 def local_rank() -> int:
     """The number of this process among those of its machine."""
-    return int(os.environ.get("LOCAL_RANK", rank())) if is_several() else 0
+    return _place[0] if is_several() else 0
 
 
 def local_size() -> int:
     """The number of processes on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", size())) if is_several() else 1
+    return _place[1] if is_several() else 1
 
 
 @contextmanager
 def joined() -> Iterator[None]:
     """Join the other processes, if there are any, and leave them at the end. What any but the first prints is dropped;
     its errors are not. Raises TrainingError where another process has ended before."""
-    global _hosts, _store
+    global _hosts, _place, _store
     made = not dist.is_initialized()
     if made and os.environ.get("WORLD_SIZE", "1") == "1":
         yield
@@ -70,6 +71,7 @@ def joined() -> Iterator[None]:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=_store, rank=number, world_size=count, timeout=PATIENCE)
     _hosts = dist.new_group(backend="gloo", timeout=PATIENCE)
+    _place = _find_place()
     printed = sys.stdout
     if rank():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (to the end of this function)
@@ -120,6 +122,15 @@ def _agree_on_start(store: dist.Store, number: int, count: int) -> str:
             return start
         time.sleep(MEETING_POLL_SECONDS)
     raise RuntimeError(f"process 0 was not there within {MEETING}")
+
+
+def _find_place() -> tuple[int, int]:
+    """The number of this process on its machine, and of all there. Kubeflow does not tell; then hosts are counted."""
+    if "LOCAL_RANK" in os.environ and "LOCAL_WORLD_SIZE" in os.environ:
+        return int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    hosts: list[Any] = [None] * size()
+    dist.all_gather_object(hosts, socket.gethostname(), group=_hosts)
+    return hosts[: rank()].count(hosts[rank()]), hosts.count(hosts[rank()])
 
 
 def describe() -> str:
