@@ -263,6 +263,7 @@ def _require_shapes(optimizer: Optimizer, path: Path) -> None:
     if type(optimizer).__module__.startswith("torch.") and not isinstance(optimizer, torch.optim.Adafactor):
         for parameter, kept in optimizer.state.items():
             for name, value in kept.items():
-                if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
-                    shapes = f"{tuple(value.shape)}, and its weight is {tuple(parameter.shape)}"
+                wanted = parameter.shape if name != "step" else torch.Size()
+                if isinstance(value, torch.Tensor) and value.ndim and value.shape != wanted:
+                    shapes = f"{tuple(value.shape)}, not {tuple(wanted)}"
                     raise CheckpointError(f"{path}: is damaged: the optimizer's {name} has the shape {shapes}")
