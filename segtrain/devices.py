@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from segtrain.distributed import describe, is_several, local_rank, local_size
+from segtrain.distributed import is_several, local_rank, local_size
 from segtrain.errors import ConfigError, reason_of
 from segtrain.memory import count_cores
 
@@ -29,8 +29,8 @@ def _own_device(name: str) -> torch.device:
     if name == "cuda":
         if local_rank() >= torch.cuda.device_count():
             raise ConfigError(
-                f"{describe()} has no GPU: this machine has {torch.cuda.device_count()}, and {local_size()} processes; "
-                "lower --nproc-per-node, or write train.device: cpu"
+                f"no GPU is left for this process: this machine has {torch.cuda.device_count()}, and {local_size()} "
+                "processes; lower --nproc-per-node, or write train.device: cpu"
             )
         torch.cuda.set_device(local_rank())
         return torch.device("cuda", local_rank())

@@ -1,11 +1,12 @@
 """Processes of one training: those that torchrun, or an engine with the same environment, has started.
 
 `join` makes them a group. With a single process it does nothing, and every function here gives back what it was given.
-The contract is RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT; a group that exists already
-(Ray Train makes one) is taken as it is.
+The contract is RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, and LOCAL_RANK and LOCAL_WORLD_SIZE where they are set; a
+group that exists already (Ray Train makes one) is taken as it is.
 """
 
 import os
+import secrets
 import socket
 import sys
 import time
@@ -21,10 +22,12 @@ from torch import Tensor
 from segtrain.errors import ConfigError, SegtrainError, TrainingError, reason_of
 
 MEETING = timedelta(minutes=10)
+MEETING_POLL_SECONDS = 0.05
 PATIENCE = timedelta(hours=24)  # the first process counts masks while the others wait; one that dies is noticed at once
 SPEAKING_ORDER_SECONDS = 0.3
 
 _hosts: dist.ProcessGroup | None = None  # the group for what lies on the CPU
+_place = (0, 1, 0)  # the number of this process on its machine, how many there are, and which is the first of them
 _store: dist.Store | None = None
 _speaks: bool | None = None
 
@@ -46,19 +49,19 @@ def size() -> int:
 
 def local_rank() -> int:
     """The number of this process among those of its machine."""
-    return int(os.environ.get("LOCAL_RANK", rank())) if is_several() else 0
+    return _place[0] if is_several() else 0
 
 
 def local_size() -> int:
     """The number of processes on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", size())) if is_several() else 1
+    return _place[1] if is_several() else 1
 
 
 @contextmanager
 def joined() -> Iterator[None]:
     """Join the other processes, if there are any, and leave them at the end. What any but the first prints is dropped;
     its errors are not. Raises TrainingError where another process has ended before."""
-    global _hosts, _store
+    global _hosts, _place, _store
     made = not dist.is_initialized()
     if made and os.environ.get("WORLD_SIZE", "1") == "1":
         yield
@@ -68,6 +71,7 @@ def joined() -> Iterator[None]:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=_store, rank=number, world_size=count, timeout=PATIENCE)
     _hosts = dist.new_group(backend="gloo", timeout=PATIENCE)
+    _place = _find_place()
     printed = sys.stdout
     if rank():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (to the end of this function)
@@ -96,11 +100,39 @@ def _meet() -> tuple[dist.Store, int, int]:
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
-        store.set(f"here/{number}", "")
-        store.wait([f"here/{other}" for other in range(count)], MEETING)
-        return store, number, count
+        return dist.PrefixStore(_agree_on_start(store, number, count), store), number, count
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"the processes cannot meet at {where}: {reason_of(error)}") from error
+
+
+def _agree_on_start(store: dist.Store, number: int, count: int) -> str:
+    """A name that only this start of all the processes has. torchrun keeps the store when it restarts them, with the
+    addresses of those that are gone, and counts its restarts on each machine apart."""
+    mine, ends = secrets.token_hex(8), time.monotonic() + MEETING.total_seconds()
+    if number == 0:
+        store.set("start", mine)
+        keys = [f"{mine}/{other}" for other in range(1, count)]
+        store.wait(keys, MEETING)
+        store.set(f"{mine}/all", ",".join(store.get(key).decode() for key in keys))
+        return mine
+    while time.monotonic() < ends:
+        start = store.get("start").decode()  # perhaps that of an earlier start, which did not have this process
+        store.set(f"{start}/{number}", mine)
+        if store.check([f"{start}/all"]) and mine in store.get(f"{start}/all").decode().split(","):
+            return start
+        time.sleep(MEETING_POLL_SECONDS)
+    raise RuntimeError(f"process 0 was not there within {MEETING}")
+
+
+def _find_place() -> tuple[int, int, int]:
+    """What _place is. Kubeflow does not tell; then hosts are counted."""
+    if "LOCAL_RANK" in os.environ and "LOCAL_WORLD_SIZE" in os.environ:
+        number = int(os.environ["LOCAL_RANK"])
+        return number, int(os.environ["LOCAL_WORLD_SIZE"]), rank() - number
+    hosts: list[Any] = [None] * size()
+    dist.all_gather_object(hosts, socket.gethostname(), group=_hosts)
+    host = hosts[rank()]
+    return hosts[: rank()].count(host), hosts.count(host), hosts.index(host)
 
 
 def describe() -> str:
@@ -138,7 +170,7 @@ def from_first_of_machine(compute: Callable[[], Any]) -> Any:
     dist.all_gather_object(found, _attempt(compute) if local_rank() == 0 else (None, None), group=_hosts)
     for each in found:
         _result(each)
-    return _result(found[rank() - local_rank()])
+    return _result(found[_place[2]])
 
 
 def _attempt(compute: Callable[[], Any]) -> tuple[Any, SegtrainError | None]:

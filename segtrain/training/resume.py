@@ -19,7 +19,7 @@ from segtrain.command import StopSignal
 from segtrain.config.data_schema import DataConfig, claim_values
 from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
-from segtrain.distributed import from_first, rank
+from segtrain.distributed import from_first, rank, size
 from segtrain.errors import CheckpointError, first_fault
 from segtrain.files import make_numbered_folder, replacing
 from segtrain.inference.task import Task
@@ -68,6 +68,7 @@ class Saved(BaseModel):
     origin: str = ""
     seconds: Annotated[float, Field(ge=0)] = 0.0
     samples: dict[str, tuple[int, str]] = {}
+    processes: Count | None = None
 
 
 def start_or_resume(config: Config, state: TrainState, *, resume: str | None, folder: Path | None = None) -> Run:
@@ -98,6 +99,12 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
     if _read_masks(config.data) != _read_masks(Config.model_validate(content["config"]).data):
         run.log.say(
             "warning: data.classes and data.ignore_values read the masks in another way than the run did before"
+        )
+    before = content.get("processes") or size()  # files of older versions do not say
+    if before != size():
+        run.log.say(
+            f"note: the number of processes is now {size()}, and was {before}: images, their order and augmentation go "
+            "on as before; dropout draws other random numbers, and BatchNorm on CPUs sees other shares of a batch"
         )
     return run
 
@@ -256,6 +263,7 @@ def _require_shapes(optimizer: Optimizer, path: Path) -> None:
     if type(optimizer).__module__.startswith("torch.") and not isinstance(optimizer, torch.optim.Adafactor):
         for parameter, kept in optimizer.state.items():
             for name, value in kept.items():
-                if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
-                    shapes = f"{tuple(value.shape)}, and its weight is {tuple(parameter.shape)}"
+                wanted = parameter.shape if name != "step" else torch.Size()
+                if isinstance(value, torch.Tensor) and value.ndim and value.shape != wanted:
+                    shapes = f"{tuple(value.shape)}, not {tuple(wanted)}"
                     raise CheckpointError(f"{path}: is damaged: the optimizer's {name} has the shape {shapes}")

@@ -15,7 +15,7 @@ from segtrain.checkpoint import BEST, LAST, save_checkpoint
 from segtrain.command import Stopped, StopSignal
 from segtrain.config.schema import Config
 from segtrain.data.loaders import EvalLoader
-from segtrain.distributed import highest
+from segtrain.distributed import highest, size
 from segtrain.errors import TrainingError, reason_of
 from segtrain.inference.task import Task
 from segtrain.log.log import Log
@@ -83,6 +83,7 @@ class Run:
             "config": plain_config(self.config),
             "wandb_id": self.log.wandb_id,
             "wandb_step": self.log.history_step,
+            "processes": size(),
             **state.to_dict(),
         }
         save_checkpoint(self.folder / LAST, content)

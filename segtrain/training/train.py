@@ -43,7 +43,9 @@ def train(config: Config, *, resume: str | None = None, folder: Path | None = No
     device = resolve_device(config.train.device)
     with explained_failures(config):
         notes: list[str] = []
-        require_same("the installed packages", ", ".join(list_versions()))
+        for line in list_versions():
+            package, number = line.split(": ")
+            require_same(f"the package {package}", number)
         splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
         for note in notes:
             print(f"warning: {note}")

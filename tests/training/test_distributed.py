@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -135,6 +136,9 @@ def test_the_number_of_processes_does_not_change_the_training(folder, stopped):
     tables = [pandas.read_csv(folder / name / "metrics.csv").drop(columns=TIMING) for name in ("one", "two")]
     pandas.testing.assert_frame_equal(*tables, rtol=1e-4)
     assert len(list((folder / "two" / "predictions").iterdir())) == 2
+    on = run("train.py", "--run-folder", "two", *EQUAL, cwd=folder)
+    assert (on.returncode, on.stderr) == (0, "")
+    assert on.stdout.startswith("note: the number of processes is now 1, and was 2: images, their order and ")
 
 
 def test_a_bad_image_of_one_process_ends_all_in_one_line(folder):
@@ -147,6 +151,48 @@ def test_a_bad_image_of_one_process_ends_all_in_one_line(folder):
     assert (done.status, len(done.told)) == (1, 1), done.err
     assert "street/train/images/007.png: " in done.told[0]
     assert "exitcode  : 2" in done.err and time.monotonic() - started < 100
+
+
+MEET = """
+import os, signal
+import torch
+from segtrain.distributed import joined, local_rank, local_size, rank, sum_all
+
+with joined():
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0" and rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.write(1, f"{sum_all(torch.ones(())):.0f} here, {local_rank()} of {local_size()}\\n".encode())
+"""
+
+
+def test_a_restart_meets_anew(folder):
+    """torchrun keeps the store, in which the addresses of the processes that it has ended are still written."""
+    (folder / "meet.py").write_text(MEET)
+    done = finish(launch(folder, "--max-restarts", 1, "meet.py"))
+    assert done.status == 0, done.err
+    assert sorted(done.out.splitlines()) == ["2 here, 0 of 2", "2 here, 1 of 2"]
+
+
+def test_without_local_ranks_the_hosts_are_counted(folder):
+    """Kubeflow starts one process a pod, and sets nothing else."""
+    host = "import socket; socket.gethostname = lambda: 'pod' + __import__('os').environ['POD']\n"
+    (folder / "pods.py").write_text(host + MEET)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "3", "PYTHONPATH": str(PROJECT)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "pods.py"],
+            cwd=folder,
+            env=os.environ | common | {"RANK": str(number), "POD": "011"[number]},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(3)
+    ]
+    told = [process.communicate(timeout=60)[0] for process in started]
+    assert told == ["3 here, 0 of 1\n", "3 here, 0 of 2\n", "3 here, 1 of 2\n"]
 
 
 def test_a_killed_process_ends_the_others_in_one_line(folder):
