@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import albumentations
 import cv2
@@ -41,10 +42,12 @@ from segtrain.data.workers import count_workers
 from segtrain.devices import autocast, resolve_device
 from segtrain.formats import read_dataset
 from segtrain.losses.build import build_loss
+from segtrain.losses.weighted import WeightedLoss
 from segtrain.training import build
 from segtrain.training.loop import LossMeter, train_one_epoch
 from segtrain.training.resume import start_run
-from segtrain.training.state import build_state
+from segtrain.training.run import Run
+from segtrain.training.state import TrainState, build_state
 
 HEIGHT, WIDTH = 352, 480
 MODELS = ("Unet/resnet18", "FPN/mobilenet_v2")
@@ -52,13 +55,20 @@ MODELS = ("Unet/resnet18", "FPN/mobilenet_v2")
 Contender = Callable[[int], None]  # trains that many steps
 
 
-def experiment(options: argparse.Namespace, model: str, folder: str) -> Config:
-    """The shipped config.yml on CamVid with crops of 352 x 480."""
+def experiment(
+    options: argparse.Namespace,
+    model: str,
+    folder: str,
+    *,
+    size: tuple[int, int] = (HEIGHT, WIDTH),
+    layers: Sequence[str] = (),
+) -> Config:
+    """The shipped config.yml on CamVid with crops of that height and width in pixels, and `layers` over it all."""
     architecture, encoder = model.split("/")
-    crop = f"{{RandomCrop: {{height: {HEIGHT}, width: {WIDTH}, pad_if_needed: true}}}}"
+    crop = f"{{RandomCrop: {{height: {size[0]}, width: {size[1]}, pad_if_needed: true}}}}"
     base = load_config([])
     others = [item for item in base.transforms.train if "RandomCrop" not in item]
-    layers = [
+    common = [
         "data.format=camvid",
         f"data.root={options.root}",
         f"data.batch_size={options.batch_size}",
@@ -71,41 +81,55 @@ def experiment(options: argparse.Namespace, model: str, folder: str) -> Config:
         "log.wandb.mode=disabled",
         "log.progress=false",
     ]
-    return load_config(layers)
+    return load_config([*common, *layers])
 
 
-def real_training(config: Config, device: torch.device) -> Contender:
-    """(a) The training loop with everything around it: files, augmentation, logging."""
-    splits, decoder = read_splits(config.data, seed=0), build_decoder(config.data)
-    loaders = build_loaders(config.data, config.transforms, splits, decoder, seed=0, device_type=device.type)
+class Training(NamedTuple):
+    """What a step needs beside its batch, on the device."""
+
+    state: TrainState
+    loss: WeightedLoss
+
+
+def build_training(config: Config, device: torch.device) -> Training:
+    """A training that has not begun; its loss has no class weights."""
     model = build.place_model(config, device)
     loss = build_loss(config.loss, mode="multiclass", ignore_index=config.data.ignore_index, class_statistics=None)
-    state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)
-    run = start_run(config)
-    stream = loaders.train.stream(0, 0)
+    return Training(build_state(config, model, steps_per_epoch=1), loss.to(device))
+
+
+def open_stream(config: Config, device: torch.device) -> Iterator[dict]:
+    """Training batches without end: read from files and augmented."""
+    splits, decoder = read_splits(config.data, seed=0), build_decoder(config.data)
+    loaders = build_loaders(config.data, config.transforms, splits, decoder, seed=0, device_type=device.type)
+    return loaders.train.stream(0, 0)
+
+
+def fit_steps(training: Training, stream: Iterator[dict], run: Run) -> Contender:
+    """Steps of train_one_epoch on the batches of a stream."""
+    state, loss = training
 
     def train(steps: int) -> None:
         state.step, state.loss_sums = 0, {}
-        train_one_epoch(state, stream, steps, loss.to(device), config.train, run, LossMeter(state))
+        train_one_epoch(state, stream, steps, loss, run.config.train, run, LossMeter(state))
 
     return train
 
 
-def bare_step(config: Config, device: torch.device) -> Contender:
-    """(b) Forward, loss, backward and optimizer on a batch that is on the device already."""
-    model = build.place_model(config, device).train()
-    loss = build_loss(config.loss, mode="multiclass", ignore_index=config.data.ignore_index, class_statistics=None)
-    loss.to(device)
-    state = build_state(config, model, steps_per_epoch=1)
-    count = config.data.batch_size
-    images = torch.randint(0, 256, (count, HEIGHT, WIDTH, 3), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
-    mask = torch.randint(0, 11, (count, HEIGHT // 8, WIDTH // 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)
-    mask = mask.to(device)
+def bare_steps(training: Training, *, batch_size: int, size: tuple[int, int], classes: int) -> Contender:
+    """Steps on one batch of noise that is on the device already; `size` is its height and width in pixels."""
+    state, loss = training
+    blocks = [-(-side // 8) for side in size]
+    images = torch.randint(0, 256, (batch_size, *size, 3), dtype=torch.uint8).permute(0, 3, 1, 2).to(state.device)
+    mask = torch.randint(0, classes, (batch_size, *blocks)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    mask = mask[:, : size[0], : size[1]].contiguous().to(state.device)
 
     def train(steps: int) -> None:
+        state.model.train()
+        loss.train()
         for _ in range(steps):
-            with autocast(device, state.dtype):
-                logits = model(images)
+            with autocast(state.device, state.dtype):
+                logits = state.callable(images)
             total, _ = loss(logits, mask, 0)
             state.scaler.scale(total).backward()
             state.scaler.step(state.optimizer)
@@ -113,6 +137,18 @@ def bare_step(config: Config, device: torch.device) -> Contender:
             state.optimizer.zero_grad(set_to_none=True)
 
     return train
+
+
+def real_training(config: Config, device: torch.device) -> Contender:
+    """(a) The training loop with everything around it: files, augmentation, logging."""
+    stream = open_stream(config, device)
+    return fit_steps(build_training(config, device), stream, start_run(config))
+
+
+def bare_step(config: Config, device: torch.device) -> Contender:
+    """(b) Forward, loss, backward and optimizer on a batch that is on the device already."""
+    count, classes = config.data.batch_size, len(config.data.classes)
+    return bare_steps(build_training(config, device), batch_size=count, size=(HEIGHT, WIDTH), classes=classes)
 
 
 class PlainDataset(Dataset):
@@ -171,9 +207,10 @@ def plain_loop(config: Config, device: torch.device) -> Contender:
 CONTENDERS = {"a": real_training, "b": bare_step, "c": plain_loop}
 
 
-def seconds_of(train: Contender, steps: int, device: torch.device) -> float:
-    """Time of `steps` steps, after one that is not counted (it finds the workers still filling their queues)."""
-    train(1)
+def seconds_of(train: Contender, steps: int, device: torch.device, *, warm_up_steps: int = 1) -> float:
+    """Time of `steps` steps, after some that are not counted (the first finds the workers still filling their
+    queues)."""
+    train(warm_up_steps)
     if device.type == "cuda":
         torch.cuda.synchronize()
     started = time.perf_counter()
