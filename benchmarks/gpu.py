@@ -72,7 +72,7 @@ from segtrain.training.resume import start_run
 
 SWITCHES = ("bf16", "channels_last", "compile")
 # In the order in which they are measured, the most important first.
-SETTINGS = ("bf16+channels_last", "bf16+channels_last+compile", "none", "bf16+compile", "channels_last+compile")
+SETTINGS = ("bf16+channels_last", "bf16+channels_last+compile", "none", "bf16", "channels_last")
 TRAINING, PREDICTION = ("bare step", "fit"), ("forward", "whole", "tiled")
 
 # Options that are not given: with --tiny the second.
