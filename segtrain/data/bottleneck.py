@@ -14,10 +14,10 @@ from segtrain.files import read_content
 from segtrain.formats.sample import Sample
 from segtrain.memory import count_cores, read_available_bytes, show_bytes
 
-MEASURED = 16  # images, as long as they take no more than
+TRIED_IMAGES = 16  # images, as long as they take no more than
 LONGEST_SECONDS = 5.0
 LARGE = 4  # times the pixels of a crop: an image that is read for the most part in vain
-CROPS = ("RandomCrop", "ClassCrop", "CropNonEmptyMaskIfExists", "RandomResizedCrop", "RandomSizedCrop", "CenterCrop")
+CROPPING = ("RandomCrop", "ClassCrop", "CropNonEmptyMaskIfExists", "RandomResizedCrop", "RandomSizedCrop", "CenterCrop")
 
 
 class Costs(NamedTuple):
@@ -47,7 +47,7 @@ def measure_costs(dataset: TrainSamples) -> Costs:
     """The costs of some images, spread over the data set."""
     started, rows, reduction = time.perf_counter(), [], []
     names = [f"{type(child).__name__}" for child in dataset.transform.transforms]
-    for index in np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), MEASURED)).astype(int)).tolist():
+    for index in np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), TRIED_IMAGES)).astype(int)).tolist():
         sample = dataset.samples[index]
         clock = [time.perf_counter()]
         if dataset.kept is None:
@@ -85,7 +85,7 @@ def _advice(dataset: TrainSamples, costs: Costs, workers: int) -> list[str]:
     if augmentation > costs.disk + costs.decoding:
         slowest = max(costs.transforms, key=costs.transforms.__getitem__)
         names = list(costs.transforms)
-        crop = next((name for name in CROPS if name in names[names.index(slowest) + 1 :]), None)
+        crop = next((name for name in CROPPING if name in names[names.index(slowest) + 1 :]), None)
         took = f"{slowest} ({costs.transforms[slowest]:.0f} ms)"
         crop = crop and crop.replace("ClassCrop", "RandomCrop")
         return [*found, f"put {crop} before {took}" if crop else f"apply {took} to fewer images (p), or take it out"]

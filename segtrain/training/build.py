@@ -99,10 +99,8 @@ def describe_training(
     if state.model.origin:
         run.log.say(f"start    {state.model.origin}")
     for name, weights in loss.class_weights.items():
-        listed = ", ".join(
-            f"{key} {value:.2f}" for key, value in zip(run.config.data.class_names, weights, strict=False)
-        )
-        run.log.say(f"weights  {name}: {listed}")
+        pairs = zip(run.config.data.class_names, weights, strict=False)
+        run.log.say(f"weights  {name}: {', '.join(f'{key} {value:.2f}' for key, value in pairs)}")
     if is_several():
         apart = [name for name, term in zip(loss.terms, loss.losses, strict=True) if term.whole_batch]
         if apart and not loss.gathers:

@@ -19,7 +19,7 @@ from segtrain.command import StopSignal
 from segtrain.config.data_schema import DataConfig, claim_values
 from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
-from segtrain.distributed import from_first, rank, size
+from segtrain.distributed import from_first, rank, require_same, size
 from segtrain.errors import CheckpointError, first_fault
 from segtrain.files import make_numbered_folder, replacing
 from segtrain.inference.task import Task
@@ -183,6 +183,13 @@ def list_versions() -> list[str]:
         except PackageNotFoundError:
             lines.append(f"{package}: not installed")
     return lines
+
+
+def require_same_versions() -> None:
+    """Raises ConfigError, which names the package, where a process runs on another version than the first."""
+    for line in list_versions():
+        package, number = line.split(": ")
+        require_same(f"the package {package}", number)
 
 
 def _git(*arguments: str) -> str:

@@ -14,7 +14,7 @@ from segtrain.models.costs import describe_parameters
 from segtrain.training import build
 from segtrain.training.failures import explained_failures
 from segtrain.training.loop import fit
-from segtrain.training.resume import list_versions, start_or_resume
+from segtrain.training.resume import require_same_versions, start_or_resume
 from segtrain.training.schedule import try_update
 from segtrain.training.state import build_state
 
@@ -43,9 +43,7 @@ def train(config: Config, *, resume: str | None = None, folder: Path | None = No
     device = resolve_device(config.train.device)
     with explained_failures(config):
         notes: list[str] = []
-        for line in list_versions():
-            package, number = line.split(": ")
-            require_same(f"the package {package}", number)
+        require_same_versions()
         splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
         for note in notes:
             print(f"warning: {note}")

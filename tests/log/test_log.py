@@ -120,9 +120,9 @@ def test_bar_shows_share_loss_speed_and_waiting(tmp_path, monkeypatch, clock):
         bar._bar.mininterval = 0.0
         bar.update(images=8, loss=None, wait_seconds=0.3)
         assert bar.images_per_second == pytest.approx(0.8)
-        assert bar.wait_share == pytest.approx(0.03)
+        assert bar.wait_share == pytest.approx(0.015)  # of the second step alone
     last = terminal.getvalue().split("\r")
-    assert any("train 1/2 100%" in part and "loss 0.5000, 0.8 images/s, data 3%, 00:00 left" in part for part in last)
+    assert any("train 1/2 100%" in part and "loss 0.5000, 0.8 images/s, data 2%, 00:00 left" in part for part in last)
 
 
 def test_without_a_terminal_one_line_each_half_minute(tmp_path, monkeypatch, clock, capsys):
@@ -133,7 +133,7 @@ def test_without_a_terminal_one_line_each_half_minute(tmp_path, monkeypatch, clo
     captured = capsys.readouterr()
     assert captured.err == ""
     assert captured.out == (
-        "train 1/2  53% 0.4 images/s, data 10%, 07:50 left\ntrain 1/2  56% 0.4 images/s, data 10%, 07:20 left\n"
+        "train 1/2  53% 0.4 images/s, data 7%, 07:50 left\ntrain 1/2  56% 0.4 images/s, data 8%, 07:20 left\n"
     )
 
 
