@@ -22,13 +22,27 @@ CASES = [(1, 1), (2, 1), (4, 1), (1, 2), (2, 2)]  # processes, accumulate_steps
 SETTINGS = [
     "data.root=data/street",
     "data.workers=0",
-    "model={name: LinearHead, encoder_name: tu-test_vit}",
-    "optimizer={name: SGD, lr: 0.05, momentum: 0.9}",
+    "model={name: without_batch_norm.Net, encoder_name: null}",
+    "optimizer={name: SGD, lr: 0.02, momentum: 0.9}",
     "transforms.train=[{RandomCrop: {height: 64, width: 64}}, HorizontalFlip]",
     "train={epochs: 1, max_steps: 20, precision: fp32, device: cpu}",
     "log={images: 0, progress: false}",
     "log.wandb.mode=disabled",
 ]
+NETWORK = """
+from torch import nn
+
+class Net(nn.Module):
+    stride, logits_stride = 4, 4
+
+    def __init__(self, in_channels, classes):
+        super().__init__()
+        layers = [nn.Conv2d(in_channels, 16, 4, 4), nn.GroupNorm(2, 16), nn.ReLU(), nn.Conv2d(16, classes, 3, 1, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images):
+        return self.layers(images)
+"""
 
 
 def train(folder: Path, loss: str, processes: int, accumulate: int) -> dict:
@@ -41,7 +55,8 @@ def train(folder: Path, loss: str, processes: int, accumulate: int) -> dict:
         f"train.accumulate_steps={accumulate}",
     ]
     command = [sys.executable, *start, "train.py", "--run-folder", str(folder), *layers]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
     if done.returncode:
         raise SystemExit(done.stderr)
     return load_checkpoint(folder / "last.pt")["model"]
@@ -61,6 +76,7 @@ def show(rows: Sequence[Sequence[str]]) -> str:
 def main() -> None:
     """Train all and print the table."""
     with tempfile.TemporaryDirectory() as root:
+        Path(root, "without_batch_norm.py").write_text(NETWORK, encoding="utf-8")
         found = {
             (loss, *case): train(Path(root, f"{loss}-{case[0]}-{case[1]}"), loss, *case)
             for loss in LOSSES

@@ -26,7 +26,7 @@ class Costs(NamedTuple):
 
     disk: float
     decoding: float
-    transforms: dict[str, float]
+    transforms: list[tuple[str, float]]
     reduction: float
 
 
@@ -34,7 +34,7 @@ def explain_wait(loader: TrainLoader, share: float) -> str:
     """A line for a training that waited for its images for `share` of the time, 0..1. Some are read and augmented for
     it."""
     costs, workers = measure_costs(loader.dataset), loader.loader.num_workers
-    augmentation = sum(costs.transforms.values())
+    augmentation = sum(taken for _, taken in costs.transforms)
     named = f"{costs.disk:.0f} ms to read, {costs.decoding:.0f} to decode and {augmentation:.0f} to augment"
     by = f"{workers} reading processes" if workers > 1 else "one process"
     return (
@@ -46,7 +46,7 @@ def explain_wait(loader: TrainLoader, share: float) -> str:
 def measure_costs(dataset: TrainSamples) -> Costs:
     """The costs of some images, spread over the data set."""
     started, rows, reduction = time.perf_counter(), [], []
-    names = [f"{type(child).__name__}" for child in dataset.transform.transforms]
+    names = [type(child).__name__ for child in dataset.transform.transforms]
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), TRIED_IMAGES)).astype(int)).tolist():
         sample = dataset.samples[index]
         clock = [time.perf_counter()]
@@ -68,7 +68,7 @@ def measure_costs(dataset: TrainSamples) -> Costs:
         if clock[-1] - started > LONGEST_SECONDS:
             break
     disk, decoding, *transforms = np.mean(rows, axis=0).tolist()
-    return Costs(disk, decoding, dict(zip(names, transforms, strict=True)), float(np.mean(reduction)))
+    return Costs(disk, decoding, list(zip(names, transforms, strict=True)), float(np.mean(reduction)))
 
 
 def _files(sample: Sample) -> Iterator[str]:
@@ -81,12 +81,11 @@ def _advice(dataset: TrainSamples, costs: Costs, workers: int) -> list[str]:
     cores, found = max(count_cores() // local_size(), 1), []
     if workers < cores:
         found.append(f"set data.workers: {cores}")
-    augmentation = sum(costs.transforms.values())
-    if augmentation > costs.disk + costs.decoding:
-        slowest = max(costs.transforms, key=costs.transforms.__getitem__)
-        names = list(costs.transforms)
-        crop = next((name for name in CROPPING if name in names[names.index(slowest) + 1 :]), None)
-        took = f"{slowest} ({costs.transforms[slowest]:.0f} ms)"
+    if sum(taken for _, taken in costs.transforms) > costs.disk + costs.decoding:
+        names, taken = zip(*costs.transforms, strict=True)
+        slowest = int(np.argmax(taken))
+        crop = next((name for name in names[slowest + 1 :] if name in CROPPING), None)
+        took = f"{names[slowest]} ({taken[slowest]:.0f} ms)"
         crop = crop and crop.replace("ClassCrop", "RandomCrop")
         return [*found, f"put {crop} before {took}" if crop else f"apply {took} to fewer images (p), or take it out"]
     if costs.decoding > costs.disk and costs.reduction > LARGE:

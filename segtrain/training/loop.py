@@ -89,10 +89,6 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
         state.schedule.after("epoch")
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, {}
         run.log.epoch(state.epoch, state.total_steps, values, epochs=config.epochs, best=improved)
-        if state.epoch == 1 and values["data_wait"] > LONGEST_WAIT and rank() == 0:
-            from segtrain.data.bottleneck import explain_wait
-
-            run.log.say(explain_wait(loaders.train, values["data_wait"]))
         if due:
             run.show(state, evaluation)
         if improved:
@@ -100,6 +96,10 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
         if config.save_every_epochs is not None and state.epoch % config.save_every_epochs == 0:
             run.save_epoch(state, values)
         run.save_last(state)
+        if state.epoch == 1 and values["data_wait"] > LONGEST_WAIT and rank() == 0:
+            from segtrain.data.bottleneck import explain_wait
+
+            run.log.say(explain_wait(loaders.train, values["data_wait"]))
     if state.epoch < config.epochs:
         run.log.say(f"stopping early: {why_finished(state, config)[1]}")
 
