@@ -14,7 +14,7 @@ from segtrain.files import read_content
 from segtrain.formats.sample import Sample
 from segtrain.memory import count_cores, read_available_bytes, show_bytes
 
-TRIED_IMAGES = 16  # images, as long as they take no more than
+TRIED_IMAGES = 16  # fewer where they take longer than
 LONGEST_SECONDS = 5.0
 LARGE = 4  # times the pixels of a crop: an image that is read for the most part in vain
 CROPPING = ("RandomCrop", "ClassCrop", "CropNonEmptyMaskIfExists", "RandomResizedCrop", "RandomSizedCrop", "CenterCrop")
@@ -50,10 +50,9 @@ def measure_costs(dataset: TrainSamples) -> Costs:
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), TRIED_IMAGES)).astype(int)).tolist():
         sample = dataset.samples[index]
         clock = [time.perf_counter()]
-        if dataset.kept is None:
-            for path in _files(sample):
-                read_content(path)
-            clock.append(time.perf_counter())
+        for path in _files(sample) if dataset.kept is None else ():
+            read_content(path)
+        clock.append(time.perf_counter())
         image, mask = dataset.load(index)
         clock.append(time.perf_counter())
         dataset.transform.set_random_seed(sample_seed(dataset.seed, 0, index))
@@ -62,7 +61,6 @@ def measure_costs(dataset: TrainSamples) -> Costs:
             arrays = child(**arrays)
             clock.append(time.perf_counter())
         taken = np.diff(clock) * 1000
-        taken = taken if dataset.kept is None else np.concatenate([[0, 0], taken[1:]])
         rows.append([taken[0], max(taken[1] - taken[0], 0), *taken[2:]])  # to decode is to read once more
         reduction.append(image[..., 0].size / arrays["image"][..., 0].size)
         if clock[-1] - started > LONGEST_SECONDS:

@@ -79,8 +79,7 @@ class ClassBalance:
 class _Samples(Dataset):
     """Batches by lists of keys. What is wrong with a file travels back as the batch itself: an exception that crosses
     from a worker process would arrive wrapped in a traceback. `kept` are the decoded images and masks of all samples,
-    where they are held in memory; `read` is called as
-    read_sample is."""
+    where they are held in memory; `read` stands for read_sample where files are read from elsewhere."""
 
     samples: Sequence[Sample]
     decoder: Decoder

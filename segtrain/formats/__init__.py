@@ -147,7 +147,9 @@ def find_classes(name: str, data: Mapping[str, Any]) -> list[str]:
     for a data set that is not there."""
     reader, arguments = _reader(name, data)
     find = getattr(reader, "find_classes", None)
-    return find(**_taken(find, arguments | {"root": Path(str(arguments["root"]))})) if find and data.get("root") else []
+    roots = data.get("root")
+    root = roots[0] if isinstance(roots, list) and roots else roots
+    return find(**_taken(find, arguments | {"root": Path(root)})) if find and isinstance(root, str) else []
 
 
 def find_ignored_raw(name: str) -> int | None:
