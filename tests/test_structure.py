@@ -66,6 +66,7 @@ WHERE_ASKED = {
     "models.encoder",
     "models.layers",
     "models.own",
+    "models.pointwise",
     "models.pretrained",
     "training.follower",
     "training.overfit",

@@ -78,9 +78,8 @@ class SegmentationModel(nn.Module):
         if not self.training:
             return logits
         further += [] if self.aux is None else [self.aux()]
-        return (
-            [logits, *(self._fit(each, images.shape[-2:], (height, width)) for each in further)] if further else logits
-        )
+        further = [self._fit(each, images.shape[-2:], (height, width)) for each in further]
+        return [logits, *further] if further else logits
 
     def _fit(self, output: Tensor | dict[str, Tensor], padded: torch.Size, size: tuple[int, int]) -> Any:
         """An auxiliary output for the image alone: logits at its size, but those of a cascade at their own."""
@@ -162,6 +161,10 @@ def build_model(
     if from_hub and "encoder_weights" not in inspect.signature(type(net)).parameters:
         hint = "write null, or the path of a file"
         raise ConfigError(f"model.encoder_weights: {config.name} takes none by a name; {hint}")
+    if training:
+        from segtrain.models.pointwise import subsample_first
+
+        subsample_first(net)
     mean, std = choose_normalisation(config, channels, from_hub=from_hub)
     model = SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
     if local:
@@ -191,8 +194,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         weights = "imagenet"
     target = find("model", config.name)  # whose dotted path read_config refuses where a stranger wrote it
     named = inspect.signature(target).parameters
-    encoder = {"encoder_name": encoder_name, "encoder_weights": weights}
-    encoder = {key: value for key, value in encoder.items() if key in named}
+    encoder = {k: v for k, v in (("encoder_name", encoder_name), ("encoder_weights", weights)) if k in named}
     if encoder_name.startswith("tu-") and any(each.kind is each.VAR_KEYWORD for each in named.values()):
         from segtrain.models.encoder import any_size
 

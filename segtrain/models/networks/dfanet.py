@@ -8,7 +8,6 @@ Copies with 2.02 million hold a second classifier of ImageNet's classes, unused.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from segtrain.models.networks.blocks import conv_norm, resize
 
@@ -107,14 +106,10 @@ class _Block(nn.Module):
         self.convs = nn.Sequential(
             _separable(inputs, hidden, stride), _separable(hidden, hidden), _separable(hidden, outputs)
         )
-        self.stride = stride
-        self.shortcut = nn.Identity() if stride == 1 else conv_norm(inputs, outputs, 1, activation=False)
+        self.shortcut = nn.Identity() if stride == 1 else conv_norm(inputs, outputs, 1, stride=stride, activation=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        # Pooling has the stride of the shortcut: torch 2.15 writes past its memory in the backward pass of a 1x1
-        # convolution with a stride and fewer than 16 input channels, in channels_last on a CPU with AVX-512.
-        kept = features if self.stride == 1 else functional.max_pool2d(features, 1, self.stride)
-        return self.convs(features) + self.shortcut(kept)
+        return self.convs(features) + self.shortcut(features)
 
 
 def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
