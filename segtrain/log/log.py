@@ -7,6 +7,7 @@ again, and a run that is killed and resumed neither loses nor doubles one.
 
 import csv
 import functools
+import json
 import math
 import os
 import sys
@@ -26,6 +27,7 @@ from segtrain.files import replacing
 from segtrain.visualize import Panel
 
 LINE_EVERY_SECONDS = 30.0
+SUMMARY = "summary.json"  # of a training that has come to its end
 
 
 @dataclass
@@ -154,7 +156,8 @@ class Log:
         A resumed run passes what its checkpoint holds: the `wandb_id`; `resume_epoch`, the whole epochs that it covers
         (rows of metrics.csv past those are dropped: they are trained again); `history_step`, as `resume_step`.
         """
-        self._config = config
+        self._config, self._folder = config, folder
+        (folder / SUMMARY).unlink(missing_ok=True)
         self._wandb_id, self._resume_step = wandb_id, resume_step
         self._queue: dict[int, Row] = {}
         self._resumable = resume_epoch is not None
@@ -240,13 +243,20 @@ class Log:
         self._send()
 
     def finish(self, summary: dict[str, float] | None = None, *, exit_code: int = 0) -> None:
-        """Close all. `summary`: of the best epoch, under the names to show (best/epoch, best/val/miou).
+        """Close all. `summary`: of a training that has come to its end, under the names to show (epochs, seconds,
+        best/epoch, best/val/miou); summary.json.
 
         After a failure the queue is dropped where a checkpoint exists: its steps are trained again on resume.
         """
         if exit_code == 0 or not self._resumable:
             self._send()
         self._queue.clear()
+        if summary is not None:
+            try:
+                with replacing(self._folder / SUMMARY) as temporary:
+                    temporary.write_text(json.dumps(summary, indent=1) + "\n")
+            except OSError as error:
+                self.say(f"warning: {SUMMARY} was not written: {reason_of(error)}")
         if writer := self._writers.get("wandb"):
             self._guard("wandb", lambda: writer.finish(summary, exit_code=exit_code))
         if board := self._writers.get("TensorBoard"):

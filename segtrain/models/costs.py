@@ -19,11 +19,16 @@ def count_multiply_adds(model: SegmentationModel, size: tuple[int, int]) -> int:
     return counter.get_total_flops() // 2
 
 
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Number of parameters without auxiliary outputs, and of those that are trained."""
+    parameters = [parameter for name, parameter in model.named_parameters() if not is_auxiliary(name)]
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    return sum(parameter.numel() for parameter in parameters), trained
+
+
 def describe_parameters(model: nn.Module) -> str:
     """Number of parameters without auxiliary outputs, and of those that are trained where they differ."""
-    parameters = [parameter for name, parameter in model.named_parameters() if not is_auxiliary(name)]
-    total = sum(parameter.numel() for parameter in parameters)
-    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    total, trained = count_parameters(model)
     return f"{_millions(total)} parameters" + (f", {_millions(trained)} of them trained" if trained < total else "")
 
 

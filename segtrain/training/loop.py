@@ -41,16 +41,14 @@ class LossMeter:
         """Read what is pending. Raises TrainingError for a loss that is not finite, with its step and term."""
         if not self.pending:
             return
-        rows = torch.stack([values for _, values in self.pending]).tolist()
-        steps = [step for step, _ in self.pending]
+        steps, values = zip(*self.pending, strict=True)
         self.pending.clear()
-        for step, row in zip(steps, rows, strict=True):
+        for step, row in zip(steps, torch.stack(values).tolist(), strict=True):
             self.latest = dict(zip(self.names, row, strict=True))
             if not np.isfinite(row).all():
                 bad = [name for name, value in self.latest.items() if not np.isfinite(value)]
-                raise TrainingError(
-                    _not_finite(f"{bad[-1].removeprefix('loss/')} is {self.latest[bad[-1]]}", step, self.state)
-                )
+                what = f"{bad[-1].removeprefix('loss/')} is {self.latest[bad[-1]]}"
+                raise TrainingError(_not_finite(what, step, self.state))
             for name, value in self.latest.items():
                 self.state.loss_sums[name] = self.state.loss_sums.get(name, 0.0) + value
 
@@ -60,8 +58,8 @@ class LossMeter:
 
 
 def _not_finite(what: str, step: int, state: TrainState) -> str:
-    precision = ", or train.precision: fp32" if state.dtype != torch.float32 else ""
-    hint = f"lower optimizer.lr, set train.clip_norm: 1.0{precision}"
+    hint = "lower optimizer.lr, set train.clip_norm: 1.0"
+    hint += ", or train.precision: fp32" if state.dtype != torch.float32 else ""
     place = f"step {step} (epoch {state.epoch + 1})"
     return f"training stopped at {place}: {what}; the last checkpoint before it is kept; {hint}"
 

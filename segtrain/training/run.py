@@ -20,6 +20,7 @@ from segtrain.errors import TrainingError, reason_of
 from segtrain.inference.task import Task
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
+from segtrain.models.costs import count_parameters
 from segtrain.models.model import drop_auxiliary
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.training.state import TrainState, read_score
@@ -120,8 +121,8 @@ class Run:
     def announce_best(self, state: TrainState) -> None:
         """Tell the log of best.pt where there is one: after it was saved, and once when a run is resumed."""
         if (self.folder / BEST).is_file():
-            best, monitor = state.best, self.config.train.monitor
-            self.log.checkpoint(self.folder / BEST, "best", {"epoch": best.epoch, monitor: best.score})
+            facts = {"epoch": state.best.epoch, self.config.train.monitor: state.best.score}
+            self.log.checkpoint(self.folder / BEST, "best", facts)
 
     def shown_names(self, loader: EvalLoader, *, final: bool) -> list[str]:
         """The validation images whose predictions are drawn in this evaluation: always the same, spread over the set;
@@ -157,15 +158,16 @@ class Run:
 
     def report(self, state: TrainState) -> None:
         """Print the best evaluation, class by class, draw it, and close the log."""
-        best = state.best
+        best, monitor = state.best, self.config.train.monitor
+        summary = {"epochs": state.epoch, "seconds": state.seconds, "parameters": count_parameters(state.model)[0]}
         if not best.matrix:
-            self.log.say(f"no evaluation gave a {self.config.train.monitor}; {self.folder} has no {BEST}")
-            return self.log.finish()
+            self.log.say(f"no evaluation gave a {monitor}; {self.folder} has no {BEST}")
+            return self.log.finish(summary)
         matrix = np.array(best.matrix, np.int64)
         self.draw(matrix)
-        self.log.say(f"\nbest epoch {best.epoch}, {self.config.train.monitor} {best.score:.4f}, validation set:")
+        self.log.say(f"\nbest epoch {best.epoch}, {monitor} {best.score:.4f}, validation set:")
         self.log.say(format_table(matrix, self.config.data.class_names))
+        summary |= {f"best/{name}": value for name, value in best.metrics.items() if not math.isnan(value)}
+        self.log.finish(summary | {"best/epoch": best.epoch, "best/score": best.score})
         made = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
         self.log.say(f"\n{self.folder}: {', '.join(made)}")
-        summary = {f"best/{name}": value for name, value in best.metrics.items() if not math.isnan(value)}
-        self.log.finish(summary | {"best/epoch": best.epoch})

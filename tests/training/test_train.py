@@ -61,7 +61,7 @@ def test_a_run_ends_with_its_table_and_all_its_files(finished):
     assert lines[1] == "data     8 training and 4 validation images"
     assert lines[-1] == (
         f"{finished.folder}: best.pt, config.yml, confusion.png, curves.png, environment.txt, last.pt, metrics.csv, "
-        "predictions"
+        "predictions, summary.json"
     )
     assert {path.suffix for path in (finished.folder / "predictions").iterdir()} == {".png"}
     assert len(list((finished.folder / "predictions").iterdir())) == 2

@@ -1,0 +1,84 @@
+"""Record of a run: what its folder says of it, read without torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from segtrain.config.schema import Config
+from segtrain.config.tree import load_yaml
+from segtrain.errors import CheckpointError, ConfigError, first_fault, reason_of
+from segtrain.log.log import SUMMARY
+
+FINISHED, RUNNING, STOPPED, FAILED = "finished", "running", "stopped", "failed"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run folder.
+
+    `state`: FINISHED, its training came to its end; RUNNING, a process trains in it; STOPPED, it can be resumed;
+    FAILED, it ended before its first checkpoint. `table`: metrics.csv, a row an epoch; empty where there is none.
+    `summary`: summary.json of a finished run; else empty.
+    """
+
+    folder: Path
+    state: str
+    config: Config
+    table: pandas.DataFrame
+    summary: dict[str, Any]
+
+    @property
+    def monitor(self) -> str:
+        """The metric that chose best.pt, as a column of `table`: val/miou."""
+        return "val/" + self.config.train.monitor.removeprefix("min ")
+
+    @property
+    def best(self) -> pandas.Series | None:
+        """The row of the best epoch so far; None where no evaluation gave a score."""
+        if self.monitor not in self.table or self.table[self.monitor].isna().all():
+            return None
+        scores = self.table[self.monitor]
+        return self.table.loc[scores.idxmin() if self.config.train.monitor.startswith("min ") else scores.idxmax()]
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read a run folder. Raises CheckpointError for another folder, and for a file in it that cannot be read."""
+    path = folder / "config.yml"
+    if not path.is_file():
+        what = "is not a run folder; it has no config.yml" if folder.is_dir() else "does not exist"
+        raise CheckpointError(f"{folder}: {what}")
+    try:
+        config = Config.model_validate(load_yaml(path).plain())
+        path = folder / "metrics.csv"
+        table = pandas.read_csv(path) if path.is_file() else pandas.DataFrame()
+        path = folder / SUMMARY
+        summary = json.loads(path.read_bytes()) if path.is_file() else {}
+        if not isinstance(summary, dict):
+            raise ValueError("is not a mapping")
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: cannot be read: {first_fault(error)}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {reason_of(error)}") from error
+    return RunRecord(folder, _find_state(folder), config, table, summary)
+
+
+def _find_state(folder: Path) -> str:
+    lock = folder / ".lock"
+    try:
+        if lock.is_file():
+            with FileLock(lock, blocking=False):
+                pass
+    except Timeout:
+        return RUNNING
+    except (OSError, NotImplementedError):  # a folder that only others write to, or a file system without locks
+        pass
+    if (folder / SUMMARY).is_file():
+        return FINISHED
+    return STOPPED if (folder / "last.pt").is_file() else FAILED
