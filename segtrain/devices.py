@@ -41,6 +41,14 @@ def _own_device(name: str) -> torch.device:
     return torch.device("cpu")
 
 
+def describe_gpu_memory() -> str:
+    """'7.3 of 24 GiB': the most that this process had of its GPU so far; nothing without one."""
+    if not torch.cuda.is_initialized():
+        return ""
+    _, whole = torch.cuda.mem_get_info()
+    return f"{torch.cuda.max_memory_reserved() / 2**30:.1f} of {whole / 2**30:.0f} GiB"
+
+
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """float32, bfloat16 or float16; `auto` takes bf16 only where the hardware computes it, since elsewhere it is
     slower."""

@@ -22,12 +22,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from segtrain.devices import describe_gpu_memory
 from segtrain.errors import CheckpointError, reason_of
 from segtrain.files import replacing
+from segtrain.log import SUMMARY
 from segtrain.visualize import Panel
 
 LINE_EVERY_SECONDS = 30.0
-SUMMARY = "summary.json"  # of a training that has come to its end
 
 
 @dataclass
@@ -40,10 +41,22 @@ class Row:
 
 
 class Progress:
-    """Speed of one pass over a loader, shown as a bar on a terminal, else as one line each half minute."""
+    """Speed of one pass over a loader, shown as a bar on a terminal, else as one line each half minute.
 
-    def __init__(self, total: int, *, title: str, initial: int, visible: bool, say: Callable[[str], None]) -> None:
-        self._title, self._visible, self._say = title, visible, say
+    `compute_left` gives the seconds that are left of the whole training, for steps done in this pass and its seconds.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        title: str,
+        initial: int,
+        visible: bool,
+        say: Callable[[str], None],
+        compute_left: Callable[[int, float], float] | None = None,
+    ) -> None:
+        self._title, self._visible, self._say, self._compute_left = title, visible, say, compute_left
         self._started = self._line_at = time.monotonic()
         self._images, self._wait_seconds, self._loss = 0, 0.0, math.nan
         self._on_terminal = sys.stderr.isatty()
@@ -54,7 +67,7 @@ class Progress:
             disable=not (visible and self._on_terminal),
             leave=False,
             dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix[0]}, {remaining} left",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix[0]}",
             postfix=[""],
         )
         self._total, self._done, self._initial = total, initial, initial
@@ -86,13 +99,19 @@ class Progress:
             self._bar.update()
         elif self._visible and not self._on_terminal and time.monotonic() - self._line_at >= LINE_EVERY_SECONDS:
             self._line_at = time.monotonic()
-            per_step = (self._line_at - self._started) / (self._done - self._initial)
-            left = tqdm.format_interval(per_step * (self._total - self._done))
-            self._say(f"{self._title} {self._done / self._total:4.0%} {self._describe()}, {left} left")
+            self._say(f"{self._title} {self._done / self._total:4.0%} {self._describe()}")
 
     def _describe(self) -> str:
-        loss = "" if math.isnan(self._loss) else f"loss {self._loss:.4f}, "
-        return f"{loss}{self.images_per_second:.1f} images/s, data {self.wait_share:.0%}"
+        parts = [] if math.isnan(self._loss) else [f"loss {self._loss:.4f}"]
+        parts += [f"{self.images_per_second:.1f} images/s", f"data {self.wait_share:.0%}"]
+        if memory := describe_gpu_memory():
+            parts.append(memory)
+        seconds = time.monotonic() - self._started
+        steps = self._done - self._initial
+        parts.append(f"{tqdm.format_interval(seconds / steps * (self._total - self._done))} left")
+        if self._compute_left is not None:
+            parts[-1] += f" in this epoch, {tqdm.format_interval(self._compute_left(steps, seconds))} in all"
+        return ", ".join(parts)
 
 
 class MetricsFile:
@@ -150,13 +169,17 @@ class Log:
         wandb_id: str | None = None,
         resume_epoch: int | None = None,
         resume_step: int | None = None,
+        resume_total_steps: int = 0,
+        resume_seconds: float = 0.0,
     ) -> None:
         """`folder` exists. `config` is the log section. `class_names`: of mask values 0..C-1, so two for a binary mask.
 
         A resumed run passes what its checkpoint holds: the `wandb_id`; `resume_epoch`, the whole epochs that it covers
-        (rows of metrics.csv past those are dropped: they are trained again); `history_step`, as `resume_step`.
+        (rows of metrics.csv past those are dropped: they are trained again); `history_step`, as `resume_step`; the
+        steps and the seconds of training that it covers.
         """
-        self._config, self._folder = config, folder
+        self._config, self._folder, self._limits = config, folder, resolved_config["train"]
+        self._epochs, self._steps, self._seconds = resume_epoch or 0, resume_total_steps, resume_seconds
         (folder / SUMMARY).unlink(missing_ok=True)
         self._wandb_id, self._resume_step = wandb_id, resume_step
         self._queue: dict[int, Row] = {}
@@ -194,18 +217,32 @@ class Log:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
 
-    def progress(self, total: int, *, title: str, initial: int = 0) -> Progress:
-        """`total` and `initial` (where a resumed epoch starts) count steps."""
-        return Progress(total, title=title, initial=initial, visible=self._config.progress, say=self.say)
+    def progress(self, total: int, *, title: str, initial: int | None = None) -> Progress:
+        """`total` counts steps, as does `initial`: where in an epoch of the training the pass starts; None for another
+        pass."""
+
+        def compute_left(steps: int, seconds: float) -> float:
+            done = {"epochs": self._epochs + (initial + steps) / total, "steps": self._steps + steps}
+            return seconds_left(self._limits, **done, seconds=self._seconds + seconds)
+
+        return Progress(
+            total,
+            title=title,
+            initial=initial or 0,
+            visible=self._config.progress,
+            say=self.say,
+            compute_left=None if initial is None else compute_left,
+        )
 
     def step(self, step: int, values: dict[str, float]) -> None:
         """Values of the per-step charts: train/loss, train/loss/<Term>, lr."""
         self._row(step).values.update(values)
 
     def epoch(
-        self, epoch: int, step: int, values: dict[str, float], *, epochs: int | None = None, best: bool = False
+        self, epoch: int, step: int, values: dict[str, float], *, seconds: float = 0.0, best: bool = False
     ) -> None:
-        """One row of metrics.csv, one console line, one history row. `epoch` from 1, `step` the last one of it.
+        """One row of metrics.csv, one console line, one history row. `epoch` from 1, `step` the last one of it,
+        `seconds` those of the training up to this evaluation.
 
         In the history the means of the epoch (train/...) are named epoch/train/..., since train/... is the curve per
         step and both have a value at this step. metrics.csv has the names as given.
@@ -214,7 +251,9 @@ class Log:
             self._metrics.append({"epoch": epoch, "step": step} | values)
         except OSError as error:
             self.say(f"warning: metrics.csv was not written: {reason_of(error)}")
-        self.say(describe_epoch(epoch, values, epochs=epochs, best=best))
+        self._epochs, self._steps, self._seconds = epoch, step, seconds + values.get("val_seconds", 0.0)
+        left = seconds_left(self._limits, epochs=epoch, steps=step, seconds=self._seconds)
+        self.say(describe_epoch(epoch, values, epochs=self._limits["epochs"], seconds_left=left, best=best))
         renamed = {f"epoch/{name}" if name.startswith("train/") else name: value for name, value in values.items()}
         self._row(step).values.update(renamed, epoch=epoch)
 
@@ -301,8 +340,22 @@ def resolve_mode(mode: str) -> str:
     return {"dryrun": "offline", "run": "online", "shared": "online"}.get(mode, mode)
 
 
-def describe_epoch(epoch: int, values: dict[str, float], *, epochs: int | None, best: bool) -> str:
-    """'epoch 3/30  train loss 0.4321  val loss 0.5012  miou 0.6123  lr 1.0e-03  34.5 images/s  best': what is there."""
+def seconds_left(limits: dict[str, Any], *, epochs: float, steps: int, seconds: float) -> float:
+    """Of a training that took `seconds` for `epochs` and their `steps` (batches), at the same speed: up to the first of
+    its limits, which are epochs, max_steps (of the optimizer) and max_hours."""
+    wholes = [seconds * limits["epochs"] / epochs]
+    if limits["max_steps"] is not None:
+        wholes.append(seconds * limits["max_steps"] * limits["accumulate_steps"] / steps)
+    if limits["max_hours"] is not None:
+        wholes.append(3600 * limits["max_hours"])
+    return max(min(wholes) - seconds, 0.0)
+
+
+def describe_epoch(
+    epoch: int, values: dict[str, float], *, epochs: int, seconds_left: float = 0.0, best: bool = False
+) -> str:
+    """'epoch 3/30  train loss 0.4321  val loss 0.5012  miou 0.6123  lr 1.0e-03  34.5 images/s  05:40 left  best': what
+    is there."""
     formats = {
         "train/loss": "train loss {:.4f}",
         "val/loss": "val loss {:.4f}",
@@ -310,6 +363,7 @@ def describe_epoch(epoch: int, values: dict[str, float], *, epochs: int | None, 
         "lr": "lr {:.1e}",
         "images_per_second": "{:.1f} images/s",
     }
-    parts = [f"epoch {epoch}" if epochs is None else f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
+    parts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}"]
     parts += [text.format(values[name]) for name, text in formats.items() if not math.isnan(values.get(name, math.nan))]
+    parts += [f"{tqdm.format_interval(seconds_left)} left"] if seconds_left >= 1 else []
     return "  ".join([*parts, "best"] if best else parts)

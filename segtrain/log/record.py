@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from segtrain.config.schema import Config
 from segtrain.config.tree import load_yaml
 from segtrain.errors import CheckpointError, ConfigError, first_fault, reason_of
-from segtrain.log.log import SUMMARY
+from segtrain.log import SUMMARY
 
 FINISHED, RUNNING, STOPPED, FAILED = "finished", "running", "stopped", "failed"
 

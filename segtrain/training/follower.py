@@ -54,9 +54,9 @@ class _NoLog(Log):
     def say(self, text: str) -> None:
         """See Log."""
 
-    def progress(self, total: int, *, title: str, initial: int = 0) -> Progress:
+    def progress(self, total: int, *, title: str, initial: int | None = None) -> Progress:
         """See Log."""
-        return Progress(total, title=title, initial=initial, visible=False, say=self.say)
+        return Progress(total, title=title, initial=initial or 0, visible=False, say=self.say)
 
     def step(self, *arguments: Any, **named: Any) -> None:
         """See Log."""

@@ -86,7 +86,7 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
             values |= scores
         state.schedule.after("epoch")
         state.epoch, state.step, state.loss_sums = state.epoch + 1, 0, {}
-        run.log.epoch(state.epoch, state.total_steps, values, epochs=config.epochs, best=improved)
+        run.log.epoch(state.epoch, state.total_steps, values, seconds=state.seconds, best=improved)
         if due:
             run.show(state, evaluation)
         if improved:

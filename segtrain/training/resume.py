@@ -1,5 +1,6 @@
 """Resumption: the run folder of a training, new or as its last.pt left it, and what keeps the two apart."""
 
+import math
 import os
 import platform
 import shlex
@@ -92,6 +93,8 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
             raise CheckpointError(f"{path}: is damaged: the state of the {what} is not one of this {what}")
     run = start_run(config, state.model.origin, resume=Path(resume), resumed=content)
     run.announce_best(state)
+    if changes := list_changes(content["config"], plain_config(config)):
+        run.log.say(f"changed  {'; '.join(changes)}")
     for split, (count, digest) in content.get("samples", {}).items():
         now, digest_now = state.samples.get(split, (0, digest))
         if digest_now != digest:
@@ -107,6 +110,19 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
             "on as before; dropout draws other random numbers, and BatchNorm on CPUs sees other shares of a batch"
         )
     return run
+
+
+def list_changes(before: Any, now: Any, path: str = "") -> list[str]:
+    """What differs between two plain configurations, as `optimizer.lr: 0.001 -> 0.0005`; a list is one value."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [] if before == now else [f"{path}: {_in_short(before)} -> {_in_short(now)}"]
+    keys = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
+    return [line for key in keys for line in list_changes(before.get(key), now.get(key), f"{path}.{key}".strip("."))]
+
+
+def _in_short(value: Any) -> str:
+    text = dump_yaml(value, width=math.inf, default_flow_style=True).removesuffix("\n...\n").strip()
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _read_last(run: Path) -> tuple[Path, dict[str, Any]]:
@@ -152,6 +168,8 @@ def start_run(
             wandb_id=resumed["wandb_id"] if resumed else None,
             resume_epoch=resumed["position"]["epoch"] if resumed else None,
             resume_step=resumed["wandb_step"] if resumed else None,
+            resume_total_steps=resumed["position"]["total_steps"] if resumed else 0,
+            resume_seconds=resumed.get("seconds", 0.0) if resumed else 0.0,
         )
     except OSError as error:
         where = folder or config.runs_dir

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segtrain.errors import CheckpointError
-from segtrain.log.log import Log, MetricsFile, describe_epoch
+from segtrain.log.log import Log, MetricsFile, describe_epoch, seconds_left
 from tests.conftest import PROJECT
 
 
@@ -23,12 +23,13 @@ def build_log(
     tensorboard: bool = False,
     wandb_mode: str = "disabled",
     resume_epoch: int | None = None,
+    resume_seconds: float = 0.0,
 ) -> Log:
     wandb = SimpleNamespace(mode=wandb_mode, artifacts=[])
     config = SimpleNamespace(progress=progress, images=1, tensorboard=tensorboard, every_steps=1, wandb=wandb)
-    return Log(
-        folder, config, run_name="toy-1", resolved_config={}, class_names=["sky", "road"], resume_epoch=resume_epoch
-    )
+    limits = {"epochs": 30, "max_steps": None, "max_hours": None, "accumulate_steps": 1}
+    arguments = {"run_name": "toy-1", "resolved_config": {"train": limits}, "class_names": ["sky", "road"]}
+    return Log(folder, config, **arguments, resume_epoch=resume_epoch, resume_seconds=resume_seconds)
 
 
 def test_metrics_csv_takes_columns_that_come_later(tmp_path):
@@ -84,7 +85,24 @@ def test_epoch_line():
     assert describe_epoch(3, values, epochs=30, best=True) == (
         "epoch  3/30  train loss 0.4321  val loss 0.5000  miou 0.6123  lr 1.0e-03  34.5 images/s  best"
     )
-    assert describe_epoch(3, {"train/loss": 2.0}, epochs=None, best=False) == "epoch 3  train loss 2.0000"
+    assert describe_epoch(3, {"train/loss": 2.0}, epochs=30, seconds_left=340.4) == (
+        "epoch  3/30  train loss 2.0000  05:40 left"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        ({}, 280.0),  # 3 epochs took 30 s: 28 of 31 are left
+        ({"max_steps": 10}, 20.0),  # of the optimizer, of which 6 are done in 12 batches
+        ({"max_steps": 5}, 0.0),
+        ({"max_hours": 0.01}, 6.0),
+        ({"max_hours": 10.0}, 280.0),
+    ],
+)
+def test_seconds_left_by_hand(limits, left):
+    limits = {"epochs": 31, "max_steps": None, "max_hours": None, "accumulate_steps": 2} | limits
+    assert seconds_left(limits, epochs=3, steps=12, seconds=30.0) == pytest.approx(left)
 
 
 class Terminal(io.StringIO):
@@ -122,18 +140,30 @@ def test_bar_shows_share_loss_speed_and_waiting(tmp_path, monkeypatch, clock):
         assert bar.images_per_second == pytest.approx(0.8)
         assert bar.wait_share == pytest.approx(0.015)  # of the second step alone
     last = terminal.getvalue().split("\r")
-    assert any("train 1/2 100%" in part and "loss 0.5000, 0.8 images/s, data 2%, 00:00 left" in part for part in last)
+    assert any(
+        "train 1/2 100%" in part and "loss 0.5000, 0.8 images/s, data 2%, 00:00 left in this epoch," in part
+        for part in last
+    )
 
 
-def test_without_a_terminal_one_line_each_half_minute(tmp_path, monkeypatch, clock, capsys):
-    with build_log(tmp_path).progress(100, title="train 1/2", initial=50) as bar:
+def test_without_a_terminal_one_line_each_half_minute(tmp_path, clock, capsys):
+    with build_log(tmp_path).progress(100, title="val") as bar:
         for _ in range(7):
             clock.now += 10.0
             bar.update(images=4, loss=None, wait_seconds=1.0)
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert captured.out == (
-        "train 1/2  53% 0.4 images/s, data 7%, 07:50 left\ntrain 1/2  56% 0.4 images/s, data 8%, 07:20 left\n"
+    assert captured.out == ("val   3% 0.4 images/s, data 7%, 16:10 left\nval   6% 0.4 images/s, data 8%, 15:40 left\n")
+
+
+def test_the_time_left_of_a_resumed_training(tmp_path, clock, capsys):
+    log = build_log(tmp_path, resume_epoch=7, resume_seconds=75.0)
+    with log.progress(40, title="epoch 8/30", initial=20) as progress:
+        clock.now += 32.0
+        progress.update(images=4, loss=0.5, wait_seconds=0.0)
+    # 32 s a step: 19 more take 608 s. 107 s for 7.525 epochs: 22.475 more take 319.6 s.
+    assert capsys.readouterr().out == (
+        "epoch 8/30  52% loss 0.5000, 0.1 images/s, data 0%, 10:08 left in this epoch, 05:19 in all\n"
     )
 
 
@@ -209,7 +239,7 @@ def test_a_writer_that_fails_costs_one_line(tmp_path, capsys):
     log.epoch(1, 1, {"lr": 0.1})
     log.finish()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and lines[1] == "epoch 1  lr 1.0e-01"
+    assert len(lines) == 2 and lines[1] == "epoch  1/30  lr 1.0e-01"
     assert lines[0].startswith("warning: TensorBoard is off for the rest of this run: ")
 
 
@@ -223,7 +253,7 @@ def test_wandb_that_is_not_installed_costs_one_line(tmp_path, monkeypatch, capsy
     log.finish()
     warning, epoch = capsys.readouterr().out.splitlines()
     assert warning.startswith("warning: wandb is off for the rest of this run: import of wandb")
-    assert epoch == "epoch 1  lr 1.0e-01" and (tmp_path / "metrics.csv").exists()
+    assert epoch == "epoch  1/30  lr 1.0e-01" and (tmp_path / "metrics.csv").exists()
 
 
 def test_a_picture_that_is_missing_costs_one_line(tmp_path, capsys):
@@ -239,7 +269,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from segtrain.log.log import Log
 config = SimpleNamespace(progress=False, tensorboard=False, wandb=SimpleNamespace(mode="{configured}"))
-log = Log(Path({str(tmp_path)!r}), config, run_name="a", resolved_config={{}}, class_names=["a"], wandb_id="kept")
+arguments = {{"run_name": "a", "resolved_config": {{"train": {{}}}}, "class_names": ["a"]}}
+log = Log(Path({str(tmp_path)!r}), config, **arguments, wandb_id="kept")
 log.finish()
 print(log.wandb_id, "wandb" in sys.modules)
 """

@@ -26,7 +26,8 @@ PROJECT = Path(__file__).resolve().parents[2]  # conftest brings torch, which a 
 
 def build_log(folder: Path, *, wandb_id: str | None = None, resume_epoch: int | None = None, **wandb) -> Log:
     config = LogConfig(progress=False, wandb=WandbConfig(**{"mode": "offline", "project": "streets"} | wandb))
-    arguments = {"run_name": "toy-1", "resolved_config": {"train": {"epochs": 2}}, "class_names": ["sky", "road"]}
+    limits = {"epochs": 2, "max_steps": None, "max_hours": None}
+    arguments = {"run_name": "toy-1", "resolved_config": {"train": limits}, "class_names": ["sky", "road"]}
     return Log(folder, config, **arguments, wandb_id=wandb_id, resume_epoch=resume_epoch)
 
 
@@ -83,7 +84,7 @@ def test_run_record(finished):
     assert (run.run_id, run.project, run.entity, run.display_name) == (finished.wandb_id, "streets", "lab", "toy-1")
     assert (run.run_group, list(run.tags), run.notes) == ("ablation", ["a", "b"], "first try")
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
-    assert config["train"] == {"epochs": 2}
+    assert config["train"] == {"epochs": 2, "max_steps": None, "max_hours": None}
 
 
 def test_history_has_one_row_per_step_and_every_metric_under_its_own_key(finished):
@@ -250,5 +251,5 @@ def test_a_value_that_wandb_refuses_costs_one_line_and_the_run_goes_on(tmp_path,
     log.finish()
     _, warning, epoch = capsys.readouterr().out.splitlines()
     assert warning == "warning: wandb is off for the rest of this run: mask_data must be a 2D array"
-    assert epoch == "epoch 1  lr 1.0e-01"
+    assert epoch == "epoch 1/2  lr 1.0e-01"
     assert log.wandb_id
