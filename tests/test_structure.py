@@ -60,6 +60,7 @@ WHERE_ASKED = {
     "data.staging",
     "distributed",
     "log.tensorboard_writer",
+    "log.wandb_media",
     "log.wandb_writer",
     "losses.foreign",
     "models.auxiliary",
@@ -69,6 +70,7 @@ WHERE_ASKED = {
     "models.pointwise",
     "models.pretrained",
     "training.follower",
+    "training.observe",
     "training.overfit",
     "training.transfer",
 }

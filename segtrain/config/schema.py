@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from segtrain.config.data_schema import DataConfig
+from segtrain.config.log_schema import LogConfig
 from segtrain.config.section import MisplacedError, NamedSection, Replaced, Section, UserPath, suggest
 
 MEANS = ("miou", "mdice", "pixel_accuracy", "mean_class_accuracy", "fwiou", "mprecision", "mrecall")
@@ -119,7 +120,7 @@ class TrainConfig(Section):
     """Batches that share a step of the optimizer: a larger batch than memory allows. Losses of pixels count every pixel
     of it alike; Dice, Jaccard and the like are means over its batches."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of the gradient of all parameters together."""
+    """Largest norm of the gradient of all parameters together, which is logged; .inf logs it and clips nothing."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Keep an exponential moving average of the weights with this decay per step of the optimizer, and evaluate and
     save it (0.999, say)."""
@@ -148,40 +149,6 @@ class TrainConfig(Section):
     memory for their logits; else each process has its own."""
     save_every_minutes: Annotated[float, Field(gt=0)] = 10.0
     """Minutes between two savings of last.pt within an epoch; the end of an epoch always saves."""
-
-
-class WandbConfig(Section):
-    """Weights & Biases."""
-
-    mode: Literal["online", "offline", "disabled"] = "online"
-    """online falls back to offline, with one line that says so, where there is no API key or no network."""
-    project: str = "segtrain"
-    """Project that the run appears in."""
-    entity: str | None = None
-    """User or team; default: your own."""
-    group: str | None = None
-    """Group of runs, like the folds of one experiment."""
-    tags: list[str] = Field(default_factory=list)
-    """Tags of the run."""
-    notes: str | None = None
-    """What this run is for, in your words."""
-    artifacts: list[Literal["best", "latest"]] = Field(default_factory=list)
-    """Checkpoints to upload as versions of a model artifact."""
-
-
-class LogConfig(Section):
-    """What is written beside metrics.csv, curves.png, confusion.png and predictions/, which always are."""
-
-    progress: bool = True
-    """Show the progress bar."""
-    images: Annotated[int, Field(ge=0)] = 6
-    """Validation images, always the same, whose predictions are drawn after an evaluation."""
-    every_steps: Annotated[int, Field(ge=1)] = 20
-    """Steps between two values of the loss in the step charts."""
-    tensorboard: bool = False
-    """Write TensorBoard events too, into the run folder."""
-    wandb: WandbConfig = WandbConfig()
-    """Weights & Biases."""
 
 
 class Config(Section):

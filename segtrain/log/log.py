@@ -20,10 +20,11 @@ from typing import Any, Self
 
 import numpy as np
 from PIL import Image
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from segtrain.devices import describe_gpu_memory
-from segtrain.errors import CheckpointError, reason_of
+from segtrain.errors import CheckpointError, first_fault, reason_of
 from segtrain.files import replacing
 from segtrain.log import SUMMARY
 from segtrain.visualize import Panel
@@ -33,9 +34,11 @@ LINE_EVERY_SECONDS = 30.0
 
 @dataclass
 class Row:
-    """All that is known of one step. `confusion`: the (C, C) counts and their picture, HWC uint8 RGB."""
+    """All that is known of one step. `confusion`: the (C, C) counts and their picture, HWC uint8 RGB. `histograms`:
+    counts and borders of the bins, as of numpy."""
 
     values: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     panels: list[Panel] = field(default_factory=list)
     confusion: tuple[np.ndarray, np.ndarray | None] | None = None
 
@@ -211,6 +214,16 @@ class Log:
             last = max(step, last + 1)
         return last
 
+    @property
+    def has_wandb(self) -> bool:
+        """Whether Weights & Biases is on."""
+        return "wandb" in self._writers
+
+    def describe(self, values: dict[str, Any]) -> None:
+        """What `auto` and the data set turned out to be, once all is built: for the configuration in wandb."""
+        if writer := self._writers.get("wandb"):
+            self._guard("wandb", lambda: writer.describe(values))
+
     def say(self, text: str) -> None:
         """Print a line above the progress bar. A full disk or a closed pipe behind stdout ends no training."""
         with suppress(OSError):
@@ -237,6 +250,10 @@ class Log:
     def step(self, step: int, values: dict[str, float]) -> None:
         """Values of the per-step charts: train/loss, train/loss/<Term>, lr."""
         self._row(step).values.update(values)
+
+    def histograms(self, step: int, values: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """See Row."""
+        self._row(step).histograms.update(values)
 
     def epoch(
         self, epoch: int, step: int, values: dict[str, float], *, seconds: float = 0.0, best: bool = False
@@ -272,7 +289,7 @@ class Log:
         self._row(step).confusion = (matrix, picture)
 
     def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
-        """A file was saved; `kind` is 'best' or 'latest'. Uploaded as an artifact where log.wandb.artifacts says so."""
+        """A file was saved; `kind` is 'best' or 'latest'. The end uploads it, where log.wandb.artifacts has it."""
         if writer := self._writers.get("wandb"):
             self._guard("wandb", lambda: writer.checkpoint(path, kind, metadata))
 
@@ -281,9 +298,9 @@ class Log:
         self._resumable = True
         self._send()
 
-    def finish(self, summary: dict[str, float] | None = None, *, exit_code: int = 0) -> None:
+    def finish(self, summary: dict[str, float] | None = None, *, exit_code: int = 0, reason: str = "") -> None:
         """Close all. `summary`: of a training that has come to its end, under the names to show (epochs, seconds,
-        best/epoch, best/val/miou); summary.json.
+        best/epoch, best/val/miou); summary.json. `reason`: why it has not.
 
         After a failure the queue is dropped where a checkpoint exists: its steps are trained again on resume.
         """
@@ -297,7 +314,7 @@ class Log:
             except OSError as error:
                 self.say(f"warning: {SUMMARY} was not written: {reason_of(error)}")
         if writer := self._writers.get("wandb"):
-            self._guard("wandb", lambda: writer.finish(summary, exit_code=exit_code))
+            self._guard("wandb", lambda: writer.finish(summary, exit_code=exit_code, reason=reason))
         if board := self._writers.get("TensorBoard"):
             self._guard("TensorBoard", board.finish)
         self._writers.clear()
@@ -328,14 +345,15 @@ class Log:
             call()
         except Exception as error:
             self._writers.pop(name, None)
-            self.say(f"warning: {name} is off for the rest of this run: {reason_of(error)}")
+            reason = first_fault(error) if isinstance(error, ValidationError) else reason_of(error)
+            self.say(f"warning: {name} is off for the rest of this run: {reason}")
 
 
 def resolve_mode(mode: str) -> str:
-    """'online', 'offline' or 'disabled': WANDB_MODE, where it is set, wins over the configuration unless that says
-    disabled."""
-    if mode == "disabled":
-        return mode
+    """'online', 'offline' or 'disabled': WANDB_DISABLED and WANDB_MODE, where they are set, win over the configuration
+    unless that says disabled."""
+    if mode == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes", "on"):
+        return "disabled"
     mode = os.environ.get("WANDB_MODE") or mode
     return {"dryrun": "offline", "run": "online", "shared": "online"}.get(mode, mode)
 

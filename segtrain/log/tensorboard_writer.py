@@ -15,7 +15,7 @@ class TensorBoardWriter:
     def __init__(self, folder: Path) -> None:
         self._events = SummaryWriter(str(folder))
 
-    def write(self, step: int, *, values: dict[str, float], panels: Sequence[Panel], confusion: Any) -> None:
+    def write(self, step: int, *, values: dict[str, float], panels: Sequence[Panel], confusion: Any, **_: Any) -> None:
         """One step, see log.Row."""
         for name, value in values.items():
             self._events.add_scalar(name, value, step)

@@ -248,3 +248,20 @@ def choose_normalisation(config: ModelConfig, channels: int, *, from_hub: bool) 
     if channels != len(mean):  # no standard to follow: every channel gets the average
         mean, std = [sum(mean) / len(mean)] * channels, [sum(std) / len(std)] * channels
     return config.mean or mean, config.std or std
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Number of parameters without auxiliary outputs, and of those that are trained."""
+    parameters = [parameter for name, parameter in model.named_parameters() if not is_auxiliary(name)]
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    return sum(parameter.numel() for parameter in parameters), trained
+
+
+def describe_parameters(model: nn.Module) -> str:
+    """Number of parameters without auxiliary outputs, and of those that are trained where they differ."""
+    total, trained = count_parameters(model)
+    return f"{_millions(total)} parameters" + (f", {_millions(trained)} of them trained" if trained < total else "")
+
+
+def _millions(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 100_000 else f"{number:,}"

@@ -15,8 +15,7 @@ from segtrain.distributed import is_several, size
 from segtrain.errors import ConfigError
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
-from segtrain.models.costs import describe_parameters
-from segtrain.models.model import SegmentationModel, build_model
+from segtrain.models.model import SegmentationModel, build_model, describe_parameters
 from segtrain.training.run import Run
 from segtrain.training.state import TrainState, is_lowest
 

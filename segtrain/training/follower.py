@@ -51,6 +51,8 @@ class _NoLog(Log):
     def __init__(self) -> None:
         pass
 
+    has_wandb = False
+
     def say(self, text: str) -> None:
         """See Log."""
 

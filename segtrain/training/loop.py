@@ -134,8 +134,9 @@ def train_one_epoch(
                 waited = 0.0
                 if state.total_steps % run.config.log.every_steps == 0:
                     meter.drain()
+                    row = meter.latest | ({} if state.grad_norm is None else {"grad_norm": float(state.grad_norm)})
                     rates = learning_rates(state)
-                    run.log.step(state.total_steps, {f"train/{name}": v for name, v in meter.latest.items()} | rates)
+                    run.log.step(state.total_steps, {f"train/{name}": v for name, v in row.items()} | rates)
             if run.must_save(state):  # not between two updates: last.pt holds no gradients
                 meter.drain()
                 run.save_last(state)
@@ -172,7 +173,7 @@ def update_weights(state: TrainState, config: TrainConfig) -> None:
     """The step of the optimizer, and of all that counts such steps."""
     if config.clip_norm is not None:
         state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
+        state.grad_norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)

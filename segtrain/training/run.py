@@ -20,8 +20,7 @@ from segtrain.errors import TrainingError, reason_of
 from segtrain.inference.task import Task
 from segtrain.log.log import Log
 from segtrain.metrics import MIOU_DEFINITION, MULTILABEL_DEFINITION, format_table
-from segtrain.models.costs import count_parameters
-from segtrain.models.model import drop_auxiliary
+from segtrain.models.model import count_parameters, drop_auxiliary
 from segtrain.plots import plot_confusion, plot_curves
 from segtrain.training.state import TrainState, read_score
 
@@ -51,7 +50,7 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
-            self.log.finish(exit_code=getattr(error, "exit_code", 1))
+            self.log.finish(exit_code=getattr(error, "exit_code", 1), reason=reason_of(error))
         self.stop.release()
         self.lock.release()
 

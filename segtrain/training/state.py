@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
@@ -66,6 +66,7 @@ class TrainState:
     plan: dict[str, Any]
     samples: dict[str, tuple[int, str]] = field(default_factory=dict)
     ema: ModelEmaV3 | None = None
+    grad_norm: Tensor | None = None  # of the latest step, before it was clipped
     epoch: int = 0
     step: int = 0
     total_steps: int = 0

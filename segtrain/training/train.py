@@ -10,7 +10,7 @@ from segtrain.data.statistics import read_statistics
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.devices import resolve_device
 from segtrain.distributed import from_first, require_same
-from segtrain.models.costs import describe_parameters
+from segtrain.models.model import describe_parameters
 from segtrain.training import build
 from segtrain.training.failures import explained_failures
 from segtrain.training.loop import fit
@@ -75,6 +75,10 @@ def train(config: Config, *, resume: str | None = None, folder: Path | None = No
         state = build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints)
         with start_or_resume(config, state, resume=resume, folder=folder) as run:
             build.describe_training(run, state, loaders, loss, statistics)
+            if run.log.has_wandb:
+                from segtrain.training.observe import observe
+
+                observe(state, loaders, run)
             if overfit is not None:
                 return fit_few(state, loaders, loss, config, run)
             fit(state, loaders, loss, config.train, run)

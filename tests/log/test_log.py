@@ -261,8 +261,11 @@ def test_a_picture_that_is_missing_costs_one_line(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("warning: the confusion matrix is shown without its picture: [Errno 2]")
 
 
-@pytest.mark.parametrize(("configured", "variable"), [("disabled", ""), ("online", "disabled")])
-def test_disabled_does_not_import_wandb_and_keeps_its_id(tmp_path, configured, variable):
+@pytest.mark.parametrize(
+    ("configured", "variable", "value"),
+    [("disabled", "WANDB_MODE", ""), ("online", "WANDB_MODE", "disabled"), ("online", "WANDB_DISABLED", "true")],
+)
+def test_disabled_does_not_import_wandb_and_keeps_its_id(tmp_path, configured, variable, value):
     text = f"""
 import sys
 from pathlib import Path
@@ -274,6 +277,6 @@ log = Log(Path({str(tmp_path)!r}), config, **arguments, wandb_id="kept")
 log.finish()
 print(log.wandb_id, "wandb" in sys.modules)
 """
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "WANDB_MODE": variable}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), variable: value}
     done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "kept False\n", done.stderr

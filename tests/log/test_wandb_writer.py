@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import pytest
 import wandb
 from PIL import Image
 
-from segtrain.config.schema import LogConfig, WandbConfig
+from segtrain.config.log_schema import LogConfig, WandbConfig
 from segtrain.log.log import Log
 from tests.log.wandb_records import find_runs, read_history, read_items, read_records
 
@@ -26,9 +27,28 @@ PROJECT = Path(__file__).resolve().parents[2]  # conftest brings torch, which a 
 
 def build_log(folder: Path, *, wandb_id: str | None = None, resume_epoch: int | None = None, **wandb) -> Log:
     config = LogConfig(progress=False, wandb=WandbConfig(**{"mode": "offline", "project": "streets"} | wandb))
-    limits = {"epochs": 2, "max_steps": None, "max_hours": None}
-    arguments = {"run_name": "toy-1", "resolved_config": {"train": limits}, "class_names": ["sky", "road"]}
+    resolved = {
+        "train": {"epochs": 2, "max_steps": None, "max_hours": None, "monitor": "miou"},
+        "data": {"format": "folders", "root": str(folder / "data")},
+        "model": {"weights": str(folder / "start")},
+    }
+    arguments = {"run_name": "toy-1", "resolved_config": resolved, "class_names": ["sky", "road"]}
     return Log(folder, config, **arguments, wandb_id=wandb_id, resume_epoch=resume_epoch)
+
+
+def read_run(run: Path) -> SimpleNamespace:
+    """One offline run: its records by their kind, its history, its configuration, its artifacts by their name."""
+    records: dict[str, list] = {}
+    for record in read_records(run):
+        kind = record.WhichOneof("record_type")
+        records.setdefault(kind, []).append(getattr(record, kind))
+    changes = [item for record in records.get("config", []) for item in record.update]
+    config = read_items([*records["run"][0].config.update, *changes])
+    artifacts = [request.log_artifact.artifact for request in records.get("request", [])]
+    artifacts = [item for item in [*artifacts, *records.get("artifact", [])] if item.name]
+    return SimpleNamespace(
+        run=run, records=records, history=read_history(run), config=config, artifacts={a.name: a for a in artifacts}
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,7 +70,11 @@ def finished(tmp_path_factory) -> SimpleNamespace:
     """One offline run with everything in it."""
     folder = tmp_path_factory.mktemp("toy-1")
     section = {"entity": "lab", "group": "ablation", "tags": ["a", "b"], "notes": "first try"}
-    log = build_log(folder, **section, artifacts=["best", "latest"])
+    for path in (folder / "data" / "images" / "a.png", folder / "start" / "wandb.json"):
+        path.parent.mkdir(parents=True)
+        path.write_text('{"model": "lab/streets/start-1-xyz-best:best"}')
+    log = build_log(folder, **section, artifacts=["best", "latest"], lineage=True)
+    log.describe({"device": "cuda:0", "images": {"training": 8}, "fingerprint": {"training": "abc"}})
     photo = np.full((4, 6, 3), 200, np.uint8)
     Image.fromarray(photo).save(folder / "confusion.png")
     (folder / "best.pt").write_bytes(b"best weights")
@@ -61,30 +85,50 @@ def finished(tmp_path_factory) -> SimpleNamespace:
 
     log.step(1, {"train/loss": 2.0, "lr": 0.1})
     log.step(2, {"train/loss": 1.0, "lr": 0.1})
-    log.epoch(1, 2, {"train/loss": 1.5, "val/miou": 0.5, "val/iou/sky": 0.25, "val/iou/road": 0.75})
+    log.histograms(2, {"gradients/head.weight": np.histogram([0.0, 0.5, 1.0], bins=2)})
+    scores = {"val/miou": 0.5, "val/iou/sky": 0.25, "val/iou/road": 0.75, "val/dice/sky": 0.4, "train/recall/sky": 0.1}
+    log.epoch(1, 2, {"train/loss": 1.5} | scores)
     log.images(2, [street, unlabelled])
     log.confusion(2, np.array([[3, 1], [0, 4]]), folder / "confusion.png")
     log.checkpoint(folder / "best.pt", "best", {"epoch": 1})
     log.checkpoint(folder / "last.pt", "latest", {"epoch": 1})
     log.flush()
     log.step(2, {"late": 7.0})
+    log.images(2, [SimpleNamespace(name="street/a", image=photo, mask=mask, prediction=mask % 1, panel=photo)])
+    log.checkpoint(folder / "last.pt", "latest", {"epoch": 2})
     log.flush()
+    print("a line on the console")
     log.finish({"best/epoch": 1, "best/val/miou": 0.5})
     wandb.teardown()  # as at the end of a process; only then is the last block of the file written
     (run,) = find_runs(folder)
-    records: dict[str, list] = {}
-    for record in read_records(run):
-        kind = record.WhichOneof("record_type")
-        records.setdefault(kind, []).append(getattr(record, kind))
-    return SimpleNamespace(run=run, records=records, history=read_history(run), wandb_id=log.wandb_id)
+    made = read_run(run)
+    made.wandb_id, made.folder = log.wandb_id, folder
+    return made
 
 
 def test_run_record(finished):
     run = finished.records["run"][0]
     assert (run.run_id, run.project, run.entity, run.display_name) == (finished.wandb_id, "streets", "lab", "toy-1")
     assert (run.run_group, list(run.tags), run.notes) == ("ablation", ["a", "b"], "first try")
-    config = {item.key: json.loads(item.value_json) for item in run.config.update}
-    assert config["train"] == {"epochs": 2, "max_steps": None, "max_hours": None}
+    assert run.job_type == "train"
+    assert finished.config["train"] == {"epochs": 2, "max_steps": None, "max_hours": None, "monitor": "miou"}
+    assert finished.config["resolved"] == {
+        "device": "cuda:0", "images": {"training": 8}, "fingerprint": {"training": "abc"},
+    }  # fmt: skip
+
+
+def test_the_entry_is_noted_in_the_run_folder(finished):
+    assert json.loads((finished.folder / "wandb.json").read_text()) == {
+        "id": finished.wandb_id,
+        "project": "streets",
+        "entity": "lab",
+        "url": None,
+        "model": f"lab/streets/toy-1-{finished.wandb_id}-best:best",
+    }
+
+
+def test_the_console_is_kept(finished):
+    assert "a line on the console" in (finished.run / "files" / "output.log").read_text()
 
 
 def test_history_has_one_row_per_step_and_every_metric_under_its_own_key(finished):
@@ -101,7 +145,7 @@ def test_history_has_one_row_per_step_and_every_metric_under_its_own_key(finishe
         "val/iou/sky": 0.25,
         "val/iou/road": 0.75,
     }
-    assert late == {"step": 3, "late": 7.0}  # wandb would have dropped a second row of step 2
+    assert (late["step"], late["late"]) == (3, 7.0)  # wandb would have dropped a second row of step 2
 
 
 def test_epoch_means_are_drawn_against_the_epoch(finished):
@@ -110,18 +154,35 @@ def test_epoch_means_are_drawn_against_the_epoch(finished):
     assert metrics["epoch"].options.hidden
 
 
+def test_the_summary_holds_the_best_of_the_monitored_metric_while_it_runs(finished):
+    (metric,) = [metric for metric in finished.records["metric"] if metric.name == "val/miou"]
+    assert metric.summary.max and not (metric.summary.min or metric.summary.last)
+
+
 def test_overlay_is_the_photo_with_both_masks_and_class_labels(finished):
     files = finished.run / "files"
-    overlay = finished.history[1]["predictions/street/a"]
-    assert (overlay["width"], overlay["height"], overlay["caption"]) == (6, 4, "street/a")
-    assert np.array_equal(np.asarray(Image.open(files / overlay["path"])), np.full((4, 6, 3), 200, np.uint8))
+    shown = finished.history[1]["predictions"]
+    assert (shown["width"], shown["height"], shown["captions"]) == (6, 4, ["street/a", "b"])
+    assert np.array_equal(np.asarray(Image.open(files / shown["filenames"][0])), np.full((4, 6, 3), 200, np.uint8))
     expected = {"ground_truth": [0, 0, 1, 1, 2, 2], "prediction": [0, 0, 1, 1, 1, 1]}
-    assert set(overlay["masks"]) == set(expected)
+    street, unlabelled = shown["all_masks"]
+    assert set(street) == set(expected)
     for name, row in expected.items():
-        mask = np.asarray(Image.open(files / overlay["masks"][name]["path"]))
+        mask = np.asarray(Image.open(files / street[name]["path"]))
         assert np.array_equal(mask, [row] * 4), name
-    assert set(finished.history[1]["predictions/b"]["masks"]) == {"prediction"}
-    assert finished.history[1]["panels/street/a"]["_type"] == "image-file"
+    assert set(unlabelled) == {"prediction"}
+
+
+def test_the_ground_truth_is_written_once(finished):
+    (first, _), (again,) = (row["predictions"]["all_masks"] for row in finished.history[1:])
+    assert again["ground_truth"] == first["ground_truth"] and again["prediction"] != first["prediction"]
+    # The predictions of the first row are alike, and so one file.
+    assert len([*(finished.run / "files").rglob("*.mask.png")]) == 3
+
+
+def test_histograms_are_named_as_those_of_wandb_watch(finished):
+    histogram = finished.history[1]["gradients/head.weight"]
+    assert histogram == {"_type": "histogram", "values": [1, 2], "bins": [0, 0.5, 1]}
 
 
 def test_class_labels(finished):
@@ -129,8 +190,8 @@ def test_class_labels(finished):
     singletons = [json.loads(item.value_json) for item in updates if "mask/class_labels" in item.value_json]
     assert singletons, "class labels live in wandb's part of the configuration"
     labels = singletons[-1]["mask/class_labels"]
-    assert labels["predictions/street/a_wandb_delimeter_ground_truth"]["value"] == LABELS
-    assert labels["predictions/street/a_wandb_delimeter_prediction"]["value"] == LABELS
+    assert labels["predictions_wandb_delimeter_ground_truth"]["value"] == LABELS
+    assert labels["predictions_wandb_delimeter_prediction"]["value"] == LABELS
 
 
 def test_confusion_matrix_is_a_chart_and_a_picture(finished):
@@ -144,6 +205,15 @@ def test_confusion_matrix_is_a_chart_and_a_picture(finished):
     assert (files / picture["path"]).exists() and (picture["width"], picture["height"]) == (6, 4)
 
 
+def test_scores_by_class_but_the_iou_are_in_one_table(finished):
+    """Sky: 3 pixels hit of 4 that are it and 3 predicted; road: 4 of 4, and 5."""
+    table = json.loads((finished.run / "files" / finished.history[1]["val/classes"]["path"]).read_text())
+    assert table["columns"] == ["class", "iou", "dice", "precision", "recall", "pixels"]
+    sky, road = table["data"]
+    assert sky == ["sky", 3 / 4, pytest.approx(6 / 7), 1.0, 3 / 4, 4]
+    assert road == ["road", 4 / 5, pytest.approx(8 / 9), 4 / 5, 1.0, 4]
+
+
 def test_summary_tells_the_best_epoch(finished):
     summary = read_items([item for record in finished.records["summary"] for item in record.update])
     assert (summary["best/epoch"], summary["best/val/miou"]) == (1, 0.5)
@@ -151,17 +221,28 @@ def test_summary_tells_the_best_epoch(finished):
 
 
 def test_artifacts(finished):
-    artifacts = [request.log_artifact.artifact for request in finished.records.get("request", [])]
-    artifacts += finished.records.get("artifact", [])
-    found = {artifact.name: artifact for artifact in artifacts if artifact.type == "model"}
-    assert list(found) == [f"toy-1-{finished.wandb_id}-latest", f"toy-1-{finished.wandb_id}-best"]
-    for artifact, alias in zip(found.values(), ("latest", "best"), strict=True):
+    logged = [item for item in finished.records["artifact"] if item.type == "model"]
+    assert [item.name for item in logged] == [f"toy-1-{finished.wandb_id}-{kind}" for kind in ("best", "latest")]
+    for artifact, alias, epoch, days in zip(logged, ("best", "latest"), (1, 2), (0, 30), strict=True):
         assert set(artifact.aliases) == {"latest", alias}  # wandb adds latest by itself
-        assert json.loads(artifact.metadata) == {"epoch": 1}
+        assert json.loads(artifact.metadata) == {"epoch": epoch}
+        assert artifact.ttl_duration_seconds == 86400 * days
         (entry,) = artifact.manifest.contents
         assert (entry.path, entry.size) == ("best.pt" if alias == "best" else "last.pt", 12)
         assert Path(entry.local_path).is_relative_to(finished.run.parent)
         assert Path(entry.local_path).read_bytes() == f"{'best' if alias == 'best' else 'last'} weights".encode()
+
+
+def test_lineage(finished):
+    """The data set is an input that refers to the files; of the start there is the name, since wandb is offline."""
+    data = finished.artifacts["data"]
+    assert data.type == "dataset" and data.use_after_commit
+    entries = {entry.path: entry for entry in data.manifest.contents}
+    assert set(entries) == {"fingerprint.json", "root-0/images/a.png"}
+    assert entries["root-0/images/a.png"].ref == (finished.folder / "data" / "images" / "a.png").as_uri()
+    assert json.loads(Path(entries["fingerprint.json"].local_path).read_text()) == {"training": "abc"}
+    assert json.loads(data.metadata)["images"] == {"training": 8}
+    assert finished.config["used_model"] == "lab/streets/start-1-xyz-best:best"
 
 
 def start_python(text: str, folder: Path, **streams) -> subprocess.Popen:
@@ -253,3 +334,161 @@ def test_a_value_that_wandb_refuses_costs_one_line_and_the_run_goes_on(tmp_path,
     assert warning == "warning: wandb is off for the rest of this run: mask_data must be a 2D array"
     assert epoch == "epoch 1/2  lr 1.0e-01"
     assert log.wandb_id
+
+
+SET = {
+    "WANDB_PROJECT": "from-env",
+    "WANDB_ENTITY": "team",
+    "WANDB_NAME": "my-name",
+    "WANDB_TAGS": "x,y",
+    "WANDB_NOTES": "why",
+    "WANDB_RUN_GROUP": "folds",
+    "WANDB_JOB_TYPE": "ablation",
+    "WANDB_CONSOLE": "off",
+}
+
+
+@pytest.fixture
+def in_environment(tmp_path, monkeypatch):
+    """A run of the given settings in the given environment, decoded."""
+
+    def in_environment(environment: dict[str, str], **wandb_section: object) -> SimpleNamespace:
+        wandb.teardown()  # its service would keep the environment of an earlier test
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        log = build_log(tmp_path, **wandb_section)
+        print("a line on the console")
+        log.finish()
+        wandb.teardown()
+        (run,) = [*tmp_path.glob("**/offline-run-*")]
+        return read_run(run)
+
+    return in_environment
+
+
+def test_what_the_yaml_leaves_out_the_environment_decides(in_environment, tmp_path):
+    made = in_environment({**SET, "WANDB_DIR": str(tmp_path / "elsewhere")}, project=None)
+    run = made.records["run"][0]
+    assert (run.project, run.entity, run.display_name) == ("from-env", "team", "my-name")
+    assert (list(run.tags), run.notes, run.run_group, run.job_type) == (["x", "y"], "why", "folds", "ablation")
+    assert made.run.parent == tmp_path / "elsewhere" / "wandb"
+    log = made.run / "files" / "output.log"
+    assert not log.exists() or "a line" not in log.read_text()
+
+
+def test_what_the_yaml_says_wins(in_environment):
+    section = {"project": "streets", "entity": "lab", "tags": ["a"], "notes": "mine", "group": "own"}
+    run = in_environment(SET, **section).records["run"][0]
+    assert (run.project, run.entity, run.notes, run.run_group) == ("streets", "lab", "mine", "own")
+    assert list(run.tags) == ["a"]
+
+
+def test_without_either_the_project_is_segtrain(in_environment):
+    run = in_environment({}, project=None).records["run"][0]
+    assert (run.project, run.entity, run.display_name, run.job_type) == ("segtrain", "", "toy-1", "train")
+
+
+def test_a_variable_that_means_nothing_costs_one_line(tmp_path, monkeypatch, capsys):
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_CONSOLE", "loud")
+    build_log(tmp_path).finish()
+    monkeypatch.delenv("WANDB_CONSOLE")
+    wandb.teardown()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("warning: wandb is off for the rest of this run: console: Input should be")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "title", "level"), [(143, "toy-1 stopped", "WARN"), (1, "toy-1 failed", "ERROR")]
+)
+def test_a_run_that_ends_early_sends_an_alert_and_its_last_checkpoint(tmp_path, exit_code, title, level):
+    (tmp_path / "last.pt").write_bytes(b"last weights")
+    log = build_log(tmp_path, alert=True, artifacts=["latest"])
+    log.checkpoint(tmp_path / "last.pt", "latest", {"epoch": 1})
+    log.finish(exit_code=exit_code, reason="no space left")
+    wandb.teardown()
+    made = read_run(*find_runs(tmp_path))
+    (alert,) = made.records["alert"]
+    assert (alert.title, alert.text, alert.level) == (title, "no space left", level)
+    assert [artifact.type for artifact in made.artifacts.values()] == ["model"]
+    assert made.records["exit"][0].exit_code == exit_code
+
+
+def test_a_run_that_ends_well_sends_none(finished):
+    assert "alert" not in finished.records
+
+
+def test_the_registry_needs_the_network(tmp_path, capsys):
+    (tmp_path / "best.pt").write_bytes(b"best weights")
+    log = build_log(tmp_path, registry="wandb-registry-model/street")
+    log.checkpoint(tmp_path / "best.pt", "best", {"epoch": 1})
+    log.finish()
+    _, kept, warning = capsys.readouterr().out.splitlines()
+    assert kept == f"wandb: best.pt, 0.0 MB, is the artifact toy-1-{log.wandb_id}-best"
+    assert warning.startswith("warning: best.pt is not linked to wandb-registry-model/street: that needs the network")
+
+
+def test_trainings_of_threads_are_runs_of_their_own(tmp_path):
+    def train(name: str) -> None:
+        (tmp_path / name).mkdir()
+        log = build_log(tmp_path / name)
+        for step in (1, 2):
+            log.step(step, {f"train/{name}": 1.0})
+        log.finish()
+
+    threads = [threading.Thread(target=train, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    train("c")
+    wandb.teardown()
+    for name in ("a", "b", "c"):
+        (run,) = find_runs(tmp_path / name)
+        assert read_history(run) == [{"step": step, f"train/{name}": 1.0} for step in (1, 2)]
+
+
+def test_a_run_that_the_program_has_begun_is_used_and_left_open(tmp_path):
+    """The function of a sweep begins one, to read its parameters."""
+    wandb.teardown()
+    with wandb.init(mode="offline", project="mine", dir=tmp_path, settings=wandb.Settings(silent=True)) as run:
+        run.log({"before": 1})
+        log = build_log(tmp_path)
+        assert log.wandb_id == run.id
+        log.step(1, {"lr": 0.1})
+        log.finish({"best/score": 0.5})
+        run.log({"after": 1})
+    wandb.teardown()
+    made = read_run(*find_runs(tmp_path))
+    assert made.history == [{"step": 0, "before": 1}, {"step": 1, "lr": 0.1}, {"step": 2, "after": 1}]
+    assert made.config["train"]["monitor"] == "miou"
+
+
+SERVICE_KILLED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from tests.log.test_wandb_writer import build_log
+log = build_log(Path(sys.argv[1]))
+log.step(1, {"lr": 0.1})
+log.flush()
+children = subprocess.run(["pgrep", "-P", str(os.getpid()), "wandb"], capture_output=True, text=True).stdout.split()
+assert children
+for child in children:
+    os.kill(int(child), signal.SIGKILL)
+time.sleep(0.5)
+started = time.monotonic()
+for step in range(2, 100):
+    log.step(step, {"lr": 0.1})
+    log.flush()
+log.finish({"best/epoch": 1})
+assert time.monotonic() - started < 5
+print("trained")
+"""
+
+
+def test_a_service_that_is_killed_costs_one_line(tmp_path):
+    process = start_python(SERVICE_KILLED, tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, b"")
+    _, warning, last = output.decode().splitlines()
+    assert warning.startswith("warning: wandb is off for the rest of this run: ") and last == "trained"

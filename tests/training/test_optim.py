@@ -9,8 +9,7 @@ from segtrain.config.libraries import accepted, known_names
 from segtrain.config.schema import ModelConfig, OptimizerConfig, ScheduleConfig
 from segtrain.devices import computes_bf16, resolve_device, resolve_precision
 from segtrain.errors import ConfigError
-from segtrain.models.costs import describe_parameters
-from segtrain.models.model import build_model
+from segtrain.models.model import build_model, describe_parameters
 from segtrain.training.optim import build_optimizer, parameter_groups
 from segtrain.training.schedule import build_schedule, try_update
 from tests.tiny_model import tiny_model

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune-threshold", action="store_true", help="find the thresholds of the best IoU, and keep them for the model"
     )
-    parser.add_argument("--wandb", action="store_true", help="log to the run's entry in Weights & Biases as well")
+    parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases as a run of its own")
     parser.add_argument(
         "-o",
         "--output",

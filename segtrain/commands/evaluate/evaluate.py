@@ -11,7 +11,7 @@ from segtrain.checkpoint import BEST, find_checkpoint
 from segtrain.commands.evaluate.output import output_folder, write_evaluation
 from segtrain.commands.evaluate.probabilities import tune
 from segtrain.commands.evaluate.report import compute_values, format_report
-from segtrain.commands.evaluate.scores import Scores, score_model, score_predictions
+from segtrain.commands.evaluate.scores import WORST_IMAGES, Scores, score_model, score_predictions
 from segtrain.commands.evaluate.source import (
     TRAINED,
     EvaluatedSplit,
@@ -23,7 +23,7 @@ from segtrain.commands.evaluate.source import (
     require_unseen,
     with_data,
 )
-from segtrain.commands.evaluate.wandb_entry import find_entry, log_evaluation
+from segtrain.commands.evaluate.wandb_entry import PICTURED_IMAGES, find_entry, log_evaluation
 from segtrain.distributed import rank
 from segtrain.errors import ConfigError
 from segtrain.files import write_whole
@@ -43,8 +43,8 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         raise ConfigError("--against scores one folder of predictions; name one run, for its data")
     if not models and not (options.against and options.config):
         raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
-    entry = find_entry(models[0], trust=options.trust) if options.wandb else None
     members = {model: config_in(model, trust=options.trust) for model in models if find_kind(model) in TRAINED}
+    entry = find_entry(options, infer, models, members) if options.wandb else None
     config = with_data(read_data_config(options.config, models, members, trust=options.trust), overrides)
     if options.tune_threshold and config.data.mode == "multiclass":
         raise ConfigError(
@@ -59,8 +59,8 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             scores = score_predictions(options.against, split, task, **chosen)
         else:
             require_unseen(split, members, overrides)
-            batch_size = options.batch_size or config.data.eval_batch_size or config.data.batch_size
-            infer = replace(infer, batch_size=batch_size)
+            size = options.batch_size or config.data.eval_batch_size or config.data.batch_size
+            infer = replace(infer, batch_size=size)
             predictor = Predictor.load(
                 *models, device=options.device, precision=options.precision, options=infer, trust=options.trust
             )
@@ -71,14 +71,14 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
                 )
             given = {"ignore_index": config.data.ignore_index, "names": config.data.class_names}  # if it names none
             task = predictor.task.model_copy(update=given)
-            scores = score_model(predictor, split, task, batch_size=batch_size, tune=options.tune_threshold)
-            tuned = tune_thresholds(scores, predictor, models) if options.tune_threshold and not rank() else ""
+            tune, kept = options.tune_threshold, PICTURED_IMAGES if options.wandb else WORST_IMAGES
+            scores = score_model(predictor, split, task, batch_size=size, tune=tune, kept=kept)
+            tuned = tune_thresholds(scores, predictor, models) if tune and not rank() else ""
         if rank():
             return
         values = compute_values(scores, task.names)
         what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
-        if len(scores.names) < len(split.samples):
-            what += f" (--partial: of {len(scores.names)} images)"
+        what += f" (--partial: of {len(scores.names)} images)" if len(scores.names) < len(split.samples) else ""
         head = describe_evaluation(what, split, task, infer, trained_on=split.name == "train" and not options.against)
         text = "\n\n".join(part for part in (head, format_report(values, task), tuned) if part)
         panels = write_evaluation(folder, text, scores, values, task)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segtrain.commands.evaluate.pictures import draw_calibration, draw_panel, draw_sheet
 from segtrain.commands.evaluate.report import Estimate, build_evaluation_csv, build_images_csv
-from segtrain.commands.evaluate.scores import Scores
+from segtrain.commands.evaluate.scores import WORST_IMAGES, Scores
 from segtrain.distributed import rank
 from segtrain.errors import DataError
 from segtrain.files import explained_write, make_numbered_folder, replacing, write_whole
@@ -65,12 +65,13 @@ def write_evaluation(
     folder: Path, text: str, scores: Scores, values: dict[str, Estimate], task: Task
 ) -> list[NDArray[np.uint8]]:
     """Write the files of an evaluation; return the panels of the worst images, HWC uint8 RGB. Raises DataError."""
-    panels = [draw_panel(shown, task) for shown in scores.worst]
+    worst = scores.worst[:WORST_IMAGES]
+    panels = [draw_panel(shown, task) for shown in worst]
     write_whole(folder / TEXT_FILE, text + "\n")
     write_whole(folder / NUMBERS_FILE, build_evaluation_csv(values))
     write_whole(folder / IMAGES_FILE, build_images_csv(scores, task.names))
     pictures = {
-        SHEET_FILE: partial(draw_sheet, scores.worst, panels),
+        SHEET_FILE: partial(draw_sheet, worst, panels),
         CONFUSION_FILE: partial(plot_confusion, scores.matrix, task.names),
     }
     if scores.calibration is None:

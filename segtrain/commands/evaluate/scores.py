@@ -51,6 +51,7 @@ class Scores:
     Args:
         task: the classes, and the mask value that is counted nowhere.
         tune: count what tuning thresholds needs.
+        kept: images whose pictures are kept, the worst ones.
 
     `matrix` is the confusion matrix, (C, C), or (C, 2, 2) in multilabel. `regions` and `boundaries` are the counts of
     each image, (N, 3, C) int64, see class_counts, in the order of `names`. `calibration` holds the counts of
@@ -65,9 +66,10 @@ class Scores:
     regions: NDArray[np.int64]
     boundaries: NDArray[np.int64]
 
-    def __init__(self, task: Task, *, tune: bool = False):
+    def __init__(self, task: Task, *, tune: bool = False, kept: int = WORST_IMAGES):
         self.task = task
         self.tune = tune
+        self.kept = kept
         self.calibration: NDArray | None = None
         self.histogram: NDArray | None = None
         self.worst: list[Shown] = []
@@ -94,7 +96,7 @@ class Scores:
             self._images += other._images
             self.calibration = _add(self.calibration, other.calibration)
             self.histogram = _add(self.histogram, other.histogram)
-            self.worst = sorted([*self.worst, *other.worst], key=lambda item: item.miou)[:WORST_IMAGES]
+            self.worst = sorted([*self.worst, *other.worst], key=lambda item: item.miou)[: self.kept]
         if rank():
             return self
         names, regions, boundaries = zip(*sorted(self._images, key=lambda item: item[0]), strict=True)
@@ -114,12 +116,12 @@ class Scores:
 
     def _show(self, name: str, miou: float, image: NDArray, mask: NDArray, prediction: NDArray) -> None:
         """Keep the pictures of an image that is among the worst so far; an image without a counted pixel never is."""
-        if math.isnan(miou) or (len(self.worst) == WORST_IMAGES and miou >= self.worst[-1].miou):
+        if math.isnan(miou) or (len(self.worst) == self.kept and miou >= self.worst[-1].miou):
             return
         mask, prediction, wrong = flatten_both(mask, prediction, ignore_index=self.task.ignore_index)
         step = max(1, math.ceil(max(mask.shape) / SHOWN_SIDE_PX))  # rows left out: no index is invented
         pictures = (picture[::step, ::step].copy() for picture in (to_rgb(image), mask, prediction, wrong))
-        self.worst = sorted([*self.worst, Shown(name, miou, *pictures)], key=lambda item: item.miou)[:WORST_IMAGES]
+        self.worst = sorted([*self.worst, Shown(name, miou, *pictures)], key=lambda item: item.miou)[: self.kept]
 
 
 def _add(one: NDArray | None, other: NDArray | None) -> NDArray | None:
@@ -127,7 +129,15 @@ def _add(one: NDArray | None, other: NDArray | None) -> NDArray | None:
     return other if one is None else one if other is None else one + other
 
 
-def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batch_size: int, tune: bool) -> Scores:
+def score_model(
+    predictor: Predictor,
+    split: EvaluatedSplit,
+    task: Task,
+    *,
+    batch_size: int,
+    tune: bool,
+    kept: int = WORST_IMAGES,
+) -> Scores:
     """Predict and score every image of a split at its original size. Raises DataError for a file that is wrong, and
     TrainingError, with the flags to change, where memory runs out.
 
@@ -137,6 +147,7 @@ def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batc
         task: the classes, with the ignore_index of the masks.
         batch_size: images in a batch, of which those of one size are predicted together.
         tune: count what tuning thresholds needs.
+        kept: images whose pictures are kept, the worst ones.
     """
     dataset = RawSamples(split.samples, split.decoder, image_options=task.image_options)
     workers = count_workers(split.config.data.workers, predictor.device.type)
@@ -144,7 +155,7 @@ def score_model(predictor: Predictor, split: EvaluatedSplit, task: Task, *, batc
     try:
         median_ms, p90_ms = np.percentile(_time_images(predictor, dataset), (50, 90)).tolist()
         started = time.perf_counter()
-        scores = _score(predictor.predict_group, loader, Scores(task, tune=tune), device=predictor.device)
+        scores = _score(predictor.predict_group, loader, Scores(task, tune=tune, kept=kept), device=predictor.device)
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
         if not is_out_of_memory(error):
             raise

@@ -1,13 +1,16 @@
 """evaluate --wandb, read back from the files that `wandb sync` would upload."""
 
+import json
 import os
-import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
+from PIL import Image
 
 from segtrain.checkpoint import load_checkpoint, save_checkpoint
-from tests.commands.evaluate.evaluating import NAMES, evaluate, numbers_in, refused
+from tests.commands.evaluate.evaluating import NAMES, evaluate, numbers_in, read_rows, refused
 from tests.log.wandb_records import find_runs, read_history, read_items, read_records
 
 
@@ -25,56 +28,97 @@ def nobody_is_logged_in(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def entered(kept):
-    """The run as if it had been trained with an entry in wandb."""
-    content = load_checkpoint(kept / "last.pt")
-    content["config"]["log"]["wandb"] |= {"mode": "offline", "project": "streets"}
-    save_checkpoint(kept / "last.pt", content | {"wandb_id": "abc123", "wandb_step": 40})
+    """The run as if it had been trained with an entry in wandb that has its best.pt."""
+    content = load_checkpoint(kept / "best.pt")
+    content["config"]["log"]["wandb"] |= {"mode": "offline", "group": "ablation", "artifacts": ["best"]}
+    save_checkpoint(kept / "best.pt", content)
+    entry = {"id": "abc", "project": "streets", "entity": "lab", "model": "lab/streets/street-1-abc-best:best"}
+    (kept / "wandb.json").write_text(json.dumps(entry))
     return kept
 
 
-def test_numbers_tables_and_pictures(entered, capsys):
-    assert evaluate(entered, "--wandb") == 0
+def evaluated(folder):
+    """The run of an evaluation, its configuration, and its one row."""
     wandb.teardown()  # as at the end of a process; only then is the last block of the file written
-    assert "wandb: offline; upload with: wandb sync " in capsys.readouterr().out
-    (run,) = find_runs(entered)
-    (started,) = [record.run for record in read_records(run) if record.WhichOneof("record_type") == "run"]
-    assert (started.run_id, started.project) == ("abc123", "streets")
+    (run,) = find_runs(folder)
+    records = [*read_records(run)]
+    (started,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+    changes = [record.config.update for record in records if record.WhichOneof("record_type") == "config"]
+    config = read_items([*started.config.update, *(item for update in changes for item in update)])
     (row,) = read_history(run)
-    assert row["step"] == 41
-    numbers = numbers_in(entered / "evaluation-val-1")
-    assert len(numbers) > 40
-    assert {key: row[f"evaluate/val/{key}"] for key in numbers} == numbers
-    for name, rows in (("classes", len(NAMES)), ("images", 4)):
-        table = row[f"evaluate/val/tables/{name}"]
-        assert (table["_type"], table["nrows"]) == ("table-file", rows)
-    for name in ("confusion", "calibration"):
-        assert row[f"evaluate/val/{name}"]["_type"] == "image-file"
-    assert row["evaluate/val/worst"]["count"] == 4
-    items = [record.summary.update for record in read_records(run) if record.WhichOneof("record_type") == "summary"]
-    summary = read_items([item for update in items for item in update])
-    assert summary["evaluate/val/miou"] == numbers["miou"]
+    return run, started, config, row
 
 
-def test_a_run_without_an_entry(kept, capsys, monkeypatch):
-    assert refused(capsys, kept, "--wandb") == (
-        f"--wandb: {kept} was trained without Weights & Biases; there is no entry to log to"
-    )
-    (kept / "last.pt").unlink()
-    assert refused(capsys, kept / "best.pt", "--wandb") == (
-        f"{kept}: has no last.pt; the run stopped before it was first saved"
-    )
+def test_an_evaluation_is_a_run_of_its_own(entered, capsys):
+    assert evaluate(entered, "--wandb", "--flip") == 0
+    assert "wandb: offline; upload with: wandb sync " in capsys.readouterr().out
+    folder = entered / "evaluation-val-1"
+    _, started, config, _ = evaluated(folder)
+    assert started.run_id != "abc" and started.display_name == "kept-evaluation-val-1"
+    assert (started.job_type, started.run_group) == ("evaluation", "ablation")
+    assert (started.project, started.entity) == ("streets", "lab")
+    assert (config["models"], config["split"], config["flags"]["flip"]) == ([str(entered)], "val", "horizontal")
+    assert config["experiment"]["model"]["name"] == "Unet"
+    assert config["used_model"] == "lab/streets/street-1-abc-best:best"
+    assert not [*entered.glob("wandb")]
 
 
-def test_wandb_that_is_switched_off(entered, capsys, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert refused(capsys, entered, "--wandb") == (
-        "--wandb: WANDB_MODE is disabled; unset it, or set it to online or offline"
-    )
-
-
-def test_a_failure_costs_a_line(entered, capsys):
-    shutil.rmtree(entered / "wandb", ignore_errors=True)
-    (entered / "wandb").write_text("in the way")
+def test_numbers_tables_and_pictures(entered):
     assert evaluate(entered, "--wandb") == 0
+    folder = entered / "evaluation-val-1"
+    _, _, _, row = evaluated(folder)
+    numbers = numbers_in(folder)
+    shown = {key: value for key, value in numbers.items() if "/" not in key or key.startswith("iou/")}
+    assert len(shown) > 15 and {key: row[f"val/{key}"] for key in shown} == shown
+    by_class = {f"val/{key}" for key in shown if "/" in key}
+    assert {key for key in row if key.count("/") == 2} == {*by_class, "val/tables/classes", "val/tables/images"}
+    for name in ("confusion", "calibration"):
+        assert row[f"val/{name}"]["_type"] == "image-file"
+    assert row["val/worst"]["count"] == 4
+    assert (row["val/tables/classes"]["nrows"], row["val/tables/images"]["nrows"]) == (len(NAMES), 4)
+
+
+def test_images_are_sorted_by_their_iou_and_can_be_looked_at(entered):
+    """images.csv, with the photo and both masks as a column: the classes are named in it."""
+    assert evaluate(entered, "--wandb") == 0
+    folder = entered / "evaluation-val-1"
+    run, *_ = evaluated(folder)
+    artifacts = [record.request.log_artifact.artifact for record in read_records(run)]
+    artifacts += [record.artifact for record in read_records(run)]
+    (entries,) = [
+        {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+        for artifact in artifacts
+        if "val/tables/images.table.json" in [entry.path for entry in artifact.manifest.contents]
+    ]
+    table = json.loads(entries["val/tables/images.table.json"].read_text())
+    assert table["columns"] == ["name", "image", "miou", *(f"iou/{name}" for name in NAMES)]
+    rows = read_rows(folder / "images.csv")
+    assert [row[0] for row in table["data"]] == [row["name"] for row in rows]
+    assert [row[2] for row in table["data"]] == [float(row["miou"]) for row in rows]
+    image = table["data"][0][1]
+    assert set(image["masks"]) == {"ground_truth", "prediction"}
+    classes = json.loads(entries[image["classes"]["path"]].read_text())["class_set"]
+    assert {item["id"]: item["name"] for item in classes} == dict(enumerate([*NAMES, "ignored"]))
+    mask = np.asarray(Image.open(entries[image["masks"]["ground_truth"]["path"]]))
+    assert mask.shape == (64, 80) and (mask[:2] == len(NAMES)).all() and mask[2:].max() < len(NAMES)
+
+
+def test_a_model_that_was_trained_without_wandb(kept, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert evaluate(kept / "best.pt", "--wandb") == 0
+    _, started, config, _ = evaluated(kept / "evaluation-val-1")
+    assert (started.project, started.run_group, "used_model" in config) == ("segtrain", "", False)
+
+
+@pytest.mark.parametrize(("name", "value"), [("WANDB_MODE", "disabled"), ("WANDB_DISABLED", "true")])
+def test_wandb_that_is_switched_off(entered, capsys, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert refused(capsys, entered, "--wandb") == "--wandb: WANDB_MODE or WANDB_DISABLED switches it off; unset it"
+
+
+def test_a_failure_costs_a_line(entered, capsys, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "wandb").write_text("in the way")
+    assert evaluate(entered, "--wandb", "-o", tmp_path / "out") == 0
     assert "warning: nothing was logged to Weights & Biases: " in capsys.readouterr().out
-    assert (entered / "evaluation-val-1" / "evaluation.csv").exists()
+    assert (tmp_path / "out" / "evaluation.csv").exists()
