@@ -492,3 +492,26 @@ def test_a_service_that_is_killed_costs_one_line(tmp_path):
     assert (process.returncode, errors) == (0, b"")
     _, warning, last = output.decode().splitlines()
     assert warning.startswith("warning: wandb is off for the rest of this run: ") and last == "trained"
+
+
+def test_with_a_network_the_model_is_an_input_and_the_registry_gets_best(tmp_path, monkeypatch, capsys):
+    """What wandb is asked; its answers, for which there is no network here, are made up."""
+    asked = []
+    logged = SimpleNamespace(wait=lambda timeout: "the artifact, committed")
+    monkeypatch.setattr(wandb.Run, "offline", property(lambda _: False))
+    monkeypatch.setattr(wandb.Run, "use_artifact", lambda _, name: asked.append(("use", name)))
+    monkeypatch.setattr(wandb.Run, "log_artifact", lambda _, artifact, aliases: logged)
+    monkeypatch.setattr(wandb.Run, "link_artifact", lambda _, *given: asked.append(("link", *given)))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "wandb.json").write_text('{"model": "lab/streets/start-1-xyz-best:best"}')
+    (tmp_path / "best.pt").write_bytes(b"best weights")
+    log = build_log(tmp_path, registry="wandb-registry-model/street", lineage=True)
+    log.describe({"images": {}, "fingerprint": {}})
+    log.checkpoint(tmp_path / "best.pt", "best", {"epoch": 1})
+    log.finish()
+    assert asked == [
+        ("use", "lab/streets/start-1-xyz-best:best"),
+        ("link", "the artifact, committed", "wandb-registry-model/street"),
+    ]
+    assert "warning" not in capsys.readouterr().out
