@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segtrain.commands.evaluate.report import bootstrap_iou
+from segtrain.inference.bootstrap import bootstrap_iou
 from segtrain.metrics import class_counts, compute_iou
 
 
