@@ -67,14 +67,16 @@ def compare_paired(
 ) -> tuple[float, tuple[float, float]]:
     """The score of the second less that of the first, and the middle 95 % of that difference over 1000 sets of images,
     each of which is drawn for both (paired bootstrap; Koehn: Statistical significance tests for machine translation
-    evaluation, 2004); nan for fewer than two images.
+    evaluation, 2004); nan for fewer than two images. Either may be several models, whose scores are averaged.
 
     Args:
-        first: counts (N, 3, C) of N images, see class_counts.
-        second: those of the same images in the same order.
+        first: counts (M, N, 3, C) of M models on N images, see class_counts.
+        second: the same of any number of models, on the same images in the same order.
         score: gives the scores (..) of counts (.., 3, C).
     """
-    difference = float(score(second.sum(axis=0)) - score(first.sum(axis=0)))
-    if len(first) < 2:
+    whole = [score(counts.sum(axis=1)).mean() for counts in (first, second)]
+    difference = float(whole[1] - whole[0])
+    if first.shape[1] < 2:
         return difference, (np.nan, np.nan)
-    return difference, middle(score(resample_counts(second)) - score(resample_counts(first)))
+    drawn = [np.mean([score(resample_counts(each)) for each in counts], axis=0) for counts in (first, second)]
+    return difference, middle(drawn[1] - drawn[0])
