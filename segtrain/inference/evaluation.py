@@ -74,9 +74,12 @@ def read_evaluation(folder: Path) -> EvaluationRecord:
         values = pandas.read_csv(path, index_col="name", **_PLAIN)["value"].astype(float)
         path = folder / IMAGES_FILE
         table = pandas.read_csv(path, index_col="name", **_PLAIN)
-        counts = table[[f"{key}/{name}" for key in COUNTS for name in info.names]].astype(np.int64).to_numpy()
+        counts = table[[f"{key}/{name}" for key in COUNTS for name in info.names]]
+        if counts.isna().to_numpy().any():
+            raise ValueError("an image has no counts; evaluate again")
         if not table.index.is_unique:
             raise ValueError("an image is listed twice")
+        counts = counts.to_numpy().astype(np.int64)
     except ConfigError as error:
         raise CheckpointError(f"{path}: options: {error}") from error
     except ValidationError as error:
@@ -86,4 +89,5 @@ def read_evaluation(folder: Path) -> EvaluationRecord:
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: cannot be read: {reason_of(error)}") from error
     images = table.index.tolist()
-    return EvaluationRecord(folder, info, values.to_dict(), images, counts.reshape(len(images), len(COUNTS), -1))
+    counts = counts.reshape(len(images), len(COUNTS), len(info.names))
+    return EvaluationRecord(folder, info, values.to_dict(), images, counts)

@@ -29,11 +29,11 @@ def gather(arguments: Sequence[str], problems: list[str]) -> list[Row]:
             problems.append(str(error))
     runs = any(evaluation is None for _, _, evaluation in found.values())
     split = "val" if runs else next((e.info.split for _, _, e in found.values()), "val")
-    names = _tell_apart([*found])
+    names = _tell_apart({key: Path(key).parts for key in found}, {key for key in found if found[key][2] is not None})
     rows = []
     for key, (path, record, evaluation) in found.items():
         if evaluation is None:
-            rows.append(Row(path, names[key], record, find_evaluation(record, split)))
+            rows.append(Row(path, names[key], record, find_evaluation(record, split, problems)))
         elif evaluation.info.split != split:
             problems.append(f"{path}: scores the {evaluation.info.split} split, the others {split}; left out")
         else:
@@ -56,6 +56,8 @@ def _find_paths(arguments: Sequence[str], problems: list[str]) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[Path, RunRecord | None, EvaluationRecord | None]:
+    if path.is_file():
+        raise CheckpointError(f"{path}: is a file; name the folder of a run, like {path.parent}")
     if (path / INFO_FILE).exists() or (path / NUMBERS_FILE).exists():
         return path, None, read_evaluation(path)
     if not (path / "config.yml").exists() and any(path.glob("*/config.yml")):
@@ -63,23 +65,25 @@ def _read(path: Path) -> tuple[Path, RunRecord | None, EvaluationRecord | None]:
     return path, read_record(path), None
 
 
-def _tell_apart(paths: Sequence[str]) -> dict[str, str]:
-    """The shortest ends of paths that tell them apart, all of as many folders."""
-    parts = {path: Path(path).parts for path in paths}
-    count = 1
-    while len({each[-count:] for each in parts.values()}) < len(paths):
+def _tell_apart(parts: dict[str, tuple[str, ...]], evaluations: set[str]) -> dict[str, str]:
+    """The shortest ends of paths that tell them apart, all of as many folders, evaluations with that of the run."""
+    count, names = 0, {}
+    while len(set(names.values())) < len(parts):
         count += 1
-    return {path: "/".join(each[-count:]) for path, each in parts.items()}
+        names = {path: "/".join(each[-count - (path in evaluations) :]) for path, each in parts.items()}
+    return names
 
 
-def find_evaluation(record: RunRecord, split: str) -> EvaluationRecord | None:
-    """The newest evaluation of a run's best.pt alone; None where there is none that can be read, or it is of another
-    epoch than the best one."""
+def find_evaluation(record: RunRecord, split: str, problems: list[str]) -> EvaluationRecord | None:
+    """The newest evaluation of a run's best.pt alone, as it is now; None where there is none. One that is broken adds a
+    line to `problems`."""
     folders = record.folder.glob(f"evaluation-{split}-*")
     for folder in sorted(folders, key=lambda folder: natural_order(folder.name), reverse=True):
         try:
             evaluation = read_evaluation(folder)
-        except CheckpointError:
+        except CheckpointError as error:
+            if (folder / INFO_FILE).exists():  # else of an older version
+                problems.append(str(error))
             continue
         info = evaluation.info
         of_best = len(info.models) == 1 and (Path(info.models[0]).suffix != ".pt" or info.models[0].endswith(BEST_FILE))

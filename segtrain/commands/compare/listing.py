@@ -26,8 +26,9 @@ def format_runs(folder: Path) -> str:
         except CheckpointError as error:
             problems.append(f"warning: {describe_other(path) or error}")
     if not records:
-        hint = "it is a run itself; name the folder that it is in" if (folder / "config.yml").is_file() else ""
-        raise CheckpointError(f"{folder}: holds no run" + (f"; {hint}" if hint else ""), *problems)
+        if (folder / "config.yml").is_file():
+            raise CheckpointError(f"{folder}: is a run itself; name the folder that it is in")
+        raise CheckpointError(f"{folder}: holds no run", *problems)
     ages = {record.folder: find_age(record) for record in records}
     records.sort(key=lambda record: ages[record.folder])
     lines = [["run", "state", "score", "metric", "epoch", "age"]]
@@ -42,7 +43,7 @@ def describe_other(path: Path) -> str:
 
 def describe_run(record: RunRecord, age: float) -> Sequence[str]:
     """The cells of its line."""
-    best, trained = record.best, record.table["epoch"].max() if "epoch" in record.table else 0
+    best, trained = record.best, record.table["epoch"].max() if len(record.table) else 0
     score = "-" if best is None else f"{best[record.monitor]:.4f}"
     epoch = "-" if best is None else f"{best['epoch']:.0f}"
     metric = record.config.train.monitor

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from segtrain.commands.compare.pictures import GAINED_COLOR, LOST_COLOR, ChangedImage
+from segtrain.commands.compare.pictures import ONLY_COLORS, ChangedImage
 from segtrain.commands.compare.report import (
     Comparison,
     show_change,
     show_count,
     show_epoch,
     show_number,
-    show_setting,
     show_spread,
     show_states,
 )
@@ -64,8 +63,7 @@ def render_comparison(path: Path, comparison: Comparison, shown: Sequence[Change
         states=any(row.state for row in comparison.rows),
         single=lambda row: Entry([row]),
         color=lambda index: f"run-{index + 1}" if index < COLORED else "run-other",
-        gained=GAINED_COLOR,
-        lost=LOST_COLOR,
+        colors=ONLY_COLORS,
         isnan=math.isnan,
         show_change=show_change,
         show_count=show_count,
@@ -73,7 +71,7 @@ def render_comparison(path: Path, comparison: Comparison, shown: Sequence[Change
         show_epoch=show_epoch,
         show_number=show_number,
         show_score=show_score,
-        show_setting=show_setting,
+        show_settings=show_settings,
         show_spread=show_spread,
         show_states=show_states,
     )
@@ -84,7 +82,7 @@ def plot_chart(comparison: Comparison) -> Chart | None:
     measure, curves = comparison.measure, []
     for index, entry in enumerate(comparison.entries):
         for row in entry.rows:
-            if row.is_evaluation or "epoch" not in row.record.table:
+            if row.is_evaluation or not len(row.record.table):
                 continue
             table = row.record.table.rename(columns=lambda name: name.removeprefix("val/"))
             scores = [measure.of_values(values) for values in table.to_dict("records")]

@@ -22,8 +22,7 @@ from segtrain.visualize import Color, colorize, flatten_both, overlay, to_rgb
 IMAGES = 8
 SIDE_PX = 480  # the longer side of a picture
 ALPHA = 0.6
-GAINED_COLOR: Color = (42, 130, 230)
-LOST_COLOR: Color = (235, 110, 35)
+ONLY_COLORS: tuple[Color, Color] = ((42, 130, 230), (235, 110, 35))  # where one of the two alone is right
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,8 @@ def draw_change(
 
     wrong_first, wrong_second = (wrong for _, _, wrong in both)
     change = np.repeat(np.rint(30 + 0.35 * image.mean(axis=2, keepdims=True)).astype(np.uint8), 3, axis=2)
-    change[wrong_first & ~wrong_second] = GAINED_COLOR
-    change[wrong_second & ~wrong_first] = LOST_COLOR
+    change[wrong_second & ~wrong_first] = ONLY_COLORS[0]
+    change[wrong_first & ~wrong_second] = ONLY_COLORS[1]
     return [
         ("image", picture_address(image)),
         ("ground truth", paint(both[0][0])),

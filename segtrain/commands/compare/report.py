@@ -1,7 +1,9 @@
 """Report of a comparison: what the console shows, in 100 columns, and the CSV files."""
 
 import math
+import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +12,15 @@ import pandas
 
 from segtrain.commands.compare.pair import Pair
 from segtrain.commands.compare.row import NO_INTERVAL, Entry, Measure, Row
+from segtrain.errors import name_some
 from segtrain.inference.bootstrap import LEVEL
 from segtrain.log.record import FINISHED
 from segtrain.log.show import WIDTH, format_columns, shorten_middle, show_duration
 from segtrain.metrics import show_score
 
 SHOWN_CLASSES, SHOWN_ENTRIES = 20, 4  # in the table of classes on the console
-VALUE_CHARACTERS = 40
+SHOWN_SETTINGS, SHOWN_VALUES, SHOWN_PAIRS = 20, 6, 10
+VALUE_CHARACTERS, SAME_CHARACTERS = 40, 12
 ROUNDING = 5e-5  # of scores of four digits
 
 
@@ -49,19 +53,18 @@ def write_notes(rows: Sequence[Row], measure: Measure, pairs: Sequence[Pair]) ->
     notes = []
     without = [row for row in rows if row.evaluation is None and row.values]
     if without:
-        which = "no run has" if len(without) == len(rows) else f"{len(without)} of {len(rows)} have"
-        notes.append(f"{which} an interval: python -m segtrain evaluate {without[0].path} gives it")
-        if len(without) < len(rows):
-            notes[-1] = notes[-1].replace(" have an", " have no")
+        whose = f" for {len(without)} of {len(rows)} rows" if len(without) < len(rows) else ""
+        command = f"python -m segtrain evaluate {shlex.quote(str(without[0].path))}"
+        notes.append(f"no interval{whose}: {command} gives it")
+    others = []
     for row in rows:
         if row.evaluation is not None and not row.is_evaluation:
             score, evaluated = measure.of_values(row.values), measure.of_values(row.evaluation.values)
             if abs(score - evaluated) > ROUNDING:
                 applied = row.evaluation.info.options.describe()
-                how = f", applied with {applied}" if applied else ""
-                notes.append(
-                    f"{row.name}: {row.evaluation.folder.name} gives {show_score(evaluated)}{how}; its interval is that"
-                )
+                others.append(f"{row.name} {show_score(evaluated)}{f' with {applied}' if applied else ''}")
+    if others:
+        notes.append(f"the newest evaluation, which the interval is of, gives another score: {name_some(others)}")
     notes += [f"{pair.second.name} beside {pair.first.name}: {note}" for pair in pairs for note in pair.notes]
     return notes
 
@@ -111,8 +114,11 @@ def show_epoch(entry: Entry) -> str:
 
 
 def show_states(entry: Entry) -> str:
-    """The states of its runs."""
-    return ", ".join(dict.fromkeys(row.state for row in entry.rows if row.state))
+    """The state of its run, or of those of its runs that are not finished: `1 running`."""
+    counts = Counter(row.state for row in entry.rows if row.state)
+    if not entry.varied or counts.keys() <= {FINISHED}:
+        return next(iter(counts), "")
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if state != FINISHED)
 
 
 def show_count(number: float) -> str:
@@ -125,12 +131,14 @@ def show_number(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.1f}"
 
 
-def show_setting(value: Any) -> str:
-    """A value of a configuration as its line would have it."""
-    if value is None:
-        return "-"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 2] + ".."
+def show_settings(values: Sequence[Any]) -> list[str]:
+    """Values of one key of a configuration as text; long ones from shortly before the first sign that differs."""
+    texts = ["-" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    given = [text for text in texts if text != "-"]
+    differs = next((index for index, signs in enumerate(zip(*given, strict=False)) if len(set(signs)) > 1), 0)
+    first = max(0, differs - SAME_CHARACTERS) if max(map(len, given)) > VALUE_CHARACTERS else 0
+    cut = [f"..{text[first:]}" if first and text != "-" else text for text in texts]
+    return [text if len(text) <= VALUE_CHARACTERS else f"{text[: VALUE_CHARACTERS - 2]}.." for text in cut]
 
 
 def format_differences(comparison: Comparison) -> str:
@@ -138,19 +146,18 @@ def format_differences(comparison: Comparison) -> str:
     lines = []
     for key, values in comparison.differences.items():
         owners: dict[str, list[str]] = {}
-        for entry, value in zip(comparison.entries, values, strict=True):
+        for entry, value in zip(comparison.entries, show_settings(values), strict=True):
             if entry.rows[0].record is not None:
-                owners.setdefault(show_setting(value), []).append(entry.name)
-        if len(owners) == 1:  # they differ behind what is shown
-            owners = {f"{next(iter(owners))} (differs further on)": []}
-        listed = "; ".join(f"{value}{_owned(names)}" for value, names in owners.items())
+                owners.setdefault(value, []).append(entry.name)
+        listed = name_some([f"{value}{_owned(names)}" for value, names in owners.items()], SHOWN_VALUES)
         lines.append(textwrap.fill(f"{key}: {listed}", WIDTH, initial_indent="  ", subsequent_indent="    "))
-    return "\n".join(["what differs", *lines]) if lines else ""
+    left = len(lines) - SHOWN_SETTINGS
+    more = [f"  and {left} more settings: -o FOLDER shows them"] if left > 0 else []
+    return "\n".join(["what differs", *lines[:SHOWN_SETTINGS], *more]) if lines else ""
 
 
 def _owned(names: Sequence[str]) -> str:
-    shown = ", ".join(shorten_middle(name, 30) for name in names[:2])
-    return f" ({shown}{f' and {len(names) - 2} more' if len(names) > 2 else ''})" if names else ""
+    return f" ({name_some([shorten_middle(name, 30) for name in names], 2)})"
 
 
 def format_classes(comparison: Comparison) -> str:
@@ -188,12 +195,14 @@ def format_pairs(pairs: Sequence[Pair]) -> str:
         return ""
     head = [f"beside {pairs[0].first.name}", pairs[0].measure.title, f"{LEVEL:.0%} interval", "better", "worse", "same"]
     lines = [head]
-    for pair in pairs:
+    for pair in pairs[:SHOWN_PAIRS]:
         interval = "" if math.isnan(pair.low) else f"{pair.low:+.4f} to {pair.high:+.4f}"
         counts = [str(pair.count(sign)) for sign in (1, -1, 0)]
         lines.append([pair.second.name, show_change(pair.difference), interval, *counts])
     explained = "better, worse, same: images. The intervals are of the difference (paired bootstrap)."
-    return f"{format_columns(lines)}\n{explained}"
+    left = len(pairs) - SHOWN_PAIRS
+    more = f"and {left} more rows: -o FOLDER shows them\n" if left > 0 else ""
+    return f"{format_columns(lines)}\n{more}{explained}"
 
 
 def _wrap(text: str) -> str:

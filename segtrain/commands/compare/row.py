@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,7 +43,9 @@ class Measure:
         kind, _, name = self.key.partition("/")
         title = {"miou": "mIoU", "mdice": "mDice", "iou": "IoU", "dice": "Dice", "fwiou": "FWIoU"}.get(kind, kind)
         title = title.replace("_", " ") + (f" of {name}" if name else "")
-        return title if self.whole or name else f"{title} of {len(self.names)} classes"
+        if self.whole or name:
+            return title
+        return f"{title} of {len(self.names)} classes" if len(self.names) > 1 else f"IoU of {self.names[0]}"
 
     def of_values(self, values: Mapping[str, float]) -> float:
         """The score among the numbers of an evaluation; nan where it is not there."""
@@ -75,7 +76,7 @@ class Row:
             return self.evaluation.values
         if self.record.best is None:
             return {}
-        best = pandas.to_numeric(self.record.best, errors="coerce")
+        best = self.record.best[np.isfinite(self.record.best.astype(float))]
         return {key.removeprefix("val/"): float(value) for key, value in best.items() if key.startswith("val/")}
 
     @property
@@ -98,13 +99,13 @@ class Row:
         """Of the best checkpoint, or of what was evaluated; nan where it is not known."""
         if self.is_evaluation:
             return math.nan if self.evaluation.info.epoch is None else self.evaluation.info.epoch
-        return math.nan if self.record.best is None else float(self.record.best.get("epoch", math.nan))
+        return math.nan if self.record.best is None else float(self.record.best["epoch"])
 
     @property
     def epochs(self) -> float:
         """Epochs that the run has trained."""
         table = pandas.DataFrame() if self.record is None else self.record.table
-        return float(table["epoch"].max()) if len(table) and "epoch" in table else math.nan
+        return float(table["epoch"].max()) if len(table) else math.nan
 
     def told(self, key: str) -> float:
         """A number of summary.json: parameters, seconds; nan where the run has not said it."""
@@ -160,8 +161,9 @@ class Entry:
         first, *others = [row.name for row in self.rows]
         if not self.varied:
             return first
-        stem = os.path.commonprefix([first, *others]).rpartition("-")[0]
-        return f"{len(self.rows)} {UNITS[self.varied]}: {', '.join([first, *(name[len(stem) :] for name in others)])}"
+        stem = first.rpartition("-")[0]
+        listed = ", ".join([first, *(name.removeprefix(stem) for name in others)])
+        return f"{len(self.rows)} {UNITS[self.varied]}: {listed}"
 
     def mean(self, numbers: Sequence[float]) -> float:
         """The mean of what is known of its rows."""
