@@ -15,8 +15,8 @@ from segtrain.inference.options import InferOptions
 
 INFO_FILE, NUMBERS_FILE, IMAGES_FILE = "evaluation.json", "evaluation.csv", "images.csv"
 COUNTS = ("hit", "true", "predicted")  # the rows of class_counts, as images.csv has them for each class
-# As to_csv writes it: an image may be named 001, or NA, and a class after bytes that are not text.
-_PLAIN = {"dtype": {"name": str}, "keep_default_na": False, "na_values": [""], "encoding_errors": "surrogateescape"}
+# As to_csv writes it: an image may be named 001, or NA.
+_PLAIN = {"dtype": {"name": str}, "keep_default_na": False, "na_values": [""]}
 
 
 class EvaluationInfo(BaseModel):

@@ -15,6 +15,7 @@ from segtrain.commands.compare.report import (
     show_count,
     show_epoch,
     show_number,
+    show_settings,
     show_spread,
     show_states,
 )

@@ -149,7 +149,9 @@ def format_differences(comparison: Comparison) -> str:
         for entry, value in zip(comparison.entries, show_settings(values), strict=True):
             if entry.rows[0].record is not None:
                 owners.setdefault(value, []).append(entry.name)
-        listed = name_some([f"{value}{_owned(names)}" for value, names in owners.items()], SHOWN_VALUES)
+        shown = [f"{value}{_owned(names)}" for value, names in owners.items()]
+        more = [f"{len(shown) - SHOWN_VALUES} more values"] if len(shown) > SHOWN_VALUES else []
+        listed = "; ".join([*shown[:SHOWN_VALUES], *more])
         lines.append(textwrap.fill(f"{key}: {listed}", WIDTH, initial_indent="  ", subsequent_indent="    "))
     left = len(lines) - SHOWN_SETTINGS
     more = [f"  and {left} more settings: -o FOLDER shows them"] if left > 0 else []
