@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-WIDTH = 100  # characters of a line
+LINE_WIDTH = 100  # characters of a line
 
 
 def show_duration(seconds: float) -> str:
@@ -26,12 +26,12 @@ def shorten_middle(text: str, most: int) -> str:
 
 
 def format_columns(lines: Sequence[Sequence[str]]) -> str:
-    """A table of WIDTH characters at most, with a rule below its first line. The first column is to the left and gives
+    """A table of LINE_WIDTH characters at most, with a rule below its first line. The first column is to the left and gives
     way to the others, of which each has an even share of the line at most."""
-    most = (WIDTH - 20) // max(len(lines[0]) - 1, 1) - 2
+    most = (LINE_WIDTH - 20) // max(len(lines[0]) - 1, 1) - 2
     cut = [[line[0], *(shorten_middle(cell, max(most, 18)) for cell in line[1:])] for line in lines]
     widths = [max(map(len, column)) for column in zip(*(line[1:] for line in cut), strict=True)]
-    first = min(max(len(line[0]) for line in cut), WIDTH - sum(widths) - 2 * len(widths))
+    first = min(max(len(line[0]) for line in cut), LINE_WIDTH - sum(widths) - 2 * len(widths))
     text = [
         "  ".join([shorten_middle(line[0], first).ljust(first), *map(str.rjust, line[1:], widths)]).rstrip()
         for line in cut

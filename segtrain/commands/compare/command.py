@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> None:
     """Print the comparison and write it where -o says. Raises CheckpointError where nothing can be compared, DataError
     where the folder cannot be written."""
-    from segtrain.commands.compare.compare import compare, write_comparison
+    from segtrain.commands.compare.compare import compare_runs, write_comparison
     from segtrain.commands.compare.report import format_comparison
 
     output: Path | None = options.output
-    comparison = compare(options.runs)
+    comparison = compare_runs(options.runs)
     print(format_comparison(comparison))
     if output is None:
         print("\nas a page with curves and images, and as CSV: -o FOLDER")

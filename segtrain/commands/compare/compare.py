@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segtrain.commands.compare.gather import choose_measure, gather
+from segtrain.commands.compare.gather import choose_measure, gather_rows
 from segtrain.commands.compare.page import render_comparison
 from segtrain.commands.compare.pair import pair_with_best
 from segtrain.commands.compare.pictures import draw_changes
@@ -15,10 +15,10 @@ from segtrain.files import write_whole
 PAGE_FILE, TABLE_FILE, CHANGES_FILE = "compare.html", "compare.csv", "changes.csv"
 
 
-def compare(arguments: Sequence[str]) -> Comparison:
+def compare_runs(arguments: Sequence[str]) -> Comparison:
     """Compare runs, globs and evaluation folders. Raises CheckpointError, a line for each, where none can be read."""
     problems: list[str] = []
-    rows = gather(arguments, problems)
+    rows = gather_rows(arguments, problems)
     if not rows:
         raise CheckpointError(*problems)
     rows, measure = choose_measure(rows, problems)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
-from segtrain.commands.compare.row import Measure, Row
+from segtrain.commands.compare.row import Measure, RunRow
 from segtrain.errors import CheckpointError, name_some
 from segtrain.files import is_glob, natural_order, quoted
 from segtrain.inference.evaluation import INFO_FILE, NUMBERS_FILE, EvaluationRecord, read_evaluation
@@ -16,7 +16,7 @@ BEST_FILE = "best.pt"
 MOST_NAMED = 6  # classes, runs
 
 
-def gather(arguments: Sequence[str], problems: list[str]) -> list[Row]:
+def gather_rows(arguments: Sequence[str], problems: list[str]) -> list[RunRow]:
     """The rows of runs, globs and evaluation folders, each path once; what is missing or broken adds a line to
     `problems`. Runs take the newest evaluation of the validation split that their best.pt has."""
     found: dict[str, tuple[Path, RunRecord | None, EvaluationRecord | None]] = {}
@@ -33,11 +33,11 @@ def gather(arguments: Sequence[str], problems: list[str]) -> list[Row]:
     rows = []
     for key, (path, record, evaluation) in found.items():
         if evaluation is None:
-            rows.append(Row(path, names[key], record, find_evaluation(record, split, problems)))
+            rows.append(RunRow(path, names[key], record, find_evaluation(record, split, problems)))
         elif evaluation.info.split != split:
             problems.append(f"{path}: scores the {evaluation.info.split} split, the others {split}; left out")
         else:
-            rows.append(Row(path, names[key], _find_run(evaluation), evaluation, is_evaluation=True))
+            rows.append(RunRow(path, names[key], _find_run(evaluation), evaluation, is_evaluation=True))
     return rows
 
 
@@ -104,7 +104,7 @@ def _find_run(evaluation: EvaluationRecord) -> RunRecord | None:
     return None
 
 
-def choose_measure(rows: Sequence[Row], problems: list[str]) -> tuple[list[Row], Measure]:
+def choose_measure(rows: Sequence[RunRow], problems: list[str]) -> tuple[list[RunRow], Measure]:
     """The rows that can be compared, and by what: the metric that all runs monitor, else mIoU; over the classes that
     all rows have. Rows that share no class with most of the others are left out, with a line in `problems`."""
     sets = Counter(frozenset(row.classes) for row in rows)
@@ -134,7 +134,7 @@ def choose_measure(rows: Sequence[Row], problems: list[str]) -> tuple[list[Row],
     return rows, Measure(_choose_key(rows, names, whole, problems), names, whole)
 
 
-def _choose_key(rows: Sequence[Row], names: Sequence[str], whole: bool, problems: list[str]) -> str:
+def _choose_key(rows: Sequence[RunRow], names: Sequence[str], whole: bool, problems: list[str]) -> str:
     monitors = {row.record.monitor.removeprefix("val/") for row in rows if row.record is not None}
     key = monitors.pop() if len(monitors) == 1 else "miou"
     if monitors:

@@ -19,7 +19,7 @@ from segtrain.commands.compare.report import (
     show_spread,
     show_states,
 )
-from segtrain.commands.compare.row import NO_INTERVAL, Entry
+from segtrain.commands.compare.row import NO_INTERVAL, RunEntry
 from segtrain.inference.bootstrap import INTERVAL_DEFINITION, LEVEL
 from segtrain.log.show import show_duration
 from segtrain.metrics import show_score
@@ -62,7 +62,7 @@ def render_comparison(path: Path, comparison: Comparison, shown: Sequence[Change
         definitions=DEFINITIONS,
         level=f"{LEVEL:.0%}",
         states=any(row.state for row in comparison.rows),
-        single=lambda row: Entry([row]),
+        single=lambda row: RunEntry([row]),
         color=lambda index: f"run-{index + 1}" if index < COLORED else "run-other",
         colors=ONLY_COLORS,
         isnan=math.isnan,
@@ -115,7 +115,7 @@ def place_strip(comparison: Comparison) -> dict[str, tuple[float, float, float]]
     """Where the score and the ends of its interval, or one deviation to each side, lie on a strip that all entries and
     rows share, in percent, by name."""
     measure, spans = comparison.measure, {}
-    for entry in [*comparison.entries, *(Entry([row]) for row in comparison.rows)]:
+    for entry in [*comparison.entries, *(RunEntry([row]) for row in comparison.rows)]:
         score = entry.score(measure)
         if entry.varied:
             deviation = np.nan_to_num(entry.deviation(measure))

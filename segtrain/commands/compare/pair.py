@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
-from segtrain.commands.compare.row import Entry, Measure, Row
+from segtrain.commands.compare.row import Measure, RunEntry, RunRow
 from segtrain.inference.bootstrap import compare_paired
 
 
 @dataclass(frozen=True)
-class Pair:
+class EntryPair:
     """`second` beside `first`: the difference of their scores, second less first, with its interval; `changes`, that of
     each image of both, by name, nan where it has none; and in `notes` what keeps them from being quite comparable."""
 
-    first: Entry
-    second: Entry
+    first: RunEntry
+    second: RunEntry
     measure: Measure
     difference: float
     low: float
@@ -40,7 +40,7 @@ class Pair:
         return changes.abs().sort_values(ascending=False, kind="stable").index[:count].tolist()
 
 
-def pair_entries(first: Entry, second: Entry, measure: Measure) -> Pair | None:
+def pair_entries(first: RunEntry, second: RunEntry, measure: Measure) -> EntryPair | None:
     """Compare evaluations image by image, with the mean of several seeds; None where a row has none, or they have no
     image in common, like folds. A metric that the counts do not give, like the loss, is mIoU here."""
     rows = [*first.rows, *second.rows]
@@ -62,15 +62,15 @@ def pair_entries(first: Entry, second: Entry, measure: Measure) -> Pair | None:
     true = np.concatenate(counts)[:, :, 1]
     if masks := int((true != true[0]).any(axis=(0, 2)).sum()):
         notes.append(f"the ground truth of {masks} images is not the same in both")
-    return Pair(first, second, measure, difference, low, high, pandas.Series(after - before, images), notes)
+    return EntryPair(first, second, measure, difference, low, high, pandas.Series(after - before, images), notes)
 
 
-def _pick(row: Row, images: Sequence[str], measure: Measure) -> np.ndarray:
+def _pick(row: RunRow, images: Sequence[str], measure: Measure) -> np.ndarray:
     position = {name: index for index, name in enumerate(row.evaluation.images)}
     return row.counts_of(measure.names)[[position[name] for name in images]]
 
 
-def pair_with_best(entries: Sequence[Entry], measure: Measure) -> list[Pair]:
+def pair_with_best(entries: Sequence[RunEntry], measure: Measure) -> list[EntryPair]:
     """Every entry that was evaluated beside the best that was."""
     evaluated = [entry for entry in entries if all(row.evaluation is not None for row in entry.rows)]
     pairs = [pair_entries(evaluated[0], entry, measure) for entry in evaluated[1:]]

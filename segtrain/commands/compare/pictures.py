@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from segtrain.commands.compare.pair import Pair
-from segtrain.commands.compare.row import Row
+from segtrain.commands.compare.pair import EntryPair
+from segtrain.commands.compare.row import RunRow
 from segtrain.config.schema import Config
 from segtrain.data.dataset import RawSamples
 from segtrain.data.labels import build_decoder
@@ -20,8 +20,8 @@ from segtrain.page import picture_address
 from segtrain.visualize import Color, colorize, flatten_both, overlay, to_rgb
 
 IMAGES = 8
-SIDE_PX = 480  # the longer side of a picture
-ALPHA = 0.6
+PICTURE_SIDE_PX = 480  # the longer side of a picture
+PAINT_ALPHA = 0.6
 ONLY_COLORS: tuple[Color, Color] = ((42, 130, 230), (235, 110, 35))  # where one of the two alone is right
 
 
@@ -35,7 +35,7 @@ class ChangedImage:
     pictures: list[tuple[str, str]]
 
 
-def draw_changes(pair: Pair, *, trust: bool) -> tuple[list[ChangedImage], str]:
+def draw_changes(pair: EntryPair, *, trust: bool) -> tuple[list[ChangedImage], str]:
     """The images of a pair that changed most, the largest change first; where they cannot be drawn none, and the
     reason. `trust`: see load_network."""
     try:
@@ -51,7 +51,7 @@ def draw_changes(pair: Pair, *, trust: bool) -> tuple[list[ChangedImage], str]:
         return [], "not enough memory to run the models"
 
 
-def _draw_all(pair: Pair, names: Sequence[str], *, trust: bool) -> list[ChangedImage]:
+def _draw_all(pair: EntryPair, names: Sequence[str], *, trust: bool) -> list[ChangedImage]:
     info = pair.first.rows[0].evaluation.info
     config = Config.model_validate({"seed": info.seed, "data": info.data})
     samples = read_splits(config.data, seed=config.seed).get(info.split) or []
@@ -72,7 +72,7 @@ def _draw_all(pair: Pair, names: Sequence[str], *, trust: bool) -> list[ChangedI
     return drawn
 
 
-def _load(row: Row, *, trust: bool) -> Predictor:
+def _load(row: RunRow, *, trust: bool) -> Predictor:
     """What was evaluated: the run, where it is one, else the models as they were named."""
     info = row.evaluation.info
     if info.predictions is not None:
@@ -81,7 +81,7 @@ def _load(row: Row, *, trust: bool) -> Predictor:
     return Predictor.load(*sources, options=info.options, trust=trust)
 
 
-def _order(model: Task, task: Task, row: Row) -> list[int]:
+def _order(model: Task, task: Task, row: RunRow) -> list[int]:
     """The index of each of a model's classes in the task of the images."""
     if model.mode != task.mode or sorted(model.names) != sorted(task.names):
         raise CheckpointError(f"{row.name} has other classes")
@@ -106,7 +106,7 @@ def draw_change(
         task: the classes and their colours.
         names: of the two models.
     """
-    step = max(1, -(-max(image.shape) // SIDE_PX))  # rows left out: no index is invented
+    step = max(1, -(-max(image.shape) // PICTURE_SIDE_PX))  # rows left out: no index is invented
     image = np.ascontiguousarray(image[::step, ::step])
     both = [
         flatten_both(mask[..., ::step, ::step], prediction[..., ::step, ::step], ignore_index=task.ignore_index)
@@ -115,7 +115,7 @@ def draw_change(
 
     def paint(indices: NDArray) -> str:
         colors = colorize(indices, task.colors, ignore_index=task.ignore_index)
-        return picture_address(overlay(image, colors, alpha=ALPHA, ignored=indices == task.ignore_index))
+        return picture_address(overlay(image, colors, alpha=PAINT_ALPHA, ignored=indices == task.ignore_index))
 
     wrong_first, wrong_second = (wrong for _, _, wrong in both)
     change = np.repeat(np.rint(30 + 0.35 * image.mean(axis=2, keepdims=True)).astype(np.uint8), 3, axis=2)

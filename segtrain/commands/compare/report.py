@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas
 
-from segtrain.commands.compare.pair import Pair
-from segtrain.commands.compare.row import NO_INTERVAL, Entry, Measure, Row
+from segtrain.commands.compare.pair import EntryPair
+from segtrain.commands.compare.row import NO_INTERVAL, Measure, RunEntry, RunRow
 from segtrain.errors import name_some
 from segtrain.inference.bootstrap import LEVEL
 from segtrain.log.record import FINISHED
-from segtrain.log.show import WIDTH, format_columns, shorten_middle, show_duration
+from segtrain.log.show import LINE_WIDTH, format_columns, shorten_middle, show_duration
 from segtrain.metrics import show_score
 
 SHOWN_CLASSES, SHOWN_ENTRIES = 20, 4  # in the table of classes on the console
@@ -30,15 +30,15 @@ class Comparison:
     `pairs`, each beside the best; `notes` and `problems`, what there is to say of them, a line each."""
 
     measure: Measure
-    entries: list[Entry]
+    entries: list[RunEntry]
     differences: dict[str, list[Any]]
-    pairs: list[Pair]
+    pairs: list[EntryPair]
     intervals: dict[str, tuple[float, float]]
     notes: list[str]
     problems: list[str]
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[RunRow]:
         """Those of all entries."""
         return [row for entry in self.entries for row in entry.rows]
 
@@ -48,7 +48,7 @@ class Comparison:
         return {name: [entry.iou(name) for entry in self.entries] for name in names}
 
 
-def write_notes(rows: Sequence[Row], measure: Measure, pairs: Sequence[Pair]) -> list[str]:
+def write_notes(rows: Sequence[RunRow], measure: Measure, pairs: Sequence[EntryPair]) -> list[str]:
     """What keeps scores from being what they seem: no interval, an evaluation that gives another score."""
     notes = []
     without = [row for row in rows if row.evaluation is None and row.values]
@@ -96,7 +96,7 @@ def format_entries(comparison: Comparison) -> str:
     return format_columns(lines)
 
 
-def show_spread(comparison: Comparison, entry: Entry) -> str:
+def show_spread(comparison: Comparison, entry: RunEntry) -> str:
     """The interval of a row, or the deviation of several."""
     if entry.varied:
         deviation = entry.deviation(comparison.measure)
@@ -105,7 +105,7 @@ def show_spread(comparison: Comparison, entry: Entry) -> str:
     return "" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
 
 
-def show_epoch(entry: Entry) -> str:
+def show_epoch(entry: RunEntry) -> str:
     """`12/30`, the best of those trained so far; means of several."""
     epoch, epochs = (entry.mean([getattr(row, key) for row in entry.rows]) for key in ("epoch", "epochs"))
     if math.isnan(epoch):
@@ -113,7 +113,7 @@ def show_epoch(entry: Entry) -> str:
     return f"{epoch:g}" if math.isnan(epochs) or entry.rows[0].is_evaluation else f"{epoch:.0f}/{epochs:.0f}"
 
 
-def show_states(entry: Entry) -> str:
+def show_states(entry: RunEntry) -> str:
     """The state of its run, or of those of its runs that are not finished: `1 running`."""
     counts = Counter(row.state for row in entry.rows if row.state)
     if not entry.varied or counts.keys() <= {FINISHED}:
@@ -152,7 +152,7 @@ def format_differences(comparison: Comparison) -> str:
         shown = [f"{value}{_owned(names)}" for value, names in owners.items()]
         more = [f"{len(shown) - SHOWN_VALUES} more values"] if len(shown) > SHOWN_VALUES else []
         listed = "; ".join([*shown[:SHOWN_VALUES], *more])
-        lines.append(textwrap.fill(f"{key}: {listed}", WIDTH, initial_indent="  ", subsequent_indent="    "))
+        lines.append(textwrap.fill(f"{key}: {listed}", LINE_WIDTH, initial_indent="  ", subsequent_indent="    "))
     left = len(lines) - SHOWN_SETTINGS
     more = [f"  and {left} more settings: -o FOLDER shows them"] if left > 0 else []
     return "\n".join(["what differs", *lines[:SHOWN_SETTINGS], *more]) if lines else ""
@@ -191,7 +191,7 @@ def show_change(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:+.4f}"
 
 
-def format_pairs(pairs: Sequence[Pair]) -> str:
+def format_pairs(pairs: Sequence[EntryPair]) -> str:
     """The differences to the best row, on the same images."""
     if not pairs:
         return ""
@@ -208,7 +208,7 @@ def format_pairs(pairs: Sequence[Pair]) -> str:
 
 
 def _wrap(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(text, LINE_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def build_compare_csv(comparison: Comparison) -> str:
@@ -219,11 +219,11 @@ def build_compare_csv(comparison: Comparison) -> str:
         settings = {f"set/{key}": values[index] for key, values in comparison.differences.items()}
         rows.append(_csv_row(comparison, entry) | settings)
         if entry.varied:
-            rows += [_csv_row(comparison, Entry([row]), within=entry.name) | settings for row in entry.rows]
+            rows += [_csv_row(comparison, RunEntry([row]), within=entry.name) | settings for row in entry.rows]
     return pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
-def _csv_row(comparison: Comparison, entry: Entry, within: str = "") -> dict[str, Any]:
+def _csv_row(comparison: Comparison, entry: RunEntry, within: str = "") -> dict[str, Any]:
     measure, row = comparison.measure, entry.rows[0]
     low, high = NO_INTERVAL if entry.varied else comparison.intervals.get(row.name, NO_INTERVAL)
     return {
@@ -245,7 +245,7 @@ def _csv_row(comparison: Comparison, entry: Entry, within: str = "") -> dict[str
     }
 
 
-def build_changes_csv(pairs: Sequence[Pair]) -> str:
+def build_changes_csv(pairs: Sequence[EntryPair]) -> str:
     """The change of each image's score from the best row to each other: a row an image, a column a row."""
     table = pandas.DataFrame({pair.second.name: pair.changes for pair in pairs})
     return table.to_csv(

@@ -59,7 +59,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Row:
+class RunRow:
     """A run (`record`) with the newest evaluation of its best.pt, if there is one; or an evaluation folder that was
     named itself (`is_evaluation`), with the run that its model is from, if that is one."""
 
@@ -149,10 +149,10 @@ def _flatten(tree: Mapping[str, Any], before: str = ""):
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunEntry:
     """A line of the comparison: one row, or those that differ in their `varied` key alone, seed or data.fold."""
 
-    rows: list[Row]
+    rows: list[RunRow]
     varied: str = ""
 
     @property
@@ -171,7 +171,7 @@ class Entry:
         return fmean(known) if known else math.nan
 
     def told(self, key: str) -> float:
-        """The mean of what its runs say, see Row."""
+        """The mean of what its runs say, see RunRow."""
         return self.mean([row.told(key) for row in self.rows])
 
     @property
@@ -194,12 +194,12 @@ class Entry:
         return stdev(known) if len(known) > 1 else math.nan
 
 
-def group_rows(rows: Sequence[Row], measure: Measure) -> list[Entry]:
+def group_rows(rows: Sequence[RunRow], measure: Measure) -> list[RunEntry]:
     """The entries, the best first, those without a score last: folds of one seed as one, then seeds. Rows of the same
     seed that differ in nothing, as before and after a change of the code, stay apart."""
     rest, entries = list(rows), []
     for varied in ("data.fold", "seed"):
-        alike: dict[str, list[Row]] = {}
+        alike: dict[str, list[RunRow]] = {}
         for row in rest:
             if row.record is not None:
                 settings = row.settings()
@@ -209,18 +209,18 @@ def group_rows(rows: Sequence[Row], measure: Measure) -> list[Entry]:
             values = [row.settings().get(varied) for row in group]
             if len(group) > 1 and len(set(values)) == len(values) and None not in values:
                 order = sorted(range(len(group)), key=values.__getitem__)
-                entries.append(Entry([group[index] for index in order], varied))
+                entries.append(RunEntry([group[index] for index in order], varied))
                 rest = [row for row in rest if row not in group]
-    entries += [Entry([row]) for row in rest]
+    entries += [RunEntry([row]) for row in rest]
 
-    def rank(entry: Entry) -> tuple[bool, float]:
+    def rank(entry: RunEntry) -> tuple[bool, float]:
         score = entry.score(measure)
         return math.isnan(score), score if measure.lowest else -score
 
     return sorted(entries, key=rank)
 
 
-def find_differences(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+def find_differences(entries: Sequence[RunEntry]) -> dict[str, list[Any]]:
     """The settings that are not the same in all entries whose run is known: a value for each entry, None where it has
     no such setting. What varies within an entry is left out there."""
     each = [entry.rows[0].settings() for entry in entries]

@@ -33,9 +33,8 @@ def test_the_best_is_first_with_what_the_run_has_said(tmp_path, capsys):
     assert line_of(said, "a-2 ")[:3] == ["0.7000", "1/2", "10.0"]
     assert "  optimizer.lr: 0.02 (a-2); 0.01 (a-1)\n" in said
     assert line_of(said, "sky") == ["0.7000", "-0.1000"]
-    assert said.count("python -m segtrain evaluate") == 1 and f"evaluate {tmp_path}/a-2 gives it" in " ".join(
-        said.split()
-    )
+    flat = " ".join(said.split())
+    assert flat.count("python -m segtrain evaluate") == 1 and f"evaluate {tmp_path}/a-1 gives it" in flat
     assert said.endswith("as a page with curves and images, and as CSV: -o FOLDER\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1", "a-2"]  # nothing is written
 
@@ -62,7 +61,7 @@ def test_images_are_compared_in_pairs(tmp_path, capsys):
     assert rows[0] == ["name (mIoU beside good)", "bad"]
     assert sum(float(change) < 0 for _, change in rows[1:]) == 20 and len(rows) == 31
     assert "warning: no pictures of the images: " in said
-    told = "the newest evaluation, which the interval is of, gives another score: good 0."
+    told = "the newest evaluation, which the interval is of, gives another score: bad 0."
     assert told in " ".join(said.split())
 
 

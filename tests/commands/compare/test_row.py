@@ -2,7 +2,7 @@
 
 import pytest
 
-from segtrain.commands.compare.gather import choose_measure, gather
+from segtrain.commands.compare.gather import choose_measure, gather_rows
 from segtrain.commands.compare.row import Measure, find_differences, group_rows
 from tests.commands.compare.comparing import NAMES, draw_run
 
@@ -11,7 +11,8 @@ MIOU = Measure("miou", tuple(NAMES))
 
 def entries_of(folder) -> list[tuple[str, list[str]]]:
     return [
-        (entry.varied, [row.name for row in entry.rows]) for entry in group_rows(gather([str(folder / "*")], []), MIOU)
+        (entry.varied, [row.name for row in entry.rows])
+        for entry in group_rows(gather_rows([str(folder / "*")], []), MIOU)
     ]
 
 
@@ -39,7 +40,7 @@ def test_what_varies_within_an_entry_does_not_differ_between_them(tmp_path):
     draw_run(tmp_path / "a", [0.5], seed=0)
     draw_run(tmp_path / "b", [0.6], seed=1)
     draw_run(tmp_path / "c", [0.7], seed=0, model={"name": "FPN", "pyramid_channels": 64})
-    entries = group_rows(gather([str(tmp_path / "*")], []), MIOU)
+    entries = group_rows(gather_rows([str(tmp_path / "*")], []), MIOU)
     assert find_differences(entries) == {"model.name": ["FPN", "Unet"], "model.pyramid_channels": [64, None]}
 
 
@@ -56,7 +57,7 @@ def test_the_measure_is_what_all_runs_monitor(tmp_path, monitors, key, problem):
     for name, monitor in zip("ab", monitors, strict=True):
         draw_run(tmp_path / name, [0.5], train={"monitor": monitor})
     problems: list[str] = []
-    _, measure = choose_measure(gather([str(tmp_path / "*")], problems), problems)
+    _, measure = choose_measure(gather_rows([str(tmp_path / "*")], problems), problems)
     assert (measure.key, measure.lowest, "".join(problems)) == (key, key == "loss", problem)
 
 
