@@ -26,8 +26,8 @@ def shorten_middle(text: str, most: int) -> str:
 
 
 def format_columns(lines: Sequence[Sequence[str]]) -> str:
-    """A table of LINE_WIDTH characters at most, with a rule below its first line. The first column is to the left and gives
-    way to the others, of which each has an even share of the line at most."""
+    """A table of LINE_WIDTH characters at most, with a rule below its first line. The first column is to the left and
+    gives way to the others, of which each has an even share of the line at most."""
     most = (LINE_WIDTH - 20) // max(len(lines[0]) - 1, 1) - 2
     cut = [[line[0], *(shorten_middle(cell, max(most, 18)) for cell in line[1:])] for line in lines]
     widths = [max(map(len, column)) for column in zip(*(line[1:] for line in cut), strict=True)]

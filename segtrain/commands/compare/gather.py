@@ -27,6 +27,8 @@ def gather_rows(arguments: Sequence[str], problems: list[str]) -> list[RunRow]:
                 found[key] = _read(path)
         except CheckpointError as error:
             problems.append(str(error))
+        except OSError as error:  # no permission, a name that is too long
+            problems.append(f"{path}: cannot be read: {error.strerror}")
     runs = any(evaluation is None for _, _, evaluation in found.values())
     split = "val" if runs else next((e.info.split for _, _, e in found.values()), "val")
     names = _tell_apart({key: Path(key).parts for key in found}, {key for key in found if found[key][2] is not None})

@@ -25,6 +25,8 @@ def format_runs(folder: Path) -> str:
                 records.append(read_record(path))
         except CheckpointError as error:
             problems.append(f"warning: {describe_other(path) or error}")
+        except OSError as error:  # no permission
+            problems.append(f"warning: {path}: cannot be read: {error.strerror}")
     if not records:
         if (folder / "config.yml").is_file():
             raise CheckpointError(f"{folder}: is a run itself; name the folder that it is in")

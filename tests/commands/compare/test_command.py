@@ -101,8 +101,8 @@ def test_what_is_wrong_costs_a_line_and_the_rest_is_compared(tmp_path, capsys):
     assert f"warning: {tmp_path}/words/metrics.csv: cannot be read: is not a table of numbers with a column" in flat
     assert f"warning: {tmp_path}/notes: is not a run folder; it has no config.yml" in flat
     assert "gone: does not exist" in flat and "zz*': matches no folder" in flat and "file: is a file; name the" in flat
-    _, refused = compare(capsys, tmp_path / "gone", tmp_path / "zz*")
-    assert len(refused.splitlines()) == 2
+    _, refused = compare(capsys, tmp_path / "gone", tmp_path / "zz*", tmp_path / ("long" * 99))
+    assert len(refused.splitlines()) == 3 and "longlong: cannot be read: File name too long" in refused
     _, refused = compare(capsys, tmp_path)
     assert refused == f"{tmp_path}: is not a run folder; write '{tmp_path}/*' for the runs in it\n"
 
