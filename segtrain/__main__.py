@@ -17,6 +17,8 @@ COMMANDS = {
         "segtrain.commands.evaluate.command",
         "score a model on a split of its data set, and show the worst images",
     ),
+    "compare": ("segtrain.commands.compare.command", "compare runs: settings, scores, classes, images; a page with -o"),
+    "runs": ("segtrain.commands.compare.runs_command", "list the runs of a folder: state, score, age"),
     "export": ("segtrain.commands.export.command", "write a model as ONNX, OpenVINO, ..; compare it with the original"),
     "serve": ("segtrain.commands.serve.command", "answer images over HTTP, with a page to try a model on"),
     "init": ("segtrain.commands.check.init_command", "write an experiment for a folder of images and one of masks"),

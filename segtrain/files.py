@@ -140,6 +140,12 @@ def make_numbered_folder(stem: Path) -> Path:
             return folder
 
 
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts frame2 before frame10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
+
+
 def require_regular(path: Path | str) -> None:
     """Raises DataError for a pipe, a socket or a device, for which a reader may wait without end. What is not there is
     left to who reads it."""

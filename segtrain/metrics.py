@@ -169,21 +169,34 @@ def compute_metrics(matrix: ArrayLike, names: Sequence[str]) -> dict[str, float]
             networks for semantic segmentation, 2015).
         iou/<class>, dice/<class>, precision/<class>, recall/<class>: nan for a class that does not occur.
     """
-    cells, counts = np.asarray(matrix, np.float64), class_counts(matrix)
-    scores, true = class_scores(counts), counts[1].astype(np.float64)
+    cells, values = np.asarray(matrix, np.float64), score_counts(class_counts(matrix), names)
     pixels = cells.sum()
-    metrics = {
+    right = np.trace(cells, axis1=-2, axis2=-1).sum()
+    first = {"miou": values["miou"], "mdice": values["mdice"], "pixel_accuracy": right / pixels if pixels else np.nan}
+    return {name: float(value) for name, value in (first | values).items()}
+
+
+def score_counts(counts: ArrayLike, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """The scores of compute_metrics that follow from the counts of the classes, all but pixel_accuracy, float64 (..).
+
+    Args:
+        counts: (.., 3, C), see class_counts.
+        names: the C class names.
+    """
+    scores, true = class_scores(counts), np.asarray(counts, np.float64)[..., 1, :]
+    pixels = true.sum(axis=-1)
+    weighted = np.nansum(true * scores["iou"], axis=-1)
+    values = {
         "miou": mean_of_known(scores["iou"]),
         "mdice": mean_of_known(scores["dice"]),
-        "pixel_accuracy": np.trace(cells, axis1=-2, axis2=-1).sum() / pixels if pixels else np.nan,
         "mean_class_accuracy": mean_of_known(np.where(true > 0, scores["recall"], np.nan)),
-        "fwiou": np.nansum(true * scores["iou"]) / true.sum() if true.any() else np.nan,
+        "fwiou": np.divide(weighted, pixels, out=np.full_like(weighted, np.nan), where=pixels > 0),
         "mprecision": mean_of_known(scores["precision"]),
         "mrecall": mean_of_known(scores["recall"]),
     }
-    for key, values in scores.items():
-        metrics |= {f"{key}/{name}": value for name, value in zip(names, values, strict=True)}
-    return {name: float(value) for name, value in metrics.items()}
+    for key, each in scores.items():
+        values |= {f"{key}/{name}": each[..., index] for index, name in enumerate(names)}
+    return values
 
 
 def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:

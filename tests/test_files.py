@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segtrain.errors import DataError
-from segtrain.files import TooLongName, is_glob, make_numbered_folder, replacing, workshop, write_whole
+from segtrain.files import TooLongName, is_glob, make_numbered_folder, natural_order, replacing, workshop, write_whole
 from tests.conftest import PROJECT
 
 
@@ -79,3 +79,8 @@ def test_globs():
         "a?",
         "a[0-9]",
     ]
+
+
+def test_numbers_in_names_are_numbers():
+    names = ["f10.png", "f9.png", "f9b.png", "f009.png", "a100.png", "1.png"]
+    assert sorted(names, key=natural_order) == ["1.png", "a100.png", "f9.png", "f009.png", "f9b.png", "f10.png"]

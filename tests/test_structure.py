@@ -20,7 +20,7 @@ FOLDERS = sorted(path.name for path in (PACKAGE / "commands").iterdir() if (path
 FLOORS = [
     {"errors"},
     {"memory", "files", "metrics", "visualize", "plots", "distributed"},
-    {"devices", "command", "checkpoint"},
+    {"devices", "command", "checkpoint", "page"},
     {"images"},
     {"formats"},
     {"config"},

@@ -56,6 +56,8 @@ def read_record(folder: Path) -> RunRecord:
         config = Config.model_validate(load_yaml(path).plain())
         path = folder / "metrics.csv"
         table = pandas.read_csv(path) if path.is_file() else pandas.DataFrame()
+        if len(table) and ("epoch" not in table or len(table.select_dtypes("number").columns) < len(table.columns)):
+            raise ValueError("is not a table of numbers with a column epoch")
         path = folder / SUMMARY
         summary = json.loads(path.read_bytes()) if path.is_file() else {}
         if not isinstance(summary, dict):

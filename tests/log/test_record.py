@@ -45,6 +45,8 @@ def test_resuming_takes_the_summary_away_until_the_end(kept, main) -> None:
         ("config.yml", "", "config.yml: cannot be read: "),
         ("config.yml", "name: [", "config.yml"),
         ("metrics.csv", "", "metrics.csv: cannot be read: No columns to parse from file"),
+        ("metrics.csv", "a,b\n1,2", "metrics.csv: cannot be read: is not a table of numbers with a column epoch"),
+        ("metrics.csv", "epoch,val/miou\n1,much", "metrics.csv: cannot be read: is not a table of numbers"),
         ("metrics.csv", 'a,b\n"1', "metrics.csv: cannot be read: "),
         ("summary.json", "[]", "summary.json: cannot be read: is not a mapping"),
         ("summary.json", "{", "summary.json: cannot be read: "),

@@ -1,8 +1,6 @@
 """Page: check.html, one file to look at, with nothing from outside, its small pictures (images beside overlays), and
 what the terminal shows of it."""
 
-import base64
-import io
 import math
 import shutil
 import sys
@@ -15,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segtrain.command import colored
 from segtrain.commands.check.check_classes import suggest_weights
@@ -29,8 +25,8 @@ from segtrain.commands.check.finding import LEVELS, Finding, count_of, write_lin
 from segtrain.commands.check.fixes import pick_pixels
 from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling, show_share
 from segtrain.errors import DataError
-from segtrain.files import write_whole
 from segtrain.memory import count_cores
+from segtrain.page import picture_address, write_html
 from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb
 
 SAMPLES, OFFENDERS = 12, 6
@@ -53,14 +49,10 @@ def write_page(path: Path, report: DatasetReport, findings: Sequence[Finding], *
     samples = choose_samples(report, SAMPLES)
     wanted = [(index, finding.marked) for finding in findings for index in finding.records[:OFFENDERS]]
     pictures = draw_samples(report, [*wanted, *((index, UNMARKED) for index in samples)])
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     title, numbers = describe_set(report)
-    text = environment.get_template("page.html.jinja").render(
+    write_html(
+        path,
+        Path(__file__).with_name("page.html.jinja"),
         _describe_classes(report),
         report=report,
         title=title,
@@ -79,7 +71,6 @@ def write_page(path: Path, report: DatasetReport, findings: Sequence[Finding], *
         show_share=show_share,
         position=_find_position,
     )
-    write_whole(path, text.encode("utf-8", "replace"))  # names of files need not be text
 
 
 def _find_position(share: float) -> float:
@@ -153,9 +144,7 @@ def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
         return ""
     height = max(panel.shape[0] for panel in panels)
     padded = [np.pad(panel, ((0, height - panel.shape[0]), (0, 0), (0, 0)), constant_values=128) for panel in panels]
-    buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(padded, axis=1)).save(buffer, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return picture_address(np.concatenate(padded, axis=1))
 
 
 def paint(

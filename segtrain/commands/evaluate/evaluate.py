@@ -27,8 +27,10 @@ from segtrain.commands.evaluate.wandb_entry import PICTURED_IMAGES, find_entry, 
 from segtrain.distributed import rank
 from segtrain.errors import ConfigError
 from segtrain.files import write_whole
+from segtrain.inference.evaluation import EvaluationInfo
 from segtrain.inference.load import thresholds_path
 from segtrain.inference.model_files import find_kind
+from segtrain.inference.network import TorchNetwork
 from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
@@ -52,15 +54,15 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             "thresholds are for one class, or for classes that overlap"
         )
     split = find_split(config, options.split)
-    with output_folder(options.output, models[0] if models else options.against, options.split) as folder:
+    with output_folder(options.output, (models or [options.against])[0], options.split) as folder:
         if options.against:
-            task, tuned = Task.of(config), ""
+            task, tuned, predictor = Task.of(config), "", None
             chosen = {"numbering": options.numbering, "partial": options.partial}
             scores = score_predictions(options.against, split, task, **chosen)
         else:
             require_unseen(split, members, overrides)
-            size = options.batch_size or config.data.eval_batch_size or config.data.batch_size
-            infer = replace(infer, batch_size=size)
+            usual = config.data.eval_batch_size or config.data.batch_size
+            infer = replace(infer, batch_size=options.batch_size or usual)
             predictor = Predictor.load(
                 *models, device=options.device, precision=options.precision, options=infer, trust=options.trust
             )
@@ -72,16 +74,15 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             given = {"ignore_index": config.data.ignore_index, "names": config.data.class_names}  # if it names none
             task = predictor.task.model_copy(update=given)
             tune, kept = options.tune_threshold, PICTURED_IMAGES if options.wandb else WORST_IMAGES
-            scores = score_model(predictor, split, task, batch_size=size, tune=tune, kept=kept)
+            scores = score_model(predictor, split, task, batch_size=infer.batch_size, tune=tune, kept=kept)
             tuned = tune_thresholds(scores, predictor, models) if tune and not rank() else ""
         if rank():
             return
         values = compute_values(scores, task.names)
-        what = f"the predictions in {options.against}" if options.against else " + ".join(map(str, models))
-        what += f" (--partial: of {len(scores.names)} images)" if len(scores.names) < len(split.samples) else ""
-        head = describe_evaluation(what, split, task, infer, trained_on=split.name == "train" and not options.against)
+        info = note_evaluation(split, task, infer, models=models, predictor=predictor, predictions=options.against)
+        head = describe_evaluation(info, split, task, scored=len(scores.names))
         text = "\n\n".join(part for part in (head, format_report(values, task), tuned) if part)
-        panels = write_evaluation(folder, text, scores, values, task)
+        panels = write_evaluation(folder, text, info, scores, values, task)
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     if entry is not None:
         log_evaluation(entry, folder, split=split.name, values=values, scores=scores, panels=panels)
@@ -111,17 +112,44 @@ def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]
     return "\n".join(lines) + " were chosen on these very images."
 
 
-def describe_evaluation(what: str, split: EvaluatedSplit, task: Task, infer: InferOptions, *, trained_on: bool) -> str:
+def describe_evaluation(info: EvaluationInfo, split: EvaluatedSplit, task: Task, *, scored: int) -> str:
     """The head of the report: what is scored, on what, and how."""
     data = split.config.data
+    what = f"the predictions in {info.predictions}" if info.predictions else " + ".join(info.models)
+    if scored < len(split.samples):
+        what += f" (--partial: of {scored} images)"
     roots = " and ".join(map(str, data.roots))
     lines = [f"{what}, on the {len(split.samples)} images of the {split.name} split of {roots} ({data.format})"]
-    applied = replace(infer, thresholds=None).describe()
+    applied = replace(info.options, thresholds=None).describe()
     if any(threshold != 0.5 for threshold in task.thresholds):
         thresholds = ",".join(f"{threshold:g}" for threshold in task.thresholds)
         applied += f"{', ' if applied else ''}thresholds {thresholds}"
     if applied:
         lines.append(f"applied with {applied}")
-    if trained_on:
+    if info.split == "train" and info.predictions is None:
         lines.append("the model was trained on these images: the scores do not tell how it does on others")
     return "\n".join(lines)
+
+
+def note_evaluation(
+    split: EvaluatedSplit,
+    task: Task,
+    infer: InferOptions,
+    *,
+    models: Sequence[Path],
+    predictor: Predictor | None,
+    predictions: Path | None,
+) -> EvaluationInfo:
+    """What is scored, on what, and how, for commands that read the folder."""
+    first = predictor and predictor.networks[0]
+    return EvaluationInfo(
+        models=[] if predictions else [str(model) for model in models],
+        predictions=str(predictions) if predictions else None,
+        epoch=first.trained.get("epoch") if isinstance(first, TorchNetwork) else None,
+        split=split.name,
+        mode=task.mode,
+        names=task.names,
+        options=infer,
+        seed=split.config.seed,
+        data=split.config.data.model_dump(mode="json"),
+    )

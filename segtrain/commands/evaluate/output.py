@@ -1,5 +1,6 @@
 """Output of an evaluation: its folder and the files in it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,11 +15,12 @@ from segtrain.commands.evaluate.scores import WORST_IMAGES, Scores
 from segtrain.distributed import rank
 from segtrain.errors import DataError
 from segtrain.files import explained_write, make_numbered_folder, replacing, write_whole
+from segtrain.inference.evaluation import IMAGES_FILE, INFO_FILE, NUMBERS_FILE, EvaluationInfo
 from segtrain.inference.model_files import find_kind
 from segtrain.inference.task import Task
 from segtrain.plots import plot_confusion
 
-TEXT_FILE, NUMBERS_FILE, IMAGES_FILE = "evaluation.txt", "evaluation.csv", "images.csv"
+TEXT_FILE = "evaluation.txt"
 SHEET_FILE, CONFUSION_FILE, CALIBRATION_FILE = "worst.png", "confusion.png", "calibration.png"
 
 
@@ -62,12 +64,13 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
 
 
 def write_evaluation(
-    folder: Path, text: str, scores: Scores, values: dict[str, Estimate], task: Task
+    folder: Path, text: str, info: EvaluationInfo, scores: Scores, values: dict[str, Estimate], task: Task
 ) -> list[NDArray[np.uint8]]:
     """Write the files of an evaluation; return the panels of the worst images, HWC uint8 RGB. Raises DataError."""
     worst = scores.worst[:WORST_IMAGES]
     panels = [draw_panel(shown, task) for shown in worst]
     write_whole(folder / TEXT_FILE, text + "\n")
+    write_whole(folder / INFO_FILE, json.dumps(info.model_dump(), indent=1) + "\n")
     write_whole(folder / NUMBERS_FILE, build_evaluation_csv(values))
     write_whole(folder / IMAGES_FILE, build_images_csv(scores, task.names))
     pictures = {

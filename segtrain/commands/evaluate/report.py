@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas
-from numpy.typing import NDArray
 
 from segtrain.commands.evaluate.boundary import BOUNDARY_DEFINITION
 from segtrain.commands.evaluate.probabilities import CLASS_DEFINITION, TOP_LABEL_DEFINITION, calibration_error
 from segtrain.commands.evaluate.scores import Scores
+from segtrain.inference.bootstrap import INTERVAL_DEFINITION, LEVEL, bootstrap_iou
+from segtrain.inference.evaluation import build_counts
 from segtrain.inference.task import Task
 from segtrain.metrics import (
     MIOU_DEFINITION,
@@ -23,13 +23,6 @@ from segtrain.metrics import (
     show_score,
 )
 
-RESAMPLES = 1000
-LEVEL = 0.95
-INTERVAL_DEFINITION = (
-    f"The intervals hold the middle {LEVEL:.0%} of {RESAMPLES} scores of images drawn anew from these (bootstrap): how "
-    "far the choice of the images matters."
-)
-
 
 class Estimate(NamedTuple):
     """A number of an evaluation, with its interval, or nan where it has none."""
@@ -37,34 +30,6 @@ class Estimate(NamedTuple):
     value: float
     low: float = math.nan
     high: float = math.nan
-
-
-def bootstrap_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The middle 95 % of the IoU of 1000 sets of as many images, drawn from these with replacement.
-
-    The counts of the drawn images are summed before the IoU is taken, as for the whole set (Efron, Tibshirani: An
-    introduction to the bootstrap, 1993, the percentile interval). The seed is fixed: the same images, the same
-    interval.
-
-    Args:
-        counts: (N, 3, C), see class_counts.
-
-    Returns:
-        float64 (2, 1 + C): low and high of the mean over the classes, then of each class, over the sets in which it
-        occurs; nan for fewer than two images, and for a class that occurs in none.
-    """
-    images, _, classes = counts.shape
-    if images < 2:
-        return np.full((2, 1 + classes), np.nan)
-    generator = np.random.default_rng(0)
-    flat, each = counts.reshape(images, -1).astype(np.float64), []
-    for _ in range(RESAMPLES // 50):  # so many weights are in memory at once
-        weights = generator.multinomial(images, np.full(images, 1 / images), size=50).astype(np.float64)
-        each.append(compute_iou((weights @ flat).reshape(-1, 3, classes)))
-    iou = np.concatenate(each)
-    columns = [column[~np.isnan(column)] for column in (mean_of_known(iou), *iou.T)]
-    shares = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    return np.stack([np.quantile(column, shares) if column.size else np.full(2, np.nan) for column in columns], axis=1)
 
 
 def compute_values(scores: Scores, names: Sequence[str]) -> dict[str, Estimate]:
@@ -127,8 +92,9 @@ def build_evaluation_csv(values: dict[str, Estimate]) -> str:
 
 def build_images_csv(scores: Scores, names: Sequence[str]) -> str:
     """A row for each image, the worst mIoU first, those without a counted pixel last: its mIoU over the classes that
-    occur in it, the same of the boundaries, and the IoU of each class."""
+    occur in it, the same of the boundaries, the IoU of each class, and its counts."""
     iou, boundary_iou = compute_iou(scores.regions), compute_iou(scores.boundaries)
     means = pandas.DataFrame({"miou": mean_of_known(iou), "boundary_miou": mean_of_known(boundary_iou)}, scores.names)
-    table = pandas.concat([means, pandas.DataFrame(iou, scores.names, [f"iou/{name}" for name in names])], axis=1)
+    classes = pandas.DataFrame(iou, scores.names, [f"iou/{name}" for name in names])
+    table = pandas.concat([means, classes, build_counts(scores.regions, scores.names, names)], axis=1)
     return table.sort_values("miou", kind="stable").to_csv(index_label="name", lineterminator="\n")

@@ -1,7 +1,6 @@
 """Movies: videos and folders of frames, and an overlay video of each."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from segtrain.commands.predict.pipeline import THREADS, ImageSource, image_sourc
 from segtrain.commands.predict.result import Result
 from segtrain.commands.predict.writer import Writer, Written
 from segtrain.errors import DataError
-from segtrain.files import explained_write, replacing
+from segtrain.files import explained_write, natural_order, replacing
 from segtrain.images.reading import read_image
 from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
@@ -54,12 +53,6 @@ def find_movies(images: dict[Path, Path], *, with_folders: bool) -> list[Movie]:
         own_name = next(iter(frames.values())).parent.parent / folder.resolve().name
         movies.append(Movie(folder, own_name, ordered))
     return movies
-
-
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """A key that sorts frame2 before frame10."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
 
 
 def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: float | None, with_files: bool) -> None:

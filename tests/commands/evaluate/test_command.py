@@ -32,7 +32,8 @@ from tests.commands.evaluate.evaluating import (
 )
 from tests.commands.export.exporting import options_of
 
-FILES = ["calibration.png", "confusion.png", "evaluation.csv", "evaluation.txt", "images.csv", "worst.png"]
+FILES = ["calibration.png", "confusion.png", "evaluation.csv", "evaluation.json", "evaluation.txt", "images.csv"]
+FILES += ["worst.png"]
 RESIZED = "transforms.val=[{Resize: {height: 48, width: 96}}]"
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from segtrain.command import run_command
 from segtrain.commands.predict.job import predict_files
-from segtrain.commands.predict.movies import VideoReader, natural_order
+from segtrain.commands.predict.movies import VideoReader
 from segtrain.commands.predict.writer import Report
 from segtrain.errors import DataError
 from segtrain.inference.inputs import find_images
@@ -130,11 +130,6 @@ def test_frames_that_would_write_one_file(tmp_path):
     first, second = (tmp_path / "walk" / name for name in ("0.bmp", "0.png"))
     assert str(error.value) == f"{first} and {second} would both be written to {tmp_path}/out/0.png; predict them apart"
     assert run(tmp_path / "walk", fps=5.0)[0].frames == 2
-
-
-def test_numbers_in_names_are_numbers():
-    names = ["f10.png", "f9.png", "f9b.png", "f009.png", "a100.png", "1.png"]
-    assert sorted(names, key=natural_order) == ["1.png", "a100.png", "f9.png", "f009.png", "f9b.png", "f10.png"]
 
 
 def test_frames_that_do_not_go_into_the_video_are_left_out(tmp_path):

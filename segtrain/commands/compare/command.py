@@ -1,0 +1,43 @@
+"""Compare runs: what differs, scores with their intervals, classes, and the images that changed most.
+
+Runs are ordered by the metric that they monitor, the best first. Those that differ in their seed alone, or in their
+fold alone, are one line with mean and standard deviation. Intervals, and the comparison image by image, need an
+evaluation of each run: python -m segtrain evaluate RUN. Nothing is written without -o.
+"""
+
+import argparse
+from pathlib import Path
+
+from segtrain.command import parse_output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run folders, folders that evaluate wrote, or globs like 'runs/street-*'"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=parse_output,
+        metavar="FOLDER",
+        help="write compare.html, compare.csv and changes.csv into this folder",
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="run networks of your own and exported programs for the pictures too"
+    )
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print the comparison and write it where -o says. Raises CheckpointError where nothing can be compared, DataError
+    where the folder cannot be written."""
+    from segtrain.commands.compare.compare import compare_runs, write_comparison
+    from segtrain.commands.compare.report import format_comparison
+
+    output: Path | None = options.output
+    comparison = compare_runs(options.runs)
+    print(format_comparison(comparison))
+    if output is None:
+        print("\nas a page with curves and images, and as CSV: -o FOLDER")
+    else:
+        print(f"\n{output}: {', '.join(write_comparison(output, comparison, trust=options.trust))}")
