@@ -28,7 +28,7 @@ FLOORS = [
     {"inference"},
     {"training"},
     {"commands"},
-    {"__main__"},
+    {"__main__", "api"},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 
@@ -76,8 +76,10 @@ WHERE_ASKED = {
 # A training that is built in seconds.
 CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=[16,16,8,8,8]", "train.device=cpu"]
 
-# What several modules have by design: the interfaces of formats, commands, export targets and runtimes.
+# What several modules have by design: the interfaces of formats, commands, export targets and runtimes; and what
+# segtrain.api calls as the command that it stands for.
 INTERFACES = {"add_arguments", "main", "read", "read_mask", "find_classes", "export", "load"}
+INTERFACES |= {"check", "evaluate", "train"}
 
 
 def name_of(path: Path) -> str:
