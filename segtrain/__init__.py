@@ -6,11 +6,15 @@ From Python: train, load, evaluate, check, read_record, and SegtrainError, which
 import importlib
 import os
 import sys
+import warnings
 from types import ModuleType
 from typing import Any
 
 # albumentations asks a server for its newest version when it is imported, and warns where it gets no answer.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+# Libraries that ask tqdm for the bar of notebooks, which needs ipywidgets, without showing one.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 if sys.flags.optimize > 1:  # smp's metrics, which nothing here takes, add to docstrings that -OO has removed
     _metrics = "segmentation_models_pytorch.metrics"

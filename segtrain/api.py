@@ -116,6 +116,14 @@ def check(*layers: PathLike | Mapping) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=["level", "title", "explanation", "fix", "files"])
 
 
+class Interrupted(KeyboardInterrupt):
+    """A training was asked to stop, and what it had is saved."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows, see SegtrainError."""
+        return [f"KeyboardInterrupt: {self}"]
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class ImagePredictor:
     """Models that take images as they come; made by `load`. May be used from several threads."""
@@ -204,7 +212,7 @@ def _process_state() -> Iterator[None]:
         except Stopped as stopped:
             forget(stopped)
             if stopped.exit_code == 128 + signal.SIGINT:
-                raise KeyboardInterrupt(f"{stopped}, or segtrain.train(resume=..)") from None
+                raise Interrupted(f"{stopped}, or segtrain.train(resume=..)") from None
             raise SystemExit(stopped.exit_code) from None
         finally:
             random.setstate(generators[0])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,9 @@ class RunRecord:
         return f"<{self.folder}: {self.state}{scored}>"
 
 
-def read_record(folder: Path) -> RunRecord:
+def read_record(folder: str | os.PathLike) -> RunRecord:
     """Read a run folder. Raises CheckpointError for another folder, and for a file in it that cannot be read."""
+    folder = Path(folder)
     path = folder / "config.yml"
     if not path.is_file():
         what = "is not a run folder; it has no config.yml" if folder.is_dir() else "does not exist"

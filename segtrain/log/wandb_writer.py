@@ -58,6 +58,7 @@ class WandbWriter:
             "id": run_id,
             "resume": "allow",
             "allow_val_change": True,
+            "reinit": "create_new",  # whoever calls a training from Python may have a run of their own
             "settings": _build_settings(),
         }
         self._run = _start(arguments, mode, say)
