@@ -191,7 +191,7 @@ def _read_evaluation(folder: Path) -> EvaluationRecord:
     # Names of classes and images stay as they are, NA and 007 too.
     options = {"index_col": "name", "dtype": {"name": str}, "keep_default_na": False, "na_values": [""]}
     files = [folder / name for name in (output.NUMBERS_FILE, output.IMAGES_FILE)]
-    return EvaluationRecord(folder, *(pandas.read_csv(f, float_precision="round_trip", **options) for f in files))
+    return EvaluationRecord(folder, *(pandas.read_csv(file, **options) for file in files))
 
 
 @contextmanager
