@@ -32,7 +32,8 @@ class Stopped(Exception):
 
 class StopSignal:
     """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process leaves; a second one is
-    obeyed at once, but by one of several processes, to which torchrun sends it again. SIGUSR1 saves and goes on.
+    obeyed at once, but by one of several processes, to which torchrun sends it again. In a notebook or a shell of
+    Python, which must outlive it, a second one does what it did before. SIGUSR1 saves and goes on.
 
     Outside the main thread, where an engine may call a training, no signal can be caught.
     """
@@ -55,7 +56,7 @@ class StopSignal:
         self.number = number
         if not is_shared():
             for each in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(each, signal.SIG_DFL)
+                signal.signal(each, self._before[each] if hasattr(sys, "ps1") else signal.SIG_DFL)
 
     def _note_save(self, _number: int, _frame: FrameType | None) -> None:
         self.wants_save = True
@@ -147,7 +148,7 @@ def run_command(main: Callable[[Any], int | None], options: Any, *, takes_severa
     except Exception as error:
         if is_out_of_files(error):
             tell(OUT_OF_FILES)
-            _forget(error)
+            forget(error)
             return 1
         if not isinstance(error, OSError):
             raise
@@ -172,10 +173,13 @@ def _run_joined(main: Callable[[Any], int | None], options: Any) -> int | None:
         return main(options)
 
 
-def _forget(error: BaseException) -> None:
-    """Let go of what an error holds, quietly: a loader of torch that is half made would print a traceback."""
+def forget(error: BaseException | None) -> None:
+    """Let go of what an error, and those that it came from, hold: models, batches, reading processes. Quietly: a loader
+    of torch that is half made would print a traceback."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    traceback.clear_frames(error.__traceback__)
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
     sys.unraisablehook = hook
 
 

@@ -25,6 +25,10 @@ class SegtrainError(Exception):
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython, and so a notebook, shows instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(SegtrainError):
     """The configuration, the command line or an environment variable in it is wrong."""

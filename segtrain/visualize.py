@@ -210,6 +210,27 @@ def compare_panel(
     return _compose(pictures, [*legend, ("ignored", ERROR_IGNORED_COLOR)] if ignored.any() else legend)
 
 
+def prediction_panel(
+    image: NDArray[np.uint8],
+    tinted: NDArray[np.uint8],
+    prediction: NDArray,
+    *,
+    names: Sequence[str],
+    colors: Sequence[Color],
+) -> NDArray[np.uint8]:
+    """One picture: image | prediction, titled, above a legend of the classes that occur, as compare_panel has it.
+
+    Args:
+        image: HWC uint8 RGB.
+        tinted: the same with the colours of the prediction over it, as from `overlay`.
+        prediction: HW class indices.
+        names: the C class names.
+        colors: the C colours.
+    """
+    pictures = [("image", _fit(image)), ("prediction", _fit(tinted))]
+    return _compose(pictures, _legend(prediction.ravel(), names, colors))
+
+
 def _fit(picture: NDArray) -> NDArray:
     """Repeat or drop rows and columns, so that no colour and no index is invented."""
     height, width = picture.shape[:2]

@@ -28,7 +28,7 @@ FLOORS = [
     {"inference"},
     {"training"},
     {"commands"},
-    {"__main__"},
+    {"__main__", "api"},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 
@@ -78,8 +78,10 @@ WHERE_ASKED = {
 # A training that is built in seconds.
 CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=[16,16,8,8,8]", "train.device=cpu"]
 
-# What several modules have by design: the interfaces of formats, commands, export targets and runtimes.
+# What several modules have by design: the interfaces of formats, commands, export targets and runtimes; and what
+# segtrain.api calls as the command that it stands for.
 INTERFACES = {"add_arguments", "main", "read", "read_mask", "find_classes", "export", "load"}
+INTERFACES |= {"check", "evaluate", "train"}
 
 
 def name_of(path: Path) -> str:
@@ -201,6 +203,9 @@ def test_commands_can_be_deleted(tmp_path: Path) -> None:
     done = run(str(tmp_path / "train.py"), "--check", *CHEAP, **there)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("ok: street: Unet")
     assert run("-m segtrain", "--help", **there).returncode == 0
+    (tmp_path / "ask.py").write_text("import segtrain\nsegtrain.evaluate('runs/street-1')\n")
+    line = "segtrain.evaluate needs the folder segtrain/commands/evaluate, which is not there"
+    assert run(str(tmp_path / "ask.py"), **there).stderr.splitlines()[-1] == f"segtrain.errors.ConfigError: {line}"
 
 
 def test_files_beside_the_code_are_installed_with_it() -> None:

@@ -1,7 +1,7 @@
-"""Layers: the base file, experiment files and `key.sub=value` arguments, merged into one tree."""
+"""Layers: the base file, experiment files, dicts and `key.sub=value` arguments, merged into one tree."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -10,7 +10,7 @@ from segtrain import formats
 from segtrain.config.libraries import takes_encoder
 from segtrain.config.schema import ModelConfig
 from segtrain.config.section import NamedSection, Section, _inside, _is_replaced, alternatives, section_of
-from segtrain.config.tree import Value, load_yaml, parse_yaml
+from segtrain.config.tree import Value, load_yaml, parse_yaml, read_mapping
 from segtrain.errors import ConfigError
 from segtrain.formats.dataset_info import load_dataset, published
 
@@ -116,18 +116,23 @@ def _names_in(keys: list[str], value: Value) -> Iterator[tuple[list[str], Value]
 _OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")
 
 
-def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | str | None = BASE_FILE) -> Value:
-    """Merge the experiment files, and then the `key.sub=value` arguments, into the base file.
+def load_tree(
+    arguments: Sequence[str | Mapping], schema: type[Section], *, base: Path | str | None = BASE_FILE
+) -> Value:
+    """Merge the experiment files and the dicts, and then the `key.sub=value` arguments, into the base file.
 
     Without a base (None) they are merged into the defaults. A file that is the base itself is not merged twice. Raises
     ConfigError for what is not YAML, not a mapping or not there.
     """
-    overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
-    files = [Path(argument) for argument in arguments if not _OVERRIDE.match(argument)]
     tree = load_yaml(base) if base is not None else Value({}, "the defaults")
-    for file in files:
-        if base is None or file.resolve() != Path(base).resolve():
-            tree = _merge(tree, load_yaml(file), schema)
+    overrides = []
+    for number, argument in enumerate(arguments, start=1):
+        if isinstance(argument, Mapping):
+            tree = _merge(tree, read_mapping(argument, origin=f"argument {number}"), schema)
+        elif _OVERRIDE.match(argument):
+            overrides.append(argument)
+        elif base is None or Path(argument).resolve() != Path(base).resolve():
+            tree = _merge(tree, load_yaml(Path(argument)), schema)
     # All of them are one layer: names, which drop the arguments of another one, act before the arguments.
     typed = [_read_override(override) for override in overrides]
     for keys, value in [*(name for each in typed for name in _names_in(*each)), *typed]:

@@ -1,6 +1,6 @@
 """Rules beyond the schema: names and arguments must be those of the libraries."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,8 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
         yield from _transform_mistakes(items, ("transforms", split))
 
 
-def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Config:
-    """The experiment that the files and `key.sub=value` arguments describe.
+def load_config(arguments: Sequence[str | Mapping], *, resume: str | None = None) -> Config:
+    """The experiment that the files, dicts and `key.sub=value` arguments describe.
 
     They are merged into config.yml of the current folder, or into the defaults where there is none; with `resume`, into
     the config.yml of that run folder. Raises ConfigError with every mistake, a line each.
@@ -156,7 +156,8 @@ def load_config(arguments: Sequence[str], *, resume: str | None = None) -> Confi
         if resume is not None:
             raise ConfigError(f"{resume}: is not a run folder; it has no {BASE_FILE}")
         if not arguments:
-            raise ConfigError(f"{BASE_FILE}: is not in this folder; name an experiment file, like my_experiment.yml")
+            here = f"is not in this folder ({Path.cwd()})"
+            raise ConfigError(f"{BASE_FILE}: {here}; name an experiment file, like my_experiment.yml")
         base = None
     tree = add_published(load_tree(arguments, Config, base=base))
     config = validate(tree, Config, rules=[library_mistakes])

@@ -6,7 +6,7 @@ The dialect is YAML 1.2's core schema, which says what people mean: `1e-3` is a 
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -69,6 +69,22 @@ for _tag, _pattern in (
 
 class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _Resolver.yaml_implicit_resolvers
+
+
+class _LayerDumper(_Dumper):
+    """Writes what Python has for a value of YAML, too: paths, mappings, numbers and arrays of NumPy and torch."""
+
+    def represent_other(self, value: Any) -> yaml.Node:
+        if isinstance(value, os.PathLike):
+            return self.represent_str(os.fspath(value))
+        if isinstance(value, Mapping):
+            return self.represent_dict(dict(value))
+        if hasattr(value, "tolist"):
+            return self.represent_data(value.tolist())
+        raise ConfigError(f"{value!r} is neither a number, text, a list nor a dict")
+
+
+_LayerDumper.add_multi_representer(object, _LayerDumper.represent_other)
 
 
 def dump_yaml(plain: Any, *, width: float = 120, **options: Any) -> str:
@@ -171,6 +187,15 @@ def parse_yaml(text: str, *, source: str = "", origin: str = "") -> Value:
         return _build(node, source, start, loader, count(1)) if node is not None else Value(None, start)
     except RecursionError as error:
         raise ConfigError(f"{start}: not valid YAML: an anchor contains itself, or the nesting is too deep") from error
+
+
+def read_mapping(layer: Mapping, *, origin: str) -> Value:
+    """A layer that is given as a dict, as if it were written in a file. Raises ConfigError for a value that YAML does
+    not have."""
+    try:
+        return parse_yaml(yaml.dump(dict(layer), Dumper=_LayerDumper, allow_unicode=True), origin=origin)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {str(error).removeprefix(f'{origin}: ')}") from error
 
 
 def load_yaml(path: Path | str) -> Value:

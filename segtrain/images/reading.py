@@ -185,13 +185,18 @@ def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Ban
         deep = _deep_bands(picture, path, all_bands=all_bands)
         if deep is not None:
             return deep
-        if picture.mode.startswith(("I", "F")):
-            return Bands(upright(np.asarray(picture)[..., None], _orientation(picture)), 1)
-        if not all_bands:
-            picture = _convert(picture, "L" if channels == 1 else "RGB", path)
-        elif picture.mode in ("1", "P", "PA"):
-            picture = _convert(picture, "L" if picture.mode == "1" else "RGB", path)
-        return Bands(upright(np.asarray(picture), _orientation(picture)))
+        return bands_of(picture, path, channels=channels, all_bands=all_bands)
+
+
+def bands_of(picture: Image.Image, path: str, *, channels: int, all_bands: bool) -> Bands:
+    """A picture that Pillow has loaded, upright: grey or RGB as `channels` asks, with `all_bands` whatever it has."""
+    if picture.mode.startswith(("I", "F")):
+        return Bands(upright(np.asarray(picture)[..., None], _orientation(picture)), 1)
+    if not all_bands:
+        picture = _convert(picture, "L" if channels == 1 else "RGB", path)
+    elif picture.mode in ("1", "P", "PA"):
+        picture = _convert(picture, "L" if picture.mode == "1" else "RGB", path)
+    return Bands(upright(np.asarray(picture), _orientation(picture)))
 
 
 def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:

@@ -1,6 +1,8 @@
 """Record of a run: what its folder says of it, read without torch."""
 
 import json
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ from segtrain.log import SUMMARY
 FINISHED, RUNNING, STOPPED, FAILED = "finished", "running", "stopped", "failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class RunRecord:
-    """A run folder.
+    """A run folder, which can be given wherever its path can.
 
     `state`: FINISHED, its training came to its end; RUNNING, a process trains in it; STOPPED, it can be resumed;
     FAILED, it ended before its first checkpoint. `table`: metrics.csv, a row an epoch; empty where there is none.
@@ -45,9 +47,22 @@ class RunRecord:
         scores = self.table[self.monitor]
         return self.table.loc[scores.idxmin() if self.config.train.monitor.startswith("min ") else scores.idxmax()]
 
+    @property
+    def score(self) -> float:
+        """The best value of `monitor` so far; nan where no evaluation gave one."""
+        return math.nan if self.best is None else float(self.best[self.monitor])
 
-def read_record(folder: Path) -> RunRecord:
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        scored = "" if self.best is None else f", {self.monitor} {self.score:.4f} in epoch {self.best['epoch']:.0f}"
+        return f"<{self.folder}: {self.state}{scored}>"
+
+
+def read_record(folder: str | os.PathLike) -> RunRecord:
     """Read a run folder. Raises CheckpointError for another folder, and for a file in it that cannot be read."""
+    folder = Path(folder)
     path = folder / "config.yml"
     if not path.is_file():
         what = "is not a run folder; it has no config.yml" if folder.is_dir() else "does not exist"

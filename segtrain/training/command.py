@@ -39,7 +39,12 @@ def main(options: argparse.Namespace) -> int:
         raise ConfigError("--run-folder FOLDER goes on with the run in it by itself; take --resume out")
     if options.overfit is not None and (options.overfit < 1 or options.resume is not None or is_shared()):
         raise ConfigError("--overfit N: at least one image, without --resume, in one process")
-    config, resume = _read_in_first(options) if is_shared() else _read(options)
+    if is_shared():
+        from segtrain.distributed import from_first
+
+        config, resume = from_first(lambda: _read(options))
+    else:
+        config, resume = _read(options)
 
     from segtrain.training.train import check, train
 
@@ -47,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
     if options.check:
         print(summary)
         return 0
-    return train(config, resume=resume, folder=options.run_folder, overfit=options.overfit)
+    return train(config, resume=resume, folder=options.run_folder, overfit=options.overfit)[1]
 
 
 def _read(options: argparse.Namespace) -> tuple[Config, str | None]:
@@ -55,9 +60,3 @@ def _read(options: argparse.Namespace) -> tuple[Config, str | None]:
     has_begun = options.run_folder is not None and (options.run_folder / "last.pt").is_file()
     resume = str(options.run_folder) if has_begun else options.resume
     return load_config(options.layers, resume=resume), resume
-
-
-def _read_in_first(options: argparse.Namespace) -> tuple[Config, str | None]:
-    from segtrain.distributed import from_first
-
-    return from_first(lambda: _read(options))

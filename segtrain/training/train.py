@@ -35,10 +35,11 @@ def check(config: Config, *, resume: str | None = None) -> str:
     return f"ok: {config.name}: {config.model.title}, {describe_parameters(model)}"
 
 
-def train(config: Config, *, resume: str | None = None, folder: Path | None = None, overfit: int | None = None) -> int:
-    """Train to the end of the last epoch, in the next run folder or in `folder`; with `resume`, the path of a run
-    folder, from where that run stopped; with `overfit`, on so many images until they are learnt by heart. The exit
-    status: 1 where they are not, else 0."""
+def train(
+    config: Config, *, resume: str | None = None, folder: Path | None = None, overfit: int | None = None
+) -> tuple[Path, int]:
+    """Train to the last epoch, in the next run folder or in `folder`; with `resume`, from where the run in that folder
+    stopped; with `overfit`, on so many images until they are learnt. Returns the run folder and the exit status."""
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
     with explained_failures(config):
@@ -80,7 +81,7 @@ def train(config: Config, *, resume: str | None = None, folder: Path | None = No
 
                 observe(state, loaders, run)
             if overfit is not None:
-                return fit_few(state, loaders, loss, config, run)
+                return run.folder, fit_few(state, loaders, loss, config, run)
             fit(state, loaders, loss, config.train, run)
             run.report(state)
-            return 0
+            return run.folder, 0

@@ -235,7 +235,8 @@ def test_without_a_config_yml_the_defaults_are_the_base(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as error:
         load_config([])
-    assert str(error.value) == "config.yml: is not in this folder; name an experiment file, like my_experiment.yml"
+    wanted = f"config.yml: is not in this folder ({tmp_path}); name an experiment file, like my_experiment.yml"
+    assert str(error.value) == wanted
     Path("mine.yml").write_text("data: {root: here, classes: [a, b]}\n")
     config = load_config(["mine.yml", "train.epochs=5"])
     assert (config.model.name, config.train.epochs, list(config.loss)) == ("Unet", 5, ["CrossEntropyLoss"])

@@ -56,6 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Refuse what does not go together, then evaluate."""
+    infer = read_options(options)
+
+    from segtrain.commands.evaluate.evaluate import evaluate
+
+    evaluate(options, infer)
+
+
+def read_options(options: argparse.Namespace) -> InferOptions:
+    """How the model is applied. Raises ConfigError for arguments that do not go together."""
     infer = read_infer_options(options)
     applied = infer != InferOptions(batch_size=infer.batch_size)
     tuning = options.tune_threshold
@@ -75,7 +84,4 @@ def main(options: argparse.Namespace) -> None:
     for wrong, message in checks:
         if wrong:
             raise ConfigError(message)
-
-    from segtrain.commands.evaluate.evaluate import evaluate
-
-    evaluate(options, infer)
+    return infer

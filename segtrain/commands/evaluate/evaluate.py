@@ -37,14 +37,10 @@ from segtrain.inference.task import Task
 from segtrain.metrics import class_counts, compute_iou
 
 
-def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
-    """Evaluate as the parsed arguments of command.py say; `infer` has a default batch size where none was given."""
-    overrides = [argument for argument in options.models if is_override(argument)]
-    models = [Path(argument) for argument in options.models if argument not in overrides]
-    if options.against and len(models) > 1:
-        raise ConfigError("--against scores one folder of predictions; name one run, for its data")
-    if not models and not (options.against and options.config):
-        raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
+def evaluate(options: argparse.Namespace, infer: InferOptions) -> Path | None:
+    """Evaluate as the parsed arguments of command.py say; `infer` has a default batch size where none was given. The
+    folder with the results; None in processes that are not the first."""
+    models, overrides = _split_arguments(options)
     members = {model: config_in(model, trust=options.trust) for model in models if find_kind(model) in TRAINED}
     entry = find_entry(options, infer, models, members) if options.wandb else None
     config = with_data(read_data_config(options.config, models, members, trust=options.trust), overrides)
@@ -77,7 +73,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             scores = score_model(predictor, split, task, batch_size=infer.batch_size, tune=tune, kept=kept)
             tuned = tune_thresholds(scores, predictor, models) if tune and not rank() else ""
         if rank():
-            return
+            return None
         values = compute_values(scores, task.names)
         info = note_evaluation(split, task, infer, models=models, predictor=predictor, predictions=options.against)
         head = describe_evaluation(info, split, task, scored=len(scores.names))
@@ -86,6 +82,18 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
         print(f"{text}\n\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     if entry is not None:
         log_evaluation(entry, folder, split=split.name, values=values, scores=scores, panels=panels)
+    return folder
+
+
+def _split_arguments(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
+    """The models, and what is merged into their configuration."""
+    overrides = [argument for argument in options.models if is_override(argument)]
+    models = [Path(argument) for argument in options.models if argument not in overrides]
+    if options.against and len(models) > 1:
+        raise ConfigError("--against scores one folder of predictions; name one run, for its data")
+    if not models and not (options.against and options.config):
+        raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
+    return models, overrides
 
 
 def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]) -> str:

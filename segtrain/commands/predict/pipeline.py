@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.commands.predict.result import Result, label_dtype
+from segtrain.commands.predict.result import Result
 from segtrain.errors import DataError, is_out_of_memory
 from segtrain.images.reading import image_size
+from segtrain.inference.prediction import label_dtype
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from segtrain.memory import read_available_bytes, show_bytes

@@ -5,35 +5,31 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import cv2
 import imagecodecs
 import numpy as np
-import torch
 from PIL import Image
 
 from segtrain.commands.predict.polygons import build_geojson
 from segtrain.files import write_whole
 from segtrain.inference.inputs import is_video
+from segtrain.inference.prediction import PALETTE_SIZE, PredictedImage, paint_indices
 from segtrain.inference.task import Task
-from segtrain.visualize import Color, class_suffixes, flatten_layers, overlay, to_rgb
+from segtrain.visualize import Color, class_suffixes
 
-PALETTE_SIZE = 256
 JPEG_QUALITY = 95
 JPEG_MOST_PX = 65_500  # of a side, in libjpeg-turbo
 FILE_SUFFIXES = {"color": "_color.png", "overlay": "_overlay.jpg", "npz": ".npz", "geojson": ".geojson"}
 
 
 @dataclass(frozen=True)
-class Result:
-    """A predicted image.
+class Result(PredictedImage):
+    """A predicted image, and where it comes from.
 
     `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix.
-    `image` is HWC as read_image gives it. `labels` are HW class indices, or in
-    multilabel CHW layers of 0 and 1, uint8 where the classes fit in and int32 elsewhere. `probabilities` are
-    (task.outputs, H, W) float32, None where they are not wanted.
+    `image` and `labels` are those of PredictedImage. `probabilities` are (task.outputs, H, W) float32, None where they
+    are not wanted.
     """
 
     path: Path
@@ -48,56 +44,11 @@ class Result:
         """What tables call it."""
         return file_name_of(self.path, self.name)
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.labels.shape[-2], self.labels.shape[-1]
-
-    def layer(self, index: int) -> np.ndarray:
-        """HW, not 0 where a pixel is this class."""
-        return self.labels[index] if self.labels.ndim == 3 else self.labels == index
-
-    @cached_property
-    def shares(self) -> np.ndarray:
-        """Share of the pixels that each of task.names has, (classes,) float64; in multilabel they may add up to more
-        or less than 1."""
-        pixels = self.size[0] * self.size[1]
-        if self.labels.ndim == 3:
-            return np.count_nonzero(self.labels, axis=(1, 2)) / pixels
-        return np.bincount(self.labels.ravel(), minlength=len(self.task.names)) / pixels
-
-    @cached_property
-    def picture_indices(self) -> np.ndarray:
-        """HW indices into task.picture_names."""
-        if self.labels.ndim == 2:
-            return self.labels
-        flat = flatten_layers(self.labels)
-        return flat.astype(np.uint8) if len(self.task.colors) <= PALETTE_SIZE else flat
-
-    @cached_property
-    def overlay(self) -> np.ndarray:
-        """The colours over the image, HWC uint8 RGB."""
-        return overlay(to_rgb(self.image), paint_indices(self.picture_indices, self.task.colors))
-
 
 def file_name_of(path: Path, name: Path) -> str:
     """The name of an image in tables: its path below the folder that was given, with its suffix; frames of videos have
     none."""
     return name.as_posix() + ("" if is_video(path) else path.suffix)
-
-
-def label_dtype(task: Task) -> torch.dtype:
-    """That of Result.labels."""
-    return torch.uint8 if len(task.picture_names) <= PALETTE_SIZE else torch.int32
-
-
-def paint_indices(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
-    """The colour of each index, HWC uint8 RGB, for HW indices that all have one."""
-    table = np.array(colors, np.uint8)
-    if indices.dtype != np.uint8:
-        return table[indices]
-    table = np.concatenate([table, np.zeros((PALETTE_SIZE - len(table), 3), np.uint8)])
-    return cv2.applyColorMap(indices, table[:, None])
 
 
 def list_suffixes(kinds: Sequence[str], task: Task) -> list[str]:

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from segtrain.commands.predict.result import label_dtype
+from segtrain.inference.prediction import label_dtype
 from segtrain.inference.predictor import Predictor
 from segtrain.memory import give_back_memory
 

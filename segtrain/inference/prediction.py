@@ -1,0 +1,115 @@
+"""Prediction: what models say of one image, and how it looks."""
+
+import io
+from collections.abc import Sequence
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from segtrain.inference.predictor import Predictor
+from segtrain.inference.task import Task
+from segtrain.visualize import Color, flatten_layers, overlay, prediction_panel, to_rgb
+
+PALETTE_SIZE = 256
+
+
+class PredictedImage:
+    """An image and its prediction.
+
+    `image` is HWC as read_image gives it. `labels` are HW class indices, or in multilabel CHW layers of 0 and 1, uint8
+    where the classes fit in and int32 elsewhere.
+    """
+
+    task: Task
+    image: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.labels.shape[-2], self.labels.shape[-1]
+
+    def layer(self, index: int) -> np.ndarray:
+        """HW, not 0 where a pixel is this class."""
+        return self.labels[index] if self.labels.ndim == 3 else self.labels == index
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Share of the pixels that each of task.names has, (classes,) float64; in multilabel they may add up to more
+        or less than 1."""
+        pixels = self.size[0] * self.size[1]
+        if self.labels.ndim == 3:
+            return np.count_nonzero(self.labels, axis=(1, 2)) / pixels
+        return np.bincount(self.labels.ravel(), minlength=len(self.task.names)) / pixels
+
+    @cached_property
+    def picture_indices(self) -> np.ndarray:
+        """HW indices into task.picture_names."""
+        if self.labels.ndim == 2:
+            return self.labels
+        flat = flatten_layers(self.labels)
+        return flat.astype(np.uint8) if len(self.task.colors) <= PALETTE_SIZE else flat
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """The colours over the image, HWC uint8 RGB."""
+        return overlay(to_rgb(self.image), paint_indices(self.picture_indices, self.task.colors))
+
+
+class Prediction(PredictedImage):
+    """A prediction in memory, which a notebook shows as a picture.
+
+    Args:
+        predictor: the models, which are asked again for `probabilities`.
+        image: HWC as read_image gives it for the predictor's task.
+    """
+
+    def __init__(self, predictor: Predictor, image: np.ndarray):
+        self.task = predictor.task
+        self.image = image
+        self.labels = predictor.label_batch([image], dtype=label_dtype(self.task))[0].cpu().numpy()
+        self._predictor = predictor
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Another name for `labels`."""
+        return self.labels
+
+    @property
+    def names(self) -> list[str]:
+        """The classes: of the indices in `mask`, or of its layers."""
+        return self.task.names
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(task.outputs, H, W) float32, 0..1: of each class, or of a binary task's foreground. Computed when they are
+        first asked for."""
+        return self._predictor.probabilities([self.image])[0].cpu().numpy()
+
+    def _repr_png_(self) -> bytes:
+        packed = io.BytesIO()
+        names, colors = self.task.picture_names, self.task.colors
+        panel = prediction_panel(to_rgb(self.image), self.overlay, self.picture_indices, names=names, colors=colors)
+        Image.fromarray(panel).save(packed, "PNG")
+        return packed.getvalue()
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{name} {share:.1%}" for name, share in zip(self.names, self.shares, strict=True) if share)
+        return f"<prediction of {self.size[1]} x {self.size[0]} pixels: {found or 'no class'}>"
+
+
+def label_dtype(task: Task) -> torch.dtype:
+    """That of PredictedImage.labels."""
+    return torch.uint8 if len(task.picture_names) <= PALETTE_SIZE else torch.int32
+
+
+def paint_indices(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
+    """The colour of each index, HWC uint8 RGB, for HW indices that all have one."""
+    table = np.array(colors, np.uint8)
+    if indices.dtype != np.uint8:
+        return table[indices]
+    table = np.concatenate([table, np.zeros((PALETTE_SIZE - len(table), 3), np.uint8)])
+    return cv2.applyColorMap(indices, table[:, None])
