@@ -57,6 +57,7 @@ SPINE = [
 WHERE_ASKED = {
     "data.bottleneck",
     "data.memory_cache",
+    "data.mixing",
     "data.staging",
     "distributed",
     "log.tensorboard_writer",

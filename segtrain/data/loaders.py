@@ -130,7 +130,7 @@ def build_loaders(
     common: dict[str, Any] = {"image_options": config.image_options}
     loader_options = {"workers": workers, "pin_memory": device_type == "cuda"}
     eval_transform = build_eval_transform(transforms.val)
-    kept_train = kept_val = None
+    kept_train = kept_val = mix = None
     if config.cache == "folder":
         from segtrain.data.staging import Staging
 
@@ -139,6 +139,11 @@ def build_loaders(
         from segtrain.data.memory_cache import keep_in_memory
 
         kept_train, kept_val = keep_in_memory([splits["train"], splits["val"]], decoder, config.image_options)
+
+    if config.mix is not None:
+        from segtrain.data.mixing import Mixing
+
+        mix = Mixing(config)
 
     def evaluation(samples: SampleTable, kept: Kept | None) -> EvalLoader:
         dataset = EvalSamples(samples, decoder, transform=eval_transform, kept=kept, **common)
@@ -150,6 +155,7 @@ def build_loaders(
         transform=build_transform(transforms.train, ignore_index=config.ignore_index),
         seed=seed,
         balance=ClassBalance(config.balance, presence) if config.balance > 0 and presence is not None else None,
+        mix=mix,
         kept=kept_train,
         **common,
     )
