@@ -70,6 +70,7 @@ WHERE_ASKED = {
     "models.pointwise",
     "models.pretrained",
     "training.follower",
+    "training.mixed",
     "training.overfit",
     "training.transfer",
 }
