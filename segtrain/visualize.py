@@ -231,6 +231,16 @@ def prediction_panel(
     return _compose(pictures, _legend(prediction.ravel(), names, colors))
 
 
+def sample_panel(
+    image: NDArray[np.uint8], mask: NDArray, *, names: Sequence[str], colors: Sequence[Color], ignore_index: int = 255
+) -> NDArray[np.uint8]:
+    """One picture: image | mask laid over it, above a legend of the classes that occur; see `compare_panel`."""
+    image, mask = _fit(image), _fit(mask)
+    ignored = mask == ignore_index
+    over = overlay(image, colorize(mask, colors, ignore_index=ignore_index), alpha=0.6, ignored=ignored)
+    return _compose([("image", image), ("mask", over)], _legend(mask[~ignored], names, colors))
+
+
 def _fit(picture: NDArray) -> NDArray:
     """Repeat or drop rows and columns, so that no colour and no index is invented."""
     height, width = picture.shape[:2]

@@ -57,6 +57,7 @@ SPINE = [
 WHERE_ASKED = {
     "data.bottleneck",
     "data.memory_cache",
+    "data.mixing",
     "data.staging",
     "distributed",
     "log.tensorboard_writer",
@@ -70,6 +71,7 @@ WHERE_ASKED = {
     "models.pointwise",
     "models.pretrained",
     "training.follower",
+    "training.mixed",
     "training.observe",
     "training.overfit",
     "training.transfer",

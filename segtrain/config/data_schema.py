@@ -13,10 +13,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from segtrain.config.section import MisplacedError, NamedSection, Section, UserPath
+from segtrain.config.section import MisplacedError, NamedSection, Replaced, Section, UserPath, suggest
 
 ColorList = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 Index = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Ignored = float | ColorList
 LARGEST_VALUE = (1 << 16) - 1
 MOST_CLASSES = 4096  # scores count pairs of classes, 8 bytes each
@@ -137,6 +138,41 @@ def _values_of(item: ClassConfig, index: int, *, as_color: bool, binary: bool) -
     return values
 
 
+class CopyPasteConfig(Section):
+    """Objects of another training sample are pasted: connected pixels of a class, each object with probability 1/2."""
+
+    p: Share = 0.5
+    """Share of the training samples that objects are pasted over."""
+    classes: Annotated[list[str], Field(min_length=1)]
+    """Names of the classes that are objects, like car and person."""
+
+
+class MixConfig(Section):
+    """Mixing: part of another training sample is pasted over a sample, image and mask alike, after transforms.train. A
+    sample is mixed in one way at most."""
+
+    CutMix: Share = 0.0
+    """Share of the training samples that a rectangle of half the area is pasted over."""
+    ClassMix: Share = 0.0
+    """Share of the training samples that the pixels of half of the other sample's classes are pasted over."""
+    CopyPaste: CopyPasteConfig | None = None
+    """Pastes objects: {p: 0.5, classes: [car, person]}."""
+
+    @field_validator("CopyPaste", mode="before")
+    @classmethod
+    def _says_what_objects_are(cls, term: Any) -> Any:
+        if term is not None and not isinstance(term, dict):
+            raise ValueError(f"expected {{p: 0.5, classes: [car, person]}} with your classes of objects, not {term!r}")
+        return term
+
+    @model_validator(mode="after")
+    def _one_way_at_most(self) -> "MixConfig":
+        total = math.fsum([self.CutMix, self.ClassMix, self.CopyPaste.p if self.CopyPaste else 0.0])
+        if total > 1:
+            raise ValueError(f"a sample is mixed in one way at most, but the shares add up to {total:g}; 1 is the most")
+        return self
+
+
 class DataConfig(NamedSection):
     """What to train on. Keys beside the declared ones are the arguments of the format (docs/config.md lists them)."""
 
@@ -174,9 +210,12 @@ class DataConfig(NamedSection):
     group_pattern: str | None = None
     """Regular expression that finds in the name of a sample what it must not be parted from (a patient, a drive) when
     folds are made: its first group, or the whole match."""
-    balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    balance: Share = 0.0
     """Share of the training samples that are drawn for a class: each class as often as the others, an image that has
     it and, where transforms.train has a RandomCrop, a crop that holds some of it. 0: every image once in an epoch."""
+    mix: Annotated[MixConfig | None, Replaced()] = None
+    """Pastes part of another training sample over a share of the samples: {ClassMix: 0.5}; docs/what-helps.md says what
+    was measured."""
     statistics: Annotated[int, Field(ge=1)] | None = None
     """Masks of a split, spread over it, that are read before the training to count classes and find wrong ones; null
     reads all. data.balance then draws its classes from these alone."""
@@ -272,6 +311,16 @@ class DataConfig(NamedSection):
             except MisplacedError as error:
                 path = ("classes", index) if error.path[0] == "classes" else error.path
                 raise MisplacedError(path, str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _objects_are_classes(self) -> "DataConfig":
+        known = [item.name for item in self.classes or []]
+        objects = self.mix.CopyPaste.classes if known and self.mix and self.mix.CopyPaste else []
+        for index, name in enumerate(objects):
+            if name not in known:
+                path = ("mix", "CopyPaste", "classes", index)
+                raise MisplacedError(path, f"no class '{name}'; {suggest(name, known)}")
         return self
 
     @model_validator(mode="after")

@@ -37,6 +37,8 @@ def explain_wait(loader: TrainLoader, share: float) -> str:
     augmentation = sum(taken for _, taken in costs.transforms)
     named = f"{costs.disk:.0f} ms to read, {costs.decoding:.0f} to decode and {augmentation:.0f} to augment"
     by = f"{workers} reading processes" if workers > 1 else "one process"
+    if loader.dataset.mix is not None:
+        by += f", and data.mix takes a second one for {loader.dataset.mix.share:.0%} of them"
     return (
         f"the loader is the bottleneck: {share:.0%} of the time waits for images; one takes {named}, in {by}; "
         f"{' or '.join(_advice(loader.dataset, costs, workers))}"

@@ -10,12 +10,13 @@ import torch
 from torch.utils.data import Dataset
 
 from segtrain.data.labels import Decoder
-from segtrain.data.transforms import apply, apply_eval
+from segtrain.data.transforms import apply, apply_eval, require_one_size
 from segtrain.errors import DataError, SegtrainError
 from segtrain.formats.sample import Sample
 from segtrain.images.reading import read_image
 
 Kept = Sequence[tuple[np.ndarray, np.ndarray]]
+Made = tuple[Sample, np.ndarray, np.ndarray]  # its image and its mask
 Batch = dict[str, torch.Tensor | list[str]]
 
 
@@ -46,9 +47,9 @@ def images_to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
 
-def masks_to_tensor(masks: Sequence[np.ndarray]) -> torch.Tensor:
-    """Masks (HW or CHW, uint8 or int32) as one tensor (N, ...) of the same type; it becomes int64 on the device."""
-    return torch.from_numpy(np.stack(masks))
+def make_batch(samples: Sequence[Sample], images: torch.Tensor, masks: Sequence[np.ndarray]) -> Batch:
+    """Masks (HW or CHW, uint8 or int32) become one tensor (N, ...) of the same type, and int64 on the device."""
+    return {"image": images, "mask": torch.from_numpy(np.stack(masks)), "name": [sample.name for sample in samples]}
 
 
 class ClassBalance:
@@ -111,32 +112,28 @@ class TrainSamples(_Samples):
     transform: albumentations.Compose
     seed: int
     balance: ClassBalance | None = None
+    mix: Callable[..., Made] | None = None
+
+    def augment(self, index: int, seed: int) -> Made:
+        """The sample, or that of `balance`, with its image and mask after transforms.train; `seed` decides alone."""
+        index, target = self.balance.choose(index, seed) if self.balance is not None else (index, None)
+        sample, (image, mask) = self.samples[index], self.load(index)
+        try:
+            return sample, *apply(self.transform, image, mask, seed, target=target)
+        except DataError as error:
+            raise DataError(f"{sample.image}: {error}") from error
 
     def batch(self, keys: list[tuple[int, int]]) -> Batch:
         """image (N, C, H, W), mask (N, H, W) or (N, C, H, W), name."""
-        images, masks, chosen = [], [], []
+        made = []
         for epoch, index in keys:
-            seed, target = sample_seed(self.seed, epoch, index), None
-            if self.balance is not None:
-                index, target = self.balance.choose(index, seed)
-            sample = self.samples[index]
-            image, mask = self.load(index)
-            try:
-                image, mask = apply(self.transform, image, mask, seed, target=target)
-            except DataError as error:
-                raise DataError(f"{sample.image}: {error}") from error
-            images.append(image)
-            masks.append(mask)
-            chosen.append(sample)
-        for sample, mask in zip(chosen, masks, strict=True):
-            if mask.shape != masks[0].shape:
-                sizes = f"{chosen[0].image} {masks[0].shape[-2:]} and {sample.image} {mask.shape[-2:]}"
-                raise DataError(
-                    f"images of one batch differ in height and width: {sizes}; "
-                    "end transforms.train with RandomCrop: {height: 256, width: 256, pad_if_needed: true}, or Resize"
-                )
-        names = [sample.name for sample in chosen]
-        return {"image": images_to_tensor(images), "mask": masks_to_tensor(masks), "name": names}
+            seed = sample_seed(self.seed, epoch, index)
+            made.append(self.augment(index, seed))
+            if self.mix is not None:
+                made[-1] = self.mix(made[-1], seed, self)
+        samples, images, masks = zip(*made, strict=True)
+        require_one_size(samples, masks, "images of one batch")
+        return make_batch(samples, images_to_tensor(images), masks)
 
 
 class RawSamples(_Samples):
@@ -144,16 +141,12 @@ class RawSamples(_Samples):
 
     def batch(self, keys: list[int]) -> list[Batch]:
         """Groups of image (N, H, W, C) as read_image gives it, mask (N, H, W) or (N, C, H, W), and name."""
-        groups: dict[tuple[int, ...], list[tuple[Sample, np.ndarray, np.ndarray]]] = {}
+        groups: dict[tuple[int, ...], list[Made]] = {}
         for index in keys:
             image, mask = self.load(index)
             groups.setdefault(mask.shape, []).append((self.samples[index], image, mask))
         return [
-            {
-                "image": self.images(samples, images),
-                "mask": masks_to_tensor(masks),
-                "name": [sample.name for sample in samples],
-            }
+            make_batch(samples, self.images(samples, images), masks)
             for samples, images, masks in (zip(*group, strict=True) for group in groups.values())
         ]
 

@@ -18,7 +18,7 @@ from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.data.workers import build_loader, count_workers, read_batches
 from segtrain.distributed import rank, size
 from segtrain.errors import ConfigError
-from segtrain.formats.sample import SampleTable, Splits
+from segtrain.formats.sample import Splits
 
 
 class EndlessBatches(Sampler):
@@ -126,11 +126,11 @@ def build_loaders(
     `presence` (bool, training samples x classes) says which sample has a pixel of which class, for `data.balance`;
     `cache` is the folder for copies of files where `data.cache_folder` names none.
     """
-    workers = count_workers(config.workers, device_type)
+    options = {"workers": count_workers(config.workers, device_type), "pin_memory": device_type == "cuda"}
     common: dict[str, Any] = {"image_options": config.image_options}
-    loader_options = {"workers": workers, "pin_memory": device_type == "cuda"}
     eval_transform = build_eval_transform(transforms.val)
-    kept_train = kept_val = None
+    kept: dict[str, Kept] = {}
+    mix = None
     if config.cache == "folder":
         from segtrain.data.staging import Staging
 
@@ -138,11 +138,15 @@ def build_loaders(
     elif config.cache == "ram":
         from segtrain.data.memory_cache import keep_in_memory
 
-        kept_train, kept_val = keep_in_memory([splits["train"], splits["val"]], decoder, config.image_options)
+        kept["train"], kept["val"] = keep_in_memory([splits["train"], splits["val"]], decoder, config.image_options)
+    if config.mix is not None:
+        from segtrain.data.mixing import Mixing
 
-    def evaluation(samples: SampleTable, kept: Kept | None) -> EvalLoader:
-        dataset = EvalSamples(samples, decoder, transform=eval_transform, kept=kept, **common)
-        return EvalLoader(dataset, batch_size=config.eval_batch_size or config.batch_size, **loader_options)
+        mix = Mixing(config)
+
+    def evaluation(split: str) -> EvalLoader:
+        dataset = EvalSamples(splits[split], decoder, transform=eval_transform, kept=kept.get(split), **common)
+        return EvalLoader(dataset, batch_size=config.eval_batch_size or config.batch_size, **options)
 
     train = TrainSamples(
         splits["train"],
@@ -150,11 +154,8 @@ def build_loaders(
         transform=build_transform(transforms.train, ignore_index=config.ignore_index),
         seed=seed,
         balance=ClassBalance(config.balance, presence) if config.balance > 0 and presence is not None else None,
-        kept=kept_train,
+        mix=mix,
+        kept=kept.get("train"),
         **common,
     )
-    return Loaders(
-        train=TrainLoader(train, batch_size=config.batch_size, **loader_options),
-        val=evaluation(splits["val"], kept_val),
-        train_eval=evaluation(splits["train"], kept_train),
-    )
+    return Loaders(TrainLoader(train, batch_size=config.batch_size, **options), evaluation("val"), evaluation("train"))

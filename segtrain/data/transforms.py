@@ -12,6 +12,7 @@ from albumentations.augmentations.crops.transforms import CropSizeError
 from segtrain.config.libraries import find
 from segtrain.config.section import suggest
 from segtrain.errors import ConfigError, DataError, is_out_of_memory
+from segtrain.formats.sample import Sample
 
 TransformItem = str | dict[str, Any]
 
@@ -149,6 +150,18 @@ def apply(
     kind = "mask" if mask.ndim == 2 else "masks"
     result = _apply(pipeline, seed, "transforms.train", **{"image": image, kind: mask})
     return result["image"], result[kind]
+
+
+def require_one_size(samples: Sequence[Sample], masks: Sequence[np.ndarray], what: str) -> None:
+    """Raises DataError where the masks (HW or CHW) that augmentation has made differ in height and width. It names two
+    samples; `what` says what they are together."""
+    for sample, mask in zip(samples, masks, strict=True):
+        if mask.shape != masks[0].shape:
+            sizes = f"{samples[0].image} {masks[0].shape[-2:]} and {sample.image} {mask.shape[-2:]}"
+            raise DataError(
+                f"{what} differ in height and width: {sizes}; "
+                "end transforms.train with RandomCrop: {height: 256, width: 256, pad_if_needed: true}, or Resize"
+            )
 
 
 def _class_crops(pipeline: albumentations.BaseCompose) -> Iterator[ClassCrop]:

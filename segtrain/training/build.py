@@ -11,7 +11,7 @@ from segtrain.config.libraries import find
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics
-from segtrain.distributed import is_several, size
+from segtrain.distributed import is_several, rank, size
 from segtrain.errors import ConfigError
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
@@ -112,5 +112,10 @@ def describe_training(
     length += f", {train.max_hours:g} hours at most" if train.max_hours else ""
     devices = f"{state.device.type}, {size()} processes" if is_several() else state.device
     run.log.say(f"train    {length}, {precision} on {devices}")
+    if loaders.train.dataset.mix is not None and rank() == 0:
+        from segtrain.training.mixed import draw_mixed
+
+        draw_mixed(run, loaders.train.dataset)
+        run.log.say(f"mix      {loaders.train.dataset.mix.share:.0%} of the samples, as in {run.folder}/mixed")
     if state.total_steps:
         run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")

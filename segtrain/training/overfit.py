@@ -33,7 +33,7 @@ def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
     train |= {"ema_decay": None, "max_steps": None, "max_hours": None, "save_every_epochs": None}
     changes = {
         "name": f"{config.name}-overfit",
-        "data": config.data.model_copy(update={"batch_size": batch, "balance": 0.0}),
+        "data": config.data.model_copy(update={"batch_size": batch, "balance": 0.0, "mix": None}),
         "transforms": config.transforms.model_copy(update={"train": [*config.transforms.val, pad]}),
         "schedule": None,
         "train": config.train.model_copy(update=train),

@@ -184,6 +184,19 @@ def test_a_loss_is_replaced_as_a_whole_but_one_term_can_be_set(load, layer, loss
     assert load(layer).plain()["loss"] == loss
 
 
+@pytest.mark.parametrize(
+    ("layer", "mix"),
+    [
+        ("data: {mix: {ClassMix: 0.2}}\n", {"ClassMix": 0.2}),
+        ("data.mix.ClassMix=0.2", {"CutMix": 0.5, "ClassMix": 0.2}),
+        ("data.mix.CutMix=null", {}),
+        ("data.mix=null", None),
+    ],
+)
+def test_mixing_is_replaced_as_a_whole_but_one_share_can_be_set(load, layer, mix):
+    assert load("data: {mix: {CutMix: 0.5}}\n", layer).plain()["data"]["mix"] == mix
+
+
 def test_a_new_coefficient_keeps_the_rest_of_its_term(load):
     tree = load("loss: {DiceLoss: {coef: 1, from_epoch: 3, smooth: 1}}\n", "loss.DiceLoss=0.3")
     assert tree.plain()["loss"] == {"DiceLoss": {"coef": 0.3, "from_epoch": 3, "smooth": 1}}

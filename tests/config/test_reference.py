@@ -64,6 +64,8 @@ def test_the_schema_takes_the_experiments(path):
         {"train": {"precision": "bf32"}},
         {"data": {"classes": [5]}},
         {"loss": {"DiceLoss": "much"}},
+        {"data": {"mix": {"ClassMix": "often"}}},
+        {"data": {"mix": {"Classmix": 0.5}}},
         {"log": {"wandb": {"artifacts": ["last"]}}},
     ],
 )
@@ -79,6 +81,8 @@ def test_the_schema_refuses_what_is_wrong(value):
         {"data": {"classes": ["sky", {"name": "road", "value": 3}], "val_fraction": 0.1}},
         {"loss": {"DiceLoss": 1, "FocalLoss": {"coef": 0.5, "gamma": 2}}},
         {"schedule": None},
+        {"data": {"mix": {"ClassMix": 0.5, "CopyPaste": {"classes": ["car"]}}}},
+        {"data": {"mix": None}},
         {"model": {"decoder_channels": [1, 2]}},
     ],
 )

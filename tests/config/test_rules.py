@@ -67,6 +67,21 @@ MISTAKES = {
         "1: model.encoder_name: timm has no model 'convnext_tiy'; did you mean 'tu-convnext_tiny'?"
     ),
     "model: {encoder_name: 34}": "1: model.encoder_name: expected a word, not 34",
+    # mixing
+    "data: {mix: {ClassMx: 0.5}}": "1: data.mix.ClassMx: unknown key; did you mean 'ClassMix'?",
+    "data: {mix: {CutMix: 1.5}}": "1: data.mix.CutMix: should be less than or equal to 1, not 1.5",
+    "data: {mix: {CutMix: often}}": "1: data.mix.CutMix: expected a number, not 'often'",
+    "data: {mix: ClassMix}": "1: data.mix: expected a mapping of keys to values, not 'ClassMix'",
+    "data: {mix: {CutMix: 0.7, ClassMix: 0.5}}": (
+        "1: data.mix: a sample is mixed in one way at most, but the shares add up to 1.2; 1 is the most"
+    ),
+    "data: {mix: {CopyPaste: 0.5}}": (
+        "1: data.mix.CopyPaste: expected {p: 0.5, classes: [car, person]} with your classes of objects, not 0.5"
+    ),
+    "data: {mix: {CopyPaste: {p: 0.5}}}": "1: data.mix.CopyPaste.classes: is missing; it has no default",
+    "data:\n  mix:\n    CopyPaste:\n      classes: [car, persn]": (
+        "4: data.mix.CopyPaste.classes.1: no class 'persn'; did you mean 'person'?"
+    ),
     # losses
     "loss: {DiceLos: 1}": "1: loss.DiceLos: unknown loss 'DiceLos'; did you mean 'DiceLoss'?",
     "loss:\n  CrossEntropyLoss:\n    smoothing: 1": (

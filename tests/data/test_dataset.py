@@ -7,7 +7,7 @@ from segtrain.data.dataset import (
     EvalSamples,
     RawSamples,
     images_to_tensor,
-    masks_to_tensor,
+    make_batch,
     read_sample,
     sample_seed,
 )
@@ -27,7 +27,7 @@ def test_tensors_share_the_memory_layout_of_convolutions():
     assert images.shape == (2, 3, 2, 4) and images.dtype == torch.uint8
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert images[0, :, 0, 1].tolist() == [3, 4, 5]
-    masks = masks_to_tensor([np.array([[0, 300]], np.int32)] * 3)
+    masks = make_batch([], images, [np.array([[0, 300]], np.int32)] * 3)["mask"]
     assert masks.shape == (3, 1, 2) and masks.dtype == torch.int32
 
 

@@ -43,6 +43,7 @@ EQUAL = [
     "loss={CrossEntropyLoss: {coef: 1.0, class_weights: enet}, DiceLoss: 1.0, LovaszLoss: 1.0}",
     "data.eval_batch_size=2",
     "data.balance=0.3",
+    "data.mix={CutMix: 0.3, ClassMix: 0.5}",
     "data.root=street",
     "train.epochs=7",
     "train.eval_every_epochs=7",

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from segtrain.config.data_schema import pack_color, show_value
-from segtrain.data.dataset import Batch, RawSamples, masks_to_tensor
+from segtrain.data.dataset import Batch, RawSamples
 from segtrain.data.labels import Decoder
 from segtrain.errors import ConfigError, DataError, name_some
 from segtrain.formats.sample import Sample, SampleTable
@@ -88,9 +89,8 @@ class PredictedSamples(RawSamples):
         samples = {self.samples[index].name: self.samples[index] for index in keys}
         for batch in batches:
             pairs = zip(batch["name"], batch["mask"].numpy(), strict=True)
-            batch["prediction"] = masks_to_tensor(
-                [self._read(samples[name], mask, self.numbering) for name, mask in pairs]
-            )
+            labels = [self._read(samples[name], mask, self.numbering) for name, mask in pairs]
+            batch["prediction"] = torch.from_numpy(np.stack(labels))
         return batches
 
 

@@ -44,7 +44,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
     environment.filters["score"] = lambda value: "-" if math.isnan(value) else f"{value:.4f}"
     return environment.get_template("model_card.md.jinja").render(
         about=about,
-        augmentation=list(transform_names(config.transforms.train)),
+        augmentation=[*transform_names(config.transforms.train), *(name for name, way in config.data.mix or () if way)],
         config=config,
         front_matter=_front_matter(config, about, scores, licence),
         licence=licence,
