@@ -113,7 +113,7 @@ def _names_in(keys: list[str], value: Value) -> Iterator[tuple[list[str], Value]
         yield from (([*keys, name], value.data[name]) for name in SELECTORS if name in value.data)
 
 
-_OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")
+OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")  # what is key.sub=value, and not a file
 
 
 def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | str | None = BASE_FILE) -> Value:
@@ -122,8 +122,8 @@ def load_tree(arguments: Sequence[str], schema: type[Section], *, base: Path | s
     Without a base (None) they are merged into the defaults. A file that is the base itself is not merged twice. Raises
     ConfigError for what is not YAML, not a mapping or not there.
     """
-    overrides = [argument for argument in arguments if _OVERRIDE.match(argument)]
-    files = [Path(argument) for argument in arguments if not _OVERRIDE.match(argument)]
+    overrides = [argument for argument in arguments if OVERRIDE.match(argument)]
+    files = [Path(argument) for argument in arguments if not OVERRIDE.match(argument)]
     tree = load_yaml(base) if base is not None else Value({}, "the defaults")
     for file in files:
         if base is None or file.resolve() != Path(base).resolve():
