@@ -8,8 +8,11 @@ others; the exit status is then 1.
 """
 
 import argparse
+import importlib.util
+import subprocess
+import sys
 
-from segtrain.command import is_shared
+from segtrain.command import is_shared, tell
 from segtrain.errors import ConfigError
 
 
@@ -73,14 +76,15 @@ def main(options: argparse.Namespace) -> int:
 
     runs = plan_runs(options.arguments, seeds=options.seeds, folds=options.folds)
     failures = Batch(runs, parallel=options.parallel).run()
-
     finished = [run for run in runs if run.name not in failures]
     if any(run.fold is not None for run in finished):
         from segtrain.commands.batch.folds import report_folds
 
         report_folds(finished)
-
-    from segtrain.commands.batch.report import report
-
-    report(finished, failures)
+    if finished and importlib.util.find_spec("segtrain.commands.compare"):
+        print(flush=True)
+        folders = [str(run.folder) for run in finished]
+        subprocess.run([sys.executable, "-m", "segtrain", "compare", *folders], check=False)
+    if failures:
+        tell(f"{len(failures)} of {len(runs)} runs failed: {', '.join(failures)}")
     return 1 if failures else 0

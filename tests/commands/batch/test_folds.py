@@ -1,3 +1,4 @@
+import statistics
 from argparse import Namespace
 
 import numpy as np
@@ -11,7 +12,9 @@ from segtrain.commands.batch.folds import report_folds, sum_matrices
 from segtrain.commands.batch.plan import PlannedRun, plan_runs
 from segtrain.data.splits import read_splits
 from segtrain.inference.predictor import Predictor
+from segtrain.log.record import read_record
 from segtrain.training import command as train
+from segtrain.training.resume import Saved
 from tests.conftest import PROJECT, SMALL, draw_folders
 
 
@@ -48,14 +51,17 @@ def test_the_out_of_fold_score_is_that_of_scikit_learn(folds, capsys) -> None:
     truth, guess = np.concatenate(truth), np.concatenate(guess)
     truth, guess = truth[truth != 255], guess[truth != 255]
 
-    matrix, images = sum_matrices([load_checkpoint(each.folder / "last.pt") for each in folds])
+    saved = [Saved.model_validate(load_checkpoint(each.folder / "last.pt")) for each in folds]
+    matrix, images = sum_matrices(saved)
     assert images == 12
     np.testing.assert_array_equal(matrix, confusion_matrix(truth, guess, labels=range(7)))
     report_folds(folds)
     expected = jaccard_score(truth, guess, average="macro", labels=np.union1d(truth, guess))
-    assert f"\nstreet, seed 0: out-of-fold miou {expected:.4f}: one confusion matrix of all 12 images, " in (
-        out := capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert f"\nstreet, seed 0: out-of-fold miou {expected:.4f}: one confusion matrix of all 12 images, " in out
+    scores = [read_record(each.folder).best["val/miou"] for each in folds]
+    deviations = f"mean {statistics.mean(scores):.4f}, standard deviation {statistics.stdev(scores):.4f}\n"
+    assert f"\nstreet, seed 0: miou of 3 folds: {deviations}" in out
     folders = " ".join(str(each.folder) for each in folds)
     assert f"ensemble of the folds: python predict.py {folders} IMAGES -o OUTPUT\n" in out
 
@@ -72,7 +78,7 @@ def test_the_models_of_the_folds_are_an_ensemble(folds) -> None:
 
 def test_a_missing_fold_gives_no_score(folds, capsys) -> None:
     report_folds([folds[0], folds[2]])
-    assert capsys.readouterr().out == "street, seed 0: no out-of-fold score: these folds hold 8 of 12 images\n"
+    assert capsys.readouterr().out == "\nstreet, seed 0: no out-of-fold score: these folds hold 8 of 12 images\n"
 
 
 def test_a_damaged_fold_gives_no_score(folds, capsys) -> None:
@@ -81,13 +87,13 @@ def test_a_damaged_fold_gives_no_score(folds, capsys) -> None:
     path.write_bytes(whole[:-200])
     report_folds(folds)
     assert capsys.readouterr().out == (
-        f"street, seed 0: no out-of-fold score: {path}: is truncated, or not a checkpoint\n"
+        f"\nstreet, seed 0: no out-of-fold score: {path}: is truncated, or not a checkpoint\n"
     )
     path.write_bytes(whole)
 
 
 def test_a_fold_without_a_score(folds) -> None:
-    contents = [load_checkpoint(each.folder / "last.pt") for each in folds]
-    contents[1]["best"]["matrix"] = []
+    saved = [Saved.model_validate(load_checkpoint(each.folder / "last.pt")) for each in folds]
+    saved[1].best.matrix = []
     with pytest.raises(ValueError, match="a fold has no evaluation that gave a score"):
-        sum_matrices(contents)
+        sum_matrices(saved)
