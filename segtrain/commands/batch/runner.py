@@ -48,8 +48,9 @@ class Batch:
     def run(self) -> dict[str, str]:
         """Train until all runs are finished or have failed: `failures`. Raises Stopped after a signal, when the
         processes have saved and ended; a second one kills them."""
-        heard, experiments = 0, len({run.config.name for run in self.runs})
-        self._say(f"{len(self.runs)} runs, {experiments} experiments; {self.parallel} at a time")
+        heard, runs, experiments = 0, len(self.runs), len({run.config.name for run in self.runs})
+        counts = f"{runs} run{'s' * (runs > 1)} of {experiments} experiment{'s' * (experiments > 1)}"
+        self._say(f"{counts}, {self.parallel} at a time")
         with _noting_signals(self._signals):
             try:
                 while self._children or (self._waiting and not self._signals):
@@ -92,9 +93,7 @@ class Batch:
                 self._fail(run, str(error))
                 continue
             if record is not None and record.state == RUNNING:
-                if run.name not in self._elsewhere:
-                    self._say(f"{run.name}: another process trains it; waiting for its end")
-                self._elsewhere.add(run.name)
+                self._leave(run)
                 self._paces[run.name].left = run.config.train.epochs - count_epochs(run)
                 continue
             self._waiting.remove(run)
@@ -104,6 +103,11 @@ class Batch:
             else:
                 self._start(run)
             self._elsewhere.discard(run.name)
+
+    def _leave(self, run: PlannedRun) -> None:
+        if run.name not in self._elsewhere:
+            self._say(f"{run.name}: another process trains it; waiting for its end")
+        self._elsewhere.add(run.name)
 
     def _start(self, run: PlannedRun) -> None:
         busy = [child.gpu for child in self._children]
@@ -140,7 +144,8 @@ class Batch:
         elif self._signals:
             self._say(f"{run.name}: stopped after {took}")
         elif status == REFUSED and state in (RUNNING, FINISHED):
-            self._waiting.append(run)  # another process was faster
+            self._leave(run)
+            self._waiting.append(run)
         else:
             self._fail(run, f"{child.explain_end()} ({took}; {run.console})")
 

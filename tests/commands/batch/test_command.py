@@ -40,6 +40,6 @@ def test_a_real_run(dataset, tmp_path) -> None:
     done = run("-m segtrain", "batch", PROJECT / "config.yml", "--seeds", 3, "--", *layers)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[:2] == ["1 runs, 1 experiments; 1 at a time", "street-seed3: started"]
+    assert lines[:2] == ["1 run of 1 experiment, 1 at a time", "street-seed3: started"]
     score = Path(tmp_path, "my runs/street-seed3/metrics.csv").read_text().splitlines()
     assert len(score) == 2 and any(line.startswith("street-seed3: finished in ") for line in lines)

@@ -19,7 +19,7 @@ def console(name: str) -> str:
 def test_all_runs_are_trained_and_the_finished_ones_skipped(batch, capsys) -> None:
     assert batch("one.yml", "two.yml", "--seeds", "0,2") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "4 runs, 2 experiments; 1 at a time"
+    assert lines[0] == "4 runs of 2 experiments, 1 at a time"
     shown = [line for line in lines if line.startswith(("one-seed", "two-seed"))]
     assert shown[0] == "one-seed0: started" and shown[1].startswith("one-seed0: finished in 00:0")
     assert [line.split(": ")[0] for line in shown[::2]] == ["one-seed0", "one-seed2", "two-seed0", "two-seed2"]
