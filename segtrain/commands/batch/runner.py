@@ -41,7 +41,7 @@ class Batch:
             disable=not sys.stderr.isatty(),
             leave=False,
             dynamic_ncols=True,
-            bar_format="epoch {n_fmt}/{total_fmt} of all runs |{bar}| {postfix[0]}",
+            bar_format="{n_fmt}/{total_fmt} epochs of all runs |{bar}| {postfix[0]}",
             postfix=[""],
         )
 

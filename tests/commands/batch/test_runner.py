@@ -21,7 +21,7 @@ def test_all_runs_are_trained_and_the_finished_ones_skipped(batch, capsys) -> No
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "4 runs of 2 experiments, 1 at a time"
     shown = [line for line in lines if line.startswith(("one-seed", "two-seed"))]
-    assert shown[0] == "one-seed0: started" and shown[1].startswith("one-seed0: finished in 00:0")
+    assert shown[0] == "one-seed0: started" and shown[1].startswith("one-seed0: finished in 00:")
     assert [line.split(": ")[0] for line in shown[::2]] == ["one-seed0", "one-seed2", "two-seed0", "two-seed2"]
     assert shown[3].endswith(", miou 0.2000")
     assert console("one-seed0") == "one-seed0 None None 1\n"
@@ -42,8 +42,8 @@ def test_a_failure_does_not_stop_the_rest(batch, capsys) -> None:
     killed = "killed by SIGKILL, as the system does when memory runs out"
     for name, reason in (("bad", "training stopped at step 1: loss is nan"), ("gone", killed)):
         (line,) = [line for line in out.splitlines() if line.startswith(f"{name}: failed: ")]
-        assert line.startswith(f"{name}: failed: {reason} (00:0") and line.endswith(f"; runs/.console/{name}.txt)")
-    assert "two: finished in 00:0" in out
+        assert line.startswith(f"{name}: failed: {reason} (00:") and line.endswith(f"; runs/.console/{name}.txt)")
+    assert "two: finished in 00:" in out
     assert err == "2 of 3 runs failed: bad, gone\n"
 
     assert batch("gone.yml", "two.yml", "log.wandb.notes=better") == 0
@@ -69,13 +69,26 @@ def test_a_signal_stops_the_processes_and_the_command_goes_on(batch, capsys, num
     threading.Thread(target=send).start()
     assert batch("one.yml", "--seeds", "1,2", "--", "log.wandb.notes=slow") == 128 + number
     out, err = capsys.readouterr()
-    assert "stopping: what is being trained is saved first; again to kill it\none-seed1: stopped after 00:0" in out
+    assert "stopping: what is being trained is saved first; again to kill it\none-seed1: stopped after 00:" in out
     assert err == "stopped: 0 of 2 runs are finished; repeat the command to go on\n"
     assert console("one-seed1").endswith("stopped and saved\n")
     assert not Path("runs/one-seed2").exists() and signal.getsignal(number) == before
 
     assert batch("one.yml", "--seeds", "1") == 0
     assert "one-seed1: resumed after epoch 1\n" in capsys.readouterr().out
+
+
+def test_a_second_signal_kills_them(batch, capsys) -> None:
+    def send() -> None:
+        while not Path("runs/one/metrics.csv").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=send).start()
+    assert batch("one.yml", "log.wandb.notes=stubborn") == 128 + signal.SIGTERM
+    assert "to kill it\nkilling them\none: stopped after 00:" in capsys.readouterr().out
 
 
 def test_a_run_that_another_process_trains_is_waited_for(batch, capsys) -> None:

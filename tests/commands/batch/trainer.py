@@ -1,5 +1,5 @@
 """A stand-in for `python -m segtrain train --run-folder FOLDER LAYERS`, which does the same to the run folder within a
-second. By `log.wandb.notes` the experiment says what becomes of it: fails, killed, slow; otherwise it comes to its end.
+second. By `log.wandb.notes` the experiment says what becomes of it: fails, killed, slow, stubborn; otherwise it comes to its end.
 """
 
 import json
@@ -35,7 +35,7 @@ except Timeout:
 if notes == "fails":
     print("training stopped at step 1: loss is nan\n\n")
     sys.exit(2)
-signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if notes == "stubborn" else stop)
 table = folder / "metrics.csv"
 rows = table.read_text().splitlines() if table.exists() else ["epoch,step"]
 for epoch in range(len(rows), config.train.epochs + 1):
@@ -44,6 +44,6 @@ for epoch in range(len(rows), config.train.epochs + 1):
     (folder / "last.pt").touch()
     if notes == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(60 if notes == "slow" else 0.01)
+    time.sleep(60 if notes in ("slow", "stubborn") else 0.01)
 summary = {"best/score": (config.seed + config.data.fold) / 10, "epochs": config.train.epochs, "seconds": 1.0}
 (folder / "summary.json").write_text(json.dumps(summary))
