@@ -1,5 +1,6 @@
 """A stand-in for `python -m segtrain train --run-folder FOLDER LAYERS`, which does the same to the run folder within a
-second. By `log.wandb.notes` the experiment says what becomes of it: fails, killed, slow, stubborn; otherwise it comes to its end.
+second. By `log.wandb.notes` the experiment says what becomes of it: fails, killed, slow, stubborn; otherwise it comes
+to its end.
 """
 
 import json
