@@ -12,6 +12,7 @@ from segtrain.command import escape_stdout, prepare_streams, run_command
 # name -> the module with its `add_arguments` and `main`, and one line of help
 COMMANDS = {
     "train": ("segtrain.training.command", "train the model of config.yml and the experiment files over it"),
+    "batch": ("segtrain.commands.batch.command", "train several experiments, seeds and folds, one after the other"),
     "predict": ("segtrain.commands.predict.command", "predict images, videos and large TIFFs"),
     "evaluate": (
         "segtrain.commands.evaluate.command",

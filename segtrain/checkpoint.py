@@ -82,7 +82,7 @@ def find_checkpoint(run: Path, name: str) -> Path:
 def lock_run(folder: Path) -> FileLock:
     """A run folder for this process alone. The system releases it, however the process ends; where the file system has
     no locks it is not locked. Raises CheckpointError where another process holds it."""
-    lock = FileLock(folder / ".lock", blocking=False)
+    lock = FileLock(folder / ".lock", timeout=1)  # seconds; read_record holds it for a moment
     try:
         with warnings.catch_warnings(action="ignore"):  # filelock's, where a file with the process's number has to do
             lock.acquire()

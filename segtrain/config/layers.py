@@ -113,7 +113,7 @@ def _names_in(keys: list[str], value: Value) -> Iterator[tuple[list[str], Value]
         yield from (([*keys, name], value.data[name]) for name in SELECTORS if name in value.data)
 
 
-_OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")
+OVERRIDE = re.compile(r"^[A-Za-z_][\w.-]*=")  # what is key.sub=value, and not a file
 
 
 def load_tree(
@@ -129,7 +129,7 @@ def load_tree(
     for number, argument in enumerate(arguments, start=1):
         if isinstance(argument, Mapping):
             tree = _merge(tree, read_mapping(argument, origin=f"argument {number}"), schema)
-        elif _OVERRIDE.match(argument):
+        elif OVERRIDE.match(argument):
             overrides.append(argument)
         elif base is None or Path(argument).resolve() != Path(base).resolve():
             tree = _merge(tree, load_yaml(Path(argument)), schema)

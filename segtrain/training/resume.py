@@ -149,11 +149,14 @@ def start_run(
         if folder is None:
             folder = make_numbered_folder(config.runs_dir / config.name)
         folder.mkdir(parents=True, exist_ok=True)
-        if resume is None and any(folder.iterdir()) and not (folder / "config.yml").exists():
+        others = any(path.name[0] != "." for path in folder.iterdir())  # a process that is killed may leave its lock
+        if resume is None and others and not (folder / "config.yml").exists():
             raise CheckpointError(
                 f"{folder}: holds other files than a run's; --run-folder takes a new folder, or a run's"
             )
         lock = lock_run(folder)
+        if resume is None and (folder / LAST).exists():
+            raise CheckpointError(f"{folder}: another process has just begun this run; repeat the command to go on")
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names

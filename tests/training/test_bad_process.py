@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from segtrain.checkpoint import load_checkpoint
+from segtrain.errors import CheckpointError
+from segtrain.training.resume import start_run
 from tests.bad_input import ONE_EPOCH, assert_one_line, contents, truncate
 from tests.conftest import PROJECT, SMALL, draw_folders, run
 from tests.log.wandb_records import find_runs, read_history, read_records
@@ -175,6 +177,27 @@ def test_a_training_that_is_killed_while_it_saves(dataset, tmp_path):
     done = run("train.py", "--resume", folder, f"train.epochs={epoch + 1}")
     assert (done.returncode, done.stderr) == (0, "")
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [".lock"]
+
+
+def test_a_run_folder_that_another_process_was_faster_in(kept, prepare):
+    config = prepare().config
+    before = contents(kept)
+    with pytest.raises(CheckpointError, match="another process has just begun this run; repeat the command to go on"):
+        start_run(config, folder=kept)
+    assert contents(kept) == before
+
+
+def test_a_run_folder_of_a_process_that_was_killed_at_once(tmp_path, prepare):
+    config = prepare().config
+    folder = tmp_path / "named"
+    folder.mkdir()
+    (folder / ".lock").touch()
+    with start_run(config, folder=folder):
+        assert (folder / "config.yml").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    with pytest.raises(CheckpointError, match="holds other files than a run's"):
+        start_run(config, folder=tmp_path / "other")
 
 
 def test_predictions_that_are_killed(kept, tmp_path):

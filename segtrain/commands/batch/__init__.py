@@ -1,0 +1,1 @@
+"""Batch: the runs of several experiments, seeds and folds, a process each."""
