@@ -12,6 +12,8 @@ from segtrain.command import escape_stdout, prepare_streams, run_command
 # name -> the module with its `add_arguments` and `main`, and one line of help
 COMMANDS = {
     "train": ("segtrain.training.command", "train the model of config.yml and the experiment files over it"),
+    "tune": ("segtrain.commands.tune.command", "search for better values of an experiment"),
+    "lr-find": ("segtrain.commands.lr_find.command", "find a learning rate: the loss over a rising one"),
     "predict": ("segtrain.commands.predict.command", "predict images, videos and large TIFFs"),
     "evaluate": (
         "segtrain.commands.evaluate.command",

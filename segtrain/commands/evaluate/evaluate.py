@@ -59,7 +59,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> None:
             scores = score_predictions(options.against, split, task, **chosen)
         else:
             require_unseen(split, members, overrides)
-            batch_size = options.batch_size or config.data.eval_batch_size or config.data.batch_size
+            batch_size = options.batch_size or config.data.images_at_once
             infer = replace(infer, batch_size=batch_size)
             predictor = Predictor.load(
                 *models, device=options.device, precision=options.precision, options=infer, trust=options.trust
