@@ -70,7 +70,7 @@ def measure(root: str, layout: str) -> None:
     if layout == "tar":
         decoder = build_decoder(config.data)
         read_statistics(splits, decoder, names=config.data.class_names, cache=None, most=COUNTED)
-        loaders = build_loaders(config.data, config.transforms, splits, decoder, seed=0)
+        loaders = build_loaders(config, splits, decoder)
         next(loaders.train.stream(0, 0))
         seconds = time.perf_counter() - started
         print(f"first batch after {seconds:.1f} s, peak memory {peak_bytes() >> 20} MiB")

@@ -101,7 +101,7 @@ def build_training(config: Config, device: torch.device) -> Training:
 def open_stream(config: Config, device: torch.device) -> Iterator[dict]:
     """Training batches without end: read from files and augmented."""
     splits, decoder = read_splits(config.data, seed=0), build_decoder(config.data)
-    loaders = build_loaders(config.data, config.transforms, splits, decoder, seed=0, device_type=device.type)
+    loaders = build_loaders(config, splits, decoder, device_type=device.type)
     return loaders.train.stream(0, 0)
 
 

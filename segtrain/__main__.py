@@ -13,6 +13,8 @@ from segtrain.command import escape_stdout, prepare_streams, run_command
 COMMANDS = {
     "train": ("segtrain.training.command", "train the model of config.yml and the experiment files over it"),
     "batch": ("segtrain.commands.batch.command", "train several experiments, seeds and folds, one after the other"),
+    "tune": ("segtrain.commands.tune.command", "search for better values of an experiment"),
+    "lr-find": ("segtrain.commands.lr_find.command", "find a learning rate: the loss over a rising one"),
     "predict": ("segtrain.commands.predict.command", "predict images, videos and large TIFFs"),
     "evaluate": (
         "segtrain.commands.evaluate.command",

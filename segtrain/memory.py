@@ -1,4 +1,4 @@
-"""Memory and cores: how much is available, and keeping what was freed."""
+"""Memory and cores: how much is available, what a training takes of it, and keeping what was freed."""
 
 import ctypes
 import os
@@ -10,6 +10,12 @@ CGROUP = Path("/sys/fs/cgroup")  # version 2, as a container sees its own
 # Of malloc.h in glibc, and what mallopt is told for each.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 KEEPING = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_MAX: 0, M_ARENA_MAX: 1}
+
+# What a training takes, by the kind of its device, and what it may take.
+BYTES_PER_PIXEL = {"cpu": 1800, "gpu": 3600}  # of the batch; Unet with resnet18 in bf16 took 1600, the other is a guess
+MODEL_BYTES = 700 << 20
+SHARE_OF_MEMORY = 0.5
+LARGEST_BATCH = {"cpu": 8, "gpu": 16}
 
 
 def count_cores() -> int:
@@ -47,6 +53,24 @@ def read_available_bytes() -> int | None:
     give_back_memory()
     found = [size for size in (_of_machine(), _of_container()) if size is not None]
     return min(found, default=None)
+
+
+def choose_batch(crop: tuple[int, int], *, count: int, kind: str, free_bytes: int | None) -> int:
+    """Images of a batch: a power of two that the memory holds and that gives four batches in an epoch, at least 2.
+
+    Args:
+        crop: height and width of a training image in pixels.
+        count: training images.
+        kind: "cpu" or "gpu".
+        free_bytes: the memory of the device; None: not known.
+    """
+    batch = LARGEST_BATCH[kind]
+    while batch > 2:
+        needed = MODEL_BYTES + batch * crop[0] * crop[1] * BYTES_PER_PIXEL[kind]
+        if 4 * batch <= count and (free_bytes is None or needed <= SHARE_OF_MEMORY * free_bytes):
+            break
+        batch //= 2
+    return batch
 
 
 def show_bytes(size: float) -> str:

@@ -144,9 +144,7 @@ def prepare(dataset, tmp_path, monkeypatch):
             splits, decoder = read_splits(config.data, seed=config.seed), build_decoder(config.data)
             statistics = read_statistics(splits, decoder, names=config.data.class_names, cache=None)
             presence = statistics.presence
-            loaders = build_loaders(
-                config.data, config.transforms, splits, decoder, seed=config.seed, presence=presence
-            )
+            loaders = build_loaders(config, splits, decoder, presence=presence)
             model = build.place_model(config, torch.device("cpu"))
             loss = build.place_loss(config, torch.device("cpu"), statistics=statistics)
             state = build_state(config, model, steps_per_epoch=loaders.train.steps_per_epoch)

@@ -7,6 +7,7 @@ from typing import Any
 from segtrain.config.data_schema import ClassConfig
 from segtrain.config.schema import Config, LossTerm
 from segtrain.config.section import NamedSection, Section, describe_type, section_of
+from segtrain.config.tune_schema import TuneRange
 from segtrain.formats import READERS, format_names, keys_of, load_reader
 from segtrain.formats.dataset_info import load_dataset, published
 
@@ -21,6 +22,7 @@ def build_reference() -> str:
     """Markdown: a table of keys for each section, then the arguments of the data formats."""
     parts = [INTRODUCTION, *_tables("", Config)]
     parts += [_table("data.classes[]", ClassConfig), _table("loss.<Name>", LossTerm)]
+    parts += [_table("tune.ranges.<key>", TuneRange)]
     parts += [_format_table(name) for name in format_names()]
     return "\n".join(parts)
 

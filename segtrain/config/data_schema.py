@@ -233,8 +233,9 @@ class DataConfig(NamedSection):
     transforms (blur, noise, brightness) clip what lies outside 0..scale."""
     bands: list[Annotated[int, Field(ge=1)]] | None = None
     """Bands of the image files to take as channels, counted from 1, in this order. Default: all."""
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    """Images in a training batch."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 8
+    """Images in a training batch; auto: as many as the memory of the device holds with a margin, and give four batches
+    in an epoch. The run's config.yml has the number."""
     eval_batch_size: Annotated[int, Field(ge=1)] | None = None
     """Images in an evaluation batch, where they have the same size. Default: batch_size."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
@@ -341,6 +342,11 @@ class DataConfig(NamedSection):
     def roots(self) -> list[Path]:
         """The folders of the data set."""
         return self.root if isinstance(self.root, list) else [self.root]
+
+    @property
+    def images_at_once(self) -> int:
+        """Images in an evaluation batch; 4 where no training has found a number for batch_size: auto."""
+        return self.eval_batch_size or (4 if self.batch_size == "auto" else self.batch_size)
 
     @property
     def provided(self) -> dict[str, Any]:

@@ -72,15 +72,21 @@ def _nested(base: Value | None, keys: Sequence[str], value: Value, annotation: A
     return Value({head: inner}, value.origin)
 
 
+def split_key(path: str) -> list[str]:
+    """The keys of `optimizer.lr`, one below the other; an empty one where the path is none."""
+    keys = path.split(".")
+    named = next((index for index, key in enumerate(keys) if key[:1].isupper()), 0)
+    if keys[0] == "loss" and named > 1:  # loss.my_losses.EdgeLoss.coef: the dots up to the class are those of its path
+        keys[1 : named + 1] = [".".join(keys[1 : named + 1])]
+    return keys
+
+
 def _read_override(argument: str) -> tuple[list[str], Value]:
     path, _, text = argument.partition("=")
     origin = f"command line: {argument}"
-    keys = path.split(".")
+    keys = split_key(path)
     if not all(keys):
         raise ConfigError(f"{origin}: '{path}' is not a path of keys like train.epochs")
-    named = next((index for index, key in enumerate(keys) if key[0].isupper()), 0)
-    if keys[0] == "loss" and named > 1:  # loss.my_losses.EdgeLoss.coef: the dots up to the class are those of its path
-        keys[1 : named + 1] = [".".join(keys[1 : named + 1])]
     if not text.strip():
         raise ConfigError(f"{origin}: is empty; is a variable not set? {path}=null takes a key out")
     # To YAML a # behind a blank would begin a comment.
@@ -133,7 +139,12 @@ def load_tree(
             overrides.append(argument)
         elif base is None or Path(argument).resolve() != Path(base).resolve():
             tree = _merge(tree, load_yaml(Path(argument)), schema)
-    # All of them are one layer: names, which drop the arguments of another one, act before the arguments.
+    return apply_overrides(tree, overrides, schema)
+
+
+def apply_overrides(tree: Value, overrides: Sequence[str], schema: type[Section]) -> Value:
+    """Merge `key.sub=value` arguments into a tree. All of them are one layer: names, which drop the arguments of
+    another one, act before the arguments."""
     typed = [_read_override(override) for override in overrides]
     for keys, value in [*(name for each in typed for name in _names_in(*each)), *typed]:
         tree = _merge(tree, _nested(tree, keys, value, schema), schema)

@@ -83,8 +83,10 @@ Schema = TypeVar("Schema", bound=Section)
 Rule = Callable[[dict[str, Any]], Iterable[Mistake]]
 
 
-def validate(tree: Value, schema: type[Schema], *, rules: Sequence[Rule] = ()) -> Schema:
-    """Turn a tree into the schema's object; all mistakes are raised together as one ConfigError, a line each.
+def find_mistakes(
+    tree: Value, schema: type[Schema], *, rules: Sequence[Rule] = ()
+) -> tuple[Schema | None, list[Mistake]]:
+    """The schema's object, where the schema takes the tree, and all mistakes.
 
     `rules` look at the plain tree, whatever the schema says of it, and yield what else is wrong (names and arguments of
     the libraries): so that someone with two mistakes learns of both at once.
@@ -99,6 +101,12 @@ def validate(tree: Value, schema: type[Schema], *, rules: Sequence[Rule] = ()) -
     found = {mistake.path for mistake in mistakes}
     for rule in rules:
         mistakes += [mistake for mistake in rule(plain) if mistake.path not in found]
+    return config, mistakes
+
+
+def validate(tree: Value, schema: type[Schema], *, rules: Sequence[Rule] = ()) -> Schema:
+    """Turn a tree into the schema's object; all mistakes are raised together as one ConfigError, a line each."""
+    config, mistakes = find_mistakes(tree, schema, rules=rules)
     if mistakes or config is None:
         raise ConfigError(*render_mistakes(tree, mistakes))
     return config

@@ -1,6 +1,7 @@
 """Rules beyond the schema: names and arguments must be those of the libraries."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from segtrain import formats
 from segtrain.config.data_schema import DataConfig
-from segtrain.config.layers import BASE_FILE, add_published, load_tree
+from segtrain.config.layers import BASE_FILE, add_published, apply_overrides, load_tree, split_key
 from segtrain.config.libraries import check_arguments, check_encoder, library_index, takes_encoder
-from segtrain.config.mistakes import validate
+from segtrain.config.mistakes import find_mistakes, validate
 from segtrain.config.schema import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
-from segtrain.config.section import Mistake, Section, describe_type, suggest
+from segtrain.config.section import Mistake, Section, _inside, alternatives, describe_type, section_of, suggest
+from segtrain.config.tree import Value
+from segtrain.config.tune_schema import TuneConfig, TuneRange
 from segtrain.errors import ConfigError
 
 REFUSED_MODEL_ARGUMENTS = {
@@ -26,6 +29,16 @@ REFUSED_TRANSFORMS = {
     "ToFloat": "the model scales by itself, from 0..255; take it out",
     "ToTensorV2": "batches are tensors already; take it out",
     "ToTensor3D": "batches are tensors already; take it out",
+}
+NOT_TUNED = {  # keys, and sections of keys
+    "seed": "the best of several seeds is luck; take it out",
+    "name": "the runs of a search have their names; take it out",
+    "runs_dir": "the runs of a search lie in its folder; take it out",
+    "tune": "a search has no search in it; take it out",
+    "log": "it changes no score; take it out",
+    "train.monitor": "scores of different metrics are not comparable; take it out",
+    "data.fold": "scores of different images are not comparable; take it out",
+    "data.val_split": "scores of different images are not comparable; take it out",
 }
 SCHEDULE_PROVIDED = ("optimizer", "total_steps", "steps_per_epoch", "epochs", "T_max", "total_iters", "max_lr")
 
@@ -145,6 +158,47 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
         yield from _transform_mistakes(items, ("transforms", split))
 
 
+def is_whole(key: str, found: TuneRange) -> bool:
+    """Whether a range is one of whole numbers: the key takes no others or, where that is not declared, its step is
+    whole."""
+    annotation: Any = Config
+    for part in split_key(key):
+        annotation = _inside(annotation, part)
+    section = section_of(annotation)
+    if section is not None and section.shorthand is not None:
+        annotation = _inside(annotation, section.shorthand)
+    kinds = alternatives(annotation)
+    if int in kinds or float in kinds:
+        return float not in kinds
+    return found.step is not None and found.step.is_integer() and found.low.is_integer()
+
+
+def _range_mistakes(tree: Value, plain: dict[str, Any]) -> Iterator[Mistake]:
+    """What would be wrong with the experiment at the ends of the ranges of `tune`, and with its choices."""
+    tune = plain.get("tune")
+    ranges = tune.get("ranges") if isinstance(tune, dict) else None
+    _, known = find_mistakes(tree, Config, rules=[library_mistakes]) if isinstance(ranges, dict) else (None, [])
+    for key, written in ranges.items() if isinstance(ranges, dict) else ():
+        path = ("tune", "ranges", key)
+        try:
+            found = TuneConfig.model_validate({"ranges": {key: written}}).ranges[key]
+        except ValidationError:
+            continue  # the schema says so
+        if refused := next((text for name, text in NOT_TUNED.items() if f"{key}.".startswith(f"{name}.")), None):
+            yield Mistake(path, refused)
+            continue
+        for value in found.ends(whole=is_whole(key, found)):
+            try:
+                tried = add_published(apply_overrides(tree, [f"{key}={value}"], Config))
+            except ConfigError as error:
+                yield Mistake(path, str(error).removeprefix(f"command line: {key}={value}: "))
+                break
+            for mistake in find_mistakes(tried, Config, rules=[library_mistakes])[1]:
+                if mistake not in known:
+                    inner = ".".join(map(str, mistake.path))
+                    yield Mistake(path, mistake.message if inner == key else f"{inner}: {mistake.message}")
+
+
 def load_config(arguments: Sequence[str | Mapping], *, resume: str | None = None) -> Config:
     """The experiment that the files, dicts and `key.sub=value` arguments describe.
 
@@ -160,7 +214,7 @@ def load_config(arguments: Sequence[str | Mapping], *, resume: str | None = None
             raise ConfigError(f"{BASE_FILE}: {here}; name an experiment file, like my_experiment.yml")
         base = None
     tree = add_published(load_tree(arguments, Config, base=base))
-    config = validate(tree, Config, rules=[library_mistakes])
+    config = validate(tree, Config, rules=[library_mistakes, partial(_range_mistakes, tree)])
     if not takes_encoder(config.model.name):
         config.model.encoder_name = None
     return config

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.log_schema import LogConfig
 from segtrain.config.section import MisplacedError, NamedSection, Replaced, Section, UserPath, suggest
+from segtrain.config.tune_schema import TuneConfig
 
 MEANS = ("miou", "mdice", "pixel_accuracy", "mean_class_accuracy", "fwiou", "mprecision", "mrecall")
 PER_CLASS = ("iou", "dice", "precision", "recall")
@@ -177,6 +178,8 @@ class Config(Section):
     """The training."""
     log: LogConfig = LogConfig()
     """What is written and shown."""
+    tune: TuneConfig | None = Field(None, exclude=True)
+    """A search over this experiment, which a training ignores."""
 
     @field_validator("loss", mode="before")
     @classmethod

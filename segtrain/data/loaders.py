@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from segtrain.config.data_schema import DataConfig
-from segtrain.config.schema import TransformsConfig
+from segtrain.config.schema import Config
 from segtrain.data.dataset import ClassBalance, EvalSamples, Kept, TrainSamples
 from segtrain.data.labels import Decoder
 from segtrain.data.transforms import build_eval_transform, build_transform
@@ -111,51 +109,43 @@ class Loaders:
 
 
 def build_loaders(
-    config: DataConfig,
-    transforms: TransformsConfig,
-    splits: Splits,
-    decoder: Decoder,
-    *,
-    seed: int,
-    device_type: str = "cpu",
-    presence: np.ndarray | None = None,
-    cache: Path | None = None,
+    config: Config, splits: Splits, decoder: Decoder, *, device_type: str = "cpu", presence: np.ndarray | None = None
 ) -> Loaders:
     """Loaders of the training and validation images. Opens no image yet, unless `data.cache` keeps them in memory.
 
-    `presence` (bool, training samples x classes) says which sample has a pixel of which class, for `data.balance`;
-    `cache` is the folder for copies of files where `data.cache_folder` names none.
+    `presence` (bool, training samples x classes) says which sample has a pixel of which class, for `data.balance`.
     """
-    options = {"workers": count_workers(config.workers, device_type), "pin_memory": device_type == "cuda"}
-    common: dict[str, Any] = {"image_options": config.image_options}
-    eval_transform = build_eval_transform(transforms.val)
+    data = config.data
+    options = {"workers": count_workers(data.workers, device_type), "pin_memory": device_type == "cuda"}
+    common: dict[str, Any] = {"image_options": data.image_options}
+    eval_transform = build_eval_transform(config.transforms.val)
     kept: dict[str, Kept] = {}
     mix = None
-    if config.cache == "folder":
+    if data.cache == "folder":
         from segtrain.data.staging import Staging
 
-        common["read"] = Staging(config.cache_folder or cache / "files").read
-    elif config.cache == "ram":
+        common["read"] = Staging(data.cache_folder or config.cache_dir / "files").read
+    elif data.cache == "ram":
         from segtrain.data.memory_cache import keep_in_memory
 
-        kept["train"], kept["val"] = keep_in_memory([splits["train"], splits["val"]], decoder, config.image_options)
-    if config.mix is not None:
+        kept["train"], kept["val"] = keep_in_memory([splits["train"], splits["val"]], decoder, data.image_options)
+    if data.mix is not None:
         from segtrain.data.mixing import Mixing
 
-        mix = Mixing(config)
+        mix = Mixing(data)
 
     def evaluation(split: str) -> EvalLoader:
         dataset = EvalSamples(splits[split], decoder, transform=eval_transform, kept=kept.get(split), **common)
-        return EvalLoader(dataset, batch_size=config.eval_batch_size or config.batch_size, **options)
+        return EvalLoader(dataset, batch_size=data.images_at_once, **options)
 
     train = TrainSamples(
         splits["train"],
         decoder,
-        transform=build_transform(transforms.train, ignore_index=config.ignore_index),
-        seed=seed,
-        balance=ClassBalance(config.balance, presence) if config.balance > 0 and presence is not None else None,
+        transform=build_transform(config.transforms.train, ignore_index=data.ignore_index),
+        seed=config.seed,
+        balance=ClassBalance(data.balance, presence) if data.balance > 0 and presence is not None else None,
         mix=mix,
         kept=kept.get("train"),
         **common,
     )
-    return Loaders(TrainLoader(train, batch_size=config.batch_size, **options), evaluation("val"), evaluation("train"))
+    return Loaders(TrainLoader(train, batch_size=data.batch_size, **options), evaluation("val"), evaluation("train"))

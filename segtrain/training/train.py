@@ -2,21 +2,25 @@
 
 from pathlib import Path
 
+import torch
+
 from segtrain.config.schema import Config
 from segtrain.data.labels import build_decoder
-from segtrain.data.loaders import build_loaders
+from segtrain.data.loaders import Loaders, build_loaders
 from segtrain.data.splits import read_splits
-from segtrain.data.statistics import read_statistics
+from segtrain.data.statistics import ClassStatistics, read_statistics
 from segtrain.data.transforms import build_eval_transform, build_transform
 from segtrain.devices import resolve_device
 from segtrain.distributed import from_first, require_same
+from segtrain.formats.sample import Splits
+from segtrain.losses.weighted import WeightedLoss
 from segtrain.models.model import describe_parameters
 from segtrain.training import build
 from segtrain.training.failures import explained_failures
 from segtrain.training.loop import fit
 from segtrain.training.resume import require_same_versions, start_or_resume
 from segtrain.training.schedule import try_update
-from segtrain.training.state import build_state
+from segtrain.training.state import TrainState, build_state
 
 
 def check(config: Config, *, resume: str | None = None) -> str:
@@ -48,32 +52,15 @@ def train(
         splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
         for note in notes:
             print(f"warning: {note}")
+        if config.data.batch_size == "auto":
+            from segtrain.training.auto_batch import fix_batch_size
+
+            config = fix_batch_size(config, splits["train"], device, resume=resume)
         if overfit is not None:
             from segtrain.training.overfit import fit_few, narrow
 
             config, splits = narrow(config, splits, overfit)
-        decoder = build_decoder(config.data)
-        statistics = from_first(
-            lambda: read_statistics(
-                splits, decoder, names=config.data.class_names, cache=config.cache_dir, most=config.data.statistics
-            )
-        )
-        loaders = build_loaders(
-            config.data,
-            config.transforms,
-            splits,
-            decoder,
-            seed=config.seed,
-            device_type=device.type,
-            presence=statistics.presence,
-            cache=config.cache_dir,
-        )
-        for split, (count, digest) in loaders.fingerprints.items():
-            require_same(f"the {split} images", f"{count} with names of digest {digest}")
-        model = build.place_model(config, device, pretrained=resume is None)
-        loss = build.place_loss(config, device, statistics=statistics)
-        steps = loaders.train.steps_per_epoch
-        state = build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints)
+        state, loaders, loss, statistics = prepare(config, splits, device, pretrained=resume is None)
         with start_or_resume(config, state, resume=resume, folder=folder) as run:
             build.describe_training(run, state, loaders, loss, statistics)
             if run.log.has_wandb:
@@ -85,3 +72,20 @@ def train(
             fit(state, loaders, loss, config.train, run)
             run.report(state)
             return run.folder, 0
+
+
+def prepare(
+    config: Config, splits: Splits, device: torch.device, *, pretrained: bool = True
+) -> tuple[TrainState, Loaders, WeightedLoss, ClassStatistics]:
+    """Everything of a training up to its first step; see `place_model` for `pretrained`."""
+    data, decoder = config.data, build_decoder(config.data)
+    statistics = from_first(
+        lambda: read_statistics(splits, decoder, names=data.class_names, cache=config.cache_dir, most=data.statistics)
+    )
+    loaders = build_loaders(config, splits, decoder, device_type=device.type, presence=statistics.presence)
+    for split, (count, digest) in loaders.fingerprints.items():
+        require_same(f"the {split} images", f"{count} with names of digest {digest}")
+    model = build.place_model(config, device, pretrained=pretrained)
+    loss = build.place_loss(config, device, statistics=statistics)
+    steps = loaders.train.steps_per_epoch
+    return build_state(config, model, steps_per_epoch=steps, samples=loaders.fingerprints), loaders, loss, statistics

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segtrain.config.schema import DataConfig, TransformsConfig
+from segtrain.config.schema import Config, DataConfig, TransformsConfig
 from segtrain.data.labels import build_decoder
 from segtrain.data.loaders import EndlessBatches, build_loaders
 from segtrain.data.splits import read_splits
@@ -26,7 +26,7 @@ def root(tmp_path_factory) -> Path:
 def build(root, *, workers=0, seed=0, **values):
     config = DataConfig(**({"root": root, "classes": ["a", "b", "c"], "batch_size": 2, "workers": workers} | values))
     splits, decoder = read_splits(config, seed=seed), build_decoder(config)
-    return build_loaders(config, TRANSFORMS, splits, decoder, seed=seed)
+    return build_loaders(Config(data=config, transforms=TRANSFORMS, seed=seed), splits, decoder)
 
 
 def take(loaders, count, *, epoch=0, step=0):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from segtrain.config.schema import DataConfig, TransformsConfig
+from segtrain.config.schema import Config, DataConfig, TransformsConfig
 from segtrain.data import loaders as loaders_module
 from segtrain.data.bottleneck import explain_wait
 from segtrain.data.dataset import ClassBalance
@@ -250,7 +250,7 @@ def build(root, *, seed=0, **values):
     mix = {"CutMix": 0.4, "ClassMix": 0.4}
     config = DataConfig(**({"root": root, "classes": CLASSES, "batch_size": 4, "workers": 0, "mix": mix} | values))
     splits, decoder = read_splits(config, seed=seed), build_decoder(config)
-    return build_loaders(config, TransformsConfig(train=CROP), splits, decoder, seed=seed)
+    return build_loaders(Config(data=config, transforms=TransformsConfig(train=CROP), seed=seed), splits, decoder)
 
 
 def test_the_stream_depends_on_seed_epoch_and_index_alone(root, monkeypatch):

@@ -164,7 +164,7 @@ def find_wrong_sizes(report: DatasetReport) -> Iterator[Finding]:
             refused[size] = str(error)
     if refused:
         yield _describe_refused(report, refused)
-    elif len(made) > 1 and min(config.data.batch_size, sum(sizes.values())) > 1:
+    elif len(made) > 1 and config.data.batch_size != 1 and sum(sizes.values()) > 1:
         yield _describe_unequal(sizes, made, items)
     else:
         yield from _find_much_larger(sizes, items)

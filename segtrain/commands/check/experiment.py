@@ -27,7 +27,7 @@ from segtrain.devices import resolve_device
 from segtrain.errors import DataError
 from segtrain.files import quoted, write_whole
 from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
-from segtrain.memory import read_available_bytes
+from segtrain.memory import choose_batch, read_available_bytes
 from segtrain.models.encoder import require_hub
 
 VAL_FRACTION = 0.2
@@ -36,11 +36,7 @@ STRIDE_PX = 32
 LEAST_CROP_PX = 64
 PIXELS_PER_CROP = {"cpu": 320 * 320, "gpu": 512 * 512}
 UPDATES = {"cpu": 2000, "gpu": 8000}  # of the optimizer
-LARGEST_BATCH = {"cpu": 8, "gpu": 16}
 EPOCHS = (10, 200)
-BYTES_PER_PIXEL = {"cpu": 1800, "gpu": 3600}  # of the batch; Unet with resnet18 in bf16 took 1600, the other is a guess
-MODEL_BYTES = 700 << 20
-SHARE_OF_MEMORY = 0.5
 RARE_SHARE = 0.02  # of the labelled pixels: a class below it is weighted up
 RARE_IMAGES = 0.1  # of the images: a class in fewer is drawn more often
 
@@ -228,17 +224,6 @@ def choose_crop(sizes: np.ndarray, *, pixels: int, square: bool) -> tuple[int, i
     rounded = math.ceil if factor == 1 else math.floor
     sides = (max(LEAST_CROP_PX, STRIDE_PX * rounded(factor * side / STRIDE_PX)) for side in (height, width))
     return tuple(int(side) for side in sides)
-
-
-def choose_batch(crop: tuple[int, int], *, count: int, kind: str, free_bytes: int | None) -> int:
-    """Images of a batch: a power of two that the memory holds and that gives four batches in an epoch, at least 2."""
-    batch = LARGEST_BATCH[kind]
-    while batch > 2:
-        needed = MODEL_BYTES + batch * crop[0] * crop[1] * BYTES_PER_PIXEL[kind]
-        if 4 * batch <= count and (free_bytes is None or needed <= SHARE_OF_MEMORY * free_bytes):
-            break
-        batch //= 2
-    return batch
 
 
 def write_experiment(**data: Any) -> str:

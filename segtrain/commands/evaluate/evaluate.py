@@ -57,8 +57,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> Path | None:
             scores = score_predictions(options.against, split, task, **chosen)
         else:
             require_unseen(split, members, overrides)
-            usual = config.data.eval_batch_size or config.data.batch_size
-            infer = replace(infer, batch_size=options.batch_size or usual)
+            infer = replace(infer, batch_size=options.batch_size or config.data.images_at_once)
             predictor = Predictor.load(
                 *models, device=options.device, precision=options.precision, options=infer, trust=options.trust
             )

@@ -26,4 +26,6 @@ def build_schema() -> dict[str, Any]:
     schema["properties"]["loss"]["additionalProperties"] = {"anyOf": number_or_term}
     classes = schema["$defs"]["DataConfig"]["properties"]["classes"]["anyOf"][0]
     classes["items"] = {"anyOf": [{"type": "string"}, classes["items"]]}
+    ranges = schema["$defs"]["TuneConfig"]["properties"]["ranges"]
+    ranges["additionalProperties"] = {"anyOf": [{"type": "array"}, ranges["additionalProperties"]]}
     return schema

@@ -181,7 +181,7 @@ def train_step(layers: list[str]) -> dict[str, np.ndarray]:
     config = load_config([*layers, *SMALL, crop, "data.batch_size=2", "train.device=cpu"])
     splits, decoder = read_splits(config.data, seed=config.seed), build_decoder(config.data)
     statistics = read_statistics(splits, decoder, names=config.data.class_names, cache=None)
-    loaders = build_loaders(config.data, config.transforms, splits, decoder, seed=0, presence=statistics.presence)
+    loaders = build_loaders(config, splits, decoder, presence=statistics.presence)
     model = build.place_model(config, torch.device("cpu"))
     loss = build.place_loss(config, torch.device("cpu"), statistics=statistics)
     batch = next(loaders.train.stream(0, 0))
