@@ -27,6 +27,7 @@ from segtrain.config.rules import load_config
 from segtrain.errors import ConfigError, DataError, SegtrainError, is_out_of_memory
 from segtrain.images.in_memory import take_image
 from segtrain.images.reading import read_image
+from segtrain.inference.evaluation import IMAGES_FILE, NUMBERS_FILE
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 from segtrain.inference.prediction import Prediction
 from segtrain.inference.predictor import Predictor
@@ -83,7 +84,7 @@ def load(*models: PathLike, **options: Any) -> "ImagePredictor":
     return ImagePredictor(predictor)
 
 
-def evaluate(*models: PathLike, split: str = "val", **options: Any) -> "EvaluationRecord":
+def evaluate(*models: PathLike, split: str = "val", **options: Any) -> "EvaluationResult":
     """Score a model on a split of its data, as `python -m segtrain evaluate` does, and print its report.
 
     Args:
@@ -163,7 +164,7 @@ class ImagePredictor:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class EvaluationRecord:
+class EvaluationResult:
     """An evaluation that was written to `folder`.
 
     `table`: every number, by its name, with the columns value, low and high (its interval, or nan). `images`: the
@@ -186,12 +187,11 @@ class EvaluationRecord:
         return f"<{self.folder}: miou {self.scores['miou']:.4f} on {len(self.images)} images>"
 
 
-def _read_evaluation(folder: Path) -> EvaluationRecord:
-    output = _command("evaluate", "output")
+def _read_evaluation(folder: Path) -> EvaluationResult:
     # Names of classes and images stay as they are, NA and 007 too.
     options = {"index_col": "name", "dtype": {"name": str}, "keep_default_na": False, "na_values": [""]}
-    files = [folder / name for name in (output.NUMBERS_FILE, output.IMAGES_FILE)]
-    return EvaluationRecord(folder, *(pandas.read_csv(file, **options) for file in files))
+    files = [folder / name for name in (NUMBERS_FILE, IMAGES_FILE)]
+    return EvaluationResult(folder, *(pandas.read_csv(file, **options) for file in files))
 
 
 @contextmanager

@@ -98,6 +98,17 @@ def dump_yaml(plain: Any, *, width: float = 120, **options: Any) -> str:
 _UNFIT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
 
 
+def flatten(plain: Any, path: str = "") -> dict[str, Any]:
+    """The values in plain mappings by the keys to them: {"train.epochs": 5, ..}. A list is one value."""
+    if not isinstance(plain, dict) or (path and not plain):
+        return {path: plain}
+    return {
+        name: each
+        for key, value in plain.items()
+        for name, each in flatten(value, f"{path}.{key}" if path else str(key)).items()
+    }
+
+
 def _scalar(text: str, tag: str, origin: str) -> Any:
     if unfit := _UNFIT.search(text):
         raise ConfigError(f"{origin}: holds the character {unfit[0]!r}, which cannot be part of a value; take it out")

@@ -19,7 +19,7 @@ from segtrain.checkpoint import LAST, find_checkpoint, load_checkpoint, lock_run
 from segtrain.command import StopSignal
 from segtrain.config.data_schema import DataConfig, claim_values
 from segtrain.config.schema import Config
-from segtrain.config.tree import dump_yaml
+from segtrain.config.tree import dump_yaml, flatten
 from segtrain.distributed import from_first, rank, require_same, size
 from segtrain.errors import CheckpointError, first_fault
 from segtrain.files import make_numbered_folder, replacing
@@ -112,12 +112,11 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
     return run
 
 
-def list_changes(before: Any, now: Any, path: str = "") -> list[str]:
+def list_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs between two plain configurations, as `optimizer.lr: 0.001 -> 0.0005`; a list is one value."""
-    if not isinstance(before, dict) or not isinstance(now, dict):
-        return [] if before == now else [f"{path}: {_in_short(before)} -> {_in_short(now)}"]
-    keys = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
-    return [line for key in keys for line in list_changes(before.get(key), now.get(key), f"{path}.{key}".strip("."))]
+    was, becomes = flatten(before), flatten(now)
+    keys = [key for key in {**was, **becomes} if was.get(key) != becomes.get(key)]
+    return [f"{key}: {_in_short(was.get(key))} -> {_in_short(becomes.get(key))}" for key in keys]
 
 
 def _in_short(value: Any) -> str:

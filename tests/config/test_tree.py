@@ -135,3 +135,9 @@ def test_yaml_is_bounded(text, line, reason):
     with pytest.raises(ConfigError) as error:
         parse_yaml(text, source="one.yml")
     assert str(error.value) == f"one.yml:{line}: {reason}"
+
+
+def test_flatten_names_every_value_by_its_keys():
+    plain = {"a": 1, "b": {"c": [1, {"d": 2}], "e": {}}, "f": {"g": {"h": None}}}
+    assert flatten(plain) == {"a": 1, "b.c": [1, {"d": 2}], "b.e": {}, "f.g.h": None}
+    assert flatten({}) == {}

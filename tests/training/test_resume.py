@@ -7,9 +7,9 @@ def test_changes_are_listed_by_their_keys() -> None:
     assert list_changes(before, now) == [
         "optimizer.lr: 0.001 -> 0.0005",
         "optimizer.betas: [0.9, 0.99] -> [0.9, 0.9]",
-        "schedule: null -> {name: StepLR}",
         "name: '1e-3' -> 'a: b'",
         "old: 1 -> null",
+        "schedule.name: null -> StepLR",
     ]
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from segtrain.config.layers import BASE_FILE, OVERRIDE
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
+from segtrain.config.tree import flatten
 from segtrain.errors import ConfigError, SegtrainError
 from segtrain.log.record import FAILED, RunRecord, read_record
 
@@ -106,19 +106,10 @@ def _require_same(run: PlannedRun) -> None:
     record = run.read()
     if record is None or record.state == FAILED:
         return
-    was, now = (dict(_flatten(config.model_dump(mode="json"))) for config in (record.config, run.config))
+    was, now = (flatten(config.model_dump(mode="json")) for config in (record.config, run.config))
     for key in [*was, *now]:
         if not key.startswith(MAY_CHANGE) and str(was.get(key)) != str(now.get(key)):
             raise ConfigError(
                 f"{run.folder}: was trained with {key}: {was.get(key)}, not {now.get(key)}; move it away, or give the "
                 "experiment another name"
             )
-
-
-def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The values in mappings, with the keys to them: train.epochs."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flatten(item, f"{path}.{key}" if path else key)
-    else:
-        yield path, value

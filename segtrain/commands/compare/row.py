@@ -13,6 +13,7 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
+from segtrain.config.tree import flatten
 from segtrain.inference.bootstrap import middle, resample_counts
 from segtrain.inference.evaluation import EvaluationRecord
 from segtrain.log.record import RunRecord
@@ -134,18 +135,11 @@ class RunRow:
         """The configuration as `section.key: value`, without what changes no score, and how an evaluation applied the
         model."""
         plain = {} if self.record is None else self.record.config.model_dump(mode="json")
-        flat = dict(_flatten({key: value for key, value in plain.items() if key not in WITHOUT_EFFECT}))
+        flat = flatten({key: value for key, value in plain.items() if key not in WITHOUT_EFFECT})
         if self.is_evaluation and (applied := self.evaluation.info.options.describe()):
             flat["evaluate"] = applied
         return flat
 
-
-def _flatten(tree: Mapping[str, Any], before: str = ""):
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{before}{key}.")
-        else:
-            yield before + key, value
 
 
 @dataclass(frozen=True)
