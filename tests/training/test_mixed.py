@@ -65,4 +65,4 @@ def test_a_full_disk_costs_a_warning(prepare, monkeypatch, capsys):
 
     monkeypatch.setattr(Image.Image, "save", full)
     draw_mixed(made.run, made.loaders.train.dataset)
-    assert "warning: pictures were not written: [Errno 28] No space left on device\n" == capsys.readouterr().out
+    assert capsys.readouterr().out == "warning: pictures were not written: [Errno 28] No space left on device\n"
