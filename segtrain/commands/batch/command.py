@@ -72,10 +72,10 @@ def main(options: argparse.Namespace) -> int:
         raise ConfigError("batch starts a process for each run by itself; start it without torchrun")
 
     from segtrain.commands.batch.plan import plan_runs
-    from segtrain.commands.batch.runner import Batch
+    from segtrain.commands.batch.runner import BatchRunner
 
     runs = plan_runs(options.arguments, seeds=options.seeds, folds=options.folds)
-    failures = Batch(runs, parallel=options.parallel).run()
+    failures = BatchRunner(runs, parallel=options.parallel).run()
     finished = [run for run in runs if run.name not in failures]
     if any(run.fold is not None for run in finished):
         from segtrain.commands.batch.folds import report_folds
