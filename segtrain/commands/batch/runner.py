@@ -21,7 +21,7 @@ LOOK_SECONDS = 2.0  # between two looks at a run that another process trains
 REFUSED = 2  # exit status of a process that found another one in its run folder, or a mistake of the user
 
 
-class Batch:
+class BatchRunner:
     """Trains the runs that are not finished, `parallel` at a time. `failures`: of each run that failed, the reason."""
 
     def __init__(self, runs: Sequence[PlannedRun], *, parallel: int) -> None:
