@@ -1,6 +1,6 @@
 import pytest
 
-from segtrain.config.tree import dump_yaml, load_yaml, parse_yaml
+from segtrain.config.tree import dump_yaml, flatten, load_yaml, parse_yaml
 from segtrain.errors import ConfigError
 
 SCALARS = {

@@ -141,7 +141,6 @@ class RunRow:
         return flat
 
 
-
 @dataclass(frozen=True)
 class RunEntry:
     """A line of the comparison: one row, or those that differ in their `varied` key alone, seed or data.fold."""
