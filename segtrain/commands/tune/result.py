@@ -24,9 +24,11 @@ def show_values(values: dict[str, str]) -> str:
     return shlex.join(f"{key}={value}" for key, value in values.items())
 
 
-def write_result(study: Study, folder: Path, run_of: Callable[[FrozenTrial], Path], *, monitor: str) -> None:
-    """Write what is known so far: trials.csv, and best.yml and the pictures where a trial is complete. Raises DataError
-    where the disk refuses.
+def write_values(
+    study: Study, folder: Path, run_of: Callable[[FrozenTrial], Path], *, monitor: str
+) -> pandas.DataFrame:
+    """Write what is known so far, trials.csv, and best.yml where a trial is complete; the table. Raises DataError where
+    the disk refuses.
 
     Args:
         study: the search.
@@ -37,12 +39,17 @@ def write_result(study: Study, folder: Path, run_of: Callable[[FrozenTrial], Pat
     table = make_table(study, monitor=monitor)
     write_whole(folder / TABLE_FILE, table.to_csv(index=False, lineterminator="\n"))
     if study.best is None:
-        return
+        return table
     values = study.values(study.best)
     resolved = load_yaml(run_of(study.best) / "config.yml").plain()
     head = f"# Best of {len(table)} trials: {monitor} {study.best.value:.4f} (trial {study.best.number})\n"
     head += f"# {show_values(values)}\n"
     write_whole(folder / BEST_FILE, head + dump_yaml(make_layer(resolved, list(values))))
+    return table
+
+
+def draw_pictures(table: pandas.DataFrame, study: Study, folder: Path, *, monitor: str) -> None:
+    """Draw history.png and importance.png of a table of `write_values`. Raises DataError where the disk refuses."""
     with explained_write(folder / HISTORY_FILE):
         draw_history(table, folder / HISTORY_FILE, monitor=monitor, lowest=study.lowest)
     with explained_write(folder / KEYS_FILE):

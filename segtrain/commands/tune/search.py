@@ -8,7 +8,15 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from segtrain.command import Stopped, StopSignal
-from segtrain.commands.tune.result import BEST_FILE, HISTORY_FILE, KEYS_FILE, TABLE_FILE, show_values, write_result
+from segtrain.commands.tune.result import (
+    BEST_FILE,
+    HISTORY_FILE,
+    KEYS_FILE,
+    TABLE_FILE,
+    draw_pictures,
+    show_values,
+    write_values,
+)
 from segtrain.commands.tune.study import DATABASE, Study
 from segtrain.commands.tune.trial import describe_failure, drop_weights, read_scores, run_training
 from segtrain.config.schema import Config
@@ -64,10 +72,16 @@ class _Search:
             print(
                 "note: a value of the experiment is outside of its range: the experiment itself is not among the trials"
             )
-        while len(self.study.finished) < trials:
-            self._run_trial(self.study.next_trial())
-            write_result(self.study, self.folder, self._run_of, monitor=self.monitor)
-        write_result(self.study, self.folder, self._run_of, monitor=self.monitor)
+        try:
+            while len(self.study.finished) < trials:
+                self._run_trial(self.study.next_trial())
+                write_values(self.study, self.folder, self._run_of, monitor=self.monitor)
+                if self.failures == MOST_FAILURES:
+                    raise TrainingError(f"the first {MOST_FAILURES} trials failed; see {self.folder}/trial-*.log")
+        finally:
+            if self.study.best is not None:
+                table = write_values(self.study, self.folder, self._run_of, monitor=self.monitor)
+                draw_pictures(table, self.study, self.folder, monitor=self.monitor)
         self._report()
 
     def _run_of(self, trial: FrozenTrial | Trial) -> Path:
@@ -111,7 +125,7 @@ class _Search:
     def _tell(
         self, trial: Trial, values: dict[str, str], state: TrialState, score: float | None, epoch: int, reason: str
     ) -> None:
-        """Print what a trial gave. Raises TrainingError where the trials so far have all failed."""
+        """Print what a trial gave."""
         text = {
             TrialState.COMPLETE: f"{self.monitor} {score or 0:.4f}",
             TrialState.PRUNED: f"ended after epoch {epoch}, {self.monitor} {score or 0:.4f}",
@@ -120,8 +134,6 @@ class _Search:
         is_best = self.study.best is not None and trial.number == self.study.best.number
         print(f"trial {trial.number:<3} {text}  {show_values(values)}{'  best' if is_best else ''}", flush=True)
         self.failures = self.failures + 1 if state == TrialState.FAIL and self.failures >= 0 else -1
-        if self.failures == MOST_FAILURES:
-            raise TrainingError(f"the first {MOST_FAILURES} trials failed: {reason}; see {self.folder}/trial-*.log")
 
     def _report(self) -> None:
         best, written = self.study.best, self.study.as_written
