@@ -16,7 +16,7 @@ from segtrain.errors import CheckpointError
 from segtrain.log.record import FINISHED, RUNNING, RunRecord
 from segtrain.memory import count_cores
 
-POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 LOOK_SECONDS = 2.0  # between two looks at a run that another process trains
 REFUSED = 2  # exit status of a process that found another one in its run folder, or a mistake of the user
 
@@ -60,7 +60,7 @@ class BatchRunner:
                     if not self._signals:
                         self._start_waiting()
                     self._watch()
-                    time.sleep(POLL_SECONDS)
+                    time.sleep(_POLL_SECONDS)
             finally:
                 for child in self._children:  # after an error of our own
                     child.process.terminate()
