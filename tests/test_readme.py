@@ -49,8 +49,8 @@ def test_own_data_in_five_lines_trains_and_predicts(tmp_path: Path, monkeypatch:
     (tmp_path / "data/images/0000.png").symlink_to(data / "images/000.png")
     monkeypatch.chdir(tmp_path)
     variables: dict = {}
-    exec(next(block for block in blocks("python") if "Predictor" in block), variables)
-    assert variables["prediction"].shape == (64, 80)
+    exec(next(block for block in blocks("python") if "segtrain.load" in block), variables)
+    assert variables["mask"].shape == (64, 80)
 
 
 @pytest.mark.parametrize("written", re.findall(r"`(\[(?:\{|\w).*?\])`", README))
