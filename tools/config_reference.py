@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from segtrain.config.data_schema import ClassConfig
+from segtrain.config.log_tune_schema import TuneRange
 from segtrain.config.schema import Config, LossTerm
 from segtrain.config.section import NamedSection, Section, describe_type, section_of
-from segtrain.config.tune_schema import TuneRange
 from segtrain.formats import READERS, format_names, keys_of, load_reader
 from segtrain.formats.dataset_info import load_dataset, published
 

@@ -11,11 +11,11 @@ from segtrain import formats
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.layers import BASE_FILE, add_published, apply_overrides, load_tree, split_key
 from segtrain.config.libraries import check_arguments, check_encoder, library_index, takes_encoder
+from segtrain.config.log_tune_schema import TuneConfig, TuneRange
 from segtrain.config.mistakes import find_mistakes, validate
 from segtrain.config.schema import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
 from segtrain.config.section import Mistake, Section, _inside, alternatives, describe_type, section_of, suggest
 from segtrain.config.tree import Value
-from segtrain.config.tune_schema import TuneConfig, TuneRange
 from segtrain.errors import ConfigError
 
 REFUSED_MODEL_ARGUMENTS = {

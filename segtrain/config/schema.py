@@ -10,9 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from segtrain.config.data_schema import DataConfig
-from segtrain.config.log_schema import LogConfig
+from segtrain.config.log_tune_schema import LogConfig, TuneConfig
 from segtrain.config.section import MisplacedError, NamedSection, Replaced, Section, UserPath, suggest
-from segtrain.config.tune_schema import TuneConfig
 
 MEANS = ("miou", "mdice", "pixel_accuracy", "mean_class_accuracy", "fwiou", "mprecision", "mrecall")
 PER_CLASS = ("iou", "dice", "precision", "recall")

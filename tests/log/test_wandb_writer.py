@@ -16,7 +16,7 @@ import pytest
 import wandb
 from PIL import Image
 
-from segtrain.config.log_schema import LogConfig, WandbConfig
+from segtrain.config.log_tune_schema import LogConfig, WandbConfig
 from segtrain.log.log import Log
 from tests.log.wandb_records import find_runs, read_history, read_items, read_records
 

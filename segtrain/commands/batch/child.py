@@ -2,14 +2,13 @@
 
 import csv
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segtrain.commands.batch.plan import PlannedRun
+from segtrain.training.child import explain_end, start_training
 
 
 @dataclass
@@ -29,41 +28,20 @@ class Child:
         return time.monotonic() - self.started
 
     def explain_end(self) -> str:
-        """Why it ended, in one line: the signal that killed it, or the last line that it wrote."""
-        status = self.process.returncode
-        if status < 0:
-            name = signal.Signals(-status).name
-            return f"killed by {name}" + (", as the system does when memory runs out" if name == "SIGKILL" else "")
-        try:
-            with self.run.console.open("rb") as file:
-                file.seek(self.offset)
-                lines = file.read().decode("utf-8", "replace").splitlines()
-        except OSError:
-            lines = []
-        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), f"exit status {status}")
+        """Why it ended, in one line."""
+        return explain_end(self.process.returncode, self.run.console, offset=self.offset)
 
 
 def start_child(run: PlannedRun, *, gpu: str | None, threads: int | None) -> Child:
     """Start or resume a run in a process with `gpu` alone, if that is named, and so many threads, unless the
     environment says how many. What it prints goes to the end of its console file."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    if threads is not None:
-        environment.setdefault("OMP_NUM_THREADS", str(threads))
-    if gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = gpu
-    command = [sys.executable, "-m", "segtrain", "train", "--run-folder", str(run.folder), *run.layers]
+    environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    if threads is not None and "OMP_NUM_THREADS" not in os.environ:
+        environment["OMP_NUM_THREADS"] = str(threads)
     run.console.parent.mkdir(parents=True, exist_ok=True)
+    offset = run.console.stat().st_size if run.console.is_file() else 0
     before, started = count_epochs(run), time.monotonic()
-    with run.console.open("ab") as console:
-        offset = console.tell()
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the batch, which passes it on
-        )
+    process = start_training(run.folder, run.layers, run.console, **environment)
     return Child(run, process, gpu, offset, before, started)
 
 

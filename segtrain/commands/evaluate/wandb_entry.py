@@ -13,7 +13,7 @@ from PIL import Image
 from segtrain.commands.evaluate.output import CALIBRATION_FILE, CONFUSION_FILE
 from segtrain.commands.evaluate.report import Estimate
 from segtrain.commands.evaluate.scores import Scores, Shown
-from segtrain.config.log_schema import WandbConfig
+from segtrain.config.log_tune_schema import WandbConfig
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, reason_of
 from segtrain.inference.options import InferOptions

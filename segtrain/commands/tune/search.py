@@ -18,10 +18,11 @@ from segtrain.commands.tune.result import (
     write_values,
 )
 from segtrain.commands.tune.study import DATABASE, Study
-from segtrain.commands.tune.trial import describe_failure, drop_weights, read_scores, run_training
+from segtrain.commands.tune.trial import drop_weights, read_scores, run_training
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, TrainingError
 from segtrain.files import explained_write
+from segtrain.training.child import explain_end
 
 MOST_FAILURES = 3  # trials at the start, in a row: then it is not their values
 
@@ -115,7 +116,7 @@ class _Search:
         state = TrialState.COMPLETE if status == 0 and scores else TrialState.FAIL
         state = TrialState.PRUNED if is_behind else state
         seconds = sum(read_scores(run, "train_seconds").values())
-        reason = describe_failure(status, log) if state == TrialState.FAIL else ""
+        reason = explain_end(status, log) if state == TrialState.FAIL else ""
         self.study.end(trial, state, scores.get(best), seconds=seconds, epoch=max(scores, default=0), reason=reason)
         for ended in self.study.finished:
             if self.study.best is None or ended.number != self.study.best.number:

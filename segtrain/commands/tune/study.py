@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from segtrain.config.layers import split_key
+from segtrain.config.log_tune_schema import TuneRange
 from segtrain.config.rules import is_whole
 from segtrain.config.schema import Config
-from segtrain.config.tune_schema import TuneRange
+from segtrain.config.tree import flatten
 from segtrain.errors import ConfigError, DataError, reason_of
 
 DATABASE = "study.db"
@@ -52,8 +53,9 @@ class Study:
                 load_if_exists=True,
             )
             known = self._study.user_attrs.get("experiment")
-        now = _flatten(json.loads(config.model_dump_json(exclude=set(MAY_DIFFER))))
-        now |= _flatten({"tune": {"ranges": json.loads(config.tune.model_dump_json(include={"ranges"}))["ranges"]}})
+        plain = config.model_dump(mode="json", exclude=set(MAY_DIFFER))
+        plain["tune"] = config.tune.model_dump(mode="json", include={"ranges"})
+        now = {key: json.dumps(value) for key, value in flatten(plain).items()}
         if known is None:
             self._begin(config, now)
         elif differing := sorted(key for key in now.keys() | known.keys() if now.get(key) != known.get(key)):
@@ -163,13 +165,6 @@ class Study:
 
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-def _flatten(plain: Any, path: str = "") -> dict[str, str]:
-    """`{"optimizer.lr": "0.001", ..}`: values as JSON has them."""
-    if isinstance(plain, dict) and plain:
-        return {name: text for key, value in plain.items() for name, text in _flatten(value, f"{path}.{key}").items()}
-    return {path.removeprefix("."): json.dumps(plain)}
 
 
 def _written(config: Config, key: str, found: TuneRange) -> Any:

@@ -1,7 +1,5 @@
 """Trial: one training in a process and a run folder of its own, watched while it goes on."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +8,9 @@ import pandas
 
 from segtrain.errors import CheckpointError
 from segtrain.log.record import RUNNING, read_record
+from segtrain.training.child import start_training
 
-POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 STOPPED_BY_SIGNAL = 143
 
 
@@ -46,34 +45,21 @@ def run_training(arguments: Sequence[str], folder: Path, log: Path, *, goes_on: 
     Returns:
         The exit status, negative for a signal that ended the process.
     """
-    command = [sys.executable, "-m", "segtrain", "train", "--run-folder", str(folder), *arguments]
     while True:
         while is_training(folder):
             if not goes_on():
                 return STOPPED_BY_SIGNAL
-            time.sleep(POLL_SECONDS)
-        with log.open("ab") as output:
-            # In a session of its own Ctrl-C does not reach it: it is told to stop once, by this process.
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
+            time.sleep(_POLL_SECONDS)
+        process = start_training(folder, arguments, log)
         try:
             while process.poll() is None and goes_on():
-                time.sleep(POLL_SECONDS)
+                time.sleep(_POLL_SECONDS)
         finally:
             if process.poll() is None:
                 process.terminate()
             status = process.wait()
         if status == 0 or not is_training(folder):
             return status
-
-
-def describe_failure(status: int, log: Path) -> str:
-    """Why a training has failed: the signal that ended it, or the last line that it printed."""
-    if status < 0:
-        return f"ended by signal {-status}" + (", most likely for lack of memory" if status == -9 else "")
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"exit status {status}"
 
 
 def drop_weights(folder: Path) -> None:

@@ -58,8 +58,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     script = tmp_path / "python"
     script.write_text(TRAINING)
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(trial.sys, "executable", str(script))
-    monkeypatch.setattr(trial, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr(trial, "_POLL_SECONDS", 0.02)
     monkeypatch.chdir(tmp_path)
     (tmp_path / BASE_FILE).write_text(
         "name: it\ndata: {root: x, classes: [a, b]}\ntransforms: {train: [{HorizontalFlip: {p: 0.5}}]}\n"
@@ -154,7 +154,7 @@ def test_a_training_that_a_killed_search_has_left_is_awaited(folder):
         return True
 
     assert trial.run_training(["x.yml"], left, folder / "log", goes_on=goes_on) == 0
-    assert len(seen) >= 5 and time.monotonic() - begun > 4 * trial.POLL_SECONDS
+    assert len(seen) >= 5 and time.monotonic() - begun > 4 * trial._POLL_SECONDS
 
 
 def test_a_second_search_in_the_folder_is_refused(folder):

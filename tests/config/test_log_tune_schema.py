@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from segtrain.config.log_tune_schema import TuneConfig, TuneRange
 from segtrain.config.rules import is_whole, load_config
 from segtrain.config.schema import Config
-from segtrain.config.tune_schema import TuneConfig, TuneRange
 from segtrain.errors import ConfigError
 from segtrain.training.run import plain_config
 
