@@ -158,7 +158,7 @@ def test_a_run_keeps_where_its_weights_are_from_and_resumes_without_them(finishe
     assert main("train.epochs=2", "optimizer.lr=5e-4", resume=run_folder) == 0
     out = capsys.readouterr().out
     assert f"\nstart    {origin}\n" in out
-    assert "changed  optimizer.lr: 0.001 -> 0.0005; train.epochs: 1 -> 2\n" in out
+    assert "changed  optimizer.lr: 0.003 -> 0.0005; train.epochs: 1 -> 2\n" in out
     assert f"\nweights: {origin}\n" in (run_folder / "environment.txt").read_text()
     assert load_checkpoint(run_folder / "best.pt")["origin"] == origin
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -150,13 +151,17 @@ class RunEntry:
 
     @property
     def name(self) -> str:
-        """Of its row, or those of its rows behind their number: `3 seeds: street-1, -2, -3`."""
+        """Of its row, or those of its rows behind their number: `3 seeds: street-1, -2, -3`; where they are called as
+        `batch` calls them, street-seed0, .., `street, 3 seeds`."""
         first, *others = [row.name for row in self.rows]
         if not self.varied:
             return first
-        stem = first.rpartition("-")[0]
+        count = f"{len(self.rows)} {UNITS[self.varied]}"
+        stem, key = first.rpartition("-")[0], self.varied.removeprefix("data.")
+        if {re.sub(rf"-{key}\d+$", "", row.name) for row in self.rows} == {stem}:
+            return f"{stem}, {count}"
         listed = ", ".join([first, *(name.removeprefix(stem) for name in others)])
-        return f"{len(self.rows)} {UNITS[self.varied]}: {listed}"
+        return f"{count}: {listed}"
 
     def mean(self, numbers: Sequence[float]) -> float:
         """The mean of what is known of its rows."""

@@ -34,7 +34,9 @@ def test_runs_are_grouped_in_wandb_unless_the_experiment_says_otherwise(workplac
 
 
 def test_the_experiment_may_be_the_config_of_the_folder(workplace) -> None:
-    assert mistakes() == ["config.yml: is not in this folder; name an experiment file, like my_experiment.yml"]
+    assert mistakes() == [
+        f"config.yml: is not in this folder ({Path.cwd()}); name an experiment file, like my_experiment.yml"
+    ]
     Path("config.yml").write_text(Path("one.yml").read_text())
     assert [run.name for run in plan("seed=3")] == ["one"]
     Path("own.yml").write_text("name: own\n")

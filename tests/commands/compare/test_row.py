@@ -65,3 +65,11 @@ def test_a_mean_over_other_classes_is_taken_from_what_is_common():
     measure = Measure("miou", ("a", "b"), whole=False)
     assert measure.of_values({"miou": 0.1, "iou/a": 0.5, "iou/b": 0.7, "iou/c": 0.0}) == pytest.approx(0.6)
     assert measure.title == "mIoU of 2 classes" and Measure("iou/car", ("car",), whole=False).title == "IoU of car"
+
+
+def test_runs_of_a_batch_are_called_after_what_they_have_in_common(tmp_path):
+    for seed in (0, 1):
+        draw_run(tmp_path / f"a-seed{seed}", [0.5], seed=seed)
+        draw_run(tmp_path / f"street-{seed}", [0.6], seed=seed, optimizer={"lr": 0.5})
+    entries = group_rows(gather_rows([str(tmp_path / "*")], []), MIOU)
+    assert [entry.name for entry in entries] == ["2 seeds: street-0, -1", "a, 2 seeds"]
