@@ -337,6 +337,12 @@ def test_a_stopped_run_has_the_same_metrics(interrupted):
     pandas.testing.assert_frame_equal(whole.drop(columns=TIMING), stopped.drop(columns=TIMING), check_exact=True)
 
 
+def test_wandb_keeps_the_console(interrupted):
+    (whole,) = find_runs(interrupted.whole)
+    console = "".join(record.output_raw.line for record in read_records(whole) if record.HasField("output_raw"))
+    assert "\nepoch 1/4  train loss " in console and "\nbest epoch " in console
+
+
 def test_a_stopped_run_tells_wandb_every_step_once(interrupted):
     parts = find_runs(interrupted.stopped)
     assert len(parts) == 4
