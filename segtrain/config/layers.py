@@ -9,7 +9,7 @@ from typing import Any
 from segtrain import formats
 from segtrain.config.libraries import takes_encoder
 from segtrain.config.schema import ModelConfig
-from segtrain.config.section import NamedSection, Section, _inside, _is_replaced, alternatives, section_of
+from segtrain.config.section import NamedSection, Section, _is_replaced, alternatives, annotation_inside, section_of
 from segtrain.config.tree import Value, load_yaml, parse_yaml, read_mapping
 from segtrain.errors import ConfigError
 from segtrain.formats.dataset_info import load_dataset, published
@@ -41,7 +41,7 @@ def _merge(base: Value, layer: Value, annotation: Any) -> Value:
                 kept -= {"encoder_name", "encoder_weights"}
             below = {key: value for key, value in below.items() if key in kept}
     for key, value in layer.data.items():
-        inside = _inside(annotation, key)
+        inside = annotation_inside(annotation, key)
         if key in below and value.data is None and NoneType not in alternatives(inside):
             del below[key]  # `loss.DiceLoss=null` takes a term out of the sum, `optimizer.betas=null` an argument
             continue
@@ -56,7 +56,7 @@ def _nested(base: Value | None, keys: Sequence[str], value: Value, annotation: A
     if not keys:
         return value
     head, rest = keys[0], keys[1:]
-    inside = _inside(annotation, head)
+    inside = annotation_inside(annotation, head)
     if base is not None and isinstance(base.data, list):
         if not head.isdigit() or int(head) >= len(base.data):
             raise ConfigError(

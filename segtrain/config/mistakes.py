@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from segtrain.config.section import Mistake, Section, _inside, alternatives, describe_type, section_of, suggest
+from segtrain.config.section import (
+    Mistake,
+    Section,
+    alternatives,
+    annotation_inside,
+    describe_type,
+    section_of,
+    suggest,
+)
 from segtrain.config.tree import Value
 from segtrain.errors import ConfigError
 
@@ -34,7 +42,7 @@ def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
             # pydantic has an error for each alternative and goes on with its name: one line about the value is enough
             written = reduce(getitem, path[:depth], plain)
             return Mistake(path[:depth], f"expected {describe_type(annotation)}, not {written!r}")
-        annotation = _inside(annotation, key)
+        annotation = annotation_inside(annotation, key)
     if kind == "extra_forbidden":
         return Mistake(path, f"unknown key; {suggest(str(path[-1]), _keys_at(schema, path[:-1]))}")
     if kind == "missing":
@@ -61,7 +69,7 @@ def _keys_at(schema: type[Section], path: tuple) -> list[str]:
     """The declared keys of the section at `path`."""
     annotation: Any = schema
     for key in path:
-        annotation = _inside(annotation, key)
+        annotation = annotation_inside(annotation, key)
     section = section_of(annotation)
     return list(section.model_fields) if section else []
 

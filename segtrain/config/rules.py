@@ -14,7 +14,15 @@ from segtrain.config.libraries import check_arguments, check_encoder, library_in
 from segtrain.config.log_tune_schema import TuneConfig, TuneRange
 from segtrain.config.mistakes import find_mistakes, validate
 from segtrain.config.schema import Config, LossTerm, ModelConfig, OptimizerConfig, ScheduleConfig, is_file_name
-from segtrain.config.section import Mistake, Section, _inside, alternatives, describe_type, section_of, suggest
+from segtrain.config.section import (
+    Mistake,
+    Section,
+    alternatives,
+    annotation_inside,
+    describe_type,
+    section_of,
+    suggest,
+)
 from segtrain.config.tree import Value
 from segtrain.errors import ConfigError
 
@@ -163,10 +171,10 @@ def is_whole(key: str, found: TuneRange) -> bool:
     whole."""
     annotation: Any = Config
     for part in split_key(key):
-        annotation = _inside(annotation, part)
+        annotation = annotation_inside(annotation, part)
     section = section_of(annotation)
     if section is not None and section.shorthand is not None:
-        annotation = _inside(annotation, section.shorthand)
+        annotation = annotation_inside(annotation, section.shorthand)
     kinds = alternatives(annotation)
     if int in kinds or float in kinds:
         return float not in kinds

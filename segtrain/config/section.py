@@ -81,7 +81,7 @@ def section_of(annotation: Any) -> type[Section] | None:
     return next(found, None)
 
 
-def _inside(annotation: Any, key: Any) -> Any:
+def annotation_inside(annotation: Any, key: Any) -> Any:
     """The type of what stands at `key` in a section, list or mapping of this type; Any where it is not declared."""
     section = section_of(annotation)
     if section is not None:

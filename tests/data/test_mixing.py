@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from segtrain.formats.sample import SampleTable
 from segtrain.training.overfit import narrow
 from tests.conftest import draw_folders
 from tests.data.drawn import DECODER, OPTIONS, draw, train_samples
+from tests.data.test_loaders import assert_same, take
 
 CROP = [{"RandomCrop": {"height": 24, "width": 32}}, "HorizontalFlip"]
 CLASSES = ["a", "b", "c"]
@@ -34,19 +34,6 @@ def rngs(count):
 
 def mixing(classes=CLASSES, **mix):
     return Mixing(DataConfig(root="x", classes=classes, mix=mix))
-
-
-def take(loaders, count, *, epoch=0, step=0):
-    stream = loaders.train.stream(epoch, step)
-    batches = list(islice(stream, count))
-    stream.close()
-    return batches
-
-
-def assert_same(first, second):
-    for one, other in zip(first, second, strict=True):
-        assert one["name"] == other["name"]
-        assert torch.equal(one["image"], other["image"]) and torch.equal(one["mask"], other["mask"])
 
 
 # The regions.

@@ -13,7 +13,7 @@ from segtrain.log.show import format_columns, show_duration
 
 def format_runs(folder: Path) -> str:
     """A line for each run, the one that was written last first, then one for each folder that is not a run or is
-    broken. Raises CheckpointError where there is no run."""
+    broken. Raises CheckpointError if the folder holds no runs."""
     try:
         paths = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_order(path.name))
     except OSError as error:

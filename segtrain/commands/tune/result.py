@@ -69,8 +69,8 @@ def make_table(study: Study, *, monitor: str) -> pandas.DataFrame:
 
 
 def make_layer(resolved: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    """An experiment layer that sets keys to what they are in a whole configuration. What a file replaces as a whole, a
-    list or the loss, stands there as a whole."""
+    """An experiment layer that sets keys to their values in a whole configuration. Lists and the loss, which a file
+    replaces rather than merges, are written out in full."""
     layer: dict[str, Any] = {}
     for key in keys:
         parts, inner, value = split_key(key), layer, resolved
