@@ -234,7 +234,15 @@ def prediction_panel(
 def sample_panel(
     image: NDArray[np.uint8], mask: NDArray, *, names: Sequence[str], colors: Sequence[Color], ignore_index: int = 255
 ) -> NDArray[np.uint8]:
-    """One picture: image | mask over the image, above a legend of the classes that occur; like `compare_panel`."""
+    """One picture: image | mask over the image, above a legend of the classes that occur.
+
+    Args:
+        image: HWC uint8 RGB.
+        mask: HW class indices, or ignore_index.
+        names: the C class names.
+        colors: the C colours.
+        ignore_index: value of ignored pixels, which are hatched.
+    """
     image, mask = _fit(image), _fit(mask)
     ignored = mask == ignore_index
     over = overlay(image, colorize(mask, colors, ignore_index=ignore_index), alpha=0.6, ignored=ignored)

@@ -68,9 +68,9 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> Path | None:
                 )
             given = {"ignore_index": config.data.ignore_index, "names": config.data.class_names}  # if it names none
             task = predictor.task.model_copy(update=given)
-            tune, kept = options.tune_threshold, PICTURED_IMAGES if options.wandb else WORST_IMAGES
-            scores = score_model(predictor, split, task, batch_size=infer.batch_size, tune=tune, kept=kept)
-            tuned = tune_thresholds(scores, predictor, models) if tune and not rank() else ""
+            kept, wanted = PICTURED_IMAGES if options.wandb else WORST_IMAGES, options.tune_threshold
+            scores = score_model(predictor, split, task, batch_size=infer.batch_size, tune=wanted, kept=kept)
+            tuned = tune_thresholds(scores, predictor, models) if wanted and not rank() else ""
         if rank():
             return None
         values = compute_values(scores, task.names)
