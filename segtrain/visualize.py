@@ -241,7 +241,7 @@ def sample_panel(
         mask: HW class indices, or ignore_index.
         names: the C class names.
         colors: the C colours.
-        ignore_index: value of ignored pixels, which are hatched.
+        ignore_index: value of ignored pixels, through which the image shows.
     """
     image, mask = _fit(image), _fit(mask)
     ignored = mask == ignore_index
