@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trust", action="store_true", help="load a network of your own, which can run any code")
     parser.add_argument("--push", metavar="OWNER/NAME", help="with --to hub: push the folder there as well")
-    parser.add_argument("--licence", help="with --to hub: licence of the weights, for the model card")
+    parser.add_argument("--licence", help="with --to hub or space: licence of the weights, for README.md")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -58,8 +58,10 @@ def main(options: argparse.Namespace) -> int:
     if options.precision not in form.precisions:
         others = [name for name, other in FORMS.items() if options.precision in other.precisions]
         raise ConfigError(f"--{options.precision}: --to {options.to} has no such form; write --to {', '.join(others)}")
-    if options.to != "hub" and (options.push or options.licence):
-        raise ConfigError(f"--{'push' if options.push else 'licence'}: goes with --to hub alone")
+    if options.push and options.to != "hub":
+        raise ConfigError("--push: goes with --to hub alone")
+    if options.licence and options.to not in ("hub", "space"):
+        raise ConfigError("--licence: goes with --to hub or --to space")
     if options.size is not None and min(options.size) < 1:
         raise ConfigError(f"--size {options.size[0]} {options.size[1]}: a height and a width of at least 1")
     require_libraries(f"--to {options.to}", form.extra, form.libraries)

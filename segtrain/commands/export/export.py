@@ -9,7 +9,7 @@ from segtrain.commands.export.compare import LIMITS, compare, compute_mious
 from segtrain.commands.export.forms import Form, default_path
 from segtrain.commands.export.graph import ExportOptions
 from segtrain.commands.export.images import calibration_images, images_to_compare, read_prepared
-from segtrain.commands.export.write import choose_path, move_into, staged
+from segtrain.commands.export.write import choose_path, keep_changed, move_into, staged
 from segtrain.data.splits import read_splits
 from segtrain.errors import DataError
 from segtrain.files import explained_write
@@ -43,11 +43,13 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
         print(f"{path}: being written, then compared on {len(images)} images", flush=True)
         with explained_write(path):
             module.export(network, draft, settings)
-        exported = load_network(draft, device="cpu", precision=options.precision, trust=True)
+        exported = load_network(draft / form.model, device="cpu", precision=options.precision, trust=True)
         if reason := _compare(network, exported, images, splits and splits["val"], path=path, options=options):
             return f"{path}: is not kept: {reason}; {_advise(settings, options.to)}"
         if options.to == "hub":
             module.keep_edited(draft, path)
+        elif form.model:
+            keep_changed(draft, path, form.model)
         with explained_write(path):
             move_into(draft, path)
     if options.push:

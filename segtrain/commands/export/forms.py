@@ -17,6 +17,8 @@ class Form(NamedTuple):
     """Modules of that extra, looked for before anything is done."""
     one_size: bool = False
     """Its graph takes images of one size only."""
+    model: str = ""
+    """File in the folder that is compared, where the folder is one that a program around the model needs."""
 
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
@@ -35,6 +37,8 @@ FORMS = {
         one_size=True,
     ),
     "hub": Form("hub", ("fp32",)),
+    "space": Form("space", ("fp32", "fp16", "int8"), "onnx", ONNX, model="model.onnx"),
+    "triton": Form("triton/model", ("fp32", "fp16", "int8"), "onnx", ONNX, model="1/model.onnx"),
 }
 
 
@@ -48,4 +52,4 @@ def default_path(options: argparse.Namespace, form: Form) -> Path:
     parts += ["labels"] * options.labels
     parts += ["{}x{}".format(*options.size)] if options.size else []
     parts += [options.precision] * (options.precision != "fp32")
-    return folder / f"{'-'.join(parts)}{name.suffix}"
+    return folder / name.parent / f"{'-'.join(parts)}{name.suffix}"

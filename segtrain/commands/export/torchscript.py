@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrain.commands.export.graph import ExportOptions, Graph, explained_failure
+from segtrain.commands.export.graph import ExportOptions, Graph, example_images, explained_failure
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.runtimes.exported import quiet
 
@@ -34,12 +34,15 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package."""
     graph = Graph(network, options)
     stride, minimum = graph.model.stride, graph.model.minimum_side
-    sides = options.size or (2 * max(stride, minimum), 3 * max(stride, minimum))
-    height, width = (-(-max(side, minimum) // stride) * stride for side in sides)
-    example = torch.zeros(2, network.task.channels, height, width)
     with explained_failure(network, options), quiet(), torch.no_grad():
-        traced = torch.jit.trace(graph, example, check_trace=False)
-        script = torch.jit.freeze(torch.jit.script(_Padded(traced, stride, minimum)).eval())
+        if options.size:  # nothing is decided in a trace, and converters such as coremltools take it
+            script = torch.jit.trace(graph, example_images(network, options), check_trace=False)
+        else:
+            side = max(-(-minimum // stride), 1) * stride
+            example = torch.zeros(2, network.task.channels, 2 * side, 3 * side)
+            traced = torch.jit.trace(graph, example, check_trace=False)
+            script = torch.jit.script(_Padded(traced, stride, minimum)).eval()
+        script = torch.jit.freeze(script)
     buffer = io.BytesIO()  # torch's own error for a full disk is hard to tell from others
     with quiet():
         torch.jit.save(script, buffer, _extra_files=options.note(network.task).metadata())

@@ -11,7 +11,12 @@ from segtrain.files import explained_write, workshop
 
 # How a Note or HubNote begins, in a file of its own or within another; XML has other signs for its quotes.
 OWN = re.compile(rb'task(?:"|&quot;):\s*\{\s*(?:"|&quot;)mode')
-FOLDER_NOTES = {"hub": "segtrain.json", "savedmodel": "assets.extra/segtrain.json"}
+FOLDER_NOTES = {
+    "hub": "segtrain.json",
+    "savedmodel": "assets.extra/segtrain.json",
+    "space": "model.onnx",
+    "triton": "1/model.onnx",
+}
 
 
 def choose_path(given: Path | None, default: Path, target: str) -> Path:
@@ -64,9 +69,20 @@ def move_into(draft: Path, path: Path) -> None:
     """
     if draft.is_dir() and path.is_dir():
         files = [file for file in draft.rglob("*") if file.is_file()]
-        for file in sorted(files, key=lambda file: (file.name == "segtrain.json", file)):
+        for file in sorted(files, key=lambda file: (file.name in ("segtrain.json", "model.onnx"), file)):
             (path / file.relative_to(draft)).parent.mkdir(parents=True, exist_ok=True)
             file.replace(path / file.relative_to(draft))
         return
     for item in sorted(draft.parent.iterdir(), key=lambda item: item == draft):
         item.replace(path.with_name(item.name) if item != draft else path)
+
+
+def keep_changed(draft: Path, path: Path, model: str) -> None:
+    """Take out of a draft what lies in the folder already with another content, but for its `model`: people change what
+    lies around a model."""
+    for file in sorted(draft.rglob("*")):
+        name = file.relative_to(draft)
+        there = path / name
+        if file.is_file() and name != Path(model) and there.exists() and there.read_bytes() != file.read_bytes():
+            file.unlink()
+            print(f"{there}: is not what would be written and stays as it is; delete it to have it written again")

@@ -188,6 +188,7 @@ def test_wrong_flags(run, capsys, monkeypatch):
     says = "--int8: --to torchscript has no such form; write --to onnx, openvino"
     assert refused(capsys, run, "--to", "torchscript", "--int8").startswith(says)
     assert refused(capsys, run, "--to", "onnx", "--push", "me/model") == "--push: goes with --to hub alone"
+    assert refused(capsys, run, "--to", "onnx", "--licence", "mit") == "--licence: goes with --to hub or --to space"
     assert refused(capsys, run, "--to", "onnx", "--size", 0, 5) == "--size 0 5: a height and a width of at least 1"
     path = run / "model.bin"
     assert refused(capsys, run, "--to", "onnx", "-o", path) == (

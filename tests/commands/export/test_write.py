@@ -7,7 +7,7 @@ import pytest
 
 from segtrain.commands.export import exported_program, onnx, openvino, torchscript
 from segtrain.commands.export.forms import FORMS
-from segtrain.commands.export.write import choose_path, move_into, staged
+from segtrain.commands.export.write import choose_path, keep_changed, move_into, staged
 from segtrain.errors import ConfigError
 from tests.commands.export.exporting import options_of, tiny_network
 from tests.conftest import PROJECT
@@ -154,3 +154,23 @@ def test_what_goes_wrong_elsewhere_keeps_its_name_and_leaves_nothing(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), staged(tmp_path / "model.onnx"):
         elsewhere.read_bytes()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("target", "model"), [("space", "model.onnx"), ("triton", "1/model.onnx")])
+def test_a_folder_around_a_model(tmp_path, target, model):
+    path = tmp_path / "there"
+    (path / model).parent.mkdir(parents=True)
+    (path / model).write_text("somebody's")
+    assert refused(path, target) == f"{path}: is a folder of other files; name a new one with -o"
+    (path / model).write_text(NOTE)
+    assert choose_path(path, path, target) == path
+
+
+def test_what_was_changed_around_a_model_stays(tmp_path, capsys):
+    path = write(tmp_path / "there", app="mine", same="same", model="old")
+    draft = write(tmp_path / "draft", app="new", same="same", model="new", more="more")
+    keep_changed(draft, path, "model.txt")
+    assert contents(draft) == {"model.txt": "new", "more.txt": "more", "same.txt": "same"}
+    assert capsys.readouterr().out == (
+        f"{path / 'app.txt'}: is not what would be written and stays as it is; delete it to have it written again\n"
+    )
