@@ -9,8 +9,8 @@ from segtrain.commands.export.graph import ExportOptions
 from segtrain.commands.export.onnx import export as export_onnx
 from segtrain.inference.network import TorchNetwork
 
-LARGEST_BATCH = 8
-TYPES = {
+TRITON_BATCH = 8
+TRITON_TYPES = {
     onnx.TensorProto.UINT8: "TYPE_UINT8",
     onnx.TensorProto.INT32: "TYPE_INT32",
     onnx.TensorProto.FLOAT: "TYPE_FP32",
@@ -36,7 +36,7 @@ def build_model_config(model: onnx.ModelProto) -> str:
     blocks = [
         "# Written by segtrain; the model is called as this folder is.",
         'backend: "onnxruntime"',
-        f"max_batch_size: {LARGEST_BATCH}",
+        f"max_batch_size: {TRITON_BATCH}",
         *(f"input [ {_tensor(value)} ]" for value in model.graph.input),
         *(f"output [ {_tensor(value)} ]" for value in model.graph.output),
         "dynamic_batching { }",
@@ -52,4 +52,4 @@ def _tensor(value: onnx.ValueInfoProto) -> str:
     """Without its first axis, which Triton adds; -1 where an axis is open."""
     kind = value.type.tensor_type
     dims = ", ".join(str(axis.dim_value or -1) for axis in kind.shape.dim[1:])
-    return f"{{ name: {json.dumps(value.name)} data_type: {TYPES[kind.elem_type]} dims: [ {dims} ] }}"
+    return f"{{ name: {json.dumps(value.name)} data_type: {TRITON_TYPES[kind.elem_type]} dims: [ {dims} ] }}"
