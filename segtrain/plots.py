@@ -1,4 +1,4 @@
-"""Charts of a run as PNG files: training curves and the confusion matrix.
+"""Charts as PNG files: training curves, the confusion matrix, and the style that all charts have.
 
 matplotlib is imported when a chart is drawn, and only as a Figure on an Agg canvas: pyplot would open windows, and keep
 every figure in memory.
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 MANY = 20  # more classes than this are not told apart by colour, nor are their percentages readable
 NAME_CHARACTERS = 24
-INK, PALE = "#333333", "#d0d0d0"
-BLUE, RED, ORANGE = "#1f4e79", "#d1495b", "#e08e2b"
+# The colours of page.css in its light form, so that charts and pages look alike.
+INK, QUIET, LINE, PALE = "#1c1c1a", "#63635e", "#deded9", "#b4b4ac"
+SERIES = ("#2a78d6", "#e0672c", "#159a6b", "#8a63d2", "#c4408a", "#a08400", "#0f93a8", "#8c5a3c")
+BLUE, ORANGE, RED = SERIES[0], SERIES[1], "#b3261e"
 _LOSSES = (["train", "loss"], ["val", "loss"])
 _TOTALS = {"train/loss": BLUE, "val/loss": RED, "val/miou": BLUE, "val/pixel_accuracy": ORANGE, "lr": BLUE}
 
@@ -34,7 +36,7 @@ def plot_curves(rows: "pd.DataFrame", path: str | Path) -> None:
             rows the axes are empty.
         path: the PNG file, overwritten; its folder exists.
     """
-    figure = _new_figure(16, 10)
+    figure = new_figure(16, 10)
     (loss, score), (classes, rate) = figure.subplots(2, 2)
     iou = [column for column in rows if column.startswith("val/iou/")]
     _draw_lines(loss, "Loss", rows, [column for column in rows if column.split("/")[:2] in _LOSSES])
@@ -77,9 +79,9 @@ def _draw_shares(share: np.ndarray, rows: list[str], columns: list[str], horizon
 
     classes = len(rows)
     side = float(np.clip(3.5 + 0.6 * classes, 6, 22))
-    figure = _new_figure(side + 1.2, side)
+    figure = new_figure(side + 1.2, side)
     axes = figure.subplots()
-    axes.set_facecolor("#e6e6e6")
+    axes.set_facecolor(LINE)
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # a confusion of 1 % is worth seeing, beside hits of 95 %
     picture = axes.imshow(share, cmap="Blues", norm=norm, interpolation="nearest", aspect="auto")
     axes.set_box_aspect(1)
@@ -94,15 +96,19 @@ def _draw_shares(share: np.ndarray, rows: list[str], columns: list[str], horizon
     axes.set_yticks(range(classes), rows, fontsize=size, parse_math=False)
     missing = " (grey: not in the ground truth)" if np.isnan(share).any() else ""
     title = f"Confusion matrix{missing}" if horizontal else "Each class for itself"
-    axes.set(xlabel=horizontal, ylabel="ground truth" if horizontal else "", title=title)
+    prepare_axes(axes, title)
+    axes.set(xlabel=horizontal, ylabel="ground truth" if horizontal else "")
+    axes.grid(visible=False)
     axes.tick_params(length=0)
+    bar.ax.tick_params(color=PALE, labelcolor=QUIET)
+    bar.ax.yaxis.label.set_color(QUIET)
     axes.spines[:].set_visible(False)
     if classes <= MANY:
         _write_shares(axes, share)
     figure.savefig(path)
 
 
-def _new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     """A figure of width x height inches at 100 pixels each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -111,6 +117,18 @@ def _new_figure(width: float, height: float) -> "Figure":
     figure.get_layout_engine().set(w_pad=0.15, h_pad=0.15)
     FigureCanvasAgg(figure)
     return figure
+
+
+def prepare_axes(axes: "Axes", title: str) -> None:
+    """The style of all charts: a title on the left, a pale grid, no frame but the two axes."""
+    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    axes.grid(color=LINE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(PALE)
+    axes.tick_params(color=PALE, labelcolor=QUIET)
+    axes.xaxis.label.set_color(QUIET)
+    axes.yaxis.label.set_color(QUIET)
 
 
 def _shorten(name: str) -> str:
@@ -129,12 +147,9 @@ def _draw_lines(axes: "Axes", title: str, rows: "pd.DataFrame", columns: Sequenc
     """One line per column that holds a number; the legend stands outside, ordered as the lines end."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK)
+    prepare_axes(axes, title)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(color="#e6e6e6")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     series = {column: rows[["epoch", column]].dropna() for column in columns if column in rows}
     series = {column: points for column, points in series.items() if len(points)}
     if not series:
@@ -163,16 +178,14 @@ def _draw_lines(axes: "Axes", title: str, rows: "pd.DataFrame", columns: Sequenc
 
 
 def _draw_line(axes: "Axes", points: "pd.DataFrame", shown: Sequence[str]) -> "Line2D":
-    """A total is drawn thick, a loss term dashed, a class that the legend leaves out pale."""
-    from matplotlib import colormaps
-
+    """A total is drawn thick, a loss term dashed, a class that the legend leaves out pale. Where there are more lines
+    than colours, the next ones are dashed, then dotted."""
     column = points.columns[1]
     style = {"color": PALE, "linewidth": 0.8, "zorder": 1}
     if column in shown:
-        index = sorted(shown).index(column) % 20
-        color = colormaps["tab20"](index * 2 if index < 10 else index * 2 - 19)  # its full colours, then its pale ones
-        style = {"color": _TOTALS.get(column, color), "linewidth": 2.2 if column in _TOTALS else 1.6, "zorder": 2}
-        style["linestyle"] = "--" if column.startswith("train/loss/") else "-"
+        turn, index = divmod(sorted(shown).index(column), len(SERIES))
+        style = {"color": _TOTALS.get(column, SERIES[index]), "linewidth": 2.2 if column in _TOTALS else 1.6}
+        style |= {"zorder": 2, "linestyle": "--" if column.startswith("train/loss/") else ("-", "--", ":")[turn]}
         style["marker"] = "o" if len(points) <= 30 else ""
     (line,) = axes.plot(points["epoch"], points[column], markersize=3.5, **style)
     return line

@@ -142,7 +142,7 @@ def to_rgb(image: NDArray) -> NDArray[np.uint8]:
 
 
 def overlay(
-    image: NDArray[np.uint8], color_mask: NDArray[np.uint8], *, alpha: float = 0.5, ignored: NDArray | None = None
+    image: NDArray[np.uint8], color_mask: NDArray[np.uint8], *, alpha: float = 0.6, ignored: NDArray | None = None
 ) -> NDArray[np.uint8]:
     """Blend colours over an image: (1 - alpha) * image + alpha * colour, HWC uint8 RGB.
 
@@ -159,6 +159,11 @@ def overlay(
         raise ValueError(f"expected image and colours of one shape (H, W, 3), got {image.shape} and {color_mask.shape}")
     blend = cv2.addWeighted(image, 1 - alpha, color_mask, alpha, 0)
     return blend if ignored is None else np.where(ignored[..., None], image, blend)
+
+
+def darken(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image without colours and dark, so that marks on it stand out; both are HWC uint8 RGB."""
+    return np.repeat(np.rint(30 + 0.35 * image.mean(axis=2, keepdims=True)).astype(np.uint8), 3, axis=2)
 
 
 def compare_panel(
@@ -195,12 +200,11 @@ def compare_panel(
         raise ValueError(f"image, mask and prediction must have one size, got {sorted(shapes)}")
     image, mask, prediction, wrong = (_fit(picture) for picture in (image, mask, prediction, wrong))
     truth, predicted = (
-        overlay(image, colorize(indices, colors, ignore_index=ignore_index), alpha=0.6, ignored=indices == ignore_index)
+        overlay(image, colorize(indices, colors, ignore_index=ignore_index), ignored=indices == ignore_index)
         for indices in (mask, prediction)
     )
     ignored = mask == ignore_index
-    grey = image.mean(axis=2, keepdims=True)
-    errors = np.repeat(np.rint(30 + 0.35 * grey).astype(np.uint8), 3, axis=2)
+    errors = darken(image)
     errors[ignored] = ERROR_IGNORED_COLOR
     errors[wrong] = ERROR_COLOR
     share = wrong.sum() / max((~ignored).sum(), 1)
@@ -245,7 +249,7 @@ def sample_panel(
     """
     image, mask = _fit(image), _fit(mask)
     ignored = mask == ignore_index
-    over = overlay(image, colorize(mask, colors, ignore_index=ignore_index), alpha=0.6, ignored=ignored)
+    over = overlay(image, colorize(mask, colors, ignore_index=ignore_index), ignored=ignored)
     return _compose([("image", image), ("mask", over)], _legend(mask[~ignored], names, colors))
 
 

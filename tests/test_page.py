@@ -1,12 +1,15 @@
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segtrain import plots
 from segtrain.errors import DataError
 from segtrain.page import picture_address, write_html
+from tests.conftest import PROJECT
 
 
 def test_values_are_escaped_and_bytes_that_are_not_text_replaced(tmp_path):
@@ -24,3 +27,11 @@ def test_a_picture_is_in_its_address():
     kind, _, content = picture_address(picture).partition(",")
     assert kind == "data:image/jpeg;base64"
     assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(content)), formats=["JPEG"])) == picture).all()
+
+
+def test_charts_have_the_colours_of_the_pages():
+    light = (PROJECT / "segtrain" / "page.css").read_text().partition("@media")[0]
+    colors = dict(re.findall(r"--([\w-]+): (#\w+)", light))
+    assert [colors[f"series-{index}"] for index in range(1, 9)] == list(plots.SERIES)
+    assert (colors["ink"], colors["quiet"], colors["line"]) == (plots.INK, plots.QUIET, plots.LINE)
+    assert (colors["series-other"], colors["error"]) == (plots.PALE, plots.RED)

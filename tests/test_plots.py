@@ -52,7 +52,7 @@ def test_curves_show_every_line_and_mark_the_best_epoch(tmp_path, monkeypatch):
     plot_curves(rows, tmp_path / "curves.png")
     picture = read(tmp_path / "curves.png")
     assert picture.shape == (1000, 1600, 3)
-    assert has(picture, (31, 78, 121)) and has(picture, (224, 142, 43))
+    assert has(picture, (42, 120, 214)) and has(picture, (224, 103, 44))
     assert "best mIoU 0.5000 at epoch 3" in texts
     legends = {text.strip().rsplit("  ", 1)[0] for text in texts}
     assert {"train/loss", "DiceLoss", "mIoU", "pixel accuracy", "lr", *AWKWARD[:4]} <= legends
@@ -69,7 +69,7 @@ def test_curves_without_rows(tmp_path, monkeypatch, rows):
 
 def test_curves_of_one_epoch(tmp_path):
     plot_curves(make_rows(1, AWKWARD), tmp_path / "curves.png")
-    assert has(read(tmp_path / "curves.png"), (31, 78, 121))
+    assert has(read(tmp_path / "curves.png"), (42, 120, 214))
 
 
 def test_curves_without_evaluation_or_with_a_diverged_loss(tmp_path, monkeypatch):

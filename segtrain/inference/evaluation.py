@@ -44,7 +44,8 @@ class EvaluationInfo(BaseModel):
 class EvaluationRecord:
     """An evaluation folder with N images of C classes.
 
-    `values`: the numbers of evaluation.csv, by name. `images`: the names of the images. `counts`: int64 (N, 3, C), see
+    `values`: the numbers of evaluation.csv, by name. `images`: the names of the images, sorted, as most splits are, so
+    that an interval is that of the evaluation. `counts`: int64 (N, 3, C), see
     class_counts, in the order of `images` and `info.names`.
     """
 
@@ -73,7 +74,7 @@ def read_evaluation(folder: Path) -> EvaluationRecord:
         path = folder / NUMBERS_FILE
         values = pandas.read_csv(path, index_col="name", **_PLAIN)["value"].astype(float)
         path = folder / IMAGES_FILE
-        table = pandas.read_csv(path, index_col="name", **_PLAIN)
+        table = pandas.read_csv(path, index_col="name", **_PLAIN).sort_index()
         counts = table[[f"{key}/{name}" for key in COUNTS for name in info.names]]
         if counts.isna().to_numpy().any():
             raise ValueError("an image has no counts; evaluate again")

@@ -33,7 +33,6 @@ SAMPLES, OFFENDERS = 12, 6
 _LOWEST = -4  # 10 to this power, 0.01 %, is the left end of the strip on which the shares of a class are marked
 UNMARKED: frozenset[int] = frozenset()
 SIDE_PX = 300
-OVERLAY_ALPHA = 0.55
 _MARK_PX = 13  # how large a single marked pixel is drawn
 WIDTH = (60, 116)  # characters
 FILES, FIX_LINES = 3, 16  # shown of each finding; the page has all
@@ -133,7 +132,7 @@ def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
         if panels and report.records[index].is_pair:
             height, width = panels[0].shape[:2]
             painted, known = (pick_pixels(array, height, width) for array in (painted, known))
-            painted = overlay(panels[0], painted, alpha=OVERLAY_ALPHA, ignored=~known)
+            painted = overlay(panels[0], painted, ignored=~known)
             if marked:
                 painted[_grow(np.isin(planes, list(marked)), height, width)] = ERROR_COLOR
         else:

@@ -63,7 +63,7 @@ def render_comparison(path: Path, comparison: Comparison, shown: Sequence[Change
         level=f"{LEVEL:.0%}",
         states=any(row.state for row in comparison.rows),
         single=lambda row: RunEntry([row]),
-        color=lambda index: f"run-{index + 1}" if index < COLORED else "run-other",
+        color=lambda index: f"series-{index + 1}" if index < COLORED else "series-other",
         colors=ONLY_COLORS,
         isnan=math.isnan,
         show_change=show_change,

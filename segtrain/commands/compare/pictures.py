@@ -17,12 +17,14 @@ from segtrain.errors import CheckpointError, DataError, SegtrainError, first_fau
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from segtrain.page import picture_address
-from segtrain.visualize import Color, colorize, flatten_both, overlay, to_rgb
+from segtrain.visualize import Color, colorize, darken, flatten_both, overlay, to_rgb
 
 IMAGES = 8
 PICTURE_SIDE_PX = 480  # the longer side of a picture
-PAINT_ALPHA = 0.6
-ONLY_COLORS: tuple[Color, Color] = ((42, 130, 230), (235, 110, 35))  # where one of the two alone is right
+ONLY_COLORS: tuple[Color, Color] = (
+    (42, 120, 214),
+    (224, 103, 44),
+)  # as --series-1 and -2: where one of the two alone is right
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,10 @@ def draw_change(
 
     def paint(indices: NDArray) -> str:
         colors = colorize(indices, task.colors, ignore_index=task.ignore_index)
-        return picture_address(overlay(image, colors, alpha=PAINT_ALPHA, ignored=indices == task.ignore_index))
+        return picture_address(overlay(image, colors, ignored=indices == task.ignore_index))
 
     wrong_first, wrong_second = (wrong for _, _, wrong in both)
-    change = np.repeat(np.rint(30 + 0.35 * image.mean(axis=2, keepdims=True)).astype(np.uint8), 3, axis=2)
+    change = darken(image)
     change[wrong_second & ~wrong_first] = ONLY_COLORS[0]
     change[wrong_first & ~wrong_second] = ONLY_COLORS[1]
     return [

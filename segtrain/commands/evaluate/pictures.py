@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.commands.evaluate.probabilities import BINS, calibration_error
 from segtrain.commands.evaluate.scores import Shown
 from segtrain.inference.task import Task
-from segtrain.plots import BLUE, ORANGE
+from segtrain.plots import BLUE, ORANGE, PALE, new_figure, prepare_axes
 from segtrain.visualize import MARGIN_PX, compare_panel
 
 SHEET_COLUMNS = 2
@@ -62,24 +61,22 @@ def draw_calibration(counted: NDArray, task: Task, path: Path) -> None:
         path: the PNG file, overwritten.
     """
     pixels, confidence, right = counted.sum(axis=1)
-    there, grey = pixels > 0, "#9aa5b1"
+    there = pixels > 0
     middles = (np.arange(BINS) + 0.5) / BINS
     top = task.mode == "multiclass"
-    figure = Figure(figsize=(7, 8), dpi=100, layout="constrained", facecolor="white")
+    figure = new_figure(7, 8)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
     upper.bar(middles[there], right[there] / pixels[there], width=0.9 / BINS, color=BLUE, label="share that is right")
     means = confidence[there] / pixels[there]
     upper.plot(means, right[there] / pixels[there], "o", color=ORANGE, clip_on=False, label="mean of the bin")
-    upper.plot([0, 1], [0, 1], "--", color=grey, label="as it should be")
+    upper.plot([0, 1], [0, 1], "--", color=PALE, label="as it should be")
     error = calibration_error(counted)
-    upper.set(xlim=(0, 1), ylim=(0, 1), title=f"Reliability, calibration error {error:.4f}")
+    prepare_axes(upper, f"Reliability, calibration error {error:.4f}")
+    upper.set(xlim=(0, 1), ylim=(0, 1))
     upper.set_ylabel("share of pixels that are right" if top else "share of pixels that are of the class")
     upper.legend(loc="upper left", frameon=False)
-    lower.bar(middles, pixels / max(pixels.sum(), 1), width=0.9 / BINS, color=grey)
+    lower.bar(middles, pixels / max(pixels.sum(), 1), width=0.9 / BINS, color=PALE)
     lower.set(xlabel="probability of the predicted class" if top else "probability of the class")
     lower.set_ylabel("share of all pixels")
-    for axes in (upper, lower):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e6e6e6")
-        axes.set_axisbelow(True)
+    prepare_axes(lower, "")
     figure.savefig(path)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from tqdm import tqdm
@@ -20,7 +19,7 @@ from segtrain.devices import resolve_device
 from segtrain.errors import TrainingError
 from segtrain.files import explained_write, write_whole
 from segtrain.losses.weighted import WeightedLoss
-from segtrain.plots import BLUE, INK, PALE, RED
+from segtrain.plots import BLUE, INK, PALE, RED, new_figure, prepare_axes
 from segtrain.training import build
 from segtrain.training.failures import explained_failures
 from segtrain.training.loop import train_step
@@ -126,7 +125,7 @@ def draw_test(table: pandas.DataFrame, index: int | None, path: Path, *, name: s
         path: the PNG file, overwritten.
         name: of the experiment.
     """
-    figure = Figure(figsize=(10, 6), dpi=100, layout="constrained", facecolor="white")
+    figure = new_figure(10, 6)
     axes = figure.subplots()
     axes.plot(table["lr"], table["loss"], "o", color=PALE, markersize=4, label="loss of each step")
     axes.plot(table["lr"], table["smoothed"], color=BLUE, linewidth=2.2, label="smoothed")
@@ -137,10 +136,7 @@ def draw_test(table: pandas.DataFrame, index: int | None, path: Path, *, name: s
     axes.set_xscale("log")
     low, high = table["smoothed"].min(), table["smoothed"].iloc[: max(len(table) // 2, 1)].max()
     axes.set_ylim(low - 0.15 * (high - low), high + 0.35 * (high - low))
-    axes.set_title(f"Learning-rate range test: {name}", loc="left", fontsize=13, fontweight="bold", color=INK)
+    prepare_axes(axes, f"Learning-rate range test: {name}")
     axes.set(xlabel="optimizer.lr", ylabel="loss")
-    axes.grid(color="#e6e6e6")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path)

@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from segtrain.commands.serve.service import Service
 from segtrain.errors import is_out_of_files
 
-PAGE = {
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
+_OWN = "segtrain.commands.serve.page"
+PAGE = {  # package, file, media type
+    "/": (_OWN, "page.html", "text/html"),
+    "/page.css": ("segtrain", "page.css", "text/css"),
+    "/serve.css": (_OWN, "serve.css", "text/css"),
+    "/page.js": (_OWN, "page.js", "text/javascript"),
 }
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -88,8 +90,8 @@ def _host_name(host: str) -> str | None:
 
 
 async def _page(request: Request) -> Response:
-    name, media_type = PAGE[request.url.path]
-    return Response((files("segtrain.commands.serve") / "page" / name).read_bytes(), media_type=media_type)
+    package, name, media_type = PAGE[request.url.path]
+    return Response((files(package) / name).read_bytes(), media_type=media_type)
 
 
 async def _refuse(request: Request, error: HTTPException) -> Response:

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from segtrain.commands.tune.study import Study
-from segtrain.plots import BLUE, INK, ORANGE, PALE, RED
+from segtrain.plots import BLUE, INK, ORANGE, PALE, RED, new_figure, prepare_axes
 
 COLUMNS = 3
 MOST_KEYS = 12  # panels; the most important ones
@@ -25,9 +24,9 @@ def draw_history(table: pandas.DataFrame, path: Path, *, monitor: str, lowest: b
         monitor: the score's column and name.
         lowest: whether the lowest score is the best.
     """
-    figure = Figure(figsize=(12, 6), dpi=100, layout="constrained", facecolor="white")
+    figure = new_figure(12, 6)
     axes = figure.subplots()
-    _prepare(axes, f"{monitor} of {len(table)} trials")
+    prepare_axes(axes, f"{monitor} of {len(table)} trials")
     complete = table[table["state"] == "complete"]
     early = table[table["state"] == "ended early"]
     failed = table[table["state"] == "failed"]
@@ -58,12 +57,12 @@ def draw_keys(table: pandas.DataFrame, study: Study, path: Path, *, monitor: str
     shares = study.importances()
     keys = sorted(study.ranges, key=lambda key: -shares.get(key, 0.0))[:MOST_KEYS]
     rows = -(-len(keys) // COLUMNS)
-    figure = Figure(figsize=(15, 4.2 * rows), dpi=100, layout="constrained", facecolor="white")
+    figure = new_figure(15, 4.2 * rows)
     all_axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     scored = table.dropna(subset=[monitor])
     for axes, key in zip(all_axes, keys, strict=False):
         name = key if len(key) <= TITLE_CHARACTERS else "…" + key[1 - TITLE_CHARACTERS :]
-        _prepare(axes, f"{name}  {shares[key]:.0%}" if key in shares else name)
+        prepare_axes(axes, f"{name}  {shares[key]:.0%}" if key in shares else name)
         places = _place(axes, scored[key], study, key)
         for state, edge in (("complete", INK), ("ended early", "none")):
             chosen = (scored["state"] == state).to_numpy()
@@ -93,10 +92,3 @@ def _place(axes: Axes, values: pandas.Series, study: Study, key: str) -> np.ndar
     axes.set_xticks(range(len(texts)), short, parse_math=False, rotation=20 if len(texts) > 4 else 0)
     axes.set_xlim(-0.5, len(texts) - 0.5)
     return values.map(texts.index).to_numpy()
-
-
-def _prepare(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
-    axes.grid(color="#e6e6e6")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

@@ -98,7 +98,7 @@ def test_a_diagram_of_what_is_overconfident(tmp_path):
     counted[:, 0, 13], counted[:, 1, 4] = (100, 90, 60), (50, 15, 15)
     draw_calibration(counted, LAYERS, tmp_path / "calibration.png")
     picture = np.asarray(Image.open(tmp_path / "calibration.png").convert("RGB")).astype(int)
-    blue = (abs(picture - [31, 78, 121]).sum(axis=2) < 30)[200:560]
+    blue = (abs(picture - [42, 120, 214]).sum(axis=2) < 30)[200:560]
     columns = np.flatnonzero(blue.sum(axis=0) > 100)  # the bars: 60 % and 30 % of the height
     assert len(np.flatnonzero(np.diff(columns) > 50)) == 1
     heights = [blue[:, columns[0] + 5].sum(), blue[:, columns[-1] - 5].sum()]

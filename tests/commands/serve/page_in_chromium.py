@@ -173,6 +173,7 @@ def test_it_runs_alone_and_without_complaint(page, tmp_path):
     assert {url.removeprefix(page.url) for url in asked if not url.startswith("data:")} == {
         "",
         "page.css",
+        "serve.css",
         "page.js",
         "model",
         "predict?output=json",

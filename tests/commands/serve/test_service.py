@@ -130,7 +130,8 @@ def test_the_page_takes_nothing_from_outside(client):
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; ")
-    kinds = {"/page.css": "text/css; charset=utf-8", "/page.js": "text/javascript; charset=utf-8"}
+    kinds = dict.fromkeys(["/page.css", "/serve.css"], "text/css; charset=utf-8")
+    kinds["/page.js"] = "text/javascript; charset=utf-8"
     parts = {path: client.ask("GET", path) for path in kinds}
     assert {path: reply.headers["content-type"] for path, reply in parts.items()} == kinds
     for content in (page.body, *(reply.body for reply in parts.values())):
@@ -138,11 +139,11 @@ def test_the_page_takes_nothing_from_outside(client):
 
 
 def test_the_parts_of_the_page_know_one_another(client):
-    page, style, script = (client.ask("GET", path).body.decode() for path in ("/", "/page.css", "/page.js"))
+    page, style, script = (client.ask("GET", path).body.decode() for path in ("/", "/serve.css", "/page.js"))
     there = set(re.findall(r'id="(\w+)"', page))
     assert set(re.findall(r'element\("(\w+)"\)', script)) <= there
     assert set(re.findall(r"#([a-z]+)(?=[ .:,])", style)) <= there
-    assert re.findall(r'(?:href|src)="([^"]*)"', page) == ["data:,", "page.css", "page.js"]
+    assert re.findall(r'(?:href|src)="([^"]*)"', page) == ["data:,", "page.css", "serve.css", "page.js"]
 
 
 def test_what_fails_is_told_without_a_traceback_and_harms_nobody_else(tmp_path, caplog):
