@@ -59,6 +59,7 @@ WHERE_ASKED = {
     "data.memory_cache",
     "data.mixing",
     "data.staging",
+    "data.torchvision_transforms",
     "distributed",
     "log.tensorboard_writer",
     "log.wandb_media",

@@ -29,7 +29,7 @@ MODULES = {
     "loss": ("segtrain.losses", "segmentation_models_pytorch.losses", "torch.nn"),
     "optimizer": ("torch.optim", "timm.optim"),
     "schedule": ("torch.optim.lr_scheduler",),
-    "transform": ("albumentations",),
+    "transform": ("albumentations", "torchvision.transforms.v2"),
 }
 # What a class derives from.
 BASES = {
@@ -37,9 +37,9 @@ BASES = {
     "loss": ("torch.nn.Module",),
     "optimizer": ("torch.optim.Optimizer",),
     "schedule": ("torch.optim.lr_scheduler.LRScheduler",),
-    "transform": ("albumentations.BasicTransform", "albumentations.BaseCompose"),
+    "transform": ("albumentations.BasicTransform", "albumentations.BaseCompose", "torchvision.transforms.v2.Transform"),
 }
-PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "albumentations")
+PACKAGES = ("torch", "torchvision", "timm", "segmentation-models-pytorch", "albumentations")
 
 PROBED = ("timm", "segmentation-models-pytorch")  # what a timm model gives to an architecture depends on these alone
 
@@ -110,7 +110,7 @@ def read_libraries() -> dict[str, Any]:
     import timm
 
     names = {kind: {name: signature_arguments(item) for name, item in _classes(kind)} for kind in MODULES}
-    for kind, abstract in {"optimizer": "Optimizer", "schedule": "LRScheduler"}.items():
+    for kind, abstract in {"optimizer": "Optimizer", "schedule": "LRScheduler", "transform": "Transform"}.items():
         names[kind].pop(abstract, None)
     encoders = {name: sorted(entry["pretrained_settings"]) for name, entry in smp.encoders.encoders.items()}
     return {"versions": installed_versions(), "names": names, "encoders": encoders, "timm_models": timm.list_models()}

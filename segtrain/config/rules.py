@@ -37,6 +37,23 @@ REFUSED_TRANSFORMS = {
     "ToFloat": "the model scales by itself, from 0..255; take it out",
     "ToTensorV2": "batches are tensors already; take it out",
     "ToTensor3D": "batches are tensors already; take it out",
+    **dict.fromkeys(
+        ("AugMix", "AutoAugment", "RandAugment", "TrivialAugmentWide"),
+        "it moves images without their masks, for classification; write SomeOf with transforms of your choice",
+    ),
+    **dict.fromkeys(("CutMix", "MixUp"), "it is for classification; data.mix mixes samples with their masks"),
+    **dict.fromkeys(
+        ("ConvertImageDtype", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
+        "images are converted already; take it out",
+    ),
+    **dict.fromkeys(("RandomApply", "RandomChoice"), "write OneOf or Sequential, which take a list and p"),
+    **dict.fromkeys(
+        ("ClampBoundingBoxes", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes", "SetClampingMode"),
+        "it is for boxes, and there are none",
+    ),
+    **dict.fromkeys(("ClampKeyPoints", "SanitizeKeyPoints"), "it is for key points, and there are none"),
+    **dict.fromkeys(("FiveCrop", "TenCrop"), "it makes several images of one; write RandomCrop"),
+    **dict.fromkeys(("LinearTransformation", "UniformTemporalSubsample"), "it is not for images and masks"),
 }
 NOT_TUNED = {  # keys, and sections of keys
     "seed": "the best of several seeds is luck; take it out",
@@ -68,8 +85,8 @@ def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
             arguments = {"transforms": arguments}
         arguments = {} if arguments is None else arguments
         here = (*path, index, name) if isinstance(item, dict) else (*path, index)
-        if isinstance(name, str) and name in REFUSED_TRANSFORMS:
-            yield Mistake(here, REFUSED_TRANSFORMS[name])
+        if isinstance(name, str) and (own := name.removeprefix("torchvision.transforms.v2.")) in REFUSED_TRANSFORMS:
+            yield Mistake(here, REFUSED_TRANSFORMS[own])
         elif not isinstance(arguments, dict):
             yield Mistake(here, f"expected arguments as {{argument: value}} or a list of transforms, not {arguments!r}")
         else:

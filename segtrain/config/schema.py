@@ -94,7 +94,8 @@ class ScheduleConfig(NamedSection):
 
 
 class TransformsConfig(Section):
-    """Lists of albumentations: Name, Name: {arguments}, or Name: [children]."""
+    """Lists of transforms, looked up in albumentations, then in torchvision.transforms.v2: Name, Name: {arguments}, or
+    Name: [children]."""
 
     train: list[str | dict[str, Any]] = Field(default_factory=list)
     """Augmentation of the training images, in this order."""

@@ -1,4 +1,4 @@
-"""albumentations pipelines from the lists of an experiment."""
+"""Pipelines of albumentations from the lists of an experiment; transforms of torchvision may be among them."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -71,10 +71,9 @@ def build_eval_transform(items: Sequence[TransformItem]) -> albumentations.Compo
     for index, child in enumerate(pipeline.transforms):
         name, arguments = split_item(items[index])
         if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
-            allowed = f"pixel-level transforms and {', '.join(FRAME_KEEPING[:3])}"
-            raise ConfigError(
-                f"transforms.val.{index}: {name} changes the frame; whole images are scored, so only {allowed} go here"
-            )
+            allowed = f"pixel-level transforms of albumentations and {', '.join(FRAME_KEEPING[:3])}"
+            reason = f"{name} may change the frame; whole images are scored, so only {allowed} go here"
+            raise ConfigError(f"transforms.val.{index}: {reason}")
         if (p := arguments.get("p", 1)) != 1:
             raise ConfigError(f"transforms.val.{index}: {name} with p {p} would score an image by chance; take p out")
         child.p = 1.0
@@ -102,6 +101,7 @@ def _build(item: TransformItem, ignore_index: int, where: str) -> Any:
     target = find("transform", name)
     if target is albumentations.RandomCrop:
         target = ClassCrop
+    of_torchvision = not issubclass(target, (albumentations.BasicTransform, albumentations.BaseCompose))
     if "transforms" in arguments:
         children = enumerate(arguments["transforms"])
         arguments["transforms"] = [_build(child, ignore_index, f"{where}.{name}.{index}") for index, child in children]
@@ -110,8 +110,13 @@ def _build(item: TransformItem, ignore_index: int, where: str) -> Any:
         raise ConfigError(f"{where}: {name} has no argument '{key}'; {suggest(key, parameters)}")
     if "fill_mask" in parameters and parameters["fill_mask"].default is not None:  # None leaves the mask as it is
         arguments.setdefault("fill_mask", ignore_index)
+    arguments = {key: _tuples(value) for key, value in arguments.items()}
     try:
-        return target(**{key: _tuples(value) for key, value in arguments.items()})
+        if of_torchvision:
+            from segtrain.data.torchvision_transforms import build_torchvision
+
+            return build_torchvision(target, arguments, ignore_index=ignore_index)
+        return target(**arguments)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ConfigError(f"{where}: {name}: {_reason(error)}") from error
 
@@ -201,8 +206,9 @@ def _apply(pipeline: albumentations.Compose, seed: int, where: str, **arrays: np
         result = pipeline(**arrays)
     except CropSizeError as error:
         raise DataError(f"{_reason(error)}; write pad_if_needed: true for the crop in {where}") from error
-    # albumentations raises NotImplementedError where a transform cannot take such images: ChannelDropout, one channel.
-    except (ValueError, TypeError, NotImplementedError, cv2.error) as error:
+    # albumentations raises NotImplementedError, a RuntimeError, where a transform cannot take such images
+    # (ChannelDropout, one channel); torchvision a TypeError, or a RuntimeError of torch.
+    except (ValueError, TypeError, RuntimeError, cv2.error) as error:
         if is_out_of_memory(error):
             raise MemoryError(_reason(error)) from error
         raise DataError(f"{where}: {_reason(error)}") from error

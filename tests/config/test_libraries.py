@@ -18,6 +18,8 @@ from segtrain.config.libraries import (
 from segtrain.errors import ConfigError
 from tests.conftest import PROJECT, run
 
+TRANSFORMS = "albumentations.BasicTransform or albumentations.BaseCompose or torchvision.transforms.v2.Transform"
+
 
 def test_the_index_is_what_the_libraries_say():
     stored = json.loads(resolve.INDEX_FILE.read_text())
@@ -58,6 +60,9 @@ def test_other_versions_ask_the_libraries(tmp_path, monkeypatch):
         ("optimizer", "Lamb", "timm.optim"),
         ("schedule", "StepLR", "torch.optim.lr_scheduler"),
         ("transform", "HorizontalFlip", "albumentations"),
+        ("transform", "RandomCrop", "albumentations"),
+        ("transform", "ScaleJitter", "torchvision.transforms.v2"),
+        ("transform", "torchvision.transforms.v2.RandomCrop", "torchvision.transforms.v2"),
         ("model", "Unet", "segmentation_models_pytorch"),
         ("model", "GCN", "segtrain.models.networks.gcn"),
     ],
@@ -75,8 +80,8 @@ def test_a_dotted_path_is_imported():
 @pytest.mark.parametrize(
     ("kind", "name", "bases"),
     [
-        ("transform", "os.system", "albumentations.BasicTransform or albumentations.BaseCompose"),
-        ("transform", "os.path.basename", "albumentations.BasicTransform or albumentations.BaseCompose"),
+        ("transform", "os.system", TRANSFORMS),
+        ("transform", "os.path.basename", TRANSFORMS),
         ("loss", "builtins.dict", "torch.nn.Module"),
         ("loss", "torch.nn.functional.mse_loss", "torch.nn.Module"),
         ("optimizer", "subprocess.Popen", "torch.optim.Optimizer"),

@@ -122,6 +122,17 @@ MISTAKES = {
     "transforms: {train: [{HorizontalFlip: 0.5}]}": (
         "1: transforms.train.0.HorizontalFlip: expected arguments as {argument: value} or a list of transforms, not 0.5"
     ),
+    "transforms: {train: [RandAugment]}": (
+        "1: transforms.train.0: it moves images without their masks, for classification; write SomeOf with transforms "
+        "of your choice"
+    ),
+    "transforms: {train: [{torchvision.transforms.v2.MixUp: {alpha: 1}}]}": (
+        "1: transforms.train.0.torchvision.transforms.v2.MixUp: it is for classification; data.mix mixes samples "
+        "with their masks"
+    ),
+    "transforms: {train: [{ScaleJitter: {target_size: [64, 64], scale: 2}}]}": (
+        "1: transforms.train.0.ScaleJitter.scale: ScaleJitter has no argument 'scale'; did you mean 'scale_range'?"
+    ),
     "transforms: {train: [5]}": "1: transforms.train.0: expected text or mapping, not 5",
     "transforms: {train: [[HorizontalFlip]]}": (
         "1: transforms.train.0: expected text or mapping, not ['HorizontalFlip']"
