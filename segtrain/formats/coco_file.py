@@ -121,7 +121,7 @@ class _Values:
     def check(self, notes: list[str]) -> None:
         """Adds to the notes how many crowds are ignored. Raises DataError for labels that no class claims, and for more
         crowds than there can be."""
-        polygons.refuse_unclaimed(self.path, self.unclaimed)
+        polygons.refuse_unclaimed(self.path, self.unclaimed, self.legend)
         crowds, objects = self.crowds.total(), self.objects.total()
         if self.crowd is not None or not crowds:
             return

@@ -59,7 +59,7 @@ def read(
     for split, annotated in splits.items():
         labels = Counter(label for item in annotated for label, _, _ in item.shapes if label not in legend.values)
         if legend.other is None:
-            polygons.refuse_unclaimed(root / folders[split], labels)
+            polygons.refuse_unclaimed(root / folders[split], labels, legend)
     for split, names in _without_annotation(splits).items():
         if names and without_annotation == "error":
             raise DataError(
@@ -120,7 +120,8 @@ def _outline(kind: str, shape: dict) -> Any:
         return [[number for point in points for number in point]]
     if kind == "circle" and len(points) == 2:
         (x, y), (edge_x, edge_y) = points
-        return {"circle": [x, y, ((edge_x - x) ** 2 + (edge_y - y) ** 2) ** 0.5]}
+        radius = ((edge_x - x) ** 2 + (edge_y - y) ** 2) ** 0.5
+        return {"ellipse": [x, y, radius, radius, 0]}
     if kind == "mask" and isinstance(shape.get("mask"), str) and points:
         return {"bitmap": shape["mask"], "at": points[0]}
     raise ValueError(

@@ -241,8 +241,8 @@ MISTAKES = {
     "labels that no class claims": (
         [LARGE, shape("tree", [[0, 0]]), shape("bus", []), shape("tree", [])],
         {},
-        "R/train: no class claims the labels of 3 objects: tree (2), bus (1); give them to classes, like {name: .., "
-        "labels: [tree]}, or write data.other_labels: background, or ignore",
+        "R/train: no class claims the labels of 3 objects: tree (2), bus (1); the classes claim: background, road, "
+        "car; give them to classes, like {name: .., labels: [tree]}, or write data.other_labels: background, or ignore",
     ),
     "no shapes": (
         [],
