@@ -13,6 +13,8 @@ from segtrain.formats.coco_geometry import CocoImage, check_geometry, name_objec
 from segtrain.formats.coco_images import ImageFinder
 from segtrain.formats.sample import Sample, SampleTable
 
+COCO_FILE, COCO_LISTS = "an annotation file of COCO", ("images", "annotations", "categories")
+
 
 def read_file(
     path: Path,
@@ -28,7 +30,7 @@ def read_file(
     knowing is appended to `notes`; with `thorough` every object is looked at for it. Raises DataError, with the file,
     for whatever contradicts itself or is not there."""
     notes = [] if notes is None else notes
-    content = polygons.load_json(path, "an annotation file of COCO", lists=["images", "annotations", "categories"])
+    content = polygons.load_json(path, COCO_FILE, lists=COCO_LISTS)
     pictures = _pictures(path, content["images"], images)
     values = _Values(path, content["categories"], legend, crowd)
     if panoptic is not None:

@@ -68,12 +68,13 @@ def read(
 def find_labels(root: Path, *, annotations: str | dict[str, str] = "annotations.xml") -> list[Label]:
     """The labels of the files, in their order. Raises DataError as read does."""
     colors: dict[str, str] = {}
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, bool]] = Counter()
     for file in annotations.values() if isinstance(annotations, dict) else [annotations]:
         content = read_cvat(root / file)
         colors |= {name: color for name, color in content.labels.items() if name not in colors}
-        counts.update(shape.label for image in content.images for shape in image.shapes if shape.outline)
-    return [Label(name, counts[name], parse_color(colors.get(name, ""))) for name in dict.fromkeys([*colors, *counts])]
+        counts.update((shape.label, bool(shape.outline)) for image in content.images for shape in image.shapes)
+    names = dict.fromkeys([*colors, *(name for name, _ in counts)])
+    return [Label(n, counts[n, True], parse_color(colors.get(n, "")), counts[n, False]) for n in names]
 
 
 def _refuse_shapes(path: Path, content: CvatFile, *, lines: str, boxes: str | None) -> None:

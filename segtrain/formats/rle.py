@@ -73,7 +73,7 @@ def read(
     path, folder = root / file, root / images
     rows = _with_classes(path, read_table(path, image_column, class_column, runs_column), classes, legend)
     found = _by_image(path, folder, rows)
-    there = _list_images(folder)
+    there = list_images(folder)
     without = sorted(set(there.values()) - found.keys())
     if without and without_row == "error":
         raise DataError(
@@ -119,10 +119,9 @@ def _count(rows: Iterable[RunsRow]) -> Counter[str]:
 def read_table(path: Path, *columns: str | None) -> list[RunsRow]:
     """The rows of a table; `columns` are the names of those of images, classes and runs, None for one that is to be
     found. Raises DataError where one is missing."""
-    text = read_cells(path)
-    delimiter, header = _find_header(path, text, columns)
+    delimiter, header = find_header(path, columns)
     places, rows = find_columns(path, header, columns), []
-    for number, (line, cells) in enumerate(read_rows(path, text, delimiter)):
+    for number, (line, cells) in enumerate(read_rows(path, read_cells(path), delimiter)):
         if number == 0 and not is_headless(header):
             continue
         image, label, runs = ("" if place is None or place >= len(cells) else cells[place] for place in places)
@@ -138,25 +137,22 @@ def read_table(path: Path, *columns: str | None) -> list[RunsRow]:
     return rows
 
 
-def _find_header(path: Path, text: str, columns: Sequence[str | None]) -> tuple[str, list[str]]:
+def find_header(path: Path, columns: Sequence[str | None] = ()) -> tuple[str, list[str]]:
     """The delimiter, and the cells of the first row: where most of the columns are known, or there are most of them."""
 
     def fit(header: list[str]) -> tuple[int, int]:
         known = sum(bool(cell in columns or _IMAGE.fullmatch(cell) or _RUNS.fullmatch(cell)) for cell in header)
         return known, min(len(header), 2)
 
-    found, errors = [], []
+    text, found, errors = read_cells(path), [], []
     for delimiter in DELIMITERS:
         try:
             found += [(delimiter, cells) for _, cells in islice(read_rows(path, text, delimiter), 1)]
         except DataError as error:  # of quotes, which another delimiter may put right
             errors.append(error)
     if not found:
-        raise (
-            errors[0]
-            if errors
-            else DataError(f"{path}: is empty; expected a header like ImageId,ClassId,EncodedPixels")
-        )
+        empty = DataError(f"{path}: is empty; expected a header like ImageId,ClassId,EncodedPixels")
+        raise errors[0] if errors else empty
     return max(found, key=lambda item: fit(item[1]))
 
 
@@ -191,7 +187,7 @@ def find_columns(path: Path, header: Sequence[str], columns: Sequence[str | None
     return [image, label, runs]
 
 
-def _list_images(folder: Path) -> dict[str, str]:
+def list_images(folder: Path) -> dict[str, str]:
     """The paths below a folder of its images, by their paths and names, with suffix and without; "" for a name that
     several have."""
     found: dict[str, str] = {}
@@ -208,7 +204,7 @@ def _list_images(folder: Path) -> dict[str, str]:
 
 
 def _by_image(path: Path, folder: Path, rows: Sequence[RunsRow]) -> dict[str, list[RunsRow]]:
-    there = _list_images(folder)
+    there = list_images(folder)
     found: dict[str, list[RunsRow]] = {}
     missing = [row for row in rows if row.image not in there]
     if missing:

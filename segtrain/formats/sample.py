@@ -57,11 +57,13 @@ class Sample(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A name of objects in annotation files: their number, and its colour, RGB 0..255, where the files have one."""
+    """A name of objects in annotation files: their number, its colour, RGB 0..255, where the files have one, and the
+    number of lines and points of that name, which cover no area."""
 
     name: str
     objects: int
     color: tuple[int, int, int] | None = None
+    lines: int = 0
 
 
 class SampleTable(Sequence[Sample]):

@@ -196,7 +196,7 @@ def test_images_without_a_file(read, root):
     (root / "train" / "notes.txt").touch()
     text = (
         "R/train: 2 images beside the annotated ones have no JSON file: R/train/x.png, R/train/y.jpg; write "
-        "data.without_annotation: background if there is nothing in them, or remove them"
+        "data.without_annotation: background if there is nothing in them, or skip to leave them out"
     )
     assert error_of(read, root) == text
     splits = read(without_annotation="background")

@@ -48,6 +48,11 @@ class Source(NamedTuple):
     folders: tuple[str, str] | None = None
 
     @property
+    def place(self) -> str:
+        """What a message about these samples begins with."""
+        return quoted(self.folders[0]) if self.folders else self.title
+
+    @property
     def command(self) -> str:
         """The command that checks this."""
         return f"python -m segtrain check {shlex.join(self.arguments)}".rstrip()
