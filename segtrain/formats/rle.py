@@ -107,8 +107,9 @@ def find_labels(
     runs_column: str | None = None,
 ) -> list[Label]:
     """The classes of the table in the order of their names, numbers by their value, with the number of rows that have
-    runs. Raises DataError as read does."""
-    counts = _count(read_table(root / file, image_column, class_column, runs_column))
+    runs; `object` where it has no column of classes. Raises DataError as read does."""
+    rows = read_table(root / file, image_column, class_column, runs_column)
+    counts = _count(rows) or Counter({"object": sum(bool(row.runs) for row in rows)})
     return [Label(name, counts[name]) for name in sorted(counts, key=lambda name: (len(name) * name.isdecimal(), name))]
 
 

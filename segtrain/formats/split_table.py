@@ -3,26 +3,18 @@
 from pathlib import Path
 
 from segtrain.errors import DataError, name_some
-from segtrain.formats.csv import open_table, require_columns
+from segtrain.formats.csv import DELIMITERS, describe_columns, read_cells, read_rows
 from segtrain.formats.lists import require_distinct
 from segtrain.formats.sample import SPLIT_NAMES, SampleTable, Splits
-
-SPLIT_COLUMNS = ("split", "name", "group")
-"""Those of a split table; the last is optional."""
 
 
 def split_by_table(splits: Splits, path: Path) -> Splits:
     """The samples of all splits, in the splits that the table at `path` says; rows with another word than train, val
     and test make splits of that name. Samples that it does not have are an error, and so are names that two splits
-    have. Raises DataError also for wrong columns."""
-    header, rows = open_table(path, *SPLIT_COLUMNS[:2])
-    columns = [column for column in SPLIT_COLUMNS if column in header]
-    require_columns(path, header, columns)
-    cells = {}
-    listed = [(line, dict(zip(header, row, strict=False))) for line, row in rows]
+    have. Raises DataError also for columns that are missing."""
+    listed = _read_table(path)
     require_distinct(path, ((line, row["name"]) for line, row in listed))
-    for _, row in listed:
-        cells[row["name"]] = row.get("split", ""), row.get("group", "")
+    cells = {row["name"]: (row.get("split", ""), row.get("group", "")) for _, row in listed}
     samples = [sample for table in splits.values() for sample in table]
     names = {sample.name for sample in samples}
     if len(names) < len(samples):
@@ -40,3 +32,16 @@ def split_by_table(splits: Splits, path: Path) -> Splits:
             sample._replace(group=group or sample.group)
         )
     return {split: SampleTable(own) for split, own in found.items()}
+
+
+def _read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Line and cells, by their columns, of each row. A name may begin with #."""
+    text, headers = read_cells(path), []
+    for delimiter in DELIMITERS:
+        rows = [(line, cells) for line, cells in read_rows(path, text, delimiter)]
+        headers += [cells for _, cells in rows[:1]]
+        if rows and {"name", "split"} <= {*rows[0][1]}:
+            return [(line, dict(zip(rows[0][1], cells, strict=False))) for line, cells in rows[1:]]
+    header = max(headers, key=len, default=[])
+    missing = "split" if "name" in header else "name"
+    raise DataError(f"{path}: {describe_columns(missing, header)}; a split table has the columns name, split and group")

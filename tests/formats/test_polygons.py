@@ -156,6 +156,15 @@ OUTLINES = {
     "no polygon": ([], NOTHING),
     "counts": ({"counts": [5, 2, 22, 1], "size": [5, 6]}, ["010000", "010000", "000000", "000000", "000001"]),
     "a circle": ({"ellipse": [3, 2, 1.6, 1.6, 0]}, ["001100", "011110", "011110", "001100", "000000"]),
+    "an ellipse": ({"ellipse": [3, 2.5, 2.6, 1.1, 0]}, ["000000", "001100", "111111", "001100", "000000"]),
+    "an ellipse that is turned": ({"ellipse": [3, 2.5, 2.4, 1, 90]}, ["001100"] * 5),
+    "a flat ellipse": ({"ellipse": [3, 2, 0, 3, 0]}, NOTHING),
+    "counts along the rows of a box": (
+        {"counts": "1, 2, 1, 1", "box": [2, 1, 3, 2]}, ["000000", "000110", "000100", "000000", "000000"]
+    ),
+    "counts that begin inside": ({"counts": "0,2", "box": [4, 4, 2, 1]}, [*NOTHING[:4], "000011"]),
+    "runs down the columns": ({"runs": "5 2 1 1", "along": "columns"}, ["110000", *NOTHING[1:4], "100000"]),
+    "runs along the rows": ({"runs": "6 2", "along": "rows"}, ["000001", "100000", *NOTHING[2:]]),
     "a circle at the border": ({"ellipse": [0, 0, 1, 1, 0]}, ["100000", *NOTHING[1:]]),
     "a bitmap": ({"bitmap": bitmap([[1, 0], [0, 255]]), "at": [3, 2.2]}, [*NOTHING[:2], "000100", "000010", "000000"]),
     "a bitmap past the upper left": ({"bitmap": bitmap([[1, 1], [1, 1]]), "at": [-1, -1]}, ["100000", *NOTHING[1:]]),

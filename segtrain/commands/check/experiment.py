@@ -59,8 +59,9 @@ def init_experiment(found: ExportSource, given: Sequence[str], output: Path, *, 
     class_lines, told = describe_classes(report, found) if found.classes else (report.proposal.lines[1:], [])
     notes += told
     settings = choose_settings(report, look_at_machine())
-    by_table = any(sample.group for sample in splits["train"]) or not source.data
-    data_lines = describe_files(source, output, table if by_table else None)
+    by_group = any(sample.group for sample in splits["train"])
+    by_table = by_group or not source.data
+    data_lines = describe_files(source, output, table if by_table else None, by_group=by_group)
     shown = shlex.join(["python", "-m", "segtrain", "init", *given, "-o", str(output)])
     counted = f"from {len(report.records)} images; look over the classes, then: python train.py {output}"
     text = write_experiment(
@@ -127,11 +128,12 @@ def look_at_machine() -> dict[str, Any]:
     return {"gpu": device.type != "cpu", "free_bytes": free, "pretrained": not constants.HF_HUB_OFFLINE}
 
 
-def describe_files(source: Source, output: Path, table: Path | None) -> list[str]:
+def describe_files(source: Source, output: Path, table: Path | None, *, by_group: bool) -> list[str]:
     """The lines below `data:` that say where the files are: the folders or annotations, or a table that keeps groups
     together."""
     if table is not None and not is_annotated(source):
-        data = {"format": "csv", "root": str(output.parent), "file": table.name, "group_column": "group"}
+        data = {"format": "csv", "root": str(output.parent), "file": table.name}
+        data |= {"group_column": "group"} if by_group else {}
         return write_lines({"data": data})[1:]
     data = {"format": "folders", **source.data} | ({"split_table": str(table)} if table is not None else {})
     lines = write_lines({"data": data})[1:]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segtrain.commands.check.finding import make_class
+from segtrain.commands.check.finding import count_of, make_class
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import DataError, name_some
 from segtrain.formats.lists import read_lines, read_names
 from segtrain.formats.polygons import fold_name
 from segtrain.formats.sample import IMAGE_SUFFIXES, SPLIT_NAMES, Sample, SampleTable
 
+SPLIT_ORDER = ("train", "val", "test")
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 _MASKS = ("masks", "mask", "labels", "label", "annotations", "gt", "groundtruth", "SegmentationClass")
 
@@ -42,8 +43,10 @@ def name_classes(found: Sequence[tuple[str, Any]], key: str) -> list[ClassConfig
 
 def find_roboflow_masks(folder: Path) -> dict[str, Any] | None:
     """Roboflow's Semantic Segmentation Masks: a.jpg, a_mask.png and _classes.csv in train, valid and test."""
-    places = {SPLIT_NAMES[item.name]: item for item in _listed(folder) if item.name in SPLIT_NAMES}
-    places = {split: place for split, place in places.items() if (place / "_classes.csv").is_file()}
+    below = {SPLIT_NAMES[item.name]: item for item in _listed(folder) if item.name in SPLIT_NAMES}
+    places = {
+        split: below[split] for split in SPLIT_ORDER if split in below and (below[split] / "_classes.csv").is_file()
+    }
     if not places and not (folder / "_classes.csv").is_file():
         return None
     named: dict[int, str] = {}
@@ -63,19 +66,18 @@ def find_roboflow_masks(folder: Path) -> dict[str, Any] | None:
 
 def _read_classes(path: Path) -> dict[int, str]:
     """The names of the values in a _classes.csv: `Pixel Value, Class`, then a row for each."""
-    found = {}
-    for line, text in read_lines(path):
-        value, _, name = (part.strip().strip('"') for part in text.partition(","))
-        if value.isascii() and value.isdecimal() and len(value) < 6 and name:
-            found[int(value)] = name
-        elif found or line > 1:
-            raise DataError(f"{path}:{line}: expected a pixel value and the name of a class, not: {text[:60]}")
-    if not found:
-        columns = read_lines(path)[0][1]
+    (_, header), *rows = read_lines(path)
+    if not header.casefold().startswith("pixel"):
         raise DataError(
-            f"{path}: has no pixel values, but {columns[:60]}; export it as Semantic Segmentation Masks, or COCO "
+            f"{path}: has no pixel values, but {header[:60]}; export it as Semantic Segmentation Masks, or COCO "
             "Segmentation"
         )
+    found = {}
+    for line, text in rows:
+        value, _, name = (part.strip().strip('"') for part in text.partition(","))
+        if not (value.isascii() and value.isdecimal() and len(value) < 6 and name):
+            raise DataError(f"{path}:{line}: expected a pixel value and the name of a class, not: {text[:60]}")
+        found[int(value)] = name
     return found
 
 
@@ -97,7 +99,7 @@ def find_voc_masks(folder: Path) -> dict[str, Any] | None:
     }
     if not {"train", "val"} <= splits.keys():
         whole_set = [lists[name] for name in ("default", "trainval") if name in lists] or [*lists.values()]
-        splits = {"": path for path in whole_set[:1]}
+        splits = {"": whole_set[0]} if whole_set else {}
     classes = _read_labelmap(folder / "labelmap.txt")
     there = [{path.stem: path for path in _walk(place)} for place in (images, masks)]
     found = {split: [name for _, name in read_names(path)] for split, path in splits.items()} or {"": sorted(there[1])}
@@ -105,7 +107,7 @@ def find_voc_masks(folder: Path) -> dict[str, Any] | None:
     without = sum(map(len, found.values())) - sum(map(len, whole.values()))
     if not any(whole.values()):
         raise DataError(f"{folder}: none of the images in {images} has a mask in {masks}")
-    notes = [f"{without} listed images have no mask, or no image, and are left out"] if without else []
+    notes = [f"left out: {count_of(without, 'listed image')} without a mask or an image"] if without else []
     kinds = [Counter(files[name].suffix for names in whole.values() for name in names) for files in there]
     if not without and splits and all(len(kind) == 1 for kind in kinds):
         patterns = [f"{place.name}/{{name}}{suffix}" for place, (suffix,) in zip((images, masks), kinds, strict=True)]

@@ -97,7 +97,7 @@ def choose_classes(
     for label in labels:
         joined.setdefault(fold_name(label.name), []).append(label)
     used = {key: [item for item in own if item.objects] for key, own in joined.items()}
-    unused = [own[0].name for key, own in joined.items() if not used[key]]
+    unused = [own[0].name for key, own in joined.items() if not used[key] and not own[0].lines]
     used = {key: own for key, own in used.items() if own}
     keys, notes = {}, []
     if unused and used:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.commands.check.export_masks import has_images
+from segtrain.commands.check.finding import count_of
 from segtrain.errors import DataError, name_some
 from segtrain.formats.csv import open_table
 from segtrain.formats.lists import slashed
@@ -21,10 +22,10 @@ _MASK_COLUMN = re.compile(
 _LOOKED_AT = 20  # rows that are tried
 
 
-def find_table(folder: Path, files: Sequence[Path]) -> dict[str, Any] | None:
+def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> dict[str, Any] | None:
     """The table among these files, and the keys that read it with the images below `folder`: the only one that holds
-    masks, or the only of these that is called train. Raises DataError where it is one of several, or the only file is
-    no table of masks."""
+    masks, or the only of these that is called train. Raises DataError where it is one of several, and with `strict`
+    where a file is no table of masks."""
     tables, problems = {}, []
     for path in files:
         if re.search("submission|_classes", path.name, re.IGNORECASE):
@@ -39,7 +40,7 @@ def find_table(folder: Path, files: Sequence[Path]) -> dict[str, Any] | None:
     if len(tables) > 1:
         listed = name_some([str(path) for path in tables], most=6)
         raise DataError(f"{folder}: holds {len(tables)} tables of masks: {listed}; give one of them")
-    if not tables and len(files) == 1 and problems:
+    if not tables and strict and problems:
         raise problems[0]
     return next(iter(tables.values()), None)
 
@@ -76,7 +77,9 @@ def _find_runs(folder: Path, path: Path) -> dict[str, Any] | None:
     if not without:
         return {"title": "run lengths", "data": data}
     data["without_row"] = "background"
-    note = f"{without} images in {images} have no row and are background; without_row: skip leaves them out"
+    note = (
+        f"taken for background: {count_of(without, 'image')} without a row in {path}; without_row: skip leaves them out"
+    )
     return {"title": "run lengths", "data": data, "notes": [note]}
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
 
-from segtrain.commands.check.export_masks import find_roboflow_masks, find_voc_masks, guess_mask_folders
+from segtrain.commands.check.export_masks import SPLIT_ORDER, find_roboflow_masks, find_voc_masks, guess_mask_folders
 from segtrain.commands.check.export_tables import find_table
+from segtrain.commands.check.finding import count_of
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
@@ -20,6 +21,8 @@ from segtrain.formats.cvat_file import read_cvat
 from segtrain.formats.sample import IMAGE_SUFFIXES, SPLIT_NAMES, Splits, require_path
 
 _LOOKED_INTO = 200  # files of one kind in a folder; the folders in a folder
+_SAMPLED = 20  # JSON files in a folder that are opened to see what they are
+_BESIDE_OBJECTS = ("captions_", "image_info_", "panoptic_", "person_keypoints_", "stuff_")  # files of COCO itself
 _HEAD = 4096  # bytes of an XML file that tell what it is
 _KNOWN = (
     "an export of CVAT (CVAT for images 1.1, Segmentation mask 1.1, COCO 1.0), Label Studio (COCO), Roboflow (COCO "
@@ -52,19 +55,26 @@ def find_export(path: Path) -> Export:
     require_path(path, "init")
     if path.is_file():
         return _of_file(path)
-    found = _in_folder(path)
+    problems: list[DataError] = []
+    found = _in_folder(path, problems)
     if found is not None:
         return found
     below = []
     for folder in _folders(path):
-        with suppress(DataError):
-            if (inner := _in_folder(folder)) is not None:
-                below.append((folder, inner))
+        try:
+            below += [(folder, inner) for inner in [_in_folder(folder, problems)] if inner is not None]
+        except DataError as error:
+            problems.append(error)
     if len(below) == 1:
         return below[0][1]
     if below:
         _list_choices("exports", path, [folder for folder, _ in below])
+    if problems:
+        raise problems[0]
     _refuse_others(path)
+    tables = _files(path, ".csv", ".tsv")
+    if tables:
+        find_table(path, tables, strict=True)
     raise DataError(f"{path}: is not known to init; it reads {_KNOWN}; or give two folders, of images and of masks")
 
 
@@ -92,18 +102,20 @@ def _of_file(path: Path) -> Export:
     elif suffix == ".xml":
         found = _cvat_of(path)
     elif suffix in (".csv", ".tsv", ".txt"):
-        found = _as_export(find_table(path.parent, [path]))
+        found = _as_export(find_table(path.parent, [path], strict=True))
     if found is None:
         _refuse_others(path.parent, [path])
         raise DataError(f"{path}: is not known to init; it reads {_KNOWN}")
     return found
 
 
-def _in_folder(folder: Path) -> Export | None:
-    for find in (_find_coco, _find_cvat, _find_masks, _find_labelme, _find_tables, _find_folders):
-        if (found := find(folder)) is not None:
-            return found
-    return None
+def _in_folder(folder: Path, problems: list[DataError]) -> Export | None:
+    """The export that lies in a folder; JSON files that are broken, and may be of something else, are added to the
+    problems."""
+    found = _find_coco(folder, problems)
+    for find in (_find_cvat, _find_masks, _find_labelme, _find_tables, _find_folders):
+        found = find(folder) if found is None else found
+    return found
 
 
 def _folders(path: Path) -> list[Path]:
@@ -172,18 +184,24 @@ def _refuse_json(path: Path, kind: str) -> None:
         polygons.load_json(path, COCO_FILE, lists=COCO_LISTS)
 
 
-def _find_coco(folder: Path) -> Export | None:
+def _find_coco(folder: Path, problems: list[DataError]) -> Export | None:
     """Files of COCO in a folder, its annotations/, or its folders of splits."""
     places = [folder, *(item for item in _folders(folder) if item.name == "annotations" or split_of(item.name))]
-    files = [file for place in places for file in _files(place, ".json")[:20]]
-    kinds = {file: _json_kind(file) for file in files if file.stat().st_size}
-    found = [file for file, kind in kinds.items() if kind == "coco"]
-    objects = [file for file in found if file.stem.startswith("instances_")]
-    return _coco(folder, objects or found) if found else None
+    found = []
+    for file in (file for place in places for file in _files(place, ".json")[:_SAMPLED]):
+        try:
+            if not file.name.startswith(_BESIDE_OBJECTS) and _json_kind(file) == "coco":
+                found.append(file)
+        except DataError as error:
+            problems.append(error)
+    return _coco(folder, found) if found else None
 
 
 def _coco(root: Path, files: Sequence[Path]) -> Export:
-    splits = [split_of(file.stem) or split_of(file.parent.name) for file in files]
+    files = sorted(
+        files, key=lambda file: (SPLIT_ORDER.index(_split_of_file(file)) if _split_of_file(file) else 0, file)
+    )
+    splits = [_split_of_file(file) for file in files]
     if len(files) > 1 and (len(set(splits)) < len(files) or "" in splits or "train" not in splits):
         _list_choices("files of COCO", root, files)
     images, crowds, objects = [], 0, 0
@@ -201,6 +219,10 @@ def _coco(root: Path, files: Sequence[Path]) -> Export:
         meaning = "what is painted (CVAT writes so)" if data["crowd"] == "class" else "crowds, which are ignored"
         notes = [f"{crowds} of {objects} objects have iscrowd: 1 and are taken for {meaning}; data.crowd says so"]
     return Export("COCO", data, notes, has_val="val" in splits and len(splits) > 1)
+
+
+def _split_of_file(file: Path) -> str:
+    return split_of(file.stem) or split_of(file.parent.name)
 
 
 def _by_split(key: str, paths: Sequence[Path], splits: Sequence[str], root: Path) -> dict[str, Any]:
@@ -235,9 +257,8 @@ def _find_images(root: Path, file: Path, split: str, names: Sequence[str]) -> Pa
 
 
 def _xml_root(path: Path) -> str:
-    with open(path, "rb") as file:
-        match = re.search(rb"<([A-Za-z][\w:.-]*)", file.read(_HEAD))
-    return match[1].decode() if match else ""
+    match = re.search(r"<([A-Za-z][\w:.-]*)", _head(path))
+    return match[1] if match else ""
 
 
 def _find_cvat(folder: Path) -> Export | None:
@@ -275,7 +296,7 @@ def _find_labelme(folder: Path) -> Export | None:
 
     splits = {split_of(item.name): item.name for item in _folders(folder) if split_of(item.name) and holds(item)}
     if {"train", "val"} <= splits.keys():
-        places: Any = splits
+        places: Any = {split: splits[split] for split in SPLIT_ORDER if split in splits}
     elif holds(folder):
         places = "."
     else:
@@ -286,8 +307,8 @@ def _find_labelme(folder: Path) -> Export | None:
     beside = {path.parent for path in folder.rglob("*.json")} & {path.parent for path in images}
     if alone and beside:
         data["without_annotation"] = "skip"
-        note = "without_annotation: background keeps them, if there is nothing in them"
-        return Export("labelme", data, [f"{alone} images have no JSON file and are left out; {note}"], has_val=has_val)
+        note = f"left out: {count_of(alone, 'image')} without a JSON file; if there is nothing in them, write "
+        return Export("labelme", data, [f"{note}without_annotation: background"], has_val=has_val)
     return Export("labelme", data, has_val=has_val)
 
 
@@ -312,11 +333,12 @@ def _refuse_others(folder: Path, files: Sequence[Path] = ()) -> None:
     """Raises DataError for exports that hold no masks, with what to export instead."""
     inside = [folder, *_folders(folder), *(inner for item in _folders(folder) for inner in _folders(item))]
     for place in inside if not files else ():
-        files = [*files, *_files(place, ".json", ".xml", ".yaml", ".yml", ".txt", ".zip")[:20]]
+        files = [*files, *_files(place, ".json", ".xml", ".yaml", ".yml", ".txt", ".csv", ".zip")[:_SAMPLED]]
     checks: list[tuple[Callable[[Path], bool], str]] = [
         (lambda file: file.suffix == ".zip", "is packed; unpack it and give the folder"),
         (lambda file: file.suffix == ".xml" and _xml_root(file) == "annotation", "is an export of boxes (PASCAL VOC)"),
         (_is_yolo, "is an export for YOLO"),
+        (_is_box_table, "is a table of boxes"),
     ]
     for is_other, what in checks:
         for file in files:
@@ -328,11 +350,19 @@ def _refuse_others(folder: Path, files: Sequence[Path] = ()) -> None:
             _refuse_json(file, _json_kind(file))
 
 
+def _head(file: Path) -> str:
+    """The beginning of a file as text; empty where it cannot be read."""
+    with suppress(OSError), open(file, "rb") as opened:
+        return opened.read(_HEAD).decode("utf-8", "replace")
+    return ""
+
+
+def _is_box_table(file: Path) -> bool:
+    return file.suffix == ".csv" and {"xmin", "ymax"} <= set(re.findall(r"\w+", _head(file).partition("\n")[0]))
+
+
 def _is_yolo(file: Path) -> bool:
     """Whether a file is YOLO's data.yaml, or a text of a class and numbers from 0 to 1 a line."""
-    with suppress(OSError, UnicodeDecodeError):
-        text = file.read_text(encoding="utf-8")[:_HEAD]
-        if file.suffix in (".yaml", ".yml"):
-            return bool(re.search(r"^nc\s*:|^names\s*:", text, re.MULTILINE))
-        return file.suffix == ".txt" and bool(re.match(r"\d+( +[01]?\.\d+){4,}", text))
-    return False
+    if file.suffix in (".yaml", ".yml"):
+        return bool(re.search(r"^nc\s*:|^names\s*:", _head(file), re.MULTILINE))
+    return file.suffix == ".txt" and bool(re.match(r"\d+( +[01]?\.\d+){4,}", _head(file)))
