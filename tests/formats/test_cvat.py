@@ -209,7 +209,8 @@ def test_files_that_are_wrong(case, tmp_path):
 
 SETS = {
     "an image that is not there": (
-        [image(), image("c.png")], {}, '1 of 2 images are not in R/images: c.png; export with "Save images", or put them there'
+        [image(), image("c.png")], {},
+        '1 of 2 images are not in R/images: c.png; export with "Save images", or put them there',
     ),
     "an image twice": ([image(), image()], {}, "the image a.png is there twice; export the task again"),
     "lines": (

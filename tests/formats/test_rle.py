@@ -53,7 +53,7 @@ TABLES = {
     ),
     "Image_Label": (["Image_Label\tEncodedPixels", "a.jpg_cat\t2 1 5 1", "a.jpg_dog\t7 1 10 1 12 1", "b.png_cat\t"], A),
     "quotes and spaces": (
-        ['"ImageId", "ClassId" , "EncodedPixels"', '"a.jpg" ,"cat","2 1 5 1"', 'a.jpg,dog," 7 1 10 1 12 1"', "b,dog,-1"], A
+        ['"ImageId", "ClassId" , "EncodedPixels"', '"a.jpg" ,"cat","2 1 5 1"', 'a,dog," 7 1 10 1 12 1"', "b,dog,-1"], A
     ),
 }  # fmt: skip
 
