@@ -16,7 +16,7 @@ from segtrain.formats.sample import IMAGE_SUFFIXES, Label, Sample, SampleTable, 
 read_mask = polygons.read_mask
 
 _IMAGE = re.compile(r"(image|img|file)[ _-]?(id|name)?s?|id|name", re.IGNORECASE)
-_CLASS = re.compile(r"(class|label|category|defect|type)([ _-]?(id|name))?", re.IGNORECASE)
+_CLASS = re.compile(r"(class|label|category|defect|cell[ _-]?type|type)([ _-]?(id|name))?", re.IGNORECASE)
 _RUNS = re.compile(
     r"(encoded[ _-]?pixels|rle|segmentation|runs?|mask([ _-]?rle)?|rle[ _-]?mask|annotation)", re.IGNORECASE
 )

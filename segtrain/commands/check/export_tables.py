@@ -8,10 +8,13 @@ from typing import Any
 from segtrain.commands.check.export_masks import has_images
 from segtrain.commands.check.finding import count_of
 from segtrain.errors import DataError, name_some
+from segtrain.formats.coco_geometry import lie_along_rows
 from segtrain.formats.csv import open_table
 from segtrain.formats.lists import slashed
 from segtrain.formats.rle import RunsRow, find_header, list_images, read_table
 from segtrain.formats.sample import SPLIT_NAMES
+from segtrain.images.reading import image_size
+from segtrain.images.rle import parse_runs
 
 _IMAGE_COLUMN = re.compile(
     r"(image|img|picture|photo|input|file)s?([ _-]?(path|file|name|filename|file_name|id))?", re.I
@@ -72,15 +75,33 @@ def _find_runs(folder: Path, path: Path) -> dict[str, Any] | None:
     images = _find_images(folder, path, rows)
     data: dict[str, Any] = {"format": "rle", "root": str(folder), "file": path.relative_to(folder).as_posix()}
     data["images"] = images.relative_to(folder).as_posix()
-    listed, there = {row.image for row in rows}, list_images(images)
-    without = len(set(there.values()) - {there.get(image) for image in listed})
+    there, notes = list_images(images), []
+    if _go_along_rows(images, there, rows):
+        data["order"] = "rows"
+        notes = ["the runs go along the rows of the images; data.order says so"]
+    without = len(set(there.values()) - {there.get(row.image) for row in rows})
     if not without:
-        return {"title": "run lengths", "data": data}
+        return {"title": "run lengths", "data": data, "notes": notes}
     data["without_row"] = "background"
     note = (
         f"taken for background: {count_of(without, 'image')} without a row in {path}; without_row: skip leaves them out"
     )
-    return {"title": "run lengths", "data": data, "notes": [note]}
+    return {"title": "run lengths", "data": data, "notes": [*notes, note]}
+
+
+def _go_along_rows(images: Path, there: dict[str, str], rows: Sequence[RunsRow]) -> bool:
+    """Whether most of the runs lie together along the rows of their images alone, and not down the columns."""
+    votes = []
+    for row in (row for row in rows if row.runs and row.image in there):
+        try:
+            height, width = image_size(f"{images}/{there[row.image]}")
+            runs = parse_runs(row.runs, height, width)
+        except (DataError, ValueError):  # reading the mask tells
+            continue
+        votes.append(lie_along_rows(runs, height, width))
+        if len(votes) == _LOOKED_AT:
+            break
+    return 2 * sum(votes) > len(votes)
 
 
 def _find_images(folder: Path, path: Path, rows: Sequence[RunsRow]) -> Path:

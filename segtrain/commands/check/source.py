@@ -149,7 +149,8 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     given = [options[key] for key in ("images", "masks")]
     images, masks = (value if isinstance(value, dict) else {"": value} for value in given)
     if "{class}" in f"{masks}{options['mask_suffix']}" or images.keys() != masks.keys():
-        return folders.read(root, **{key: value for key, value in options.items() if key != "asked_splits"})
+        other = ("asked_splits", "split_table")  # of read_dataset
+        return folders.read(root, **{key: value for key, value in options.items() if key not in other})
     suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix", "mask_band")}
     splits, told = {}, {}
     for split in images:

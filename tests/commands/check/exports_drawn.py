@@ -205,21 +205,32 @@ def voc_of_splits(root: Path) -> None:
     voc_masks(root, lists={"train": range(6), "val": range(6, COUNT), "trainval": range(COUNT)})
 
 
-def runs_of(index: int) -> dict[str, str]:
-    """start length .. of each class's own pixels, from 1, down the columns."""
+def runs_of(index: int, order: str = "F") -> dict[str, str]:
+    """start length .. of each class's own pixels, from 1, down the columns (order F) or along the rows (C)."""
     found = {}
     for name in boxes(index):
-        inside = np.flatnonzero(np.diff(np.concatenate([[False], truth(index).ravel(order="F") == name, [False]])))
+        inside = np.flatnonzero(np.diff(np.concatenate([[False], truth(index).ravel(order=order) == name, [False]])))
         found[name] = " ".join(f"{start + 1} {end - start}" for start, end in inside.reshape(-1, 2).tolist())
     return found
 
 
-def kaggle(root: Path) -> None:
+def kaggle(root: Path, order: str = "F") -> None:
     for index, name in enumerate(NAMES):
         draw_image(root / f"train_images/{name}.jpg", index)
-    rows = [f"{NAMES[i]}.jpg,{label},{runs}\n" for i in range(COUNT) for label, runs in runs_of(i).items()]
+    rows = [f"{NAMES[i]}.jpg,{label},{runs}\n" for i in range(COUNT) for label, runs in runs_of(i, order).items()]
     (root / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n" + "".join(rows))
     (root / "sample_submission.csv").write_text("ImageId,ClassId,EncodedPixels\nx.jpg,car,1 1\n")
+
+
+def sartorius(root: Path) -> None:
+    kaggle(root, "C")
+    text = (
+        (root / "train.csv")
+        .read_text()
+        .replace(".jpg", "")
+        .replace("ImageId,ClassId,EncodedPixels", "id,cell_type,annotation")
+    )
+    (root / "train.csv").write_text(text)
 
 
 def severstal(root: Path) -> None:
@@ -248,6 +259,7 @@ TOOLS = {
     "labelme": labelme,
     "Kaggle": kaggle,
     "Kaggle, ImageId_ClassId": severstal,
+    "Kaggle, along the rows": sartorius,
 }
 SPLITS = {
     "CVAT for images 1.1, a project": {"train": 6, "val": 2, "test": 2},
