@@ -24,7 +24,10 @@ COMMANDS = {
     "runs": ("segtrain.commands.compare.runs_command", "list the runs of a folder: state, score, age"),
     "export": ("segtrain.commands.export.command", "write a model as ONNX, OpenVINO, ..; compare it with the original"),
     "serve": ("segtrain.commands.serve.command", "answer images over HTTP, with a page to try a model on"),
-    "init": ("segtrain.commands.check.init_command", "write an experiment for a folder of images and one of masks"),
+    "init": (
+        "segtrain.commands.check.init_command",
+        "write an experiment for images and masks, or an export of a labelling tool",
+    ),
     "check": ("segtrain.commands.check.command", "find what is wrong with a data set; exit status 1 for errors"),
     "datasets": ("segtrain.commands.datasets.command", "list the public data sets, or describe one"),
     "download": ("segtrain.commands.datasets.download_command", "download a public data set"),

@@ -84,7 +84,7 @@ CHEAP = ["model.encoder_name=tu-mobilenetv3_small_050", "model.decoder_channels=
 
 # What several modules have by design: the interfaces of formats, commands, export targets and runtimes; and what
 # segtrain.api calls as the command that it stands for.
-INTERFACES = {"add_arguments", "main", "read", "read_mask", "find_classes", "export", "load"}
+INTERFACES = {"add_arguments", "main", "read", "read_mask", "find_classes", "find_labels", "export", "load"}
 INTERFACES |= {"check", "evaluate", "train"}
 
 

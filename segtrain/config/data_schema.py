@@ -55,7 +55,7 @@ class ClassConfig(Section):
     colors: list[ColorList] | None = None
     """Several colours in RGB masks that all mean this class; color is then for pictures only."""
     labels: list[str] | None = None
-    """Names in annotation files (formats coco and labelme) that mean this class. Default: its own name."""
+    """Names in annotation files (formats coco, cvat, labelme, rle) that mean this class. Default: its own name."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "ClassConfig":
@@ -179,8 +179,8 @@ class DataConfig(NamedSection):
     selector: ClassVar[str] = "format"
     forgotten: ClassVar[frozenset[str]] = frozenset({"classes", "ignore_values"})  # another format is another data set
     format: str = "folders"
-    """How the files lie on the disk: folders, csv, list, coco, labelme, geotiff, tar, huggingface, or the name of a
-    public data set; `python -m segtrain datasets` lists those."""
+    """How the files lie on the disk: folders, csv, list, coco, cvat, labelme, rle, geotiff, tar, huggingface, or the
+    name of a public data set; `python -m segtrain datasets` lists those."""
     root: UserPath | Annotated[list[UserPath], Field(min_length=1)]
     """Folder of the data set; relative paths start in the working directory. A list of folders of the same format is
     read one behind the other."""
@@ -202,6 +202,9 @@ class DataConfig(NamedSection):
     val_split: str = "val"
     """Split of the format that is scored after every evaluation, and chooses best.pt. The training split itself only
     shows whether a model can learn some images by heart; otherwise no image may be in both."""
+    split_table: UserPath | None = None
+    """CSV with the columns name (of a sample, as `check` and `predictions` have it), split and, for samples that belong
+    together, group: which split each sample is in, whatever the format says. `init` writes one."""
     folds: Annotated[int, Field(ge=2)] | None = None
     """Cross-validation: training split and validation split, where there is one, are put together and parted anew into
     this many folds, each with its share of every class. The test split stays as it is."""
@@ -352,7 +355,8 @@ class DataConfig(NamedSection):
     def provided(self) -> dict[str, Any]:
         """What read_dataset is told beside the keys of the format."""
         asked = (self.train_split, self.val_split)
-        return {"classes": self.classes, "asked_splits": asked, "mask_band": self.mask_band}
+        own = {"mask_band": self.mask_band, "split_table": self.split_table}
+        return {"classes": self.classes, "asked_splits": asked, **own}
 
     @property
     def image_options(self) -> dict[str, Any]:

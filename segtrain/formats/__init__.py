@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from segtrain.formats.dataset_info import load_dataset, published
-from segtrain.formats.sample import SPLIT_NAMES, Splits
+from segtrain.formats.sample import SPLIT_NAMES, Label, Splits
 
 READERS = {
     "folders": "folders",
@@ -28,12 +28,13 @@ READERS = {
     "geotiff": "geotiff",
     "coco": "coco",
     "labelme": "labelme",
+    "cvat": "cvat",
+    "rle": "rle",
     "tar": "tar",
     "huggingface": "huggingface",
     # published data sets whose layout is in no table
     "camvid": "public.camvid",
     "sunrgbd": "public.sunrgbd",
-    "tianchi": "public.tianchi",
     "voc_aug": "public.voc_aug",
 }
 # Published data sets whose masks hold something else than class values: the function of public/masks.py for them.
@@ -52,6 +53,7 @@ _PROVIDED = (
     "problems",
     "notes",
     "thorough",
+    "split_table",
 )  # arguments of read that are no keys of their own
 
 _BY_SPLIT = ("images", "masks", "files", "annotations", "panoptic")  # keys that may hold a path for each split
@@ -103,10 +105,12 @@ def read_dataset(
     problems: list[str] | None = None,
     notes: list[str] | None = None,
     thorough: bool = False,
+    split_table: Path | None = None,
 ) -> Splits:
     """The splits of a data set below `root`, in the format `name`; `written` are further keys of the `data` section, in
     which other usual words for train, val and test mean these. `asked_splits` are names of splits that the user has
-    written, `mask_band` the band of the masks with the values: an image may be its own mask then.
+    written, `mask_band` the band of the masks with the values: an image may be its own mask then. `split_table` says
+    which split each sample is in, instead of the format.
 
     Raises DataError for what is not there or contradicts itself. With a list of `problems`, a format that can (csv)
     appends to it what is wrong with a row, and leaves the row out, instead of raising for the first. A format (coco)
@@ -117,7 +121,10 @@ def read_dataset(
     provided = {"seed": seed, "classes": classes, "asked_splits": asked_splits, "mask_band": mask_band}
     provided |= {"problems": problems, "notes": notes, "thorough": thorough}
     arguments = {key: _by_usual_split(value) if key in _BY_SPLIT else value for key, value in arguments.items()}
-    return reader.read(root, **_taken(reader.read, arguments | provided))
+    splits = reader.read(root, **_taken(reader.read, arguments | provided))
+    if split_table is None:
+        return splits
+    return importlib.import_module("segtrain.formats.split_table").split_by_table(splits, split_table)
 
 
 def _by_usual_split(value: Any) -> Any:
@@ -150,6 +157,14 @@ def find_classes(name: str, data: Mapping[str, Any]) -> list[str]:
     roots = data.get("root")
     root = roots[0] if isinstance(roots, list) and roots else roots
     return find(**_taken(find, arguments | {"root": Path(root)})) if find and isinstance(root, str) else []
+
+
+def find_labels(name: str, data: Mapping[str, Any]) -> list[Label]:
+    """The labels of the objects in annotation files; none in formats of masks. Raises DataError for a data set that is
+    not there."""
+    reader, arguments = _reader(name, data)
+    find = getattr(reader, "find_labels", None)
+    return find(**_taken(find, arguments | {"root": Path(data["root"])})) if find else []
 
 
 def find_ignored_raw(name: str) -> int | None:

@@ -6,14 +6,15 @@ the files: https://cocodataset.org/#format-data.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from segtrain.errors import DataError
 from segtrain.formats import polygons
-from segtrain.formats.coco_file import read_file
-from segtrain.formats.sample import Splits, hold_out, require_layout
+from segtrain.formats.coco_file import COCO_FILE, COCO_LISTS, read_file
+from segtrain.formats.sample import Label, Splits, hold_out, require_layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +62,28 @@ def read(
         for split, (file, folder, pictures) in paths.items()
     }
     return hold_out(tables, val_fraction, seed)
+
+
+def find_labels(root: Path, *, annotations: str | dict[str, str]) -> list[Label]:
+    """The categories of the files in their order. Raises DataError for what is not an annotation file."""
+    counts: Counter[str] = Counter()
+    colors: dict[str, Any] = {}
+    for file in annotations.values() if isinstance(annotations, dict) else [annotations]:
+        content = polygons.load_json(root / file, COCO_FILE, lists=COCO_LISTS)
+        names = {}
+        for record in content["categories"]:
+            if isinstance(record, dict) and isinstance(record.get("name"), str | int):
+                names[json.dumps(record.get("id"))] = str(record["name"])
+                colors.setdefault(str(record["name"]), record.get("color"))
+        keys = (json.dumps(item.get("category_id")) for item in content["annotations"] if isinstance(item, dict))
+        counts.update(names[key] for key in keys if key in names)
+    return [Label(name, counts[name], _color_of(color)) for name, color in colors.items()]
+
+
+def _color_of(written: Any) -> tuple[int, int, int] | None:
+    """A colour [r, g, b], as COCO's panoptic categories have it."""
+    is_color = isinstance(written, list) and len(written) == 3
+    return tuple(written) if is_color and all(value in range(256) for value in written) else None
 
 
 def _by_split(*written: str | dict[str, str] | None) -> dict[str, tuple[str | None, ...]]:

@@ -13,6 +13,8 @@ from segtrain.formats.coco_geometry import CocoImage, check_geometry, name_objec
 from segtrain.formats.coco_images import ImageFinder
 from segtrain.formats.sample import Sample, SampleTable
 
+COCO_FILE, COCO_LISTS = "an annotation file of COCO", ("images", "annotations", "categories")
+
 
 def read_file(
     path: Path,
@@ -28,7 +30,7 @@ def read_file(
     knowing is appended to `notes`; with `thorough` every object is looked at for it. Raises DataError, with the file,
     for whatever contradicts itself or is not there."""
     notes = [] if notes is None else notes
-    content = polygons.load_json(path, "an annotation file of COCO", lists=["images", "annotations", "categories"])
+    content = polygons.load_json(path, COCO_FILE, lists=COCO_LISTS)
     pictures = _pictures(path, content["images"], images)
     values = _Values(path, content["categories"], legend, crowd)
     if panoptic is not None:
@@ -121,7 +123,7 @@ class _Values:
     def check(self, notes: list[str]) -> None:
         """Adds to the notes how many crowds are ignored. Raises DataError for labels that no class claims, and for more
         crowds than there can be."""
-        polygons.refuse_unclaimed(self.path, self.unclaimed)
+        polygons.refuse_unclaimed(self.path, self.unclaimed, self.legend)
         crowds, objects = self.crowds.total(), self.objects.total()
         if self.crowd is not None or not crowds:
             return

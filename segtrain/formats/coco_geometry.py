@@ -162,7 +162,7 @@ def _fault_of(item: _Seen) -> str:
     left, top, right, bottom = box
     if isinstance(outline, list) and left >= 0 and top >= 0 and right <= 1.01 and bottom <= 1.01:
         return "relative" if min(height, width) > 4 else ""
-    if isinstance(outline, dict) and _runs_along_rows(outline):
+    if isinstance(outline, dict) and lie_along_rows(_runs_of(outline), height, width):
         return "rows"
     bbox, ratio = _numbers(item.record.get("bbox")), _drawn_by_area(item)
     area_agrees = 0.7 < ratio < 1.4  # published files have any bbox beside the right polygons
@@ -205,12 +205,11 @@ def _shoelace(x: Sequence[float], y: Sequence[float]) -> float:
     return abs(sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(min(len(x), len(y))))) / 2
 
 
-def _runs_along_rows(outline: dict) -> bool:
-    """Whether the neighbours of pixels inside are inside where runs go along rows, and are not where they go down
-    columns: in an image that is not square, runs read the wrong way are scattered."""
+def lie_along_rows(runs: Any, height: int, width: int) -> bool:
+    """Whether the neighbours of pixels inside are inside where runs, as rle.find_runs has them, go along rows, and are
+    not where they go down columns: in an image that is not square, runs read the wrong way are scattered."""
     import numpy as np
 
-    (height, width), runs = outline["size"], _runs_of(outline)
     bounds = np.concatenate([[-1.0], np.stack([runs[:, 0], runs.sum(axis=1)], axis=1).ravel()])
     inside = np.cumsum(runs[:, 1])
     below = np.concatenate([[0.0], np.stack([inside - runs[:, 1], inside], axis=1).ravel()])  # inside before each bound

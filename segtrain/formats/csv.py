@@ -22,6 +22,8 @@ from segtrain.formats.sample import (
 
 DELIMITERS = ",;\t|"
 
+csv.field_size_limit(1 << 30)  # the runs of a mask may be longer than the 128 KiB of the standard library
+
 
 def read(
     root: Path,
@@ -49,10 +51,10 @@ def read(
     """
     require_nearby_layout(root, [file])
     path = root / file
-    header, rows = _open_table(path, image_column, mask_column)
+    header, rows = open_table(path, image_column, mask_column)
     last = "fold" if val_fold is not None else "split" if "split" in header else None
     columns = [image_column, mask_column, *filter(None, [group_column, last])]
-    _require_columns(path, header, columns)
+    require_columns(path, header, columns)
     found, lines = [], {}
     for line, row in rows:
         try:
@@ -75,12 +77,12 @@ def read(
     return hold_out(splits, val_fraction, seed)
 
 
-def _open_table(path: Path, *wanted: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+def open_table(path: Path, *wanted: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The names of the columns, and line and cells of each row below that is neither empty nor a comment."""
-    text = re.sub(rf'" +(?=[{DELIMITERS}\n]|\Z)', '"', read_text(path, "data.file"))
+    text = read_cells(path)
     headers, errors = [], []
     for delimiter in DELIMITERS:
-        rows = _read_rows(path, text, delimiter)
+        rows = read_rows(path, text, delimiter)
         # spreadsheets write `sep=;` above the header; a header may begin with #, the name of a column of numbers
         skipped = ("#", "sep=")
         try:
@@ -99,10 +101,15 @@ def _open_table(path: Path, *wanted: str) -> tuple[list[str], Iterator[tuple[int
     if any(os.path.isfile(path.parent / slashed(path.parent, cell)) for cell in header):
         raise DataError(f"{path}: has no header; write {','.join(wanted)} above its first row, {','.join(header)}")
     key, missing = next(item for item in zip(("image", "mask"), wanted, strict=True) if item[1] not in header)
-    raise DataError(f"{path}: {_no_column(missing, header)}; write data.{key}_column: NAME if one of these is it")
+    raise DataError(f"{path}: {describe_columns(missing, header)}; write data.{key}_column: NAME if one of these is it")
 
 
-def _read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def read_cells(path: Path) -> str:
+    """The text of a table, without blanks behind cells in quotes. Raises DataError as read_text does."""
+    return re.sub(rf'" +(?=[{DELIMITERS}\n]|\Z)', '"', read_text(path, "data.file"))
+
+
+def read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Line and cells, without the blanks around them, of each row that is not empty; a cell in quotes may have several
     lines."""
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -123,15 +130,15 @@ def _is_comment(row: list[str], header: list[str], image_column: str, path: Path
     return row[0].startswith("#") and not is_image
 
 
-def _no_column(name: str, header: list[str]) -> str:
+def describe_columns(name: str, header: list[str]) -> str:
     shown = ", ".join(column if column.isprintable() else ascii(column) for column in header)
     return f"no column '{name}'; it has: {shown}"
 
 
-def _require_columns(path: Path, header: list[str], columns: list[str]) -> None:
+def require_columns(path: Path, header: list[str], columns: list[str]) -> None:
     for column in columns:
         if column not in header:
-            raise DataError(f"{path}: {_no_column(column, header)}")
+            raise DataError(f"{path}: {describe_columns(column, header)}")
         if header.count(column) > 1:
             raise DataError(f"{path}: has {header.count(column)} columns '{column}'; rename all but one")
 

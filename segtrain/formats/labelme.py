@@ -10,6 +10,7 @@ from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
+    Label,
     Sample,
     SampleTable,
     Splits,
@@ -27,7 +28,7 @@ def read(
     *,
     annotations: str | dict[str, str] = {"train": "train", "val": "val"},  # noqa: B006 (never changed)
     lines: Literal["error", "skip"] = "error",
-    without_annotation: Literal["error", "background"] = "error",
+    without_annotation: Literal["error", "background", "skip"] = "error",
     unlabelled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
     val_fraction: float | None = None,
@@ -40,7 +41,8 @@ def read(
 
     Polygons, rectangles, circles and masks are drawn in the order of the file, later ones over earlier ones. `lines`:
     whether lines and points, which cover no area, are an error or left out. `without_annotation`: what images are
-    that lie beside the annotated ones without a JSON file, which labelme writes for no image without shapes.
+    that lie beside the annotated ones without a JSON file, which labelme writes for no image without shapes:
+    background, or left out.
     `unlabelled`: what pixels outside all shapes are: the class named background (0 in a binary task) or ignored.
     `other_labels`: what shapes are that no class claims.
 
@@ -59,17 +61,29 @@ def read(
     for split, annotated in splits.items():
         labels = Counter(label for item in annotated for label, _, _ in item.shapes if label not in legend.values)
         if legend.other is None:
-            polygons.refuse_unclaimed(root / folders[split], labels)
+            polygons.refuse_unclaimed(root / folders[split], labels, legend)
     for split, names in _without_annotation(splits).items():
         if names and without_annotation == "error":
             raise DataError(
                 f"{root / folders[split]}: {len(names)} images beside the annotated ones have no JSON file: "
                 f"{name_some(names)}; write data.without_annotation: background if there is nothing in them, or "
-                "remove them"
+                "skip to leave them out"
             )
-        splits[split] += [_Annotated(Path(name), name, None, []) for name in names]
+        if without_annotation == "background":
+            splits[split] += [_Annotated(Path(name), name, None, []) for name in names]
     tables = {split: _table(root / folders[split], annotated, legend) for split, annotated in splits.items()}
     return hold_out(tables, val_fraction, seed)
+
+
+def find_labels(root: Path, *, annotations: str | dict[str, str]) -> list[Label]:
+    """The labels of all shapes that cover an area, in the order of their names. Raises DataError as read does."""
+    folders = annotations.values() if isinstance(annotations, dict) else [annotations]
+    counts: Counter[tuple[str, bool]] = Counter()
+    for path in (path for folder in folders for path in _json_files(root / folder)):
+        annotated = _annotated(path, skip_lines=True)
+        counts.update((label, True) for label, _, _ in annotated.shapes)
+        counts.update((label, False) for label in annotated.lines)
+    return [Label(n, counts[n, True], None, counts[n, False]) for n in sorted({name for name, _ in counts})]
 
 
 class _Annotated(NamedTuple):
@@ -79,6 +93,8 @@ class _Annotated(NamedTuple):
     size: tuple[int, int] | None
     shapes: list[tuple[str, str, Any]]
     """Label, name for messages, outline."""
+    lines: Sequence[str] = ()
+    """Labels of the shapes that were skipped."""
 
 
 def _json_files(folder: Path) -> list[Path]:
@@ -90,19 +106,20 @@ def _json_files(folder: Path) -> list[Path]:
 
 def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
     content = polygons.load_json(path, "a labelme file", lists=["shapes"], texts=["imagePath"])
-    shapes = []
+    shapes, lines = [], []
     for index, shape in enumerate(content["shapes"]):
         if not isinstance(shape, dict) or "label" not in shape or "points" not in shape:
             raise DataError(f"{path}: shapes[{index}] has no label and points")
         kind, what = shape.get("shape_type") or "polygon", f"shape {index + 1} ({shape['label']})"
         if kind in LINES and skip_lines:
+            lines.append(str(shape["label"]))
             continue
         try:
             shapes.append((str(shape["label"]), what, _outline(kind, shape)))
         except ValueError as error:
             raise DataError(f"{path}: {what}: {error}") from error
     size = polygons.size_in(content, "imageHeight", "imageWidth")
-    return _Annotated(path, _image_of(path, content), size, shapes)
+    return _Annotated(path, _image_of(path, content), size, shapes, lines)
 
 
 def _outline(kind: str, shape: dict) -> Any:
@@ -120,7 +137,8 @@ def _outline(kind: str, shape: dict) -> Any:
         return [[number for point in points for number in point]]
     if kind == "circle" and len(points) == 2:
         (x, y), (edge_x, edge_y) = points
-        return {"circle": [x, y, ((edge_x - x) ** 2 + (edge_y - y) ** 2) ** 0.5]}
+        radius = ((edge_x - x) ** 2 + (edge_y - y) ** 2) ** 0.5
+        return {"ellipse": [x, y, radius, radius, 0]}
     if kind == "mask" and isinstance(shape.get("mask"), str) and points:
         return {"bitmap": shape["mask"], "at": points[0]}
     raise ValueError(

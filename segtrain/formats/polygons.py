@@ -61,19 +61,40 @@ def read_legend(classes: Sequence[Any], *, unlabelled: str, other_labels: str) -
 _WHERE = {"unlabelled": "outside all objects", "other_labels": "of other labels"}
 
 
-def refuse_unclaimed(where: Path, labels: Counter[str]) -> None:
-    """Raises DataError where there are labels, with the number of their objects, that no class claims."""
+def refuse_unclaimed(where: Path, labels: Counter[str], legend: Legend) -> None:
+    """Raises DataError where there are labels, with the number of their objects, that no class of the legend claims."""
     if not labels:
         return
     listed = name_some([f"{label} ({count})" for label, count in labels.most_common()], most=6)
     objects = f"{labels.total()} object{'s' if labels.total() > 1 else ''}"
     ((first, _),) = labels.most_common(1)
-    if not re.fullmatch(r"[^\W\d][\w -]*", first) or first.casefold() in ("true", "false", "null"):
-        first = json.dumps(first, ensure_ascii=False)
+    names = [first]
+    for label in labels:
+        if near := [name for name in legend.values if fold_name(name) == fold_name(label)]:
+            names = [*near, label]  # car and Car are most likely one class
+            break
+    shown = ", ".join(map(_quoted_label, names))
     raise DataError(
-        f"{where}: no class claims the labels of {objects}: {listed}; give them to classes, like "
-        f"{{name: .., labels: [{first}]}}, or write data.other_labels: background, or ignore"
+        f"{where}: no class claims the labels of {objects}: {listed}; the classes claim: "
+        f"{name_some([*legend.values], most=6)}; give them to classes, like {{name: .., labels: [{shown}]}}, or write "
+        "data.other_labels: background, or ignore"
     )
+
+
+def fold_name(label: str) -> str:
+    """A label without what people write differently by accident: case, and spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]+", " ", label).strip().casefold()
+
+
+def _quoted_label(label: str) -> str:
+    """A label as it stands in a list of YAML."""
+    if (
+        not re.fullmatch(r"[^\W\d][\w -]*", label)
+        or label.casefold() in ("true", "false", "null")
+        or label != label.strip()
+    ):
+        return json.dumps(label, ensure_ascii=False)
+    return label
 
 
 def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
@@ -125,16 +146,23 @@ def to_text(
     outside: int,
     objects: Sequence[tuple[int, str, Any]],
     largest_first: bool,
+    apart: bool = False,
 ) -> str:
     """Sample.mask of a drawing in the annotation file `path`: objects of value, name for messages, and outline, which
     is one of
 
     - a list of polygons [x, y, x, y, ..] in pixels from the upper left corner of the image;
     - {counts, size: [height, width]}: COCO's runs, a list or compressed;
-    - {circle: [x, y, radius]};
-    - {bitmap: a PNG in base64, at: [x, y]}: its upper left pixel.
+    - {ellipse: [x, y, x radius, y radius, degrees]}, turned clockwise;
+    - {bitmap: a PNG in base64, at: [x, y]}: its upper left pixel;
+    - {counts: lengths as text, box: [left, top, width, height]}: pixels outside, inside, outside .. along the rows of a
+      box, as CVAT has them;
+    - {runs: start length .. as text, along: rows or columns}, counted from 1 over the whole image.
+
+    With `apart`, objects of different values may not overlap.
     """
-    drawing = {"image": image, "size": size, "outside": outside, "largest_first": largest_first, "objects": objects}
+    drawing = {"image": image, "size": size, "outside": outside, "largest_first": largest_first, "apart": apart}
+    drawing["objects"] = objects
     try:
         return f"{path}\t{json.dumps(drawing, separators=(',', ':'))}"
     except RecursionError as error:
@@ -171,15 +199,39 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     drawn = []
     for value, name, outline in drawing["objects"]:
         try:
-            drawn.append((value, _runs(outline, height, width)))
+            drawn.append((value, _runs(outline, height, width), name))
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"{file}: {name} of {os.path.basename(drawing['image'])}: {error}") from error
     if drawing["largest_first"]:
         drawn.sort(key=lambda item: -item[1][:, 1].sum())
+    if drawing["apart"]:
+        _require_apart(f"{file}: {os.path.basename(drawing['image'])}", drawn, height * width)
     pixels = np.full(height * width, drawing["outside"], np.uint16)
-    for value, runs in drawn:
+    for value, runs, _ in drawn:
         rle.fill(pixels, runs, value)
     return np.ascontiguousarray(pixels.reshape((height, width), order="F"))
+
+
+def _require_apart(where: str, drawn: Sequence[tuple[int, "np.ndarray", str]], total: int) -> None:
+    """Raises DataError, beginning with `where`, for objects of different values that share a pixel."""
+    import numpy as np
+
+    from segtrain.images import rle
+
+    values, taken = list(dict.fromkeys(value for value, _, _ in drawn)), np.zeros(total, np.uint16)
+    names = {value: name for value, _, name in reversed(drawn)}
+    for index, value in enumerate(values if len(values) > 1 else (), start=1):
+        own = np.zeros(total, bool)
+        for runs in (runs for other, runs, _ in drawn if other == value):
+            rle.fill(own, runs, True)
+        if (others := taken[own]).any():
+            first, count = values[others[others > 0][0] - 1], np.count_nonzero(others)
+            both = f"{names[first]} and {names[value]}"
+            raise DataError(
+                f"{where}: {both} share {count} pixels; a pixel has one class here: take one of them out of "
+                "data.classes, or write data.overlaps: later, where the later row is meant"
+            )
+        taken[own] = index
 
 
 def _runs(outline: Any, height: int, width: int) -> "np.ndarray":
@@ -189,10 +241,15 @@ def _runs(outline: Any, height: int, width: int) -> "np.ndarray":
         return _polygon_runs(outline, height, width)
     if not isinstance(outline, dict):
         raise ValueError(NO_OUTLINE)
-    if "circle" in outline:
-        return _circle_runs(outline["circle"], height, width)
+    if "ellipse" in outline:
+        return _ellipse_runs(outline["ellipse"], height, width)
     if "bitmap" in outline:
         return _bitmap_runs(outline["bitmap"], outline["at"], height, width)
+    if "box" in outline:
+        return _boxed_runs(outline["counts"], outline["box"], height, width)
+    if "runs" in outline:
+        runs = rle.parse_runs(outline["runs"], height, width)
+        return runs if outline["along"] == "columns" else rle.turn_runs(runs, height, width)
     if not isinstance(outline.get("counts"), str | list) or "size" not in outline:
         raise ValueError(NO_OUTLINE)
     if outline["size"] != [height, width]:
@@ -227,15 +284,42 @@ def _polygon_runs(polygons: list, height: int, width: int) -> "np.ndarray":
     return rle.runs_of_counts(merged["counts"].decode("ascii"), height, width)
 
 
-def _circle_runs(circle: Sequence[float], height: int, width: int) -> "np.ndarray":
-    """Pixels whose middle lies in the circle."""
+def _ellipse_runs(ellipse: Sequence[float], height: int, width: int) -> "np.ndarray":
+    """Pixels whose middle lies in the ellipse."""
     import numpy as np
 
     from segtrain.images import rle
 
-    x, y, radius = circle
+    x, y, across, down, degrees = ellipse
+    if min(across, down) <= 0:
+        return np.zeros((0, 2), np.int64)
     rows, columns = np.ogrid[:height, :width]
-    return rle.find_runs((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 <= radius**2)
+    right, below, turn = columns + 0.5 - x, rows + 0.5 - y, np.deg2rad(degrees)
+    along, beside = right * np.cos(turn) + below * np.sin(turn), below * np.cos(turn) - right * np.sin(turn)
+    return rle.find_runs((along * down) ** 2 + (beside * across) ** 2 <= (across * down) ** 2)
+
+
+def _boxed_runs(counts: str, box: Sequence[int], height: int, width: int) -> "np.ndarray":
+    """Counts of CVAT; pixels behind the last of them are outside."""
+    import numpy as np
+
+    from segtrain.images import rle
+
+    left, top, across, down = box
+    if left < 0 or top < 0 or across < 1 or down < 1 or left + across > width or top + down > height:
+        raise ValueError(f"its box, {across} x {down} at {left}, {top}, leaves the image, {width} x {height}")
+    words = counts.replace(",", " ").split()
+    lengths = np.array(
+        [int(word) for word in words if word.isascii() and word.isdecimal() and len(word) < 10], np.int64
+    )
+    if len(lengths) < len(words):
+        raise ValueError("its rle holds something else than numbers of pixels")
+    if lengths.sum() > across * down:
+        raise ValueError(f"its rle adds up to {lengths.sum()} pixels, but its box has {across * down}")
+    patch = np.zeros(across * down, bool)
+    ends = lengths.cumsum()
+    rle.fill(patch, np.stack([ends[: len(ends) // 2 * 2 : 2], lengths[1::2]], axis=1), True)
+    return rle.find_patch_runs(patch.reshape(down, across), left, top, height, width)
 
 
 def _bitmap_runs(bitmap: str, at: Sequence[float], height: int, width: int) -> "np.ndarray":
@@ -255,8 +339,4 @@ def _bitmap_runs(bitmap: str, at: Sequence[float], height: int, width: int) -> "
         raise ValueError("its mask is not an image of a known type") from error
     except Exception as error:  # whatever Pillow raises for a broken file
         raise ValueError(f"its mask cannot be read: {error}") from error
-    left, top = round(at[0]), round(at[1])
-    whole = np.zeros((height, width), bool)
-    part = patch[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
-    whole[max(top, 0) : max(top, 0) + part.shape[0], max(left, 0) : max(left, 0) + part.shape[1]] = part
-    return rle.find_runs(whole)
+    return rle.find_patch_runs(patch, round(at[0]), round(at[1]), height, width)

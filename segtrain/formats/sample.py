@@ -56,6 +56,16 @@ class Sample(NamedTuple):
         return next(filter(None, self.mask_files), "")
 
 
+class Label(NamedTuple):
+    """A name of objects in annotation files: their number, its colour, RGB 0..255, where the files have one, and the
+    number of lines and points of that name, which cover no area."""
+
+    name: str
+    objects: int
+    color: tuple[int, int, int] | None = None
+    lines: int = 0
+
+
 class SampleTable(Sequence[Sample]):
     """An immutable sequence of samples in two flat buffers: a million take some 150 MB, and forked reading processes
     share them (a list of objects would be copied piece by piece, as their reference counts change)."""

@@ -32,15 +32,23 @@ def encode(mask: np.ndarray) -> str:
 
 
 def decode(text: str, height: int, width: int) -> np.ndarray:
-    """The mask (HW uint8: 1 in a run, 0 outside) of `start length ..`, in any order.
+    """The mask (HW uint8: 1 in a run, 0 outside) of `start length ..`, in any order. Raises ValueError as parse_runs
+    does."""
+    pixels = np.zeros(height * width, np.uint8)
+    fill(pixels, parse_runs(text, height, width), 1)
+    return pixels.reshape((height, width), order="F")
+
+
+def parse_runs(text: str, height: int, width: int) -> np.ndarray:
+    """The runs, as find_runs has them, of `start length ..`, in any order.
 
     Raises ValueError, whose text says which run is wrong, for an odd count, a word that is not a number, a run that
     is empty or leaves the mask, and runs that overlap.
     """
     words = text.split()
-    wrong = next((word for word in words if not (word.isascii() and word.isdecimal())), None)
+    wrong = next((word for word in words if not (word.isascii() and word.isdecimal() and len(word) <= 4300)), None)
     if wrong is not None:
-        raise ValueError(f"'{wrong}' is not a number; a run is a start and a length")
+        raise ValueError(f"'{wrong[:40]}' is not a number; a run is a start and a length")
     if len(words) % 2:
         raise ValueError(f"has {len(words)} numbers; a run is a start and a length")
     runs = sorted(zip(map(int, words[::2]), map(int, words[1::2]), strict=True))
@@ -56,9 +64,26 @@ def decode(text: str, height: int, width: int) -> np.ndarray:
             raise ValueError(
                 f"the run {start} {length} ends past the {height * width} pixels of the image, {width} x {height}"
             )
-    pixels = np.zeros(height * width, np.uint8)
-    fill(pixels, np.array(runs, np.int64).reshape(-1, 2) - np.array([1, 0]), 1)
-    return pixels.reshape((height, width), order="F")
+    return np.array(runs, np.int64).reshape(-1, 2) - np.array([1, 0])
+
+
+def turn_runs(runs: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Runs down columns, as find_runs has them, of runs that go along the rows of a mask of this size."""
+    pixels = np.zeros(height * width, bool)
+    fill(pixels, runs, True)
+    return find_runs(pixels.reshape(height, width))
+
+
+def find_patch_runs(patch: np.ndarray, left: int, top: int, height: int, width: int) -> np.ndarray:
+    """The runs, as find_runs has them, of a mask of height x width that holds `patch` (HW), with its upper left pixel
+    there, and 0 elsewhere. What of the patch lies outside of the mask is left out."""
+    patch = patch[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
+    rows = np.zeros((patch.shape[0] + 1, patch.shape[1]), bool)  # no run goes on in the next column
+    rows[:-1] = patch
+    runs = find_runs(rows)
+    columns, first = np.divmod(runs[:, 0], len(rows))
+    runs[:, 0] = (max(left, 0) + columns) * height + max(top, 0) + first
+    return runs
 
 
 def runs_of_counts(counts: str | Sequence[int], height: int, width: int) -> np.ndarray:

@@ -120,13 +120,13 @@ def changed(place, **changes):
 MISTAKES = {
     "labels that no class claims": (
         {"annotations": [*ANNOTATIONS, annotation(6, 10, 90, box(0, 0, 1, 1)), annotation(7, 10, 90, box(0, 0, 1, 1))]},
-        "R/set.json: no class claims the labels of 2 objects: tree (2); give them to classes, like {name: .., labels: "
-        "[tree]}, or write data.other_labels: background, or ignore",
+        "R/set.json: no class claims the labels of 2 objects: tree (2); the classes claim: background, dog, cat; give "
+        "them to classes, like {name: .., labels: [tree]}, or write data.other_labels: background, or ignore",
     ),
     "a label that is a number": (
         {"categories": [{"id": 7, "name": 5}], "annotations": ANNOTATIONS[:1]},
-        "R/set.json: no class claims the labels of 1 object: 5 (1); give them to classes, like {name: .., labels: "
-        '["5"]}, or write data.other_labels: background, or ignore',
+        "R/set.json: no class claims the labels of 1 object: 5 (1); the classes claim: background, dog, cat; give "
+        'them to classes, like {name: .., labels: ["5"]}, or write data.other_labels: background, or ignore',
     ),
     "no categories": (
         {"categories": None},

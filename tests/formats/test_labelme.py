@@ -196,7 +196,7 @@ def test_images_without_a_file(read, root):
     (root / "train" / "notes.txt").touch()
     text = (
         "R/train: 2 images beside the annotated ones have no JSON file: R/train/x.png, R/train/y.jpg; write "
-        "data.without_annotation: background if there is nothing in them, or remove them"
+        "data.without_annotation: background if there is nothing in them, or skip to leave them out"
     )
     assert error_of(read, root) == text
     splits = read(without_annotation="background")
@@ -241,8 +241,8 @@ MISTAKES = {
     "labels that no class claims": (
         [LARGE, shape("tree", [[0, 0]]), shape("bus", []), shape("tree", [])],
         {},
-        "R/train: no class claims the labels of 3 objects: tree (2), bus (1); give them to classes, like {name: .., "
-        "labels: [tree]}, or write data.other_labels: background, or ignore",
+        "R/train: no class claims the labels of 3 objects: tree (2), bus (1); the classes claim: background, road, "
+        "car; give them to classes, like {name: .., labels: [tree]}, or write data.other_labels: background, or ignore",
     ),
     "no shapes": (
         [],

@@ -81,14 +81,26 @@ def test_classes_that_are_no_labels(case):
     assert str(error.value) == text
 
 
+CLAIMED = drawn.Legend({"background": 0, "red car": 1}, 0, None)
+
+
 def test_unclaimed_labels():
-    drawn.refuse_unclaimed(Path("F"), Counter())
+    drawn.refuse_unclaimed(Path("F"), Counter(), CLAIMED)
     with pytest.raises(DataError) as error:
-        drawn.refuse_unclaimed(Path("F"), Counter({c: n for n, c in enumerate("abcdefgh", start=1)}))
+        drawn.refuse_unclaimed(Path("F"), Counter({c: n for n, c in enumerate("abcdefgh", start=1)}), CLAIMED)
     assert str(error.value) == (
-        "F: no class claims the labels of 36 objects: h (8), g (7), f (6), e (5), d (4), c (3) and 2 more; give them "
-        "to classes, like {name: .., labels: [h]}, or write data.other_labels: background, or ignore"
+        "F: no class claims the labels of 36 objects: h (8), g (7), f (6), e (5), d (4), c (3) and 2 more; the classes "
+        "claim: background, red car; give them to classes, like {name: .., labels: [h]}, or write data.other_labels: "
+        "background, or ignore"
     )
+
+
+@pytest.mark.parametrize("label", ["Red car", " red car", "red_car", "RED-CAR"])
+def test_a_label_that_is_written_otherwise_is_given_to_the_class_it_means(label):
+    with pytest.raises(DataError) as error:
+        drawn.refuse_unclaimed(Path("F"), Counter({label: 1, "tree": 9}), CLAIMED)
+    written = '" red car"' if label[0] == " " else label
+    assert f"give them to classes, like {{name: .., labels: [red car, {written}]}}, or" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +109,7 @@ def test_unclaimed_labels():
 )
 def test_what_is_written_for_a_label_is_read_as_that_label(label):
     with pytest.raises(DataError) as error:
-        drawn.refuse_unclaimed(Path("F"), Counter([label]))
+        drawn.refuse_unclaimed(Path("F"), Counter([label]), CLAIMED)
     written = str(error.value).partition("like ")[2].partition(", or write data.other_labels")[0]
     assert ClassConfig.model_validate(parse_yaml(written.replace("..", "x")).plain()).labels == [label]
 
@@ -143,8 +155,17 @@ OUTLINES = {
     "two points and a rectangle": ([[1, 1, 4, 4], [0, 4, 6, 4, 6, 5, 0, 5]], [*NOTHING[:4], "111111"]),
     "no polygon": ([], NOTHING),
     "counts": ({"counts": [5, 2, 22, 1], "size": [5, 6]}, ["010000", "010000", "000000", "000000", "000001"]),
-    "a circle": ({"circle": [3, 2, 1.6]}, ["001100", "011110", "011110", "001100", "000000"]),
-    "a circle at the border": ({"circle": [0, 0, 1.0]}, ["100000", *NOTHING[1:]]),
+    "a circle": ({"ellipse": [3, 2, 1.6, 1.6, 0]}, ["001100", "011110", "011110", "001100", "000000"]),
+    "an ellipse": ({"ellipse": [3, 2.5, 2.6, 1.1, 0]}, ["000000", "001100", "111111", "001100", "000000"]),
+    "an ellipse that is turned": ({"ellipse": [3, 2.5, 2.4, 1, 90]}, ["001100"] * 5),
+    "a flat ellipse": ({"ellipse": [3, 2, 0, 3, 0]}, NOTHING),
+    "counts along the rows of a box": (
+        {"counts": "1, 2, 1, 1", "box": [2, 1, 3, 2]}, ["000000", "000110", "000100", "000000", "000000"]
+    ),
+    "counts that begin inside": ({"counts": "0,2", "box": [4, 4, 2, 1]}, [*NOTHING[:4], "000011"]),
+    "runs down the columns": ({"runs": "5 2 1 1", "along": "columns"}, ["110000", *NOTHING[1:4], "100000"]),
+    "runs along the rows": ({"runs": "6 2", "along": "rows"}, ["000001", "100000", *NOTHING[2:]]),
+    "a circle at the border": ({"ellipse": [0, 0, 1, 1, 0]}, ["100000", *NOTHING[1:]]),
     "a bitmap": ({"bitmap": bitmap([[1, 0], [0, 255]]), "at": [3, 2.2]}, [*NOTHING[:2], "000100", "000010", "000000"]),
     "a bitmap past the upper left": ({"bitmap": bitmap([[1, 1], [1, 1]]), "at": [-1, -1]}, ["100000", *NOTHING[1:]]),
     "a bitmap past the lower right": ({"bitmap": bitmap([[1, 1], [1, 1]]), "at": [5, 4]}, [*NOTHING[:4], "000001"]),

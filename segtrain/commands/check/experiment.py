@@ -21,11 +21,12 @@ from segtrain.commands.check.check_leaks import find_leaks, group_duplicates
 from segtrain.commands.check.check_values import find_palettes, find_wrong_values
 from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.examine import Record
+from segtrain.commands.check.export_source import ExportSource, describe_classes
 from segtrain.commands.check.finding import Finding, write_flow, write_lines
-from segtrain.commands.check.source import Source, from_folders
+from segtrain.commands.check.source import Source
 from segtrain.devices import resolve_device
 from segtrain.errors import DataError
-from segtrain.files import quoted, write_whole
+from segtrain.files import write_whole
 from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
 from segtrain.memory import choose_batch, read_available_bytes
 from segtrain.models.encoder import require_hub
@@ -41,32 +42,36 @@ RARE_SHARE = 0.02  # of the labelled pixels: a class below it is weighted up
 RARE_IMAGES = 0.1  # of the images: a class in fewer is drawn more often
 
 
-def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> None:
-    """Look at two folders and write the experiment `output`, and the `table` of the files where some images look alike.
+def init_experiment(found: ExportSource, given: Sequence[str], output: Path, *, table: Path) -> None:
+    """Look at a source and write the experiment `output`, and the `table` of the samples where some images look alike.
+    `given` are the arguments of the command, for the head of the file.
 
     Raises DataError where the data do not give a training; nothing is written then.
     """
-    source = from_folders(images, masks)
+    source = found.source
     _refuse(source, source.findings)
     report = gather(source)
     for find in (find_unreadable, find_not_turned, find_other_sizes, find_elsewhere, find_wrong_values):
         _refuse(source, find(report))
     splits, notes = choose_splits(report)
     warnings = (*find_not_turned(report), *find_palettes(report))
-    notes += [f"{finding.title}; {finding.explanation}" for finding in warnings]
+    notes = [*found.notes, *notes, *(f"{finding.title}; {finding.explanation}" for finding in warnings)]
+    class_lines, told = describe_classes(report, found) if found.classes else (report.proposal.lines[1:], [])
+    notes += told
     settings = choose_settings(report, look_at_machine())
-    by_table = any(sample.group for sample in splits["train"])
-    data_lines = describe_files(source, output, table if by_table else None)
-    shown = shlex.join(["python", "-m", "segtrain", "init", images, masks, "-o", str(output)])
+    by_group = any(sample.group for sample in splits["train"])
+    by_table = by_group or not source.data
+    data_lines = describe_files(source, output, table if by_table else None, by_group=by_group)
+    shown = shlex.join(["python", "-m", "segtrain", "init", *given, "-o", str(output)])
     counted = f"from {len(report.records)} images; look over the classes, then: python train.py {output}"
     text = write_experiment(
         name=re.sub(r"[^\w.-]+", "-", output.stem).strip("-.") or "mine",
         head=[f"Made by {shown}", counted, *notes],
-        data_lines=[*data_lines, *report.proposal.lines[1:]],
+        data_lines=[*data_lines, *class_lines],
         **settings,
     )
     if by_table:
-        write_whole(table, write_table(splits, table.parent.resolve()))
+        write_whole(table, write_table(splits, table.parent.resolve(), by_name=is_annotated(source)))
     write_whole(output, text)
     counts = ", ".join(f"{len(samples)} {split}" for split, samples in splits.items())
     height, width = settings["crop"]
@@ -77,12 +82,18 @@ def init_experiment(images: str, masks: str, output: Path, *, table: Path) -> No
     print(f"look over its classes, then: python train.py {output}")
 
 
+def is_annotated(source: Source) -> bool:
+    """Whether the masks are in annotation files, and no table of paths can stand for them."""
+    return any("\t" in sample.mask for samples in source.splits.values() for sample in samples[:1])
+
+
 def _refuse(source: Source, findings: Iterable[Finding]) -> None:
     """Raises DataError for the first of the findings that is an error."""
     for finding in findings:
         if finding.level == "error":
-            files, hint = ", ".join(finding.files[:3]), f"{source.command} says how to fix it"
-            raise DataError(f"{quoted(source.folders[0])}: {finding.title}; {files}; {hint}")
+            files = ", ".join(finding.files[:3])
+            hint = f"{source.command} says how to fix it" if source.arguments else finding.explanation
+            raise DataError(f"{source.place}: {finding.title}; {files}; {hint}")
 
 
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
@@ -95,7 +106,9 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
             f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
             "give the folders of the training images and masks alone"
         )
-    samples, groups, notes = source.splits["all"], group_duplicates(report.records), []
+    samples, notes = source.splits["all"], []
+    others = {split: samples for split, samples in source.splits.items() if split != "all"}
+    groups = group_duplicates([report.records[index] for index in report.splits["all"]])
     sizes = np.bincount(groups)
     if sizes.max() > LARGEST_GROUP * len(samples):
         note = f"{sizes.max()} of {len(samples)} images look alike (frames of a video?) and are on both sides of the "
@@ -104,7 +117,7 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
         pairs = zip(samples, groups.tolist(), strict=True)
         samples = SampleTable(sample._replace(group=f"{group}") for sample, group in pairs)
         notes = [f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"]
-    return split_by_fraction(samples, VAL_FRACTION, 0), notes
+    return split_by_fraction(samples, VAL_FRACTION, 0) | others, notes
 
 
 def look_at_machine() -> dict[str, Any]:
@@ -115,24 +128,33 @@ def look_at_machine() -> dict[str, Any]:
     return {"gpu": device.type != "cpu", "free_bytes": free, "pretrained": not constants.HF_HUB_OFFLINE}
 
 
-def describe_files(source: Source, output: Path, table: Path | None) -> list[str]:
-    """The lines below `data:` that say where the files are: the folders, or a table that keeps groups together."""
-    if table is not None:
-        data = {"format": "csv", "root": str(output.parent), "file": table.name, "group_column": "group"}
+def describe_files(source: Source, output: Path, table: Path | None, *, by_group: bool) -> list[str]:
+    """The lines below `data:` that say where the files are: the folders or annotations, or a table that keeps groups
+    together."""
+    if table is not None and not is_annotated(source):
+        data = {"format": "csv", "root": str(output.parent), "file": table.name}
+        data |= {"group_column": "group"} if by_group else {}
         return write_lines({"data": data})[1:]
-    lines = write_lines({"data": {"format": "folders", **source.data}})[1:]
+    data = {"format": "folders", **source.data} | ({"split_table": str(table)} if table is not None else {})
+    lines = write_lines({"data": data})[1:]
     held_out = f"  val_fraction: {VAL_FRACTION}         # held out, chosen by name and seed"
-    return [*lines, held_out] if "all" in source.splits else lines
+    return [*lines, held_out] if "all" in source.splits and table is None else lines
 
 
-def write_table(splits: Splits, folder: Path) -> str:
-    """A CSV of the files, relative to a folder, with their split and group."""
+def write_table(splits: Splits, folder: Path, *, by_name: bool) -> str:
+    """A CSV of the split and group of each sample: of its files, relative to a folder, or else of its name."""
     rows = [
-        (*(os.path.relpath(Path(path).resolve(), folder) for path in (sample.image, sample.mask)), split, sample.group)
+        (
+            *([s.name] if by_name else (os.path.relpath(Path(f).resolve(), folder) for f in (s.image, s.mask))),
+            split,
+            s.group,
+        )
         for split, samples in splits.items()
-        for sample in samples
+        for s in samples
     ]
-    return pandas.DataFrame(rows, columns=["image", "mask", "split", "group"]).to_csv(index=False, lineterminator="\n")
+    columns = ["name"] if by_name else ["image", "mask"]
+    table = pandas.DataFrame(rows, columns=[*columns, "split", "group"])
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +168,7 @@ def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str,
         kinds.setdefault((3 if record.image.channels == 1 else record.image.channels, record.image.dtype), record)
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
-        raise DataError(f"{quoted(report.source.folders[0])}: images are of several kinds: {each}; make them alike")
+        raise DataError(f"{report.source.place}: images are of several kinds: {each}; make them alike")
     ((channels, dtype),) = kinds
     images = [record.image for record in report.records]
     scale = float(find_white(images)[0]) if dtype != "uint8" else None

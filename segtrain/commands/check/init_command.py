@@ -1,4 +1,4 @@
-"""Look at a folder of images and one of masks, and write the experiment that trains on them."""
+"""Look at images and masks, or at what a labelling tool exported, and write the experiment that trains on them."""
 
 import argparse
 from pathlib import Path
@@ -11,15 +11,18 @@ TABLE = ".csv"  # of the images, beside the experiment, where some look alike
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("images", help="folder or glob of the images")
-    parser.add_argument("masks", help="folder or glob of the masks, of the same names")
+    parser.add_argument(
+        "images", metavar="EXPORT | IMAGES", help="export of a labelling tool, or folder or glob of images"
+    )
+    parser.add_argument("masks", nargs="?", metavar="MASKS", help="folder or glob of the masks, of the same names")
     parser.add_argument(
         "-o", "--output", type=parse_output, default=Path("config.yml"), help="file to write (config.yml)"
     )
 
 
 def main(options: argparse.Namespace) -> None:
-    """Look at `options.images` and `options.masks`, and write `options.output`.
+    """Look at `options.images` and `options.masks`, or at the export `options.images` alone, and write
+    `options.output`.
 
     Raises ConfigError where that exists, and DataError where the data do not give a training.
     """
@@ -30,5 +33,9 @@ def main(options: argparse.Namespace) -> None:
         if file.exists():
             raise ConfigError(f"{file}: exists; write -o another file, like -o experiments/mine.yml")
     from segtrain.commands.check.experiment import init_experiment
+    from segtrain.commands.check.export_source import ExportSource, from_export
+    from segtrain.commands.check.source import from_folders
 
-    init_experiment(options.images, options.masks, output, table=output.with_suffix(TABLE))
+    given = [options.images] if options.masks is None else [options.images, options.masks]
+    found = from_export(Path(options.images)) if options.masks is None else ExportSource(from_folders(*given))
+    init_experiment(found, given, output, table=output.with_suffix(TABLE))

@@ -48,6 +48,11 @@ class Source(NamedTuple):
     folders: tuple[str, str] | None = None
 
     @property
+    def place(self) -> str:
+        """What a message about these samples begins with."""
+        return quoted(self.folders[0]) if self.folders else self.title
+
+    @property
     def command(self) -> str:
         """The command that checks this."""
         return f"python -m segtrain check {shlex.join(self.arguments)}".rstrip()
@@ -144,7 +149,8 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     given = [options[key] for key in ("images", "masks")]
     images, masks = (value if isinstance(value, dict) else {"": value} for value in given)
     if "{class}" in f"{masks}{options['mask_suffix']}" or images.keys() != masks.keys():
-        return folders.read(root, **{key: value for key, value in options.items() if key != "asked_splits"})
+        other = ("asked_splits", "split_table")  # of read_dataset
+        return folders.read(root, **{key: value for key, value in options.items() if key not in other})
     suffixes = {key: options[key] for key in ("image_suffix", "mask_suffix", "mask_band")}
     splits, told = {}, {}
     for split in images:

@@ -1,0 +1,150 @@
+"""Source of an export: its samples, classes with the names that it gives them, and what to say of both."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from segtrain.commands.check.dataset_report import DatasetReport
+from segtrain.commands.check.exports import find_export
+from segtrain.commands.check.finding import count_of, write_classes
+from segtrain.commands.check.mask_values import show_share
+from segtrain.commands.check.source import Source, from_folders
+from segtrain.config.data_schema import ClassConfig
+from segtrain.config.layers import add_published
+from segtrain.config.mistakes import validate
+from segtrain.config.rules import library_mistakes
+from segtrain.config.schema import Config
+from segtrain.config.tree import dump_yaml, parse_yaml
+from segtrain.errors import DataError, name_some
+from segtrain.formats import find_ignored_raw, find_labels, read_dataset
+from segtrain.formats.polygons import fold_name
+from segtrain.formats.sample import Label, SampleTable, Splits
+
+_IGNORED = frozenset({"ignore", "ignored", "void"})
+_FEW_OUTSIDE = 0.02  # of the pixels: where objects cover the rest, what is outside of them is hardly a class
+
+
+class ExportSource(NamedTuple):
+    """A source, its classes as an experiment has them, none where the masks alone tell them, the number of objects of
+    each by its name, and what to say of the export."""
+
+    source: Source
+    classes: Sequence[ClassConfig] = ()
+    objects: Mapping[str, int] = {}
+    notes: Sequence[str] = ()
+
+
+def from_export(path: Path) -> ExportSource:
+    """The samples of an export, with an experiment of its classes. Raises DataError for what is none, and where it
+    contradicts itself."""
+    export = find_export(path)
+    if export.folders is not None:
+        return ExportSource(from_folders(*export.folders), notes=export.notes)
+    notes, classes, objects, data = [*export.notes], [*export.classes], {}, dict(export.data)
+    by_name = bool(data) and find_ignored_raw(data["format"]) is not None
+    if by_name:
+        labels = find_labels(data["format"], data)
+        if lines := [label for label in labels if label.lines]:
+            data["lines"] = "skip"
+            listed = name_some([f"{label.name} ({label.lines})" for label in lines])
+            notes.append(f"lines and points cover no area and are left out: {listed}")
+        classes, objects, own, told = choose_classes(path, labels)
+        data, notes = data | own, notes + told
+    config = _make_config(classes, data) if classes else None
+    read: list[str] = []
+    provided = {} if config is None else config.data.provided
+    splits = export.splits
+    if splits is None:
+        keys = {key: value for key, value in data.items() if key not in ("format", "root")}
+        splits = read_dataset(data["format"], Path(data["root"]), keys, notes=read, **provided)
+    source = Source(
+        f"{export.title} at {path}",
+        _pooled(splits, has_val=export.has_val),
+        [],
+        (),
+        config,
+        {key: value for key, value in data.items() if key != "classes"},
+        None if config else (str(path), str(path)),
+    )
+    return ExportSource(source, classes, objects, [*notes, *read])
+
+
+def _pooled(splits: Splits, *, has_val: bool) -> Splits:
+    """One split `all` of what was held out at random, or is not split yet; others stay."""
+    if has_val or "all" in splits:
+        return splits
+    pool = SampleTable(sample for split in ("train", "val") for sample in splits.get(split, ()))
+    return {"all": pool} | {split: table for split, table in splits.items() if split not in ("train", "val")}
+
+
+def _make_config(classes: Sequence[ClassConfig], data: Mapping[str, Any]) -> Config:
+    items = [item.model_dump(exclude_none=True) for item in classes]
+    loss = {"BCEWithLogitsLoss" if len(classes) == 1 else "CrossEntropyLoss": 1.0}
+    section = {"format": "csv", "root": ".", **data, "classes": items}
+    tree = add_published(parse_yaml(dump_yaml({"data": section, "loss": loss})))
+    return validate(tree, Config, rules=[library_mistakes])
+
+
+def choose_classes(
+    path: Path, labels: Sequence[Label]
+) -> tuple[list[ClassConfig], dict[str, int], dict[str, Any], list[str]]:
+    """The classes that labels make, the number of objects of each, further keys of `data`, and what to say of them.
+
+    Labels that differ in case or spaces alone are one class; those without objects are left out; `background` is the
+    class of what is outside all objects, and `ignore` no class. Raises DataError where no label has an object.
+    """
+    joined: dict[str, list[Label]] = {}
+    for label in labels:
+        joined.setdefault(fold_name(label.name), []).append(label)
+    used = {key: [item for item in own if item.objects] for key, own in joined.items()}
+    unused = [own[0].name for key, own in joined.items() if not used[key] and not own[0].lines]
+    used = {key: own for key, own in used.items() if own}
+    keys, notes = {}, []
+    if unused and used:
+        notes.append(f"labels without objects are no classes: {name_some(unused, most=6)}")
+    for key in _IGNORED & used.keys():
+        keys["other_labels"] = "ignore"
+        notes.append(f"objects labelled {used[key][0].name} are ignored; data.other_labels says so")
+        del used[key]
+    if not used.keys() - {"background"}:
+        raise DataError(
+            f"{path}: has no objects with an area, so there is nothing to learn; is the labelling finished?"
+        )
+    for own in used.values():
+        if len(own) > 1:
+            names = " and ".join(repr(item.name) for item in own)
+            notes.append(f"the labels {names} differ in case or spaces alone and are one class here")
+    background = used.pop("background", None)
+    classes = [_make_class("background", background or [])] if background or len(used) > 1 else []
+    classes += [_make_class("", own) for own in used.values()]
+    every = [background or [], *used.values()] if classes[0].name == "background" else [*used.values()]
+    counts = {item.name: sum(label.objects for label in own) for item, own in zip(classes, every, strict=True)}
+    return classes, counts, keys, notes
+
+
+def _make_class(name: str, labels: Sequence[Label]) -> ClassConfig:
+    """A class of these labels, called after the first of them where it has no name."""
+    own = [label.name for label in labels]
+    first = own[0].strip() if own else name
+    name = name or (f"class_{first}" if first.isdecimal() else first)
+    color = next((list(label.color) for label in labels if label.color), None)
+    return ClassConfig(name=name, color=color, labels=own if own and own != [name] else None)
+
+
+def describe_classes(report: DatasetReport, found: ExportSource) -> tuple[list[str], list[str]]:
+    """The lines of a data section with the classes of an export, each with its objects and pixels, and what to say of
+    them."""
+    pixels, names = report.class_pixels, report.labelling.names
+    comments, total = {}, max(int(pixels.sum()), 1)
+    for name, column in zip(names, pixels.T, strict=True):
+        objects = [f"{count_of(found.objects[name], 'object')}"] if found.objects.get(name) else []
+        share = f"{show_share(column.sum() / total)} of the pixels"
+        comments[name] = ", ".join([*objects, share, f"in {int((column > 0).sum())} of {len(pixels)} masks"])
+    notes = []
+    outside = names.index("background") if "background" in names else None
+    if found.objects and outside is not None and pixels[:, outside].sum() < _FEW_OUTSIDE * total:
+        notes = [
+            f"only {show_share(pixels[:, outside].sum() / total)} of the pixels are outside all objects: take "
+            "background out of classes and write unlabelled: ignore, if everything is labelled"
+        ]
+    return write_classes(found.classes, comments=comments)[1:], notes

@@ -1,0 +1,117 @@
+"""Exports in tables: a CSV of images and masks, or of run lengths, and the columns that hold them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segtrain.commands.check.export_masks import has_images
+from segtrain.commands.check.finding import count_of
+from segtrain.errors import DataError, name_some
+from segtrain.formats.coco_geometry import lie_along_rows
+from segtrain.formats.csv import open_table
+from segtrain.formats.lists import slashed
+from segtrain.formats.rle import RunsRow, find_header, list_images, read_table
+from segtrain.formats.sample import SPLIT_NAMES
+from segtrain.images.reading import image_size
+from segtrain.images.rle import parse_runs
+
+_IMAGE_COLUMN = re.compile(
+    r"(image|img|picture|photo|input|file)s?([ _-]?(path|file|name|filename|file_name|id))?", re.I
+)
+_MASK_COLUMN = re.compile(
+    r"(mask|label|annotation|segmentation|seg|gt|target)s?([ _-]?(path|file|name|filename|id))?", re.I
+)
+_LOOKED_AT = 20  # rows that are tried
+
+
+def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> dict[str, Any] | None:
+    """The table among these files, and the keys that read it with the images below `folder`: the only one that holds
+    masks, or the only of these that is called train. Raises DataError where it is one of several, and with `strict`
+    where a file is no table of masks."""
+    tables, problems = {}, []
+    for path in files:
+        if re.search("submission|_classes", path.name, re.IGNORECASE):
+            continue
+        try:
+            if found := _find_paths(folder, path) or _find_runs(folder, path):
+                tables[path] = found
+        except DataError as error:
+            problems.append(error)
+    if len(tables) > 1:
+        tables = {path: found for path, found in tables.items() if "train" in path.stem.casefold()} or tables
+    if len(tables) > 1:
+        listed = name_some([str(path) for path in tables], most=6)
+        raise DataError(f"{folder}: holds {len(tables)} tables of masks: {listed}; give one of them")
+    if not tables and strict and problems:
+        raise problems[0]
+    return next(iter(tables.values()), None)
+
+
+def _find_paths(folder: Path, path: Path) -> dict[str, Any] | None:
+    """The keys of a table with a column of images and one of masks, whose files are there."""
+    _, header = find_header(path)
+    images = [cell for cell in header if _IMAGE_COLUMN.fullmatch(cell)]
+    masks = [cell for cell in header if _MASK_COLUMN.fullmatch(cell) and cell not in images]
+    if len(images) != 1 or len(masks) != 1:
+        return None
+    _, rows = open_table(path, images[0], masks[0])
+    rows = [dict(zip(header, cells, strict=False)) for _, cells in rows]
+    cells = [row.get(column, "") for row in rows[:_LOOKED_AT] for column in (images[0], masks[0])]
+    if not cells or not any((path.parent / slashed(path.parent, cell)).is_file() for cell in cells if cell):
+        return None
+    data = {"format": "csv", "root": str(path.parent), "file": path.name}
+    for key, column, usual in (("image_column", images[0], "image"), ("mask_column", masks[0], "mask")):
+        data |= {key: column} if column != usual else {}
+    splits = {SPLIT_NAMES.get(row.get("split", "").casefold()) for row in rows}
+    return {"title": "CSV", "data": data, "has_val": {"train", "val"} <= splits}
+
+
+def _find_runs(folder: Path, path: Path) -> dict[str, Any] | None:
+    """The keys of a table of run lengths, and of the folder that holds its images."""
+    rows = read_table(path, None, None, None)
+    if not any(re.match(r"\d+ \d+( |$)", row.runs) for row in rows):
+        return None
+    images = _find_images(folder, path, rows)
+    data: dict[str, Any] = {"format": "rle", "root": str(folder), "file": path.relative_to(folder).as_posix()}
+    data["images"] = images.relative_to(folder).as_posix()
+    there, notes = list_images(images), []
+    if _go_along_rows(images, there, rows):
+        data["order"] = "rows"
+        notes = ["the runs go along the rows of the images; data.order says so"]
+    without = len(set(there.values()) - {there.get(row.image) for row in rows})
+    if not without:
+        return {"title": "run lengths", "data": data, "notes": notes}
+    data["without_row"] = "background"
+    note = (
+        f"taken for background: {count_of(without, 'image')} without a row in {path}; without_row: skip leaves them out"
+    )
+    return {"title": "run lengths", "data": data, "notes": [*notes, note]}
+
+
+def _go_along_rows(images: Path, there: dict[str, str], rows: Sequence[RunsRow]) -> bool:
+    """Whether most of the runs lie together along the rows of their images alone, and not down the columns."""
+    votes = []
+    for row in (row for row in rows if row.runs and row.image in there):
+        try:
+            height, width = image_size(f"{images}/{there[row.image]}")
+            runs = parse_runs(row.runs, height, width)
+        except (DataError, ValueError):  # reading the mask tells
+            continue
+        votes.append(lie_along_rows(runs, height, width))
+        if len(votes) == _LOOKED_AT:
+            break
+    return 2 * sum(votes) > len(votes)
+
+
+def _find_images(folder: Path, path: Path, rows: Sequence[RunsRow]) -> Path:
+    names = [row.image for row in rows[:_LOOKED_AT]]
+    inside = sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+    places = [place for place in inside if has_images(place)]
+    for place in (*sorted(places, key=lambda place: "train" not in place.name), folder):
+        there = list_images(place)
+        if any(name in there for name in names):
+            return place
+    raise DataError(
+        f"{path}: its images are not below {folder}: {name_some(names)}; put the table beside the folder of its images"
+    )
