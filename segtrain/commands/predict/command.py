@@ -21,7 +21,7 @@ from segtrain.inference.options import add_infer_arguments, read_infer_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    saves = "\n".join(f"  {kind:9} {text}" for kind, text in KINDS.items())
+    saves = "\n".join(f"  {kind:11} {text}" for kind, text in KINDS.items())
     parser.usage = "%(prog)s MODEL [MODEL ...] INPUT [INPUT ...] -o OUTPUT [flags]"
     parser.epilog = f"what --save writes below the output folder, beside manifest.csv:\n{saves}"
     parser.add_argument(
@@ -46,6 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", type=_read_fps, metavar="FPS", help="folders of images are frames: write a video of each"
     )
+    parser.add_argument(
+        "--rank",
+        action="store_true",
+        help="what to label next: rank.csv, images from the most uncertain on, and rank.jpg, the first 12",
+    )
+    parser.add_argument(
+        "--image-url",
+        metavar="PREFIX",
+        help="for --save labelstudio: what stands before the names of images; default: Label Studio's local files",
+    )
     add_infer_arguments(parser)
 
 
@@ -54,6 +64,12 @@ def _read_fps(text: str) -> float:
         if 0 < (fps := float(text)) <= 1000:
             return fps
     raise argparse.ArgumentTypeError(f"'{text}' is not a number of frames per second, like 25")
+
+
+def _version_of(model: str) -> str:
+    """A run folder by its name, a file with that of its folder."""
+    path = Path(model).resolve()
+    return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
 
 
 def main(options: argparse.Namespace) -> int:
@@ -81,6 +97,9 @@ def main(options: argparse.Namespace) -> int:
         kinds=options.save,
         sample=options.rle_sample,
         fps=options.video,
+        ranked=options.rank,
+        model=" + ".join(map(_version_of, models)),
+        image_url=options.image_url,
     )
     if rank():
         return 0  # the first process reports, also what failed here
