@@ -13,7 +13,7 @@ BACKGROUND_COLOR = (60, 60, 60)
 UNNAMED = "class_"  # and a number: the classes of a network that does not name them
 
 Byte = Annotated[int, Field(ge=0, le=255)]
-Value = Annotated[int, Field(ge=0, le=LARGEST_VALUE)]
+MaskValue = Annotated[int, Field(ge=0, le=LARGEST_VALUE)]
 Probability = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
@@ -39,7 +39,7 @@ class Task(BaseModel):
     bands: list[int] | None = None
     transforms: list[str | dict[str, Any]] = Field(default_factory=list)
     thresholds: list[Probability] = Field(default_factory=list)
-    mask_values: list[Value] | list[tuple[Byte, Byte, Byte]] | None = None
+    mask_values: list[MaskValue] | list[tuple[Byte, Byte, Byte]] | None = None
 
     @model_validator(mode="after")
     def _counts_agree(self) -> "Task":

@@ -17,8 +17,8 @@ MAP_SIDE_PX = 320  # longer side of a map at most
 
 
 class Uncertainty(NamedTuple):
-    """Of an image: the means of its pixels' entropy and margin, 0..1 both, and a small map of the margin, HW float32,
-    0..1; None where there is none."""
+    """Of an image: the means of its pixels' entropy and margin, 0..1 both, and a small map of the entropy, HW
+    float32, 0..1; None where there is none."""
 
     entropy: float
     margin: float
@@ -46,11 +46,11 @@ def measure_pixels(probabilities: Tensor, mode: str) -> Tensor:
 
 
 def reduce_pixels(measured: Tensor) -> tuple[Tensor, Tensor]:
-    """Of one image of measure_pixels, (2, H, W): its means (2,), and its margins at MAP_SIDE_PX at most."""
+    """Of one image of measure_pixels, (2, H, W): its means (2,), and its entropy at MAP_SIDE_PX at most."""
     height, width = measured.shape[-2:]
     scale = min(MAP_SIDE_PX / max(height, width), 1)
     size = max(round(height * scale), 1), max(round(width * scale), 1)
-    return measured.mean((1, 2)), functional.interpolate(measured[None, 1:], size=size, mode="area")[0, 0]
+    return measured.mean((1, 2)), functional.interpolate(measured[None, :1], size=size, mode="area")[0, 0]
 
 
 class Meter:

@@ -22,11 +22,11 @@ from segtrain.files import explained_write, replacing, write_whole
 from segtrain.inference.task import Task
 from segtrain.visualize import show_color
 
-ANNOTATIONS = "annotations.xml"
-LABELS = "cvat_labels.json"
+CVAT_FILE = "annotations.xml"
+CVAT_LABELS = "cvat_labels.json"
 
 # CVAT takes the frame of this number where no image has the name, which would be a wrong one: no task has so many.
-FIRST_ID = 10_000_000
+FIRST_IMAGE_ID = 10_000_000
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
@@ -55,12 +55,12 @@ class CvatFile:
     """annotations.xml, which grows image by image in the context of `writing`, and cvat_labels.json, the labels that
     the task needs."""
 
-    files = (ANNOTATIONS, LABELS)
+    files = (CVAT_FILE, CVAT_LABELS)
 
     def __init__(self, output: Path, task: Task):
         for name in task.names:
             require_xml(name, what=f"the class {name!a}")
-        self.path = output / ANNOTATIONS
+        self.path = output / CVAT_FILE
         self._labels = class_colors(task)
         self._names = classes_drawn(task)
         self._count = 0
@@ -80,7 +80,7 @@ class CvatFile:
             self._file.write(f"<meta><task><labels>\n{items}</labels></task></meta>\n")
             yield
             self._file.write("</annotations>\n")
-        write_whole(self.path.with_name(LABELS), json.dumps(labels, ensure_ascii=False, indent=1) + "\n")
+        write_whole(self.path.with_name(CVAT_LABELS), json.dumps(labels, ensure_ascii=False, indent=1) + "\n")
 
     def take(self, result: Result) -> tuple[str, str]:
         """The attributes and masks of an image, for `add`; may be called from any thread."""
@@ -102,5 +102,5 @@ class CvatFile:
         """Add what was taken."""
         attributes, masks = taken
         with explained_write(self.path):
-            self._file.write(f'<image id="{FIRST_ID + self._count}" {attributes}>\n{masks}</image>\n')
+            self._file.write(f'<image id="{FIRST_IMAGE_ID + self._count}" {attributes}>\n{masks}</image>\n')
         self._count += 1

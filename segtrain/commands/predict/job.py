@@ -73,9 +73,8 @@ def predict_files(
     chosen = tuple(kinds or (DEFAULT if stills else ()))
     with ThreadPoolExecutor(THREADS) as readers:
         large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
-    suffixes = list_suffixes(chosen, predictor.task)
-    in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
-    targets = [(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
+    suffixes = _suffixes_of(pictures, large, chosen, predictor.task)
+    targets = [(path, name, suffixes[path]) for path, name in pictures.items()]
     targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
     tables = build_tables(predictor.task, output, chosen, sheet=sheet, ranked=ranked, model=model, image_url=image_url)
@@ -95,6 +94,14 @@ def predict_files(
     return writer.report
 
 
+def _suffixes_of(
+    pictures: Iterable[Path], large: Iterable[Path], kinds: Sequence[str], task: Task
+) -> dict[Path, list[str]]:
+    """The endings of the files of each image, by its path."""
+    whole, in_rows = list_suffixes(kinds, task), [".tif", *list_suffixes([*{"overlay"}.intersection(kinds)], task)]
+    return {path: in_rows if path in large else whole for path in pictures}
+
+
 def _require_possible(predictor: Predictor, images: dict[Path, Path], kinds: Sequence[str], *, ranked: bool) -> None:
     """Raises ConfigError for kinds that videos, or the model, cannot be written as, and DataError for names of images
     that XML cannot hold."""
@@ -105,8 +112,8 @@ def _require_possible(predictor: Predictor, images: dict[Path, Path], kinds: Seq
         raise ConfigError(f"--save values: {reason}: export it again, or write --save index, which has class indices")
     of_files = [kind for kind in kinds if kind in OF_FILES]
     if of_files and (video := next(filter(is_video, images), None)):
-        frames = f"ffmpeg -i {video.name} frames/%06d.png"
-        raise ConfigError(f"{video}: --save {of_files[0]} needs image files, which frames are not: {frames}")
+        fix = f"write them out (ffmpeg -i {video.name} frames/%06d.png) and predict the folder"
+        raise ConfigError(f"{video}: --save {of_files[0]} needs image files, and frames have none; {fix}")
     for path, name in images.items() if "cvat" in kinds else ():
         require_xml(file_name_of(path, name), what=f"{str(path)!a}")
 

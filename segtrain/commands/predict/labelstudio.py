@@ -99,7 +99,7 @@ class LabelStudioFile:
         less the uncertainty, where that was asked for."""
         prediction = {"model_version": self._model, "result": list(self._regions(result))}
         if result.uncertainty is not None:
-            prediction["score"] = round(1 - result.uncertainty.margin, 6)
+            prediction["score"] = round(1 - result.uncertainty.entropy, 6)
         task = {"data": {"image": address_of(result, self._prefix)}, "predictions": [prediction]}
         return json.dumps(task, separators=(",", ":"))
 

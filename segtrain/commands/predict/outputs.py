@@ -27,7 +27,7 @@ KINDS = {
 }
 DEFAULT = ("index", "color", "overlay")
 MANIFEST = "manifest.csv"
-MANIFEST_COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class, margin and entropy
+MANIFEST_COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class; entropy, margin
 WITH_PROBABILITIES = frozenset({"npz", "prob8", "prob16"})
 OF_FILES = ("cvat", "labelstudio", "labelme")  # tools open the image itself, and a frame of a video has no file
 ONE_NAME = (("prob8", "prob16"), ("index", "values"))

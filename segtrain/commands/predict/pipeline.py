@@ -233,5 +233,5 @@ def _handle_all(
     return values
 
 
-def _on_host(means: Tensor, margins: Tensor) -> Uncertainty:
-    return Uncertainty(*means.tolist(), margins.cpu().numpy())
+def _on_host(means: Tensor, entropies: Tensor) -> Uncertainty:
+    return Uncertainty(*means.tolist(), entropies.cpu().numpy())

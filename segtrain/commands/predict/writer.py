@@ -51,7 +51,7 @@ Written = list[Any]  # what each table takes of an image, or None
 class Manifest:
     """A row for each image: its path, width and height in pixels, its files below the output folder, separated by
     semicolons, the error where it was skipped, and `share_CLASS`: the share of the pixels that each class has; where
-    asked for the margin and entropy of uncertainty.Uncertainty.
+    asked for the entropy and margin of uncertainty.Uncertainty.
 
     Rows may be added from any thread; they are written in the order of `images`, others behind them. The table is that
     of one prediction: files of earlier ones in the folder are not in it.
@@ -60,7 +60,7 @@ class Manifest:
     def __init__(self, folder: Path, names: Sequence[str], images: Iterable[Path], *, with_uncertainty: bool = False):
         self._path = folder / MANIFEST
         self._header = [*MANIFEST_COLUMNS, *(f"share_{name}" for name in names)]
-        self._header += ["margin", "entropy"] if with_uncertainty else []
+        self._header += ["entropy", "margin"] if with_uncertainty else []
         self.rows: dict[str, list[dict[str, Any]]] = {str(image): [] for image in images}
 
     def add(
@@ -74,7 +74,7 @@ class Manifest:
         error: str = "",
     ) -> None:
         """Add an image of this size, (height, width), that was predicted, or a video, at least in part."""
-        measured = [] if uncertainty is None else [uncertainty.margin, uncertainty.entropy]
+        measured = [] if uncertainty is None else [uncertainty.entropy, uncertainty.margin]
         numbers = [f"{number:.6g}" for number in (*shares, *measured)]
         values = [str(image), size[1], size[0], ";".join(files), error, *numbers]
         self.rows.setdefault(str(image), []).append(dict(zip(self._header, values, strict=False)))
