@@ -24,7 +24,7 @@ Ranked = tuple[str, Uncertainty, np.ndarray | None]  # name in tables, without m
 
 
 class Ranking:
-    """rank.csv, all images from the largest entropy on, see inference/uncertainty.py, and rank.jpg, the first SHOWN_IMAGES
+    """rank.csv, all images from the largest entropy on (inference/uncertainty.py), and rank.jpg, the first SHOWN_IMAGES
     of them beside a map of where they are uncertain. Written in the context of `writing`."""
 
     files = (RANK_TABLE, RANK_SHEET)

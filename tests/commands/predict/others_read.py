@@ -2,6 +2,7 @@
 nothing but requirements-dev.txt."""
 
 import json
+import shutil
 import sys
 import urllib.parse
 import warnings
@@ -13,6 +14,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
+
+from segtrain.commands.predict.cvat import count_runs
+from segtrain.commands.predict.labelstudio import encode_brush
+from segtrain.inference.task import Task
+from tests.commands.predict.predicting import run
+from tests.painted import COLORS, paint, painted, random_classes, read
 
 for _name in ("PyQt5", "PyQt5.QtCore", "PyQt5.QtGui", "PyQt5.QtWidgets"):
     sys.modules[_name] = MagicMock()  # labelme imports its windows with its files
@@ -20,17 +28,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from cvat_sdk.masks import decode_mask, encode_mask
     from datumaro.components.annotation import AnnotationType
+    from datumaro.plugins.data_formats.coco.base import CocoInstancesBase
     from datumaro.plugins.data_formats.cvat.base import CvatBase
     from label_studio_sdk.converter import brush
     from label_studio_sdk.label_interface import LabelInterface
     from labelme._label_file import LabelFile
     from labelme.utils.shape import shapes_to_label
-
-from segtrain.commands.predict.cvat import count_runs
-from segtrain.commands.predict.labelstudio import encode_brush
-from segtrain.inference.task import Task
-from tests.commands.predict.predicting import run
-from tests.painted import COLORS, paint, painted, random_classes, read
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries that are not ours
 
@@ -65,7 +68,7 @@ def predicted(request, tmp_path_factory) -> tuple[Path, Task]:
             "multilabel": [(labels >= least) * 255 for least in range(3)],  # each lies over the one before
         }[task.mode]
         paint(folder / "in" / name, *planes)
-    kinds = ["index", "cvat", "labelstudio", "labelme"]
+    kinds = ["index", "cvat", "labelstudio", "labelme", "coco", "coco-rle"]
     report = run(folder / "in", folder / "out", painted(task), kinds=kinds, model="street-1")
     assert (report.images, report.failures) == (len(IMAGES), [])
     return folder, task
@@ -107,6 +110,30 @@ def test_datumaro_reads_what_cvat_imports(predicted, monkeypatch):
         expected = layers_of(folder, image, task)
         masks = ((names[mask.label], mask.image) for mask in items[image].annotations)
         require_same(united(masks, names, next(iter(expected.values())).shape), expected, image)
+
+
+@pytest.mark.parametrize("file", ["coco.json", "coco_rle.json"])
+def test_datumaro_reads_coco(predicted, tmp_path, file):
+    folder, task = predicted
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").symlink_to(folder / "in")
+    shutil.copy(folder / "out" / file, tmp_path / "annotations")
+    source = CocoInstancesBase(str(tmp_path / "annotations" / file))
+    names = [label.name for label in source.categories()[AnnotationType.label].items]
+    items = {f"{item.id}.png": item for item in source}
+    assert items.keys() == IMAGES.keys()
+    for image in IMAGES:
+        expected = layers_of(folder, image, task)
+        shape = next(iter(expected.values())).shape
+        masks = []
+        for part in items[image].annotations:
+            if part.type == AnnotationType.mask:
+                masks.append((names[part.label], part.image))
+            elif part.type == AnnotationType.polygon:
+                masks.append(
+                    (names[part.label], coco_mask.decode(coco_mask.frPyObjects([part.points], *shape))[..., 0])
+                )
+        require_same(united(masks, names, shape), expected, image)
 
 
 def test_cvat_decodes_each_mask(predicted):
