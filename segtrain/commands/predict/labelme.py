@@ -4,13 +4,12 @@ Polygons, which annotators can correct; labelme's masks can only be moved and de
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segtrain.commands.predict.polygons import Region, classes_drawn, cut_holes, find_regions
+from segtrain.commands.predict.polygons import classes_drawn, cut_holes, find_regions
 from segtrain.inference.prediction import PredictedImage
 
 VERSION = "5.5.0"  # of labelme, the oldest that knows all that is written here
@@ -24,48 +23,48 @@ INSET_PX = 0.05
 def build_labelme(result: PredictedImage, image: Path, folder: Path) -> dict[str, Any]:
     """The JSON of a prediction that lies in `folder`, for the image at that path.
 
-    Where each pixel has one class, holes are filled by the regions in them, which are drawn later: largest first.
+    Where each pixel is in one region, holes are filled by the regions in them, which are drawn later: largest first.
     Elsewhere regions with holes are cut open.
     """
     height, width = result.size
-    names = classes_drawn(result.task)
-    outlines = list(_outlines(result, fill_holes=result.task.mode == "multiclass"))
-    outlines.sort(key=lambda item: -_area(item[1]))
+    names, regions = classes_drawn(result.task), list(find_regions(result.labels, result.task))
+    covered = result.labels.ndim == 2 and sum(region.area_px for region in regions) == height * width
+    rings_of = [region.rings[:1] if covered else cut_holes(region) for region in regions]
+    owners = [names[region.index] for region, own in zip(regions, rings_of, strict=True) for _ in own]
+    moved, areas = move_in([ring for rings in rings_of for ring in rings])
     shapes = [
         {
-            "label": names[index],
-            "points": move_in(ring).tolist(),
+            "label": owners[number],
+            "points": moved[number].tolist(),
             "group_id": None,
             "description": "",
             "shape_type": "polygon",
             "flags": {},
             "mask": None,
         }
-        for index, ring in outlines
+        for number in np.argsort(-areas, kind="stable").tolist()
     ]
     about = {"imagePath": _path_from(folder, image), "imageData": None, "imageHeight": height, "imageWidth": width}
     return {"version": VERSION, "flags": {}, "shapes": shapes, **about}
 
 
-def move_in(ring: np.ndarray) -> np.ndarray:
-    """A ring (N, 2), clockwise to the eye, whose right and lower sides are moved in by INSET_PX, float64 (N, 2)."""
-    came, goes = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+def move_in(rings: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rings (N, 2), clockwise to the eye, float64, whose right and lower sides are moved in by INSET_PX; and twice the
+    area inside each, before that, (rings,) int64."""
+    if not rings:
+        return [], np.zeros(0, np.int64)
+    points, lengths = np.concatenate(rings), np.array([len(ring) for ring in rings])
+    starts = np.cumsum(lengths) - lengths
+    follower = np.arange(1, len(points) + 1)  # of each point in its ring
+    follower[starts + lengths - 1] = starts
+    goes = points[follower] - points
+    came = np.empty_like(goes)
+    came[follower] = goes
     at_right = np.maximum(came[:, 1], goes[:, 1]) > 0  # one of the two sides runs down
     at_bottom = np.minimum(came[:, 0], goes[:, 0]) < 0  # or to the left
-    return ring - INSET_PX * np.stack([at_right, at_bottom], axis=1)
-
-
-def _outlines(result: PredictedImage, *, fill_holes: bool) -> Iterator[tuple[int, np.ndarray]]:
-    region: Region
-    for region in find_regions(result.labels, result.task):
-        rings = region.rings[:1] if fill_holes else cut_holes(region)
-        yield from ((region.index, ring) for ring in rings)
-
-
-def _area(ring: np.ndarray) -> int:
-    """Twice the area inside a ring."""
-    x, y = ring.T
-    return int((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+    moved = points - INSET_PX * np.stack([at_right, at_bottom], axis=1)
+    (x, y), (next_x, next_y) = points.T, points[follower].T
+    return np.split(moved, starts[1:]), np.add.reduceat(x * next_y - next_x * y, starts)
 
 
 def _path_from(folder: Path, image: Path) -> str:

@@ -151,8 +151,8 @@ def test_pillow_fills_the_outlines_of_labelme_exactly(seed):
     mask = np.kron(rng.integers(0, 2, rng.integers(1, 9, 2)), np.ones((1 + seed % 3, 1 + seed % 2))).astype(np.uint8)
     for region in trace_regions(mask, {1}):
         canvas = Image.new("L", mask.shape[::-1])
-        for ring in cut_holes(region):
-            ImageDraw.Draw(canvas).polygon([tuple(point) for point in move_in(ring).tolist()], outline=1, fill=1)
+        for ring in move_in(cut_holes(region))[0]:
+            ImageDraw.Draw(canvas).polygon([tuple(point) for point in ring.tolist()], outline=1, fill=1)
         (left, top, width, height), filled = region.box, np.asarray(canvas).copy()
         assert filled.sum() == region.area_px
         assert (mask[top : top + height, left : left + width] >= filled[top : top + height, left : left + width]).all()
