@@ -14,7 +14,7 @@ from pathlib import Path
 
 from segtrain.command import parse_output, tell
 from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_output
-from segtrain.errors import DataError, name_some
+from segtrain.errors import ConfigError, DataError, name_some
 from segtrain.inference.model_files import split_models
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 
@@ -76,6 +76,8 @@ def main(options: argparse.Namespace) -> int:
     """Find the images, load the models, write the predictions. 1 where some images failed, 2 where all did."""
     from segtrain.inference.inputs import find_images
 
+    if options.image_url is not None and "labelstudio" not in (options.save or ()):
+        raise ConfigError("--image-url: is what --save labelstudio writes before the names of images; write that too")
     models, inputs = split_models(options.paths)
     infer_options = read_infer_options(options)
     left_out: Counter[str] = Counter()
