@@ -16,7 +16,7 @@ from tqdm import tqdm
 from segtrain.commands.predict import raster
 from segtrain.commands.predict.cvat import require_xml
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
-from segtrain.commands.predict.movies import find_movies, predict_movie
+from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
 from segtrain.commands.predict.outputs import DEFAULT, OF_FILES, list_targets, require_output
 from segtrain.commands.predict.pipeline import THREADS, image_source, predict_stream
 from segtrain.commands.predict.result import file_name_of, list_suffixes
@@ -58,12 +58,11 @@ def predict_files(
         sample: a sample submission; rle.csv is written as it asks for.
         fps: frames in a second of the videos that folders become; None takes images one by one.
         ranked: measure the uncertainty of each image, and write rank.csv and rank.jpg.
-        model: what Label Studio calls the version of the predictions.
-        image_url: see labelstudio.address_of.
+        model: what Label Studio calls the version of the predictions; for `image_url` see labelstudio.address_of.
 
     Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
-    that does not fit and where something cannot be written, and ConfigError for what a video or the model cannot be
-    written as.
+    that does not fit and where something cannot be written, and ConfigError for what cannot be written of a video or
+    with this model.
     """
     require_output(output)
     _require_possible(predictor, images, kinds or (), ranked=ranked)
@@ -73,11 +72,9 @@ def predict_files(
     chosen = tuple(kinds or (DEFAULT if stills else ()))
     with ThreadPoolExecutor(THREADS) as readers:
         large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
-    suffixes = _suffixes_of(pictures, large, chosen, predictor.task)
-    targets = [(path, name, suffixes[path]) for path, name in pictures.items()]
-    targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
     tables = build_tables(predictor.task, output, chosen, sheet=sheet, ranked=ranked, model=model, image_url=image_url)
+    targets = _list_all(pictures, large, movies, chosen, predictor.task)
     files = list_targets(targets, output=output, tables=[name for table in tables for name in table.files])
     listed = [path for path in images if chosen or tables or is_video(path)] + [movie.path for movie in movies]
     writer = Writer(predictor.task, listed, output, kinds=chosen, tables=tables, files=files, with_uncertainty=ranked)
@@ -86,20 +83,17 @@ def predict_files(
         _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer)
         for path in _own(large):
             _predict_large(predictor, path, stills[path], writer)
-        for movie in _own(movies):
-            try:
-                predict_movie(predictor, movie, writer, fps=fps, with_files=bool(kinds or tables))
-            except TooLongName as error:
-                writer.add(movie.path, error)
+        _predict_movies(predictor, _own(movies), writer, fps=fps, with_files=bool(kinds or tables))
     return writer.report
 
 
-def _suffixes_of(
-    pictures: Iterable[Path], large: Iterable[Path], kinds: Sequence[str], task: Task
-) -> dict[Path, list[str]]:
-    """The endings of the files of each image, by its path."""
+def _list_all(
+    pictures: dict[Path, Path], large: Iterable[Path], movies: Iterable[Movie], kinds: Sequence[str], task: Task
+) -> list[tuple[Path, Path, list[str]]]:
+    """The images and movies as list_targets takes them."""
     whole, in_rows = list_suffixes(kinds, task), [".tif", *list_suffixes([*{"overlay"}.intersection(kinds)], task)]
-    return {path: in_rows if path in large else whole for path in pictures}
+    images = [(path, name, in_rows if path in large else whole) for path, name in pictures.items()]
+    return [*images, *((movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies)]
 
 
 def _require_possible(predictor: Predictor, images: dict[Path, Path], kinds: Sequence[str], *, ranked: bool) -> None:
@@ -160,6 +154,17 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
             writer.report.images += writer.add(source.path, written)
             bar.update()
     writer.report.notes += sorted(notes)
+
+
+def _predict_movies(
+    predictor: Predictor, movies: Iterable[Movie], writer: Writer, *, fps: float | None, with_files: bool
+) -> None:
+    """Videos, and folders that become one."""
+    for movie in movies:
+        try:
+            predict_movie(predictor, movie, writer, fps=fps, with_files=with_files)
+        except TooLongName as error:
+            writer.add(movie.path, error)
 
 
 def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer) -> None:

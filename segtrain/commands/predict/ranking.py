@@ -18,7 +18,7 @@ from segtrain.visualize import to_rgb, uncertainty_panel
 RANK_TABLE = "rank.csv"
 RANK_SHEET = "rank.jpg"
 SHOWN_IMAGES = 12
-SHEET_COLUMNS = 2
+PANELS_IN_A_ROW = 2
 
 Ranked = tuple[str, Uncertainty, np.ndarray | None]  # name in tables, without map; panel where it may be on the sheet
 
@@ -81,8 +81,8 @@ def _draw(result: Result) -> np.ndarray:
 
 
 def _arrange(panels: list[np.ndarray]) -> np.ndarray:
-    """Panels of any sizes in rows of SHEET_COLUMNS, on white."""
-    rows = [panels[first : first + SHEET_COLUMNS] for first in range(0, len(panels), SHEET_COLUMNS)]
+    """Panels of any sizes in rows of PANELS_IN_A_ROW, on white."""
+    rows = [panels[first : first + PANELS_IN_A_ROW] for first in range(0, len(panels), PANELS_IN_A_ROW)]
     heights = [max(panel.shape[0] for panel in row) for row in rows]
     widths = [max(row[column].shape[1] for row in rows if column < len(row)) for column in range(len(rows[0]))]
     sheet = np.full((sum(heights), sum(widths), 3), 255, np.uint8)
