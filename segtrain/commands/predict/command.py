@@ -77,7 +77,7 @@ def main(options: argparse.Namespace) -> int:
     from segtrain.inference.inputs import find_images
 
     if options.image_url is not None and "labelstudio" not in (options.save or ()):
-        raise ConfigError("--image-url: is what --save labelstudio writes before the names of images; write that too")
+        raise ConfigError("--image-url needs --save labelstudio, which writes it before the names of images")
     models, inputs = split_models(options.paths)
     infer_options = read_infer_options(options)
     left_out: Counter[str] = Counter()
