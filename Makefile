@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := data/street
+OTHERS := $(VENV)-others
 INSTALLED := $(VENV)/installed
 
 # Tests run in two processes, one thread each: more threads a process only wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: train test page lint check clean
+.PHONY: train test page others lint check clean
 
 train: $(INSTALLED) $(DEMO)/demo.txt
 	$(BIN)/python train.py
@@ -19,6 +20,14 @@ test: $(INSTALLED)
 # The page of `serve` in a real browser; needs Debian's chromium.
 page: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/commands/serve/page_in_chromium.py
+
+# What predict.py writes for labelling tools, read by the tools' own code.
+others: $(OTHERS)/installed
+	OMP_NUM_THREADS=1 PYTHONPATH=$(OTHERS) $(BIN)/python -m pytest -q tests/commands/predict/others_read.py
+
+$(OTHERS)/installed: requirements-others.txt $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(OTHERS) -r requirements-others.txt
+	touch $(OTHERS)/installed
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -37,4 +46,4 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OTHERS) .pytest_cache .ruff_cache

@@ -40,10 +40,12 @@ def show_color(color: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def class_suffixes(names: Sequence[str], prefix: str = "") -> list[str]:
+def class_suffixes(names: Sequence[str], prefix: str = "", *, numbered: bool = True) -> list[str]:
     """The ending of the PNG of each class, after the name of an image: `prefix` and `_0_NAME.png`; signs that file
-    systems do not take become `_`."""
+    systems do not take become `_`. Not `numbered`, it is `_NAME.png`, as long as these differ."""
     plain = [re.sub(r'[/\\:*?"<>|]', "_", name) for name in names]
+    if not numbered and len({name.casefold() for name in plain}) == len(plain):
+        return [f"{prefix}_{name}.png" for name in plain]
     return [f"{prefix}_{index}_{name}.png" for index, name in enumerate(plain)]
 
 
@@ -251,6 +253,22 @@ def sample_panel(
     ignored = mask == ignore_index
     over = overlay(image, colorize(mask, colors, ignore_index=ignore_index), ignored=ignored)
     return _compose([("image", image), ("mask", over)], _legend(mask[~ignored], names, colors))
+
+
+def uncertainty_panel(
+    image: NDArray[np.uint8], tinted: NDArray[np.uint8], uncertainty: NDArray[np.float32], *, title: str
+) -> NDArray[np.uint8]:
+    """One picture: image | prediction | where it is uncertain, from black over red to yellow, titled.
+
+    Args:
+        image: HWC uint8 RGB.
+        tinted: the same with the colours of the prediction over it, as from `overlay`.
+        uncertainty: HW, 0..1.
+        title: of the image.
+    """
+    levels = np.rint(255 * uncertainty).astype(np.uint8)
+    heat = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return _compose([(title, _fit(image)), ("prediction", _fit(tinted)), ("uncertainty", _fit(heat))], [])
 
 
 def _fit(picture: NDArray) -> NDArray:

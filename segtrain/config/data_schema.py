@@ -138,6 +138,18 @@ def _values_of(item: ClassConfig, index: int, *, as_color: bool, binary: bool) -
     return values
 
 
+def choose_written(classes: Sequence[ClassConfig], *, multilabel: bool) -> list[int] | list[list[int]]:
+    """Values, or colours [r, g, b], that mean the classes in masks which read_mask reads: the first where several mean
+    one. A binary task has its background before its class; in multilabel each class has a mask of its own."""
+    if multilabel:
+        return [_values_of(item.layer(), 0, as_color=False, binary=True)[0] for item in classes]
+    as_color, binary = are_colors(classes), len(classes) == 1
+    values = [0] * binary + [
+        _values_of(item, index, as_color=as_color, binary=binary)[0] for index, item in enumerate(classes)
+    ]
+    return [[value >> 16, value >> 8 & 255, value & 255] for value in values] if as_color else values
+
+
 class CopyPasteConfig(Section):
     """Objects of another training sample are pasted: connected pixels of a class, each object with probability 1/2."""
 

@@ -160,16 +160,21 @@ class Predictor:
 
     def label_batch(self, images: Sequence[np.ndarray], *, dtype: torch.dtype = torch.int64) -> Tensor:
         """The predictions (N, H, W), or in multilabel (N, C, H, W), of images of one size, as `predict` gives them, on
-        `device`, whose work may go on meanwhile, or on the CPU. In tiles it holds no more probabilities than those of
-        one row of tiles."""
+        `device`, whose work may go on meanwhile, or on the CPU."""
+        return self.apply_to_batch(images, lambda probabilities: self.labels(probabilities).to(dtype))[0]
+
+    def apply_to_batch(self, images: Sequence[np.ndarray], *functions: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """What each function makes of the probabilities (N, K, H, W) of images of one size, pixel by pixel: (N, .., H,
+        W), on `device` or on the CPU. In tiles no more probabilities are held than those of one row of tiles."""
         if not self._tiling or any(task.transforms for task in self.tasks):
-            return self.labels(self.probabilities(images)).to(dtype)
-        predictions = []
+            probabilities = self.probabilities(images)
+            return [function(probabilities) for function in functions]
+        made = []
         for image in images:
             strips = self.strips(lambda top, bottom, image=image: image[top:bottom], image.shape[:2])
-            labels = [self.labels(strip)[0].to("cpu", dtype) for _, strip in strips]
-            predictions.append(torch.cat(labels, dim=-2))
-        return torch.stack(predictions)
+            rows = [[function(strip).to("cpu") for function in functions] for _, strip in strips]
+            made.append([torch.cat(parts, dim=-2) for parts in zip(*rows, strict=True)])
+        return [torch.cat(parts) for parts in zip(*made, strict=True)]
 
     def predict_group(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The predictions of a group of RawSamples, as `labels` gives them, and their confidences for `score`.

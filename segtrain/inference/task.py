@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from segtrain.config.data_schema import MOST_CLASSES
+from segtrain.config.data_schema import LARGEST_VALUE, MOST_CLASSES, choose_written
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError
 from segtrain.visualize import default_colors
@@ -13,6 +13,7 @@ BACKGROUND_COLOR = (60, 60, 60)
 UNNAMED = "class_"  # and a number: the classes of a network that does not name them
 
 Byte = Annotated[int, Field(ge=0, le=255)]
+MaskValue = Annotated[int, Field(ge=0, le=LARGEST_VALUE)]
 Probability = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
@@ -22,7 +23,9 @@ class Task(BaseModel):
     `names` are the rows of the confusion matrix and the values of an index PNG: a binary task has its background
     first. In multilabel they are the layers. `colors` has one for each of `picture_names`. `transforms` is
     transforms.val of the experiment. `thresholds` are the probabilities from which on a class is there: one for a
-    binary task, one for each class in multilabel, none in multiclass, where the largest probability wins.
+    binary task, one for each class in multilabel, none in multiclass, where the largest probability wins. `mask_values`
+    are what the masks of the data set have for each of `names`, values or RGB colours, in multilabel the value in the
+    class's own mask; None where the model does not know.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +39,7 @@ class Task(BaseModel):
     bands: list[int] | None = None
     transforms: list[str | dict[str, Any]] = Field(default_factory=list)
     thresholds: list[Probability] = Field(default_factory=list)
+    mask_values: list[MaskValue] | list[tuple[Byte, Byte, Byte]] | None = None
 
     @model_validator(mode="after")
     def _counts_agree(self) -> "Task":
@@ -43,6 +47,8 @@ class Task(BaseModel):
             raise ValueError(f"has {len(self.colors)} colours for {len(self.picture_names)} names")
         if len(self.thresholds) != (0 if self.mode == "multiclass" else self.outputs):
             raise ValueError(f"has {len(self.thresholds)} thresholds for {self.outputs} probabilities of {self.mode}")
+        if self.mask_values is not None and len(self.mask_values) != len(self.names):
+            raise ValueError(f"has {len(self.mask_values)} values of masks for {len(self.names)} names")
         return self
 
     @classmethod
@@ -61,6 +67,7 @@ class Task(BaseModel):
             bands=data.bands,
             transforms=config.transforms.val,
             thresholds=[] if data.mode == "multiclass" else [0.5] * len(data.classes),
+            mask_values=choose_written(data.classes, multilabel=data.multilabel),
         )
 
     @property

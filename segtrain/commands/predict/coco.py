@@ -43,6 +43,7 @@ class CocoFile:
 
     def __init__(self, path: Path, task: Task, annotate: Callable[[Result], Iterable[Annotation]]):
         self.path = path
+        self.files = (path.name,)
         self._annotate = annotate
         self._images: list[dict[str, Any]] = []
         self._categories = [{"id": id, "name": name} for id, name in enumerate(classes_drawn(task).values(), start=1)]

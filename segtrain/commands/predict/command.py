@@ -14,14 +14,14 @@ from pathlib import Path
 
 from segtrain.command import parse_output, tell
 from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_output
-from segtrain.errors import DataError, name_some
+from segtrain.errors import ConfigError, DataError, name_some
 from segtrain.inference.model_files import split_models
 from segtrain.inference.options import add_infer_arguments, read_infer_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    saves = "\n".join(f"  {kind:9} {text}" for kind, text in KINDS.items())
+    saves = "\n".join(f"  {kind:11} {text}" for kind, text in KINDS.items())
     parser.usage = "%(prog)s MODEL [MODEL ...] INPUT [INPUT ...] -o OUTPUT [flags]"
     parser.epilog = f"what --save writes below the output folder, beside manifest.csv:\n{saves}"
     parser.add_argument(
@@ -46,6 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", type=_read_fps, metavar="FPS", help="folders of images are frames: write a video of each"
     )
+    parser.add_argument(
+        "--rank",
+        action="store_true",
+        help="what to label next: rank.csv, images from the most uncertain on, and rank.jpg, the first 12",
+    )
+    parser.add_argument(
+        "--image-url",
+        metavar="PREFIX",
+        help="for --save labelstudio: what stands before the names of images; default: Label Studio's local files",
+    )
     add_infer_arguments(parser)
 
 
@@ -56,10 +66,18 @@ def _read_fps(text: str) -> float:
     raise argparse.ArgumentTypeError(f"'{text}' is not a number of frames per second, like 25")
 
 
+def _version_of(model: str) -> str:
+    """A run folder by its name, a file with that of its folder."""
+    path = Path(model).resolve()
+    return path.name if path.is_dir() else f"{path.parent.name}/{path.name}"
+
+
 def main(options: argparse.Namespace) -> int:
     """Find the images, load the models, write the predictions. 1 where some images failed, 2 where all did."""
     from segtrain.inference.inputs import find_images
 
+    if options.image_url is not None and "labelstudio" not in (options.save or ()):
+        raise ConfigError("--image-url needs --save labelstudio, which writes it before the names of images")
     models, inputs = split_models(options.paths)
     infer_options = read_infer_options(options)
     left_out: Counter[str] = Counter()
@@ -81,6 +99,9 @@ def main(options: argparse.Namespace) -> int:
         kinds=options.save,
         sample=options.rle_sample,
         fps=options.video,
+        ranked=options.rank,
+        model=" + ".join(map(_version_of, models)),
+        image_url=options.image_url,
     )
     if rank():
         return 0  # the first process reports, also what failed here

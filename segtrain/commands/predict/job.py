@@ -14,12 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 from segtrain.commands.predict import raster
+from segtrain.commands.predict.cvat import require_xml
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
-from segtrain.commands.predict.movies import find_movies, predict_movie
-from segtrain.commands.predict.outputs import DEFAULT, list_targets, require_output
+from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
+from segtrain.commands.predict.outputs import DEFAULT, OF_FILES, list_targets, require_output
 from segtrain.commands.predict.pipeline import THREADS, image_source, predict_stream
 from segtrain.commands.predict.result import file_name_of, list_suffixes
 from segtrain.commands.predict.submission import Sheet, plain_sheet, read_sheet
+from segtrain.commands.predict.tables import build_tables
 from segtrain.commands.predict.writer import Report, Writer
 from segtrain.distributed import rank, size
 from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
@@ -28,6 +30,7 @@ from segtrain.images.reading import count_pictures, read_image
 from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
+from segtrain.inference.uncertainty import Meter
 
 IN_ROWS = ("index", "color", "overlay")  # what a TIFF that is predicted in rows can be written as
 
@@ -40,6 +43,9 @@ def predict_files(
     kinds: Sequence[str] | None = None,
     sample: Path | None = None,
     fps: float | None = None,
+    ranked: bool = False,
+    model: str = "",
+    image_url: str | None = None,
 ) -> Report:
     """Predict images and videos as find_images gives them; write `kinds` (outputs.KINDS) for each, and manifest.csv.
 
@@ -51,37 +57,59 @@ def predict_files(
         kinds: None is DEFAULT for images and nothing for frames.
         sample: a sample submission; rle.csv is written as it asks for.
         fps: frames in a second of the videos that folders become; None takes images one by one.
+        ranked: measure the uncertainty of each image, and write rank.csv and rank.jpg.
+        model: what Label Studio calls the version of the predictions; for `image_url` see labelstudio.address_of.
 
     Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
-    that does not fit and where something cannot be written, and ConfigError for a table of runs that a video would have
-    to be in.
+    that does not fit and where something cannot be written, and ConfigError for what cannot be written of a video or
+    with this model.
     """
     require_output(output)
+    _require_possible(predictor, images, kinds or (), ranked=ranked)
     movies = find_movies(images, with_folders=fps is not None)
     pictures = {path: name for path, name in images.items() if not is_video(path)}
     stills = pictures if fps is None else {}
     chosen = tuple(kinds or (DEFAULT if stills else ()))
     with ThreadPoolExecutor(THREADS) as readers:
         large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
-    suffixes = list_suffixes(chosen, predictor.task)
-    in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
-    targets = [(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
-    targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
-    files = list_targets(targets, output=output)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
-    listed = [path for path in images if chosen or sheet or is_video(path)] + [movie.path for movie in movies]
-    writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet, files=files)
+    tables = build_tables(predictor.task, output, chosen, sheet=sheet, ranked=ranked, model=model, image_url=image_url)
+    targets = _list_all(pictures, large, movies, chosen, predictor.task)
+    files = list_targets(targets, output=output, tables=[name for table in tables for name in table.files])
+    listed = [path for path in images if chosen or tables or is_video(path)] + [movie.path for movie in movies]
+    writer = Writer(predictor.task, listed, output, kinds=chosen, tables=tables, files=files, with_uncertainty=ranked)
     writer.report.notes += notes
     with writer.writing():
         _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer)
         for path in _own(large):
             _predict_large(predictor, path, stills[path], writer)
-        for movie in _own(movies):
-            try:
-                predict_movie(predictor, movie, writer, fps=fps, with_files=bool(kinds or sheet))
-            except TooLongName as error:
-                writer.add(movie.path, error)
+        _predict_movies(predictor, _own(movies), writer, fps=fps, with_files=bool(kinds or tables))
     return writer.report
+
+
+def _list_all(
+    pictures: dict[Path, Path], large: Iterable[Path], movies: Iterable[Movie], kinds: Sequence[str], task: Task
+) -> list[tuple[Path, Path, list[str]]]:
+    """The images and movies as list_targets takes them."""
+    whole, in_rows = list_suffixes(kinds, task), [".tif", *list_suffixes([*{"overlay"}.intersection(kinds)], task)]
+    images = [(path, name, in_rows if path in large else whole) for path, name in pictures.items()]
+    return [*images, *((movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies)]
+
+
+def _require_possible(predictor: Predictor, images: dict[Path, Path], kinds: Sequence[str], *, ranked: bool) -> None:
+    """Raises ConfigError for kinds that videos, or the model, cannot be written as, and DataError for names of images
+    that XML cannot hold."""
+    if ranked and predictor.gives_labels:
+        raise ConfigError("--rank: a model gives labels, not probabilities; export it without --labels")
+    if "values" in kinds and predictor.task.mask_values is None:
+        reason = "the model does not know the values of its masks; it is an older export, or not segtrain's"
+        raise ConfigError(f"--save values: {reason}: export it again, or write --save index, which has class indices")
+    of_files = [kind for kind in kinds if kind in OF_FILES]
+    if of_files and (video := next(filter(is_video, images), None)):
+        fix = f"write them out (ffmpeg -i {video.name} frames/%06d.png) and predict the folder"
+        raise ConfigError(f"{video}: --save {of_files[0]} needs image files, and frames have none; {fix}")
+    for path, name in images.items() if "cvat" in kinds else ():
+        require_xml(file_name_of(path, name), what=f"{str(path)!a}")
 
 
 def _own(items: Iterable) -> list:
@@ -119,12 +147,24 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
 
     sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
     bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=True if rank() else None, leave=False)
-    stream = predict_stream(predictor, sources, writer.handle, with_probabilities=writer.with_probabilities)
+    wanted = {"with_probabilities": writer.with_probabilities, "with_uncertainty": writer.with_uncertainty}
+    stream = predict_stream(predictor, sources, writer.handle, **wanted)
     with bar, closing(stream):
         for source, written in stream:
             writer.report.images += writer.add(source.path, written)
             bar.update()
     writer.report.notes += sorted(notes)
+
+
+def _predict_movies(
+    predictor: Predictor, movies: Iterable[Movie], writer: Writer, *, fps: float | None, with_files: bool
+) -> None:
+    """Videos, and folders that become one."""
+    for movie in movies:
+        try:
+            predict_movie(predictor, movie, writer, fps=fps, with_files=with_files)
+        except TooLongName as error:
+            writer.add(movie.path, error)
 
 
 def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer) -> None:
@@ -134,9 +174,10 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
         writer.report.notes.append(f"{path}: large, so predicted in tiles as with --tile {raster.TILE_PX}")
     if beyond := [kind for kind in writer.kinds if kind not in IN_ROWS]:
         writer.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
-    with_overlay = "overlay" in writer.kinds
+    options = {"with_overlay": "overlay" in writer.kinds}
+    options["meter"] = meter = Meter(predictor.task.mode) if writer.with_uncertainty else None
     try:
-        size, files, counts = raster.predict_raster(predictor, path, writer.output / name, with_overlay=with_overlay)
+        size, files, counts = raster.predict_raster(predictor, path, writer.output / name, **options)
     except DataError as error:
         return writer.add(path, error)
     except ConfigError as error:
@@ -148,4 +189,5 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
         return writer.add(path, DataError(f"{path}: {reason}"))
     names = [file.relative_to(writer.output).as_posix() for file in files]
     writer.report.images += 1
-    writer.manifest.add(path, size, names, counts / math.prod(size))
+    shares = counts / math.prod(size)
+    writer.add_large(path, name, size, names, shares, uncertainty=meter and meter.uncertainty)

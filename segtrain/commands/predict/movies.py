@@ -79,6 +79,7 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
             sources,
             track.handle,
             with_probabilities=writer.with_probabilities,
+            with_uncertainty=writer.with_uncertainty,
             readers=THREADS if movie.frames else 1,
             writers=1,
         )

@@ -11,6 +11,7 @@ from segtrain.errors import DataError, name_some
 
 KINDS = {
     "index": "NAME.png: class indices, 16 bits above 256 classes; classes that overlap: NAME_0_CLASS.png .., 0 and 255",
+    "values": "NAME.png: as the masks of the data set are: the values or colours of data.classes",
     "color": "NAME_color.png: the colours of the classes, as a palette",
     "overlay": "NAME_overlay.jpg: the colours over the image, for looking at",
     "npz": "NAME.npz: probabilities (classes, height, width) in float16, and names",
@@ -19,36 +20,46 @@ KINDS = {
     "geojson": "NAME.geojson: outlines in pixels, (0, 0) the top left corner, y down",
     "coco": "coco.json: outlines of all images as polygons",
     "coco-rle": "coco_rle.json: masks of all images as compressed runs, one for each class",
+    "cvat": "annotations.xml: masks of all images for CVAT, and cvat_labels.json, its labels",
+    "labelstudio": "labelstudio.json: masks of all images for Label Studio, and labelstudio.xml, its interface",
+    "labelme": "NAME.json: outlines for labelme",
     "rle": "rle.csv: masks of all images as 'start length' pairs, from 1, down the columns",
 }
 DEFAULT = ("index", "color", "overlay")
 MANIFEST = "manifest.csv"
-MANIFEST_COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class
+MANIFEST_COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class; entropy, margin
 WITH_PROBABILITIES = frozenset({"npz", "prob8", "prob16"})
+OF_FILES = ("cvat", "labelstudio", "labelme")  # tools open the image itself, and a frame of a video has no file
+ONE_NAME = (("prob8", "prob16"), ("index", "values"))
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
-    """The words of --save, each once. Raises ArgumentTypeError for an unknown one, and for both kinds of probability
-    PNG, which would have one name."""
+    """The words of --save, each once. Raises ArgumentTypeError for an unknown one, and for two kinds whose files would
+    have one name."""
     kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for kind in kinds:
         if kind not in KINDS:
             raise argparse.ArgumentTypeError(f"'{kind}' cannot be saved; {suggest(kind, KINDS)}")
-    if {"prob8", "prob16"} <= set(kinds):
-        raise argparse.ArgumentTypeError("prob8 and prob16 have the same file names; take one of them")
+    for first, second in ONE_NAME:
+        if first in kinds and second in kinds:
+            raise argparse.ArgumentTypeError(f"{first} and {second} have the same file names; take one of them")
     return kinds
 
 
-def list_targets(inputs: Iterable[tuple[Path, Path, Sequence[str]]], *, output: Path) -> list[str]:
+def list_targets(
+    inputs: Iterable[tuple[Path, Path, Sequence[str]]], *, output: Path, tables: Iterable[str] = ()
+) -> list[str]:
     """The files that are to be written below `output`, for inputs with a name and the suffixes of their files. Raises
-    DataError where two inputs would write one."""
-    owners: dict[str, Path] = {}
+    DataError where two inputs would write one, or an input that of a table of all images."""
+    owners: dict[str, Path | str] = dict.fromkeys(tables, "the table of all images")
     for path, name, suffixes in inputs:
         for file in (f"{name.as_posix()}{suffix}" for suffix in suffixes):
-            if (owner := owners.setdefault(file, path)) != path:
+            if isinstance(owner := owners.setdefault(file, path), str):
+                raise DataError(f"{path}: its {file} would have the name of {owner}; rename the image")
+            if owner != path:
                 clash = f"{owner} and {path} would both be written to {output / file}"
                 raise DataError(f"{clash}; predict them apart")
-    return list(owners)
+    return [file for file, owner in owners.items() if isinstance(owner, Path)]
 
 
 def require_output(folder: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from segtrain.images.reading import image_size
 from segtrain.inference.prediction import label_dtype
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
+from segtrain.inference.uncertainty import Uncertainty, measure_pixels, reduce_pixels
 from segtrain.memory import read_available_bytes, show_bytes
 
 THREADS = min(os.cpu_count() or 2, 8)  # that read, and as many that write
@@ -30,7 +32,8 @@ SAFE_PX = 2**24  # images of more pixels are only begun where there is memory fo
 NICE = 10  # how far the threads that read and write step back behind the network's
 LEAST_CHANNELS = 32  # of float32 at full size that a network holds at once, whichever it is
 
-Computed = tuple[np.ndarray, Tensor, Tensor | None]  # image, labels, probabilities
+# image, labels, probabilities; means and map of the uncertainty
+Computed = tuple[np.ndarray, Tensor, Tensor | None, tuple[Tensor, Tensor] | None]
 
 
 def helping_threads(count: int, device: torch.device) -> ThreadPoolExecutor:
@@ -86,6 +89,7 @@ def predict_stream(
     handle: Callable[[Result], Any],
     *,
     with_probabilities: bool,
+    with_uncertainty: bool = False,
     readers: int = THREADS,
     writers: int = THREADS,
 ) -> Iterator[tuple[ImageSource, Any]]:
@@ -99,6 +103,7 @@ def predict_stream(
     be read or predicted. An error of `handle` ends the whole; so does closing the iterator. Both wait for the threads.
     """
     batches = _group(sources, predictor, with_probabilities=with_probabilities)
+    compute = partial(_compute, predictor, with_probabilities=with_probabilities, with_uncertainty=with_uncertainty)
     reading: deque[tuple[_Batch, list[Future]]] = deque()
     writing: deque[tuple[_Batch, Future]] = deque()
     upcoming = next(batches, None)
@@ -117,7 +122,7 @@ def predict_stream(
                     upcoming = next(batches, None)
                 if reading:
                     batch, futures = reading.popleft()
-                    outcomes = _predict(predictor, batch.sources, futures, with_probabilities=with_probabilities)
+                    outcomes = _predict(compute, batch.sources, futures)
                     writing.append((batch, write.submit(_handle_all, batch.sources, outcomes, predictor.task, handle)))
                 while writing and (writing[0][1].done() or not reading):
                     batch, future = writing.popleft()
@@ -168,27 +173,35 @@ def _refuse_too_large(source: ImageSource, predictor: Predictor) -> ImageSource:
 
 
 def _predict(
-    predictor: Predictor, sources: Sequence[ImageSource], futures: Sequence[Future], *, with_probabilities: bool
+    compute: Callable[[list[np.ndarray]], list[Computed | str]],
+    sources: Sequence[ImageSource],
+    futures: Sequence[Future],
 ) -> list[Computed | DataError | None]:
     outcomes: list[Any] = [future.result() for future in futures]
     images = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)}
-    computed = _compute(predictor, list(images.values()), with_probabilities=with_probabilities) if images else []
+    computed = compute(list(images.values())) if images else []
     for index, result in zip(images, computed, strict=True):
         outcomes[index] = DataError(f"{sources[index].path}: {result}") if isinstance(result, str) else result
     return outcomes
 
 
-def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool) -> list[Computed | str]:
+def _compute(
+    predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool, with_uncertainty: bool
+) -> list[Computed | str]:
     """Tensors on the device, whose work goes on meanwhile; instead of them the reason why an image fails. Where a batch
     fails, each of its images by itself."""
-    dtype, probabilities = label_dtype(predictor.task), [None] * len(images)
+    dtype, nothing = label_dtype(predictor.task), [None] * len(images)
+    functions = [lambda probabilities: predictor.labels(probabilities).to(dtype)]
+    if with_uncertainty:
+        functions.append(lambda probabilities: measure_pixels(probabilities, predictor.task.mode))
     try:
-        if with_probabilities:
-            probabilities = predictor.probabilities(images)
-            labels = predictor.labels(probabilities).to(dtype)
+        probabilities = predictor.probabilities(images) if with_probabilities else None
+        if probabilities is None:
+            labels, *measured = predictor.apply_to_batch(images, *functions)
         else:
-            labels = predictor.label_batch(images, dtype=dtype)
-        return list(zip(images, labels, probabilities, strict=True))
+            labels, *measured = (function(probabilities) for function in functions)
+        reduced = map(reduce_pixels, measured[0]) if with_uncertainty else nothing
+        return list(zip(images, labels, nothing if probabilities is None else probabilities, reduced, strict=True))
     except DataError as error:
         reason = str(error)
     except (RuntimeError, MemoryError) as error:
@@ -199,7 +212,8 @@ def _compute(predictor: Predictor, images: list[np.ndarray], *, with_probabiliti
         reason = f"{width} x {height} pixels need more memory than there is; write {fix}"
     if len(images) == 1:
         return [reason]
-    return [_compute(predictor, [image], with_probabilities=with_probabilities)[0] for image in images]
+    wanted = {"with_probabilities": with_probabilities, "with_uncertainty": with_uncertainty}
+    return [_compute(predictor, [image], **wanted)[0] for image in images]
 
 
 def _handle_all(
@@ -211,8 +225,13 @@ def _handle_all(
     values = list(outcomes)
     for index, (source, outcome) in enumerate(zip(sources, outcomes, strict=True)):
         if isinstance(outcome, tuple):
-            image, labels, probabilities = outcome
+            image, labels, probabilities, measured = outcome
             on_host = None if probabilities is None else probabilities.cpu().numpy()
-            result = Result(source.path, source.name, task, image, labels.cpu().numpy(), on_host)
+            uncertainty = None if measured is None else _on_host(*measured)
+            result = Result(source.path, source.name, task, image, labels.cpu().numpy(), on_host, uncertainty)
             values[index] = handle(result)
     return values
+
+
+def _on_host(means: Tensor, entropies: Tensor) -> Uncertainty:
+    return Uncertainty(*means.tolist(), entropies.cpu().numpy())

@@ -14,6 +14,7 @@ from segtrain.files import explained_write, replacing, write_whole
 from segtrain.images.bands import is_tiff, tiff_size, to_image
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
+from segtrain.inference.uncertainty import Meter
 
 LARGE_PX = 2**26  # pixels of an image from which on it is not held in memory as a whole
 TILE_PX = 512  # side of the tiles where --tile is not given
@@ -31,10 +32,11 @@ def is_large(path: Path) -> bool:
 
 
 def predict_raster(
-    predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool
+    predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool, meter: Meter | None = None
 ) -> tuple[tuple[int, int], list[Path], np.ndarray]:
     """Write STEM.tif, class indices with the classes' colours as its palette (in multilabel a band of 0 and 255 for
-    each class), and where asked STEM_overlay.jpg, reduced to PREVIEW_PX. Georeferencing is carried over.
+    each class), and where asked STEM_overlay.jpg, reduced to PREVIEW_PX. Georeferencing is carried over. `meter` is
+    given all probabilities.
 
     Memory beside the model: the tiles of one row, task.outputs * tile_px * width * 4 bytes, and as many rows of the
     image. The predictor's options must have a tile. Raises DataError for a file that is damaged or of a kind that
@@ -44,7 +46,7 @@ def predict_raster(
     """
     target = stem.with_name(f"{stem.name}.tif")
     with TiffRows(str(path)) as rows:
-        pass_over = _Pass(predictor, rows, path)
+        pass_over = _Pass(predictor, rows, path, meter)
         with explained_write(target), replacing(target) as temporary:
             _write(temporary, pass_over)
         files = [target]
@@ -57,11 +59,12 @@ def predict_raster(
 class _Pass:
     """One way through the image: gives the prediction in strips, and keeps what the rest is made of."""
 
-    def __init__(self, predictor: Predictor, rows: TiffRows, path: Path):
+    def __init__(self, predictor: Predictor, rows: TiffRows, path: Path, meter: Meter | None):
         self.predictor = predictor
         self.task = predictor.task
         self.rows = rows
         self.path = path
+        self.meter = meter
         self.step = -(-max(rows.height, rows.width) // PREVIEW_PX)
         self.counts = np.zeros(len(self.task.names), np.int64)
         self.layered = self.task.mode == "multilabel"
@@ -90,6 +93,8 @@ class _Pass:
             for top, probabilities in self.predictor.strips(self._read, (self.rows.height, self.rows.width)):
                 prediction = self.predictor.labels(probabilities)[0].to("cpu").numpy().astype(self.dtype)
                 self._note(top, prediction)
+                if self.meter is not None:
+                    self.meter.add(probabilities)
                 yield prediction
                 progress.update()
 

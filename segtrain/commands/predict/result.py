@@ -11,16 +11,24 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from segtrain.commands.predict.labelme import build_labelme
 from segtrain.commands.predict.polygons import build_geojson
 from segtrain.files import write_whole
 from segtrain.inference.inputs import is_video
 from segtrain.inference.prediction import PALETTE_SIZE, PredictedImage, paint_indices
 from segtrain.inference.task import Task
+from segtrain.inference.uncertainty import Uncertainty
 from segtrain.visualize import Color, class_suffixes
 
 JPEG_QUALITY = 95
 JPEG_MOST_PX = 65_500  # of a side, in libjpeg-turbo
-FILE_SUFFIXES = {"color": "_color.png", "overlay": "_overlay.jpg", "npz": ".npz", "geojson": ".geojson"}
+FILE_SUFFIXES = {
+    "color": "_color.png",
+    "overlay": "_overlay.jpg",
+    "npz": ".npz",
+    "geojson": ".geojson",
+    "labelme": ".json",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Result(PredictedImage):
 
     `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix.
     `image` and `labels` are those of PredictedImage. `probabilities` are (task.outputs, H, W) float32, None where they
-    are not wanted.
+    are not wanted, as is `uncertainty`.
     """
 
     path: Path
@@ -38,6 +46,7 @@ class Result(PredictedImage):
     image: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray | None = None
+    uncertainty: Uncertainty | None = None
 
     @property
     def file_name(self) -> str:
@@ -55,8 +64,9 @@ def list_suffixes(kinds: Sequence[str], task: Task) -> list[str]:
     """The endings of all files that these kinds write for each image, after its name."""
     suffixes: list[str] = []
     for kind in kinds:
-        if kind == "index":
-            suffixes += class_suffixes(task.names) if task.mode == "multilabel" else [".png"]
+        if kind in ("index", "values"):
+            layers = class_suffixes(task.names, numbered=kind == "index")  # masks: {class} finds those of values
+            suffixes += layers if task.mode == "multilabel" else [".png"]
         elif kind in ("prob8", "prob16"):  # of a binary task, the foreground alone
             suffixes += class_suffixes(task.names[-task.outputs :], "_prob")
         elif kind in FILE_SUFFIXES:
@@ -64,14 +74,17 @@ def list_suffixes(kinds: Sequence[str], task: Task) -> list[str]:
     return suffixes
 
 
-def encode_files(result: Result, kind: str) -> list[bytes]:
-    """The contents of the files of one kind, in the order of list_suffixes."""
+def encode_files(result: Result, kind: str, *, output: Path = Path()) -> list[bytes]:
+    """The contents of the files of one kind, in the order of list_suffixes; `output` is the folder that `result.name`
+    starts in, for files that say where their image lies."""
     task, labels = result.task, result.labels
     match kind:
         case "index" if labels.ndim == 3:
             return [encode_png(layer * np.uint8(255)) for layer in labels]
         case "index":
             return [encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))]
+        case "values":
+            return encode_values(labels, task)
         case "color" if len(task.colors) <= PALETTE_SIZE:
             return [encode_palette(result.picture_indices, task.colors)]
         case "color":
@@ -90,6 +103,9 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
             return [encode_png(np.rint(layer * most).astype(dtype), smooth=True) for layer in result.probabilities]
         case "geojson":
             return [json.dumps(build_geojson(labels, task), separators=(",", ":")).encode()]
+        case "labelme":
+            content = build_labelme(result, result.path, (output / result.name).parent)
+            return [json.dumps(content, separators=(",", ":")).encode()]
     return []  # a table of all images
 
 
@@ -98,10 +114,22 @@ def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]
     written."""
     written = []
     for kind in kinds:
-        for suffix, content in zip(list_suffixes([kind], result.task), encode_files(result, kind), strict=True):
+        for suffix, content in zip(
+            list_suffixes([kind], result.task), encode_files(result, kind, output=output), strict=True
+        ):
             written.append(f"{result.name.as_posix()}{suffix}")
             write_whole(output / written[-1], content)
     return written
+
+
+def encode_values(labels: np.ndarray, task: Task) -> list[bytes]:
+    """PNGs as the masks of the data set are: task.mask_values of HW class indices, grey of 8 or 16 bits or RGB; or of
+    CHW layers each class's value, and 0."""
+    values = np.array(task.mask_values)
+    values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
+    if labels.ndim == 3:
+        return [encode_png(layer * value) for layer, value in zip(labels, values, strict=True)]
+    return [encode_png(values[labels])]
 
 
 def encode_png(pixels: np.ndarray, *, smooth: bool = False) -> bytes:

@@ -160,6 +160,7 @@ class Submission:
 
     def __init__(self, path: Path, sheet: Sheet):
         self.path = path
+        self.files = (path.name,)
         self._sheet = sheet
         self._runs: dict[tuple[str, int], str] = {}
         self._wanted: dict[str, list[int]] = {}

@@ -9,17 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
 from segtrain.commands.predict.outputs import MANIFEST, MANIFEST_COLUMNS, WITH_PROBABILITIES
-from segtrain.commands.predict.result import Result, write_files
-from segtrain.commands.predict.submission import Sheet, Submission
+from segtrain.commands.predict.ranking import Ranking
+from segtrain.commands.predict.result import Result, file_name_of, write_files
+from segtrain.commands.predict.tables import Table
 from segtrain.distributed import from_first, join_lists, rank
 from segtrain.errors import DataError, name_some
 from segtrain.files import TooLongName, write_whole
 from segtrain.inference.task import Task
+from segtrain.inference.uncertainty import Uncertainty
 
-COCO_KINDS = {"coco": ("coco.json", polygon_annotations), "coco-rle": ("coco_rle.json", run_annotations)}
-RUNS_TABLE = "rle.csv"
 UNFINISHED = "the prediction was ended before this image was done"
 
 
@@ -46,28 +45,39 @@ class Report:
         return f"{done} predicted, written to {output} ({speed:.1f} images/s)"
 
 
-Written = list[Any]  # what each table takes of an image
+Written = list[Any]  # what each table takes of an image, or None
 
 
 class Manifest:
     """A row for each image: its path, width and height in pixels, its files below the output folder, separated by
-    semicolons, the error where it was skipped, and `share_CLASS`: the share of the pixels that each class has.
+    semicolons, the error where it was skipped, and `share_CLASS`: the share of the pixels that each class has; where
+    asked for the entropy and margin of uncertainty.Uncertainty.
 
     Rows may be added from any thread; they are written in the order of `images`, others behind them. The table is that
     of one prediction: files of earlier ones in the folder are not in it.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], images: Iterable[Path]):
+    def __init__(self, folder: Path, names: Sequence[str], images: Iterable[Path], *, with_uncertainty: bool = False):
         self._path = folder / MANIFEST
         self._header = [*MANIFEST_COLUMNS, *(f"share_{name}" for name in names)]
+        self._header += ["entropy", "margin"] if with_uncertainty else []
         self.rows: dict[str, list[dict[str, Any]]] = {str(image): [] for image in images}
 
     def add(
-        self, image: Path, size: tuple[int, int], files: Sequence[str], shares: Iterable[float], *, error: str = ""
+        self,
+        image: Path,
+        size: tuple[int, int],
+        files: Sequence[str],
+        shares: Iterable[float],
+        *,
+        uncertainty: Uncertainty | None = None,
+        error: str = "",
     ) -> None:
         """Add an image of this size, (height, width), that was predicted, or a video, at least in part."""
-        values = [str(image), size[1], size[0], ";".join(files), error, *(f"{share:.6g}" for share in shares)]
-        self.rows.setdefault(str(image), []).append(dict(zip(self._header, values, strict=True)))
+        measured = [] if uncertainty is None else [uncertainty.entropy, uncertainty.margin]
+        numbers = [f"{number:.6g}" for number in (*shares, *measured)]
+        values = [str(image), size[1], size[0], ";".join(files), error, *numbers]
+        self.rows.setdefault(str(image), []).append(dict(zip(self._header, values, strict=False)))
 
     def add_failure(self, image: Path, error: str) -> None:
         """Add an image that was skipped."""
@@ -97,9 +107,9 @@ class Manifest:
 
 
 class Writer:
-    """Writes `kinds` (outputs.KINDS) of the images below `output`, in the context of `writing`; `sheet` is the table of
-    runs that is asked for, None without. The manifest has a row for each of `paths`. `files` are those of single images
-    that are known before; a note tells which of all are there already."""
+    """Writes `kinds` (outputs.KINDS) of the images below `output` and `tables` of all, in the context of `writing`. The
+    manifest has a row for each of `paths`. `files` are those of single images that are known before; a note tells which
+    of all are there already."""
 
     def __init__(
         self,
@@ -108,21 +118,20 @@ class Writer:
         output: Path,
         *,
         kinds: Sequence[str],
-        sheet: Sheet | None,
+        tables: Sequence[Table],
         files: Iterable[str],
+        with_uncertainty: bool = False,
     ):
         self.task = task
         self.output = output
         self.kinds = kinds
         self.with_probabilities = not WITH_PROBABILITIES.isdisjoint(kinds)
+        self.with_uncertainty = with_uncertainty
         self.report = Report()
         self._held: list[Written] = []
-        self.manifest = Manifest(output, task.names, paths)
-        self._tables: list[CocoFile | Submission] = [] if sheet is None else [Submission(output / RUNS_TABLE, sheet)]
-        for kind, (name, annotate) in COCO_KINDS.items():
-            if kind in kinds:
-                self._tables.append(CocoFile(output / name, task, annotate))
-        names = (*files, *(table.path.name for table in self._tables))
+        self.manifest = Manifest(output, task.names, paths, with_uncertainty=with_uncertainty)
+        self._tables = tables
+        names = (*files, *(name for table in tables for name in table.files))
         if replaced := [name for name in names if os.path.isfile(output / name)]:  # unlike is_file, takes any length
             files_are = "file is" if len(replaced) == 1 else "files are"
             self.report.notes.append(f"{output}: {len(replaced)} earlier {files_are} replaced: {name_some(replaced)}")
@@ -134,8 +143,23 @@ class Writer:
             files = write_files(result, self.kinds, self.output)
         except TooLongName as error:
             return error
-        self.manifest.add(result.path, result.size, files, result.shares)
+        self.manifest.add(result.path, result.size, files, result.shares, uncertainty=result.uncertainty)
         return [table.take(result) for table in self._tables]
+
+    def add_large(
+        self,
+        path: Path,
+        name: Path,
+        size: tuple[int, int],
+        files: Sequence[str],
+        shares: Iterable[float],
+        *,
+        uncertainty: Uncertainty | None,
+    ) -> None:
+        """Add an image that was written in rows: it is too large for all tables but the ranking."""
+        self.manifest.add(path, size, files, shares, uncertainty=uncertainty)
+        row = (file_name_of(path, name), uncertainty, None)
+        self.add(path, [row if isinstance(table, Ranking) else None for table in self._tables])
 
     def add(self, path: Path, written: Written | DataError) -> bool:
         """Add what `handle` returned for an image to the tables, or note why it could not be predicted; whether it
@@ -152,7 +176,8 @@ class Writer:
 
     def _fill(self, written: Written) -> None:
         for table, taken in zip(self._tables, written, strict=True):
-            table.add(taken)
+            if taken is not None:
+                table.add(taken)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

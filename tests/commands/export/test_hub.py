@@ -134,7 +134,10 @@ def test_damaged_weights(broken):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"task": {"names": ["a", "b"], "colors": [[0, 0, 0], [1, 1, 1]]}}, "size mismatch for net.segmentation_head"),
+        (
+            {"task": {"names": ["a", "b"], "colors": [[0, 0, 0], [1, 1, 1]], "mask_values": None}},
+            "size mismatch for net.segmentation_head",
+        ),
         ({"mean": [1.0]}, "size mismatch for mean: copying a param with shape torch.Size([1, 1, 1, 1]) from"),
         ({"model": {"name": "Unet", "encoder_name": "resnet18"}}, "size mismatch for net."),
     ],

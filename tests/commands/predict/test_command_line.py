@@ -76,6 +76,7 @@ def test_help_names_every_kind(capsys):
     [
         (["--save", "index,colour"], "argument --save: 'colour' cannot be saved; did you mean 'color'?"),
         (["--save", "prob8,prob16"], "argument --save: prob8 and prob16 have the same file names; take one of them"),
+        (["--save", "values,index"], "argument --save: index and values have the same file names; take one of them"),
         (["--video", "0"], "argument --video: '0' is not a number of frames per second, like 25"),
         (["--video", "fast"], "argument --video: 'fast' is not a number of frames per second, like 25"),
     ],
@@ -92,4 +93,11 @@ def test_a_model_without_images(tmp_path, capsys):
     line = [str(tmp_path), "-o", str(tmp_path / "out")]
     assert segtrain(["predict", *line], prog="predict.py") == 2
     expected = f"no images after the model {tmp_path}; name folders, files or globs of them\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_an_address_is_for_label_studio(tmp_path, capsys):
+    line = ["model", "image.png", "-o", str(tmp_path / "out"), "--image-url", "s3://bucket/"]
+    assert segtrain(["predict", *line], prog="predict.py") == 2
+    expected = "--image-url needs --save labelstudio, which writes it before the names of images\n"
     assert capsys.readouterr().err == expected

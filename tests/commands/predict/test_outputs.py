@@ -24,7 +24,7 @@ from segtrain.visualize import colorize, overlay
 from tests.commands.predict.predicting import run
 from tests.painted import BINARY, COLORS, LAYERS, TASK, paint, painted, random_classes, read
 
-TABLES = {"coco", "coco-rle", "rle"}
+TABLES = {"coco", "coco-rle", "cvat", "labelstudio", "rle"}
 
 
 def predicted(folder: Path, kinds: list[str], task: Task = TASK) -> Path:

@@ -232,3 +232,12 @@ def test_an_interruption_leaves_no_half_video(tmp_path):
     options = Namespace(call=lambda: run(path, predictor=predictor))
     assert run_command(lambda options: options.call(), options) == 130
     assert names_in(tmp_path / "out") == ["manifest.csv"]
+
+
+def test_frames_are_ranked_by_their_names(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", 4)  # reds of about 20, 202, 24 and 206: 202 is closest to 127.5
+    report, out = run(path, ranked=True)
+    assert report.frames == 4 and names_in(out) == ["clip_overlay.mp4", "manifest.csv", "rank.csv", "rank.jpg"]
+    rows = [line.split(",")[:2] for line in (out / "rank.csv").read_text().splitlines()]
+    assert rows[:2] == [["rank", "image"], ["1", "clip/000001"]]
+    assert sorted(image for _, image in rows[1:]) == [f"clip/00000{index}" for index in range(4)]

@@ -1,0 +1,57 @@
+"""Tables of a prediction: the files that all images are in."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
+from segtrain.commands.predict.cvat import CvatFile
+from segtrain.commands.predict.labelstudio import LabelStudioFile
+from segtrain.commands.predict.ranking import Ranking
+from segtrain.commands.predict.result import Result
+from segtrain.commands.predict.submission import Sheet, Submission
+from segtrain.inference.task import Task
+
+
+class Table(Protocol):
+    """Files that take what they need of each image, and are written in the context of `writing`; `files` are their
+    names below the output folder."""
+
+    files: Sequence[str]
+
+    def take(self, result: Result) -> Any:
+        """What `add` needs of an image; called from any thread."""
+        ...
+
+    def add(self, taken: Any) -> None:
+        """Add what was taken."""
+        ...
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Raises DataError where a file cannot be written."""
+        ...
+
+
+def build_tables(
+    task: Task,
+    output: Path,
+    kinds: Sequence[str],
+    *,
+    sheet: Sheet | None = None,
+    ranked: bool = False,
+    model: str = "",
+    image_url: str | None = None,
+) -> list[Table]:
+    """The tables of these kinds. `sheet` is the table of runs, None without; `ranked` adds the ranking; `model` and
+    `image_url` see LabelStudioFile. Raises DataError for names that a table cannot hold."""
+    builders = {
+        "coco": partial(CocoFile, output / "coco.json", task, polygon_annotations),
+        "coco-rle": partial(CocoFile, output / "coco_rle.json", task, run_annotations),
+        "cvat": partial(CvatFile, output, task),
+        "labelstudio": partial(LabelStudioFile, output, task, model=model, prefix=image_url),
+    }
+    tables: list[Table] = [] if sheet is None else [Submission(output / "rle.csv", sheet)]
+    tables += [build() for kind, build in builders.items() if kind in kinds]
+    return [*tables, Ranking(output)] if ranked else tables
