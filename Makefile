@@ -21,9 +21,9 @@ test: $(INSTALLED)
 page: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/commands/serve/page_in_chromium.py
 
-# What predict.py writes for labelling tools, read by the tools' own code.
+# What is written for labelling tools and Triton, read by their own code.
 others: $(OTHERS)/installed
-	OMP_NUM_THREADS=1 PYTHONPATH=$(OTHERS) $(BIN)/python -m pytest -q tests/commands/predict/others_read.py
+	OMP_NUM_THREADS=1 PYTHONPATH=$(OTHERS) $(BIN)/python -m pytest -q tests/commands/predict/others_read.py tests/commands/export/others_read.py
 
 $(OTHERS)/installed: requirements-others.txt $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(OTHERS) -r requirements-others.txt
