@@ -1,6 +1,5 @@
 """Image files: the one opener of pictures, TIFFs and arrays, with errors that name the file."""
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Windows: parts of large images. Of a TIFF, only the tiles, strips or rows are decoded that a window touches; all other
+"""Windows: parts of large images. Of a TIFF, only the tiles, strips or rows that a window touches are decoded; other
 files are read as a whole.
 
 Adobe, TIFF Revision 6.0, sections 3 (strips) and 15 (tiles).
@@ -160,9 +160,10 @@ def _why_whole(file: tifffile.TiffFile) -> str:
 
 
 def read_window(read: Callable, path: str, *arguments: Any, **options: Any) -> Any:
-    """What a function of images.reading, which gives HW.. pixels alone or as a field, gives for the path of a window. It
-    is asked for the window where that can be cut out of the file (see cut_window), else for the whole file, which is kept
-    until it reads another one."""
+    """What a function of images.reading, which gives HW.. pixels alone or as a field, gives for the path of a window.
+
+    It is asked for the window where that can be cut out of the file (see cut_window), else for the whole file, which is
+    kept until it reads another one."""
     whole, window = split_window(path)
     try:
         if not find_storage(whole, tile=max(window.width, window.height)).reason:
@@ -187,7 +188,9 @@ def read_window(read: Callable, path: str, *arguments: Any, **options: Any) -> A
 def require_inside(window: Window, height: int, width: int, path: str) -> None:
     """Raises DataError where a window is not inside of its image."""
     if not (window.left + window.width <= width and window.top + window.height <= height and min(window[2:]) > 0):
-        raise DataError(f"{path}: is {width} x {height} pixels; the window #xywh={','.join(map(str, window))} is not in it")
+        raise DataError(
+            f"{path}: is {width} x {height} pixels; the window #xywh={','.join(map(str, window))} is not in it"
+        )
 
 
 def cut_window(path: str) -> BytesIO:

@@ -79,7 +79,12 @@ def test_masks_of_every_kind(tmp_path):
     one_bit = write(tmp_path / "bits.tif", MASK > 1, compression="packbits")
     inverted = write(tmp_path / "inverted.tif", MASK, photometric="miniswhite", **TILED)
     floats = write(tmp_path / "floats.tif", np.where(MASK == 3, np.nan, MASK).astype(np.float32), **TILED)
-    files = [one_bit, inverted, palette_tiff(tmp_path / "palette.tif", **TILED), write(tmp_path / "m.tif", MASK, **TILED)]
+    files = [
+        one_bit,
+        inverted,
+        palette_tiff(tmp_path / "palette.tif", **TILED),
+        write(tmp_path / "m.tif", MASK, **TILED),
+    ]
     np.save(tmp_path / "m.npy", MASK)
     Image.fromarray(MASK).save(tmp_path / "m.png")
     for path in [*files, str(tmp_path / "m.npy"), str(tmp_path / "m.png")]:
@@ -140,7 +145,9 @@ def test_only_the_tiles_that_a_window_touches_are_decoded(tmp_path, monkeypatch)
     read_image(window_path(path, Window(32, 32, 64, 32)))
     assert decoded == [6, 7]  # of five a row
     assert find_storage(path, tile=64).decoded == 1
-    assert find_storage(write(tmp_path / "b.tif", RGB, rowsperstrip=8, compression="zlib"), tile=26).decoded == 5 * 32 / 26
+    assert (
+        find_storage(write(tmp_path / "b.tif", RGB, rowsperstrip=8, compression="zlib"), tile=26).decoded == 5 * 32 / 26
+    )
 
 
 def test_pixels_without_data(tmp_path):
