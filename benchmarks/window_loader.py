@@ -1,12 +1,12 @@
 """Loading of crops from one large raster with `data.tile`, beside the same raster cut into files beforehand.
 
   python -m benchmarks.window_loader                       # 12,000 x 12,000 pixels, some minutes
-  python -m benchmarks.window_loader --side 6000 --workers 0 --kinds deflate strips png
+  python -m benchmarks.window_loader --side 6000 --workers 0 --kinds files tile strips png ram
 
-Draws an orthophoto and a mask, both TIFFs of deflated tiles of 256 pixels, and cuts them into files of the same windows,
-as such TIFFs and as PNGs. Then each is loaded as a training loads it, RandomCrop of 512, in a process of its own, in turns;
-the line has the images a second (the median of the rounds), their ratio to the TIFFs cut before, and the peak memory of
-the process and its readers (the largest of them).
+Draws an orthophoto and a mask, both TIFFs of deflated tiles of 256 pixels, and cuts them into files of the same
+windows, as such TIFFs and as PNGs. Then each is loaded as a training loads it, RandomCrop of 512, in a process of its
+own, in turns. Each line has the images a second (the median of the rounds), their ratio to the TIFFs cut before,
+milliseconds of processor time an image, and the peak memory of the largest process, of which 0.6 GiB are torch.
 """
 
 import argparse
@@ -37,8 +37,7 @@ KINDS = ("files", "png files", "tile", "strips", "png", "ram")
 
 
 def draw(folder: Path, side: int) -> None:
-    """images/ortho.tif and masks/ortho.tif: cells of classes in their colours, with noise, which deflate leaves at 0.6 of
-    its size."""
+    """images/ortho.tif and masks/ortho.tif: cells of classes in their colours, with noise."""
     rng, across = np.random.default_rng(0), -(-side // BLOCK_PX)
     colors = np.array([[60, 100, 50], [150, 140, 130], [30, 50, 110], [190, 80, 60]], np.uint8)
     cells = rng.integers(0, 4, (across * CELL_PX, across * CELL_PX), dtype=np.uint8)
@@ -90,12 +89,13 @@ def measure(options: argparse.Namespace) -> None:
     stream = loaders.train.stream(0, 0)
     for _ in range(2):
         next(stream)
-    count, started = 0, time.perf_counter()
+    count, started, busy = 0, time.perf_counter(), time.process_time()
     while (seconds := time.perf_counter() - started) < options.seconds:
         count += len(next(stream)["name"])
+    busy_ms = 1000 * (time.process_time() - busy) / count
     del stream, loaders
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(json.dumps({"images_per_second": count / seconds, "peak_bytes": max(peaks) * 1024}))
+    print(json.dumps({"images_per_second": count / seconds, "peak_bytes": max(peaks) * 1024, "busy_ms": busy_ms}))
 
 
 def main(options: argparse.Namespace) -> None:
@@ -121,7 +121,10 @@ def main(options: argparse.Namespace) -> None:
     for kind, rows in found.items():
         ratio = speeds[kind] / speeds[options.kinds[0]]
         peak = max(row["peak_bytes"] for row in rows) / 2**30
-        print(f"{kind:10} {speeds[kind]:7.2f} images/s, {ratio:.2f} of {options.kinds[0]}, peak {peak:.2f} GiB")
+        speed = f"{speeds[kind]:7.2f} images/s, {ratio:.2f} of {options.kinds[0]}"
+        busy_ms = float(np.median([row["busy_ms"] for row in rows]))  # of this process: it reads if there is no other
+        busy = "" if options.workers else f"{busy_ms:.1f} ms of a processor an image, "
+        print(f"{kind:10} {speed}, {busy}peak {peak:.2f} GiB")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:

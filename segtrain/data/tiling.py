@@ -1,5 +1,6 @@
 """Tiling: images larger than `data.tile`, such as orthophotos, as samples of windows that partition them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -56,27 +57,18 @@ def edges_of(side: int, tile: int) -> list[int]:
     return [*(index * tile for index in range(count)), side]
 
 
-def cut_images(samples: Sequence[Sample], tile: int, *, problems: list[str] | None = None) -> SampleTable:
+def cut_images(samples: Sequence[Sample], tile: int) -> SampleTable:
     """The samples, in their order, with images that are larger than `tile` replaced by their windows, row by row.
 
-    Raises DataError for an image whose size cannot be read, and for a mask of another size than its image. With a list
-    of `problems` the latter is appended to it, and the sample is left out.
+    Raises DataError for an image whose size cannot be read, and for a mask of another size than its image.
     """
 
     def find_size(index: int) -> tuple[int, int]:
         return image_size(samples[index].image)
 
-    def all_windows() -> Iterator[Sample]:
-        sizes = map_in_threads(find_size, range(len(samples)), "looking for large images")
-        for sample, (height, width) in zip(samples, sizes, strict=True):
-            try:
-                yield from cut_image(sample, height, width, tile)
-            except DataError as error:
-                if problems is None:
-                    raise
-                problems.append(str(error))
-
-    return SampleTable(all_windows())
+    sizes = map_in_threads(find_size, range(len(samples)), "looking for large images")
+    pairs = zip(samples, sizes, strict=True)
+    return SampleTable(part for sample, (height, width) in pairs for part in cut_image(sample, height, width, tile))
 
 
 def cut_image(sample: Sample, height: int, width: int, tile: int) -> list[Sample]:
@@ -157,6 +149,26 @@ def fold_groups(samples: Sequence[Sample], groups: Sequence[str], folds: int) ->
         axis = int(np.argmax(size)) if window is not None else 0
         parts.append(group if window is None else f"{group}/{window[axis] * folds // int(size[axis])}")
     return parts
+
+
+def find_shared(samples: Sequence[Sample], others: Sequence[Sample]) -> list[str]:
+    """The images of the samples, sorted, of which others have pixels: the same file, or a window that overlaps."""
+    held: dict[str, list[Window]] = {}
+    whole = Window(0, 0, 1 << 62, 1 << 62)
+    for sample in others:
+        path, window = split_window(os.path.abspath(sample.image))
+        held.setdefault(path, []).append(window or whole)
+    found = set()
+    for sample in samples:
+        path, window = split_window(os.path.abspath(sample.image))
+        if any(_overlap(window or whole, other) for other in held.get(path, ())):
+            found.add(os.path.abspath(sample.image))
+    return sorted(found)
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    across = max(one.left, other.left) < min(one.columns.stop, other.columns.stop)
+    return across and max(one.top, other.top) < min(one.rows.stop, other.rows.stop)
 
 
 def drop_ignored(splits: Splits, statistics: ClassStatistics) -> tuple[Splits, ClassStatistics]:

@@ -61,11 +61,15 @@ class Sample(NamedTuple):
         return next(filter(None, self.mask_files), "")
 
 
+class MaskSizeError(DataError):
+    """A mask of another size than its image."""
+
+
 class OneSampleError(DataError):
     """A single sample of which a share is to be held out. `others` are the splits that there are beside it."""
 
     def __init__(self, sample: Sample, fraction: float):
-        super().__init__("data: 1 sample cannot be split into training and validation")
+        super().__init__("data: 1 sample cannot be split into training and validation; data.tile parts a large image")
         self.sample, self.fraction = sample, fraction
         self.others: Splits = {}
 
@@ -193,10 +197,10 @@ def require_own_mask(sample: Sample, where: str) -> None:
 
 
 def require_mask_size(sample: Sample, mask: str, image_size: Sequence[int], mask_size: Sequence[int]) -> None:
-    """Raises DataError where a mask file has another height and width, in pixels, than the image of the sample."""
+    """Raises MaskSizeError where a mask file has another height and width, in pixels, than the image of the sample."""
     if tuple(image_size) != tuple(mask_size):
         size = "{1} x {0} pixels".format
-        raise DataError(f"{mask}: is {size(*mask_size)}, but its image {sample.image} is {size(*image_size)}")
+        raise MaskSizeError(f"{mask}: is {size(*mask_size)}, but its image {sample.image} is {size(*image_size)}")
 
 
 def require_path(path: Path, what: str) -> Path:
