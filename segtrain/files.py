@@ -1,8 +1,9 @@
-"""Files: written atomically; folders with the next number; globs told from paths; files inside of other files.
+"""Files: written atomically; folders with the next number; globs told from paths; files inside of other files, windows.
 
 A file inside of a tar archive is written `shard.tar!512+20480/a/0001.jpg`: the archive, where the content begins and
 how long it is, in bytes, and its name. An image in a table of Arrow is `table.arrow!12/image`: the file, the row, the
-column.
+column. A window of an image is written `ortho.tif#xywh=1024,0,1024,1024`: its first column and row, its width and its
+height in pixels, counted from the upper left corner of the image as it is shown (W3C Media Fragments URI 1.0, 4.2.2).
 """
 
 import errno
@@ -18,11 +19,31 @@ from functools import cache
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segtrain.errors import DataError
 
 _INSIDE = re.compile(r"(.+\.(?:tar|arrow))!(\d+)(?:\+(\d+))?/(.*)", re.DOTALL)
+_WINDOW = re.compile(r"(.+)#xywh=(\d+),(\d+),(\d+),(\d+)", re.DOTALL)
+
+
+class Window(NamedTuple):
+    """A rectangle of an image, in pixels; `left` and `top` are counted from 0."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def rows(self) -> slice:
+        """Its rows in an array."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Its columns in an array."""
+        return slice(self.left, self.left + self.width)
 
 
 class TooLongName(DataError):
@@ -165,8 +186,20 @@ def is_glob(text: str) -> bool:
     return any(sign in text for sign in "*?[")
 
 
+def split_window(path: str) -> tuple[str, Window | None]:
+    """The path of the whole image, and the window of it; None where the path is that of a whole image."""
+    found = _WINDOW.fullmatch(path)
+    return (found[1], Window(*map(int, found.groups()[1:]))) if found else (path, None)
+
+
+def window_path(path: str, window: Window) -> str:
+    """The path of a window of the image at a path."""
+    return f"{path}#xywh={','.join(map(str, window))}"
+
+
 def container_of(path: str) -> str:
-    """The file on the disk: the path itself, or what the file at the path is inside of."""
+    """The file on the disk: the path itself, or what the file, or the window, at the path is inside of."""
+    path = split_window(path)[0]
     inside = _INSIDE.fullmatch(path)
     return inside[1] if inside else path
 

@@ -231,6 +231,9 @@ class DataConfig(NamedSection):
     mix: Annotated[MixConfig | None, Replaced()] = None
     """Pastes part of another training sample over a share of the samples: {ClassMix: 0.5}; docs/what-helps.md says what
     was measured."""
+    tile: Annotated[int, Field(ge=64)] | None = None
+    """Side of the windows, in pixels, that larger images are cut into, like orthophotos of 20,000 pixels: each one is a
+    sample, and of a tiled TIFF only what it touches is decoded. See docs/large-rasters.md."""
     statistics: Annotated[int, Field(ge=1)] | None = None
     """Masks of a split, spread over it, that are read before the training to count classes and find wrong ones; null
     reads all. data.balance then draws its classes from these alone."""

@@ -117,11 +117,25 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
             yield Mistake(("data", key), f"expected {describe_type(annotation)}, not {data[key]!r}")
     if data.get("multilabel") is True and formats.find_mask_reader(name, data) is not None:
         yield Mistake(("data", "multilabel"), f"format {name} has one mask for all classes; take it out")
+    if data.get("tile") is not None and formats.find_mask_reader(name, data) is not None:
+        yield Mistake(("data", "tile"), f"format {name} has no mask files to cut windows from; take it out")
     if formats.find_ignored_raw(name) is not None and isinstance(data.get("classes"), list):
         for index, item in enumerate(data["classes"]):
             if isinstance(item, dict) and item.get("colors"):
                 text = "colors mean nothing where annotations hold names; write labels"
                 yield Mistake(("data", "classes", index), text)
+
+
+def _tile_mistakes(tile: Any, items: Any) -> Iterator[Mistake]:
+    """A crop that is larger than the windows that it is taken from, unless these are resized before."""
+    for item in items if isinstance(items, list) and isinstance(tile, int) else []:
+        name, arguments = next(iter(item.items())) if isinstance(item, dict) and item else (item, None)
+        if "Resize" in str(name) or "MaxSize" in str(name):
+            return
+        sides = [arguments.get(key) for key in ("height", "width")] if isinstance(arguments, dict) else []
+        if "Crop" in str(name) and all(isinstance(side, int) for side in sides) and max(sides, default=0) > tile:
+            text = f"{tile} is smaller than {name} of {sides[1]} x {sides[0]}; write {2 * max(sides)}, twice its side"
+            yield Mistake(("data", "tile"), text)
 
 
 def _none_paths(value: Any, path: tuple) -> Iterator[tuple]:
@@ -153,6 +167,7 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
 
     if (data := section("data")) is not None:
         yield from _format_mistakes(data)
+        yield from _tile_mistakes(data.get("tile"), (section("transforms") or {}).get("train"))
     if (model := section("model")) is not None:
         declared = ("encoder_name", "encoder_weights")
         yield from check_arguments(

@@ -10,7 +10,7 @@ from segtrain.data.dataset import TrainSamples, sample_seed
 from segtrain.data.loaders import TrainLoader
 from segtrain.data.memory_cache import LARGEST_SHARE, estimate_memory
 from segtrain.distributed import local_size
-from segtrain.files import read_content
+from segtrain.files import read_content, split_window
 from segtrain.formats.sample import Sample
 from segtrain.memory import count_cores, read_available_bytes, show_bytes
 
@@ -53,7 +53,8 @@ def measure_costs(dataset: TrainSamples) -> Costs:
         sample = dataset.samples[index]
         clock = [time.perf_counter()]
         for path in _files(sample) if dataset.kept is None else ():
-            read_content(path)
+            if split_window(path)[1] is None:  # of a large file only a part is read
+                read_content(path)
         clock.append(time.perf_counter())
         image, mask = dataset.load(index)
         clock.append(time.perf_counter())

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 from segtrain.data.labels import Decoder
 from segtrain.data.transforms import apply, apply_eval, require_one_size
 from segtrain.errors import DataError, SegtrainError
-from segtrain.formats.sample import Sample
-from segtrain.images.reading import read_image
+from segtrain.formats.sample import Sample, require_mask_size
+from segtrain.images.reading import read_with_nodata
 
 Kept = Sequence[tuple[np.ndarray, np.ndarray]]
 Made = tuple[Sample, np.ndarray, np.ndarray]  # its image and its mask
@@ -27,15 +27,12 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
 
 def read_sample(sample: Sample, decoder: Decoder, image_options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Image (HWC, uint8, or float32 in 0..1 where image_options have a scale) and mask (HW class indices, or CHW in
-    multilabel) of a sample. Raises DataError also where their sizes differ."""
-    image = read_image(sample.image, **image_options)
+    multilabel) of a sample; pixels of which the image says that they hold no data are ignored. Raises DataError also
+    where their sizes differ."""
+    image, missing = read_with_nodata(sample.image, **image_options)
     mask = decoder.read(sample)
-    if image.shape[:2] != mask.shape[-2:]:
-        size = "{1} x {0} pixels".format
-        raise DataError(
-            f"{sample.mask_file}: is {size(*mask.shape[-2:])}, but its image {sample.image} is {size(*image.shape[:2])}"
-        )
-    return image, mask
+    require_mask_size(sample, sample.mask_file, image.shape[:2], mask.shape[-2:])
+    return image, mask if missing is None else np.where(missing, mask.dtype.type(decoder.ignore_index), mask)
 
 
 def images_to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Splits and folds: which samples of a data set are trained on, and which are scored."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,11 @@ def read_splits(
         pool = _joined(splits["train"], splits["val"])
         decoder = build_decoder(config)
         counts = count_pixels(pool, decoder, cache=cache)
-        groups = [sample.group or sample.name for sample in pool]
+        groups = [sample.group or sample.whole_name for sample in pool]
+        if config.tile is not None:
+            from segtrain.data.tiling import fold_groups
+
+            groups = fold_groups(pool, groups, config.folds)
         folds = assign_folds(counts[:, : decoder.width] > 0, groups, folds=config.folds, seed=seed)
         splits["train"] = pool.take(np.flatnonzero(folds != config.fold).tolist())
         splits["val"] = pool.take(np.flatnonzero(folds == config.fold).tolist())
@@ -67,10 +72,12 @@ def read_splits(
 
 def _read_roots(config: DataConfig, **options: Any) -> Splits:
     """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
-    parts = [
-        formats.read_dataset(config.format, root, config.arguments, **config.provided, **options)
-        for root in config.roots
-    ]
+    read: Callable[..., Splits] = formats.read_dataset
+    if config.tile is not None:
+        from segtrain.data.tiling import read_tiled
+
+        read = partial(read_tiled, config)
+    parts = [read(config.format, root, config.arguments, **config.provided, **options) for root in config.roots]
     if len(parts) == 1:
         return parts[0]
     titles = [root.name for root in config.roots]
@@ -91,10 +98,12 @@ def _read_roots(config: DataConfig, **options: Any) -> Splits:
 def _grouped(samples: SampleTable, pattern: str) -> Iterator[Sample]:
     expression = re.compile(pattern)
     for sample in samples:
-        match = expression.search(sample.name)
+        match = expression.search(sample.whole_name)
         group = match and (match[1] if expression.groups else match[0])
         if not group:
-            raise DataError(f"data.group_pattern: {pattern} finds nothing in the name {sample.name} of {sample.image}")
+            raise DataError(
+                f"data.group_pattern: {pattern} finds nothing in the name {sample.whole_name} of {sample.image}"
+            )
         yield sample._replace(group=group)
 
 

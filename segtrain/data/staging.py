@@ -10,7 +10,7 @@ import numpy as np
 from segtrain.data.dataset import read_sample
 from segtrain.data.labels import Decoder
 from segtrain.errors import DataError
-from segtrain.files import container_of, explained_write, read_content, replacing
+from segtrain.files import container_of, explained_write, read_content, replacing, split_window, window_path
 from segtrain.formats.sample import Sample
 
 
@@ -36,6 +36,11 @@ class Staging:
             raise DataError(text) from error
 
     def _copy(self, path: str) -> str:
+        path, window = split_window(path)
+        copy = self._copy_whole(path)
+        return copy if window is None else window_path(copy, window)
+
+    def _copy_whole(self, path: str) -> str:
         try:
             state = os.stat(container_of(path))
             text = f"{os.path.abspath(path)}:{state.st_size}:{state.st_mtime_ns}"

@@ -27,7 +27,7 @@ class ClassStatistics:
 
     `class_pixels` are the pixels of each class, `image_pixels` those of the images that each class occurs in (less the
     ignored ones), `labelled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which
-    sample has a pixel of which class, bool (samples, classes).
+    sample has a pixel of which class, bool (samples, classes); `ignored` which is known to have ignored pixels alone.
     """
 
     names: list[str]
@@ -36,6 +36,7 @@ class ClassStatistics:
     labelled_pixels: int
     presence: np.ndarray = field(compare=False, repr=False)
     ignored_pixels: int = 0
+    ignored: np.ndarray = field(default_factory=lambda: np.zeros(0, bool), compare=False, repr=False)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """class_pixels and image_pixels as float64 arrays of shape (classes,)."""
@@ -100,7 +101,13 @@ def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> Clas
             f"data.ignore_index; if they are {listed}, write data.classes: [{entries}]"
         )
     return ClassStatistics(
-        names, class_pixels.tolist(), image_pixels.tolist(), int(labelled.sum()), by_class > 0, ignored_pixels=ignored
+        names,
+        class_pixels.tolist(),
+        image_pixels.tolist(),
+        int(labelled.sum()),
+        by_class > 0,
+        ignored_pixels=ignored,
+        ignored=(labelled == 0) & (counts[:, -1] > 0),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from segtrain.errors import DataError
-from segtrain.files import container_of, is_glob, require_regular
+from segtrain.files import container_of, is_glob, require_regular, split_window
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".gif"}
@@ -46,6 +46,11 @@ class Sample(NamedTuple):
     group: str = ""
 
     @property
+    def whole_name(self) -> str:
+        """Its name without that of the window, where it is a window of an image."""
+        return self.name.rpartition("_y")[0] if split_window(self.image)[1] else self.name
+
+    @property
     def mask_files(self) -> list[str]:
         """The files on the disk that the mask comes from."""
         return [container_of(file) for file in self.mask.partition("\t")[0].split("\n")]
@@ -64,6 +69,19 @@ class Label(NamedTuple):
     objects: int
     color: tuple[int, int, int] | None = None
     lines: int = 0
+
+
+class MaskSizeError(DataError):
+    """A mask of another size than its image."""
+
+
+class OneSampleError(DataError):
+    """A single sample of which a share is to be held out. `others` are the splits that there are beside it."""
+
+    def __init__(self, sample: Sample, fraction: float):
+        super().__init__("data: 1 sample cannot be split into training and validation; data.tile parts a large image")
+        self.sample, self.fraction = sample, fraction
+        self.others: Splits = {}
 
 
 class SampleTable(Sequence[Sample]):
@@ -130,8 +148,10 @@ def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> 
     table = samples if isinstance(samples, SampleTable) else SampleTable(samples)
     if not 0 < fraction < 1:
         raise DataError(f"data.val_fraction: expected a share between 0 and 1, not {fraction}")
-    if len(table) < 2:
-        raise DataError(f"data: {len(table)} sample cannot be split into training and validation")
+    if len(table) == 1:
+        raise OneSampleError(table[0], fraction)
+    if not len(table):
+        raise DataError("data: 0 samples cannot be split into training and validation")
     names = [sample.group or sample.name for sample in table]
     sizes = Counter(names)
     if len(sizes) < 2:
@@ -157,7 +177,11 @@ def hold_out(splits: Splits, fraction: float | None, seed: int) -> Splits:
         return split_by_fraction(splits[""], 0.2 if fraction is None else fraction, seed)
     if fraction is None or "train" not in splits or "val" in splits:
         return splits
-    return splits | split_by_fraction(splits["train"], fraction, seed)
+    try:
+        return splits | split_by_fraction(splits["train"], fraction, seed)
+    except OneSampleError as error:
+        error.others = splits
+        raise
 
 
 def seeded_hash(name: str, seed: int) -> bytes:
@@ -180,6 +204,13 @@ def require_own_mask(sample: Sample, where: str) -> None:
             f"{where}: image and mask are the same file, {sample.image}; write the path of its mask, or data.mask_band "
             "where one of its bands is the mask"
         )
+
+
+def require_mask_size(sample: Sample, mask: str, image_size: Sequence[int], mask_size: Sequence[int]) -> None:
+    """Raises MaskSizeError where a mask file has another height and width, in pixels, than the image of the sample."""
+    if tuple(image_size) != tuple(mask_size):
+        size = "{1} x {0} pixels".format
+        raise MaskSizeError(f"{mask}: is {size(*mask_size)}, but its image {sample.image} is {size(*image_size)}")
 
 
 def require_path(path: Path, what: str) -> Path:

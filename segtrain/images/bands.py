@@ -5,13 +5,15 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from segtrain.errors import DataError
-from segtrain.files import readable
+from segtrain.files import readable, split_window
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # odd tags of GDAL and others; what matters raises
 
@@ -41,9 +43,18 @@ class Bands(NamedTuple):
     nodata: float | None = None
 
 
+def open_source(path: str) -> str | BytesIO:
+    """What a library can open, as files.readable gives it, also of a window of a TIFF."""
+    if split_window(path)[1] is None:
+        return readable(path)
+    from segtrain.images.windows import cut_window
+
+    return cut_window(path)
+
+
 def is_tiff(path: str) -> bool:
     """True for a file that begins as a TIFF or a BigTIFF does."""
-    source = readable(path)
+    source = readable(split_window(path)[0])
     with open(source, "rb") if isinstance(source, str) else source as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -83,7 +94,7 @@ def is_one_of(pixels: np.ndarray, values: Iterable[float]) -> np.ndarray:
 @contextmanager
 def _first_image(path: str) -> Iterator[tuple[tifffile.TiffPageSeries, tuple[int, ...]]]:
     """The first image of a file and the order of its axes that makes it HW or HWC."""
-    with tifffile.TiffFile(readable(path)) as file:
+    with tifffile.TiffFile(open_source(path)) as file:
         len(file.pages)  # only when it counts them does tifffile notice pages that follow one another in a circle
         series = file.series[0]
         axes, shape = series.axes, series.shape
@@ -108,7 +119,7 @@ def tiff_size(path: str) -> tuple[int, int]:
 
 def tiff_orientation(path: str) -> int:
     """The orientation 1..8 of the first page of a file, 1 where it has none."""
-    with tifffile.TiffFile(readable(path)) as file:
+    with tifffile.TiffFile(readable(split_window(path)[0])) as file:
         found = file.pages[0].tags.valueof(ORIENTATION, 1)
     return found if found in range(1, 9) else 1
 
@@ -185,6 +196,21 @@ def to_image(
     return np.ascontiguousarray(pixels)
 
 
+def find_nodata(raw: Bands, *, channels: int = 3, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
+    """Where pixels have no data, bool HW: each band that the image is made of (see to_image) is nan, or has the value
+    that the file declares. None where all have data."""
+    if raw.nodata is None and raw.pixels.dtype.kind != "f":
+        return None
+    pixels = require_image(raw.pixels, "")
+    if bands is not None:
+        pixels = pixels[..., [band - 1 for band in bands]]
+    elif channels in (1, 3) and raw.colors:
+        pixels = pixels[..., : raw.colors]
+    values = ([] if raw.nodata is None else [raw.nodata]) + ([math.nan] if pixels.dtype.kind == "f" else [])
+    missing = is_one_of(pixels, values).all(axis=-1)
+    return missing if missing.any() else None
+
+
 def require_image(pixels: np.ndarray, path: str) -> np.ndarray:
     """Pixels as HWC. Raises DataError for what is not an image of numbers."""
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -250,3 +276,38 @@ def one_plane(planes: np.ndarray, path: str) -> np.ndarray:
             "data.classes: [{name: sky, color: [0, 0, 255]}]"
         )
     return planes[..., 0]
+
+
+def mask_of_bands(raw: Bands, path: str, *, as_color: bool) -> np.ndarray:
+    """The mask that read_mask gives of the bands of a file, HW or HWC, still as floats where the file has those."""
+    pixels = raw.pixels
+    if as_color:
+        if raw.colors != 3 or pixels.dtype != np.uint8:
+            raise DataError(
+                f"{path}: expected a mask in RGB of 8 bits, not {pixels.dtype} with {pixels.shape[2]} channels"
+            )
+        return pixels[..., :3]
+    if raw.colors == 0:
+        found = f"has {pixels.shape[2]} channels; a mask has one, which holds class values"
+        raise DataError(f"{path}: {found}; write data.mask_band: 1 where that is the first")
+    return pixels[..., 0] if raw.colors == 1 else one_plane(pixels[..., :3], path)
+
+
+def hide_values(mask: np.ndarray, values: list[float], path: str, *, as_color: bool) -> np.ndarray:
+    """A mask of integers, as a masked array where it has one of these values; a colour has it in all channels."""
+    mask = mask.astype(np.uint8) if mask.dtype == bool else mask
+    if not values and mask.dtype.kind != "f":
+        return mask
+    hidden = is_one_of(mask, values)
+    hidden = np.broadcast_to(hidden.all(axis=-1, keepdims=True), mask.shape) if as_color else hidden
+    if mask.dtype.kind == "f":
+        broken = mask[~hidden & ~(np.isfinite(mask) & (mask == np.rint(mask)) & (abs(mask) <= LARGEST_WHOLE))]
+        if broken.size:
+            value = float(broken[0])
+            shown = f"{path}: holds {mask.dtype} values like {value:g}; a mask holds whole numbers, 0..65535"
+            if math.isnan(value) or abs(value) > LARGEST_WHOLE:  # as others write what is not known
+                written = str(value).replace("nan", ".nan").replace("inf", ".inf")
+                shown += f"; to ignore it, write data.ignore_values: [{written}]"
+            raise DataError(shown)
+        mask = np.where(hidden, -1, mask).astype(np.int64)
+    return np.ma.MaskedArray(mask, hidden) if hidden.any() else mask

@@ -1,11 +1,11 @@
 """Image files: the one opener of pictures, TIFFs and arrays, with errors that name the file."""
 
-import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from segtrain.errors import DataError
-from segtrain.files import read_content, readable, require_regular
+from segtrain.files import read_content, readable, require_regular, split_window
 from segtrain.images.bands import (
     GDAL_NODATA,
-    LARGEST_WHOLE,
     ON_ITS_SIDE,
     Bands,
+    find_nodata,
     fits_pillow,
+    hide_values,
     holds_numbers,
-    is_one_of,
     is_tiff,
+    mask_of_bands,
     one_plane,
+    open_source,
     parse_nodata,
     read_tiff,
     require_image,
@@ -68,12 +70,27 @@ def _readable_errors(path: str, kind: str, hint: str = "") -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {error}") from error
+        advice = "save it as a tiled TIFF, which predict.py reads in rows, and a training with data.tile in windows"
+        raise DataError(f"{path}: {error}; {advice}") from error
     except (DataError, MemoryError):
         raise
     except Exception as error:  # whatever Pillow, tifffile, its codecs and NumPy raise for a broken file
         text = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read as {kind}: {text}{hint}") from error
+
+
+def _in_windows(read: Callable) -> Callable:
+    """A function of a path that also takes the path of a window (see segtrain.files)."""
+
+    @wraps(read)
+    def read_part(path: str | Path, *arguments: Any, **options: Any) -> Any:
+        if split_window(str(path))[1] is None:
+            return read(path, *arguments, **options)
+        from segtrain.images.windows import read_window
+
+        return read_window(read, str(path), *arguments, **options)
+
+    return read_part
 
 
 @contextmanager
@@ -83,7 +100,7 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
     require_regular(path)
     with _readable_errors(path, "an image", "; is the file complete?"):
         try:
-            picture = Image.open(readable(path), formats=TYPES)
+            picture = Image.open(open_source(path), formats=TYPES)
         except UnidentifiedImageError:
             if not is_tiff(path):
                 raise
@@ -132,14 +149,17 @@ def _convert(picture: Image.Image, mode: str, path: str) -> Image.Image:
 
 
 def _load_array(path: str, mmap_mode: str | None = None) -> np.ndarray:
-    require_regular(path)
+    whole, window = split_window(path)
+    require_regular(whole)
     with _readable_errors(path, "a NumPy array"):
-        source = readable(path)
-        return np.load(source, mmap_mode=mmap_mode if source is path else None, allow_pickle=False)
+        source = readable(whole)
+        mmap_mode = mmap_mode if window is None else "r"
+        array = np.load(source, mmap_mode=mmap_mode if source is whole else None, allow_pickle=False)
+        return array if window is None else np.array(array[window.rows, window.columns])
 
 
 def _is_array(path: str) -> bool:
-    return path.lower().endswith(".npy")
+    return split_window(path)[0].lower().endswith(".npy")
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -147,13 +167,17 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
     Raises DataError for a file that is not an image.
     """
-    path = str(path)
+    path, window = split_window(str(path))
+    if window is not None:
+        return window.height, window.width
     if _is_array(path):
         height, width = require_image(_load_array(path, mmap_mode="r"), path).shape[:2]
         return height, width
-    with _opened(path) as picture:
-        if picture is None or picture.format == "TIFF":
+    require_regular(path)
+    with _readable_errors(path, "an image", "; is the file complete?"):
+        if is_tiff(path):
             return tiff_size(path)
+    with _opened(path) as picture:
         width, height = picture.size
         return (width, height) if _orientation(picture) in ON_ITS_SIDE else (height, width)
 
@@ -170,11 +194,21 @@ def read_image(
 
     An EXIF or TIFF orientation is applied. Raises DataError for a file that is broken or has other channels.
     """
+    return read_with_nodata(path, channels=channels, scale=scale, bands=bands)[0]
+
+
+def read_with_nodata(
+    path: str | Path, *, channels: int = 3, scale: float | None = None, bands: Sequence[int] | None = None
+) -> tuple[np.ndarray, NDArray[np.bool_] | None]:
+    """An image as read_image gives it, and where it has no data, bool HW, by its own account (see find_nodata); None
+    where it has data everywhere."""
     path = str(path)
     raw = _read_bands(path, channels=channels, bands=bands)
-    return to_image(raw, path, channels=channels, scale=scale, bands=bands)
+    image = to_image(raw, path, channels=channels, scale=scale, bands=bands)
+    return image, find_nodata(raw, channels=channels, bands=bands)
 
 
+@_in_windows
 def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Bands:
     if _is_array(path):
         return Bands(_load_array(path))
@@ -185,7 +219,8 @@ def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Ban
         deep = _deep_bands(picture, path, all_bands=all_bands)
         if deep is not None:
             return deep
-        return bands_of(picture, path, channels=channels, all_bands=all_bands)
+        nodata = _nodata_of(picture) if picture.mode in ("L", "RGB", "RGBA") else None
+        return bands_of(picture, path, channels=channels, all_bands=all_bands)._replace(nodata=nodata)
 
 
 def bands_of(picture: Image.Image, path: str, *, channels: int, all_bands: bool) -> Bands:
@@ -209,6 +244,7 @@ def _decode_png(picture: Image.Image | None, path: str) -> np.ndarray | None:
         return None
 
 
+@_in_windows
 def read_picture(path: str, *, as_mask: bool = False) -> Picture:
     """A file as it is stored: palette indices, the orientation of EXIF not applied, any number of channels; with
     `as_mask` numbers as read_mask has them, and the alpha channel where that is the mask. Raises DataError for a file
@@ -244,8 +280,8 @@ def read_picture(path: str, *, as_mask: bool = False) -> Picture:
 
 def _nodata_of(picture: Image.Image) -> float | None:
     """What a TIFF that Pillow has loaded declares for pixels without data."""
-    tags = getattr(picture, "tag_v2", {})
-    return parse_nodata(tags.get(GDAL_NODATA), np.asarray(picture).dtype)
+    text = getattr(picture, "tag_v2", {}).get(GDAL_NODATA)
+    return None if text is None else parse_nodata(text, np.asarray(picture).dtype)
 
 
 def _mask_in_alpha(picture: Image.Image) -> int | None:
@@ -271,6 +307,7 @@ def count_pictures(path: Path) -> int:
         return 1
 
 
+@_in_windows
 def read_mask(
     path: str | Path,
     *,
@@ -306,7 +343,7 @@ def read_mask(
                 colors = picture.getpalette("RGB")
                 for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist():
                     palettes.setdefault((value, tuple(colors[3 * value : 3 * value + 3])), path)
-    return _hide(mask, [*ignored, *([] if nodata is None else [nodata])], path, as_color=as_color)
+    return hide_values(mask, [*ignored, *([] if nodata is None else [nodata])], path, as_color=as_color)
 
 
 def _require_integers(mask: np.ndarray, path: str, *, as_color: bool) -> None:
@@ -327,7 +364,7 @@ def _mask_pixels(
             raise DataError(f"{path}: has no band {band} of data.mask_band; it has {raw.pixels.shape[2]}")
         return raw.pixels[..., band - 1], raw.nodata
     if deep is not None:
-        return _mask_of_bands(deep, path, as_color=as_color), deep.nodata
+        return mask_of_bands(deep, path, as_color=as_color), deep.nodata
     alpha = _mask_in_alpha(picture)
     if alpha is not None:
         raise DataError(f"{path}: is of one colour, and its alpha channel is the mask; write data.mask_band: {alpha}")
@@ -341,33 +378,13 @@ def _mask_pixels(
     return one_plane(np.asarray(_convert(picture, "RGB", path)), path), nodata
 
 
-def _hide(mask: np.ndarray, values: list[float], path: str, *, as_color: bool) -> np.ndarray:
-    """A mask of integers, as a masked array where it has one of these values; a colour has it in all channels."""
-    mask = mask.astype(np.uint8) if mask.dtype == bool else mask
-    if not values and mask.dtype.kind != "f":
-        return mask
-    hidden = is_one_of(mask, values)
-    hidden = np.broadcast_to(hidden.all(axis=-1, keepdims=True), mask.shape) if as_color else hidden
-    if mask.dtype.kind == "f":
-        broken = mask[~hidden & ~(np.isfinite(mask) & (mask == np.rint(mask)) & (abs(mask) <= LARGEST_WHOLE))]
-        if broken.size:
-            value = float(broken[0])
-            shown = f"{path}: holds {mask.dtype} values like {value:g}; a mask holds whole numbers, 0..65535"
-            if math.isnan(value) or abs(value) > LARGEST_WHOLE:  # as others write what is not known
-                written = str(value).replace("nan", ".nan").replace("inf", ".inf")
-                shown += f"; to ignore it, write data.ignore_values: [{written}]"
-            raise DataError(shown)
-        mask = np.where(hidden, -1, mask).astype(np.int64)
-    return np.ma.MaskedArray(mask, hidden) if hidden.any() else mask
-
-
 def read_layers(path: str | Path, count: int) -> np.ndarray:
     """A mask file with a channel for each of `count` classes that may overlap: CHW integers, as they are.
 
     Raises DataError for a broken file, a JPEG, and another number of channels.
     """
     path = str(path)
-    if path.lower().endswith((".jpg", ".jpeg")):
+    if split_window(path)[0].lower().endswith((".jpg", ".jpeg")):
         raise DataError(f"{path}: a JPEG changes the values of a mask; save masks as PNG, TIFF or .npy")
     pixels = require_image(_read_bands(path, channels=0, bands=None).pixels, path)
     if pixels.shape[2] != count or pixels.dtype.kind == "f":
@@ -376,17 +393,3 @@ def read_layers(path: str | Path, count: int) -> np.ndarray:
             f"{path}: has {found}; a mask of overlapping classes has one of integers for each of the {count}"
         )
     return np.moveaxis(pixels, -1, 0)
-
-
-def _mask_of_bands(raw: Bands, path: str, *, as_color: bool) -> np.ndarray:
-    pixels = raw.pixels
-    if as_color:
-        if raw.colors != 3 or pixels.dtype != np.uint8:
-            raise DataError(
-                f"{path}: expected a mask in RGB of 8 bits, not {pixels.dtype} with {pixels.shape[2]} channels"
-            )
-        return pixels[..., :3]
-    if raw.colors == 0:
-        found = f"has {pixels.shape[2]} channels; a mask has one, which holds class values"
-        raise DataError(f"{path}: {found}; write data.mask_band: 1 where that is the first")
-    return pixels[..., 0] if raw.colors == 1 else one_plane(pixels[..., :3], path)

@@ -82,6 +82,10 @@ def prepare(
     statistics = from_first(
         lambda: read_statistics(splits, decoder, names=data.class_names, cache=config.cache_dir, most=data.statistics)
     )
+    if data.tile is not None:
+        from segtrain.data.tiling import drop_ignored
+
+        splits, statistics = drop_ignored(splits, statistics)
     loaders = build_loaders(config, splits, decoder, device_type=device.type, presence=statistics.presence)
     for split, (count, digest) in loaders.fingerprints.items():
         require_same(f"the {split} images", f"{count} with names of digest {digest}")

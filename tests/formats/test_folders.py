@@ -134,7 +134,7 @@ FOLDER_MISTAKES = {
     "one sample alone": (
         ["i/a.jpg", "m/a.png"],
         {"images": "i", "masks": "m"},
-        "data: 1 sample cannot be split into training and validation",
+        "data: 1 sample cannot be split into training and validation; data.tile parts a large image",
     ),
     "a share of more than all": (
         ["i/a.jpg", "m/a.png"],

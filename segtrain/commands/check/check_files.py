@@ -30,7 +30,7 @@ def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
     if large:
         reasons = [reason for r in (report.records[i] for i in large) for reason in (r.image_error, r.mask_error)]
         title = f"{count_of(len(large), 'pair', 'is')} too large to be read"
-        advice = "Training stops there. Cut images and masks into tiles, all at the same places."
+        advice = "Training stops there. Save them as tiled TIFFs, of which data.tile: 1024 reads windows."
         yield report.finding("error", title, advice, images=large, files=[r for r in reasons if TOO_LARGE in r])
     broken = report.where(lambda r: (r.image_error or r.mask_error) and TOO_LARGE not in r.image_error + r.mask_error)
     if not broken:

@@ -230,7 +230,7 @@ def _find_much_larger(sizes: Counter[Size], items: Sequence[TransformItem]) -> I
     yield Finding(
         "note",
         f"A crop of {crop[1]} x {crop[0]} shows {100 / ratio:.1f} % of an image of {full[1]} x {full[0]}",
-        "An epoch sees each image once, and reads all of it for that. Take a larger crop, as the lines do, or cut "
-        "the images into tiles once.",
+        "An epoch sees each image once, and reads all of it for that. Take a larger crop, as the lines do, or write "
+        "data.tile: 1024, which takes a crop from each window of an image.",
         _change_crops(items, height=height, width=width),
     )

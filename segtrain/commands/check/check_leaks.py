@@ -123,7 +123,10 @@ def find_leaks(report: DatasetReport) -> Iterator[Finding]:
     records = report.records
     inside: dict[str, list[Pair]] = {"alike": [], "contradicting": [], "copies": []}
     across: dict[tuple[bool, str, str], list[Pair]] = {}
-    for pair in find_duplicates([record.image for record in records]):
+    pairs = find_duplicates([record.image for record in records])
+    if report.has_windows:  # of water, or without data, which look alike anywhere
+        pairs = [pair for pair in pairs if pair.exact and not records[pair.first].image.is_flat]
+    for pair in pairs:
         first, second = records[pair.first], records[pair.second]
         if first.split != second.split:
             across.setdefault((not pair.same, first.split, second.split), []).append(pair)

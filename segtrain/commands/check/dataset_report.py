@@ -30,6 +30,7 @@ from segtrain.commands.check.source import MOST_LEFT_OUT, Source
 from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, name_some
+from segtrain.files import split_window
 from segtrain.formats.dataset_info import known_labels, published
 from segtrain.training.build import place_loss
 
@@ -73,6 +74,18 @@ class DatasetReport:
         return data.folds is None and (
             self.is_published or (data.format == "folders" and isinstance(data.arguments.get("images"), dict))
         )
+
+    @cached_property
+    def has_windows(self) -> bool:
+        """Whether some images were looked at in windows."""
+        return any(split_window(record.sample.image)[1] is not None for record in self.records)
+
+    @property
+    def count_text(self) -> str:
+        """`12 images`, or how many windows of how many images were looked at."""
+        wholes = len({split_window(record.sample.image)[0] for record in self.records})
+        windows = f"{count_of(len(self.records), 'window')} of " if self.has_windows else ""
+        return f"{windows}{count_of(wholes, 'image')}"
 
     @cached_property
     def splits(self) -> dict[str, NDArray[np.int64]]:
@@ -125,7 +138,7 @@ class DatasetReport:
         files = files or [*self.images_of(images), *self.masks_of(masks)]
         if isinstance(fix, str):
             fix, advice = self.leave_out(fix, records)
-            explanation += f" {advice}"
+            explanation = f"{explanation} {advice}".rstrip()
         return Finding(level, title, explanation, fix, files, records, frozenset(marked))
 
     def classes_fix(
@@ -181,6 +194,8 @@ class DatasetReport:
         """Take samples out of the data set, and the `text` that says so: the fix `name` renames their files where
         folders are read as they are; otherwise their names are for the user to take out of a list. No fix for more
         than MOST_LEFT_OUT of the data: then something else is wrong."""
+        if self.has_windows:
+            return None, ""
         if len({*indices}) > max(1, MOST_LEFT_OUT * len(self.records)):
             share = f"{len({*indices}):,} of {len(self.records):,}"
             return None, f"They are {share}, too many to leave out: look for what they have in common."

@@ -13,12 +13,12 @@ from scipy import ndimage
 from segtrain.config.data_schema import DataConfig, are_colors, claim_values, is_in_range
 from segtrain.data.labels import build_decoder
 from segtrain.errors import DataError
-from segtrain.files import container_of
+from segtrain.files import container_of, split_window
 from segtrain.formats import find_mask_reader
 from segtrain.formats.sample import Sample
 from segtrain.images.bands import LARGEST_WHOLE, is_one_of, one_plane, tiff_orientation, upright
 from segtrain.images.georeference import find_apart
-from segtrain.images.reading import Picture, read_picture
+from segtrain.images.reading import Picture, image_size, read_picture
 from segtrain.visualize import flatten_layers
 
 THUMBNAIL_PX = 32
@@ -162,10 +162,15 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
         if grey.shape == planes.shape:
             mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
     record = Record(split, sample, image, mask, image_error, mask_error, fit)
-    if not (record.is_pair and record.has_mask_files and record.orientation == 1):
+    if not record.is_pair or record.orientation != 1:
         return record
-    files = [file for file in sample.mask_files if file]
-    return record._replace(apart=find_apart(sample.image, files, height=image.height, width=image.width))
+    path, window = split_window(sample.image)
+    files, (height, width) = [file for file in sample.mask_files if file], (image.height, image.width)
+    if window is not None and window[:2] == (0, 0):  # once for all windows of an image
+        height, width = image_size(path)
+    elif not record.has_mask_files:
+        return record
+    return record._replace(apart=find_apart(path, files, height=height, width=width))
 
 
 def examine_mask(data: DataConfig | None, sample: Sample) -> tuple[MaskRecord, NDArray]:

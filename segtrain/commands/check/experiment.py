@@ -23,11 +23,12 @@ from segtrain.commands.check.dataset_report import DatasetReport, gather
 from segtrain.commands.check.examine import Record
 from segtrain.commands.check.export_source import ExportSource, describe_classes
 from segtrain.commands.check.finding import Finding, write_flow, write_lines
-from segtrain.commands.check.source import Source
+from segtrain.commands.check.source import TILE_PX, Source
+from segtrain.data.tiling import hold_out_block
 from segtrain.devices import resolve_device
 from segtrain.errors import DataError
-from segtrain.files import write_whole
-from segtrain.formats.sample import SampleTable, Splits, split_by_fraction
+from segtrain.files import split_window, write_whole
+from segtrain.formats.sample import OneSampleError, Sample, SampleTable, Splits, split_by_fraction
 from segtrain.memory import choose_batch, read_available_bytes
 from segtrain.models.encoder import require_hub
 
@@ -63,7 +64,7 @@ def init_experiment(found: ExportSource, given: Sequence[str], output: Path, *, 
     by_table = by_group or not source.data
     data_lines = describe_files(source, output, table if by_table else None, by_group=by_group)
     shown = shlex.join(["python", "-m", "segtrain", "init", *given, "-o", str(output)])
-    counted = f"from {len(report.records)} images; look over the classes, then: python train.py {output}"
+    counted = f"from {report.count_text}; look over the classes, then: python train.py {output}"
     text = write_experiment(
         name=re.sub(r"[^\w.-]+", "-", output.stem).strip("-.") or "mine",
         head=[f"Made by {shown}", counted, *notes],
@@ -75,7 +76,8 @@ def init_experiment(found: ExportSource, given: Sequence[str], output: Path, *, 
     write_whole(output, text)
     counts = ", ".join(f"{len(samples)} {split}" for split, samples in splits.items())
     height, width = settings["crop"]
-    print(f"{output}: {counts} images; crops of {width} x {height} pixels, batches of {settings['batch_size']}, "
+    what = f"{counts} {'windows' if report.has_windows else 'images'}"
+    print(f"{output}: {what}; crops of {width} x {height} pixels, batches of {settings['batch_size']}, "
           f"{settings['epochs']} epochs")  # fmt: skip
     for note in notes:
         print(f"note: {note}")
@@ -106,6 +108,8 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
             f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
             "give the folders of the training images and masks alone"
         )
+    if report.has_windows:
+        return split_wholes(source.splits["all"])
     samples, notes = source.splits["all"], []
     others = {split: samples for split, samples in source.splits.items() if split != "all"}
     groups = group_duplicates([report.records[index] for index in report.splits["all"]])
@@ -118,6 +122,20 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
         samples = SampleTable(sample._replace(group=f"{group}") for sample, group in pairs)
         notes = [f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"]
     return split_by_fraction(samples, VAL_FRACTION, 0) | others, notes
+
+
+def split_wholes(samples: SampleTable) -> tuple[Splits, list[str]]:
+    """The splits of windows as a training makes them: an image is in one of them; of one alone a block is held out."""
+    notes: list[str] = []
+    wholes: dict[str, list[Sample]] = {}
+    for sample in samples:
+        wholes.setdefault(sample.whole_name, []).append(sample)
+    try:
+        parts = split_by_fraction([windows[0]._replace(name=name) for name, windows in wholes.items()], VAL_FRACTION, 0)
+    except OneSampleError as error:
+        image, mask = (split_window(path)[0] for path in error.sample[1:3])
+        return hold_out_block(error.sample._replace(image=image, mask=mask), TILE_PX, VAL_FRACTION, notes), notes
+    return {split: SampleTable(part for one in ones for part in wholes[one.name]) for split, ones in parts.items()}, []
 
 
 def look_at_machine() -> dict[str, Any]:
@@ -137,6 +155,9 @@ def describe_files(source: Source, output: Path, table: Path | None, *, by_group
         return write_lines({"data": data})[1:]
     data = {"format": "folders", **source.data} | ({"split_table": str(table)} if table is not None else {})
     lines = write_lines({"data": data})[1:]
+    if "tile" in source.data:
+        why = "side of the windows that TIFFs are read in; a crop of one decodes no more"
+        lines = [f"{line:32} # {why}" if line.startswith("  tile:") else line for line in lines]
     held_out = f"  val_fraction: {VAL_FRACTION}         # held out, chosen by name and seed"
     return [*lines, held_out] if "all" in source.splits and table is None else lines
 

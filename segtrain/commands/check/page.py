@@ -203,6 +203,8 @@ def describe_set(report: DatasetReport) -> list[str]:
     sizes = Counter((image.width, image.height) for image in images)
     kinds = Counter((image.file_type, image.channels, image.dtype) for image in images)
     parts = [count_of(len(report.records), "pair") + (f" ({splits})" if splits else "")]
+    if report.has_windows:
+        parts = [report.count_text + (f" ({splits})" if splits else "")]
     for (width, height), _ in sizes.most_common(1):
         more = f" and {count_of(len(sizes) - 1, 'other size')}" if len(sizes) > 1 else ""
         parts.append(f"{width} x {height}{more}")

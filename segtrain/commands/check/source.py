@@ -15,12 +15,14 @@ from segtrain.config.data_schema import DataConfig
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.data.splits import read_splits
+from segtrain.data.tiling import cut_image
 from segtrain.errors import DataError
-from segtrain.files import is_glob, quoted
+from segtrain.files import is_glob, quoted, split_window
 from segtrain.formats import folders, keys_of, read_dataset
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
     SPLIT_NAMES,
+    MaskSizeError,
     Sample,
     SampleTable,
     Splits,
@@ -29,8 +31,11 @@ from segtrain.formats.sample import (
     require_own_mask,
     split_by_fraction,
 )
+from segtrain.images.reading import image_size
+from segtrain.images.windows import find_storage
 
 Suffix = str | list[str]
+LARGE_PX, TILE_PX = 2**25, 1024  # pixels of a TIFF from which on it is looked at in windows; their side
 MOST_LEFT_OUT = 0.25  # of the data: where more would have to be taken out, something else is wrong
 _TRIED = 50  # images whose names are compared with those of the masks
 
@@ -66,11 +71,16 @@ def from_experiment(layers: Sequence[str]) -> Source:
     notes: list[str] = []
     try:
         splits = without_unions(read_splits(data, seed=config.seed, notes=notes, thorough=True))
-        findings = [Finding("warning", "Objects may not be read as you expect", note) for note in notes]
+        findings = [Finding("warning", "Files may not be read as you expect", note) for note in notes]
     except DataError as error:
         splits, findings = _salvage(data, config.seed)
         findings = findings or [Finding("error", "Training would stop: the samples cannot be listed", str(error))]
-    return Source(title, splits, findings, layers, config)
+    windows, found = cut_large(splits, data.tile)
+    if windows is not splits and data.tile is None:
+        advice = "A training would decode all of an image for each crop. With this line it decodes a window."
+        title_large = f"TIFFs of more than {LARGE_PX >> 20} megapixels"
+        findings.append(Finding("warning", title_large, advice, yaml_fix(data={"tile": TILE_PX})))
+    return Source(title, windows, [*findings, *found], layers, config)
 
 
 def from_folders(images: str, masks: str) -> Source:
@@ -85,19 +95,49 @@ def from_folders(images: str, masks: str) -> Source:
     shown = root if Path(images).is_absolute() else Path(os.path.relpath(root))
     below = [os.path.relpath(Path(pattern).absolute(), root) for pattern in patterns]
     samples, findings, told = pair_folders(shown, *below, as_globs=True)
-    splits = split_by_folder(samples)
+    whole = split_by_folder(samples)
+    splits, found = cut_large(whole)
     below = places = [told.pop("images", below[0]), told.pop("masks", below[1])]
-    if "all" not in splits:
-        heads = {split: samples[0].name.partition("/")[0] for split, samples in splits.items()}
+    if "all" not in whole:
+        heads = {split: samples[0].name.partition("/")[0] for split, samples in whole.items()}
         places = [{split: _of_split(pattern, head) for split, head in heads.items()} for pattern in below]
     return Source(
         f"{shlex.quote(images)} with {shlex.quote(masks)}",
         splits,
-        findings,
+        [*findings, *found],
         ["--images", images, "--masks", masks],
-        data={"root": str(shown), "images": places[0], "masks": places[1], **told},
+        data={"root": str(shown), "images": places[0], "masks": places[1], **told}
+        | ({} if splits is whole else {"tile": TILE_PX}),
         folders=(images, masks),
     )
+
+
+def cut_large(splits: Splits, tile: int | None = None) -> tuple[Splits, list[Finding]]:
+    """The samples, with images that are larger than `tile`, without it TIFFs of more than LARGE_PX, as windows, which
+    are looked at in little memory: the same dict where there are none. And a finding for masks of another size, whose
+    samples are left out; files that cannot be read are left to who reads them."""
+    parts: dict[str, list[Sample]] = {}
+    problems: list[str] = []
+    for split, samples in splits.items():
+        parts[split] = []
+        for sample in samples:
+            try:
+                height, width = image_size(sample.image)
+                large = height * width > LARGE_PX and not find_storage(sample.image, tile=TILE_PX).reason
+                use = tile or (TILE_PX if large else max(height, width))
+                parts[split] += [sample] if split_window(sample.image)[1] else cut_image(sample, height, width, use)
+            except MaskSizeError as error:
+                problems.append(str(error))
+            except (DataError, OSError, ValueError):
+                parts[split].append(sample)
+    findings = []
+    if problems:
+        title = f"{count_of(len(problems), 'mask', 'is')} not of the size of the image"
+        advice = "Training stops there. A mask has a pixel for each pixel of its image: export it on the same grid."
+        findings.append(Finding("error", title, advice, files=problems))
+    if not problems and all(len(parts[split]) == len(samples) for split, samples in splits.items()):
+        return splits, []
+    return {split: SampleTable(samples) for split, samples in parts.items()}, findings
 
 
 def _of_split(pattern: str, head: str) -> str:

@@ -12,6 +12,7 @@ from segtrain.config.data_schema import pack_color, show_value
 from segtrain.data.dataset import Batch, RawSamples
 from segtrain.data.labels import Decoder
 from segtrain.errors import ConfigError, DataError, name_some
+from segtrain.files import split_window
 from segtrain.formats.sample import Sample, SampleTable
 from segtrain.images.reading import read_picture
 from segtrain.inference.task import Task
@@ -118,11 +119,11 @@ def pair_predictions(
     stems: dict[str, Sample] = {}
     missing = []
     for sample in samples:
-        parts = Path(sample.image).with_suffix("").parts
+        parts = (sample.name,) if split_window(sample.image)[1] else Path(sample.image).with_suffix("").parts
         candidates = [sample.name, *("/".join(parts[first:]) for first in range(len(parts)))]
         stem = next((stem for stem in candidates if stem + endings[0] in files), None)
         if stem is None:
-            missing.append(f"{Path(sample.image).with_suffix('').name}{endings[0]}.png")
+            missing.append(f"{parts[-1]}{endings[0]}.png")
         elif stem in stems:
             raise DataError(
                 f"{files[stem + endings[0]]}: could belong to {stems[stem].image} and to {sample.image}; "

@@ -1,6 +1,5 @@
 """Source of an evaluation: the images and masks of a split, and whether a model was trained on them."""
 
-import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml
 from segtrain.data.labels import Decoder, build_decoder
 from segtrain.data.splits import read_splits
+from segtrain.data.tiling import find_shared
 from segtrain.errors import CheckpointError, ConfigError, DataError
 from segtrain.formats.sample import SampleTable
 from segtrain.inference.description import read_config
@@ -90,7 +90,6 @@ def require_unseen(evaluated: EvaluatedSplit, members: Mapping[Path, Config], ov
     asked for by its name. Where a model's own data are gone, warn only."""
     if evaluated.name == "train":
         return
-    images = {os.path.abspath(sample.image) for sample in evaluated.samples}
     for model, config in members.items():
         try:
             # The data may have been moved since; which images were trained on has not changed.
@@ -102,10 +101,11 @@ def require_unseen(evaluated: EvaluatedSplit, members: Mapping[Path, Config], ov
         except (ConfigError, DataError) as error:
             print(f"warning: cannot tell which images {model} was trained on: {error}")
             continue
-        seen = sorted({os.path.abspath(sample.image) for sample in trained} & images)
+        seen = find_shared(evaluated.samples, trained)
         if seen:
+            count = len(evaluated.samples)
             raise DataError(
-                f"{model}: was trained on {len(seen)} of the {len(images)} images of the {evaluated.name} split, "
+                f"{model}: was trained on {len(seen)} of the {count} images of the {evaluated.name} split, "
                 f"such as {seen[0]}: its score would not be that of unseen images; evaluate with --split test, or only "
                 "models together that held out the same images (one data.fold, one seed)"
             )
