@@ -33,12 +33,14 @@ class Bands(NamedTuple):
     """Pixels as a file holds them, HWC of any dtype, and what they mean.
 
     `colors`: 3 where the first three channels are RGB, 1 where the first is grey, 0 where nothing says so. `nodata`:
-    the value of pixels that hold none, as GDAL notes it.
+    the value of pixels that hold none, as GDAL notes it. `alpha`: the channel, counted from 0, that is 0 where pixels
+    are transparent.
     """
 
     pixels: np.ndarray
     colors: int = 0
     nodata: float | None = None
+    alpha: int | None = None
 
 
 def is_tiff(path: str) -> bool:
@@ -120,9 +122,41 @@ def read_tiff(path: str) -> Bands:
         page = series.keyframe
         pixels = np.atleast_3d(series.asarray(maxworkers=1).transpose(order))
         pixels = upright(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, page.tags.valueof(ORIENTATION, 1))
-        return Bands(
-            np.ascontiguousarray(pixels), band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype)
-        )
+        return bands_of_page(np.ascontiguousarray(pixels), page)
+
+
+def bands_of_page(pixels: np.ndarray, page: tifffile.TiffPage) -> Bands:
+    """Pixels of a page, or some of its rows, HWC, with what the page says of them."""
+    alphas = [index for index, kind in enumerate(page.extrasamples, -len(page.extrasamples)) if kind in ALPHA]
+    alpha = pixels.shape[2] + alphas[0] if alphas else None
+    return Bands(pixels, band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype), alpha)
+
+
+def read_nodata(path: str, *, channels: int = 3, bands: Sequence[int] | None = None) -> np.ndarray | None:
+    """What find_nodata gives for the whole of a file; None for what is not a TIFF. It is read only where its tags
+    declare anything."""
+    if not is_tiff(path):
+        return None
+    with _first_image(path) as (series, _):
+        page = series.keyframe
+        if GDAL_NODATA not in page.tags and not set(page.extrasamples) & set(ALPHA):
+            return None
+    return find_nodata(read_tiff(path), channels=channels, bands=bands)
+
+
+def find_nodata(raw: Bands, *, channels: int = 3, bands: Sequence[int] | None = None) -> np.ndarray | None:
+    """Where a file declares that its pixels hold no data, bool HW: all bands that `channels` and `bands` of read_image
+    take have its value for that, or its alpha channel, which is not one of them, is 0. None where that is nowhere."""
+    count = raw.pixels.shape[2]
+    taken = [band - 1 for band in bands if band <= count] if bands is not None else list(range(count))
+    if bands is None and channels in (1, 3) and raw.colors:
+        taken = taken[: raw.colors]
+    hidden = np.zeros(raw.pixels.shape[:2], bool)
+    if raw.nodata is not None:
+        hidden |= is_one_of(raw.pixels[..., taken], [raw.nodata]).all(axis=-1)
+    if raw.alpha is not None and raw.alpha not in taken:
+        hidden |= raw.pixels[..., raw.alpha] == 0
+    return hidden if hidden.any() else None
 
 
 def band_colors(page: tifffile.TiffPage, channels: int) -> int:

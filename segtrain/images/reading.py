@@ -28,6 +28,7 @@ from segtrain.images.bands import (
     parse_nodata,
     read_tiff,
     require_image,
+    tiff_orientation,
     tiff_size,
     to_image,
     upright,
@@ -91,6 +92,12 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
             return
         with picture:
             yield picture
+
+
+def read_orientation(path: str) -> int:
+    """The orientation 1..8 of EXIF or TIFF that read_image applies. Raises DataError."""
+    with _opened(path) as picture:
+        return tiff_orientation(path) if picture is None or picture.format == "TIFF" else _orientation(picture)
 
 
 def _orientation(picture: Image.Image) -> int:
