@@ -138,10 +138,14 @@ def read_nodata(path: str, *, channels: int = 3, bands: Sequence[int] | None = N
     if not is_tiff(path):
         return None
     with _first_image(path) as (series, _):
-        page = series.keyframe
-        if GDAL_NODATA not in page.tags and not set(page.extrasamples) & set(ALPHA):
+        if not may_lack_data(series.keyframe):
             return None
     return find_nodata(read_tiff(path), channels=channels, bands=bands)
+
+
+def may_lack_data(page: tifffile.TiffPage) -> bool:
+    """Whether a page declares a value for no data or has an alpha channel."""
+    return GDAL_NODATA in page.tags or not set(page.extrasamples).isdisjoint(ALPHA)
 
 
 def find_nodata(raw: Bands, *, channels: int = 3, bands: Sequence[int] | None = None) -> np.ndarray | None:

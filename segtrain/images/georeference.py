@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 class Georeference(NamedTuple):
     """What a file says of its place. `tags` say the same in a TIFF, as tifffile writes them; none where they cannot be
-    used. `place` is None where they give no matrix; `fault` says why, as the end of a sentence."""
+    used. `place` is None where they give no matrix; `fault` says why, in a few words."""
 
     tags: list[tuple[int, int | str, int, Any, bool]]
     place: Place | None
@@ -79,9 +79,9 @@ def read_georeference(path: str) -> Georeference | None:
             return Georeference(list(tags.values()), Place(matrix, *_system_of(keys)))
         if TIEPOINT in tags:
             number = len(values[TIEPOINT]) // 6
-            return Georeference(list(tags.values()), None, f"has {number} tie points and no grid")
+            return Georeference(list(tags.values()), None, f"it has {number} tie points")
         if RPC in tags:
-            return Georeference(list(tags.values()), None, "has the coefficients of a camera (RPC) and no grid")
+            return Georeference(list(tags.values()), None, "it has the coefficients of a camera, RPC")
     return None
 
 
@@ -113,7 +113,7 @@ def _matrix_of(values: dict[int, Any], keys: dict[int, int]) -> NDArray[np.float
         ("ModelTiepoint", points, points is None or (np.size(points) >= 6 and np.size(points) % 6 == 0)),
     ):
         if not fits:
-            raise DataError(f"its tag {name} has {np.size(numbers)} numbers")
+            raise DataError(f"the tag {name} has {np.size(numbers)} numbers")
     if whole is not None:
         matrix = np.array(whole, np.float64).reshape(4, 4)[:2, [0, 1, 3]]
     elif scale is not None and points is not None:
@@ -121,7 +121,7 @@ def _matrix_of(values: dict[int, Any], keys: dict[int, int]) -> NDArray[np.float
         with np.errstate(all="ignore"):
             matrix = np.array([[scale[0], 0, x - column * scale[0]], [0, -scale[1], y + row * scale[1]]])
     elif scale is not None or np.size(points) == 6:
-        raise DataError("its tags name a scale or a tie point and lack the other")
+        raise DataError("of the tags ModelPixelScale and ModelTiepoint one is missing")
     else:
         return None
     if keys.get(RASTER_TYPE) == 2:  # points: the coordinates are those of the middle of a pixel
@@ -142,7 +142,7 @@ def _read_world_file(path: str) -> NDArray[np.float64] | None:
         with open(file, encoding="utf-8") as lines:
             a, d, b, e, c, f = (float(line) for line in lines.read(4096).split()[:6])
     except (OSError, ValueError) as error:
-        raise DataError(f"its world file {os.path.basename(file)} does not hold six numbers") from error
+        raise DataError(f"{os.path.basename(file)} does not hold six numbers") from error
     return np.array([[a, b, c - (a + b) / 2], [d, e, f - (d + e) / 2]])
 
 
@@ -152,12 +152,12 @@ def _require_upright(path: str, matrix: NDArray[np.float64]) -> None:
     with np.errstate(all="ignore"):
         area = np.linalg.det(matrix[:, :2])
     if not np.isfinite([*matrix.flat, area]).all() or not area:
-        raise DataError("its georeference has pixels without a size, or numbers that are not finite")
+        raise DataError("pixels without a size, or numbers that are not finite")
     orientation = 1
     with suppress(DataError):  # a file that cannot be read is reported when it is
         orientation = read_orientation(path)
     if orientation != 1:
-        raise DataError("is stored turned")
+        raise DataError("the image is stored turned")
 
 
 def _grid_tags(matrix: NDArray[np.float64], keys: dict[int, int]) -> dict[int, tuple]:

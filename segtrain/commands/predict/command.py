@@ -21,7 +21,8 @@ from segtrain.inference.options import add_infer_arguments, read_infer_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    saves = "\n".join(f"  {kind:9} {text}" for kind, text in KINDS.items())
+    width = max(map(len, KINDS))
+    saves = "\n".join(f"  {kind:{width}} {text}" for kind, text in KINDS.items())
     parser.usage = "%(prog)s MODEL [MODEL ...] INPUT [INPUT ...] -o OUTPUT [flags]"
     parser.epilog = f"what --save writes below the output folder, beside manifest.csv:\n{saves}"
     parser.add_argument(
@@ -46,7 +47,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", type=_read_fps, metavar="FPS", help="folders of images are frames: write a video of each"
     )
+    parser.add_argument(
+        "--min-area",
+        type=_read_area,
+        default=0,
+        metavar="PX",
+        help="regions of fewer pixels become part of what surrounds them, in all files",
+    )
+    parser.add_argument(
+        "--simplify",
+        type=_read_tolerance,
+        default=0.0,
+        metavar="PX",
+        help="outlines with fewer corners, moved by at most so many pixels; neighbours stay neighbours",
+    )
     add_infer_arguments(parser)
+
+
+def _read_area(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of pixels, like 50")
+
+
+def _read_tolerance(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (pixels := float(text)) <= 1000:
+            return pixels
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of pixels from 0 to 1000, like 1.5")
 
 
 def _read_fps(text: str) -> float:
@@ -81,6 +109,8 @@ def main(options: argparse.Namespace) -> int:
         kinds=options.save,
         sample=options.rle_sample,
         fps=options.video,
+        min_area_px=options.min_area,
+        simplify_px=options.simplify,
     )
     if rank():
         return 0  # the first process reports, also what failed here

@@ -1,8 +1,7 @@
 """Prediction job: images, videos and large TIFFs, from files to files, through a Predictor. Several processes share
 them, and the first one writes the tables and has the whole report."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -15,21 +14,29 @@ from tqdm import tqdm
 
 from segtrain.commands.predict import raster
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
-from segtrain.commands.predict.movies import find_movies, predict_movie
-from segtrain.commands.predict.outputs import DEFAULT, list_targets, require_output
+from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
+from segtrain.commands.predict.outputs import DEFAULT, list_targets, require_output, require_vectors
 from segtrain.commands.predict.pipeline import THREADS, image_source, predict_stream
-from segtrain.commands.predict.result import file_name_of, list_suffixes
+from segtrain.commands.predict.result import Result, file_name_of, list_suffixes
+from segtrain.commands.predict.shaping import Shaping, explain_georeferences
 from segtrain.commands.predict.submission import Sheet, plain_sheet, read_sheet
-from segtrain.commands.predict.writer import Report, Writer
+from segtrain.commands.predict.writer import Report, Writer, Written
 from segtrain.distributed import rank, size
 from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
 from segtrain.files import TooLongName
+from segtrain.images.georeference import read_georeference
 from segtrain.images.reading import count_pictures, read_image
 from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
-IN_ROWS = ("index", "color", "overlay")  # what a TIFF that is predicted in rows can be written as
+IN_ROWS = (
+    "index",
+    "color",
+    "overlay",
+    "geojson",
+    "geopackage",
+)  # what a TIFF that is predicted in rows can be written as
 
 
 def predict_files(
@@ -40,6 +47,8 @@ def predict_files(
     kinds: Sequence[str] | None = None,
     sample: Path | None = None,
     fps: float | None = None,
+    min_area_px: int = 0,
+    simplify_px: float = 0.0,
 ) -> Report:
     """Predict images and videos as find_images gives them; write `kinds` (outputs.KINDS) for each, and manifest.csv.
 
@@ -51,6 +60,8 @@ def predict_files(
         kinds: None is DEFAULT for images and nothing for frames.
         sample: a sample submission; rle.csv is written as it asks for.
         fps: frames in a second of the videos that folders become; None takes images one by one.
+        min_area_px: regions of fewer pixels become part of their surroundings, see sieve_labels.
+        simplify_px: how far outlines may move, see simplify_rings; 0 is exact.
 
     Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
     that does not fit and where something cannot be written, and ConfigError for a table of runs that a video would have
@@ -61,27 +72,32 @@ def predict_files(
     pictures = {path: name for path, name in images.items() if not is_video(path)}
     stills = pictures if fps is None else {}
     chosen = tuple(kinds or (DEFAULT if stills else ()))
+    require_vectors(chosen, simplify_px)
     with ThreadPoolExecutor(THREADS) as readers:
         large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
-    suffixes = list_suffixes(chosen, predictor.task)
-    in_rows = [".tif", *(list_suffixes(["overlay"], predictor.task) if "overlay" in chosen else [])]
-    targets = [(path, name, in_rows if path in large else suffixes) for path, name in pictures.items()]
-    targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
-    files = list_targets(targets, output=output)
+        found = zip(stills, readers.map(read_georeference, map(str, stills)), strict=True)
+        shaping = Shaping(min_area_px, simplify_px, {path: place for path, place in found if place is not None})
+    targets = [(path, name, _suffixes(path, chosen, predictor.task, large, shaping)) for path, name in pictures.items()]
+    files = list_targets(targets + [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies], output=output)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
     listed = [path for path in images if chosen or sheet or is_video(path)] + [movie.path for movie in movies]
     writer = Writer(predictor.task, listed, output, kinds=chosen, sheet=sheet, files=files)
-    writer.report.notes += notes
+    writer.report.notes += [*notes, *explain_georeferences(shaping.georeferences, chosen)]
     with writer.writing():
-        _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer)
+        _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer, shaping)
         for path in _own(large):
-            _predict_large(predictor, path, stills[path], writer)
+            _predict_large(predictor, path, stills[path], writer, shaping)
         for movie in _own(movies):
-            try:
-                predict_movie(predictor, movie, writer, fps=fps, with_files=bool(kinds or sheet))
-            except TooLongName as error:
-                writer.add(movie.path, error)
+            _predict_frames(predictor, movie, writer, shaping, fps=fps, with_files=bool(kinds or sheet))
     return writer.report
+
+
+def _suffixes(path: Path, kinds: Sequence[str], task: Task, large: Container[Path], shaping: Shaping) -> list[str]:
+    """The endings of the files of an image."""
+    if path in large:  # its classes are always written, with their colours
+        kinds = ["index", *(kind for kind in kinds if kind in IN_ROWS and kind not in ("index", "color"))]
+    georeference = shaping.georeferences.get(path)
+    return list_suffixes(kinds, task, in_tiff=path in large or bool(georeference and georeference.tags))
 
 
 def _own(items: Iterable) -> list:
@@ -107,7 +123,7 @@ def _choose_sheet(
     return sheet, [note] if missing else []
 
 
-def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writer) -> None:
+def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writer, shaping: Shaping) -> None:
     """Predict images as a whole."""
     notes: list[str] = []
 
@@ -117,9 +133,16 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
             notes.append(f"{path}: holds {count} pictures, the first is predicted; save them one by one for all")
         return image
 
+    def handle(result: Result) -> Written | DataError:
+        try:
+            shaped = shaping.apply(result)
+        except DataError as error:
+            return error
+        return writer.handle(shaped)
+
     sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
     bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=True if rank() else None, leave=False)
-    stream = predict_stream(predictor, sources, writer.handle, with_probabilities=writer.with_probabilities)
+    stream = predict_stream(predictor, sources, handle, with_probabilities=writer.with_probabilities)
     with bar, closing(stream):
         for source, written in stream:
             writer.report.images += writer.add(source.path, written)
@@ -127,16 +150,26 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
     writer.report.notes += sorted(notes)
 
 
-def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer) -> None:
+def _predict_frames(
+    predictor: Predictor, movie: Movie, writer: Writer, shaping: Shaping, *, fps: float | None, with_files: bool
+) -> None:
+    """A video, or a folder that becomes one."""
+    try:
+        predict_movie(predictor, movie, writer, fps=fps, with_files=with_files, shaping=shaping)
+    except TooLongName as error:
+        writer.add(movie.path, error)
+
+
+def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer, shaping: Shaping) -> None:
     """A TIFF that is read and written in rows, always in tiles."""
     if predictor.options.tile_px is None:
         predictor = Predictor(predictor.networks, replace(predictor.options, tile_px=raster.TILE_PX))
         writer.report.notes.append(f"{path}: large, so predicted in tiles as with --tile {raster.TILE_PX}")
     if beyond := [kind for kind in writer.kinds if kind not in IN_ROWS]:
         writer.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
-    with_overlay = "overlay" in writer.kinds
+    stem = writer.output / name
     try:
-        size, files, counts = raster.predict_raster(predictor, path, writer.output / name, with_overlay=with_overlay)
+        size, files, shares = raster.predict_raster(predictor, path, stem, kinds=writer.kinds, shaping=shaping)
     except DataError as error:
         return writer.add(path, error)
     except ConfigError as error:
@@ -148,4 +181,4 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
         return writer.add(path, DataError(f"{path}: {reason}"))
     names = [file.relative_to(writer.output).as_posix() for file in files]
     writer.report.images += 1
-    writer.manifest.add(path, size, names, counts / math.prod(size))
+    writer.manifest.add(path, size, names, shares)

@@ -6,17 +6,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from segtrain.command import require_libraries
 from segtrain.config.section import suggest
-from segtrain.errors import DataError, name_some
+from segtrain.errors import ConfigError, DataError, name_some
 
 KINDS = {
-    "index": "NAME.png: class indices, 16 bits above 256 classes; classes that overlap: NAME_0_CLASS.png .., 0 and 255",
+    "index": "NAME.png: class indices, 16 bits above 256 classes; classes that overlap: NAME_0_CLASS.png .., 0 and "
+    "255; georeferenced images: NAME.tif",
     "color": "NAME_color.png: the colours of the classes, as a palette",
     "overlay": "NAME_overlay.jpg: the colours over the image, for looking at",
     "npz": "NAME.npz: probabilities (classes, height, width) in float16, and names",
     "prob8": "NAME_prob_0_CLASS.png ..: probability of each class, 255 is 1",
     "prob16": "NAME_prob_0_CLASS.png ..: the same, 65535 is 1",
-    "geojson": "NAME.geojson: outlines in pixels, (0, 0) the top left corner, y down",
+    "geojson": "NAME.geojson: outlines in pixels, (0, 0) the top left corner, y down, or in the image's coordinates",
+    "geopackage": "NAME.gpkg: the same as a layer for QGIS and others, with the colours of the classes",
     "coco": "coco.json: outlines of all images as polygons",
     "coco-rle": "coco_rle.json: masks of all images as compressed runs, one for each class",
     "rle": "rle.csv: masks of all images as 'start length' pairs, from 1, down the columns",
@@ -24,6 +27,7 @@ KINDS = {
 DEFAULT = ("index", "color", "overlay")
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ["image", "width", "height", "files", "error"]  # and a share for each class
+OUTLINES = frozenset({"geojson", "geopackage", "coco"})  # what --simplify changes
 WITH_PROBABILITIES = frozenset({"npz", "prob8", "prob16"})
 
 
@@ -37,6 +41,18 @@ def parse_kinds(text: str) -> tuple[str, ...]:
     if {"prob8", "prob16"} <= set(kinds):
         raise argparse.ArgumentTypeError("prob8 and prob16 have the same file names; take one of them")
     return kinds
+
+
+def require_vectors(kinds: Sequence[str], simplify_px: float) -> None:
+    """Raises ConfigError where outlines are to be simplified and none of the kinds has any, and where a library for
+    them is not there."""
+    if simplify_px and OUTLINES.isdisjoint(kinds):
+        options = ", ".join(kind for kind in KINDS if kind in OUTLINES)
+        raise ConfigError(f"--simplify changes outlines, and --save names none; write one of {options} there")
+    if "geopackage" in kinds:
+        require_libraries("--save geopackage", "geo", ["pyogrio", "rasterio", "shapely"])
+    if simplify_px:
+        require_libraries("--simplify", "geo", ["shapely"])
 
 
 def list_targets(inputs: Iterable[tuple[Path, Path, Sequence[str]]], *, output: Path) -> list[str]:

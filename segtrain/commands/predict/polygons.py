@@ -56,14 +56,14 @@ def find_regions(labels: np.ndarray, task: Task, *, simplify_px: float) -> Itera
 def trace_regions(labels: np.ndarray, indices: set[int], *, simplify_px: float = 0.0) -> list[Region]:
     """The regions of these classes in HW class indices, class by class, each from top to bottom."""
     tracer = Tracer(labels.shape[1], indices, simplify_px=simplify_px)
-    rows = max(BAND_PX // labels.shape[1], 1)
-    ids = np.concatenate([tracer.add(labels[top : top + rows]) for top in range(0, len(labels), rows)])
+    ids = tracer.add(labels)
     numbers = tracer.numbers()
     regions = []
-    for part, region in tracer.finish():
+    for part, region in tracer.numbered_regions():
         if len(region.rings) > 1 and not simplify_px:
             left, top, width, height = region.box
-            region = region._replace(pixels=numbers[ids[top : top + height, left : left + width]] == part)
+            inside = ids[top : top + height, left : left + width]
+            region = region._replace(pixels=(inside >= 0) & (numbers[inside] == part))
         regions.append(region)
     return regions
 
@@ -87,9 +87,15 @@ class Tracer:
         self._rows = 0
         self._sides: list[np.ndarray] = []  # (3, n): start with its way, end, id of the part
         self._stops: list[np.ndarray] = []
+        self._rings: Rings | None = None
 
     def add(self, labels: np.ndarray) -> np.ndarray:
         """Take the next rows, (rows, W) class indices; their ids, (rows, W) int32, as PartFinder.add gives them."""
+        rows = max(BAND_PX // self._width, 1)
+        bands = (labels[top : top + rows] for top in range(0, len(labels), rows))
+        return np.concatenate([self._add_band(band) for band in bands])
+
+    def _add_band(self, labels: np.ndarray) -> np.ndarray:
         ids = self._parts.add(labels)
         both = np.stack([labels.astype(np.int64), ids])
         self._add_sides(np.concatenate([self._above, both], axis=1))
@@ -101,20 +107,27 @@ class Tracer:
         """The part of each id."""
         return self._parts.table().numbers
 
-    def finish(self) -> Iterator[tuple[int, Region]]:
+    def regions(self) -> Iterator[Region]:
+        """The regions, once all rows are there."""
+        return (region for _, region in self.numbered_regions())
+
+    def numbered_regions(self) -> Iterator[tuple[int, Region]]:
         """The number of each region's part, and the region."""
-        self._add_sides(np.concatenate([self._above, np.full((2, 1, self._width), -1, np.int64)], axis=1), last=True)
         table = self._parts.table()
+        if self._rings is None:
+            self._rings = self._trace(table.numbers)
+        for part, rings in self._rings.by_owner():
+            index = int(table.classes[part])
+            if index in self._indices:
+                yield part, Region(index, int(table.areas[part]), tuple(table.boxes[part].tolist()), rings, None)
+
+    def _trace(self, numbers: np.ndarray) -> Rings:
+        self._add_sides(np.concatenate([self._above, np.full((2, 1, self._width), -1, np.int64)], axis=1), last=True)
         starts, ends, owners = np.concatenate(self._sides, axis=1)
         self._sides.clear()
         stops = np.concatenate([*self._stops, np.zeros(0, np.int64)])
-        rings = _join_sides(starts, ends, table.numbers[owners], stops, self._width + 1)
-        simplified = simplify_rings(rings, self._simplify_px) if self._simplify_px else rings
-        for part, of_part in simplified.by_owner():
-            index = int(table.classes[part])
-            if index in self._indices:
-                box = tuple(table.boxes[part].tolist())
-                yield part, Region(index, int(table.areas[part]), box, of_part, None)
+        rings = _join_sides(starts, ends, numbers[owners], stops, self._width + 1)
+        return simplify_rings(rings, self._simplify_px) if self._simplify_px else rings
 
     def _add_sides(self, both: np.ndarray, *, last: bool = False) -> None:
         """The sides between rows (the first is the one above) and, below the first, between columns."""
@@ -156,9 +169,7 @@ def _runs(owners: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, ...]:
     return line[begins], place[begins], place[begins + 1], owner[begins]
 
 
-def _join_sides(
-    starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, stops: np.ndarray, across: int
-) -> Rings:
+def _join_sides(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, stops: np.ndarray, across: int) -> Rings:
     """The rings that sides make up.
 
     At a corner where two pixels of a part touch, rings turn left. A part is connected by sides, so one of the two gaps

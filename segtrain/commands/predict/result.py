@@ -1,18 +1,21 @@
 """Result: a predicted image, and the files that show it alone."""
 
 import io
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
-from segtrain.commands.predict.polygons import build_geojson
+from segtrain.commands.predict.geotiff import no_class, write_geotiff
+from segtrain.commands.predict.polygons import Region, find_regions
+from segtrain.commands.predict.vectors import build_geojson, write_geopackage
 from segtrain.files import write_whole
+from segtrain.images.georeference import Georeference
 from segtrain.inference.inputs import is_video
 from segtrain.inference.prediction import PALETTE_SIZE, PredictedImage, paint_indices
 from segtrain.inference.task import Task
@@ -20,7 +23,13 @@ from segtrain.visualize import Color, class_suffixes
 
 JPEG_QUALITY = 95
 JPEG_MOST_PX = 65_500  # of a side, in libjpeg-turbo
-FILE_SUFFIXES = {"color": "_color.png", "overlay": "_overlay.jpg", "npz": ".npz", "geojson": ".geojson"}
+FILE_SUFFIXES = {
+    "color": "_color.png",
+    "overlay": "_overlay.jpg",
+    "npz": ".npz",
+    "geojson": ".geojson",
+    "geopackage": ".gpkg",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Result(PredictedImage):
 
     `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix.
     `image` and `labels` are those of PredictedImage. `probabilities` are (task.outputs, H, W) float32, None where they
-    are not wanted.
+    are not wanted. `georeference` is that of the file, where it has one. `simplify_px` says how far outlines may move.
     """
 
     path: Path
@@ -38,6 +47,19 @@ class Result(PredictedImage):
     image: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray | None = None
+    nodata: np.ndarray | None = None
+    georeference: Georeference | None = None
+    simplify_px: float = 0.0
+
+    @property
+    def in_tiff(self) -> bool:
+        """Whether its class indices are a TIFF, which has a place."""
+        return self.georeference is not None and bool(self.georeference.tags)
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """What every file of outlines is made of."""
+        return list(find_regions(self.labels, self.task, simplify_px=self.simplify_px))
 
     @property
     def file_name(self) -> str:
@@ -51,11 +73,13 @@ def file_name_of(path: Path, name: Path) -> str:
     return name.as_posix() + ("" if is_video(path) else path.suffix)
 
 
-def list_suffixes(kinds: Sequence[str], task: Task) -> list[str]:
+def list_suffixes(kinds: Sequence[str], task: Task, *, in_tiff: bool = False) -> list[str]:
     """The endings of all files that these kinds write for each image, after its name."""
     suffixes: list[str] = []
     for kind in kinds:
-        if kind == "index":
+        if kind == "index" and in_tiff:
+            suffixes.append(".tif")
+        elif kind == "index":
             suffixes += class_suffixes(task.names) if task.mode == "multilabel" else [".png"]
         elif kind in ("prob8", "prob16"):  # of a binary task, the foreground alone
             suffixes += class_suffixes(task.names[-task.outputs :], "_prob")
@@ -68,14 +92,16 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
     """The contents of the files of one kind, in the order of list_suffixes."""
     task, labels = result.task, result.labels
     match kind:
+        case "index" if result.in_tiff:
+            return [_encode_geotiff(result)]
         case "index" if labels.ndim == 3:
             return [encode_png(layer * np.uint8(255)) for layer in labels]
         case "index":
             return [encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))]
-        case "color" if len(task.colors) <= PALETTE_SIZE:
-            return [encode_palette(result.picture_indices, task.colors)]
+        case "color" if len(result.picture_colors) <= PALETTE_SIZE:
+            return [encode_palette(result.picture_indices, result.picture_colors)]
         case "color":
-            return [encode_png(paint_indices(result.picture_indices, task.colors), smooth=True)]
+            return [encode_png(paint_indices(result.picture_indices, result.picture_colors), smooth=True)]
         case "overlay":
             return [encode_jpeg(result.overlay)]
         case "npz":
@@ -89,7 +115,7 @@ def encode_files(result: Result, kind: str) -> list[bytes]:
             most = np.float32(np.iinfo(dtype).max)
             return [encode_png(np.rint(layer * most).astype(dtype), smooth=True) for layer in result.probabilities]
         case "geojson":
-            return [json.dumps(build_geojson(labels, task), separators=(",", ":")).encode()]
+            return ["".join(build_geojson(result.regions, task, result.georeference)).encode()]
     return []  # a table of all images
 
 
@@ -98,10 +124,25 @@ def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]
     written."""
     written = []
     for kind in kinds:
-        for suffix, content in zip(list_suffixes([kind], result.task), encode_files(result, kind), strict=True):
-            written.append(f"{result.name.as_posix()}{suffix}")
-            write_whole(output / written[-1], content)
+        names = [
+            f"{result.name.as_posix()}{suffix}" for suffix in list_suffixes([kind], result.task, in_tiff=result.in_tiff)
+        ]
+        written += names
+        if kind == "geopackage":
+            write_geopackage(output / names[0], result.regions, result.task, result.georeference, image=result.path)
+            continue
+        for name, content in zip(names, encode_files(result, kind), strict=True):
+            write_whole(output / name, content)
     return written
+
+
+def _encode_geotiff(result: Result) -> bytes:
+    labels, packed = result.labels, io.BytesIO()
+    if labels.ndim == 3 and result.nodata is not None:
+        labels = np.where(result.nodata, no_class(result.task), labels)
+    options = {"tags": result.georeference.tags, "with_nodata": result.nodata is not None}
+    write_geotiff(packed, [labels], result.size, result.task, **options)
+    return packed.getvalue()
 
 
 def encode_png(pixels: np.ndarray, *, smooth: bool = False) -> bytes:

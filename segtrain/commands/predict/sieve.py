@@ -13,12 +13,12 @@ import numpy as np
 from segtrain.commands.predict.parts import PartFinder, PartTable
 
 ID_BITS = 32
-BAND_PX = 2**22  # pixels that are sieved at a time
+AT_ONCE_PX = 2**20  # pixels that are sieved at a time
 
 
 def sieve_labels(labels: np.ndarray, min_area_px: int, *, nodata: np.ndarray | None = None) -> np.ndarray:
-    """Labels without regions of fewer pixels: HW class indices, or CHW layers of 0 and 1, each by itself, where holes of
-    fewer pixels are filled too.
+    """Labels without regions of fewer pixels: HW class indices, or CHW layers of 0 and 1, each by itself, where holes
+    of fewer pixels are filled too.
 
     Regions are connected by sides. The smallest goes first; it takes the class of the neighbour with which it shares
     the longest border, of several the largest, and is one with all neighbours of that class. `nodata`, bool HW, is
@@ -26,16 +26,17 @@ def sieve_labels(labels: np.ndarray, min_area_px: int, *, nodata: np.ndarray | N
     """
     if labels.ndim == 3:
         return np.stack([sieve_labels(layer, min_area_px, nodata=nodata) for layer in labels])
-    rows = max(BAND_PX // labels.shape[1], 1)
+    rows = max(AT_ONCE_PX // labels.shape[1], 1)
     hidden = np.zeros(labels.shape, bool) if nodata is None else nodata
-    tops = range(0, len(labels), rows)
-    bands = lambda: ((labels[top : top + rows], hidden[top : top + rows]) for top in tops)  # noqa: E731
+
+    def bands() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for top in range(0, len(labels), rows):
+            yield labels[top : top + rows], hidden[top : top + rows]
+
     return np.concatenate(list(sieve_bands(bands, min_area_px)))
 
 
-def sieve_bands(
-    bands: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], min_area_px: int
-) -> Iterator[np.ndarray]:
+def sieve_bands(bands: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], min_area_px: int) -> Iterator[np.ndarray]:
     """What sieve_labels gives for a raster in bands of rows, from top to bottom: labels and nodata, which are asked for
     twice."""
     finder = PartFinder()

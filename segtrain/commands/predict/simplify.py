@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segtrain.command import require_libraries
-
 EASIER = (1.0, 0.5, 0.25, 0.0)  # shares of the tolerance that a border is tried with until its regions are valid
 
 
@@ -59,9 +57,7 @@ def simplify_rings(rings: Rings, tolerance: float) -> Rings:
 
     Owners must cover a rectangle: then they do not overlap if each is valid by itself, for the windings of all rings
     add up to what they were, one. Borders of those that are not are tried with less, and in the end kept as they are.
-    Raises ConfigError without shapely.
     """
-    require_libraries("--simplify", "geo", ["shapely"])
     import shapely
 
     arcs = _Arcs(rings)

@@ -7,7 +7,7 @@ import numpy as np
 import tifffile
 
 from segtrain.errors import DataError
-from segtrain.images.bands import ORIENTATION, Bands, bands_of_page
+from segtrain.images.bands import ORIENTATION, Bands, bands_of_page, may_lack_data
 
 LARGEST_SEGMENT_BYTES = 2**28  # of a compressed tile or strip, which can only be unpacked as a whole
 PHOTOMETRICS = (1, 2, 6)  # grey, RGB, and the YCbCr of JPEG, which its codec turns into RGB
@@ -16,8 +16,8 @@ PHOTOMETRICS = (1, 2, 6)  # grey, RGB, and the YCbCr of JPEG, which its codec tu
 class TiffRows:
     """The first image of a TIFF file, opened for reading rows from top to bottom. Close it, or use it as a context.
 
-    `height` and `width` are in pixels. Raises DataError for a file whose bands lie in several pages, that has to be
-    turned, or whose colours need a palette or a conversion.
+    `height` and `width` are in pixels; `may_lack_data` is that of the page. Raises DataError for a file whose bands lie
+    in several pages, that has to be turned, or whose colours need a palette or a conversion.
     """
 
     def __init__(self, path: str):
@@ -27,6 +27,7 @@ class TiffRows:
             self._file = tifffile.TiffFile(path)
             page = self._page = self._file.pages.first
             self.height, self.width, self._bands = page.imagelength, page.imagewidth, page.samplesperpixel
+            self.may_lack_data = may_lack_data(page)
         except (OSError, ValueError, RuntimeError, LookupError) as error:
             if self._file is not None:
                 self._file.close()
