@@ -24,7 +24,7 @@ from segtrain.commands.predict.writer import Report, Writer, Written
 from segtrain.distributed import rank, size
 from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
 from segtrain.files import TooLongName
-from segtrain.images.georeference import read_georeference
+from segtrain.images.georeference import Georeference, read_georeference
 from segtrain.images.reading import count_pictures, read_image
 from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
@@ -73,10 +73,8 @@ def predict_files(
     stills = pictures if fps is None else {}
     chosen = tuple(kinds or (DEFAULT if stills else ()))
     require_vectors(chosen, simplify_px)
-    with ThreadPoolExecutor(THREADS) as readers:
-        large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
-        found = zip(stills, readers.map(read_georeference, map(str, stills)), strict=True)
-        shaping = Shaping(min_area_px, simplify_px, {path: place for path, place in found if place is not None})
+    large, georeferences = _read_headers(stills)
+    shaping = Shaping(min_area_px, simplify_px, georeferences)
     targets = [(path, name, _suffixes(path, chosen, predictor.task, large, shaping)) for path, name in pictures.items()]
     files = list_targets(targets + [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies], output=output)
     sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
@@ -85,11 +83,19 @@ def predict_files(
     writer.report.notes += [*notes, *explain_georeferences(shaping.georeferences, chosen)]
     with writer.writing():
         _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer, shaping)
-        for path in _own(large):
+        for path in _own(path for path in stills if path in large):
             _predict_large(predictor, path, stills[path], writer, shaping)
         for movie in _own(movies):
             _predict_frames(predictor, movie, writer, shaping, fps=fps, with_files=bool(kinds or sheet))
     return writer.report
+
+
+def _read_headers(stills: Iterable[Path]) -> tuple[set[Path], dict[Path, Georeference]]:
+    """The images that are too large for memory, and the georeferences of those that have one."""
+    with ThreadPoolExecutor(THREADS) as readers:
+        large = set(compress(stills, readers.map(raster.is_large, stills)))
+        found = zip(stills, readers.map(read_georeference, map(str, stills)), strict=True)
+        return large, {path: georeference for path, georeference in found if georeference is not None}
 
 
 def _suffixes(path: Path, kinds: Sequence[str], task: Task, large: Container[Path], shaping: Shaping) -> list[str]:
