@@ -103,8 +103,9 @@ def pair_predictions(
 
     A prediction is NAME.png or NAME.tif in or below `folder`. NAME is the image's path without suffix, with as many of
     its folders as are needed, or the sample's name in the data set. In multilabel it is NAME.tif or NAME_0_CLASS.png
-    and so on, as predict.py writes them. Other files that begin with NAME_ are ignored. With `partial`, samples without one are left out. Raises
-    DataError for predictions that are missing, that belong to no image, and for one that belongs to two.
+    and so on, as predict.py writes them. Other files that begin with NAME_ are ignored. With `partial`, samples without
+    one are left out. Raises DataError for predictions that are missing, that belong to no image, and for one that
+    belongs to two.
     """
     if not folder.is_dir():
         raise DataError(f"--against {folder}: is not a folder")

@@ -49,7 +49,9 @@ def hide_nodata(labels: np.ndarray, nodata: np.ndarray, task: Task) -> np.ndarra
     if labels.ndim == 3:
         return labels * ~nodata
     value = no_class(task)
-    return np.where(nodata, value, labels).astype(labels.dtype if value < 256 else np.int32)
+    hidden = labels.astype(labels.dtype if value < 256 else np.int32)  # a copy
+    hidden[nodata] = value
+    return hidden
 
 
 def _read_nodata(path: Path, task: Task) -> np.ndarray | None:
