@@ -6,6 +6,7 @@ pixels; pixels that touch at a corner alone are two regions.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from segtrain.inference.task import Task
 
 WAYS = 4  # in which a side runs: right, down, left, up, each with its part to the right
 BAND_PX = 2**20  # pixels that are traced at a time
+SIDES_AT_ONCE = 2**19
 WAY_BITS = 60  # above them a side's way is kept, below them the number of the corner that it starts from
 
 
@@ -70,7 +72,7 @@ def trace_regions(labels: np.ndarray, indices: set[int], *, simplify_px: float =
 
 class Tracer:
     """Traces the regions of these classes in a raster whose rows come in bands, from top to bottom. Memory grows with
-    the length of the outlines, about 100 bytes a corner, not with the number of pixels.
+    the length of the outlines, not with the number of pixels.
 
     Args:
         width: of the raster in pixels.
@@ -126,7 +128,7 @@ class Tracer:
         starts, ends, owners = np.concatenate(self._sides, axis=1)
         self._sides.clear()
         stops = np.concatenate([*self._stops, np.zeros(0, np.int64)])
-        rings = _join_sides(starts, ends, numbers[owners], stops, self._width + 1)
+        rings = _join_sides(starts, ends, numbers[owners], np.sort(stops), self._width + 1)
         return simplify_rings(rings, self._simplify_px) if self._simplify_px else rings
 
     def _add_sides(self, both: np.ndarray, *, last: bool = False) -> None:
@@ -170,7 +172,22 @@ def _runs(owners: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _join_sides(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, stops: np.ndarray, across: int) -> Rings:
-    """The rings that sides make up.
+    """The rings that sides make up; those of some regions at a time, since lists take memory."""
+    order = np.argsort(owners, kind="stable")
+    starts, ends, owners = starts[order], ends[order], owners[order]
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    wanted = np.arange(0, len(owners), SIDES_AT_ONCE)
+    cuts = [*np.unique(firsts[np.searchsorted(firsts, wanted, side="right") - 1]).tolist(), len(owners)]
+    spans = [slice(*span) for span in pairwise(cuts)] or [slice(0)]
+    some = [_join_some(starts[span], ends[span], owners[span], stops, across) for span in spans]
+    points, bounds, ring_owners, is_stop = (list(column) for column in zip(*some, strict=True))
+    before = np.cumsum([0, *map(len, points[:-1])])
+    bounds = [own + count for own, count in zip(bounds, before, strict=True)]
+    return Rings(*map(np.concatenate, (points, bounds, ring_owners, is_stop)))
+
+
+def _join_some(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, stops: np.ndarray, across: int) -> Rings:
+    """The rings of whole regions.
 
     At a corner where two pixels of a part touch, rings turn left. A part is connected by sides, so one of the two gaps
     between these pixels is closed by the part itself: turning left makes it a hole with a ring of its own.
@@ -187,7 +204,7 @@ def _join_sides(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, stops:
     order, bounds = np.array(cycles, np.int64), np.array(bounds, np.int64)
     starts, owners = starts[order], owners[order]
     corners, ways = starts & ((1 << WAY_BITS) - 1), starts >> WAY_BITS
-    is_stop = np.isin(corners, stops)
+    is_stop = np.append(stops, -1)[np.searchsorted(stops, corners)] == corners
     before = np.arange(-1, len(order) - 1)
     before[bounds] = np.append(bounds[1:], len(order))[: len(bounds)] - 1
     kept = is_stop | (ways != ways[before])  # what was cut between two bands goes straight on
