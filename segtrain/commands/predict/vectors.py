@@ -111,17 +111,19 @@ def _crs_member(place: Place | None) -> str:
 
 
 def _system_of(place: Place | None, image: Path) -> str:
-    """The coordinate system as pyogrio takes it; of a file that has it without a number, as GDAL reads it there."""
+    """The coordinate system as pyogrio takes it; of a file that has it without a number, as GDAL reads it there; none
+    for a number that EPSG does not have."""
     if place is None:
         return NO_SYSTEM
-    if place.epsg:
-        return f"EPSG:{place.epsg}"
-    import rasterio
+    import rasterio.crs
+    import rasterio.errors
 
     try:
+        if place.epsg:
+            return rasterio.crs.CRS.from_epsg(place.epsg).to_wkt()
         with rasterio.open(image) as file:
             return file.crs.to_wkt() if file.crs else NO_SYSTEM
-    except rasterio.errors.RasterioError:
+    except (rasterio.errors.RasterioError, rasterio.errors.CRSError):
         return NO_SYSTEM
 
 

@@ -3,14 +3,17 @@
 import csv
 import json
 import sqlite3
+import sys
 
 import numpy as np
 import pytest
 import rasterio
 import tifffile
 
+from segtrain.commands.evaluate.compare import pair_predictions, read_prediction
 from segtrain.commands.predict import raster
-from segtrain.errors import DataError
+from segtrain.errors import ConfigError, DataError
+from segtrain.formats.sample import Sample
 from segtrain.inference.task import Task
 from tests.commands.predict.geo_files import GRID, PX_M, TURNED, TYPES, X, Y, burn, grid_of, read_vectors, save
 from tests.commands.predict.predicting import names_in, run
@@ -150,6 +153,37 @@ def test_a_picture_with_a_world_file_becomes_a_geotiff(tmp_path):
     assert np.array_equal(read(tmp_path / "out" / "b.png"), CLASSES)  # as ever
     assert "crs" not in json.loads((tmp_path / "out" / "a.geojson").read_text())
     assert max(read_vectors(tmp_path / "out" / "b.gpkg")[1][0].bounds) < 100
+
+
+def test_a_number_that_epsg_does_not_have(tmp_path):
+    save(tmp_path / "in" / "a.tif", CLASSES, {**GRID, 34735: (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 9999)})
+    predict(tmp_path, kinds=["geopackage"])
+    crs, polygons, _ = read_vectors(tmp_path / "out" / "a.gpkg")
+    assert "Undefined" in crs and polygons[0].bounds[0] > 1000
+
+
+@pytest.mark.parametrize(
+    ("missing", "options", "what"),
+    [("pyogrio", {"kinds": ["geopackage"]}, "--save geopackage"), ("shapely", {"simplify_px": 1.0}, "--simplify")],
+)
+def test_without_the_extra(missing, options, what, tmp_path, monkeypatch):
+    save(tmp_path / "in" / "a.tif", CLASSES)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError) as error:
+        predict(tmp_path, **{"kinds": ["geojson"], **options})
+    install = f'{what} needs {missing}; in the folder of segtrain: pip install -e ".[geo]"'
+    assert str(error.value) == install and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("task", [TASK, BINARY, LAYERS], ids=lambda task: task.mode)
+def test_evaluate_reads_what_predict_wrote(task, tmp_path):
+    red, green = 255 * (CLASSES == 1), 255 * (CLASSES == 2)
+    image = save(tmp_path / "in" / "a.tif", CLASSES if task is TASK else red, GRID, green)
+    predict(tmp_path, task=task, kinds=["index", "color"])
+    paths = pair_predictions(tmp_path / "out", [Sample("a", str(image), "")], task)["a"]
+    assert paths == [tmp_path / "out" / "a.tif"]
+    expected = np.stack([red, green, 0 * red]) // 255 if task is LAYERS else CLASSES if task is TASK else red // 255
+    assert np.array_equal(read_prediction(paths, str(image), expected, task), expected)
 
 
 def test_two_images_that_would_write_one_geotiff(tmp_path):
