@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 from segtrain.errors import DataError
 from segtrain.files import readable, split_window
@@ -35,12 +36,14 @@ class Bands(NamedTuple):
     """Pixels as a file holds them, HWC of any dtype, and what they mean.
 
     `colors`: 3 where the first three channels are RGB, 1 where the first is grey, 0 where nothing says so. `nodata`:
-    the value of pixels that hold none, as GDAL notes it.
+    the value of pixels that hold none, as GDAL notes it. `alpha`: the channel, counted from 0, that is 0 where pixels
+    are transparent.
     """
 
     pixels: np.ndarray
     colors: int = 0
     nodata: float | None = None
+    alpha: int | None = None
 
 
 def open_source(path: str) -> str | BytesIO:
@@ -131,9 +134,31 @@ def read_tiff(path: str) -> Bands:
         page = series.keyframe
         pixels = np.atleast_3d(series.asarray(maxworkers=1).transpose(order))
         pixels = upright(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, page.tags.valueof(ORIENTATION, 1))
-        return Bands(
-            np.ascontiguousarray(pixels), band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype)
-        )
+        return bands_of_page(np.ascontiguousarray(pixels), page)
+
+
+def bands_of_page(pixels: np.ndarray, page: tifffile.TiffPage) -> Bands:
+    """Pixels of a page, or some of its rows, HWC, with what the page says of them."""
+    alphas = [index for index, kind in enumerate(page.extrasamples, -len(page.extrasamples)) if kind in ALPHA]
+    alpha = pixels.shape[2] + alphas[0] if alphas else None
+    return Bands(pixels, band_colors(page, pixels.shape[2]), declared_nodata(page, pixels.dtype), alpha)
+
+
+def read_nodata(path: str, *, channels: int = 3, bands: Sequence[int] | None = None) -> np.ndarray | None:
+    """What find_nodata gives for the whole of a file; None for what is not a TIFF. It is read only where its tags
+    declare anything."""
+    if not is_tiff(path):
+        return None
+    with _first_image(path) as (series, _):
+        if not may_lack_data(series.keyframe):
+            return None
+    return find_nodata(read_tiff(path), channels=channels, bands=bands)
+
+
+def may_lack_data(page: tifffile.TiffPage) -> bool:
+    """Whether find_nodata may find any in a page: it declares a value, has an alpha channel, or floats."""
+    has_alpha = not set(page.extrasamples).isdisjoint(ALPHA)
+    return GDAL_NODATA in page.tags or has_alpha or (page.dtype is not None and page.dtype.kind == "f")
 
 
 def band_colors(page: tifffile.TiffPage, channels: int) -> int:
@@ -197,17 +222,16 @@ def to_image(
 
 
 def find_nodata(raw: Bands, *, channels: int = 3, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
-    """Where pixels have no data, bool HW: each band that the image is made of (see to_image) is nan, or has the value
-    that the file declares. None where all have data."""
-    if raw.nodata is None and raw.pixels.dtype.kind != "f":
-        return None
+    """Where pixels have no data, bool HW: each band that the image is made of (see to_image) is nan or has the value
+    that the file declares, or its alpha channel, which is not one of them, is 0. None where all have data."""
     pixels = require_image(raw.pixels, "")
-    if bands is not None:
-        pixels = pixels[..., [band - 1 for band in bands]]
-    elif channels in (1, 3) and raw.colors:
-        pixels = pixels[..., : raw.colors]
+    taken = list(range(pixels.shape[2])) if bands is None else [band - 1 for band in bands]
+    if bands is None and channels in (1, 3) and raw.colors:
+        taken = taken[: raw.colors]
     values = ([] if raw.nodata is None else [raw.nodata]) + ([math.nan] if pixels.dtype.kind == "f" else [])
-    missing = is_one_of(pixels, values).all(axis=-1)
+    missing = is_one_of(pixels[..., taken], values).all(axis=-1) if values else np.zeros(pixels.shape[:2], bool)
+    if raw.alpha is not None and raw.alpha not in taken:
+        missing |= pixels[..., raw.alpha] == 0
     return missing if missing.any() else None
 
 
@@ -311,3 +335,11 @@ def hide_values(mask: np.ndarray, values: list[float], path: str, *, as_color: b
             raise DataError(shown)
         mask = np.where(hidden, -1, mask).astype(np.int64)
     return np.ma.MaskedArray(mask, hidden) if hidden.any() else mask
+
+
+def mask_in_alpha(picture: Image.Image) -> int | None:
+    """The alpha channel, counted from 1, of a picture of one colour where it has shapes: that is the mask."""
+    if picture.mode not in ("RGBA", "LA"):
+        return None
+    *colors, alpha = picture.getextrema()
+    return len(colors) + 1 if alpha[0] < alpha[1] and all(low == high for low, high in colors) else None

@@ -1,31 +1,47 @@
 """Georeference: where on the earth the pixels of a file lie, from the tags of a GeoTIFF or a world file beside it.
 
 OGC GeoTIFF Standard 1.1 (19-008r4), annex B: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory.
+RPCCoefficientTag: http://geotiff.maptools.org/rpc_prop.html.
 """
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from segtrain.images.bands import ORIENTATION, is_tiff
+from segtrain.errors import DataError
+from segtrain.images.bands import is_tiff
+from segtrain.images.reading import read_orientation
 
-PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_KEYS = 33550, 33922, 34264, 34735
-RASTER_TYPE, GEOGRAPHIC, PROJECTED = 1025, 2048, 3072  # of the keys
+PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_KEYS, RPC = 33550, 33922, 34264, 34735, 50844
+KEY_TAGS = (GEO_KEYS, 34736, 34737)  # and the numbers and texts that the keys point to
+MODEL_TYPE, RASTER_TYPE, GEOGRAPHIC, PROJECTED, LINEAR_UNITS = 1024, 1025, 2048, 3072, 3076  # of the keys
+METRES = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}  # EPSG's codes of the metre, the foot, the US survey foot
 USER_DEFINED = 32767
 TOLERANCE_PX = 0.5
 
 
 class Place(NamedTuple):
     """`matrix` float64 (2, 3) makes (x, y, 1) in pixels, counted from the outer corner of the first, coordinates of the
-    system `epsg`; 0 where the file does not name it."""
+    system `epsg`; 0 where the file does not name it. `unit_m` is their unit in metres, 0 where it is not a length or
+    not known."""
 
     matrix: NDArray[np.float64]
     epsg: int = 0
+    unit_m: float = 0.0
+
+
+class Georeference(NamedTuple):
+    """What a file says of its place. `tags` say the same in a TIFF, as tifffile writes them; none where they cannot be
+    used. `place` is None where they give no matrix; `fault` says why, in a few words."""
+
+    tags: list[tuple[int, int | str, int, Any, bool]]
+    place: Place | None
+    fault: str = ""
 
 
 def find_apart(image: str, masks: Sequence[str], *, height: int, width: int) -> str:
@@ -39,38 +55,82 @@ def find_apart(image: str, masks: Sequence[str], *, height: int, width: int) -> 
 
 def read_place(path: str) -> Place | None:
     """The place of a file; None where nothing says it, or not by a matrix, and where the file is stored turned."""
+    found = read_georeference(path)
+    return found and found.place
+
+
+def read_georeference(path: str) -> Georeference | None:
+    """The georeference of a file: of its tags, or of a world file where they have no matrix; None where neither says
+    anything, and for what is not a TIFF that can be read."""
     with suppress(Exception):  # whatever odd tags and files that are called so by chance lead to
-        place = (_read_tags(path) if is_tiff(path) else None) or _read_world_file(path)
-        if place is not None and np.isfinite(place.matrix).all() and np.linalg.det(place.matrix[:, :2]):
-            return place
+        tags = _read_tags(path) if is_tiff(path) else {}
+        values = {code: tag[3] for code, tag in tags.items()}
+        keys = _keys_of(values.get(GEO_KEYS, ()))
+        try:
+            matrix = _matrix_of(values, keys)
+            if matrix is None and (world := _read_world_file(path)) is not None:
+                matrix = world
+                tags = {code: tag for code, tag in tags.items() if code in KEY_TAGS} | _grid_tags(world, keys)
+            if matrix is not None:
+                _require_upright(path, matrix)
+        except DataError as error:
+            return Georeference([], None, str(error))
+        if matrix is not None:
+            return Georeference(list(tags.values()), Place(matrix, *_system_of(keys)))
+        if TIEPOINT in tags:
+            number = len(values[TIEPOINT]) // 6
+            return Georeference(list(tags.values()), None, f"it has {number} tie points")
+        if RPC in tags:
+            return Georeference(list(tags.values()), None, "it has the coefficients of a camera, RPC")
     return None
 
 
-def _read_tags(path: str) -> Place | None:
+def _read_tags(path: str) -> dict[int, tuple]:
     with tifffile.TiffFile(path) as file:
         tags = file.pages[0].tags
-        scale, point, whole, keys, orientation = (
-            tags.valueof(code) for code in (PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_KEYS, ORIENTATION)
-        )
-    if orientation not in (None, 1):
-        return None
+        found = (tags.get(code) for code in (PIXEL_SCALE, TIEPOINT, TRANSFORMATION, *KEY_TAGS, RPC))
+        return {tag.code: (tag.code, int(tag.dtype), tag.count, tag.value, True) for tag in found if tag is not None}
+
+
+def _keys_of(directory: Sequence[int]) -> dict[int, int]:
+    entries = zip(directory[4::4], directory[5::4], directory[7::4], strict=False)
+    return {key: value for key, location, value in entries if location == 0}
+
+
+def _system_of(keys: dict[int, int]) -> tuple[int, float]:
+    """EPSG's code, or 0, and the unit in metres, or 0."""
+    projected = keys.get(MODEL_TYPE, 1 if PROJECTED in keys else 2) == 1
+    epsg = keys.get(PROJECTED if projected else GEOGRAPHIC, 0)
+    return 0 if epsg == USER_DEFINED else epsg, METRES.get(keys.get(LINEAR_UNITS), 0.0) if projected else 0.0
+
+
+def _matrix_of(values: dict[int, Any], keys: dict[int, int]) -> NDArray[np.float64] | None:
+    """That of the tags; None where they have none. Raises DataError where they are broken."""
+    scale, points, whole = (values.get(code) for code in (PIXEL_SCALE, TIEPOINT, TRANSFORMATION))
+    for name, numbers, fits in (
+        ("ModelTransformation", whole, whole is None or np.size(whole) == 16),
+        ("ModelPixelScale", scale, scale is None or np.size(scale) in (2, 3)),
+        ("ModelTiepoint", points, points is None or (np.size(points) >= 6 and np.size(points) % 6 == 0)),
+    ):
+        if not fits:
+            raise DataError(f"the tag {name} has {np.size(numbers)} numbers")
     if whole is not None:
         matrix = np.array(whole, np.float64).reshape(4, 4)[:2, [0, 1, 3]]
-    elif scale is not None and point is not None:
-        column, row, _, x, y = np.array(point, np.float64)[:5]
-        matrix = np.array([[scale[0], 0, x - column * scale[0]], [0, -scale[1], y + row * scale[1]]])
+    elif scale is not None and points is not None:
+        column, row, _, x, y = np.array(points, np.float64)[:5]
+        with np.errstate(all="ignore"):
+            matrix = np.array([[scale[0], 0, x - column * scale[0]], [0, -scale[1], y + row * scale[1]]])
+    elif scale is not None or np.size(points) == 6:
+        raise DataError("of the tags ModelPixelScale and ModelTiepoint one is missing")
     else:
         return None
-    found = dict(zip(keys[4::4], zip(keys[5::4], keys[7::4], strict=False), strict=False)) if keys else {}
-    values = {key: value for key, (location, value) in found.items() if location == 0}
-    if values.get(RASTER_TYPE) == 2:  # points: the coordinates are those of the middle of a pixel
+    if keys.get(RASTER_TYPE) == 2:  # points: the coordinates are those of the middle of a pixel
         matrix[:, 2] -= matrix[:, :2].sum(axis=1) / 2
-    epsg = values.get(PROJECTED, values.get(GEOGRAPHIC, 0))
-    return Place(matrix, 0 if epsg == USER_DEFINED else epsg)
+    return matrix
 
 
-def _read_world_file(path: str) -> Place | None:
-    """Six lines, of which the last two are the middle of the first pixel."""
+def _read_world_file(path: str) -> NDArray[np.float64] | None:
+    """Six lines, of which the last two are the middle of the first pixel. Raises DataError where they are others."""
     stem, dot = os.path.splitext(path)
     dot = dot.lower()
     endings = [f"{dot[1:2]}{dot[-1:]}w", f"{dot[1:]}w", "wld"]  # a.tfw, a.tifw, a.wld
@@ -78,9 +138,38 @@ def _read_world_file(path: str) -> Place | None:
     file = next(filter(os.path.isfile, names), None)
     if file is None:
         return None
-    with open(file, encoding="utf-8") as lines:
-        a, d, b, e, c, f = (float(line) for line in lines.read().split()[:6])
-    return Place(np.array([[a, b, c - (a + b) / 2], [d, e, f - (d + e) / 2]]))
+    try:
+        with open(file, encoding="utf-8") as lines:
+            a, d, b, e, c, f = (float(line) for line in lines.read(4096).split()[:6])
+    except (OSError, ValueError) as error:
+        raise DataError(f"{os.path.basename(file)} does not hold six numbers") from error
+    return np.array([[a, b, c - (a + b) / 2], [d, e, f - (d + e) / 2]])
+
+
+def _require_upright(path: str, matrix: NDArray[np.float64]) -> None:
+    """Raises DataError for a matrix that is no grid, and where the pixels are stored turned: GDAL and other programs do
+    not turn them, segtrain does."""
+    with np.errstate(all="ignore"):
+        area = np.linalg.det(matrix[:, :2])
+    if not np.isfinite([*matrix.flat, area]).all() or not area:
+        raise DataError("pixels without a size, or numbers that are not finite")
+    orientation = 1
+    with suppress(DataError):  # a file that cannot be read is reported when it is
+        orientation = read_orientation(path)
+    if orientation != 1:
+        raise DataError("the image is stored turned")
+
+
+def _grid_tags(matrix: NDArray[np.float64], keys: dict[int, int]) -> dict[int, tuple]:
+    """A matrix as tags."""
+    (a, b, c), (d, e, f) = matrix.tolist()
+    if keys.get(RASTER_TYPE) == 2:
+        c, f = c + (a + b) / 2, f + (d + e) / 2
+    if not b and not d and a > 0 > e:
+        grid = {PIXEL_SCALE: (a, -e, 0.0), TIEPOINT: (0.0, 0.0, 0.0, c, f, 0.0)}
+    else:
+        grid = {TRANSFORMATION: (a, b, 0.0, c, d, e, 0.0, f, *(0.0,) * 7, 1.0)}
+    return {code: (code, "d", len(numbers), numbers, True) for code, numbers in grid.items()}
 
 
 def compare_places(image: Place, mask: Place, *, height: int, width: int) -> str:

@@ -24,12 +24,14 @@ from segtrain.images.bands import (
     hide_values,
     holds_numbers,
     is_tiff,
+    mask_in_alpha,
     mask_of_bands,
     one_plane,
     open_source,
     parse_nodata,
     read_tiff,
     require_image,
+    tiff_orientation,
     tiff_size,
     to_image,
     upright,
@@ -71,7 +73,7 @@ def _readable_errors(path: str, kind: str, hint: str = "") -> Iterator[None]:
         raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
     except Image.DecompressionBombError as error:
         advice = "save it as a tiled TIFF, which predict.py reads in rows, and a training with data.tile in windows"
-        raise DataError(f"{path}: {error}; {advice}") from error
+        raise DataError(f"{path}: {str(error).rstrip('.')}; {advice}") from error
     except (DataError, MemoryError):
         raise
     except Exception as error:  # whatever Pillow, tifffile, its codecs and NumPy raise for a broken file
@@ -108,6 +110,12 @@ def _opened(path: str) -> Iterator[Image.Image | None]:
             return
         with picture:
             yield picture
+
+
+def read_orientation(path: str) -> int:
+    """The orientation 1..8 of EXIF or TIFF that read_image applies. Raises DataError."""
+    with _opened(path) as picture:
+        return tiff_orientation(path) if picture is None or picture.format == "TIFF" else _orientation(picture)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -219,8 +227,13 @@ def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Ban
         deep = _deep_bands(picture, path, all_bands=all_bands)
         if deep is not None:
             return deep
-        nodata = _nodata_of(picture) if picture.mode in ("L", "RGB", "RGBA") else None
-        return bands_of(picture, path, channels=channels, all_bands=all_bands)._replace(nodata=nodata)
+        found = bands_of(picture, path, channels=channels, all_bands=all_bands)
+        if picture.format != "TIFF" or picture.mode not in ("L", "LA", "RGB", "RGBA"):
+            return found
+        if picture.mode.endswith("A") and not all_bands:
+            alpha = upright(np.asarray(picture.getchannel("A")), _orientation(picture))
+            found = Bands(np.dstack([found.pixels, alpha]), channels, alpha=channels)
+        return found._replace(nodata=_nodata_of(picture))
 
 
 def bands_of(picture: Image.Image, path: str, *, channels: int, all_bands: bool) -> Bands:
@@ -268,7 +281,7 @@ def read_picture(path: str, *, as_mask: bool = False) -> Picture:
             return Picture(np.asarray(picture.convert("L")) // 255, file_type, orientation)
         if mode == "P":
             palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-        elif as_mask and (band := _mask_in_alpha(picture)) is not None:
+        elif as_mask and (band := mask_in_alpha(picture)) is not None:
             return Picture(np.asarray(picture)[..., band - 1], file_type, orientation, band=band)
         elif mode not in ("L", "RGB") and not mode.startswith(("I", "F")) and (mode, file_type) != ("RGBA", "TIFF"):
             picture = picture.convert("RGB")
@@ -282,14 +295,6 @@ def _nodata_of(picture: Image.Image) -> float | None:
     """What a TIFF that Pillow has loaded declares for pixels without data."""
     text = getattr(picture, "tag_v2", {}).get(GDAL_NODATA)
     return None if text is None else parse_nodata(text, np.asarray(picture).dtype)
-
-
-def _mask_in_alpha(picture: Image.Image) -> int | None:
-    """The alpha channel, counted from 1, of a picture of one colour where it has shapes: that is the mask."""
-    if picture.mode not in ("RGBA", "LA"):
-        return None
-    *colors, alpha = picture.getextrema()
-    return len(colors) + 1 if alpha[0] < alpha[1] and all(low == high for low, high in colors) else None
 
 
 def count_pictures(path: Path) -> int:
@@ -365,7 +370,7 @@ def _mask_pixels(
         return raw.pixels[..., band - 1], raw.nodata
     if deep is not None:
         return mask_of_bands(deep, path, as_color=as_color), deep.nodata
-    alpha = _mask_in_alpha(picture)
+    alpha = mask_in_alpha(picture)
     if alpha is not None:
         raise DataError(f"{path}: is of one colour, and its alpha channel is the mask; write data.mask_band: {alpha}")
     nodata = _nodata_of(picture)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
-from segtrain.visualize import Color, flatten_layers, overlay, prediction_panel, to_rgb
+from segtrain.visualize import IGNORED_COLOR, Color, flatten_layers, overlay, prediction_panel, to_rgb
 
 PALETTE_SIZE = 256
 
@@ -20,12 +20,14 @@ class PredictedImage:
     """An image and its prediction.
 
     `image` is HWC as read_image gives it. `labels` are HW class indices, or in multilabel CHW layers of 0 and 1, uint8
-    where the classes fit in and int32 elsewhere.
+    where the classes fit in and int32 elsewhere. `nodata` is bool HW where the image has pixels that hold no data, else
+    None; their label is no class, or in multilabel 0.
     """
 
     task: Task
     image: np.ndarray
     labels: np.ndarray
+    nodata: np.ndarray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -38,25 +40,33 @@ class PredictedImage:
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """Share of the pixels that each of task.names has, (classes,) float64; in multilabel they may add up to more
-        or less than 1."""
-        pixels = self.size[0] * self.size[1]
+        """Share of the pixels with data that each of task.names has, (classes,) float64; in multilabel they may add up
+        to more or less than 1."""
+        hidden = 0 if self.nodata is None else np.count_nonzero(self.nodata)
+        pixels, classes = max(self.size[0] * self.size[1] - hidden, 1), len(self.task.names)
         if self.labels.ndim == 3:
             return np.count_nonzero(self.labels, axis=(1, 2)) / pixels
-        return np.bincount(self.labels.ravel(), minlength=len(self.task.names)) / pixels
+        return np.bincount(self.labels.ravel(), minlength=classes)[:classes] / pixels
 
     @cached_property
     def picture_indices(self) -> np.ndarray:
-        """HW indices into task.picture_names."""
-        if self.labels.ndim == 2:
-            return self.labels
-        flat = flatten_layers(self.labels)
-        return flat.astype(np.uint8) if len(self.task.colors) <= PALETTE_SIZE else flat
+        """HW indices into task.picture_names, and one past them where there is no data."""
+        indices = self.labels if self.labels.ndim == 2 else flatten_layers(self.labels)
+        if self.nodata is not None:
+            indices = np.where(self.nodata, len(self.task.colors), indices)
+        return indices.astype(np.uint8, copy=False) if len(self.picture_colors) <= PALETTE_SIZE else indices
+
+    @property
+    def picture_colors(self) -> list[Color]:
+        """A colour for each of the picture's indices."""
+        return self.task.colors if self.nodata is None else [*self.task.colors, IGNORED_COLOR]
 
     @cached_property
     def overlay(self) -> np.ndarray:
-        """The colours over the image, HWC uint8 RGB."""
-        return overlay(to_rgb(self.image), paint_indices(self.picture_indices, self.task.colors))
+        """The colours over the image, HWC uint8 RGB; the image alone where there is no data."""
+        image = to_rgb(self.image)
+        covered = overlay(image, paint_indices(self.picture_indices, self.picture_colors))
+        return covered if self.nodata is None else np.where(self.nodata[..., None], image, covered)
 
 
 class Prediction(PredictedImage):

@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the data are described, instead of the first model",
     )
     parser.add_argument(
-        "--against", type=Path, metavar="FOLDER", help="score these PNG files of class indices, and run no model"
+        "--against",
+        type=Path,
+        metavar="FOLDER",
+        help="score these PNG or TIFF files of class indices, and run no model",
     )
     parser.add_argument(
         "--numbering",

@@ -1,6 +1,6 @@
-"""Existing predictions, PNG files that anyone made: finding them, pairing them with images, reading them."""
+"""Existing predictions, PNG and TIFF files that anyone made: finding them, pairing them with images, reading them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -14,11 +14,12 @@ from segtrain.data.labels import Decoder
 from segtrain.errors import ConfigError, DataError, name_some
 from segtrain.files import split_window
 from segtrain.formats.sample import Sample, SampleTable
-from segtrain.images.reading import read_picture
+from segtrain.images.reading import read_layers, read_picture
 from segtrain.inference.task import Task
 from segtrain.visualize import class_suffixes
 
 COMPARED = 20  # files that tell which values predictions hold
+TIFF_SUFFIXES = (".tif", ".tiff")
 LAYER_VALUES = (0, 1, 255)  # in the file of one class: no, and two ways to write yes
 
 
@@ -26,7 +27,7 @@ class PredictedSamples(RawSamples):
     """Images and masks with their predictions from a folder. Groups have `prediction` too, like the mask.
 
     Args:
-        folder: of the PNG files.
+        folder: of the files.
         samples: of the split.
         decoder: of its masks.
         task: says which classes there are.
@@ -98,44 +99,44 @@ class PredictedSamples(RawSamples):
 def pair_predictions(
     folder: Path, samples: Sequence[Sample], task: Task, *, partial: bool = False
 ) -> dict[str, list[Path]]:
-    """The files of each sample's prediction, by the sample's name: one, or in multilabel one for each class.
+    """The files of each sample's prediction, by the sample's name: one, or in multilabel one for each class, or a TIFF
+    with a band for each.
 
-    A prediction is NAME.png in or below `folder`. NAME is the image's path without suffix, with as many of its folders
-    as are needed, or the sample's name in the data set. In multilabel it is NAME_0_CLASS.png and so on, as predict.py
-    writes them. Other files that begin with NAME_ are ignored. With `partial`, samples without one are left out. Raises
-    DataError for predictions that are missing, that belong to no image, and for one that belongs to two.
+    A prediction is NAME.png or NAME.tif in or below `folder`. NAME is the image's path without suffix, with as many of
+    its folders as are needed, or the sample's name in the data set. In multilabel it is NAME.tif or NAME_0_CLASS.png
+    and so on, as predict.py writes them. Other files that begin with NAME_ are ignored. With `partial`, samples without
+    one are left out. Raises DataError for predictions that are missing, that belong to no image, and for one that
+    belongs to two.
     """
     if not folder.is_dir():
         raise DataError(f"--against {folder}: is not a folder")
-    files = {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() == ".png" and not path.name.startswith(".")
-    }
-    if not files:
-        raise DataError(f"--against {folder}: holds no PNG file; predictions are named after their images, NAME.png")
+    files = _find_predictions(folder)
     layered = task.mode == "multilabel"
-    endings = [suffix.removesuffix(".png") for suffix in class_suffixes(task.names)] if layered else [""]
+    apart = [suffix.removesuffix(".png") for suffix in class_suffixes(task.names)] if layered else [""]
+
+    def endings(stem: str) -> list[str]:
+        return [""] if stem in files and files[stem].suffix.lower() in TIFF_SUFFIXES else apart
+
     stems: dict[str, Sample] = {}
     missing = []
     for sample in samples:
         parts = (sample.name,) if split_window(sample.image)[1] else Path(sample.image).with_suffix("").parts
         candidates = [sample.name, *("/".join(parts[first:]) for first in range(len(parts)))]
-        stem = next((stem for stem in candidates if stem + endings[0] in files), None)
+        stem = next((stem for stem in candidates if stem + endings(stem)[0] in files), None)
         if stem is None:
-            missing.append(f"{parts[-1]}{endings[0]}.png")
+            missing.append(f"{parts[-1]}{apart[0]}.png")
         elif stem in stems:
             raise DataError(
-                f"{files[stem + endings[0]]}: could belong to {stems[stem].image} and to {sample.image}; "
+                f"{files[stem + endings(stem)[0]]}: could belong to {stems[stem].image} and to {sample.image}; "
                 "put predictions into folders like those of the images"
             )
         else:
             stems[stem] = sample
-            missing += [f"{stem}{ending}.png" for ending in endings if stem + ending not in files]
+            missing += [f"{stem}{ending}.png" for ending in endings(stem) if stem + ending not in files]
     if missing and not (partial and stems and not layered):
         hint = f"; --partial scores the {len(stems)} images that have one" if stems and not layered else ""
         raise DataError(f"--against {folder}: {len(missing)} prediction(s) are missing: {name_some(missing)}{hint}")
-    used = {stem + ending for stem in stems for ending in endings}
+    used = {stem + ending for stem in stems for ending in endings(stem)}
     others = [
         str(path)
         for key, path in files.items()
@@ -143,7 +144,20 @@ def pair_predictions(
     ]
     if others:
         raise DataError(f"{name_some(others)}: belongs to no image of the split; --split may name another one")
-    return {sample.name: [files[stem + ending] for ending in endings] for stem, sample in stems.items()}
+    return {sample.name: [files[stem + ending] for ending in endings(stem)] for stem, sample in stems.items()}
+
+
+def _find_predictions(folder: Path) -> dict[str, Path]:
+    """Path below the folder, without suffix, of all files that may be predictions -> the file."""
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in (".png", *TIFF_SUFFIXES) and not path.name.startswith("."):
+            other = files.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+            if other != path:
+                raise DataError(f"{other} and {path}: either may be the prediction; remove one of them")
+    if not files:
+        raise DataError(f"--against {folder}: holds no PNG or TIFF; predictions are named after their images, NAME.png")
+    return files
 
 
 def read_prediction(paths: Sequence[Path], image: str, mask: np.ndarray, task: Task) -> np.ndarray:
@@ -156,8 +170,10 @@ def read_prediction(paths: Sequence[Path], image: str, mask: np.ndarray, task: T
     yes_or_no = task.mode != "multiclass"
     allowed = LAYER_VALUES if yes_or_no else range(len(task.names))
     layers = []
-    for path, true in zip(paths, mask if layered else mask[None], strict=True):
-        layer = _read_indices(path, task)
+    found: Iterable[tuple[Path, np.ndarray]] = ((path, _read_indices(path, task)) for path in paths)
+    if layered and len(paths) == 1 < len(mask):
+        found = [(paths[0], layer) for layer in read_layers(paths[0], len(mask))]
+    for (path, layer), true in zip(found, mask if layered else mask[None], strict=True):
         require_same_size(path, layer, image, true)
         known, wrong = true != task.ignore_index, ~np.isin(layer, list(allowed))
         if (wrong & known).any():

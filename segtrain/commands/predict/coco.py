@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segtrain.commands.predict.polygons import classes_drawn, cut_holes, find_regions
+from segtrain.commands.predict.polygons import classes_drawn, cut_holes
 from segtrain.commands.predict.result import Result
 from segtrain.files import explained_write, replacing
 from segtrain.inference.task import Task
@@ -24,7 +24,7 @@ def polygon_annotations(result: Result) -> Iterator[Annotation]:
     """An object for each connected region: polygons that do not overlap, in pixels from the top left corner of the
     image, for holes are cut open (COCO knows none)."""
     first = min(classes_drawn(result.task))
-    for region in find_regions(result.labels, result.task):
+    for region in result.regions:
         polygons = [ring.ravel().tolist() for ring in cut_holes(region)]
         yield region.index - first + 1, polygons, list(region.box), region.area_px
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from segtrain.command import parse_output, tell
-from segtrain.commands.predict.outputs import DEFAULT, KINDS, parse_kinds, require_output
+from segtrain.commands.predict.outputs import DEFAULT, KINDS, Wanted, parse_kinds, require_output
 from segtrain.errors import ConfigError, DataError, name_some
 from segtrain.inference.model_files import split_models
 from segtrain.inference.options import add_infer_arguments, read_infer_options
@@ -21,7 +21,8 @@ from segtrain.inference.options import add_infer_arguments, read_infer_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    saves = "\n".join(f"  {kind:11} {text}" for kind, text in KINDS.items())
+    width = max(map(len, KINDS))
+    saves = "\n".join(f"  {kind:{width}} {text}" for kind, text in KINDS.items())
     parser.usage = "%(prog)s MODEL [MODEL ...] INPUT [INPUT ...] -o OUTPUT [flags]"
     parser.epilog = f"what --save writes below the output folder, beside manifest.csv:\n{saves}"
     parser.add_argument(
@@ -56,7 +57,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PREFIX",
         help="for --save labelstudio: what stands before the names of images; default: Label Studio's local files",
     )
+    _add_shaping_arguments(parser)
     add_infer_arguments(parser)
+
+
+def _add_shaping_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--min-area",
+        type=_read_area,
+        default=0,
+        metavar="PX",
+        help="regions of fewer pixels become part of what surrounds them, in all files",
+    )
+    parser.add_argument(
+        "--simplify",
+        type=_read_tolerance,
+        default=0.0,
+        metavar="PX",
+        help="outlines with fewer corners, moved by at most so many pixels; neighbours stay neighbours",
+    )
+
+
+def _read_area(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of pixels, like 50")
+
+
+def _read_tolerance(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (pixels := float(text)) <= 1000:
+            return pixels
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of pixels from 0 to 1000, like 1.5")
 
 
 def _read_fps(text: str) -> float:
@@ -92,17 +124,17 @@ def main(options: argparse.Namespace) -> int:
         *models, device=options.device, precision=options.precision, options=infer_options, trust=options.trust
     )
     started = time.perf_counter()
-    report = predict_files(
-        predictor,
-        from_first(lambda: images),
-        options.output,
+    wanted = Wanted(
         kinds=options.save,
         sample=options.rle_sample,
         fps=options.video,
         ranked=options.rank,
         model=" + ".join(map(_version_of, models)),
         image_url=options.image_url,
+        min_area_px=options.min_area,
+        simplify_px=options.simplify,
     )
+    report = predict_files(predictor, from_first(lambda: images), options.output, wanted)
     if rank():
         return 0  # the first process reports, also what failed here
     print(report.summary(options.output, time.perf_counter() - started))

@@ -51,7 +51,7 @@ def count_runs(pixels: np.ndarray) -> list[int]:
     return [0, *runs] if flat[0] else runs
 
 
-class CvatFile:
+class CvatTable:
     """annotations.xml, which grows image by image in the context of `writing`, and cvat_labels.json, the labels that
     the task needs."""
 

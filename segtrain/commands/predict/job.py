@@ -1,8 +1,7 @@
 """Prediction job: images, videos and large TIFFs, from files to files, through a Predictor. Several processes share
 them, and the first one writes the tables and has the whole report."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -17,83 +16,71 @@ from segtrain.commands.predict import raster
 from segtrain.commands.predict.cvat import require_xml
 from segtrain.commands.predict.movies import SUFFIX as MOVIE_SUFFIX
 from segtrain.commands.predict.movies import Movie, find_movies, predict_movie
-from segtrain.commands.predict.outputs import DEFAULT, OF_FILES, list_targets, require_output
+from segtrain.commands.predict.outputs import (
+    DEFAULT,
+    DEFAULTS,
+    OF_FILES,
+    Wanted,
+    list_targets,
+    require_output,
+    require_vectors,
+)
 from segtrain.commands.predict.pipeline import THREADS, image_source, predict_stream
-from segtrain.commands.predict.result import file_name_of, list_suffixes
+from segtrain.commands.predict.result import Result, file_name_of, list_suffixes
+from segtrain.commands.predict.shaping import Shaping, explain_georeferences
 from segtrain.commands.predict.submission import Sheet, plain_sheet, read_sheet
 from segtrain.commands.predict.tables import build_tables
-from segtrain.commands.predict.writer import Report, Writer
+from segtrain.commands.predict.writer import Report, Writer, Written
 from segtrain.distributed import rank, size
 from segtrain.errors import ConfigError, DataError, is_out_of_memory, name_some
 from segtrain.files import TooLongName
+from segtrain.images.georeference import Georeference, read_georeference
 from segtrain.images.reading import count_pictures, read_image
 from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from segtrain.inference.uncertainty import Meter
 
-IN_ROWS = ("index", "color", "overlay")  # what a TIFF that is predicted in rows can be written as
+# What a TIFF that is predicted in rows can be written as.
+IN_ROWS = ("index", "color", "overlay", "geojson", "geopackage")
 
 
-def predict_files(
-    predictor: Predictor,
-    images: dict[Path, Path],
-    output: Path,
-    *,
-    kinds: Sequence[str] | None = None,
-    sample: Path | None = None,
-    fps: float | None = None,
-    ranked: bool = False,
-    model: str = "",
-    image_url: str | None = None,
-) -> Report:
-    """Predict images and videos as find_images gives them; write `kinds` (outputs.KINDS) for each, and manifest.csv.
+def predict_files(predictor: Predictor, images: dict[Path, Path], output: Path, wanted: Wanted = DEFAULTS) -> Report:
+    """Predict images and videos as find_images gives them; write what is wanted of each, and manifest.csv.
 
     An image that cannot be predicted is noted in the report and in the manifest. Videos become NAME_overlay.mp4, and
-    with `fps` so do folders of images, FOLDER_overlay.mp4; of their frames `kinds` are written only where given. Files
-    of earlier predictions stay in the folder, or are replaced where they have the same name, with a note.
-
-    Args:
-        kinds: None is DEFAULT for images and nothing for frames.
-        sample: a sample submission; rle.csv is written as it asks for.
-        fps: frames in a second of the videos that folders become; None takes images one by one.
-        ranked: measure the uncertainty of each image, and write rank.csv and rank.jpg.
-        model: what Label Studio calls the version of the predictions; for `image_url` see labelstudio.address_of.
+    with `wanted.fps` so do folders of images, FOLDER_overlay.mp4; of their frames kinds are written only where given.
+    Files of earlier predictions stay in the folder, or are replaced where they have the same name, with a note.
 
     Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
     that does not fit and where something cannot be written, and ConfigError for what cannot be written of a video or
     with this model.
     """
     require_output(output)
-    _require_possible(predictor, images, kinds or (), ranked=ranked)
-    movies = find_movies(images, with_folders=fps is not None)
+    _require_possible(predictor, images, wanted.kinds or (), ranked=wanted.ranked)
+    movies = find_movies(images, with_folders=wanted.fps is not None)
     pictures = {path: name for path, name in images.items() if not is_video(path)}
-    stills = pictures if fps is None else {}
-    chosen = tuple(kinds or (DEFAULT if stills else ()))
-    with ThreadPoolExecutor(THREADS) as readers:
-        large = dict.fromkeys(compress(stills, readers.map(raster.is_large, stills)))
-    sheet, notes = _choose_sheet(images, chosen, sample, predictor.task)
-    tables = build_tables(predictor.task, output, chosen, sheet=sheet, ranked=ranked, model=model, image_url=image_url)
-    targets = _list_all(pictures, large, movies, chosen, predictor.task)
+    stills = pictures if wanted.fps is None else {}
+    chosen = tuple(wanted.kinds or (DEFAULT if stills else ()))
+    require_vectors(chosen, wanted.simplify_px)
+    large, georeferences = _read_headers(stills)
+    shaping = Shaping(wanted.min_area_px, wanted.simplify_px, georeferences)
+    sheet, notes = _choose_sheet(images, chosen, wanted.sample, predictor.task)
+    tables = build_tables(predictor.task, output, replace(wanted, kinds=chosen), sheet=sheet)
+    targets = [(path, name, _suffixes(path, chosen, predictor.task, large, shaping)) for path, name in pictures.items()]
+    targets += [(movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies]
     files = list_targets(targets, output=output, tables=[name for table in tables for name in table.files])
     listed = [path for path in images if chosen or tables or is_video(path)] + [movie.path for movie in movies]
-    writer = Writer(predictor.task, listed, output, kinds=chosen, tables=tables, files=files, with_uncertainty=ranked)
-    writer.report.notes += notes
+    options = {"kinds": chosen, "tables": tables, "files": files, "with_uncertainty": wanted.ranked}
+    writer = Writer(predictor.task, listed, output, **options)
+    writer.report.notes += [*notes, *explain_georeferences(shaping.georeferences, chosen)]
     with writer.writing():
-        _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer)
-        for path in _own(large):
-            _predict_large(predictor, path, stills[path], writer)
-        _predict_movies(predictor, _own(movies), writer, fps=fps, with_files=bool(kinds or tables))
+        _predict_stills(predictor, {path: stills[path] for path in _own(stills) if path not in large}, writer, shaping)
+        for path in _own(path for path in stills if path in large):
+            _predict_large(predictor, path, stills[path], writer, shaping)
+        for movie in _own(movies):
+            _predict_frames(predictor, movie, writer, shaping, fps=wanted.fps, with_files=bool(wanted.kinds or tables))
     return writer.report
-
-
-def _list_all(
-    pictures: dict[Path, Path], large: Iterable[Path], movies: Iterable[Movie], kinds: Sequence[str], task: Task
-) -> list[tuple[Path, Path, list[str]]]:
-    """The images and movies as list_targets takes them."""
-    whole, in_rows = list_suffixes(kinds, task), [".tif", *list_suffixes([*{"overlay"}.intersection(kinds)], task)]
-    images = [(path, name, in_rows if path in large else whole) for path, name in pictures.items()]
-    return [*images, *((movie.path, movie.name, [MOVIE_SUFFIX]) for movie in movies)]
 
 
 def _require_possible(predictor: Predictor, images: dict[Path, Path], kinds: Sequence[str], *, ranked: bool) -> None:
@@ -110,6 +97,22 @@ def _require_possible(predictor: Predictor, images: dict[Path, Path], kinds: Seq
         raise ConfigError(f"{video}: --save {of_files[0]} needs image files, and frames have none; {fix}")
     for path, name in images.items() if "cvat" in kinds else ():
         require_xml(file_name_of(path, name), what=f"{str(path)!a}")
+
+
+def _read_headers(stills: Iterable[Path]) -> tuple[set[Path], dict[Path, Georeference]]:
+    """The images that are too large for memory, and the georeferences of those that have one."""
+    with ThreadPoolExecutor(THREADS) as readers:
+        large = set(compress(stills, readers.map(raster.is_large, stills)))
+        found = zip(stills, readers.map(read_georeference, map(str, stills)), strict=True)
+        return large, {path: georeference for path, georeference in found if georeference is not None}
+
+
+def _suffixes(path: Path, kinds: Sequence[str], task: Task, large: Container[Path], shaping: Shaping) -> list[str]:
+    """The endings of the files of an image."""
+    if path in large:  # its classes are always written, with their colours
+        kinds = ["index", *(kind for kind in kinds if kind in IN_ROWS and kind not in ("index", "color"))]
+    georeference = shaping.georeferences.get(path)
+    return list_suffixes(kinds, task, in_tiff=path in large or bool(georeference and georeference.tags))
 
 
 def _own(items: Iterable) -> list:
@@ -135,7 +138,7 @@ def _choose_sheet(
     return sheet, [note] if missing else []
 
 
-def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writer) -> None:
+def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writer, shaping: Shaping) -> None:
     """Predict images as a whole."""
     notes: list[str] = []
 
@@ -145,10 +148,17 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
             notes.append(f"{path}: holds {count} pictures, the first is predicted; save them one by one for all")
         return image
 
+    def handle(result: Result) -> Written | DataError:
+        try:
+            shaped = shaping.apply(result)
+        except DataError as error:
+            return error
+        return writer.handle(shaped)
+
     sources = (image_source(path, name, partial(read, path)) for path, name in stills.items())
     bar = tqdm(total=len(stills), desc="predicting", unit=" images", disable=True if rank() else None, leave=False)
     wanted = {"with_probabilities": writer.with_probabilities, "with_uncertainty": writer.with_uncertainty}
-    stream = predict_stream(predictor, sources, writer.handle, **wanted)
+    stream = predict_stream(predictor, sources, handle, **wanted)
     with bar, closing(stream):
         for source, written in stream:
             writer.report.images += writer.add(source.path, written)
@@ -156,28 +166,27 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
     writer.report.notes += sorted(notes)
 
 
-def _predict_movies(
-    predictor: Predictor, movies: Iterable[Movie], writer: Writer, *, fps: float | None, with_files: bool
+def _predict_frames(
+    predictor: Predictor, movie: Movie, writer: Writer, shaping: Shaping, *, fps: float | None, with_files: bool
 ) -> None:
-    """Videos, and folders that become one."""
-    for movie in movies:
-        try:
-            predict_movie(predictor, movie, writer, fps=fps, with_files=with_files)
-        except TooLongName as error:
-            writer.add(movie.path, error)
+    """A video, or a folder that becomes one."""
+    try:
+        predict_movie(predictor, movie, writer, fps=fps, with_files=with_files, shaping=shaping)
+    except TooLongName as error:
+        writer.add(movie.path, error)
 
 
-def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer) -> None:
+def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer, shaping: Shaping) -> None:
     """A TIFF that is read and written in rows, always in tiles."""
     if predictor.options.tile_px is None:
         predictor = Predictor(predictor.networks, replace(predictor.options, tile_px=raster.TILE_PX))
         writer.report.notes.append(f"{path}: large, so predicted in tiles as with --tile {raster.TILE_PX}")
     if beyond := [kind for kind in writer.kinds if kind not in IN_ROWS]:
         writer.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
-    options = {"with_overlay": "overlay" in writer.kinds}
+    options = {"kinds": writer.kinds, "shaping": shaping}
     options["meter"] = meter = Meter(predictor.task.mode) if writer.with_uncertainty else None
     try:
-        size, files, counts = raster.predict_raster(predictor, path, writer.output / name, **options)
+        size, files, shares = raster.predict_raster(predictor, path, writer.output / name, **options)
     except DataError as error:
         return writer.add(path, error)
     except ConfigError as error:
@@ -189,5 +198,4 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer)
         return writer.add(path, DataError(f"{path}: {reason}"))
     names = [file.relative_to(writer.output).as_posix() for file in files]
     writer.report.images += 1
-    shares = counts / math.prod(size)
     writer.add_large(path, name, size, names, shares, uncertainty=meter and meter.uncertainty)

@@ -4,15 +4,16 @@ Polygons, which annotators can correct; labelme's masks can only be moved and de
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segtrain.commands.predict.polygons import classes_drawn, cut_holes, find_regions
+from segtrain.commands.predict.polygons import Region, classes_drawn, cut_holes
 from segtrain.inference.prediction import PredictedImage
 
-VERSION = "5.5.0"  # of labelme, the oldest that knows all that is written here
+LABELME_VERSION = "5.5.0"  # of labelme, the oldest that knows all that is written here
 
 # labelme fills polygons with Pillow, which takes the whole part of a number as a pixel and fills the outline too, where
 # pycocotools, and so segtrain, fills what lies inside of it. Right and lower sides that are moved in by less than a
@@ -20,14 +21,14 @@ VERSION = "5.5.0"  # of labelme, the oldest that knows all that is written here
 INSET_PX = 0.05
 
 
-def build_labelme(result: PredictedImage, image: Path, folder: Path) -> dict[str, Any]:
-    """The JSON of a prediction that lies in `folder`, for the image at that path.
+def build_labelme(result: PredictedImage, regions: Sequence[Region], image: Path, folder: Path) -> dict[str, Any]:
+    """The JSON, in `folder`, of a prediction and its regions, for the image at that path.
 
     Where each pixel is in one region, holes are filled by the regions in them, which are drawn later: largest first.
     Elsewhere regions with holes are cut open.
     """
     height, width = result.size
-    names, regions = classes_drawn(result.task), list(find_regions(result.labels, result.task))
+    names = classes_drawn(result.task)
     covered = result.labels.ndim == 2 and sum(region.area_px for region in regions) == height * width
     rings_of = [region.rings[:1] if covered else cut_holes(region) for region in regions]
     owners = [names[region.index] for region, own in zip(regions, rings_of, strict=True) for _ in own]
@@ -45,7 +46,7 @@ def build_labelme(result: PredictedImage, image: Path, folder: Path) -> dict[str
         for number in np.argsort(-areas, kind="stable").tolist()
     ]
     about = {"imagePath": _path_from(folder, image), "imageData": None, "imageHeight": height, "imageWidth": width}
-    return {"version": VERSION, "flags": {}, "shapes": shapes, **about}
+    return {"version": LABELME_VERSION, "flags": {}, "shapes": shapes, **about}
 
 
 def move_in(rings: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from segtrain.commands.predict.pipeline import THREADS, ImageSource, image_source, predict_stream
 from segtrain.commands.predict.result import Result
+from segtrain.commands.predict.shaping import Shaping
 from segtrain.commands.predict.writer import Writer, Written
 from segtrain.errors import DataError
 from segtrain.files import explained_write, natural_order, replacing
@@ -55,9 +56,11 @@ def find_movies(images: dict[Path, Path], *, with_folders: bool) -> list[Movie]:
     return movies
 
 
-def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: float | None, with_files: bool) -> None:
+def predict_movie(
+    predictor: Predictor, movie: Movie, writer: Writer, *, fps: float | None, with_files: bool, shaping: Shaping
+) -> None:
     """Write the overlay video, `fps` frames a second where it is made from a folder; `with_files` also the kinds of
-    `writer` for each frame.
+    `writer` for each frame. All show the frames as `shaping` makes them.
 
     Frames of a folder that cannot be predicted are left out, and noted; so is a file that ends early. Raises DataError
     where something cannot be written.
@@ -77,7 +80,7 @@ def predict_movie(predictor: Predictor, movie: Movie, writer: Writer, *, fps: fl
         stream = predict_stream(
             predictor,
             sources,
-            track.handle,
+            lambda result: track.handle(shaping.apply(result)),
             with_probabilities=writer.with_probabilities,
             with_uncertainty=writer.with_uncertainty,
             readers=THREADS if movie.frames else 1,

@@ -6,21 +6,29 @@ pixels; pixels that touch at a corner alone are two regions.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from segtrain.commands.predict.parts import PartFinder
+from segtrain.commands.predict.simplify import Rings, cut_polygon, simplify_rings
 from segtrain.inference.task import Task
+
+WAYS = 4  # in which a side runs: right, down, left, up, each with its part to the right
+BAND_PX = 2**20  # pixels that are traced at a time
+SIDES_AT_ONCE = 2**19
+WAY_BITS = 60  # above them a side's way is kept, below them the number of the corner that it starts from
 
 
 class Region(NamedTuple):
     """A connected region of one class.
 
-    `index` is the class, `box` (left, top, width, height), `rings` the corners (N, 2) int64 of x and y, each ring
-    without its first point again: the outline, counterclockwise as RFC 7946 wants it where y is taken to point up
-    (clockwise to the eye), then each hole the other way round. No ring meets itself. `pixels` are those of a region
-    with holes, bool in its box.
+    `index` is the class, `area_px` the number of its pixels, `box` theirs: (left, top, width, height). `rings` are the
+    corners (N, 2) int64 of x and y, each ring without its first point again: the outline, counterclockwise as RFC 7946
+    wants it where y is taken to point up (clockwise to the eye), then each hole the other way round. No ring meets
+    itself. `pixels` are those of a region with holes, bool in its box; None where they are not in memory, or the rings
+    are simplified.
     """
 
     index: int
@@ -35,73 +43,174 @@ def classes_drawn(task: Task) -> dict[int, str]:
     return dict(list(enumerate(task.names))[int(task.mode == "binary") :])
 
 
-def find_regions(labels: np.ndarray, task: Task) -> Iterator[Region]:
-    """The regions of a prediction, HW class indices or in multilabel CHW layers of 0 and 1, class by class."""
+def find_regions(labels: np.ndarray, task: Task, *, simplify_px: float) -> Iterator[Region]:
+    """The regions of a prediction, HW class indices or in multilabel CHW layers of 0 and 1, class by class; values that
+    are no class are not drawn. Commands ask Result.regions, which knows `simplify_px`: see simplify_rings; 0 is
+    exact."""
     if labels.ndim == 3:
         for index, layer in enumerate(labels):
-            yield from (region._replace(index=index) for region in trace_regions(layer, {1}))
+            regions = trace_regions(layer, {1}, simplify_px=simplify_px)
+            yield from (region._replace(index=index) for region in regions)
     else:
-        yield from trace_regions(labels, set(classes_drawn(task)))
+        yield from trace_regions(labels, set(classes_drawn(task)), simplify_px=simplify_px)
 
 
-def trace_regions(labels: np.ndarray, indices: set[int]) -> list[Region]:
+def trace_regions(labels: np.ndarray, indices: set[int], *, simplify_px: float = 0.0) -> list[Region]:
     """The regions of these classes in HW class indices, class by class, each from top to bottom."""
-    parts = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), np.int32)
-    inner = parts[1:-1, 1:-1]
-    found: list[tuple[int, np.ndarray]] = []  # class; left, top, width, height, area
-    for index in np.unique(labels).tolist():
-        if index not in indices:
-            continue
-        mask = (labels == index).view(np.uint8)
-        count, numbered, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
-        np.copyto(inner, numbered + len(found), where=mask.view(bool))
-        found += [(index, box) for box in boxes[1:count]]
-    rings_of: list[list[np.ndarray]] = [[] for _ in found]
-    for part, twice_area, ring in _trace_rings(parts):
-        rings_of[part - 1].insert(0 if twice_area > 0 else len(rings_of[part - 1]), ring)  # the outline goes first
+    tracer = Tracer(labels.shape[1], indices, simplify_px=simplify_px)
+    ids = tracer.add(labels)
+    numbers = tracer.numbers()
     regions = []
-    for part, ((index, box), rings) in enumerate(zip(found, rings_of, strict=True), start=1):
-        left, top, width, height, area = box.tolist()
-        pixels = inner[top : top + height, left : left + width] == part if len(rings) > 1 else None
-        regions.append(Region(index, area, (left, top, width, height), rings, pixels))
+    for part, region in tracer.numbered_regions():
+        if len(region.rings) > 1 and not simplify_px:
+            left, top, width, height = region.box
+            inside = ids[top : top + height, left : left + width]
+            region = region._replace(pixels=(inside >= 0) & (numbers[inside] == part))
+        regions.append(region)
     return regions
 
 
-def _trace_rings(parts: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Number of the part, twice the signed area and corners of each ring of numbered parts, which have 0 around them.
+class Tracer:
+    """Traces the regions of these classes in a raster whose rows come in bands, from top to bottom. Memory grows with
+    the length of the outlines, not with the number of pixels.
 
-    A ring is made of straight sides, each with its part to the right. At a corner where two pixels of a part touch,
-    rings turn left. A part is connected by sides, so one of the two gaps between these pixels is closed by the part
-    itself: turning left makes it a hole with a ring of its own.
+    Args:
+        width: of the raster in pixels.
+        indices: the classes that are wanted.
+        simplify_px: see simplify_rings; 0 is exact.
     """
-    height, width = parts.shape[0] - 1, parts.shape[1] - 1
-    corners = np.arange(height * width).reshape(height, width)
-    sides = []
-    for way in range(4):  # right, down, left and up: the picture is turned so that they run right, above their part
-        turned, numbers = np.rot90(parts, way), np.rot90(corners, way)
-        owners = np.where(turned[1:] != turned[:-1], turned[1:], 0)
-        line, column = np.nonzero(owners[:, 1:] != owners[:, :-1])
-        part = owners[line, column + 1]
-        begins, met = np.flatnonzero(part), numbers[line, column]
-        sides.append((met[begins] + way * corners.size, met[begins + 1], part[begins]))
-    starts, ends, owners = (np.concatenate(kind) for kind in zip(*sides, strict=True))
+
+    def __init__(self, width: int, indices: set[int], *, simplify_px: float = 0.0):
+        self._width = width
+        self._indices = indices
+        self._simplify_px = simplify_px
+        self._parts = PartFinder(None if simplify_px else indices)  # simplified, all that borders on another must fit
+        self._above = np.full((2, 1, width), -1, np.int64)  # labels and ids of the row above
+        self._rows = 0
+        self._sides: list[np.ndarray] = []  # (3, n): start with its way, end, id of the part
+        self._stops: list[np.ndarray] = []
+        self._rings: Rings | None = None
+
+    def add(self, labels: np.ndarray) -> np.ndarray:
+        """Take the next rows, (rows, W) class indices; their ids, (rows, W) int32, as PartFinder.add gives them."""
+        rows = max(BAND_PX // self._width, 1)
+        bands = (labels[top : top + rows] for top in range(0, len(labels), rows))
+        return np.concatenate([self._add_band(band) for band in bands])
+
+    def _add_band(self, labels: np.ndarray) -> np.ndarray:
+        ids = self._parts.add(labels)
+        both = np.stack([labels.astype(np.int64), ids])
+        self._add_sides(np.concatenate([self._above, both], axis=1))
+        self._above = both[:, -1:]
+        self._rows += len(labels)
+        return ids.astype(np.int32)
+
+    def numbers(self) -> np.ndarray:
+        """The part of each id."""
+        return self._parts.table().numbers
+
+    def regions(self) -> Iterator[Region]:
+        """The regions, once all rows are there."""
+        return (region for _, region in self.numbered_regions())
+
+    def numbered_regions(self) -> Iterator[tuple[int, Region]]:
+        """The number of each region's part, and the region."""
+        table = self._parts.table()
+        if self._rings is None:
+            self._rings = self._trace(table.numbers)
+        for part, rings in self._rings.by_owner():
+            index = int(table.classes[part])
+            if index in self._indices:
+                yield part, Region(index, int(table.areas[part]), tuple(table.boxes[part].tolist()), rings, None)
+
+    def _trace(self, numbers: np.ndarray) -> Rings:
+        self._add_sides(np.concatenate([self._above, np.full((2, 1, self._width), -1, np.int64)], axis=1), last=True)
+        starts, ends, owners = np.concatenate(self._sides, axis=1)
+        self._sides.clear()
+        stops = np.concatenate([*self._stops, np.zeros(0, np.int64)])
+        rings = _join_sides(starts, ends, numbers[owners], np.sort(stops), self._width + 1)
+        return simplify_rings(rings, self._simplify_px) if self._simplify_px else rings
+
+    def _add_sides(self, both: np.ndarray, *, last: bool = False) -> None:
+        """The sides between rows (the first is the one above) and, below the first, between columns."""
+        labels, ids = np.pad(both, ((0, 0), (0, 0), (1, 1)), constant_values=-1)
+        across, down = labels[1:] != labels[:-1], labels[1:, 1:] != labels[1:, :-1]
+        stops = np.zeros((len(labels) - 1, self._width + 1), bool)  # of corners on the lines between the rows
+        if self._simplify_px:
+            meeting = across[:, :-1].astype(np.int8) + across[:, 1:] + (labels[:-1, 1:] != labels[:-1, :-1]) + down
+            stops = meeting > 2
+            if last or self._rows == 0:
+                stops[-1 if last else 0, [0, -1]] = True  # the corners of the image
+            line, column = np.nonzero(stops)
+            self._stops.append((self._rows + line) * (self._width + 1) + column)
+        columns = down[: 0 if last else None].T
+        kinds = [
+            (0, np.where(across, ids[1:], -1)[:, 1:-1], stops),
+            (2, np.where(across, ids[:-1], -1)[:, 1:-1], stops),
+            (1, np.where(columns, ids[1:, :-1][: columns.shape[1]].T, -1), stops[: columns.shape[1]].T),
+            (3, np.where(columns, ids[1:, 1:][: columns.shape[1]].T, -1), stops[: columns.shape[1]].T),
+        ]
+        for way, owners, cut_at in kinds:
+            line, begin, end, owner = _runs(owners, cut_at)
+            if way % 2:
+                begin, end = ((self._rows + place) * (self._width + 1) + line for place in (begin, end))
+            else:
+                begin, end = ((self._rows + line) * (self._width + 1) + place for place in (begin, end))
+            start, end = (begin, end) if way < 2 else (end, begin)
+            self._sides.append(np.stack([start | (way << WAY_BITS), end, owner]))
+
+
+def _runs(owners: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Line, begin, end and owner of the runs of one owner, 0 or more, along the lines; they are cut at the stops."""
+    padded = np.pad(owners, ((0, 0), (1, 1)), constant_values=-1)
+    cuts = padded[:, 1:] != padded[:, :-1]
+    cuts[:, : stops.shape[1]] |= stops
+    line, place = np.nonzero(cuts)
+    owner = padded[line, place + 1]
+    begins = np.flatnonzero(owner >= 0)
+    return line[begins], place[begins], place[begins + 1], owner[begins]
+
+
+def _join_sides(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, stops: np.ndarray, across: int) -> Rings:
+    """The rings that sides make up; those of some regions at a time, since lists take memory."""
+    order = np.argsort(owners, kind="stable")
+    starts, ends, owners = starts[order], ends[order], owners[order]
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    wanted = np.arange(0, len(owners), SIDES_AT_ONCE)
+    cuts = [*np.unique(firsts[np.searchsorted(firsts, wanted, side="right") - 1]).tolist(), len(owners)]
+    spans = [slice(*span) for span in pairwise(cuts)] or [slice(0)]
+    some = [_join_some(starts[span], ends[span], owners[span], stops, across) for span in spans]
+    points, bounds, ring_owners, is_stop = (list(column) for column in zip(*some, strict=True))
+    before = np.cumsum([0, *map(len, points[:-1])])
+    bounds = [own + count for own, count in zip(bounds, before, strict=True)]
+    return Rings(*map(np.concatenate, (points, bounds, ring_owners, is_stop)))
+
+
+def _join_some(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, stops: np.ndarray, across: int) -> Rings:
+    """The rings of whole regions.
+
+    At a corner where two pixels of a part touch, rings turn left. A part is connected by sides, so one of the two gaps
+    between these pixels is closed by the part itself: turning left makes it a hole with a ring of its own.
+    """
     order = np.argsort(starts)
     starts, ends, owners = starts[order], ends[order], owners[order]
-
-    def after_turning(turn: int) -> np.ndarray:
-        wanted = ends + (starts // corners.size + turn) % 4 * corners.size
+    following = np.full(len(starts), -1)
+    for turn in (1, 0, 3):  # right, straight on, left: the last one that is there
+        wanted = ends | (((starts >> WAY_BITS) + turn) % WAYS << WAY_BITS)
         found = np.searchsorted(starts, wanted).clip(max=len(starts) - 1)
-        return np.where((starts[found] == wanted) & (owners[found] == owners), found, -1)
-
-    left, right = after_turning(3), after_turning(1)
-    order, bounds = _find_cycles(np.where(left >= 0, left, right).tolist())
-    if not bounds:
-        return
-    y, x = np.divmod(starts[order] % corners.size, width)
-    end_y, end_x = np.divmod(ends[order], width)
-    twice_areas = np.add.reduceat(x * end_y - end_x * y, bounds).tolist()
-    rings = np.split(np.stack([x, y], axis=1), bounds[1:])
-    yield from zip(owners[order][bounds].tolist(), twice_areas, rings, strict=True)
+        there = (starts[found] == wanted) & (owners[found] == owners)
+        following[there] = found[there]
+    cycles, bounds = _find_cycles(following.tolist())
+    order, bounds = np.array(cycles, np.int64), np.array(bounds, np.int64)
+    starts, owners = starts[order], owners[order]
+    corners, ways = starts & ((1 << WAY_BITS) - 1), starts >> WAY_BITS
+    is_stop = np.append(stops, -1)[np.searchsorted(stops, corners)] == corners
+    before = np.arange(-1, len(order) - 1)
+    before[bounds] = np.append(bounds[1:], len(order))[: len(bounds)] - 1
+    kept = is_stop | (ways != ways[before])  # what was cut between two bands goes straight on
+    bounds = np.concatenate([[0], np.cumsum(kept)])[bounds]
+    y, x = np.divmod(corners[kept], across)
+    return Rings(np.stack([x, y], axis=1), bounds, owners[kept][bounds], is_stop[kept])
 
 
 def _find_cycles(following: list[int]) -> tuple[list[int], list[int]]:
@@ -121,29 +230,14 @@ def _find_cycles(following: list[int]) -> tuple[list[int], list[int]]:
 
 def cut_holes(region: Region) -> list[np.ndarray]:
     """Rings (N, 2) that together cover a region without overlap, for formats that know no holes: the region is cut
-    down the first column of each hole, which opens the hole to that side."""
+    down the first column of each hole, which opens the hole to that side; a simplified one down its middle."""
     outline, *holes = region.rings
     if not holes:
         return [outline]
+    if region.pixels is None:
+        return cut_polygon(region.rings)
     corner = np.array(region.box[:2])
     cuts = np.unique([hole[:, 0].min() - corner[0] for hole in holes])
     strips = 1 + np.searchsorted(cuts, np.arange(region.box[2]), side="right") % 2  # neighbours differ, that is enough
     pieces = trace_regions(region.pixels * strips, {1, 2})
     return [piece.rings[0] + corner for piece in pieces]
-
-
-def build_geojson(labels: np.ndarray, task: Task) -> dict[str, Any]:
-    """A FeatureCollection (RFC 7946) with a Polygon for each region of a prediction, HW class indices or in multilabel
-    CHW layers of 0 and 1; its properties are `class`, `index` and `area_px`. Coordinates are pixels, not degrees."""
-    names = classes_drawn(task)
-    features = []
-    for region in find_regions(labels, task):
-        rings = [ring.tolist() for ring in region.rings]
-        features.append(
-            {
-                "type": "Feature",
-                "properties": {"class": names[region.index], "index": region.index, "area_px": region.area_px},
-                "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]] for ring in rings]},
-            }
-        )
-    return {"type": "FeatureCollection", "features": features}

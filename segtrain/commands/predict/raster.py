@@ -1,17 +1,25 @@
 """Rasters: TIFF files that are too large for memory, read, predicted and written from top to bottom."""
 
 import math
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import tifffile
 from tqdm import tqdm
 
+from segtrain.commands.predict.geotiff import index_dtype, no_class, write_geotiff
+from segtrain.commands.predict.polygons import Region, Tracer, classes_drawn
 from segtrain.commands.predict.result import Result, encode_jpeg
+from segtrain.commands.predict.shaping import Shaping
+from segtrain.commands.predict.sieve import AT_ONCE_PX, sieve_bands
 from segtrain.commands.predict.tiff_rows import TiffRows
+from segtrain.commands.predict.vectors import write_geojson, write_geopackage
 from segtrain.files import explained_write, replacing, write_whole
-from segtrain.images.bands import is_tiff, tiff_size, to_image
+from segtrain.images.bands import find_nodata, is_tiff, tiff_size, to_image
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
 from segtrain.inference.uncertainty import Meter
@@ -19,8 +27,15 @@ from segtrain.inference.uncertainty import Meter
 LARGE_PX = 2**26  # pixels of an image from which on it is not held in memory as a whole
 TILE_PX = 512  # side of the tiles where --tile is not given
 PREVIEW_PX = 2048  # longest side of the overlay, which is for looking at
-BLOCK_PX = 256  # side of the blocks that the result is stored in
-BIG_TIFF_BYTES = 2**31
+
+
+class PredictedRaster(NamedTuple):
+    """Height and width in pixels, the files, and the share of the pixels with data that each class has (in multilabel,
+    each layer), float64."""
+
+    size: tuple[int, int]
+    files: list[Path]
+    shares: np.ndarray
 
 
 def is_large(path: Path) -> bool:
@@ -32,115 +47,165 @@ def is_large(path: Path) -> bool:
 
 
 def predict_raster(
-    predictor: Predictor, path: Path, stem: Path, *, with_overlay: bool, meter: Meter | None = None
-) -> tuple[tuple[int, int], list[Path], np.ndarray]:
-    """Write STEM.tif, class indices with the classes' colours as its palette (in multilabel a band of 0 and 255 for
-    each class), and where asked STEM_overlay.jpg, reduced to PREVIEW_PX. Georeferencing is carried over. `meter` is
-    given all probabilities.
+    predictor: Predictor,
+    path: Path,
+    stem: Path,
+    *,
+    kinds: Sequence[str],
+    shaping: Shaping,
+    meter: Meter | None = None,
+) -> PredictedRaster:
+    """Write STEM.tif as write_geotiff does and, where `kinds` has them, STEM_overlay.jpg, reduced to PREVIEW_PX,
+    STEM.geojson and STEM.gpkg. `meter` is given all probabilities.
 
-    Memory beside the model: the tiles of one row, task.outputs * tile_px * width * 4 bytes, and as many rows of the
-    image. The predictor's options must have a tile. Raises DataError for a file that is damaged or of a kind that
-    cannot be read in rows, and where the result cannot be written; nothing half written is left.
-
-    Returns height and width in pixels, the files, and how many pixels each class has (in multilabel, each layer).
+    Memory beside the model: the tiles of one row, task.outputs * tile_px * width * 4 bytes, as many rows of the image,
+    and what Tracer and sieve_bands need. The predictor's options must have a tile. Raises DataError for a file that is
+    damaged or of a kind that cannot be read in rows, and where the result cannot be written; nothing half written is
+    left.
     """
     target = stem.with_name(f"{stem.name}.tif")
     with TiffRows(str(path)) as rows:
-        pass_over = _Pass(predictor, rows, path, meter)
-        with explained_write(target), replacing(target) as temporary:
-            _write(temporary, pass_over)
+        pass_over = _Pass(predictor, rows, path, shaping, meter, kinds=kinds)
+        georeference, size, task = pass_over.georeference, (rows.height, rows.width), predictor.task
+        options = {"tags": georeference.tags if georeference else [], "with_nodata": pass_over.with_nodata}
+        writing, spooling = replacing(target), partial(tempfile.TemporaryFile, dir=target.parent)
+        with explained_write(target), writing as temporary, spooling() as spool:
+            write_geotiff(temporary, pass_over.strips(spool), size, task, **options)
         files = [target]
-        if with_overlay:
+        if "overlay" in kinds:
             files.append(stem.with_name(f"{stem.name}_overlay.jpg"))
             write_whole(files[-1], encode_jpeg(pass_over.overlay()))
-    return (rows.height, rows.width), files, pass_over.counts
+        if "geojson" in kinds:
+            files.append(stem.with_name(f"{stem.name}.geojson"))
+            write_geojson(files[-1], pass_over.regions(), task, georeference)
+        if "geopackage" in kinds:
+            files.append(stem.with_name(f"{stem.name}.gpkg"))
+            write_geopackage(files[-1], pass_over.regions(), task, georeference, image=path)
+    return PredictedRaster(size, files, pass_over.counts / max(pass_over.pixels, 1))
 
 
 class _Pass:
     """One way through the image: gives the prediction in strips, and keeps what the rest is made of."""
 
-    def __init__(self, predictor: Predictor, rows: TiffRows, path: Path, meter: Meter | None):
+    def __init__(
+        self,
+        predictor: Predictor,
+        rows: TiffRows,
+        path: Path,
+        shaping: Shaping,
+        meter: Meter | None,
+        *,
+        kinds: Sequence[str],
+    ):
         self.predictor = predictor
         self.task = predictor.task
         self.rows = rows
         self.path = path
         self.meter = meter
+        self.shaping = shaping
+        self.georeference = shaping.georeferences.get(path)
+        self.with_nodata = self.georeference is not None and rows.may_lack_data
         self.step = -(-max(rows.height, rows.width) // PREVIEW_PX)
         self.counts = np.zeros(len(self.task.names), np.int64)
+        self.pixels = 0  # with data
         self.layered = self.task.mode == "multilabel"
-        self.dtype = np.dtype(np.uint8 if self.layered or len(self.task.names) <= 256 else np.uint16)
-        self._small: list[tuple[np.ndarray, np.ndarray]] = []  # every `step`-th row and column of image and prediction
-        self._latest: tuple[int, np.ndarray] = (0, np.zeros(0))
+        drawn = [{1}] * len(self.task.names) if self.layered else [set(classes_drawn(self.task))]
+        tracer = partial(Tracer, rows.width, simplify_px=shaping.simplify_px)
+        self._tracers = (
+            [tracer(indices) for indices in drawn] if not {"geojson", "geopackage"}.isdisjoint(kinds) else []
+        )
+        self._small_image: list[np.ndarray] = []  # every `step`-th row and column
+        self._small: list[np.ndarray] = []  # the same of the prediction
+        self._latest: tuple[int, np.ndarray, np.ndarray | None] = (0, np.zeros(0), None)
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """The prediction, as _write has it, in blocks of BLOCK_PX x BLOCK_PX, row by row; the last ones are smaller."""
-        rest: list[np.ndarray] = []
-        done = 0
-        for strip in self._strips():
-            strip = np.moveaxis(strip * np.uint8(255), 0, -1) if self.layered else strip
-            done += len(strip)
-            band = np.concatenate([*rest, strip])
-            whole = len(band) if done == self.rows.height else len(band) - len(band) % BLOCK_PX
-            for top in range(0, whole, BLOCK_PX):
-                for left in range(0, self.rows.width, BLOCK_PX):
-                    yield band[top : top + BLOCK_PX, left : left + BLOCK_PX]
-            rest = [band[whole:]]
+    def strips(self, spool: BinaryIO) -> Iterator[np.ndarray]:
+        """The prediction of rows, (rows, W) or (classes, rows, W), every row once, in order, as write_geotiff takes
+        them; `spool` is a file that may be written."""
+        strips = self._predicted()
+        if self.shaping.min_area_px > 1:
+            strips = self._sieved(strips, spool)
+        top = 0
+        for strip in strips:
+            self._note(top, strip)
+            top += strip.shape[-2]
+            yield strip
 
-    def _strips(self) -> Iterator[np.ndarray]:
-        """Predictions of rows, (rows, W) or (classes, rows, W), every row once, in order."""
+    def overlay(self) -> np.ndarray:
+        """The overlay of every `step`-th pixel, HWC uint8 RGB."""
+        image, labels = np.concatenate(self._small_image), np.concatenate(self._small, axis=-2)
+        hidden = self._hidden(labels)
+        labels = labels * ~hidden if self.layered else labels
+        return Result(self.path, self.path, self.task, image, labels, nodata=hidden if hidden.any() else None).overlay
+
+    def regions(self) -> Iterator[Region]:
+        """The regions of the whole, once all strips are through."""
+        if not self.layered:
+            return self._tracers[0].regions()
+        layers = (map(partial(_of_layer, index), tracer.regions()) for index, tracer in enumerate(self._tracers))
+        return chain.from_iterable(layers)
+
+    def _predicted(self) -> Iterator[np.ndarray]:
+        dtype = index_dtype(self.task, with_nodata=self.with_nodata)
         tops = len(tile_starts(self.rows.height, self.predictor.options.tile_px, self.predictor.options.overlap))
         with tqdm(total=tops, desc=self.path.name, unit=" rows of tiles", disable=None, leave=False) as progress:
             for top, probabilities in self.predictor.strips(self._read, (self.rows.height, self.rows.width)):
-                prediction = self.predictor.labels(probabilities)[0].to("cpu").numpy().astype(self.dtype)
-                self._note(top, prediction)
+                prediction = self.predictor.labels(probabilities)[0].to("cpu").numpy().astype(dtype)
+                begin, image, hidden = self._latest
+                inside = slice(top - begin, top - begin + prediction.shape[-2])
+                if hidden is not None:
+                    prediction[..., hidden[inside]] = no_class(self.task)
+                self._small_image.append(image[inside][-top % self.step :: self.step, :: self.step].copy())
                 if self.meter is not None:
                     self.meter.add(probabilities)
                 yield prediction
                 progress.update()
 
-    def overlay(self) -> np.ndarray:
-        """The overlay of every `step`-th pixel, HWC uint8 RGB."""
-        images, predictions = zip(*self._small, strict=True)
-        image, labels = np.concatenate(images), np.concatenate(predictions, axis=-2)
-        return Result(self.path, self.path, self.task, image, labels).overlay
-
     def _read(self, top: int, bottom: int) -> np.ndarray:
         raw = self.rows.read(top, bottom)
-        self._latest = top, to_image(raw, str(self.path), **self.task.image_options)
-        return self._latest[1]
+        image = to_image(raw, str(self.path), **self.task.image_options)
+        given = {"channels": self.task.channels, "bands": self.task.bands}
+        self._latest = top, image, find_nodata(raw, **given) if self.with_nodata else None
+        return image
 
-    def _note(self, top: int, prediction: np.ndarray) -> None:
-        rows = prediction.shape[-2]
-        if prediction.ndim == 3:
-            self.counts += prediction.sum(axis=(1, 2), dtype=np.int64)
+    def _sieved(self, strips: Iterator[np.ndarray], spool: BinaryIO) -> Iterator[np.ndarray]:
+        """The strips without small regions; all go through the spool first."""
+        bands: list[tuple[int, tuple[int, ...], np.dtype]] = []
+        rows = max(AT_ONCE_PX // self.rows.width, 1)
+        for strip in strips:
+            for top in range(0, strip.shape[-2], rows):
+                band = np.ascontiguousarray(strip[..., top : top + rows, :])
+                bands.append((spool.tell(), band.shape, band.dtype))
+                spool.write(band.data)
+
+        def read(layer: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for place, shape, dtype in bands:
+                spool.seek(place)
+                band = np.frombuffer(spool.read(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+                yield band if layer is None else band[layer], self._hidden(band)
+
+        if not self.layered:
+            yield from sieve_bands(partial(read, None), self.shaping.min_area_px)
+            return
+        layers = range(len(self.task.names))
+        sieved = [sieve_bands(partial(read, layer), self.shaping.min_area_px) for layer in layers]
+        yield from map(np.stack, zip(*sieved, strict=True))
+
+    def _hidden(self, strip: np.ndarray) -> np.ndarray:
+        """Where a strip has no data, bool HW."""
+        if not self.with_nodata:
+            return np.zeros(strip.shape[-2:], bool)
+        return (strip[0] if self.layered else strip) == no_class(self.task)
+
+    def _note(self, top: int, strip: np.ndarray) -> None:
+        self.pixels += int((~self._hidden(strip)).sum())
+        if self.layered:
+            self.counts += (strip == 1).sum(axis=(1, 2), dtype=np.int64)
         else:
-            self.counts += np.bincount(prediction.ravel(), minlength=len(self.counts))
-        first = -top % self.step
-        begin, image = self._latest
-        small_image = image[top - begin + first : top - begin + rows : self.step, :: self.step].copy()
-        self._small.append((small_image, prediction[..., first : rows : self.step, :: self.step].copy()))
+            self.counts += np.bincount(strip.ravel(), minlength=len(self.counts))[: len(self.counts)]
+        self._small.append(strip[..., -top % self.step :: self.step, :: self.step].copy())
+        for tracer, layer in zip(self._tracers, strip if self.layered else [strip], strict=False):
+            tracer.add(layer)
 
 
-def _write(path: Path, pass_over: _Pass) -> None:
-    task, rows, dtype = pass_over.task, pass_over.rows, pass_over.dtype
-    shape = (rows.height, rows.width, *([len(task.names)] if pass_over.layered else []))
-    options = {"photometric": "minisblack"}
-    if not pass_over.layered and dtype == np.uint8:
-        palette = np.zeros((3, 256), np.uint16)  # 0..65535, as TIFF has colours
-        palette[:, : len(task.colors)] = np.array(task.colors, np.uint16).T * 257
-        options = {"photometric": "palette", "colormap": palette}
-    tifffile.imwrite(
-        path,
-        pass_over.blocks(),
-        shape=shape,
-        dtype=dtype,
-        tile=(BLOCK_PX, BLOCK_PX),
-        compression="zlib",
-        predictor=False,
-        planarconfig="contig" if pass_over.layered else None,
-        bigtiff=math.prod(shape) * dtype.itemsize > BIG_TIFF_BYTES,
-        extratags=rows.geo_tags,
-        metadata=None,
-        maxworkers=1,  # more would ask for all blocks at once, and keep them
-        **options,
-    )
+def _of_layer(index: int, region: Region) -> Region:
+    return region._replace(index=index)

@@ -5,15 +5,19 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
+from segtrain.commands.predict.geotiff import no_class, write_geotiff
 from segtrain.commands.predict.labelme import build_labelme
-from segtrain.commands.predict.polygons import build_geojson
+from segtrain.commands.predict.polygons import Region, find_regions
+from segtrain.commands.predict.vectors import build_geojson, write_geopackage
 from segtrain.files import write_whole
+from segtrain.images.georeference import Georeference
 from segtrain.inference.inputs import is_video
 from segtrain.inference.prediction import PALETTE_SIZE, PredictedImage, paint_indices
 from segtrain.inference.task import Task
@@ -28,6 +32,7 @@ FILE_SUFFIXES = {
     "npz": ".npz",
     "geojson": ".geojson",
     "labelme": ".json",
+    "geopackage": ".gpkg",
 }
 
 
@@ -37,7 +42,8 @@ class Result(PredictedImage):
 
     `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix.
     `image` and `labels` are those of PredictedImage. `probabilities` are (task.outputs, H, W) float32, None where they
-    are not wanted, as is `uncertainty`.
+    are not wanted, as is `uncertainty`. `nodata`, bool HW, is where the image has no data, None where it has some
+    everywhere. `georeference` is that of the file, where it has one. `simplify_px` says how far outlines may move.
     """
 
     path: Path
@@ -47,6 +53,19 @@ class Result(PredictedImage):
     labels: np.ndarray
     probabilities: np.ndarray | None = None
     uncertainty: Uncertainty | None = None
+    nodata: np.ndarray | None = None
+    georeference: Georeference | None = None
+    simplify_px: float = 0.0
+
+    @property
+    def in_tiff(self) -> bool:
+        """Whether its class indices are a TIFF, which has a place."""
+        return self.georeference is not None and bool(self.georeference.tags)
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """What every file of outlines is made of."""
+        return list(find_regions(self.labels, self.task, simplify_px=self.simplify_px))
 
     @property
     def file_name(self) -> str:
@@ -60,11 +79,13 @@ def file_name_of(path: Path, name: Path) -> str:
     return name.as_posix() + ("" if is_video(path) else path.suffix)
 
 
-def list_suffixes(kinds: Sequence[str], task: Task) -> list[str]:
+def list_suffixes(kinds: Sequence[str], task: Task, *, in_tiff: bool = False) -> list[str]:
     """The endings of all files that these kinds write for each image, after its name."""
     suffixes: list[str] = []
     for kind in kinds:
-        if kind in ("index", "values"):
+        if kind == "index" and in_tiff:
+            suffixes.append(".tif")
+        elif kind in ("index", "values"):
             layers = class_suffixes(task.names, numbered=kind == "index")  # masks: {class} finds those of values
             suffixes += layers if task.mode == "multilabel" else [".png"]
         elif kind in ("prob8", "prob16"):  # of a binary task, the foreground alone
@@ -79,16 +100,18 @@ def encode_files(result: Result, kind: str, *, output: Path = Path()) -> list[by
     starts in, for files that say where their image lies."""
     task, labels = result.task, result.labels
     match kind:
+        case "index" if result.in_tiff:
+            return [_encode_geotiff(result)]
         case "index" if labels.ndim == 3:
             return [encode_png(layer * np.uint8(255)) for layer in labels]
         case "index":
             return [encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))]
         case "values":
             return encode_values(labels, task)
-        case "color" if len(task.colors) <= PALETTE_SIZE:
-            return [encode_palette(result.picture_indices, task.colors)]
+        case "color" if len(result.picture_colors) <= PALETTE_SIZE:
+            return [encode_palette(result.picture_indices, result.picture_colors)]
         case "color":
-            return [encode_png(paint_indices(result.picture_indices, task.colors), smooth=True)]
+            return [encode_png(paint_indices(result.picture_indices, result.picture_colors), smooth=True)]
         case "overlay":
             return [encode_jpeg(result.overlay)]
         case "npz":
@@ -102,9 +125,9 @@ def encode_files(result: Result, kind: str, *, output: Path = Path()) -> list[by
             most = np.float32(np.iinfo(dtype).max)
             return [encode_png(np.rint(layer * most).astype(dtype), smooth=True) for layer in result.probabilities]
         case "geojson":
-            return [json.dumps(build_geojson(labels, task), separators=(",", ":")).encode()]
+            return ["".join(build_geojson(result.regions, task, result.georeference)).encode()]
         case "labelme":
-            content = build_labelme(result, result.path, (output / result.name).parent)
+            content = build_labelme(result, result.regions, result.path, (output / result.name).parent)
             return [json.dumps(content, separators=(",", ":")).encode()]
     return []  # a table of all images
 
@@ -114,22 +137,38 @@ def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]
     written."""
     written = []
     for kind in kinds:
-        for suffix, content in zip(
-            list_suffixes([kind], result.task), encode_files(result, kind, output=output), strict=True
-        ):
-            written.append(f"{result.name.as_posix()}{suffix}")
-            write_whole(output / written[-1], content)
+        suffixes = list_suffixes([kind], result.task, in_tiff=result.in_tiff)
+        names = [f"{result.name.as_posix()}{suffix}" for suffix in suffixes]
+        written += names
+        if kind == "geopackage":
+            write_geopackage(output / names[0], result.regions, result.task, result.georeference, image=result.path)
+            continue
+        for name, content in zip(names, encode_files(result, kind, output=output), strict=True):
+            write_whole(output / name, content)
     return written
 
 
 def encode_values(labels: np.ndarray, task: Task) -> list[bytes]:
     """PNGs as the masks of the data set are: task.mask_values of HW class indices, grey of 8 or 16 bits or RGB; or of
-    CHW layers each class's value, and 0."""
+    CHW layers each class's value, and 0. Pixels of no class, where the image has no data, are ignore_index, or among
+    colours the first class: a training ignores them by the image."""
     values = np.array(task.mask_values)
-    values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
     if labels.ndim == 3:
+        values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
         return [encode_png(layer * value) for layer, value in zip(labels, values, strict=True)]
-    return [encode_png(values[labels])]
+    values = np.concatenate([values, values[:1] if values.ndim == 2 else [task.ignore_index]])
+    indices = np.minimum(labels, len(values) - 1)
+    values = values.astype(np.uint8 if values[indices].max() < 256 else np.uint16)
+    return [encode_png(values[indices])]
+
+
+def _encode_geotiff(result: Result) -> bytes:
+    labels, packed = result.labels, io.BytesIO()
+    if labels.ndim == 3 and result.nodata is not None:
+        labels = np.where(result.nodata, no_class(result.task), labels)
+    options = {"tags": result.georeference.tags, "with_nodata": result.nodata is not None}
+    write_geotiff(packed, [labels], result.size, result.task, **options)
+    return packed.getvalue()
 
 
 def encode_png(pixels: np.ndarray, *, smooth: bool = False) -> bytes:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from segtrain.commands.predict.coco import CocoFile, polygon_annotations, run_annotations
-from segtrain.commands.predict.cvat import CvatFile
+from segtrain.commands.predict.cvat import CvatTable
 from segtrain.commands.predict.labelstudio import LabelStudioFile
+from segtrain.commands.predict.outputs import Wanted
 from segtrain.commands.predict.ranking import Ranking
 from segtrain.commands.predict.result import Result
 from segtrain.commands.predict.submission import Sheet, Submission
@@ -34,24 +35,15 @@ class Table(Protocol):
         ...
 
 
-def build_tables(
-    task: Task,
-    output: Path,
-    kinds: Sequence[str],
-    *,
-    sheet: Sheet | None = None,
-    ranked: bool = False,
-    model: str = "",
-    image_url: str | None = None,
-) -> list[Table]:
-    """The tables of these kinds. `sheet` is the table of runs, None without; `ranked` adds the ranking; `model` and
-    `image_url` see LabelStudioFile. Raises DataError for names that a table cannot hold."""
+def build_tables(task: Task, output: Path, wanted: Wanted, *, sheet: Sheet | None = None) -> list[Table]:
+    """The tables that are wanted. `sheet` is the table of runs, None without. Raises DataError for names that a table
+    cannot hold."""
     builders = {
         "coco": partial(CocoFile, output / "coco.json", task, polygon_annotations),
         "coco-rle": partial(CocoFile, output / "coco_rle.json", task, run_annotations),
-        "cvat": partial(CvatFile, output, task),
-        "labelstudio": partial(LabelStudioFile, output, task, model=model, prefix=image_url),
+        "cvat": partial(CvatTable, output, task),
+        "labelstudio": partial(LabelStudioFile, output, task, model=wanted.model, prefix=wanted.image_url),
     }
     tables: list[Table] = [] if sheet is None else [Submission(output / "rle.csv", sheet)]
-    tables += [build() for kind, build in builders.items() if kind in kinds]
-    return [*tables, Ranking(output)] if ranked else tables
+    tables += [build() for kind, build in builders.items() if kind in (wanted.kinds or ())]
+    return [*tables, Ranking(output)] if wanted.ranked else tables

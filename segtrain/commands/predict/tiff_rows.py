@@ -7,18 +7,17 @@ import tifffile
 
 from segtrain.errors import DataError
 from segtrain.files import Window
-from segtrain.images.bands import ORIENTATION, Bands, band_colors, declared_nodata
+from segtrain.images.bands import ORIENTATION, Bands, bands_of_page, may_lack_data
 from segtrain.images.windows import LARGEST_SEGMENT_BYTES, TiffSegments
 
-GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation and keys of GeoTIFF 1.1
 PHOTOMETRICS = (1, 2, 6)  # grey, RGB, and the YCbCr of JPEG, which its codec turns into RGB
 
 
 class TiffRows:
     """The first image of a TIFF file, opened for reading rows from top to bottom. Close it, or use it as a context.
 
-    `height` and `width` are in pixels; `geo_tags` are its georeferencing as tifffile writes it. Raises DataError for a
-    file whose bands lie in several pages, that has to be turned, or whose colours need a palette or a conversion.
+    `height` and `width` are in pixels; `may_lack_data` is that of the page. Raises DataError for a file whose bands lie
+    in several pages, that has to be turned, or whose colours need a palette or a conversion.
     """
 
     def __init__(self, path: str):
@@ -28,11 +27,7 @@ class TiffRows:
             self._file = tifffile.TiffFile(path)
             page = self._page = self._file.pages.first
             self.height, self.width, self._bands = page.imagelength, page.imagewidth, page.samplesperpixel
-            self.geo_tags = [
-                (tag.code, int(tag.dtype), tag.count, tag.value, True)
-                for tag in (page.tags.get(code) for code in GEO_TAGS)
-                if tag is not None
-            ]
+            self.may_lack_data = may_lack_data(page)
         except (OSError, ValueError, RuntimeError, LookupError) as error:
             if self._file is not None:
                 self._file.close()
@@ -70,7 +65,7 @@ class TiffRows:
         pixels = pixels[top - first * together :][: bottom - top]
         if self._segments.is_plain:  # to read it again costs nothing
             self._decoded.clear()
-        return Bands(pixels, band_colors(self._page, self._bands), declared_nodata(self._page, pixels.dtype))
+        return bands_of_page(pixels, self._page)
 
     def _require_plain(self) -> None:
         page = self._page

@@ -101,7 +101,7 @@ def test_masks_as_predictions_are_right_everywhere(trained, tmp_path):
         ),
         (
             lambda out: [path.unlink() for path in out.iterdir()],
-            "--against {out}: holds no PNG file; predictions are named after their images, NAME.png",
+            "--against {out}: holds no PNG or TIFF; predictions are named after their images, NAME.png",
         ),
         (shutil.rmtree, "--against {out}: is not a folder"),
     ],

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segtrain.commands.predict.job import predict_files
+from segtrain.commands.predict.outputs import Wanted
 from segtrain.commands.predict.writer import Report
 from segtrain.inference.inputs import find_images
 from segtrain.inference.predictor import Predictor
@@ -14,7 +15,7 @@ from tests.painted import painted
 
 def run(source: Path, output: Path, predictor: Predictor | None = None, **options) -> Report:
     """predict_files for a file, or for all in a folder."""
-    return predict_files(predictor or painted(), find_images([str(source)], output=output), output, **options)
+    return predict_files(predictor or painted(), find_images([str(source)], output=output), output, Wanted(**options))
 
 
 def names_in(folder: Path) -> list[str]:

@@ -77,6 +77,8 @@ def test_help_names_every_kind(capsys):
         (["--save", "index,colour"], "argument --save: 'colour' cannot be saved; did you mean 'color'?"),
         (["--save", "prob8,prob16"], "argument --save: prob8 and prob16 have the same file names; take one of them"),
         (["--save", "values,index"], "argument --save: index and values have the same file names; take one of them"),
+        (["--min-area", "-3"], "argument --min-area: '-3' is not a number of pixels, like 50"),
+        (["--simplify", "nan"], "argument --simplify: 'nan' is not a number of pixels from 0 to 1000, like 1.5"),
         (["--video", "0"], "argument --video: '0' is not a number of frames per second, like 25"),
         (["--video", "fast"], "argument --video: 'fast' is not a number of frames per second, like 25"),
     ],

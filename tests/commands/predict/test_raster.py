@@ -8,9 +8,11 @@ from PIL import Image
 
 from segtrain.commands.predict import raster
 from segtrain.commands.predict.result import encode_jpeg
+from segtrain.commands.predict.shaping import Shaping
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.config.schema import Config
 from segtrain.errors import ConfigError, DataError
+from segtrain.images.georeference import read_georeference
 from segtrain.images.reading import read_image
 from segtrain.inference.network import TorchNetwork
 from segtrain.inference.options import InferOptions
@@ -62,19 +64,22 @@ def test_rows_of_a_file_are_those_of_the_whole(tmp_path, layout):
 def test_a_large_tiff_is_predicted_as_a_small_one(tmp_path, layout):
     path = write(tmp_path / "a.tif", PIXELS, **LAYOUTS[layout])
     predictor = predictor_of(flip="horizontal", scales=(1.0, 0.5))
-    size, files, counts = raster.predict_raster(predictor, path, tmp_path / "out" / "a", with_overlay=True)
+    size, files, shares = raster.predict_raster(
+        predictor, path, tmp_path / "out" / "a", kinds=["overlay"], shaping=Shaping()
+    )
     prediction = predictor.predict(read_image(path))
     assert files == [tmp_path / "out" / "a.tif", tmp_path / "out" / "a_overlay.jpg"]
     assert np.array_equal(tifffile.imread(files[0]), prediction) and len(np.unique(prediction)) == 2
     assert size == (300, 270)
-    assert counts.tolist() == np.bincount(prediction.ravel()).tolist()
+    assert shares.tolist() == (np.bincount(prediction.ravel()) / prediction.size).tolist()
     assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["a.tif", "a_overlay.jpg"]
 
 
 def test_the_result_has_the_classes_colours_and_lies_where_the_image_lay(tmp_path):
     path = write(tmp_path / "a.tif", PIXELS, extratags=GEO)
     predictor = predictor_of()
-    raster.predict_raster(predictor, path, tmp_path / "a_mask", with_overlay=False)
+    shaping = Shaping(georeferences={path: read_georeference(str(path))})
+    raster.predict_raster(predictor, path, tmp_path / "a_mask", kinds=[], shaping=shaping)
     prediction = predictor.predict(read_image(path))
     with tifffile.TiffFile(tmp_path / "a_mask.tif") as file:
         page = file.pages.first
@@ -93,19 +98,19 @@ def test_the_overlay_is_reduced(tmp_path, monkeypatch):
     monkeypatch.setattr(raster, "PREVIEW_PX", 100)
     path = write(tmp_path / "a.tif", PIXELS)
     predictor = predictor_of()
-    raster.predict_raster(predictor, path, tmp_path / "out", with_overlay=True)
+    raster.predict_raster(predictor, path, tmp_path / "out", kinds=["overlay"], shaping=Shaping())
     colors = np.array([[10, 20, 30], [200, 0, 0]])[predictor.predict(PIXELS)[::3, ::3]]
-    expected = np.rint(0.5 * PIXELS[::3, ::3] + 0.5 * colors).astype(np.uint8)
+    expected = np.rint(0.4 * PIXELS[::3, ::3] + 0.6 * colors).astype(np.uint8)
     assert (tmp_path / "out_overlay.jpg").read_bytes() == encode_jpeg(expected)
 
 
 def test_layers_are_bands(tmp_path):
     path = write(tmp_path / "a.tif", PIXELS)
     predictor = predictor_of(mode="multilabel")
-    *_, counts = raster.predict_raster(predictor, path, tmp_path / "layers", with_overlay=True)
+    *_, shares = raster.predict_raster(predictor, path, tmp_path / "layers", kinds=["overlay"], shaping=Shaping())
     prediction = predictor.predict(PIXELS)
     assert np.array_equal(tifffile.imread(tmp_path / "layers.tif"), 255 * np.moveaxis(prediction, 0, -1))
-    assert counts.tolist() == prediction.sum((1, 2)).tolist()
+    assert shares.tolist() == prediction.mean((1, 2)).tolist()
 
 
 def test_deep_images_are_scaled_as_when_read_whole(tmp_path):
@@ -114,7 +119,7 @@ def test_deep_images_are_scaled_as_when_read_whole(tmp_path):
     config = Config.model_validate({"data": {"root": "data", "classes": ["a", "b"], "scale": 65535}})
     network = TorchNetwork(tiny_model(), config, device=torch.device("cpu"), dtype=torch.float32)
     predictor = Predictor([network], InferOptions(tile_px=64))
-    raster.predict_raster(predictor, path, tmp_path / "deep", with_overlay=True)
+    raster.predict_raster(predictor, path, tmp_path / "deep", kinds=["overlay"], shaping=Shaping())
     expected = predictor.predict(read_image(path, scale=65535))
     assert np.array_equal(tifffile.imread(tmp_path / "deep.tif"), expected)
 
@@ -136,7 +141,9 @@ def test_which_files_are_large(tmp_path, monkeypatch):
 
 def refused(path: Path, **options) -> str:
     with pytest.raises((DataError, ConfigError)) as error:
-        raster.predict_raster(predictor_of(**options), path, path.parent / "out" / "a", with_overlay=True)
+        raster.predict_raster(
+            predictor_of(**options), path, path.parent / "out" / "a", kinds=["overlay"], shaping=Shaping()
+        )
     assert not list((path.parent / "out").glob("*")) and not list((path.parent / "out").glob(".*"))
     return str(error.value)
 
@@ -182,7 +189,7 @@ def test_transforms_that_see_the_whole_image(tmp_path):
     network = TorchNetwork(tiny_model(), config, device=torch.device("cpu"), dtype=torch.float32)
     with pytest.raises(ConfigError) as error:
         raster.predict_raster(
-            Predictor([network], InferOptions(tile_px=64)), path, tmp_path / "out", with_overlay=False
+            Predictor([network], InferOptions(tile_px=64)), path, tmp_path / "out", kinds=[], shaping=Shaping()
         )
     expected = "an image in strips cannot go through transforms.val, which has {'Resize': {'height': 32, 'width': 32}}"
     assert str(error.value) == expected
@@ -192,7 +199,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     path = write(tmp_path / "a.tif", PIXELS)
     (tmp_path / "out").write_text("a file")
     with pytest.raises(DataError) as error:
-        raster.predict_raster(predictor_of(), path, tmp_path / "out" / "a", with_overlay=False)
+        raster.predict_raster(predictor_of(), path, tmp_path / "out" / "a", kinds=[], shaping=Shaping())
     assert str(error.value) == f"{tmp_path / 'out' / 'a.tif'}: cannot be written: Not a directory"
 
 

@@ -155,7 +155,10 @@ NO_IMAGE = "is not an image of a known type; is the file complete?"
 CUT = "cannot be read as an image: image file is truncated"
 SCALE = "write data.scale: {0}, the value that means white ({0} is a guess from that range), and train with it"
 DEEP = f"holds uint16 values from 0 to 599; {SCALE.format(1023)}"
-LIMIT = "exceeds limit of 178956970 pixels, could be decompression bomb DOS attack."
+LIMIT = (
+    "exceeds limit of 178956970 pixels, could be decompression bomb DOS attack; save it as a tiled TIFF, which "
+    "predict.py reads in rows, and a training with data.tile in windows"
+)
 BROKEN = {
     "a.png empty": NO_IMAGE,
     "a.jpg text": NO_IMAGE,

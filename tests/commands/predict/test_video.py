@@ -10,6 +10,7 @@ from PIL import Image
 from segtrain.command import run_command
 from segtrain.commands.predict.job import predict_files
 from segtrain.commands.predict.movies import VideoReader
+from segtrain.commands.predict.outputs import Wanted
 from segtrain.commands.predict.writer import Report
 from segtrain.errors import DataError
 from segtrain.inference.inputs import find_images
@@ -52,7 +53,7 @@ def read_video(path: Path) -> tuple[float, list[np.ndarray]]:
 def run(*inputs: Path, predictor: Predictor | None = None, **options) -> tuple[Report, Path]:
     out = inputs[0].parent / "out"
     images = find_images([str(item) for item in inputs], output=out)
-    return predict_files(predictor or painted(BINARY), images, out, **options), out
+    return predict_files(predictor or painted(BINARY), images, out, Wanted(**options)), out
 
 
 @pytest.mark.parametrize(("name", "code"), [("clip.mp4", "mp4v"), ("clip.avi", "MJPG")])
@@ -65,7 +66,7 @@ def test_a_video_becomes_an_overlay_of_the_same_speed_and_size(tmp_path, name, c
     fps, frames = read_video(out / "clip_overlay.mp4")
     assert fps == 12.5 and len(frames) == 9 and frames[0].shape == (HEIGHT, WIDTH, 3)
     for frame, shade in zip(frames, shades(9), strict=True):
-        expected = (np.array([shade, 0, 0]) + COLORS[int(shade > 127)]) / 2
+        expected = 0.4 * np.array([shade, 0, 0]) + 0.6 * np.array(COLORS[int(shade > 127)])
         assert np.abs(frame.mean((0, 1)) - expected).max() < 12  # it was compressed twice
 
 
@@ -110,7 +111,7 @@ def test_a_folder_of_frames_becomes_a_video(tmp_path):
     fps, frames = read_video(out / "walk_overlay.mp4")
     assert fps == 5 and [frame.shape for frame in frames] == 3 * [(HEIGHT, WIDTH, 3)]
     for frame, place in zip(frames, (1, 9, 10), strict=True):
-        assert np.abs(frame.mean((0, 1)) - np.array(COLORS[place % 3]) / 2).max() < 12
+        assert np.abs(frame.mean((0, 1)) - 0.6 * np.array(COLORS[place % 3])).max() < 12
 
 
 def test_a_folder_of_frames_can_be_submitted(tmp_path):
