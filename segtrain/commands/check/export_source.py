@@ -34,10 +34,10 @@ class ExportSource(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def from_export(path: Path) -> ExportSource:
-    """The samples of an export, with an experiment of its classes. Raises DataError for what is none, and where it
-    contradicts itself."""
-    export = find_export(path)
+def from_export(path: Path, images: Path | None = None) -> ExportSource:
+    """The samples of an export, with an experiment of its classes; `images` see find_export. Raises DataError for what
+    is none, and where it contradicts itself."""
+    export = find_export(path, images)
     if export.folders is not None:
         return ExportSource(from_folders(*export.folders), notes=export.notes)
     notes, classes, objects, data = [*export.notes], [*export.classes], {}, dict(export.data)
@@ -133,18 +133,22 @@ def _make_class(name: str, labels: Sequence[Label]) -> ClassConfig:
 
 def describe_classes(report: DatasetReport, found: ExportSource) -> tuple[list[str], list[str]]:
     """The lines of a data section with the classes of an export, each with its objects and pixels, and what to say of
-    them."""
+    them. Where objects cover every pixel, there is no background."""
     pixels, names = report.class_pixels, report.labelling.names
     comments, total = {}, max(int(pixels.sum()), 1)
     for name, column in zip(names, pixels.T, strict=True):
         objects = [f"{count_of(found.objects[name], 'object')}"] if found.objects.get(name) else []
         share = f"{show_share(column.sum() / total)} of the pixels"
         comments[name] = ", ".join([*objects, share, f"in {int((column > 0).sum())} of {len(pixels)} masks"])
-    notes = []
-    outside = names.index("background") if "background" in names else None
-    if found.objects and outside is not None and pixels[:, outside].sum() < _FEW_OUTSIDE * total:
-        notes = [
-            f"only {show_share(pixels[:, outside].sum() / total)} of the pixels are outside all objects: take "
-            "background out of classes and write unlabelled: ignore, if everything is labelled"
-        ]
-    return write_classes(found.classes, comments=comments)[1:], notes
+    lines = write_classes(found.classes, comments=comments)[1:]
+    if not found.objects or "background" not in names:
+        return lines, []
+    outside = int(pixels[:, names.index("background")].sum())
+    if not outside and len(names) > 2:
+        labelled = [item for item in found.classes if item.name != "background"]
+        return ["  unlabelled: ignore", *write_classes(labelled, comments=comments)[1:]], []
+    if outside >= _FEW_OUTSIDE * total:
+        return lines, []
+    share = f"only {show_share(outside / total)} of the pixels are outside all objects"
+    advice = "take background out of classes and write unlabelled: ignore, if everything is labelled"
+    return lines, [f"{share}: {advice}"]

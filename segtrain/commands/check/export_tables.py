@@ -1,8 +1,11 @@
 """Exports in tables: a CSV of images and masks, or of run lengths, and the columns that hold them."""
 
+import csv
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from segtrain.commands.check.export_masks import has_images
@@ -23,6 +26,8 @@ _MASK_COLUMN = re.compile(
     r"(mask|label|annotation|segmentation|seg|gt|target)s?([ _-]?(path|file|name|filename|id))?", re.I
 )
 _LOOKED_AT = 20  # rows that are tried
+_MANIFEST = ["image", "width", "height", "files", "error"]  # how the table of a prediction begins
+_LISTED = 200  # of its rows
 
 
 def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> dict[str, Any] | None:
@@ -115,3 +120,24 @@ def _find_images(folder: Path, path: Path, rows: Sequence[RunsRow]) -> Path:
     raise DataError(
         f"{path}: its images are not below {folder}: {name_some(names)}; put the table beside the folder of its images"
     )
+
+
+def find_predicted(annotations: Path, names: Sequence[str]) -> Path | None:
+    """The folder of the images that predict.py wrote these annotations for, by the manifest.csv beside them; None where
+    there is none. Raises DataError where it does not say it: pictures beside them are predictions."""
+    manifest = annotations.with_name("manifest.csv")
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            if (table.fieldnames or [])[: len(_MANIFEST)] != _MANIFEST:
+                return None
+            images = [Path(row["image"]) for row in islice(table, _LISTED)]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return None
+    for name in names:
+        parts = Path(name).parts
+        for image in images:
+            if image.parts[-len(parts) :] == parts and image.is_file():
+                return Path(*image.parts[: -len(parts)])
+    advice = f"write their folder too: python -m segtrain init {quote(str(annotations))} IMAGES"
+    raise DataError(f"{annotations}: the images that {manifest} lists are not there; {advice}")

@@ -1,6 +1,7 @@
 """Exports of labelling tools: which one a folder or file is, and the keys of `data` that read it."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +11,7 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from segtrain.commands.check.export_masks import SPLIT_ORDER, find_roboflow_masks, find_voc_masks, guess_mask_folders
-from segtrain.commands.check.export_tables import find_table
+from segtrain.commands.check.export_tables import find_predicted, find_table
 from segtrain.commands.check.finding import count_of
 from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import DataError, name_some
@@ -49,12 +50,13 @@ class Export(NamedTuple):
     has_val: bool = False
 
 
-def find_export(path: Path) -> Export:
-    """What a folder or file is. Raises DataError where it is nothing that can be read, with what to export instead, and
-    where it is several exports."""
+def find_export(path: Path, images: Path | None = None) -> Export:
+    """What a folder or file is; `images` is the folder of the images of an annotation file, None where they lie beside
+    it. Raises DataError where it is nothing that can be read, with what to export instead, and where it is several
+    exports."""
     require_path(path, "init")
     if path.is_file():
-        return _of_file(path)
+        return _of_file(path, images)
     problems: list[DataError] = []
     found = _in_folder(path, problems)
     if found is not None:
@@ -86,7 +88,7 @@ def _list_choices(what: str, path: Path, choices: Sequence[Path]) -> None:
     )
 
 
-def _of_file(path: Path) -> Export:
+def _of_file(path: Path, images: Path | None) -> Export:
     suffix = path.suffix.lower()
     if suffix in (".zip", ".gz", ".tgz", ".7z", ".rar"):
         unpack = f"python -m zipfile -e {quote(str(path))} {quote(str(path.with_suffix('')))}"
@@ -95,12 +97,12 @@ def _of_file(path: Path) -> Export:
     found: Export | None = None
     if suffix == ".json":
         kind = _json_kind(path)
-        found = _coco(above, [path]) if kind == "coco" else None
+        found = _coco(above, [path], images) if kind == "coco" else None
         if kind == "labelme":
             raise DataError(f"{path}: is a file of labelme for one image; give the folder, {path.parent}")
         _refuse_json(path, kind)
     elif suffix == ".xml":
-        found = _cvat_of(path)
+        found = _cvat_of(path, images)
     elif suffix in (".csv", ".tsv", ".txt"):
         found = _as_export(find_table(path.parent, [path], strict=True))
     if found is None:
@@ -197,7 +199,7 @@ def _find_coco(folder: Path, problems: list[DataError]) -> Export | None:
     return _coco(folder, found) if found else None
 
 
-def _coco(root: Path, files: Sequence[Path]) -> Export:
+def _coco(root: Path, files: Sequence[Path], given: Path | None = None) -> Export:
     files = sorted(
         files, key=lambda file: (SPLIT_ORDER.index(_split_of_file(file)) if _split_of_file(file) else 0, file)
     )
@@ -208,9 +210,11 @@ def _coco(root: Path, files: Sequence[Path]) -> Export:
     for file, split in zip(files, splits, strict=True):
         content = polygons.load_json(file, COCO_FILE, lists=COCO_LISTS)
         names = [str(item.get("file_name", "")) for item in content["images"][:20] if isinstance(item, dict)]
-        images.append(_find_images(root, file, split, names))
+        images.append(given or find_predicted(file, names) or _find_images(root, file, split, names))
         marked = [item.get("iscrowd") for item in content["annotations"] if isinstance(item, dict)]
         crowds, objects = crowds + marked.count(1), objects + len(marked)
+    root, *both = _below_one_root(root, *files, *images)
+    files, images = both[: len(files)], both[len(files) :]
     data = {"format": "coco", "root": str(root)}
     data |= _by_split("annotations", files, splits, root) | _by_split("images", images, splits, root)
     notes = []
@@ -234,6 +238,16 @@ def _by_split(key: str, paths: Sequence[Path], splits: Sequence[str], root: Path
 
 def _below(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
+
+
+def _below_one_root(*paths: Path) -> list[Path]:
+    """A folder that all paths lie in, the first of them where that is one, and the others as seen from where it is."""
+    root, *others = paths
+    if all(path.is_relative_to(root) for path in others):
+        return [*paths]
+    top = Path(os.path.commonpath([path.absolute() for path in paths]))
+    shown = top if others[-1].is_absolute() else Path(os.path.relpath(top))
+    return [shown, *(shown / path.absolute().relative_to(top) for path in others)]
 
 
 def _find_images(root: Path, file: Path, split: str, names: Sequence[str]) -> Path:
@@ -268,10 +282,14 @@ def _find_cvat(folder: Path) -> Export | None:
     return _cvat_of(files[0]) if files else None
 
 
-def _cvat_of(path: Path) -> Export:
-    images = "images" if (path.parent / "images").is_dir() else "."
-    data = {"format": "cvat", "root": str(path.parent), "annotations": path.name, "images": images}
-    splits = {SPLIT_NAMES.get(image.subset.casefold(), "") for image in read_cvat(path).images}
+def _cvat_of(path: Path, images: Path | None = None) -> Export:
+    listed = read_cvat(path).images
+    beside = path.parent / "images"
+    found = images or find_predicted(path, [image.name for image in listed[:_SAMPLED]])
+    found = found or (beside if beside.is_dir() else path.parent)
+    root, file, folder = _below_one_root(path.parent, path, found)
+    data = {"format": "cvat", "root": str(root), "annotations": _below(file, root), "images": _below(folder, root)}
+    splits = {SPLIT_NAMES.get(image.subset.casefold(), "") for image in listed}
     return Export("CVAT", data, has_val={"train", "val"} <= splits and "" not in splits)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from segtrain.command import parse_output
 from segtrain.errors import ConfigError
 
+ANNOTATIONS = (".xml", ".json")
 TABLE = ".csv"  # of the images, beside the experiment, where some look alike
 
 
@@ -14,7 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images", metavar="EXPORT | IMAGES", help="export of a labelling tool, or folder or glob of images"
     )
-    parser.add_argument("masks", nargs="?", metavar="MASKS", help="folder or glob of the masks, of the same names")
+    parser.add_argument(
+        "masks",
+        nargs="?",
+        metavar="MASKS",
+        help="folder or glob of the masks, of the same names; or an annotation file",
+    )
     parser.add_argument(
         "-o", "--output", type=parse_output, default=Path("config.yml"), help="file to write (config.yml)"
     )
@@ -37,5 +43,12 @@ def main(options: argparse.Namespace) -> None:
     from segtrain.commands.check.source import from_folders
 
     given = [options.images] if options.masks is None else [options.images, options.masks]
-    found = from_export(Path(options.images)) if options.masks is None else ExportSource(from_folders(*given))
+    annotations = [Path(path) for path in given if Path(path).suffix.lower() in ANNOTATIONS and Path(path).is_file()]
+    if len(given) == 1:
+        found = from_export(Path(options.images))
+    elif len(annotations) == 1:  # in either order
+        (folder,) = (Path(path) for path in given if Path(path) not in annotations)
+        found = from_export(annotations[0], folder)
+    else:
+        found = ExportSource(from_folders(*given))
     init_experiment(found, given, output, table=output.with_suffix(TABLE))
