@@ -7,8 +7,8 @@ import tifffile
 from PIL import Image
 
 from segtrain.errors import DataError
-from segtrain.images.reading import image_size, read_image, read_mask
-from tests.image_files import error_of
+from segtrain.images.reading import image_size, read_image, read_mask, read_with_nodata
+from tests.image_files import error_of, save
 
 RNG = np.random.default_rng(0)
 
@@ -177,3 +177,20 @@ def test_tiffs_that_are_no_masks(tmp_path, text):
     with pytest.raises(DataError) as error:
         read_mask(tmp_path / "a.tif", as_color=as_color)
     assert str(error.value).replace(str(tmp_path / "a.tif"), "F") == text
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_what_a_tiff_says_is_transparent_holds_no_data(tmp_path, dtype, channels):
+    """Whether Pillow opens it (8 bits) or tifffile; not where the channel is read as a band."""
+    pixels = np.random.default_rng(0).integers(1, 200, (20, 30, channels)).astype(dtype)
+    pixels[:5, :7, -1] = 0
+    path = save(tmp_path / "a.tif", pixels, alpha=True)
+    scale = None if dtype == np.uint8 else 255
+    for wanted in (1, 3):
+        image, missing = read_with_nodata(path, channels=wanted, scale=scale)
+        assert image.shape == (20, 30, wanted) and np.array_equal(missing, pixels[..., -1] == 0)
+        opaque = save(tmp_path / "b.tif", pixels[..., :-1])
+        assert np.abs(image - read_image(opaque, channels=wanted, scale=scale)).max() == 0
+    everything = {"channels": channels, "scale": scale, "bands": range(1, channels + 1)}
+    assert read_with_nodata(path, **everything)[1] is None
