@@ -1,4 +1,4 @@
-"""What the README says is what happens."""
+"""What the README and the pages of docs/ say is what happens."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,24 @@ from segtrain.config.schema import Config
 from tests.conftest import PROJECT, SMALL, draw_sample, run
 from tools.datasets_table import build_datasets_table
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "experiments" / "README.md"]
 
 
-def blocks(language: str) -> list[str]:
+def read(page: str) -> str:
+    """The text of a page."""
+    return (PROJECT / page).read_text(encoding="utf-8")
+
+
+README, OWN_DATA, SUPPORTED = read("README.md"), read("docs/own-data.md"), read("docs/supported.md")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
     """The fenced blocks of a language, in order."""
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_readme_is_one_that_one_reads() -> None:
+    assert len(README.splitlines()) <= 200
 
 
 def test_the_mistakes_are_reported_as_shown() -> None:
@@ -26,7 +38,7 @@ def test_the_mistakes_are_reported_as_shown() -> None:
 
 
 def test_own_data_in_five_lines_trains_and_predicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example = next(block for block in blocks("yaml") if "name: mine" in block)
+    example = next(block for block in blocks("yaml", OWN_DATA) if "name: mine" in block)
     data = tmp_path / "data"
     for index in range(10):
         draw_sample(data, f"{index:03d}", seed=index)
@@ -53,7 +65,7 @@ def test_own_data_in_five_lines_trains_and_predicts(tmp_path: Path, monkeypatch:
     assert variables["mask"].shape == (64, 80)
 
 
-@pytest.mark.parametrize("written", re.findall(r"`(\[(?:\{|\w).*?\])`", README))
+@pytest.mark.parametrize("written", re.findall(r"`(\[(?:\{|\w).*?\])`", OWN_DATA))
 def test_the_ways_to_write_classes_are_valid(written: str) -> None:
     if written.startswith(("[11", "[best")):
         return
@@ -62,8 +74,10 @@ def test_the_ways_to_write_classes_are_valid(written: str) -> None:
 
 
 def test_commands_name_files_and_keys_that_exist() -> None:
-    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("python train.py ")]
-    assert len(lines) >= 4
+    texts = [README, read("docs/experiments.md"), read("docs/run-files.md")]
+    commands = [line for text in texts for block in blocks("sh", text) for line in block.splitlines()]
+    lines = [line for line in commands if line.startswith("python train.py ")]
+    assert len(lines) >= 6
     for line in lines:
         arguments = line.removeprefix("python train.py ").split()
         if "--resume" not in arguments and "experiments/mine.yml" not in arguments:  # that is the reader's own
@@ -71,7 +85,10 @@ def test_commands_name_files_and_keys_that_exist() -> None:
             assert isinstance(load_config(layers), Config), line
 
 
-@pytest.mark.parametrize("override", re.findall(r"`([a-z_]+(?:\.\w+)+=[^` ]+)`", README))
+VALUES = re.findall(r"`([a-z_]+(?:\.\w+)+=[^` ]+)`", "".join(map(read, ("README.md", "docs/experiments.md"))))
+
+
+@pytest.mark.parametrize("override", VALUES)
 def test_single_values_in_the_text_can_be_set(override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_losses.py").write_text("import torch\n\n\nclass EdgeLoss(torch.nn.Module):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)  # where the reader's own loss lies
@@ -81,22 +98,33 @@ def test_single_values_in_the_text_can_be_set(override: str, tmp_path: Path, mon
 def test_the_table_of_supported_things_is_true() -> None:
     from segtrain.config.libraries import known_names
 
-    networks = " ".join(re.findall(r"^\| networks of \w+ \| (.*) \|$", README, re.M))
+    networks = " ".join(re.findall(r"^\| networks of \w+ \| (.*) \|$", SUPPORTED, re.M))
     named = set(re.findall(r"\w+", networks.partition("`")[0]))
     assert set(known_names("model")) <= named
     for loss in ("CrossEntropyLoss", "BCEWithLogitsLoss", "DiceLoss", "JaccardLoss", "TverskyLoss", "FocalLoss"):
         assert loss in known_names("loss")
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+?)\)", README):
-        assert target.startswith(("https://", "http://")) or (PROJECT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, _, anchor in re.findall(r"\]\(([^)#\s]*)(#([^)\s]*))?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("https://", "http://")):
+            file = page.parent / target if target else page
+            assert file.exists(), target
+            if anchor and file.suffix == ".md":
+                assert anchor in anchors(file), (target, anchor)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_table_of_data_sets_is_that_of_the_formats() -> None:
-    assert f"\n{build_datasets_table()}\n" in README
+    assert read("docs/data-sets.md").endswith(f"\n{build_datasets_table()}")
     count = build_datasets_table().count("\n") - 2
-    assert f"[{count} public data sets](#public-data-sets)" in README
+    assert f"[{count} public data sets](data-sets.md)" in SUPPORTED
 
 
 def test_three_commands_lead_from_folders_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +147,7 @@ def test_three_commands_lead_from_folders_to_predictions(tmp_path: Path, monkeyp
     assert len(list((tmp_path / "out").iterdir())) == 31  # three for each image, and manifest.csv
 
 
-@pytest.mark.parametrize("keys", re.findall(r"^\| (`[a-z_]+: .+?) \|", README, re.MULTILINE))
+@pytest.mark.parametrize("keys", re.findall(r"^\| (`[a-z_]+: .+?) \|", OWN_DATA, re.MULTILINE))
 def test_the_keys_of_data_are_valid(keys: str) -> None:
     for part in re.findall(r"`(\w+): (.+?)`", keys):
         key, value = part

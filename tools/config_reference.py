@@ -14,7 +14,7 @@ from segtrain.formats.dataset_info import load_dataset, published
 INTRODUCTION = """# Every key of the configuration
 
 Made by `python -m tools.config_reference > docs/config.md`; a test compares it with the code. How files and values are
-merged is in the [README](../README.md).
+merged is in the [experiments.md](experiments.md).
 """
 
 
