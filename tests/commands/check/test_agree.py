@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from segtrain.commands.check import experiment
+from segtrain.commands.check.export_source import ExportSource
 from segtrain.commands.check.finding import INTO_EXPERIMENT, Finding
 from segtrain.commands.check.page import write_proposal
 from segtrain.commands.check.source import from_experiment, from_folders
@@ -194,7 +195,7 @@ def start(root: Path, written: str) -> list[str]:
     folders, file = [str(root / name) for name in ("images", "masks")], root / "mine.yml"
     if not written:
         try:
-            experiment.init_experiment(*folders, file, table=root / "mine.csv")
+            experiment.init_experiment(ExportSource(from_folders(*folders)), folders, file, table=root / "mine.csv")
             return [str(file)]
         except SegtrainError:
             source = from_folders(*folders)

@@ -8,6 +8,7 @@ from segtrain.commands.check import source
 from segtrain.commands.check.command import find_all
 from segtrain.commands.check.dataset_report import gather
 from segtrain.commands.check.experiment import init_experiment
+from segtrain.commands.check.export_source import ExportSource
 from segtrain.commands.check.page import describe_set
 from segtrain.commands.check.source import from_experiment, from_folders
 from segtrain.config.rules import load_config
@@ -41,7 +42,9 @@ def titles_of(report):
 
 def test_init_proposes_a_tile_and_a_training_has_the_same_splits(rasters, monkeypatch, capsys):
     monkeypatch.chdir(rasters)
-    init_experiment("images", "masks", rasters / "mine.yml", table=rasters / "mine.csv")
+    folders = ["images", "masks"]
+    found = ExportSource(from_folders(*folders))
+    init_experiment(found, folders, rasters / "mine.yml", table=rasters / "mine.csv")
     text = (rasters / "mine.yml").read_text()
     why = "# side of the windows that TIFFs are read in; a crop of one decodes no more"
     assert f"  tile: 128                      {why}\n" in text
