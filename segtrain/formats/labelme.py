@@ -108,7 +108,7 @@ def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
     content = polygons.load_json(path, "a labelme file", lists=["shapes"], texts=["imagePath"])
     shapes, lines = [], []
     for index, shape in enumerate(content["shapes"]):
-        if not isinstance(shape, dict) or "label" not in shape or "points" not in shape:
+        if not isinstance(shape, dict) or shape.get("label") is None or "points" not in shape:
             raise DataError(f"{path}: shapes[{index}] has no label and points")
         kind, what = shape.get("shape_type") or "polygon", f"shape {index + 1} ({shape['label']})"
         if kind in LINES and skip_lines:

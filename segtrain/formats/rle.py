@@ -91,6 +91,11 @@ def _with_classes(
     if any(row.label for row in rows):
         if legend.other is None:
             polygons.refuse_unclaimed(path, _count(row for row in rows if row.label not in legend.values), legend)
+        for row in rows:
+            if row.runs and not row.label:
+                raise DataError(
+                    f"{path}:{row.line}: has runs of {row.image} but no class; write one, or remove the row"
+                )
         return rows
     labels = [(item.labels or [item.name])[0] for item in classes if item.name != "background"]
     if len(labels) != 1:
@@ -125,7 +130,10 @@ def read_table(path: Path, *columns: str | None) -> list[RunsRow]:
     for number, (line, cells) in enumerate(read_rows(path, read_cells(path), delimiter)):
         if number == 0 and not is_headless(header):
             continue
-        image, label, runs = ("" if place is None or place >= len(cells) else cells[place] for place in places)
+        if len(cells) <= max(place for place in places if place is not None):
+            text = f"has {len(cells)} of the {len(header)} cells of the first row; is the file complete?"
+            raise DataError(f"{path}:{line}: {text}")
+        image, label, runs = ("" if place is None else cells[place] for place in places)
         if places[0] == places[1]:
             image, _, label = image.rpartition("_")
         if not image or (places[0] == places[1] and not label):
@@ -190,8 +198,9 @@ def find_columns(path: Path, header: Sequence[str], columns: Sequence[str | None
 
 def list_images(folder: Path) -> dict[str, str]:
     """The paths below a folder of its images, by their paths and names, with suffix and without; "" for a name that
-    several have."""
+    several have, unless it is the path of one."""
     found: dict[str, str] = {}
+    paths: set[str] = set()
     for above, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
@@ -200,8 +209,9 @@ def list_images(folder: Path) -> dict[str, str]:
                 continue
             path = os.path.relpath(os.path.join(above, file), folder)
             for name in {path, file, os.path.splitext(path)[0], stem}:
-                found[name] = path if found.get(name, path) == path or name == path else ""
-    return {name: path for name, path in found.items() if path}
+                found[name] = path if found.get(name, path) == path else ""
+                paths.add(path)
+    return {name: path for name, path in found.items() if path} | {path: path for path in paths}
 
 
 def _by_image(path: Path, folder: Path, rows: Sequence[RunsRow]) -> dict[str, list[RunsRow]]:

@@ -86,6 +86,11 @@ def test_one_class_needs_no_column(write):
     assert rle.find_labels(root) == [Label("object", 2)]
 
 
+def test_a_path_is_its_image_though_others_have_the_name(write):
+    root = write("ImageId,EncodedPixels", "a.jpg,2 1", files=("a.jpg", "deep/a.jpg"))
+    assert masks(root, ["crack"], without_row="background") == {"a": ["010", *EMPTY[1:]], "deep/a": EMPTY}
+
+
 def test_images_without_a_row(write):
     root = write("ImageId,EncodedPixels", "a,2 1", "b,3 1", files=("a.jpg", "b.png", "deep/c.png"))
     assert masks(root, ["crack"], without_row="background").keys() == {"a", "b", "deep/c"}
@@ -127,6 +132,14 @@ MISTAKES = {
     "no rows": (["ImageId,ClassId,EncodedPixels"], {}, "R/train.csv: has no row below its header"),
     "no image in a row": (
         ["ImageId,ClassId,EncodedPixels", ",cat,1 1"], {}, "R/train.csv:2: column 'ImageId' holds '', not an image"
+    ),
+    "runs without a class": (
+        ["ImageId,ClassId,EncodedPixels", "a,cat,1 1", "b,,1 1"], {},
+        "R/train.csv:3: has runs of b but no class; write one, or remove the row",
+    ),
+    "a row that is cut off": (
+        ["ImageId,ClassId,EncodedPixels", "a,cat,1 1", "b,cat"], {},
+        "R/train.csv:3: has 2 of the 3 cells of the first row; is the file complete?",
     ),
     "an image that is not there": (
         ["ImageId,ClassId,EncodedPixels", "a,cat,1 1", "c,cat,1 1"], {},

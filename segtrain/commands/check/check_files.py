@@ -36,7 +36,7 @@ def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
     if not broken:
         return
     found = [report.records[index] for index in broken]
-    reasons = [reason for r in found for reason in (r.image_error, r.mask_error) if reason]
+    reasons = [reason for r in found for reason in dict.fromkeys((r.image_error, r.mask_error)) if reason]
     yield report.finding(
         "error",
         f"{count_of(len(reasons), 'file')} cannot be read",

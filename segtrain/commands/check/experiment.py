@@ -94,7 +94,8 @@ def _refuse(source: Source, findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.level == "error":
             files = ", ".join(finding.files[:3])
-            hint = f"{source.command} says how to fix it" if source.arguments else finding.explanation
+            advice = finding.explanation.partition(" This fix ")[0]  # only `check` shows fixes
+            hint = f"{source.command} says how to fix it" if source.arguments else advice
             raise DataError(f"{source.place}: {finding.title}; {files}; {hint}")
 
 

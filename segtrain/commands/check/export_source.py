@@ -18,7 +18,7 @@ from segtrain.config.tree import dump_yaml, parse_yaml
 from segtrain.errors import DataError, name_some
 from segtrain.formats import find_ignored_raw, find_labels, read_dataset
 from segtrain.formats.polygons import fold_name
-from segtrain.formats.sample import Label, SampleTable, Splits
+from segtrain.formats.sample import Label, OneSampleError, SampleTable, Splits
 
 _IGNORED = frozenset({"ignore", "ignored", "void"})
 _FEW_OUTSIDE = 0.02  # of the pixels: where objects cover the rest, what is outside of them is hardly a class
@@ -50,13 +50,20 @@ def from_export(path: Path, images: Path | None = None) -> ExportSource:
             notes.append(f"lines and points cover no area and are left out: {listed}")
         classes, objects, own, told = choose_classes(path, labels)
         data, notes = data | own, notes + told
+    for item in classes:
+        if item.name.encode("utf-8", "replace").decode() != item.name:
+            raise DataError(f"{path}: the class {item.name!a} is not in UTF-8; save the file that names it as UTF-8")
     config = _make_config(classes, data) if classes else None
     read: list[str] = []
     provided = {} if config is None else config.data.provided
     splits = export.splits
     if splits is None:
         keys = {key: value for key, value in data.items() if key not in ("format", "root")}
-        splits = read_dataset(data["format"], Path(data["root"]), keys, notes=read, **provided)
+        try:
+            splits = read_dataset(data["format"], Path(data["root"]), keys, notes=read, **provided)
+        except OneSampleError as error:
+            text = "has 1 image, and one has to be held out for validation; label another one"
+            raise DataError(f"{path}: {text}") from error
     source = Source(
         f"{export.title} at {path}",
         _pooled(splits, has_val=export.has_val),

@@ -76,7 +76,11 @@ def _find_runs(folder: Path, path: Path) -> dict[str, Any] | None:
     """The keys of a table of run lengths, and of the folder that holds its images."""
     rows = read_table(path, None, None, None)
     if not any(re.match(r"\d+ \d+( |$)", row.runs) for row in rows):
-        return None
+        first = next((row for row in rows if row.runs), None)
+        if first is None:
+            return None
+        what = "neither a mask that is there nor starts and lengths like 1 3 10 5"
+        raise DataError(f"{path}:{first.line}: holds {first.runs[:40]!r}, {what}; write one of them")
     images = _find_images(folder, path, rows)
     data: dict[str, Any] = {"format": "rle", "root": str(folder), "file": path.relative_to(folder).as_posix()}
     data["images"] = images.relative_to(folder).as_posix()
@@ -110,7 +114,7 @@ def _go_along_rows(images: Path, there: dict[str, str], rows: Sequence[RunsRow])
 
 
 def _find_images(folder: Path, path: Path, rows: Sequence[RunsRow]) -> Path:
-    names = [row.image for row in rows[:_LOOKED_AT]]
+    names = [*dict.fromkeys(row.image for row in rows[:_LOOKED_AT])]
     inside = sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
     places = [place for place in inside if has_images(place)]
     for place in (*sorted(places, key=lambda place: "train" not in place.name), folder):

@@ -165,6 +165,30 @@ MISTAKES = {
         "CVAT at D: 1 file cannot be read; D/annotations.xml: has an image of 57 x 40 pixels, but D/images/00.jpg is "
         "56 x 40; .+",
     ),
+    "an image that is cut off": (
+        lambda root: [drawn.cvat_images(root), (root / "images/00.jpg").write_bytes(b"\xff\xd8\xff\xe0")],
+        "CVAT at D: 1 file cannot be read; D/images/00.jpg: is not an image of a known type; .+; Training stops there; "
+        "the reason follows each name. Repair them at their source.",
+    ),
+    "one image": (
+        edit(drawn.cvat_images, "annotations.xml", lambda text: text.partition('<image id="1"')[0] + "</annotations>"),
+        "D: has 1 image, and one has to be held out for validation; label another one",
+    ),
+    "runs as a list": (
+        edit(drawn.kaggle, "train.csv", lambda text: re.sub(r",(\d+) .+", r",[\1]", text)),
+        r"D/train.csv:2: holds '.\d+.', neither a mask that is there nor starts and lengths like 1 3 10 5; write .+",
+    ),
+    "names that are not UTF-8": (
+        lambda root: [
+            drawn.kaggle(root),
+            (root / "train.csv").write_bytes((root / "train.csv").read_bytes().replace(b"car", b"\xe4u")),
+        ],
+        r"D: the class '.udce4u' is not in UTF-8; save the file that names it as UTF-8",
+    ),
+    "a shape without a label": (
+        edit(drawn.labelme, "03.json", lambda text: text.replace('"road"', "null")),
+        r"D/03.json: shapes.0. has no label and points",
+    ),
     "a packed export": (
         lambda root: (root.mkdir(), (root / "a.zip").write_bytes(b"PK")),
         "D/a.zip: is packed; unpack it and give the folder",
