@@ -23,6 +23,7 @@ MODEL_TYPE, RASTER_TYPE, GEOGRAPHIC, PROJECTED, LINEAR_UNITS = 1024, 1025, 2048,
 METRES = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}  # EPSG's codes of the metre, the foot, the US survey foot
 USER_DEFINED = 32767
 TOLERANCE_PX = 0.5
+IN_PIXELS = np.eye(2, 3)  # GDAL's matrix of a raster that lies nowhere; programs write it into copies of such rasters
 
 
 class Place(NamedTuple):
@@ -68,6 +69,8 @@ def read_georeference(path: str) -> Georeference | None:
         keys = _keys_of(values.get(GEO_KEYS, ()))
         try:
             matrix = _matrix_of(values, keys)
+            if np.array_equal(matrix, IN_PIXELS) and keys.keys().isdisjoint((GEOGRAPHIC, PROJECTED)):
+                matrix, tags = None, {}
             if matrix is None and (world := _read_world_file(path)) is not None:
                 matrix = world
                 tags = {code: tag for code, tag in tags.items() if code in KEY_TAGS} | _grid_tags(world, keys)

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segtrain.images.georeference import compare_places, read_place
+from segtrain.images.georeference import compare_places, read_georeference, read_place
 
 SIZE = {"height": 64, "width": 96}
 X, Y = 4e5, 5e6
@@ -111,3 +111,13 @@ def test_world_files_of_pictures(name, world, tmp_path):
 def test_a_file_that_is_no_world_file_says_nothing(text, tmp_path):
     (tmp_path / "a.tfw").write_text(text)
     assert read_place(save(tmp_path / "a.tif")) is None
+
+
+def test_pixels_counted_from_the_corner_are_no_place(tmp_path):
+    """What GDAL gives for a raster without a place, and rasterio then writes into a copy of it."""
+    grid = model_tags([[1, 0, 0, 0], [0, 1, 0, 0]], epsg=None)
+    path = save(tmp_path / "a.tif", grid)
+    assert read_georeference(path) is None
+    (tmp_path / "a.tfw").write_text(f"0.5 0 0 -0.5 {X + 0.25} {Y - 0.25}")
+    np.testing.assert_array_equal(read_place(path).matrix, [[0.5, 0, X], [0, -0.5, Y]])
+    assert read_place(save(tmp_path / "b.tif", model_tags([[1, 0, 0, 0], [0, 1, 0, 0]]))).epsg == 32633
