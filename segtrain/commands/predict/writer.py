@@ -41,8 +41,10 @@ class Report:
         """A line about what was done in that time."""
         counts = [(self.images, "images"), (self.frames, "frames")]
         done = " and ".join(f"{count} {what}" for count, what in counts if count) or "no images"
-        speed = (self.images + self.frames) / max(seconds, 1e-9)
-        return f"{done} predicted, written to {output} ({speed:.1f} images/s)"
+        count = self.images + self.frames
+        slow = 0 < count < seconds / 10  # large rasters
+        speed = f"{seconds / count:.0f} s an image" if slow else f"{count / max(seconds, 1e-9):.1f} images/s"
+        return f"{done} predicted, written to {output} ({speed})"
 
 
 Written = list[Any]  # what each table takes of an image, or None

@@ -61,6 +61,7 @@ def test_a_video_becomes_an_overlay_of_the_same_speed_and_size(tmp_path, name, c
     path = write_video(tmp_path / name, 9, code=code)
     report, out = run(path)
     assert (report.images, report.frames, report.failures, report.status) == (0, 9, [], 0)
+    assert report.summary(out, 900.0).endswith("(100 s an image)")
     assert report.summary(out, 2.0) == f"9 frames predicted, written to {out} (4.5 images/s)"
     assert names_in(out) == ["clip_overlay.mp4", "manifest.csv"]
     fps, frames = read_video(out / "clip_overlay.mp4")
