@@ -150,8 +150,8 @@ def _read_world_file(path: str) -> NDArray[np.float64] | None:
 
 
 def _require_upright(path: str, matrix: NDArray[np.float64]) -> None:
-    """Raises DataError for a matrix that is no grid, and where the pixels are stored turned: GDAL and other programs do
-    not turn them, segtrain does."""
+    """Raises DataError for a matrix that is not a grid, and where the pixels are stored turned: GDAL and other
+    programs do not turn them, segtrain does."""
     with np.errstate(all="ignore"):
         area = np.linalg.det(matrix[:, :2])
     if not np.isfinite([*matrix.flat, area]).all() or not area:

@@ -20,8 +20,8 @@ class PredictedImage:
     """An image and its prediction.
 
     `image` is HWC as read_image gives it. `labels` are HW class indices, or in multilabel CHW layers of 0 and 1, uint8
-    where the classes fit in and int32 elsewhere. `nodata` is bool HW where the image has pixels that hold no data, else
-    None; their label is no class, or in multilabel 0.
+    where the classes fit in and int32 elsewhere. `nodata`, bool HW, marks the pixels of the image that hold no data;
+    None if there are none. In multilabel their layers are 0, elsewhere their label is a value that no class has.
     """
 
     task: Task

@@ -34,7 +34,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def name_classes(found: Sequence[tuple[str, Any]], key: str) -> list[ClassConfig]:
-    """Classes of names and values, or colours; names that differ in case or spaces alone are one."""
+    """Classes of names and values, or colours; names that differ only in case or spaces are one class."""
     joined: dict[str, tuple[str, list]] = {}
     for name, value in found:
         joined.setdefault(fold_name(name), (name.strip(), []))[1].append(value)
@@ -133,7 +133,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _read_labelmap(path: Path) -> list[ClassConfig]:
-    """The classes of CVAT's labelmap.txt, `name:r,g,b::` a line; none where there is no such file."""
+    """The classes of CVAT's labelmap.txt, one `name:r,g,b::` per line; an empty list if the file does not exist."""
     if not path.is_file():
         return []
     found = []

@@ -97,7 +97,7 @@ def choose_classes(
 ) -> tuple[list[ClassConfig], dict[str, int], dict[str, Any], list[str]]:
     """The classes that labels make, the number of objects of each, further keys of `data`, and what to say of them.
 
-    Labels that differ in case or spaces alone are one class; those without objects are left out; `background` is the
+    Labels that differ only in case or spaces are one class; those without objects are left out; `background` is the
     class of what is outside all objects, and `ignore` no class. Raises DataError where no label has an object.
     """
     joined: dict[str, list[Label]] = {}
@@ -108,7 +108,7 @@ def choose_classes(
     used = {key: own for key, own in used.items() if own}
     keys, notes = {}, []
     if unused and used:
-        notes.append(f"labels without objects are no classes: {name_some(unused, most=6)}")
+        notes.append(f"labels without objects become no class: {name_some(unused, most=6)}")
     for key in _IGNORED & used.keys():
         keys["other_labels"] = "ignore"
         notes.append(f"objects labelled {used[key][0].name} are ignored; data.other_labels says so")
@@ -120,7 +120,7 @@ def choose_classes(
     for own in used.values():
         if len(own) > 1:
             names = " and ".join(repr(item.name) for item in own)
-            notes.append(f"the labels {names} differ in case or spaces alone and are one class here")
+            notes.append(f"the labels {names} differ only in case or spaces and become one class")
     background = used.pop("background", None)
     classes = [_make_class("background", background or [])] if background or len(used) > 1 else []
     classes += [_make_class("", own) for own in used.values()]

@@ -33,7 +33,7 @@ _LISTED = 200  # of its rows
 def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> dict[str, Any] | None:
     """The table among these files, and the keys that read it with the images below `folder`: the only one that holds
     masks, or the only of these that is called train. Raises DataError where it is one of several, and with `strict`
-    where a file is no table of masks."""
+    where a file is not a table of masks."""
     tables, problems = {}, []
     for path in files:
         if re.search("submission|_classes", path.name, re.IGNORECASE):

@@ -19,7 +19,7 @@ NO_LAYER = 127  # of layers of 0 and 255, where the image has no data
 
 
 def no_class(task: Task) -> int:
-    """The value of pixels without data in a file of class indices, or in the bands of layers; it is no class's."""
+    """The value that marks pixels without data, in class indices or in the bands of layers; no class has it."""
     if task.mode == "multilabel":
         return NO_LAYER
     return 255 if len(task.names) < 256 else 65535

@@ -114,7 +114,7 @@ class _Arcs:
 
     def find_wrong(self, lines: np.ndarray, wanted: np.ndarray, free: np.ndarray) -> np.ndarray:
         """Which of the `free` lines, bool (lines,), leave one of the wanted rings without an area, turn it over, or
-        meet others of an owner that is no valid polygon; all of an owner that is none for another reason."""
+        meet others of an owner that is not a valid polygon; all of an owner that is none for another reason."""
         import shapely
 
         rings = self.join(lines, wanted)

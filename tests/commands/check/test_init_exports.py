@@ -243,7 +243,7 @@ def test_images_that_look_alike_stay_together_in_a_table_of_names(tmp_path, caps
 NOTES = {
     "labels in two spellings": (
         edit(drawn.cvat_images, XML, lambda text: text.replace('polygon label="car"', 'polygon label="Car "', 3)),
-        "the labels 'car' and 'Car ' differ in case or spaces alone and are one class here",
+        "the labels 'car' and 'Car ' differ only in case or spaces and become one class",
         "{name: car, color: [250, 50, 83], labels: [car, 'Car ']}",
     ),
     "lines among polygons": (
