@@ -1,6 +1,7 @@
 """segtrain: YAML experiments around segmentation-models-pytorch, timm, albumentations and torch.
 
-From Python: train, load, evaluate, check, read_record, and SegtrainError, which they raise; docs/python.md shows them.
+From Python: train, load, evaluate, check, read_record, and SegtrainError, which they raise; docs/reference/python.md
+shows them.
 """
 
 import importlib

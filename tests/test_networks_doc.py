@@ -1,4 +1,4 @@
-"""docs/networks.md: its settings can be trained."""
+"""docs/how-to/networks.md: its settings can be trained."""
 
 import re
 
@@ -8,7 +8,7 @@ from segtrain.config.rules import load_config
 from segtrain.training.train import check
 from tests.conftest import PROJECT
 
-BLOCKS = re.findall(r"^```yaml\n(.*?)^```", (PROJECT / "docs" / "networks.md").read_text(encoding="utf-8"), re.S | re.M)
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", (PROJECT / "docs/how-to/networks.md").read_text(encoding="utf-8"), re.S | re.M)
 
 
 @pytest.mark.parametrize("text", BLOCKS)

@@ -10,7 +10,7 @@ from segtrain.config.schema import Config
 from tests.conftest import PROJECT, SMALL, draw_sample, run
 from tools.datasets_table import build_datasets_table
 
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), PROJECT / "experiments" / "README.md"]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "experiments" / "README.md"]
 
 
 def read(page: str) -> str:
@@ -18,7 +18,7 @@ def read(page: str) -> str:
     return (PROJECT / page).read_text(encoding="utf-8")
 
 
-README, OWN_DATA, SUPPORTED = read("README.md"), read("docs/own-data.md"), read("docs/supported.md")
+README, OWN_DATA, SUPPORTED = read("README.md"), read("docs/how-to/own-data.md"), read("docs/reference/supported.md")
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -74,7 +74,7 @@ def test_the_ways_to_write_classes_are_valid(written: str) -> None:
 
 
 def test_commands_name_files_and_keys_that_exist() -> None:
-    texts = [README, read("docs/experiments.md"), read("docs/run-files.md")]
+    texts = [README, read("docs/how-to/experiments.md"), read("docs/reference/run-files.md")]
     commands = [line for text in texts for block in blocks("sh", text) for line in block.splitlines()]
     lines = [line for line in commands if line.startswith("python train.py ")]
     assert len(lines) >= 6
@@ -85,7 +85,7 @@ def test_commands_name_files_and_keys_that_exist() -> None:
             assert isinstance(load_config(layers), Config), line
 
 
-VALUES = re.findall(r"`([a-z_]+(?:\.\w+)+=[^` ]+)`", "".join(map(read, ("README.md", "docs/experiments.md"))))
+VALUES = re.findall(r"`([a-z_]+(?:\.\w+)+=[^` ]+)`", "".join(map(read, ("README.md", "docs/how-to/experiments.md"))))
 
 
 @pytest.mark.parametrize("override", VALUES)
@@ -122,7 +122,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_table_of_data_sets_is_that_of_the_formats() -> None:
-    assert read("docs/data-sets.md").endswith(f"\n{build_datasets_table()}")
+    assert read("docs/reference/data-sets.md").endswith(f"\n{build_datasets_table()}")
     count = build_datasets_table().count("\n") - 2
     assert f"[{count} public data sets](data-sets.md)" in SUPPORTED
 

@@ -1,5 +1,5 @@
-"""The floors of the house, as docs/architecture.md draws them: who imports whom, how long things are, what each is
-called, and that every command can be deleted."""
+"""The floors of the house, as docs/explanation/architecture.md draws them: who imports whom, how long things are, what
+each is called, and that every command can be deleted."""
 
 import ast
 import shutil
@@ -153,7 +153,7 @@ def test_training_imports_few_files() -> None:
 
 
 def test_the_path_of_a_training_is_a_short_read() -> None:
-    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = (PROJECT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
     places = [text.index(f"`{file}`") for file in SPINE]
     assert places == sorted(places)
     assert sum(len((PACKAGE / file).read_text(encoding="utf-8").splitlines()) for file in SPINE) <= 2500

@@ -1,4 +1,4 @@
-"""The loss and the network of docs/your-own.md, copied from there into the folder of a user, and used."""
+"""The loss and the network of docs/how-to/your-own.md, copied from there into the folder of a user, and used."""
 
 import re
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ NAMED = ["model.name=my_models.SmallNet", "model.width=24", "loss.my_losses.Edge
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> SimpleNamespace:
     root = tmp_path_factory.mktemp("own")
-    text = (PROJECT / "docs" / "your-own.md").read_text(encoding="utf-8")
+    text = (PROJECT / "docs/how-to/your-own.md").read_text(encoding="utf-8")
     for name, block in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, flags=re.DOTALL):
         (root / name).write_text(block, encoding="utf-8")
     (root / "config.yml").write_bytes((PROJECT / "config.yml").read_bytes())

@@ -1,4 +1,5 @@
-"""Reference of the configuration, made from its sections: `python -m tools.config_reference > docs/config.md`."""
+"""Reference of the configuration, made from its sections:
+`python -m tools.config_reference > docs/reference/config.md`."""
 
 import inspect
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from segtrain.formats.dataset_info import load_dataset, published
 
 INTRODUCTION = """# Every key of the configuration
 
-Made by `python -m tools.config_reference > docs/config.md`; a test compares it with the code. How files and values are
-merged is in the [experiments.md](experiments.md).
+`python -m tools.config_reference > docs/reference/config.md` makes this page, and a test compares it with the code. How
+files and values are merged: [experiments](../how-to/experiments.md).
 """
 
 

@@ -1,4 +1,4 @@
-"""Table of the public data sets in docs/data-sets.md: `python -m tools.datasets_table` prints it."""
+"""Table of the public data sets in docs/reference/data-sets.md: `python -m tools.datasets_table` prints it."""
 
 from segtrain.commands.datasets.command import count_classes, show_counts, show_way
 from segtrain.formats.dataset_info import load_dataset, published

@@ -1,4 +1,5 @@
-"""Table of docs/cluster.md: how far the weights of several processes, or of accumulated steps, are from those of one.
+"""Table of docs/how-to/cluster.md: how far the weights of several processes, or of accumulated steps, are from those of
+one.
 
   python -m segtrain demo data/street
   python -m tools.equal_processes           # Markdown, about five minutes on two cores

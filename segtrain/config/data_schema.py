@@ -186,7 +186,8 @@ class MixConfig(Section):
 
 
 class DataConfig(NamedSection):
-    """What to train on. Keys beside the declared ones are the arguments of the format (docs/config.md lists them)."""
+    """What to train on. Keys beside the declared ones are the arguments of the format, listed in
+    docs/reference/config.md."""
 
     selector: ClassVar[str] = "format"
     forgotten: ClassVar[frozenset[str]] = frozenset({"classes", "ignore_values"})  # another format is another data set
@@ -229,11 +230,11 @@ class DataConfig(NamedSection):
     """Share of the training samples that are drawn for a class: each class as often as the others, an image that has
     it and, where transforms.train has a RandomCrop, a crop that holds some of it. 0: every image once in an epoch."""
     mix: Annotated[MixConfig | None, Replaced()] = None
-    """Pastes part of another training sample over a share of the samples: {ClassMix: 0.5}; docs/what-helps.md says what
-    was measured."""
+    """Pastes part of another training sample over a share of the samples: {ClassMix: 0.5}; docs/explanation/what-helps.md
+    says what was measured."""
     tile: Annotated[int, Field(ge=64)] | None = None
     """Side of the windows, in pixels, that larger images are cut into, like orthophotos of 20,000 pixels: each one is a
-    sample, and of a tiled TIFF only what it touches is decoded. See docs/large-rasters.md."""
+    sample, and of a tiled TIFF only what it touches is decoded. See docs/how-to/large-rasters.md."""
     statistics: Annotated[int, Field(ge=1)] | None = None
     """Masks of a split, spread over it, that are read before the training to count classes and find wrong ones; null
     reads all. data.balance then draws its classes from these alone."""

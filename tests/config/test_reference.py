@@ -105,8 +105,8 @@ def test_the_schema_is_json_and_every_key_is_described():
 
 
 def test_the_reference_in_docs_is_that_of_the_code():
-    stored = (PROJECT / "docs" / "config.md").read_text(encoding="utf-8")
-    assert stored == REFERENCE, "run: python -m tools.config_reference > docs/config.md"
+    stored = (PROJECT / "docs/reference/config.md").read_text(encoding="utf-8")
+    assert stored == REFERENCE, "run: python -m tools.config_reference > docs/reference/config.md"
 
 
 ROWS = (

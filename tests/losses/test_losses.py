@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from segtrain import losses
 from tests.conftest import PROJECT
 
-LOSSES = PROJECT / "docs" / "losses.md"
+LOSSES = PROJECT / "docs/how-to/losses.md"
 
 REGION = ("DiceLoss", "JaccardLoss", "TverskyLoss", "FocalTverskyLoss")
 SIGNED = ("BoundaryLoss", "RMILoss")  # below 0 where the prediction is good

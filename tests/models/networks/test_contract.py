@@ -55,7 +55,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "EoMT": {"num_queries": 7, "num_blocks": 2},
 }
 # Networks with operators that others do not have are exported to ONNX, which takes far longer; ONNX of all was compared
-# once (docs/networks.md), and so are the common operators in tests/commands/export.
+# once (docs/how-to/networks.md), and so are the common operators in tests/commands/export.
 TO_ONNX = ("ENet", "SegNet", "PSANet", "DUNet", "LinearHead", "EoMT")
 NAMES = [name for name, row in NETWORKS.items() if row.module]
 
