@@ -116,7 +116,7 @@ def test_schema(capsys):
 def test_demo(tmp_path):
     root = tmp_path / "street"
     done = run("-m segtrain", "demo", root)
-    assert (done.returncode, done.stdout) == (0, f"{root}: the demo data set is there\n")
+    assert (done.returncode, done.stdout) == (0, f"{root}: the demo dataset is there\n")
     assert len(list(root.glob("train/images/*"))) == 160 and len(list(root.glob("val/masks/*"))) == 40
 
 

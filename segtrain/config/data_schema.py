@@ -230,8 +230,8 @@ class DataConfig(NamedSection):
     """Share of the training samples that are drawn for a class: each class as often as the others, an image that has
     it and, where transforms.train has a RandomCrop, a crop that holds some of it. 0: every image once in an epoch."""
     mix: Annotated[MixConfig | None, Replaced()] = None
-    """Pastes part of another training sample over a share of the samples: {ClassMix: 0.5}; docs/explanation/what-helps.md
-    says what was measured."""
+    """Pastes part of another training sample over a share of the samples: {ClassMix: 0.5}.
+    docs/explanation/what-helps.md has measurements."""
     tile: Annotated[int, Field(ge=64)] | None = None
     """Side of the windows, in pixels, that larger images are cut into, like orthophotos of 20,000 pixels: each one is a
     sample, and of a tiled TIFF only what it touches is decoded. See docs/how-to/large-rasters.md."""

@@ -1,4 +1,4 @@
-"""Draw the demo data set: street scenes that are drawn, not downloaded."""
+"""Draw a demo dataset: street scenes, or orthophotos of towns."""
 
 import argparse
 
@@ -8,11 +8,17 @@ from segtrain.command import parse_output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("root", type=parse_output, help="folder to draw it into, like data/street")
+    parser.add_argument(
+        "--scene",
+        choices=["street", "town"],
+        default="street",
+        help="street: seven classes seen from a car; town: buildings in GeoTIFFs seen from above (default: street)",
+    )
 
 
 def main(options: argparse.Namespace) -> None:
-    """Draw the data set where it is missing."""
-    from segtrain.commands.demo.demo import draw_demo
+    """Draw the dataset where it is missing."""
+    from segtrain.commands.demo.demo import draw_demo, draw_town_set
 
-    draw_demo(options.root)
-    print(f"{options.root}: the demo data set is there")
+    {"street": draw_demo, "town": draw_town_set}[options.scene](options.root)
+    print(f"{options.root}: the demo dataset is there")

@@ -3,6 +3,8 @@
 Metres to the right and down from the upper left corner of an image; colors are RGB, 0..255.
 """
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -16,7 +18,7 @@ ASPHALT, FIELD, LAWN, LEAVES = (104, 104, 108), (168, 156, 104), (98, 124, 72), 
 
 
 class Map:
-    """The canvases of one image, image: HWC uint8 RGB and mask: HW uint8, both oversampled, on a grid that is turned."""
+    """The canvases of one image, image: HWC uint8 RGB and mask: HW uint8, both oversampled, and a rotated grid."""
 
     def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
         self.rng = rng
@@ -53,13 +55,13 @@ class Map:
 
 
 def draw_town(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """An orthophoto of PIXEL_M a pixel: image, (height, width, 3) uint8 RGB, and mask, (height, width) uint8, 0 or 255."""
+    """An orthophoto of PIXEL_M a pixel: image, (height, width, 3) uint8 RGB, and mask, (height, width) uint8 0/255."""
     town = Map(rng, height, width)
     town.image[:] = LAWN
     reach_m = float(np.hypot(*town.size_m)) / 2
     across, along = (np.arange(-reach_m - rng.uniform(0, 40), reach_m, step) for step in rng.uniform(55, 85, 2))
-    for left, right in zip(across[:-1], across[1:], strict=True):
-        for top, bottom in zip(along[:-1], along[1:], strict=True):
+    for left, right in pairwise(across):
+        for top, bottom in pairwise(along):
             draw_block(town, np.array([left + 4, top + 4]), np.array([right - 4, bottom - 4]))
     for street in across:
         draw_street(town, np.array([street, -reach_m]), np.array([street, reach_m]))
