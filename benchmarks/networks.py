@@ -3,7 +3,7 @@
   python -m segtrain demo data/street
   python -m benchmarks.networks -o benchmarks/networks.csv               # every network that has no row in the file yet
   python -m benchmarks.networks ENet "DDRNet variant=23-slim" -o benchmarks/networks.csv
-  python -m benchmarks.networks --draw docs/pictures/networks.png -o benchmarks/networks.csv  # picture; prints the table
+  python -m benchmarks.networks --draw docs/pictures/networks.png -o benchmarks/networks.csv  # prints the table too
 
 Speeds are ratios to Unet with resnet18 and the decoder of config.yml, which takes turns with the network in one
 process: a step of training on four images of 256 x 256, and a prediction for one image of 512 x 512. The training is

@@ -8,6 +8,7 @@ import pytest
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from tests.conftest import PROJECT, SMALL, draw_sample, run
+from tools.commands_reference import build_reference
 from tools.datasets_table import build_datasets_table
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "experiments" / "README.md"]
@@ -125,6 +126,11 @@ def test_the_table_of_data_sets_is_that_of_the_formats() -> None:
     assert read("docs/reference/data-sets.md").endswith(f"\n{build_datasets_table()}")
     count = build_datasets_table().count("\n") - 2
     assert f"[{count} public data sets](data-sets.md)" in SUPPORTED
+
+
+def test_the_reference_of_the_commands_is_that_of_their_parsers() -> None:
+    stored = read("docs/reference/commands.md")
+    assert stored == build_reference(), "run: python -m tools.commands_reference > docs/reference/commands.md"
 
 
 def test_three_commands_lead_from_folders_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,8 +123,8 @@ def draw_demo(
 
 
 def draw_town_set(root: Path, *, labeled: int = 8, side: int = 640, seed: int = 0) -> None:
-    """Draw orthophotos of towns as GeoTIFFs: root/images/town0.tif, ..., their masks of 0 and 255 in root/masks, and one
-    of twice the width without a mask in root/new.
+    """Draw orthophotos of towns as GeoTIFFs: root/images/town0.tif, ..., their masks of 0 and 255 in root/masks, and
+    one of twice the width without a mask in root/new.
 
     Raises DataError as publish does.
     """
