@@ -7,17 +7,20 @@ from segtrain.__main__ import COMMANDS, build_parser
 
 INTRODUCTION = """# Commands and exit codes
 
-`python -m segtrain COMMAND`, or `segtrain COMMAND` where the package is [installed](../how-to/install.md). `train.py` and
-`predict.py` are `train` and `predict`.
+`python -m segtrain COMMAND`, or `segtrain COMMAND` where the package is [installed](../how-to/install.md). `train.py`
+and `predict.py` are `train` and `predict`.
 
 | exit status | meaning |
 |---|---|
 | 0 | done |
-| 1 | `check`: the data has errors. `predict`: some images could not be predicted. `batch`: some runs failed. `export`: the exported \
-file does not give the same predictions. `train --overfit`: the images were not learned. Any command: the disk is full, a file \
-cannot be read, or segtrain has a bug and shows a traceback |
-| 2 | something to correct: the configuration, the command line, the data, or a checkpoint. Each problem is one line on stderr |
-| 130, 143 | stopped by Ctrl-C or SIGTERM. The state is saved, and `--resume` continues |
+| 1, from `check` | the data has errors |
+| 1, from `predict` | some images could not be predicted |
+| 1, from `batch` | some runs failed |
+| 1, from `export` | the exported file does not give the same predictions |
+| 1, from `train --overfit` | the images were not learned |
+| 1, from any command | the disk is full or a file cannot be read, in one line; or a bug in segtrain, with a traceback |
+| 2 | something to correct in the configuration, the command line, the data or a checkpoint; a line for each problem |
+| 130, 143 | stopped by Ctrl-C or SIGTERM; the state of a training is saved, and `--resume` continues it |
 
 `python -m tools.commands_reference > docs/reference/commands.md` makes this page, and a test compares it with the code.
 """
@@ -42,7 +45,8 @@ def _section(name: str) -> str:
 
 def _spell(action: argparse.Action) -> str:
     """`--flag VALUE` as the help has it."""
-    value = action.metavar or ("{" + ",".join(action.choices) + "}" if action.choices else action.dest.upper())
+    metavar = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar
+    value = metavar or ("{" + ",".join(action.choices) + "}" if action.choices else action.dest.upper())
     value = value.replace("|", "\\|")
     if not action.option_strings:
         return f"`{value if action.metavar else action.dest}`"
