@@ -1,8 +1,10 @@
 """Hook of mkdocs: the README and what pages link to outside of docs/ become part of the site, links included.
 
-Files are read from where they are in the checkout: docs/X is /X of the site, and any other file keeps its path.
+Files are read from where they are in the checkout: docs/X is /X of the site, and any other file keeps its path. The
+notebook becomes a page of its text and code.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -18,22 +20,26 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "experiments/README.md"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages outside of docs/, and every other file that a page links to."""
-    uris = set(PAGES)
-    for source in [*(PROJECT / "docs").rglob("*.md"), *(PROJECT / page for page in PAGES)]:
-        uris |= {_uri(target) for _, target in _links(source) if target.is_file()}
-    for uri in sorted(uris):
-        if uri not in files.src_uris:
-            files.append(File.generated(config, uri, abs_src_path=str(PROJECT / uri)))
+    targets = {PROJECT / page for page in PAGES}
+    for source in [*(PROJECT / "docs").rglob("*.md"), *targets]:
+        targets |= {target for _, target in _links(source) if target.is_file()}
+    for target in sorted(targets):
+        if target.suffix == ".ipynb":
+            files.append(File.generated(config, _uri(target), content=_to_markdown(target)))
+        elif _uri(target) not in files.src_uris:
+            files.append(File.generated(config, _uri(target), abs_src_path=str(target)))
+    files.append(File.generated(config, "assets/tables.css", abs_src_path=str(Path(__file__).with_name("tables.css"))))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Points each link of a page at where its target is in the site."""
-    source, here = Path(page.file.abs_src_path), os.path.dirname(page.file.src_uri)
+    uri = page.file.src_uri
+    source = Path(page.file.abs_src_path or PROJECT / uri)  # the notebook has no file of its own
 
     def moved(link: re.Match) -> str:
         target = (source.parent / link[2]).resolve()
-        return f"{link[1]}{os.path.relpath(_uri(target), here)}" if target.is_file() else link[0]
+        return f"{link[1]}{os.path.relpath(_uri(target), os.path.dirname(uri))}" if target.is_file() else link[0]
 
     return LINK.sub(moved, markdown)
 
@@ -44,4 +50,10 @@ def _links(source: Path) -> list[tuple[str, Path]]:
 
 def _uri(file: Path) -> str:
     """Path of a file of the checkout in the site."""
-    return file.relative_to(PROJECT).as_posix().removeprefix("docs/")
+    return file.relative_to(PROJECT).as_posix().removeprefix("docs/").replace(".ipynb", ".md")
+
+
+def _to_markdown(notebook: Path) -> str:
+    """The cells of a notebook, code in fences."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_bytes())["cells"]]
+    return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells)
