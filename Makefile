@@ -32,7 +32,7 @@ $(OTHERS)/installed: requirements-others.txt $(INSTALLED)
 
 # The documentation as a site, in site/; a broken link is an error.
 docs: $(SITE)/installed
-	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet --strict --config-file tools/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --config-file tools/site/mkdocs.yml
 	@echo "open site/index.html"
 
 $(SITE)/installed: requirements-docs.txt
