@@ -97,12 +97,11 @@ def _quoted_label(label: str) -> str:
     return label
 
 
-def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
-    """An annotation file that has these keys. Raises DataError for what is not JSON, with line and column, and where a
-    key is missing or holds something else."""
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises DataError for what is not JSON, with line and column."""
     require_regular(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError as error:
         raise DataError(f"{path}: is nested too deep") from error
     except json.JSONDecodeError as error:
@@ -113,6 +112,12 @@ def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[st
         raise DataError(f"{path}: holds a number of more than 4,300 digits") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
+    """An annotation file that has these keys. Raises DataError as read_json does, and where a key is missing or holds
+    something else."""
+    content = read_json(path)
     keys = [*lists, *texts]
     if not isinstance(content, dict):
         raise DataError(f"{path}: is not {what}: it holds a {type(content).__name__}, without {' and '.join(keys)}")

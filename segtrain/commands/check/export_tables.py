@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from segtrain.commands.check.export_masks import has_images
+from segtrain.commands.check.export import Export, files_in, has_images
 from segtrain.commands.check.finding import count_of
 from segtrain.errors import DataError, name_some
 from segtrain.formats.coco_geometry import lie_along_rows
@@ -30,12 +30,12 @@ _MANIFEST = ["image", "width", "height", "files", "error"]  # how the table of a
 _LISTED = 200  # of its rows
 
 
-def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> dict[str, Any] | None:
-    """The table among these files, and the keys that read it with the images below `folder`: the only one that holds
-    masks, or the only of these that is called train. Raises DataError where it is one of several, and with `strict`
-    where a file is not a table of masks."""
+def find_table(folder: Path, files: Sequence[Path] | None = None) -> Export | None:
+    """The table of masks in a folder, with the keys that read it: the only one that holds masks, or the only of these
+    that is called train. Raises DataError where it is one of several and, where the `files` to look at are given, where
+    one of them is not a table of masks."""
     tables, problems = {}, []
-    for path in files:
+    for path in files_in(folder, ".csv", ".tsv") if files is None else files:
         if re.search("submission|_classes", path.name, re.IGNORECASE):
             continue
         try:
@@ -48,12 +48,12 @@ def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> 
     if len(tables) > 1:
         listed = name_some([str(path) for path in tables], most=6)
         raise DataError(f"{folder}: holds {len(tables)} tables of masks: {listed}; give one of them")
-    if not tables and strict and problems:
+    if not tables and files and problems:
         raise problems[0]
     return next(iter(tables.values()), None)
 
 
-def _find_paths(folder: Path, path: Path) -> dict[str, Any] | None:
+def _find_paths(folder: Path, path: Path) -> Export | None:
     """The keys of a table with a column of images and one of masks, whose files are there."""
     _, header = find_header(path)
     images = [cell for cell in header if _IMAGE_COLUMN.fullmatch(cell)]
@@ -69,10 +69,10 @@ def _find_paths(folder: Path, path: Path) -> dict[str, Any] | None:
     for key, column, usual in (("image_column", images[0], "image"), ("mask_column", masks[0], "mask")):
         data |= {key: column} if column != usual else {}
     splits = {SPLIT_NAMES.get(row.get("split", "").casefold()) for row in rows}
-    return {"title": "CSV", "data": data, "has_val": {"train", "val"} <= splits}
+    return Export("CSV", data, has_val={"train", "val"} <= splits)
 
 
-def _find_runs(folder: Path, path: Path) -> dict[str, Any] | None:
+def _find_runs(folder: Path, path: Path) -> Export | None:
     """The keys of a table of run lengths, and of the folder that holds its images."""
     rows = read_table(path, None, None, None)
     if not any(re.match(r"\d+ \d+( |$)", row.runs) for row in rows):
@@ -90,12 +90,12 @@ def _find_runs(folder: Path, path: Path) -> dict[str, Any] | None:
         notes = ["the runs go along the rows of the images; data.order says so"]
     without = len(set(there.values()) - {there.get(row.image) for row in rows})
     if not without:
-        return {"title": "run lengths", "data": data, "notes": notes}
+        return Export("run lengths", data, notes)
     data["without_row"] = "background"
     note = (
         f"taken for background: {count_of(without, 'image')} without a row in {path}; without_row: skip leaves them out"
     )
-    return {"title": "run lengths", "data": data, "notes": [*notes, note]}
+    return Export("run lengths", data, [*notes, note])
 
 
 def _go_along_rows(images: Path, there: dict[str, str], rows: Sequence[RunsRow]) -> bool:

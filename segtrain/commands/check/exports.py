@@ -1,27 +1,24 @@
 """Exports of labelling tools: which one a folder or file is, and the keys of `data` that read it."""
 
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any
 
-from segtrain.commands.check.export_masks import SPLIT_ORDER, find_roboflow_masks, find_voc_masks, guess_mask_folders
+from segtrain.commands.check.export import SPLIT_ORDER, Export, files_in, folders_in, split_of, walk_images
+from segtrain.commands.check.export_masks import find_mask_folders, find_roboflow_masks, find_voc_masks
 from segtrain.commands.check.export_tables import find_predicted, find_table
 from segtrain.commands.check.finding import count_of
-from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
 from segtrain.formats.coco_file import COCO_FILE, COCO_LISTS
 from segtrain.formats.coco_images import ImageFinder
 from segtrain.formats.cvat_file import read_cvat
-from segtrain.formats.sample import IMAGE_SUFFIXES, SPLIT_NAMES, Splits, require_path
+from segtrain.formats.sample import SPLIT_NAMES, require_path
 
-_LOOKED_INTO = 200  # files of one kind in a folder; the folders in a folder
 _SAMPLED = 20  # JSON files in a folder that are opened to see what they are
 _BESIDE_OBJECTS = ("captions_", "image_info_", "panoptic_", "person_keypoints_", "stuff_")  # files of COCO itself
 _HEAD = 4096  # bytes of an XML file that tell what it is
@@ -30,24 +27,6 @@ _KNOWN = (
     "Segmentation, Semantic Segmentation Masks), labelme, a VOC-like folder, a table of paths or of run lengths, or "
     "folders images and masks"
 )
-
-
-class Export(NamedTuple):
-    """What was found: the tool's format for messages, the keys of `data` without classes, and what to say of it.
-
-    `classes` are those of masks whose values or colours the export names; empty for annotations, whose labels are
-    names, and where nothing names the values. `splits` are the samples where no keys can say which they are. `folders`
-    are those of images and masks where there is nothing but these. `has_val` says that the export has a split for
-    validation of its own.
-    """
-
-    title: str
-    data: dict[str, Any]
-    notes: Sequence[str] = ()
-    classes: Sequence[ClassConfig] = ()
-    splits: Splits | None = None
-    folders: tuple[str, str] | None = None
-    has_val: bool = False
 
 
 def find_export(path: Path, images: Path | None = None) -> Export:
@@ -62,7 +41,7 @@ def find_export(path: Path, images: Path | None = None) -> Export:
     if found is not None:
         return found
     below = []
-    for folder in _folders(path):
+    for folder in folders_in(path):
         try:
             below += [(folder, inner) for inner in [_in_folder(folder, problems)] if inner is not None]
         except DataError as error:
@@ -74,9 +53,7 @@ def find_export(path: Path, images: Path | None = None) -> Export:
     if problems:
         raise problems[0]
     _refuse_others(path)
-    tables = _files(path, ".csv", ".tsv")
-    if tables:
-        find_table(path, tables, strict=True)
+    find_table(path, files_in(path, ".csv", ".tsv"))
     raise DataError(f"{path}: is not known to init; it reads {_KNOWN}; or give two folders, of images and of masks")
 
 
@@ -104,7 +81,7 @@ def _of_file(path: Path, images: Path | None) -> Export:
     elif suffix == ".xml":
         found = _cvat_of(path, images)
     elif suffix in (".csv", ".tsv", ".txt"):
-        found = _as_export(find_table(path.parent, [path], strict=True))
+        found = find_table(path.parent, [path])
     if found is None:
         _refuse_others(path.parent, [path])
         raise DataError(f"{path}: is not known to init; it reads {_KNOWN}")
@@ -115,56 +92,23 @@ def _in_folder(folder: Path, problems: list[DataError]) -> Export | None:
     """The export that lies in a folder; JSON files that are broken, and may be of something else, are added to the
     problems."""
     found = _find_coco(folder, problems)
-    for find in (_find_cvat, _find_masks, _find_labelme, _find_tables, _find_folders):
-        found = find(folder) if found is None else found
+    for find in (_find_cvat, find_roboflow_masks, find_voc_masks, _find_labelme, find_table, find_mask_folders):
+        found = found or find(folder)
     return found
-
-
-def _folders(path: Path) -> list[Path]:
-    with suppress(OSError):
-        inside = (item for item in path.iterdir() if item.is_dir() and not item.name.startswith((".", "__")))
-        return sorted(islice(inside, _LOOKED_INTO))
-    return []
-
-
-def _files(folder: Path, *suffixes: str) -> list[Path]:
-    with suppress(OSError):
-        inside = (
-            item for item in folder.iterdir() if item.suffix.lower() in suffixes and not item.name.startswith(".")
-        )
-        return sorted(islice((item for item in inside if item.is_file()), _LOOKED_INTO))
-    return []
-
-
-def split_of(name: str) -> str:
-    """The split that a name of a file or folder says: instances_train2017, valid; else empty."""
-    words = re.findall("[a-z]+", name.casefold())
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")
 
 
 def _json_kind(path: Path) -> str:
     """What a JSON file is: coco, labelme, or a word for what it is instead. Raises DataError for broken JSON."""
-    try:
-        polygons.load_json(path, COCO_FILE, lists=COCO_LISTS)
+    content = polygons.read_json(path)
+    first = content[0] if isinstance(content, list) and content else content
+    keys = first.keys() if isinstance(first, dict) else set()
+    if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in COCO_LISTS):
         return "coco"
-    except DataError as error:
-        text = str(error)
-    if ": is not an annotation" not in text:
-        raise DataError(text)
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
-    keys = set(content if isinstance(content, dict) else content[0] if _is_list_of_mappings(content) else ())
-    if {"shapes", "imagePath"} <= keys:
+    if keys >= {"shapes", "imagePath"}:
         return "labelme"
-    if {"images", "annotations"} <= keys or {"images", "categories"} <= keys:
+    if keys >= {"images", "annotations"} or keys >= {"images", "categories"}:
         return "incomplete"
-    for kind, needed in _OTHER_JSON.items():
-        if needed & keys:
-            return kind
-    return "unknown"
-
-
-def _is_list_of_mappings(content: Any) -> bool:
-    return isinstance(content, list) and bool(content) and isinstance(content[0], dict)
+    return next((kind for kind, needed in _OTHER_JSON.items() if needed & keys), "unknown")
 
 
 _OTHER_JSON = {
@@ -188,9 +132,9 @@ def _refuse_json(path: Path, kind: str) -> None:
 
 def _find_coco(folder: Path, problems: list[DataError]) -> Export | None:
     """Files of COCO in a folder, its annotations/, or its folders of splits."""
-    places = [folder, *(item for item in _folders(folder) if item.name == "annotations" or split_of(item.name))]
+    places = [folder, *(item for item in folders_in(folder) if item.name == "annotations" or split_of(item.name))]
     found = []
-    for file in (file for place in places for file in _files(place, ".json")[:_SAMPLED]):
+    for file in (file for place in places for file in files_in(place, ".json")[:_SAMPLED]):
         try:
             if not file.name.startswith(_BESIDE_OBJECTS) and _json_kind(file) == "coco":
                 found.append(file)
@@ -276,7 +220,7 @@ def _xml_root(path: Path) -> str:
 
 
 def _find_cvat(folder: Path) -> Export | None:
-    files = [file for file in _files(folder, ".xml") if _xml_root(file) == "annotations"]
+    files = [file for file in files_in(folder, ".xml") if _xml_root(file) == "annotations"]
     if len(files) > 1:
         _list_choices("files of CVAT", folder, files)
     return _cvat_of(files[0]) if files else None
@@ -293,26 +237,14 @@ def _cvat_of(path: Path, images: Path | None = None) -> Export:
     return Export("CVAT", data, has_val={"train", "val"} <= splits and "" not in splits)
 
 
-def _find_masks(folder: Path) -> Export | None:
-    return _as_export(find_roboflow_masks(folder) or find_voc_masks(folder))
-
-
-def _find_tables(folder: Path) -> Export | None:
-    return _as_export(find_table(folder, _files(folder, ".csv", ".tsv")))
-
-
-def _as_export(found: Mapping[str, Any] | None) -> Export | None:
-    return None if found is None else Export(**found)
-
-
 def _find_labelme(folder: Path) -> Export | None:
     """JSON files of labelme in a folder, or in its folders of splits."""
 
     def holds(place: Path) -> bool:
-        inside = [place, *_folders(place)]
-        return any(_is_labelme(file) for item in inside for file in _files(item, ".json")[:3])
+        inside = [place, *folders_in(place)]
+        return any(_is_labelme(file) for item in inside for file in files_in(item, ".json")[:3])
 
-    splits = {split_of(item.name): item.name for item in _folders(folder) if split_of(item.name) and holds(item)}
+    splits = {split_of(item.name): item.name for item in folders_in(folder) if split_of(item.name) and holds(item)}
     if {"train", "val"} <= splits.keys():
         places: Any = {split: splits[split] for split in SPLIT_ORDER if split in splits}
     elif holds(folder):
@@ -320,7 +252,7 @@ def _find_labelme(folder: Path) -> Export | None:
     else:
         return None
     data, has_val = {"format": "labelme", "root": str(folder), "annotations": places}, isinstance(places, dict)
-    images = {path.with_suffix("") for path in _walk_images(folder)}
+    images = {path.with_suffix("") for path in walk_images(folder)}
     alone = len(images - {path.with_suffix("") for path in folder.rglob("*.json")})
     beside = {path.parent for path in folder.rglob("*.json")} & {path.parent for path in images}
     if alone and beside:
@@ -331,27 +263,16 @@ def _find_labelme(folder: Path) -> Export | None:
 
 
 def _is_labelme(path: Path) -> bool:
-    try:
-        polygons.load_json(path, "a labelme file", lists=["shapes"], texts=["imagePath"])
-    except DataError:
-        return False
-    return True
-
-
-def _walk_images(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _find_folders(folder: Path) -> Export | None:
-    both = guess_mask_folders(folder)
-    return None if both is None else Export("folders", {}, folders=both)
+    with suppress(DataError):
+        return _json_kind(path) == "labelme"
+    return False
 
 
 def _refuse_others(folder: Path, files: Sequence[Path] = ()) -> None:
     """Raises DataError for exports that hold no masks, with what to export instead."""
-    inside = [folder, *_folders(folder), *(inner for item in _folders(folder) for inner in _folders(item))]
+    inside = [folder, *folders_in(folder), *(inner for item in folders_in(folder) for inner in folders_in(item))]
     for place in inside if not files else ():
-        files = [*files, *_files(place, ".json", ".xml", ".yaml", ".yml", ".txt", ".csv", ".zip")[:_SAMPLED]]
+        files = [*files, *files_in(place, ".json", ".xml", ".yaml", ".yml", ".txt", ".csv", ".zip")[:_SAMPLED]]
     checks: list[tuple[Callable[[Path], bool], str]] = [
         (lambda file: file.suffix == ".zip", "is packed; unpack it and give the folder"),
         (lambda file: file.suffix == ".xml" and _xml_root(file) == "annotation", "is an export of boxes (PASCAL VOC)"),

@@ -1,5 +1,6 @@
 """Parts of a label raster that are connected by sides of pixels, found in bands of rows from top to bottom."""
 
+from collections.abc import Set
 from typing import NamedTuple
 
 import cv2
@@ -28,7 +29,7 @@ class PartFinder:
         indices: the classes whose parts are wanted; None is all of them.
     """
 
-    def __init__(self, indices: set[int] | None = None):
+    def __init__(self, indices: Set[int] | None = None):
         self._indices = indices
         self._classes: list[np.ndarray] = []
         self._stats: list[np.ndarray] = []

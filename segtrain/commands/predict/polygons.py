@@ -5,7 +5,7 @@ first pixel reaches from (0, 0) to (1, 1) and its middle is (0.5, 0.5). A region
 pixels; pixels that touch at a corner alone are two regions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -44,30 +44,25 @@ def classes_drawn(task: Task) -> dict[int, str]:
 
 
 def find_regions(labels: np.ndarray, task: Task, *, simplify_px: float) -> Iterator[Region]:
-    """The regions of a prediction, HW class indices or in multilabel CHW layers of 0 and 1, class by class; values that
-    are no class are not drawn. Commands ask Result.regions, which knows `simplify_px`: see simplify_rings; 0 is
+    """The regions of a prediction, HW class indices or in multilabel CHW layers of 0 and 1, class by class. Values that
+    are not classes are not drawn. Commands ask Result.regions, which knows `simplify_px`: see simplify_rings; 0 is
     exact."""
-    if labels.ndim == 3:
-        for index, layer in enumerate(labels):
-            regions = trace_regions(layer, {1}, simplify_px=simplify_px)
-            yield from (region._replace(index=index) for region in regions)
-    else:
-        yield from trace_regions(labels, set(classes_drawn(task)), simplify_px=simplify_px)
+    layers = labels if labels.ndim == 3 else labels[None]
+    for tracer, layer in zip(build_tracers(task, labels.shape[-1], simplify_px=simplify_px), layers, strict=True):
+        yield from tracer.regions(tracer.add(layer))
+
+
+def build_tracers(task: Task, width: int, *, simplify_px: float) -> list["Tracer"]:
+    """A tracer for class indices, or in multilabel one for each layer."""
+    if task.mode == "multilabel":
+        return [Tracer(width, {1: index}, simplify_px=simplify_px) for index in range(len(task.names))]
+    return [Tracer(width, {index: index for index in classes_drawn(task)}, simplify_px=simplify_px)]
 
 
 def trace_regions(labels: np.ndarray, indices: set[int], *, simplify_px: float = 0.0) -> list[Region]:
     """The regions of these classes in HW class indices, class by class, each from top to bottom."""
-    tracer = Tracer(labels.shape[1], indices, simplify_px=simplify_px)
-    ids = tracer.add(labels)
-    numbers = tracer.numbers()
-    regions = []
-    for part, region in tracer.numbered_regions():
-        if len(region.rings) > 1 and not simplify_px:
-            left, top, width, height = region.box
-            inside = ids[top : top + height, left : left + width]
-            region = region._replace(pixels=(inside >= 0) & (numbers[inside] == part))
-        regions.append(region)
-    return regions
+    tracer = Tracer(labels.shape[1], {index: index for index in indices}, simplify_px=simplify_px)
+    return list(tracer.regions(tracer.add(labels)))
 
 
 class Tracer:
@@ -76,15 +71,16 @@ class Tracer:
 
     Args:
         width: of the raster in pixels.
-        indices: the classes that are wanted.
+        indices: the values that are wanted, and the class of each.
         simplify_px: see simplify_rings; 0 is exact.
     """
 
-    def __init__(self, width: int, indices: set[int], *, simplify_px: float = 0.0):
+    def __init__(self, width: int, indices: Mapping[int, int], *, simplify_px: float):
         self._width = width
         self._indices = indices
         self._simplify_px = simplify_px
-        self._parts = PartFinder(None if simplify_px else indices)  # simplified, all that borders on another must fit
+        # To be simplified, a region must fit to all of its neighbors, also to those that are not drawn.
+        self._parts = PartFinder(None if simplify_px else indices.keys())
         self._above = np.full((2, 1, width), -1, np.int64)  # labels and ids of the row above
         self._rows = 0
         self._sides: list[np.ndarray] = []  # (3, n): start with its way, end, id of the part
@@ -105,23 +101,20 @@ class Tracer:
         self._rows += len(labels)
         return ids.astype(np.int32)
 
-    def numbers(self) -> np.ndarray:
-        """The part of each id."""
-        return self._parts.table().numbers
-
-    def regions(self) -> Iterator[Region]:
-        """The regions, once all rows are there."""
-        return (region for _, region in self.numbered_regions())
-
-    def numbered_regions(self) -> Iterator[tuple[int, Region]]:
-        """The number of each region's part, and the region."""
+    def regions(self, ids: np.ndarray | None = None) -> Iterator[Region]:
+        """The regions, once all rows have been added; with their pixels if `ids` are those of all rows."""
         table = self._parts.table()
         if self._rings is None:
             self._rings = self._trace(table.numbers)
         for part, rings in self._rings.by_owner():
-            index = int(table.classes[part])
-            if index in self._indices:
-                yield part, Region(index, int(table.areas[part]), tuple(table.boxes[part].tolist()), rings, None)
+            index, box, pixels = int(table.classes[part]), tuple(table.boxes[part].tolist()), None
+            if index not in self._indices:
+                continue
+            if ids is not None and len(rings) > 1 and not self._simplify_px:
+                left, top, width, height = box
+                inside = ids[top : top + height, left : left + width]
+                pixels = (inside >= 0) & (table.numbers[inside] == part)
+            yield Region(self._indices[index], int(table.areas[part]), box, rings, pixels)
 
     def _trace(self, numbers: np.ndarray) -> Rings:
         self._add_sides(np.concatenate([self._above, np.full((2, 1, self._width), -1, np.int64)], axis=1), last=True)

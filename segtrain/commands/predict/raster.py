@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from segtrain.commands.predict.geotiff import index_dtype, no_class, write_geotiff
-from segtrain.commands.predict.polygons import Region, Tracer, classes_drawn
+from segtrain.commands.predict.polygons import Region, build_tracers
 from segtrain.commands.predict.result import Result, encode_jpeg
-from segtrain.commands.predict.shaping import Shaping
+from segtrain.commands.predict.shaping import IN_THE_IMAGE, Shaping
 from segtrain.commands.predict.sieve import AT_ONCE_PX, sieve_bands
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.commands.predict.vectors import write_geojson, write_geopackage
@@ -109,11 +109,8 @@ class _Pass:
         self.counts = np.zeros(len(self.task.names), np.int64)
         self.pixels = 0  # with data
         self.layered = self.task.mode == "multilabel"
-        drawn = [{1}] * len(self.task.names) if self.layered else [set(classes_drawn(self.task))]
-        tracer = partial(Tracer, rows.width, simplify_px=shaping.simplify_px)
-        self._tracers = (
-            [tracer(indices) for indices in drawn] if not {"geojson", "geopackage"}.isdisjoint(kinds) else []
-        )
+        tracers = partial(build_tracers, self.task, rows.width, simplify_px=shaping.simplify_px)
+        self._tracers = [] if IN_THE_IMAGE.isdisjoint(kinds) else tracers()
         self._small_image: list[np.ndarray] = []  # every `step`-th row and column
         self._small: list[np.ndarray] = []  # the same of the prediction
         self._latest: tuple[int, np.ndarray, np.ndarray | None] = (0, np.zeros(0), None)
@@ -139,10 +136,7 @@ class _Pass:
 
     def regions(self) -> Iterator[Region]:
         """The regions of the whole, once all strips are through."""
-        if not self.layered:
-            return self._tracers[0].regions()
-        layers = (map(partial(_of_layer, index), tracer.regions()) for index, tracer in enumerate(self._tracers))
-        return chain.from_iterable(layers)
+        return chain.from_iterable(tracer.regions() for tracer in self._tracers)
 
     def _predicted(self) -> Iterator[np.ndarray]:
         dtype = index_dtype(self.task, with_nodata=self.with_nodata)
@@ -205,7 +199,3 @@ class _Pass:
         self._small.append(strip[..., -top % self.step :: self.step, :: self.step].copy())
         for tracer, layer in zip(self._tracers, strip if self.layered else [strip], strict=False):
             tracer.add(layer)
-
-
-def _of_layer(index: int, region: Region) -> Region:
-    return region._replace(index=index)
