@@ -38,7 +38,10 @@ def require_xml(text: str, *, what: str) -> None:
 
 
 def class_colors(task: Task) -> dict[str, str]:
-    """Name and colour, as #rrggbb, of the classes that are drawn."""
+    """Name and colour, as #rrggbb, of the classes that are drawn. Raises DataError for a name that no XML file can
+    hold."""
+    for name in task.names:
+        require_xml(name, what=f"the class {name!a}")
     colors = task.colors[-len(task.names) :]  # in multilabel the first is that of no class
     return {name: show_color(colors[index]) for index, name in classes_drawn(task).items()}
 
@@ -58,8 +61,6 @@ class CvatTable:
     files = (CVAT_FILE, CVAT_LABELS)
 
     def __init__(self, output: Path, task: Task):
-        for name in task.names:
-            require_xml(name, what=f"the class {name!a}")
         self.path = output / CVAT_FILE
         self._labels = class_colors(task)
         self._names = classes_drawn(task)

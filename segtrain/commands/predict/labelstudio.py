@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from segtrain.commands.predict.cvat import class_colors, require_xml
+from segtrain.commands.predict.cvat import class_colors
 from segtrain.commands.predict.polygons import classes_drawn
 from segtrain.commands.predict.result import Result
 from segtrain.files import explained_write, replacing, write_whole
@@ -69,8 +69,6 @@ class LabelStudioFile:
     files = (TASKS, LABELING)
 
     def __init__(self, output: Path, task: Task, *, model: str, prefix: str | None):
-        for name in task.names:
-            require_xml(name, what=f"the class {name!a}")
         self.path = output / TASKS
         self._model, self._prefix = model, prefix
         self._names, self._colors = classes_drawn(task), class_colors(task)

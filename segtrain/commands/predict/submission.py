@@ -12,14 +12,14 @@ from typing import NamedTuple
 from segtrain.commands.predict.polygons import classes_drawn
 from segtrain.commands.predict.result import Result
 from segtrain.errors import DataError, name_some
-from segtrain.files import require_regular, write_whole
+from segtrain.files import write_whole
+from segtrain.formats.csv import read_rows
+from segtrain.formats.lists import read_text
 from segtrain.formats.sample import IMAGE_SUFFIXES
 from segtrain.images import rle
 from segtrain.inference.task import Task
 
 RUNS = re.compile(r"\s*((\d+ \d+)( \d+ \d+)*|nan|)\s*", re.IGNORECASE)
-
-csv.field_size_limit(2**31 - 1)  # the runs of a large mask are longer than the 128 KiB that it allows
 
 
 class Sheet(NamedTuple):
@@ -76,23 +76,17 @@ def read_sheet(path: Path, images: Sequence[str], task: Task) -> Sheet:
 
 
 def _read_table(path: Path) -> tuple[str, list[list[str]]]:
-    """The delimiter and the lines, which have equally many cells."""
-    require_regular(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a sample: {getattr(error, 'strerror', None) or error}") from error
+    """The delimiter and the rows, all with the same number of cells."""
+    text = read_text(path, "--rle-sample")
     delimiter = next((sign for sign in "\t,;" if sign in text.partition("\n")[0]), None)
-    if delimiter is None:
-        raise DataError(f"{path}: is not a table; its first line has neither tab, comma nor semicolon")
-    try:
-        table = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
-    except csv.Error as error:
-        raise DataError(f"{path}: is not a table: {error}") from error
-    for line, row in enumerate(table, start=1):
-        if len(row) != len(table[0]):
-            raise DataError(f"{path}:{line}: has {len(row)} cells, but the first line has {len(table[0])}")
-    return delimiter, table
+    rows = [] if delimiter is None else list(read_rows(path, text, delimiter))
+    if not rows:
+        raise DataError(f"{path}: is not a table; its first line needs cells separated by tabs, commas or semicolons")
+    (_, first), *others = rows
+    for line, row in others:
+        if len(row) != len(first):
+            raise DataError(f"{path}:{line}: has {len(row)} cells, but the first line has {len(first)}")
+    return delimiter, [row for _, row in rows]
 
 
 def _runs_columns(rows: list[list[str]]) -> list[int]:
