@@ -1,4 +1,4 @@
-"""Export of a labelling tool: what was found, and how its folders are listed."""
+"""Export of a labeling tool: what was found, and how its folders are listed."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,15 @@ from segtrain.config.data_schema import ClassConfig
 from segtrain.formats.sample import IMAGE_SUFFIXES, SPLIT_NAMES, Splits
 
 SPLIT_ORDER = ("train", "val", "test")
-_LOOKED_INTO = 200  # files of one kind in a folder; the folders in a folder
+_LOOKED_INTO = 200  # files or folders in a folder that are looked at
 
 
 class Export(NamedTuple):
-    """What was found: the tool's format for messages, the keys of `data` without classes, and what to say of it.
+    """What was found: the format for messages, the keys of `data` without classes, and notes about the export.
 
-    `classes` are those of masks whose values or colours the export names; empty for annotations, whose labels are
-    names, and where nothing names the values. `splits` are the samples where no keys can say which they are. `folders`
-    are those of images and masks where there is nothing but these. `has_val` says that the export has a split for
-    validation of its own.
+    `classes` are the classes of masks if the export names their values or colors; empty for annotations, whose labels
+    are names. `splits` are the samples if no keys can describe them. `folders` are those of images and masks if nothing
+    else is known. `has_val` is true if the export has its own validation split.
     """
 
     title: str
@@ -32,7 +31,7 @@ class Export(NamedTuple):
 
 
 def listed(folder: Path) -> list[Path]:
-    """What lies in a folder, by name and without hidden files; nothing where it cannot be read."""
+    """The files and folders in a folder, sorted and without hidden ones; empty if it cannot be read."""
     try:
         return sorted(item for item in folder.iterdir() if not item.name.startswith("."))
     except OSError:
@@ -40,13 +39,13 @@ def listed(folder: Path) -> list[Path]:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The first folders in a folder."""
+    """The first _LOOKED_INTO folders in a folder."""
     inside = (item for item in listed(folder) if item.is_dir() and not item.name.startswith("__"))
     return list(islice(inside, _LOOKED_INTO))
 
 
 def files_in(folder: Path, *suffixes: str) -> list[Path]:
-    """The first files in a folder that have one of these suffixes."""
+    """The first _LOOKED_INTO files in a folder with one of these suffixes."""
     inside = (item for item in listed(folder) if item.suffix.lower() in suffixes and item.is_file())
     return list(islice(inside, _LOOKED_INTO))
 
@@ -57,7 +56,7 @@ def walk_images(folder: Path) -> Iterator[Path]:
 
 
 def has_images(folder: Path) -> bool:
-    """Whether an image file lies in a folder, or in a folder in it."""
+    """Whether there is an image file in a folder, or in one of its folders."""
     for place in (folder, *(item for item in listed(folder) if item.is_dir())):
         if any(item.suffix.lower() in IMAGE_SUFFIXES for item in listed(place)):
             return True
@@ -65,6 +64,6 @@ def has_images(folder: Path) -> bool:
 
 
 def split_of(name: str) -> str:
-    """The split that a name of a file or folder says: instances_train2017, valid; else empty."""
+    """The split in the name of a file or folder, like instances_train2017 or valid; empty if there is none."""
     words = re.findall("[a-z]+", name.casefold())
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")

@@ -1,4 +1,4 @@
-"""Exports of masks: folders of mask files, with the names of their values or colours where the tool writes them."""
+"""Exports of masks: folders of mask files, with the names of their values or colors if the tool writes them."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ _MASKS = ("masks", "mask", "labels", "label", "annotations", "gt", "groundtruth"
 
 
 def name_classes(found: Sequence[tuple[str, Any]], key: str) -> list[ClassConfig]:
-    """Classes of names and values, or colours; names that differ only in case or spaces are one class."""
+    """Classes from pairs of names and values or colors. Names that differ only in case or spaces are one class."""
     joined: dict[str, tuple[str, list]] = {}
     for name, value in found:
         joined.setdefault(fold_name(name), (name.strip(), []))[1].append(value)
@@ -38,10 +38,12 @@ def find_roboflow_masks(folder: Path) -> Export | None:
     for table in [place / "_classes.csv" for place in places.values()] or [folder / "_classes.csv"]:
         for value, name in _read_classes(table).items():
             if named.setdefault(value, name) != name:
-                raise DataError(f"{table}: value {value} is '{name}', but '{named[value]}' in another split")
+                raise DataError(
+                    f"{table}: value {value} is '{name}', but '{named[value]}' in another split; make them agree"
+                )
     where: Any = {split: place.name for split, place in places.items()} if places else "."
     if places and "train" not in places:
-        raise DataError(f"{folder}: has no folder train, but {name_some([place.name for place in places.values()])}")
+        raise DataError(f"{folder}: has no folder train, only {name_some([place.name for place in places.values()])}")
     has_val = "val" in places
     where = where if len(places) != 1 else places["train"].name
     data = {"format": "folders", "root": str(folder), "images": where, "masks": where, "mask_suffix": "_mask"}
@@ -50,33 +52,34 @@ def find_roboflow_masks(folder: Path) -> Export | None:
 
 
 def _read_classes(path: Path) -> dict[int, str]:
-    """The names of the values in a _classes.csv: `Pixel Value, Class`, then a row for each."""
+    """The names of the values in a _classes.csv: the header `Pixel Value, Class`, then a row for each class."""
     (_, header), *rows = read_lines(path)
     if not header.casefold().startswith("pixel"):
         raise DataError(
-            f"{path}: has no pixel values, but {header[:60]}; export it as Semantic Segmentation Masks, or COCO "
-            "Segmentation"
+            f"{path}: has no column of pixel values, only {header[:60]}; export it as Semantic Segmentation Masks or "
+            "COCO Segmentation"
         )
     found = {}
     for line, text in rows:
         value, _, name = (part.strip().strip('"') for part in text.partition(","))
         if not (value.isascii() and value.isdecimal() and len(value) < 6 and name):
-            raise DataError(f"{path}:{line}: expected a pixel value and the name of a class, not: {text[:60]}")
+            raise DataError(f"{path}:{line}: expected a pixel value and a class name, not: {text[:60]}")
         found[int(value)] = name
     return found
 
 
 def find_voc_masks(folder: Path) -> Export | None:
-    """Folders like those of PASCAL VOC: SegmentationClass, JPEGImages and lists; CVAT adds the colours, labelmap.txt.
+    """Folders like those of PASCAL VOC: SegmentationClass, JPEGImages and lists. CVAT adds labelmap.txt with the
+    colors.
 
-    Listed images without a mask, which CVAT writes for frames without objects, are left out."""
+    Listed images without a mask are left out; CVAT writes them for frames without objects."""
     masks = folder / "SegmentationClass"
     if not masks.is_dir():
         return None
     images = next((folder / name for name in _IMAGES if (folder / name).is_dir()), None)
     if images is None:
         raise DataError(
-            f'{folder}: has SegmentationClass but no JPEGImages; export with "Save images", or put them there'
+            f'{folder}: has SegmentationClass but no JPEGImages; export with "Save images", or add that folder'
         )
     lists = {path.stem: path for path in listed(folder / "ImageSets/Segmentation") if path.suffix == ".txt"}
     splits = {split: lists[split] for split in SPLIT_ORDER if split in lists and lists[split].stat().st_size}
@@ -105,7 +108,7 @@ def find_voc_masks(folder: Path) -> Export | None:
 
 
 def _read_labelmap(path: Path) -> list[ClassConfig]:
-    """The classes of CVAT's labelmap.txt, one `name:r,g,b::` per line; an empty list if the file does not exist."""
+    """The classes in CVAT's labelmap.txt, one `name:r,g,b::` per line; empty if the file does not exist."""
     if not path.is_file():
         return []
     found = []
@@ -115,14 +118,14 @@ def _read_labelmap(path: Path) -> list[ClassConfig]:
         match = re.fullmatch(r"(.+?):(\d{1,3}),\s*(\d{1,3}),\s*(\d{1,3}):.*", text)
         color = [int(match[place]) for place in (2, 3, 4)] if match else []
         if not match or max(color) > 255:
-            raise DataError(f"{path}:{line}: expected a name and a colour, like car:255,0,0::, not: {text[:60]}")
+            raise DataError(f"{path}:{line}: expected a name and a color, like car:255,0,0::, not: {text[:60]}")
         found.append((match[1], color))
     return name_classes(found, "color")
 
 
 def find_mask_folders(folder: Path) -> Export | None:
-    """The folders, or globs, of images and masks below a folder, by their names; the folder itself for both where names
-    like a.jpg and a_mask.png tell them apart. None where there are none."""
+    """The folders or globs of images and masks below a folder, found by their names. If file names like a.jpg and
+    a_mask.png distinguish them, both are the folder itself."""
     inside = {item.name: item for item in listed(folder) if item.is_dir()}
     pairs = [(image, mask) for image in _IMAGES for mask in _MASKS]
     for image, mask in pairs:

@@ -146,7 +146,7 @@ def test_a_picture_with_a_world_file_becomes_a_geotiff(tmp_path):
     paint(tmp_path / "in" / "a.png", CLASSES)
     (tmp_path / "in" / "a.pgw").write_text(f"{PX_M}\n0\n0\n-{PX_M}\n{X + PX_M / 2}\n{Y - PX_M / 2}\n")
     paint(tmp_path / "in" / "b.png", CLASSES)
-    reason = "the georeference names no EPSG code; outlines have its coordinates, GeoJSON without a system"
+    reason = "the georeference has no EPSG code; outlines use its coordinates, and GeoJSON names no system"
     assert predict(tmp_path) == [f"{tmp_path / 'in' / 'a.png'}: {reason}"]
     with rasterio.open(tmp_path / "out" / "a.tif") as file:
         assert np.allclose(file.transform[:6], (PX_M, 0, X, 0, -PX_M, Y), 0, 1e-6)
@@ -192,14 +192,14 @@ def test_two_images_that_would_write_one_geotiff(tmp_path):
     with pytest.raises(DataError) as error:
         predict(tmp_path)
     first, second = tmp_path / "in" / "a.tif", tmp_path / "in" / "a.tiff"
-    clash = f"{first} and {second} would both be written to {tmp_path / 'out' / 'a.tif'}; predict them apart"
+    clash = f"{first} and {second} would both be written to {tmp_path / 'out' / 'a.tif'}; use a separate -o for each"
     assert str(error.value) == clash
 
 
-UNUSABLE = "the georeference cannot be used ({}); class indices become a PNG, outlines are in pixels"
-NO_GRID = "the georeference is not a grid ({}); outlines are in pixels; gdalwarp makes a grid of it"
-NO_CODE = "the georeference names no EPSG code; outlines have its coordinates, GeoJSON without a system"
-DEGREES = "EPSG:4326 is not in metres or feet, as far as the file says; outlines have no area_m2"
+UNUSABLE = "the georeference cannot be used ({}); class indices are written as PNG, outlines in pixels"
+NO_GRID = "the georeference is not a grid ({}); outlines are in pixels; use gdalwarp to make a grid"
+NO_CODE = "the georeference has no EPSG code; outlines use its coordinates, and GeoJSON names no system"
+DEGREES = "EPSG:4326 is not in meters or feet, as far as the file says; outlines have no area_m2"
 NOT_FINITE = "pixels without a size, or numbers that are not finite"
 SCALE, POINT = GRID[33550], GRID[33922]
 ODD = {

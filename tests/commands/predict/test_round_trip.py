@@ -56,6 +56,6 @@ def test_without_the_images_it_says_what_to_give(predicted, tmp_path, capsys):
     run(tmp_path / "walk", tmp_path / "out", kinds=["cvat"])
     (tmp_path / "walk").rename(tmp_path / "moved")
     assert segtrain(["init", "out", "-o", "mine.yml"]) == 2
-    said = "the images that out/manifest.csv lists are not there; write their folder too: python -m segtrain init "
+    said = "the images listed in out/manifest.csv do not exist; add their folder: python -m segtrain init "
     assert capsys.readouterr().err == f"out/annotations.xml: {said}out/annotations.xml IMAGES\n"
     assert segtrain(["init", "out/annotations.xml", "moved", "-o", "mine.yml"]) == 0

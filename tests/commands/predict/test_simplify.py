@@ -97,4 +97,7 @@ def test_kinds_without_outlines_are_refused(tmp_path):
     with pytest.raises(ConfigError) as error:
         run(tmp_path / "in", tmp_path / "out", kinds=["index", "coco-rle", "rle"], simplify_px=1.0)
     options = "geojson, geopackage, coco, labelme"
-    assert str(error.value) == f"--simplify changes outlines, and --save names none; write one of {options} there"
+    assert (
+        str(error.value)
+        == f"--simplify changes outlines, but --save lists no output that has them; add one of {options} to --save"
+    )

@@ -102,6 +102,6 @@ def test_a_model_that_does_not_know_them(tmp_path):
     with pytest.raises(ConfigError) as error:
         run(tmp_path / "in", tmp_path / "out", painted(TASK), kinds=["values"])
     assert str(error.value) == (
-        "--save values: the model does not know the values of its masks; it is an older export, or not segtrain's: "
-        "export it again, or write --save index, which has class indices"
+        "--save values: the model does not know the values of its masks, because it is an older export or not from "
+        "segtrain; export it again, or write --save index for class indices"
     )
