@@ -74,4 +74,3 @@ def test_towns(page: str, follow, tmp_path: Path) -> None:
     written = {path.name for path in (tmp_path / "out").rglob("town5*")}
     assert {"town5.tif", "town5_overlay.jpg"} <= written
     assert ("town5.gpkg" in written) == ("aerial" in page)
-
