@@ -176,11 +176,15 @@ def write_ortho(path: Path, pixels: np.ndarray, index: int) -> None:
     """Write HW or HWC RGB pixels as a tiled GeoTIFF in UTM zone 33 north (EPSG:32633), each index in another place.
 
     The tags are those of the GeoTIFF standard, https://docs.ogc.org/is/19-008r4/19-008r4.html: ModelPixelScale,
-    ModelTiepoint, and GeoKeyDirectory with GTModelType projected, GTRasterType area, ProjectedCRS."""
+    ModelTiepoint, and GeoKeyDirectory with GTModelType projected, GTRasterType area, ProjectedCRS, meters."""
     path.parent.mkdir(parents=True, exist_ok=True)
     corner = (0.0, 0.0, 0.0, 390_000.0 + 1000 * index, 5_820_000.0, 0.0)
-    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
-    tags = [(33550, "d", 3, (PIXEL_M, PIXEL_M, 0.0), True), (33922, "d", 6, corner, True), (34735, "H", 16, keys, True)]
+    keys = (1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633, 3076, 0, 1, 9001)
+    tags = [
+        (33550, "d", 3, (PIXEL_M, PIXEL_M, 0.0), True),
+        (33922, "d", 6, corner, True),
+        (34735, "H", len(keys), keys, True),
+    ]
     photometric = "rgb" if pixels.ndim == 3 else "minisblack"
     options = {"tile": (256, 256), "compression": "deflate", "metadata": None, "extratags": tags}
     tifffile.imwrite(path, pixels, photometric=photometric, **options)

@@ -98,7 +98,7 @@ def draw_block(town: Map, low: np.ndarray, high: np.ndarray) -> None:
                 size = plot_m * rng.uniform(0.35, 0.75, 2)
                 draw_house(town, corner + (plot_m - size) * rng.uniform(0.2, 0.8, 2), size)
             for _ in range(rng.poisson(1.2)):
-                draw_crown(town, corner + plot_m * rng.uniform(0, 1, 2))
+                draw_shade_tree(town, corner + plot_m * rng.uniform(0, 1, 2))
 
 
 def draw_house(town: Map, corner: np.ndarray, size: np.ndarray) -> None:
@@ -119,7 +119,7 @@ def draw_house(town: Map, corner: np.ndarray, size: np.ndarray) -> None:
         town.fill([(x, middle), (x + wide, middle), (x + wide, y + deep), (x, y + deep)], roof * 0.8, HOUSE)
 
 
-def draw_crown(town: Map, point: np.ndarray) -> None:
+def draw_shade_tree(town: Map, point: np.ndarray) -> None:
     """A tree; it covers what it stands over."""
     radius_m, color = town.rng.uniform(1.2, 3.4), np.array(LEAVES) * town.rng.uniform(0.8, 1.25)
     around = point + radius_m * np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]]) * 0.7
