@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from segtrain.config.data_schema import LARGEST_VALUE, MOST_CLASSES, choose_written
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError
-from segtrain.visualize import default_colors
+from segtrain.visualize import Color, default_colors
 
 BACKGROUND_COLOR = (60, 60, 60)
 UNNAMED = "class_"  # and a number: the classes of a network that does not name them
@@ -74,6 +74,11 @@ class Task(BaseModel):
     def outputs(self) -> int:
         """Probabilities of a pixel: one for a binary task, that of its foreground, else one for each name."""
         return 1 if self.mode == "binary" else len(self.names)
+
+    @property
+    def name_colors(self) -> list[Color]:
+        """The color of each of `names`; in multilabel, `colors` starts with that of no class."""
+        return self.colors[-len(self.names) :]
 
     @property
     def picture_names(self) -> list[str]:

@@ -43,8 +43,7 @@ def class_colors(task: Task) -> dict[str, str]:
     allowed in XML."""
     for name in task.names:
         require_xml(name, what=f"the class {name!a}")
-    colors = task.colors[-len(task.names) :]  # in multilabel the first color means no class
-    return {name: show_color(colors[index]) for index, name in classes_drawn(task).items()}
+    return {name: show_color(task.name_colors[index]) for index, name in classes_drawn(task).items()}
 
 
 def count_runs(pixels: np.ndarray) -> list[int]:

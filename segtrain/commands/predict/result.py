@@ -151,8 +151,8 @@ def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]
 
 def encode_values(labels: np.ndarray, task: Task) -> list[bytes]:
     """PNGs like the masks of the dataset: task.mask_values for HW class indices, gray in 8 or 16 bits or RGB; for CHW
-    layers, the value of each class, and 0. Pixels without data get ignore_index or, if the masks have colors, that of
-    the first class, since training ignores such pixels because of the image."""
+    layers, the value of each class, and 0. Pixels without data get ignore_index or, if the masks have colors, the color
+    of the first class, since training ignores such pixels because of the image."""
     values = np.array(task.mask_values)
     if labels.ndim == 3:
         values = values.astype(np.uint8 if values.max() < 256 else np.uint16)

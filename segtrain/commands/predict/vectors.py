@@ -19,7 +19,6 @@ from segtrain.errors import DataError, reason_of
 from segtrain.files import explained_write, replacing
 from segtrain.images.georeference import Georeference, Place
 from segtrain.inference.task import Task
-from segtrain.visualize import Color
 
 LAYER = "prediction"
 AT_ONCE = 10_000  # regions that are kept in memory before they are written
@@ -72,7 +71,7 @@ def write_geopackage(
             _add_polygons(temporary, chunk, names, place, system, append=False)
             while chunk := list(islice(waiting, AT_ONCE)):
                 _add_polygons(temporary, chunk, names, place, system, append=True)
-            _add_style(temporary, names, task)
+            _add_style(temporary, task)
         except (pyogrio.errors.CRSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise DataError(f"{path}: cannot be written: {reason_of(error)}") from error
 
@@ -148,18 +147,17 @@ def _add_polygons(
     pyogrio.raw.write(path, **geometry, **data, layer=LAYER, driver="GPKG", encoding="UTF-8", append=append)
 
 
-def _add_style(path: Path, names: dict[int, str], task: Task) -> None:
+def _add_style(path: Path, task: Task) -> None:
     """Add the class colors, in the table that QGIS reads when it opens the file."""
     import pyogrio
 
-    colors = dict(zip(names, task.colors[-len(names) :], strict=True))
     style = {
         "f_table_catalog": "",
         "f_table_schema": "",
         "f_table_name": LAYER,
         "f_geometry_column": "geom",
         "styleName": "classes",
-        "styleQML": _style_qml(names, colors),
+        "styleQML": _style_qml(task),
         "styleSLD": "",
     }
     columns = [*(np.array([text], object) for text in style.values()), np.array([True])]
@@ -167,11 +165,11 @@ def _add_style(path: Path, names: dict[int, str], task: Task) -> None:
     pyogrio.raw.write(path, None, **data, layer="layer_styles", driver="GPKG", encoding="UTF-8")
 
 
-def _style_qml(names: dict[int, str], colors: dict[int, Color]) -> str:
+def _style_qml(task: Task) -> str:
     """A categorized renderer of QGIS for the column `index`."""
     categories, symbols = [], []
-    for number, (index, name) in enumerate(names.items()):
-        red, green, blue = colors[index]
+    for number, (index, name) in enumerate(classes_drawn(task).items()):
+        red, green, blue = task.name_colors[index]
         label = quoteattr(name)
         categories.append(f'<category value="{index}" symbol="{number}" label={label} render="true" type="long"/>')
         options = {"color": f"{red},{green},{blue},255", "style": "solid", "outline_color": "35,35,35,255"}

@@ -97,8 +97,8 @@ class Service:
 
 def list_classes(task: Task) -> list[dict[str, str]]:
     """Name and colour, as #rrggbb, of each of task.names."""
-    colors = task.colors[-len(task.names) :]  # in multilabel the first is that of no class
-    return [{"name": name, "color": show_color(color)} for name, color in zip(task.names, colors, strict=True)]
+    pairs = zip(task.names, task.name_colors, strict=True)
+    return [{"name": name, "color": show_color(color)} for name, color in pairs]
 
 
 def _answer(result: Result, kind: str) -> Response:
