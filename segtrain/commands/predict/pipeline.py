@@ -94,15 +94,13 @@ def predict_stream(
     readers: int = THREADS,
     writers: int = THREADS,
 ) -> Iterator[tuple[ImageSource, Any]]:
-    """Predict images. They are read in `readers` threads, predicted in this thread, and handled in `writers` threads,
-    all at the same time.
+    """Predict images. They are read in `readers` threads and handled in `writers` threads while others are predicted.
 
     Consecutive images of the same size form batches. Memory is limited by IN_FLIGHT_BYTES, or by one batch if that
     needs more.
 
-    Yields each source with what `handle` returned, or with a DataError if the image cannot be read or predicted, in the
-    order of the sources. An error in `handle` stops everything, as does closing the iterator. Both wait for the
-    threads.
+    Yields each source, in order, with what `handle` returned, or with a DataError if the image cannot be read or
+    predicted. An error in `handle` stops everything, as does closing the iterator. Both wait for the threads.
     """
     batches = _group(sources, predictor, with_probabilities=with_probabilities)
     compute = partial(_compute, predictor, with_probabilities=with_probabilities, with_uncertainty=with_uncertainty)
