@@ -1,4 +1,4 @@
-"""Predictions for labelling tools, read by hand and by segtrain. `make others` reads them with the tools' own code."""
+"""Predictions for labeling tools, read by hand and by segtrain. `make others` reads them with the tools' own code."""
 
 import json
 from pathlib import Path

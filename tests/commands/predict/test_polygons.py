@@ -25,7 +25,7 @@ def rings_of(labels: np.ndarray, index: int = 1) -> list[list[list[list[int]]]]:
 
 
 def fill(rings: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Pixels whose middle lies in the first ring and in none of the others."""
+    """Pixels whose center is in the first ring and in none of the others."""
     y, x = np.mgrid[:height, :width] + 0.5
     middles = np.stack([x.ravel(), y.ravel()], axis=1)
     inside = [Outline(ring).contains_points(middles).reshape(height, width) for ring in rings]

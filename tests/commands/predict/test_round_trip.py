@@ -1,4 +1,4 @@
-"""From a prediction back to an experiment: `init` of what predict.py wrote for labelling tools."""
+"""From a prediction back to an experiment: `init` of predictions for labeling tools."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ NUMBER = 10
 
 @pytest.fixture(autouse=True)
 def predicted(monkeypatch, tmp_path):
-    """labels[i], HW class indices, of the images in walk/, predicted into out/ in the current folder."""
+    """labels[i], HW class indices, of the images in walk/, predicted to out/ in the current folder."""
     machine = {"gpu": False, "free_bytes": 8 << 30, "pretrained": False}
     monkeypatch.setattr(experiment, "look_at_machine", lambda: machine)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`--save values`: predictions as the masks of the data set are, which its own decoder reads again."""
+"""`--save values`: predictions like the masks of the dataset, which its decoder reads again."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_one_class_and_its_background(tmp_path, item, expected):
 
 
 def test_classes_that_overlap_have_masks_of_their_own(tmp_path):
-    """In files that `{class}` in data.masks finds."""
+    """Files that `{class}` in data.masks finds."""
     classes = ["wet", {"name": "road lane", "value": 200, "color": [9, 9, 9]}]
     config = config_of(classes, multilabel=True)
     layers = [[[0, 1, 1]], [[1, 1, 0]]]

@@ -1,4 +1,4 @@
-"""Output folders that hold something already, and names that cannot be written."""
+"""Output folders that already contain files, and names that cannot be written."""
 
 import shutil
 import time
