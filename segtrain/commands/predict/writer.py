@@ -136,7 +136,7 @@ class Writer:
         names = (*files, *(name for table in tables for name in table.files))
         if replaced := [name for name in names if os.path.isfile(output / name)]:  # unlike is_file, takes any length
             what = "file" if len(replaced) == 1 else "files"
-            self.report.notes.append(f"{output}: replacing {len(replaced)} earlier {what}: {name_some(replaced)}")
+            self.report.notes.append(f"{output}: replaced {len(replaced)} earlier {what}: {name_some(replaced)}")
 
     def handle(self, result: Result) -> Written | DataError:
         """Write the files of an image and add them to the manifest. May be called from any thread. Returns an error if

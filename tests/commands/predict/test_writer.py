@@ -54,7 +54,7 @@ def test_a_folder_may_be_predicted_into_again_and_again(tmp_path):
     assert rows_of(out) == [["a.png", "a_color.png", ""]]  # the manifest is that of the latest
     assert names_in(out) == ["a.png", "a_color.png", "b;c.png", "coco.json", "manifest.csv"]
     paint(tmp_path / "in" / "a.png", [[2]])
-    note = f"{out}: replacing 2 earlier files: a.png, coco.json"
+    note = f"{out}: replaced 2 earlier files: a.png, coco.json"
     assert run(tmp_path / "in", out, kinds=["index", "coco"]).notes == [note]
     assert read(out / "a.png").tolist() == [[2]]
 
