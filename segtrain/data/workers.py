@@ -71,10 +71,18 @@ def build_loader(dataset: Dataset, *, batch_sampler: Iterable, workers: int, pin
         collate_fn=_share,
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
+        multiprocessing_context=_start_method() if workers else None,
         persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
         generator=torch.Generator(),  # its own, so that starting a loader draws nothing from the training's
     )
+
+
+def _start_method() -> str | None:
+    """Fork on Linux, where Python 3.14 no longer does by itself: only forked processes share the images of
+    `data.cache: ram`, and they start at once. None leaves it to other systems, and to whoever has chosen a method."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    return "fork" if chosen is None and sys.platform == "linux" else None
 
 
 def count_workers(asked: int | str, device_type: str) -> int:
