@@ -107,7 +107,7 @@ def draw_demo(
 ) -> None:
     """Draw street scenes: root/{train,val}/{images,masks}/0000.png, ...; masks hold class indices, 255 ignored.
 
-    A scene depends on seed, split and index alone. Raises DataError as publish does.
+    A scene depends on seed, split and index alone. Raises DataError as draw_once does.
     """
     contents = f"{train} train, {val} val scenes, {width} x {height}, seed {seed}, drawing {DRAWING}\n"
     scenes = [("train", 0, index) for index in range(train)] + [("val", 1, index) for index in range(val)]
@@ -119,14 +119,14 @@ def draw_demo(
             write_png(folder / name / "masks" / f"{index:04d}.png", mask)
 
     files = [f"{name}/{kind}/{index:04d}.png" for name, _, index in scenes for kind in ("images", "masks")]
-    publish(root, contents, files, draw)
+    draw_once(root, contents, files, draw)
 
 
 def draw_town_set(root: Path, *, labeled: int = 8, side: int = 640, seed: int = 0) -> None:
     """Draw orthophotos of towns as GeoTIFFs: root/images/town0.tif, ..., their masks of 0 and 255 in root/masks, and
     one of twice the width without a mask in root/new.
 
-    Raises DataError as publish does.
+    Raises DataError as draw_once does.
     """
     contents = f"{labeled} towns, {side} x {side}, seed {seed}, drawing {DRAWING}\n"
     pairs = [(f"images/town{index}.tif", f"masks/town{index}.tif") for index in range(labeled)]
@@ -135,14 +135,14 @@ def draw_town_set(root: Path, *, labeled: int = 8, side: int = 640, seed: int = 
     def draw(folder: Path) -> None:
         for index, (image_file, mask_file) in enumerate(pairs):
             image, mask = draw_town(np.random.default_rng([seed, index]), side, side)
-            write_geotiff(folder / image_file, image, index)
-            write_geotiff(folder / mask_file, mask, index)
-        write_geotiff(folder / new, draw_town(np.random.default_rng([seed, labeled]), side, 2 * side)[0], labeled)
+            write_ortho(folder / image_file, image, index)
+            write_ortho(folder / mask_file, mask, index)
+        write_ortho(folder / new, draw_town(np.random.default_rng([seed, labeled]), side, 2 * side)[0], labeled)
 
-    publish(root, contents, [*(file for pair in pairs for file in pair), new], draw)
+    draw_once(root, contents, [*(file for pair in pairs for file in pair), new], draw)
 
 
-def publish(root: Path, contents: str, files: list[str], draw: Callable[[Path], None]) -> None:
+def draw_once(root: Path, contents: str, files: list[str], draw: Callable[[Path], None]) -> None:
     """Have a set drawn into a folder that appears as root when it is complete. One that was drawn before with the same
     contents, which root/demo.txt states, is left as it is.
 
@@ -172,15 +172,19 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
-def write_geotiff(path: Path, pixels: np.ndarray, index: int) -> None:
+def write_ortho(path: Path, pixels: np.ndarray, index: int) -> None:
     """Write HW or HWC RGB pixels as a tiled GeoTIFF in UTM zone 33 north (EPSG:32633), each index in another place.
 
     The tags are those of the GeoTIFF standard, https://docs.ogc.org/is/19-008r4/19-008r4.html: ModelPixelScale,
-    ModelTiepoint, and GeoKeyDirectory with GTModelType projected, GTRasterType area, ProjectedCRS."""
+    ModelTiepoint, and GeoKeyDirectory with GTModelType projected, GTRasterType area, ProjectedCRS, meters."""
     path.parent.mkdir(parents=True, exist_ok=True)
     corner = (0.0, 0.0, 0.0, 390_000.0 + 1000 * index, 5_820_000.0, 0.0)
-    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
-    tags = [(33550, "d", 3, (PIXEL_M, PIXEL_M, 0.0), True), (33922, "d", 6, corner, True), (34735, "H", 16, keys, True)]
+    keys = (1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633, 3076, 0, 1, 9001)
+    tags = [
+        (33550, "d", 3, (PIXEL_M, PIXEL_M, 0.0), True),
+        (33922, "d", 6, corner, True),
+        (34735, "H", len(keys), keys, True),
+    ]
     photometric = "rgb" if pixels.ndim == 3 else "minisblack"
     options = {"tile": (256, 256), "compression": "deflate", "metadata": None, "extratags": tags}
     tifffile.imwrite(path, pixels, photometric=photometric, **options)

@@ -10,10 +10,10 @@ import numpy as np
 
 from segtrain.commands.demo.painter import OVERSAMPLING, smooth_noise
 
-BUILDING = 255
+HOUSE = 255
 PIXEL_M = 0.3
-ROOFS = [(164, 84, 64), (140, 70, 56), (92, 88, 92), (122, 118, 116), (182, 176, 168), (110, 84, 70)]
-CARS = [(200, 40, 40), (230, 230, 232), (60, 64, 70), (50, 80, 150), (150, 152, 156)]
+HOUSE_ROOFS = [(164, 84, 64), (140, 70, 56), (92, 88, 92), (122, 118, 116), (182, 176, 168), (110, 84, 70)]
+CAR_PAINTS = [(200, 40, 40), (230, 230, 232), (60, 64, 70), (50, 80, 150), (150, 152, 156)]
 ASPHALT, FIELD, LAWN, LEAVES = (104, 104, 108), (168, 156, 104), (98, 124, 72), (52, 84, 44)
 
 
@@ -67,7 +67,7 @@ def draw_town(rng: np.random.Generator, height: int, width: int) -> tuple[np.nda
         draw_street(town, np.array([street, -reach_m]), np.array([street, reach_m]))
     for street in along:
         draw_street(town, np.array([-reach_m, street]), np.array([reach_m, street]))
-    return develop(town)
+    return photograph(town)
 
 
 def draw_street(town: Map, start: np.ndarray, end: np.ndarray) -> None:
@@ -79,7 +79,7 @@ def draw_street(town: Map, start: np.ndarray, end: np.ndarray) -> None:
         if town.rng.random() < 0.3:
             rear = start + distance * ahead + town.rng.choice([-2.2, 2.2]) * aside - 0.9 * aside
             front = rear + 4.4 * ahead
-            color = CARS[town.rng.integers(len(CARS))]
+            color = CAR_PAINTS[town.rng.integers(len(CAR_PAINTS))]
             town.fill([rear, front, front + 1.8 * aside, rear + 1.8 * aside], color, 0)
 
 
@@ -98,13 +98,13 @@ def draw_block(town: Map, low: np.ndarray, high: np.ndarray) -> None:
                 size = plot_m * rng.uniform(0.35, 0.75, 2)
                 draw_house(town, corner + (plot_m - size) * rng.uniform(0.2, 0.8, 2), size)
             for _ in range(rng.poisson(1.2)):
-                draw_tree(town, corner + plot_m * rng.uniform(0, 1, 2))
+                draw_shade_tree(town, corner + plot_m * rng.uniform(0, 1, 2))
 
 
 def draw_house(town: Map, corner: np.ndarray, size: np.ndarray) -> None:
     """A house under a gabled or a flat roof, sometimes with a wing."""
     rng = town.rng
-    roof, height_m = np.array(ROOFS[rng.integers(len(ROOFS))]) * rng.uniform(0.85, 1.1), rng.uniform(3, 9)
+    roof, height_m = np.array(HOUSE_ROOFS[rng.integers(len(HOUSE_ROOFS))]) * rng.uniform(0.85, 1.1), rng.uniform(3, 9)
     parts = [(corner, size)]
     if rng.random() < 0.35:
         parts.append((corner + size * (0.6, -0.35), size * 0.4))
@@ -112,14 +112,14 @@ def draw_house(town: Map, corner: np.ndarray, size: np.ndarray) -> None:
         town.shade([(x, y), (x + wide, y), (x + wide, y + deep), (x, y + deep)], height_m)
     for (x, y), (wide, deep) in parts:
         if rng.random() < 0.3:
-            town.fill([(x, y), (x + wide, y), (x + wide, y + deep), (x, y + deep)], roof, BUILDING)
+            town.fill([(x, y), (x + wide, y), (x + wide, y + deep), (x, y + deep)], roof, HOUSE)
             continue
         middle = y + deep / 2
-        town.fill([(x, y), (x + wide, y), (x + wide, middle), (x, middle)], roof * 1.08, BUILDING)
-        town.fill([(x, middle), (x + wide, middle), (x + wide, y + deep), (x, y + deep)], roof * 0.8, BUILDING)
+        town.fill([(x, y), (x + wide, y), (x + wide, middle), (x, middle)], roof * 1.08, HOUSE)
+        town.fill([(x, middle), (x + wide, middle), (x + wide, y + deep), (x, y + deep)], roof * 0.8, HOUSE)
 
 
-def draw_tree(town: Map, point: np.ndarray) -> None:
+def draw_shade_tree(town: Map, point: np.ndarray) -> None:
     """A tree; it covers what it stands over."""
     radius_m, color = town.rng.uniform(1.2, 3.4), np.array(LEAVES) * town.rng.uniform(0.8, 1.25)
     around = point + radius_m * np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]]) * 0.7
@@ -128,7 +128,7 @@ def draw_tree(town: Map, point: np.ndarray) -> None:
     town.disc(point - 0.3 * radius_m * town.sun @ town.axes.T, 0.55 * radius_m, color * 1.25)
 
 
-def develop(town: Map) -> tuple[np.ndarray, np.ndarray]:
+def photograph(town: Map) -> tuple[np.ndarray, np.ndarray]:
     """The finished image and mask: texture, light and sensor come in here."""
     rng = town.rng
     height, width = (side // OVERSAMPLING for side in town.mask.shape)
@@ -136,7 +136,7 @@ def develop(town: Map) -> tuple[np.ndarray, np.ndarray]:
     image = cv2.resize(town.image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     texture = smooth_noise(rng, height, width, (height // 2, width // 2))
     texture += smooth_noise(rng, height, width, (height // 24, width // 24))
-    image *= (1 + np.where(mask == BUILDING, 0.03, 0.08) * texture)[..., None]
+    image *= (1 + np.where(mask == HOUSE, 0.03, 0.08) * texture)[..., None]
     image = cv2.GaussianBlur(image, (0, 0), 0.6) * (rng.normal(1, 0.03, 3) * rng.uniform(0.85, 1.15))
     image += rng.normal(0, 3, image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask
