@@ -79,10 +79,11 @@ def build_loader(dataset: Dataset, *, batch_sampler: Iterable, workers: int, pin
 
 
 def _start_method() -> str | None:
-    """Fork on Linux, where Python 3.14 no longer does by itself: only forked processes share the images of
-    `data.cache: ram`, and they start at once. None leaves it to other systems, and to whoever has chosen a method."""
-    chosen = multiprocessing.get_start_method(allow_none=True)
-    return "fork" if chosen is None and sys.platform == "linux" else None
+    """Fork on Linux, where Python 3.14 no longer does by default: only forked processes share the images of
+    `data.cache: ram`, and they start at once. None leaves it to other systems, and to whoever set another method."""
+    default, *_ = multiprocessing.get_all_start_methods()
+    is_default = multiprocessing.get_start_method(allow_none=True) in (None, default)  # a lock of tqdm sets it, too
+    return "fork" if is_default and sys.platform == "linux" else None
 
 
 def count_workers(asked: int | str, device_type: str) -> int:

@@ -1,3 +1,4 @@
+import multiprocessing
 import sys
 
 import pytest
@@ -71,5 +72,6 @@ def test_reading_processes_share_the_memory_of_the_training():
         def __reduce__(self):
             raise AssertionError("copied to a reading process")
 
+    multiprocessing.RLock()  # as tqdm makes one
     loader = build_loader(Shared(), batch_sampler=[[0, 1], [2, 3]], workers=1, pin_memory=False)
     assert [batch[1]["image"].item() for batch in loader] == [1, 3]
