@@ -71,10 +71,19 @@ def build_loader(dataset: Dataset, *, batch_sampler: Iterable, workers: int, pin
         collate_fn=_share,
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
+        multiprocessing_context=_start_method() if workers else None,
         persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
         generator=torch.Generator(),  # its own, so that starting a loader draws nothing from the training's
     )
+
+
+def _start_method() -> str | None:
+    """Fork on Linux, where Python 3.14 no longer does by default: only forked processes share the images of
+    `data.cache: ram`, and they start at once. None leaves it to other systems, and to whoever set another method."""
+    default, *_ = multiprocessing.get_all_start_methods()
+    is_default = multiprocessing.get_start_method(allow_none=True) in (None, default)  # a lock of tqdm sets it, too
+    return "fork" if is_default and sys.platform == "linux" else None
 
 
 def count_workers(asked: int | str, device_type: str) -> int:

@@ -1,8 +1,14 @@
+import multiprocessing
+import sys
+
 import pytest
+import torch
+from torch.utils.data import Dataset
 
 from segtrain.data import memory_cache
 from segtrain.data.dataset import EvalSamples
 from segtrain.data.memory_cache import estimate_memory, keep_in_memory
+from segtrain.data.workers import build_loader
 from segtrain.errors import DataError
 from segtrain.formats.sample import SampleTable
 from tests.data.drawn import DECODER, OPTIONS, draw, train_samples
@@ -55,3 +61,17 @@ def test_a_broken_file_is_named(samples):
         file.truncate(200)
     with pytest.raises(DataError, match=r"images/1\.png: cannot be read as an image"):
         keep_in_memory([samples], DECODER, OPTIONS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not fork")
+def test_reading_processes_share_the_memory_of_the_training():
+    class Shared(Dataset):
+        def __getitem__(self, index):
+            return {"image": torch.tensor(index)}
+
+        def __reduce__(self):
+            raise AssertionError("copied to a reading process")
+
+    multiprocessing.RLock()  # as tqdm makes one
+    loader = build_loader(Shared(), batch_sampler=[[0, 1], [2, 3]], workers=1, pin_memory=False)
+    assert [batch[1]["image"].item() for batch in loader] == [1, 3]
