@@ -75,7 +75,7 @@ def load(*models: PathLike, **options: Any) -> "ImagePredictor":
     """
     given = _parse("segtrain.load", add_infer_arguments, (), options)
     if not models:
-        raise ConfigError("segtrain.load: name a model: a run, its folder, a checkpoint or an exported file")
+        raise ConfigError("segtrain.load: give a model: a run, its folder, a checkpoint or an exported file")
     infer = read_infer_options(given)
     sources = map(_path, models)
     predictor = Predictor.load(
@@ -135,7 +135,7 @@ class ImagePredictor:
         """The prediction of one image, at its own size.
 
         Args:
-            image: a file, a picture of Pillow, or an array HWC (or HW, grey) uint8, RGB; for a model with data.scale
+            image: a file, a picture of Pillow, or an array HWC (or HW, gray) uint8, RGB; for a model with data.scale
                 of any type of number, as its files hold it.
 
         Raises DataError for what is not an image, has other channels or values than the model takes, or needs more
@@ -150,7 +150,9 @@ class ImagePredictor:
             if not is_out_of_memory(error):
                 raise
             height, width = pixels.shape[:2]
-            raise DataError(f"{width} x {height} pixels need more memory than there is; load with tile=512") from error
+            raise DataError(
+                f"{width} x {height} pixels need more memory than is available; load the model with tile=512"
+            ) from error
 
     @property
     def names(self) -> list[str]:
@@ -199,7 +201,7 @@ def _process_state() -> Iterator[None]:
     """What a training changes for the whole process, to be had by one at a time and given back. What an error that is
     no fault of segtrain holds, which a notebook would keep, is let go: a model, reading processes."""
     if not _TRAINING.acquire(blocking=False):
-        print("waiting for the training in another thread")
+        print("waiting for the training in another thread to end")
         _TRAINING.acquire()
     try:
         generators = random.getstate(), np.random.get_state(), rng_state()
@@ -227,7 +229,7 @@ def _process_state() -> Iterator[None]:
 
 def _require_one_process(name: str) -> None:
     if is_shared():
-        raise ConfigError(f"segtrain.{name} works in one process; for several: torchrun -m segtrain {name} ..")
+        raise ConfigError(f"segtrain.{name} runs in one process; for several, use torchrun -m segtrain {name} ..")
 
 
 def _command(name: str, module: str) -> ModuleType:
@@ -237,7 +239,7 @@ def _command(name: str, module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != f"segtrain.commands.{name}":
             raise
-        raise ConfigError(f"segtrain.{name} needs the folder segtrain/commands/{name}, which is not there") from error
+        raise ConfigError(f"segtrain.{name} needs the folder segtrain/commands/{name}, which does not exist") from error
 
 
 class _Flags(argparse.ArgumentParser):
@@ -277,7 +279,7 @@ def _path(value: Any) -> str:
 
 def _layer(value: Any) -> str | Mapping:
     if not isinstance(value, PathLike | Mapping):
-        raise ConfigError(f"expected a path, a text like 'train.epochs=5' or a dict, not {value!r}")
+        raise ConfigError(f"expected a path, a string like 'train.epochs=5' or a dict, not {value!r}")
     return value if isinstance(value, Mapping) else os.fspath(value)
 
 

@@ -31,10 +31,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         with replacing(path, sync=True) as temporary:
             temporary.write_bytes(buffer.getvalue())
     except OSError as error:
-        kept = "; the older one is kept" if path.exists() else ""
+        kept = "; the previous one is kept" if path.exists() else ""
         size = f"{len(buffer.getvalue()) / 2**20:.0f} MiB"
         raise CheckpointError(
-            f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some space and --resume"
+            f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some disk space, then use --resume"
         ) from error
 
 
@@ -46,19 +46,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: does not exist")
     if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: is truncated, or not a checkpoint")
+        raise CheckpointError(f"{path}: is truncated or is not a checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: holds more than tensors and plain values, and is not loaded: it could run code"
+            f"{path}: was not loaded: it contains more than tensors and plain values, which could run code"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: is damaged: {reason_of(error)}") from error
     if not isinstance(content, dict) or "segtrain" not in content:
-        raise CheckpointError(f"{path}: is not a checkpoint of segtrain; it has no 'segtrain' entry")
+        raise CheckpointError(f"{path}: is not a segtrain checkpoint; it has no 'segtrain' entry")
     if content["segtrain"] != FORMAT:
-        raise CheckpointError(f"{path}: has format {content['segtrain']}, this version reads {FORMAT}; update segtrain")
+        raise CheckpointError(
+            f"{path}: has format {content['segtrain']}, but this version reads {FORMAT}; update segtrain"
+        )
     return content
 
 
@@ -87,7 +89,7 @@ def lock_run(folder: Path) -> FileLock:
         with warnings.catch_warnings(action="ignore"):  # filelock's, where a file with the process's number has to do
             lock.acquire()
     except Timeout as error:
-        raise CheckpointError(f"{folder}: another process trains in it; wait for its end") from error
+        raise CheckpointError(f"{folder}: another process is training in it; wait until it ends") from error
     except (OSError, NotImplementedError) as error:  # older versions of filelock raise the second for ENOSYS
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise

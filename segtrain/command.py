@@ -66,7 +66,7 @@ def parse_output(text: str) -> Path:
     """A file or folder to write to. Raises ArgumentTypeError for nothing at all: a variable that is not set would
     otherwise mean the current folder."""
     if not text:
-        raise argparse.ArgumentTypeError("is empty; name what is to be written")
+        raise argparse.ArgumentTypeError("is empty; give a file or folder to write to")
     return Path(text)
 
 
@@ -84,13 +84,13 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-# Stands for the escape in colours of our own, for which nothing that is read can be taken.
+# Stands for the escape in colors of our own, for which nothing that is read can be taken.
 _OWN_ESCAPE = f"<{secrets.token_hex(16)}>"
 _CONTROL = re.compile(f"{_OWN_ESCAPE}|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def colored(text: str, color: int) -> str:
-    """A text in a colour of terminals, like 31 for red, to be printed after `escape_stdout`."""
+    """A text in a color of terminals, like 31 for red, to be printed after `escape_stdout`."""
     return f"{_OWN_ESCAPE}[{color}m{text}{_OWN_ESCAPE}[0m"
 
 
@@ -204,4 +204,4 @@ def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
         except ImportError as error:
             if error.name != name:
                 raise ConfigError(f"{what} needs {name}, which cannot be imported: {reason_of(error)}") from error
-            raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {install}") from error
+            raise ConfigError(f"{what} needs {name}; in the segtrain folder, run: {install}") from error

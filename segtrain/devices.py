@@ -29,13 +29,15 @@ def _own_device(name: str) -> torch.device:
     if name == "cuda":
         if local_rank() >= torch.cuda.device_count():
             raise ConfigError(
-                f"no GPU is left for this process: this machine has {torch.cuda.device_count()}, and {local_size()} "
-                "processes; lower --nproc-per-node, or write train.device: cpu"
+                f"no GPU is left for this process: this machine has {torch.cuda.device_count()} for {local_size()} "
+                f"processes; lower --nproc-per-node or write train.device: cpu"
             )
         torch.cuda.set_device(local_rank())
         return torch.device("cuda", local_rank())
     if name != "cpu":
-        raise ConfigError(f"device '{name}' cannot be used by several processes; write cuda, each takes one, or cpu")
+        raise ConfigError(
+            f"several processes cannot share device '{name}'; write cuda, which gives each its own, or cpu"
+        )
     if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun sets it
         torch.set_num_threads(max(count_cores() // local_size(), 1))
     return torch.device("cpu")

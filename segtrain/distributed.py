@@ -82,9 +82,7 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if not any(word in str(error) for word in ("gloo", "NCCL", "TCPStore")):
             raise
-        raise TrainingError(
-            "another process has ended before its time, most likely killed; start all of them again"
-        ) from error
+        raise TrainingError("another process ended early, most likely killed; restart all processes") from error
     finally:
         _hosts, sys.stdout = None, printed
 
@@ -95,14 +93,14 @@ def _meet() -> tuple[dist.Store, int, int]:
     if absent:
         raise ConfigError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(absent)} is not set; start with torchrun, or "
-            "take WORLD_SIZE out of the environment"
+            f"unset WORLD_SIZE"
         )
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
         return dist.PrefixStore(_agree_on_start(store, number, count), store), number, count
     except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"the processes cannot meet at {where}: {reason_of(error)}") from error
+        raise ConfigError(f"the processes cannot connect at {where}: {reason_of(error)}") from error
 
 
 def _agree_on_start(store: dist.Store, number: int, count: int) -> str:
@@ -121,7 +119,7 @@ def _agree_on_start(store: dist.Store, number: int, count: int) -> str:
         if store.check([f"{start}/all"]) and mine in store.get(f"{start}/all").decode().split(","):
             return start
         time.sleep(MEETING_POLL_SECONDS)
-    raise RuntimeError(f"process 0 was not there within {MEETING}")
+    raise RuntimeError(f"process 0 did not appear within {MEETING}")
 
 
 def _find_place() -> tuple[int, int, int]:
@@ -195,7 +193,7 @@ def require_same(what: str, value: str) -> None:
             if other != values[0][0]:
                 raise ConfigError(
                     f"{what}: process {number} (on {host}) has {other}, and process 0 (on {values[0][1]}) has "
-                    f"{values[0][0]}; all must have the same"
+                    f"{values[0][0]}; all processes must have the same"
                 )
 
 
@@ -263,7 +261,7 @@ def gather_all(values: Tensor) -> Tensor:
     sides = (*values.shape, *(-side for side in values.shape))
     if highest(*sides) != sides:
         raise ConfigError(
-            "images of one batch differ in height and width between processes; end transforms.train with RandomCrop: "
+            "the images of a batch differ in height and width between processes; end transforms.train with RandomCrop: "
             "{height: 256, width: 256, pad_if_needed: true}, or Resize"
         )
     return _Gather.apply(values)

@@ -1,4 +1,4 @@
-"""Metrics: one confusion matrix over a whole data set, and the scores that follow from it.
+"""Metrics: one confusion matrix over a whole dataset, and the scores that follow from it.
 
 Rows are ground truth, columns are prediction, cells are pixels. The matrix is the only state and every score is a pure
 function of it: the scores of several processes come from the sum of their matrices, never from a mean of means.
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 MIOU_DEFINITION = (
-    "mIoU is the mean IoU over the classes that occur in ground truth or prediction, "
-    "from one confusion matrix of all pixels that are not ignored."
+    "mIoU is the mean IoU over the classes that occur in the ground truth or the prediction, from one confusion "
+    "matrix over all pixels that are not ignored."
 )
 MULTILABEL_DEFINITION = (
-    "mIoU is the mean IoU over the classes that occur in ground truth or prediction, each from the hits, misses and "
-    "false alarms of all its pixels that are not ignored."
+    "mIoU is the mean IoU over the classes that occur in the ground truth or the prediction, each from its true "
+    "positives, false negatives and false positives over all pixels that are not ignored."
 )
 
 

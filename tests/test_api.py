@@ -115,7 +115,7 @@ def test_what_is_wrong_is_raised(layers, tmp_path, monkeypatch) -> None:
             {"train": {"epochs": print}},
             f"argument {len(layers) + 1}: <built-in function print> is neither a number, text, a list nor",
         ),
-        (5, "expected a path, a text like 'train.epochs=5' or a dict, not 5"),
+        (5, "expected a path, a string like 'train.epochs=5' or a dict, not 5"),
         (Path("nowhere.yml"), "nowhere.yml: cannot be read: No such file or directory"),
     ]:
         with pytest.raises(segtrain.SegtrainError) as error:
@@ -150,7 +150,7 @@ def test_an_interrupt_saves_and_a_resumed_training_ends_the_same(trained, layers
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     (folder,) = Path(layers[-1].removeprefix("runs_dir=")).glob("street-*")
     if number == signal.SIGINT:
-        text = f"stopped and saved; go on with: python train.py --resume {folder}, or segtrain.train(resume=..)"
+        text = f"stopped and saved; resume with: python train.py --resume {folder}, or segtrain.train(resume=..)"
         assert stopped.value._render_traceback_() == [f"KeyboardInterrupt: {text}"]
     else:
         assert stopped.value.code == 143
@@ -170,7 +170,7 @@ def save_pictures(folder: Path) -> list[Path]:
     picture.save(folder / "rgb.png")
     picture.save(folder / "turned.jpg", exif=turned)
     picture.quantize(64).save(folder / "palette.png")
-    picture.convert("L").save(folder / "grey.png")
+    picture.convert("L").save(folder / "gray.png")
     picture.convert("RGBA").save(folder / "alpha.png")
     np.save(folder / "array.npy", pixels)
     return sorted(folder.iterdir())
@@ -257,7 +257,7 @@ def test_options_are_the_flags(trained) -> None:
     assert all(f"{flag[2:].replace('-', '_')}=" in segtrain.load.__doc__ for _, flag, *_ in FLAGS)
     for options, text in [
         ({"tyle": 512}, "segtrain.load: unrecognized arguments: --tyle=512; help(segtrain.load) lists the options"),
-        ({"tile": 8}, "--tile 8: a tile has at least 16 pixels"),
+        ({"tile": 8}, "--tile 8: a tile needs at least 16 pixels"),
         ({"tile": "big"}, "segtrain.load: argument --tile: invalid int value: 'big'; help"),
         ({"flip": "d4"}, "segtrain.load: argument --flip: ignored explicit argument 'd4'; help"),
         ({"precision": "fp8"}, "segtrain.load: argument --precision: invalid choice: 'fp8'"),
@@ -299,7 +299,9 @@ def test_findings_are_those_of_check(layers, tmp_path) -> None:
     assert findings.columns.tolist() == ["level", "title", "explanation", "fix", "files"]
     broken = findings.iloc[0]
     assert broken["level"] == "error" and broken["fix"] == "--apply set-aside-unreadable"
-    assert broken["files"] == [f"{root}/train/images/000.png: is not an image of a known type; is the file complete?"]
+    assert broken["files"] == [
+        f"{root}/train/images/000.png: is not an image of a supported type; is the file complete?"
+    ]
 
 
 def test_a_second_interrupt_of_a_notebook_leaves_it_alive(monkeypatch) -> None:

@@ -124,7 +124,7 @@ def anchors(page: Path) -> set[str]:
 def test_the_table_of_data_sets_is_that_of_the_formats() -> None:
     assert read("docs/reference/data-sets.md").endswith(f"\n{build_datasets_table()}")
     count = build_datasets_table().count("\n") - 2
-    assert f"[{count} public data sets](data-sets.md)" in SUPPORTED
+    assert f"[{count} public datasets](data-sets.md)" in SUPPORTED
 
 
 def test_three_commands_lead_from_folders_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Recipes for public data sets in experiments/: each builds, is what its table says, trains on the published layout."""
+"""Recipes for public datasets in experiments/: each builds, is what its table says, trains on the published layout."""
 
 import math
 import re
@@ -17,7 +17,7 @@ README = (PROJECT / "experiments" / "README.md").read_text(encoding="utf-8")
 ROW = re.compile(
     r"^\| \[(\w+)\.yml\]\(\1\.yml\) \|.*?\| (0\.\d+)[^|]*\| (\d+), (\d+)x(\d+) \| ([\d,]+) ?(\w*) \|", re.M
 )
-ROWS = ROW.findall(README.partition("## Recipes for public data sets")[2])
+ROWS = ROW.findall(README.partition("## Recipes for public datasets")[2])
 
 
 def test_the_table_has_every_recipe() -> None:

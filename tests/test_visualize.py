@@ -21,7 +21,7 @@ from segtrain.visualize import (
 
 NAMES = ["sky", "road", "car"]
 COLORS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
-PAINT = (10, 40, 100)  # a colour that appears in a panel only where the image is
+PAINT = (10, 40, 100)  # a color that appears in a panel only where the image is
 
 
 def distances(colors):
@@ -39,7 +39,7 @@ def draw(image, mask, prediction, **arguments):
 
 
 def find_pictures(panel):
-    """Row, first column and last column of the first picture, by the colour of its image."""
+    """Row, first column and last column of the first picture, by the color of its image."""
     rows, columns = np.nonzero((panel == PAINT).all(axis=2))
     return rows.min(), columns.min(), columns.max()
 
@@ -108,7 +108,7 @@ def test_panel_shows_image_truth_prediction_and_errors():
         panel[top : top + 192, start : start + 256] for start in range(MARGIN_PX, panel.shape[1], 256 + MARGIN_PX)
     )
     assert (image == PAINT).all()
-    sky, car = (124, 16, 40), (4, 16, 160)  # 0.4 * paint + 0.6 * colour
+    sky, car = (124, 16, 40), (4, 16, 160)  # 0.4 * paint + 0.6 * color
     assert tuple(truth[20, 30]) == tuple(truth[0, 0]) == tuple(predicted[0, 0]) == sky
     assert tuple(truth[50, 7]) == PAINT
     assert tuple(predicted[20, 30]) == car

@@ -38,15 +38,15 @@ def explain_wait(loader: TrainLoader, share: float) -> str:
     named = f"{costs.disk:.0f} ms to read, {costs.decoding:.0f} to decode and {augmentation:.0f} to augment"
     by = f"{workers} reading processes" if workers > 1 else "one process"
     if loader.dataset.mix is not None:
-        by += f", and data.mix takes a second one for {loader.dataset.mix.share:.0%} of them"
+        by += f", and data.mix reads a second one for {loader.dataset.mix.share:.0%} of them"
     return (
-        f"the loader is the bottleneck: {share:.0%} of the time waits for images; one takes {named}, in {by}; "
-        f"{' or '.join(_advice(loader.dataset, costs, workers))}"
+        f"the loader is the bottleneck: {share:.0%} of the time is spent waiting for images; each takes {named}, in "
+        f"{by}; {' or '.join(_advice(loader.dataset, costs, workers))}"
     )
 
 
 def measure_costs(dataset: TrainSamples) -> Costs:
-    """The costs of some images, spread over the data set."""
+    """The costs of some images, spread over the dataset."""
     started, rows, reduction = time.perf_counter(), [], []
     names = [type(child).__name__ for child in dataset.transform.transforms]
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), TRIED_IMAGES)).astype(int)).tolist():
@@ -88,13 +88,13 @@ def _advice(dataset: TrainSamples, costs: Costs, workers: int) -> list[str]:
         crop = next((name for name in names[slowest + 1 :] if name in CROPPING), None)
         took = f"{names[slowest]} ({taken[slowest]:.0f} ms)"
         crop = crop and crop.replace("ClassCrop", "RandomCrop")
-        return [*found, f"put {crop} before {took}" if crop else f"apply {took} to fewer images (p), or take it out"]
+        return [*found, f"put {crop} before {took}" if crop else f"apply {took} to fewer images (p), or remove it"]
     if costs.decoding > costs.disk and costs.reduction > LARGE:
-        found.append(f"save the images smaller, they have {costs.reduction:.0f} times the pixels of a crop")
+        found.append(f"save smaller images; they have {costs.reduction:.0f} times the pixels of a crop")
     needed = estimate_memory(dataset.samples, dataset.decoder, dataset.image_options)
     free = read_available_bytes()
     if free is None or needed < LARGEST_SHARE * free:
         found.append(f"set data.cache: ram (about {show_bytes(needed)})")
     elif costs.disk > costs.decoding:
         found.append("set data.cache: folder, with data.cache_folder on a fast disk")
-    return found or ["the processor is what limits: reduce the augmentation, or the images"]
+    return found or ["the processor is the limit: reduce the augmentation or the size of the images"]

@@ -86,21 +86,21 @@ class LabelDecoder:
         first = int(values[order[0]])
         if not (self.as_color or is_in_range(first)):
             return (
-                f"{path}: values from {raw.min()} to {raw.max()} are not class indices; a mask holds 0..65535; "
-                f"to ignore {first} ({counts[order[0]]} pixels), write data.ignore_values: [{first}]"
+                f"{path}: values from {raw.min()} to {raw.max()} are not class indices; mask values are 0..65535; to "
+                f"ignore {first} ({counts[order[0]]} pixels), write data.ignore_values: [{first}]"
             )
         listed = name_some(
             [f"{show_value(int(values[i]), as_color=self.as_color)} ({counts[i]} pixels)" for i in order], most=4
         )
-        written = show_value(first, as_color=self.as_color).removeprefix("colour ").removeprefix("value ")
+        written = show_value(first, as_color=self.as_color).removeprefix("color ").removeprefix("value ")
         key = "color" if self.as_color else "value"
         if len(order) > 16 and self.as_color:
             hint = (
-                "so many colours come from a JPEG or from smoothed edges: export the masks as PNG without antialiasing"
+                "this many colors come from a JPEG or from smoothed edges: export the masks as PNG without antialiasing"
             )
         else:
             claim = f"{{name: .., {key}: {written}}}"
-            hint = f"give it to a class in data.classes, {claim}, or write data.ignore_values: [{written}]"
+            hint = f"assign it to a class in data.classes, like {claim}, or write data.ignore_values: [{written}]"
         return f"{path}: no class claims {listed}; {hint}"
 
 
@@ -138,7 +138,7 @@ class LayerDecoder:
             raw = [there[file] if file else empty for file in files]
         if len({layer.shape for layer in raw}) > 1:
             sizes = ", ".join(f"{file} {layer.shape}" for file, layer in zip(files, raw, strict=True) if file)
-            raise DataError(f"the masks of the classes of one image differ in height and width: {sizes}")
+            raise DataError(f"the masks of the classes of an image differ in height and width: {sizes}")
         named = zip(self.decoders, raw, files, self.classes, strict=True)
         return np.stack([decoder.decode(layer, f"{file} ({item.name})") for decoder, layer, file, item in named])
 
@@ -153,5 +153,5 @@ Decoder = LabelDecoder | LayerDecoder
 
 
 def build_decoder(config: DataConfig) -> Decoder:
-    """What reads the masks of this data set."""
+    """What reads the masks of this dataset."""
     return LayerDecoder(config) if config.multilabel else LabelDecoder(config)

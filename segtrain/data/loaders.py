@@ -34,8 +34,8 @@ class EndlessBatches(Sampler):
         if rest := self.batch_size % size():
             fitting = [str(n) for n in (self.batch_size - rest, self.batch_size - rest + size()) if 0 < n <= count]
             raise ConfigError(
-                f"data.batch_size: {self.batch_size} of {count} training images cannot be shared evenly by {size()} "
-                f"processes; write {' or '.join(fitting)}"
+                f"data.batch_size: {self.batch_size} of {count} training images cannot be divided evenly among "
+                f"{size()} processes; write {' or '.join(fitting)}"
                 if fitting
                 else f"{count} training images are too few for {size()} processes"
             )

@@ -54,8 +54,8 @@ def _require_memory(tables: Sequence[SampleTable], decoder: Decoder, image_optio
     needed = sum(estimate_memory(samples, decoder, image_options) for samples in tables)
     if free is not None and needed > LARGEST_SHARE * free:
         raise DataError(
-            f"data.cache: ram: {count} images take about {show_bytes(needed)} in memory, and {show_bytes(free)} are "
-            "free; write data.cache: null, or make the files smaller"
+            f"data.cache: ram: {count} images need about {show_bytes(needed)} of memory, but {show_bytes(free)} are "
+            f"free; write data.cache: null, or make the images smaller"
         )
     print(f"memory   about {show_bytes(needed)} for {count} images and masks (data.cache: ram)")
 

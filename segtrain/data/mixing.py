@@ -117,6 +117,6 @@ class Mixing:
             return made
         other, other_image, other_mask = samples.augment(int(rng.integers(len(samples))), int(rng.integers(1 << 32)))
         sample, image, mask = made
-        require_one_size([sample, other], [mask, other_mask], "images that data.mix puts together")
+        require_one_size([sample, other], [mask, other_mask], "images that data.mix combines")
         region = self._methods[drawn](other_mask, rng)
         return sample, np.where(region[..., None], other_image, image), np.where(region, other_mask, mask)

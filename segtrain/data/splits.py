@@ -1,4 +1,4 @@
-"""Splits and folds: which samples of a data set are trained on, and which are scored."""
+"""Splits and folds: which samples of a dataset are trained on, and which are scored."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
 from segtrain.formats.sample import SPLIT_NAMES, Sample, SampleTable, Splits, seeded_hash
 
-LEARNT = "the score would be of images that were learnt by heart"
+LEARNT = "the score would be on images that were trained on"
 
 
 def read_splits(
@@ -26,7 +26,7 @@ def read_splits(
     notes: list[str] | None = None,
     thorough: bool = False,
 ) -> Splits:
-    """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
+    """The splits of the dataset on the disk: train and val, as the configuration chooses them, and what else is there.
 
     With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. `notes` and
     `thorough` are those of formats.read_dataset. Raises DataError where train is missing or empty, or val, which folds
@@ -44,14 +44,14 @@ def read_splits(
             roots = " and ".join(map(str, config.roots))
             hint = "; write data.val_fraction: 0.2 to hold out a share of train" if no_val and "train" in found else ""
             raise DataError(
-                f"data: the {wanted} split is empty; {roots} as format {config.format} gives: {there}{hint}"
+                f"data: the {wanted} split is empty; {roots} read as format {config.format} contains: {there}{hint}"
             )
         splits[split] = samples or SampleTable()
     if config.folds is None and config.train_split == config.val_split:
         return splits  # asked for, to see whether a model can learn some images by heart
     _require_apart("image", splits["train"], splits["val"], "validation", LEARNT)
     if config.folds is None:
-        hint = "write data.folds: 5, whose folds keep groups together, or correct the splits"
+        hint = "correct the splits, or write data.folds: 5, which keeps groups together"
         _require_apart("group", splits["train"], splits["val"], "validation", hint)
     else:
         pool = _joined(splits["train"], splits["val"])
@@ -82,7 +82,7 @@ def _read_roots(config: DataConfig, **options: Any) -> Splits:
         return parts[0]
     titles = [root.name for root in config.roots]
     if len({root.resolve() for root in config.roots}) < len(config.roots):
-        raise DataError(f"data.root: names one folder twice: {', '.join(map(str, config.roots))}")
+        raise DataError(f"data.root: contains the same folder twice: {', '.join(map(str, config.roots))}")
     if len(set(titles)) < len(titles):
         titles = [str(index) for index in range(len(titles))]
     return {
@@ -102,7 +102,7 @@ def _grouped(samples: SampleTable, pattern: str) -> Iterator[Sample]:
         group = match and (match[1] if expression.groups else match[0])
         if not group:
             raise DataError(
-                f"data.group_pattern: {pattern} finds nothing in the name {sample.whole_name} of {sample.image}"
+                f"data.group_pattern: {pattern} does not match the name {sample.whole_name} of {sample.image}"
             )
         yield sample._replace(group=group)
 
@@ -122,7 +122,7 @@ def _require_apart(what: str, train: SampleTable, other: Sequence[Sample], title
     both = sorted({getattr(sample, what) for sample in train} & held_out) if held_out else []
     if both:
         raise DataError(
-            f"data: {len(both)} {what}(s) are both in the training and in the {title} split, '{both[0]}' for one; "
+            f"data: {len(both)} {what}(s) are in both the training and the {title} split, for example '{both[0]}'; "
             f"{hint}"
         )
 

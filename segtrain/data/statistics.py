@@ -43,7 +43,7 @@ class ClassStatistics:
         return np.array(self.class_pixels, np.float64), np.array(self.image_pixels, np.float64)
 
     def describe(self) -> str:
-        """Each class and its share of the labelled pixels, in one line; and a large share of ignored ones."""
+        """Each class and its share of the labeled pixels, in one line; and a large share of ignored ones."""
         total, ignored = max(self.labelled_pixels, 1), self.ignored_pixels
         share = ignored / max(self.labelled_pixels + ignored, 1)
         shares = [f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)]
@@ -71,14 +71,14 @@ def read_statistics(
 
 
 def find_other_colors(palettes: dict[tuple[int, tuple[int, ...]], str]) -> Iterator[str]:
-    """A line where a value has different colours in the palettes of the masks; `palettes` are those of read_mask."""
+    """A line where a value has different colors in the palettes of the masks; `palettes` are those of read_mask."""
     first: dict[int, tuple[tuple[int, ...], str]] = {}
     for (value, color), file in palettes.items():
         known, other = first.setdefault(value, (color, file))
         if known != color:
             yield (
-                f"value {value} has the colour {[*known]} in the palette of {other} and {[*color]} in that of {file}; "
-                f"if the colours are the classes, write data.classes: [{{name: .., color: {[*known]}}}, ..]"
+                f"value {value} has the color {[*known]} in the palette of {other} and {[*color]} in that of {file}; "
+                f"if the colors mean the classes, write data.classes: [{{name: .., color: {[*known]}}}, ..]"
             )
             return
 

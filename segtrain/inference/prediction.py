@@ -58,12 +58,12 @@ class PredictedImage:
 
     @property
     def picture_colors(self) -> list[Color]:
-        """A colour for each of the picture's indices."""
+        """A color for each of the picture's indices."""
         return self.task.colors if self.nodata is None else [*self.task.colors, IGNORED_COLOR]
 
     @cached_property
     def overlay(self) -> np.ndarray:
-        """The colours over the image, HWC uint8 RGB; the image alone where there is no data."""
+        """The colors over the image, HWC uint8 RGB; the image alone where there is no data."""
         image = to_rgb(self.image)
         covered = overlay(image, paint_indices(self.picture_indices, self.picture_colors))
         return covered if self.nodata is None else np.where(self.nodata[..., None], image, covered)
@@ -117,7 +117,7 @@ def label_dtype(task: Task) -> torch.dtype:
 
 
 def paint_indices(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
-    """The colour of each index, HWC uint8 RGB, for HW indices that all have one."""
+    """The color of each index, HWC uint8 RGB, for HW indices that all have one."""
     table = np.array(colors, np.uint8)
     if indices.dtype != np.uint8:
         return table[indices]

@@ -46,7 +46,7 @@ class Predictor:
         self.weights = [weight / sum(weights) for weight in weights]
         self.gives_labels = any(network.gives_labels for network in self.networks)
         if self.gives_labels and self.options.thresholds is not None:
-            raise ConfigError("--threshold: a model gives labels, not probabilities; export it without --labels")
+            raise ConfigError("--threshold: a model returns labels, not probabilities; export it without --labels")
         self.tasks = self._agreed_tasks(names or [f"model {number}" for number, _ in enumerate(self.networks, 1)])
         self.task = self._common_task()
         self.device = self.networks[0].device
@@ -118,9 +118,11 @@ class Predictor:
         options have no tile, and where transforms.val wants to see the whole image.
         """
         if not self._tiling:
-            raise ConfigError("an image in strips needs --tile")
+            raise ConfigError("an image that is read in strips needs --tile")
         if names := [str(item) for task in self.tasks for item in task.transforms]:
-            raise ConfigError(f"an image in strips cannot go through transforms.val, which has {names[0]}")
+            raise ConfigError(
+                f"an image that is read in strips does not support transforms.val, which contains {names[0]}"
+            )
 
         def read_tensor(top: int, bottom: int) -> Tensor:
             return images_to_tensor([read_rows(top, bottom)]).to(self.device)

@@ -24,7 +24,7 @@ class Task(BaseModel):
     first. In multilabel they are the layers. `colors` has one for each of `picture_names`. `transforms` is
     transforms.val of the experiment. `thresholds` are the probabilities from which on a class is there: one for a
     binary task, one for each class in multilabel, none in multiclass, where the largest probability wins. `mask_values`
-    are what the masks of the data set have for each of `names`, values or RGB colours, in multilabel the value in the
+    are what the masks of the dataset have for each of `names`, values or RGB colors, in multilabel the value in the
     class's own mask; None where the model does not know.
     """
 
@@ -44,16 +44,18 @@ class Task(BaseModel):
     @model_validator(mode="after")
     def _counts_agree(self) -> "Task":
         if len(self.colors) != len(self.picture_names):
-            raise ValueError(f"has {len(self.colors)} colours for {len(self.picture_names)} names")
+            raise ValueError(f"has {len(self.colors)} colors for {len(self.picture_names)} names")
         if len(self.thresholds) != (0 if self.mode == "multiclass" else self.outputs):
-            raise ValueError(f"has {len(self.thresholds)} thresholds for {self.outputs} probabilities of {self.mode}")
+            raise ValueError(
+                f"has {len(self.thresholds)} thresholds for {self.outputs} probabilities in mode {self.mode}"
+            )
         if self.mask_values is not None and len(self.mask_values) != len(self.names):
-            raise ValueError(f"has {len(self.mask_values)} values of masks for {len(self.names)} names")
+            raise ValueError(f"has {len(self.mask_values)} mask values for {len(self.names)} names")
         return self
 
     @classmethod
     def of(cls, config: Config) -> "Task":
-        """The task of an experiment, with its colours, else well separated ones, and thresholds of 0.5."""
+        """The task of an experiment, with its colors, else well separated ones, and thresholds of 0.5."""
         data = config.data
         separated = default_colors(len(data.classes))
         colors = [item.color or color for item, color in zip(data.classes, separated, strict=True)]
@@ -110,5 +112,11 @@ class Task(BaseModel):
         try:
             return Task.model_validate({**self.model_dump(), "thresholds": thresholds})
         except ValidationError as error:
-            wanted = f"{len(self.thresholds)} between 0 and 1" if self.thresholds else "none: the largest wins"
-            raise CheckpointError(f"thresholds {thresholds}: this model of mode {self.mode} takes {wanted}") from error
+            wanted = (
+                f"{len(self.thresholds)} between 0 and 1"
+                if self.thresholds
+                else ("none, because the largest probability wins")
+            )
+            raise CheckpointError(
+                f"thresholds {thresholds}: this model has mode {self.mode} and needs {wanted}"
+            ) from error

@@ -28,8 +28,8 @@ class SegmentationLoss(nn.Module, ABC):
     def __init__(self, mode: str, *, ignore_index: int = 255):
         super().__init__()
         if mode not in self.modes:
-            what = {"binary": "a single class is binary", "multilabel": "classes overlap"}.get(mode)
-            hint = f"; {what}: take BCEWithLogitsLoss" if what else ""
+            what = {"binary": "one class is binary", "multilabel": "classes overlap"}.get(mode)
+            hint = f"; {what}: use BCEWithLogitsLoss" if what else ""
             raise ConfigError(f"loss.{type(self).__name__}: no mode {mode!r}; it has: {', '.join(self.modes)}{hint}")
         self.mode, self.ignore_index = mode, ignore_index
 
@@ -65,15 +65,15 @@ class SegmentationLoss(nn.Module, ABC):
 
     def keep_class_weights(self, class_weights: list[float] | None) -> None:
         if class_weights is not None and self.mode == "binary":
-            raise ValueError("class_weights have no meaning in mode binary")
+            raise ValueError("class_weights have no effect in mode binary")
         if isinstance(class_weights, str):
-            raise ValueError(f"class_weights {class_weights!r} is a name, which build_loss resolves; give numbers")
+            raise ValueError(f"class_weights {class_weights!r} is a name, which only build_loss resolves; give numbers")
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights)
 
     def check_class_weights(self, classes: int) -> Tensor | None:
         if self.class_weights is not None and self.class_weights.shape != (classes,):
-            raise ValueError(f"class_weights are {len(self.class_weights)} numbers for {classes} classes")
+            raise ValueError(f"class_weights has {len(self.class_weights)} numbers for {classes} classes")
         return self.class_weights
 
 
@@ -88,7 +88,7 @@ def check_shapes(logits: Tensor, mask: Tensor, mode: str) -> None:
         "binary": "(N, 1, H, W) and a mask (N, H, W)",
         "multilabel": "(N, C, H, W) and a mask (N, C, H, W)",
     }
-    raise ValueError(f"{mode} takes logits {layout[mode]}, not {tuple(logits.shape)} and {tuple(mask.shape)}")
+    raise ValueError(f"{mode} expects logits {layout[mode]}, not {tuple(logits.shape)} and {tuple(mask.shape)}")
 
 
 def to_layers(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Segmentation model: a network that normalises, pads and crops by itself."""
+"""Segmentation model: a network that normalizes, pads and crops by itself."""
 
 import inspect
 import math
@@ -159,13 +159,13 @@ def build_model(
     if source is not None and getattr(net, "encoder", None) is None:
         raise ConfigError(f"model.encoder_weights: {config.name} has no encoder; write model.encoder_weights: null")
     if from_hub and "encoder_weights" not in inspect.signature(type(net)).parameters:
-        hint = "write null, or the path of a file"
-        raise ConfigError(f"model.encoder_weights: {config.name} takes none by a name; {hint}")
+        hint = "write null or the path of a file"
+        raise ConfigError(f"model.encoder_weights: {config.name} does not accept names; {hint}")
     if training:
         from segtrain.models.pointwise import subsample_first
 
         subsample_first(net)
-    mean, std = choose_normalisation(config, channels, from_hub=from_hub)
+    mean, std = choose_normalization(config, channels, from_hub=from_hub)
     model = SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
     if local:
         from segtrain.models.pretrained import load_encoder_file
@@ -180,7 +180,7 @@ def build_model(
         from segtrain.models.auxiliary import AuxiliaryHead
 
         if min(getattr(model.encoder, "out_channels", ())[-2:-1], default=0) == 0:
-            what = "has no auxiliary outputs, and no encoder with two features"
+            what = "has no auxiliary outputs and no encoder with at least two feature maps"
             raise ConfigError(f"model.aux: {config.name} {what}; write model.aux: 0")
         model.aux = AuxiliaryHead(model.encoder, outputs)
     return model
@@ -206,7 +206,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         net = target(in_channels=channels, classes=outputs, **encoder, **arguments)
         encoder = getattr(net, "encoder", None)
         if not hasattr(net, "stride") and not hasattr(encoder, "output_stride"):
-            raise ValueError("it has no stride, and no encoder of smp that has one")
+            raise ValueError("it has neither a stride nor an encoder of smp that has one")
         if isinstance(net, smp.DPT):
             from segtrain.models.encoder import take_any_patch
 
@@ -223,18 +223,20 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         reason = " ".join(str(error).split())
         ours = isinstance(error, (KeyError, TypeError, ValueError, AttributeError)) and not isinstance(error, OSError)
         if weights is not None and not ours:
-            hint = "write model.encoder_weights: null, or the path to a local file"
+            hint = "write model.encoder_weights: null or the path of a local file"
             raise ConfigError(
-                f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}"
+                f"{what}: the weights '{config.encoder_weights}' cannot be downloaded: {reason}; {hint}"
             ) from error
         if "downsampling pattern" in reason:
-            reason += " (a plain transformer has one resolution: take DPT, LinearHead or EoMT)"
+            reason += " (a plain transformer has a single resolution: use DPT, LinearHead or EoMT)"
         elif "dynamic_img_size" in reason:
-            reason = f"{config.name} takes plain transformers of timm that accept images of any size, and this is none"
+            reason = (
+                f"{config.name} needs a plain transformer of timm that accepts images of any size, and this is not one"
+            )
         raise ConfigError(f"{what}: {reason}") from error
 
 
-def choose_normalisation(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
+def choose_normalization(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
     """Mean and std in 0..1: as written, else what the encoder was pretrained with; ImageNet's where nothing says."""
     mean, std = list(IMAGENET_MEAN), list(IMAGENET_STD)
     if (config.encoder_name or "").startswith("tu-"):

@@ -69,14 +69,16 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     if is_lowest(config.train.monitor) and all(term.takes != "logits" for term in loss.losses):
         named = ", ".join(loss.terms)
         raise ConfigError(
-            f"train.monitor: min loss: {named} has no value in validation; write miou, or add another term"
+            f"train.monitor: min loss: {named} has no value in validation; write miou or add another term"
         )
     for name, term in zip(loss.terms, loss.losses, strict=True):
         if term.takes != "logits":
             if term.takes not in getattr(find("model", config.model.name), "further_outputs", ()):
-                raise ConfigError(f"loss.{name}: takes an output '{term.takes}', and {config.model.name} has none")
+                raise ConfigError(
+                    f"loss.{name}: needs an output '{term.takes}', which {config.model.name} does not have"
+                )
             if not config.model.aux:
-                raise ConfigError(f"loss.{name}: takes an auxiliary output; write model.aux: 1, or another factor")
+                raise ConfigError(f"loss.{name}: needs an auxiliary output; write model.aux: 1 or another factor")
             continue
         try:
             term(logits, mask)
@@ -103,19 +105,22 @@ def describe_training(
     if is_several():
         apart = [name for name, term in zip(loss.terms, loss.losses, strict=True) if term.whole_batch]
         if apart and not loss.gathers:
-            run.log.say(f"loss     {', '.join(apart)}: of the images of each process (train.gather_loss: false)")
+            run.log.say(
+                f"loss     {', '.join(apart)}: computed on the images of each process separately "
+                f"(train.gather_loss: false)"
+            )
         if any(type(module).__name__.startswith("BatchNorm") for module in state.model.modules()):
-            run.log.say("norm     BatchNorm takes its statistics from the images of each process")
+            run.log.say("norm     BatchNorm computes its statistics on the images of each process separately")
     steps = loaders.train.steps_per_epoch
     length = f"{train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images"
-    length += f", {train.max_steps} steps at most" if train.max_steps else ""
-    length += f", {train.max_hours:g} hours at most" if train.max_hours else ""
+    length += f", at most {train.max_steps} steps" if train.max_steps else ""
+    length += f", at most {train.max_hours:g} hours" if train.max_hours else ""
     devices = f"{state.device.type}, {size()} processes" if is_several() else state.device
     run.log.say(f"train    {length}, {precision} on {devices}")
     if loaders.train.dataset.mix is not None and rank() == 0:
         from segtrain.training.mixed import draw_mixed
 
         draw_mixed(run, loaders.train.dataset)
-        run.log.say(f"mix      {loaders.train.dataset.mix.share:.0%} of the samples, as in {run.folder}/mixed")
+        run.log.say(f"mix      {loaders.train.dataset.mix.share:.0%} of the samples, examples in {run.folder}/mixed")
     if state.total_steps:
         run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")

@@ -58,10 +58,10 @@ class LossMeter:
 
 
 def _not_finite(what: str, step: int, state: TrainState) -> str:
-    hint = "lower optimizer.lr, set train.clip_norm: 1.0"
-    hint += ", or train.precision: fp32" if state.dtype != torch.float32 else ""
+    hint = "lower optimizer.lr or set train.clip_norm: 1.0"
+    hint += " or train.precision: fp32" if state.dtype != torch.float32 else ""
     place = f"step {step} (epoch {state.epoch + 1})"
-    return f"training stopped at {place}: {what}; the last checkpoint before it is kept; {hint}"
+    return f"training stopped at {place}: {what}; the last checkpoint before it was kept; {hint}"
 
 
 def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run) -> None:
@@ -70,7 +70,7 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
     Raises TrainingError where the loss is no longer finite, and Stopped, after saving, when the run was asked to stop.
     """
     if reason := why_finished(state, config):
-        return run.log.say(f"nothing is left to train: {reason[1]}; to go on, raise train.{reason[0]}")
+        return run.log.say(f"nothing is left to train: {reason[1]}; to continue, raise train.{reason[0]}")
     stream = loaders.train.stream(state.epoch, state.step)
     meter = LossMeter(state)
     while why_finished(state, config) is None:
@@ -105,9 +105,9 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
 def why_finished(state: TrainState, config: TrainConfig) -> tuple[str, str] | None:
     """The key of the limit that has ended the training, and the reason in words; None while something is left."""
     if state.epoch >= config.epochs:
-        return "epochs", f"{state.epoch} epochs are trained"
+        return "epochs", f"{state.epoch} epochs are complete"
     if config.patience is not None and state.best.evaluations_since >= config.patience:
-        return "patience", f"no better {config.monitor} in {config.patience} evaluations"
+        return "patience", f"no improvement of {config.monitor} in {config.patience} evaluations"
     return state.spent(config)
 
 

@@ -13,10 +13,10 @@ from segtrain.errors import ConfigError, reason_of
 from segtrain.models.model import SegmentationModel
 
 UNUSABLE = {
-    "LBFGS": "evaluates the loss many times a step, which a training on batches cannot give",
-    "Adahessian": "needs second derivatives, which a training step does not compute",
-    "Lookahead": "goes around another optimizer, which cannot be written here",
-    "SparseAdam": "takes sparse gradients alone, and those of a network of images are dense",
+    "LBFGS": "evaluates the loss several times per step, which segtrain does not support",
+    "Adahessian": "needs second derivatives, which segtrain does not compute",
+    "Lookahead": "wraps another optimizer, which cannot be configured here",
+    "SparseAdam": "needs sparse gradients, but those of a segmentation network are dense",
 }
 
 
@@ -66,7 +66,7 @@ def build_optimizer(config: OptimizerConfig, model: SegmentationModel, encoder_n
 # What to write, by words of torch's own error.
 ADVICE = {
     "cycle_momentum": "; write schedule.cycle_momentum: false",
-    "Muon only supports 2D": "; write optimizer.name: timm.optim.Muon, which takes all",
+    "Muon only supports 2D": "; write optimizer.name: timm.optim.Muon, which supports all",
 }
 
 

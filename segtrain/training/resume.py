@@ -79,9 +79,7 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
         return start_run(config, state.model.origin, folder=folder)
     path, content = from_first(lambda: _read_last(Path(resume)))
     if content.get("kind") != "last":
-        raise CheckpointError(
-            f"{path}: is not a checkpoint to resume from, it holds only weights; take the run's own {LAST}"
-        )
+        raise CheckpointError(f"{path}: cannot be resumed, because it contains only weights; use {LAST} of the run")
     _require_same_task(config, content, path)
     _require_whole(config, content, path)
     groups, schedule = _plain(state.optimizer.state_dict()["param_groups"]), _plain(state.schedule.state_dict())
@@ -90,7 +88,7 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
     kept = (state.optimizer.state_dict()["param_groups"], state.schedule.state_dict())
     for what, built, loaded in zip(("optimizer", "schedule"), (groups, schedule), kept, strict=True):
         if not _is_alike(built, loaded):
-            raise CheckpointError(f"{path}: is damaged: the state of the {what} is not one of this {what}")
+            raise CheckpointError(f"{path}: is damaged: the state of the {what} does not belong to this {what}")
     run = start_run(config, state.model.origin, resume=Path(resume), resumed=content)
     run.announce_best(state)
     if changes := list_changes(content["config"], plain_config(config)):
@@ -98,16 +96,15 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
     for split, (count, digest) in content.get("samples", {}).items():
         now, digest_now = state.samples.get(split, (0, digest))
         if digest_now != digest:
-            run.log.say(f"warning: the {split} images are others than when the run was saved: {now} now, {count} then")
+            run.log.say(f"warning: the {split} images have changed since the run was saved: {now} now, {count} then")
     if _read_masks(config.data) != _read_masks(Config.model_validate(content["config"]).data):
-        run.log.say(
-            "warning: data.classes and data.ignore_values read the masks in another way than the run did before"
-        )
+        run.log.say("warning: data.classes and data.ignore_values read the masks differently than before in this run")
     before = content.get("processes") or size()  # files of older versions do not say
     if before != size():
         run.log.say(
-            f"note: the number of processes is now {size()}, and was {before}: images, their order and augmentation go "
-            "on as before; dropout draws other random numbers, and BatchNorm on CPUs sees other shares of a batch"
+            f"note: the number of processes has changed from {before} to {size()}: the images, their order and their "
+            f"augmentation stay the same; dropout draws different random numbers, and BatchNorm on CPUs sees "
+            f"different parts of a batch"
         )
     return run
 
@@ -151,11 +148,13 @@ def start_run(
         others = any(path.name[0] != "." for path in folder.iterdir())  # a process that is killed may leave its lock
         if resume is None and others and not (folder / "config.yml").exists():
             raise CheckpointError(
-                f"{folder}: holds other files than a run's; --run-folder takes a new folder, or a run's"
+                f"{folder}: contains files that are not from a run; give --run-folder a new folder or a run folder"
             )
         lock = lock_run(folder)
         if resume is None and (folder / LAST).exists():
-            raise CheckpointError(f"{folder}: another process has just begun this run; repeat the command to go on")
+            raise CheckpointError(
+                f"{folder}: another process has just started this run; repeat the command to resume it"
+            )
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
@@ -175,9 +174,9 @@ def start_run(
         )
     except OSError as error:
         where = folder or config.runs_dir
-        raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
+        raise CheckpointError(f"{where}: cannot create a run folder there: {error.strerror}") from error
     if not lock.is_locked:
-        log.say(f"warning: {folder} cannot be locked on this file system; start no second training in it")
+        log.say(f"warning: {folder} cannot be locked on this file system; do not start a second training in it")
     return Run(folder, config, log, StopSignal(), lock)
 
 
@@ -222,7 +221,7 @@ def _git(*arguments: str) -> str:
 
 
 def _read_masks(data: DataConfig) -> tuple:
-    """What decides which class a pixel is; a colour that is for pictures does not."""
+    """What decides which class a pixel is; a color that is for pictures does not."""
     options = {"ignore_values": data.ignore_values or [], "ignore_index": data.ignore_index}
     groups = [[item.layer()] for item in data.classes] if data.multilabel else [data.classes]
     claims = [claim_values(group, **options) for group in groups]
@@ -235,12 +234,12 @@ def _require_same_task(config: Config, content: dict, path: Path) -> None:
     try:
         before = Task.of(Config.model_validate(content["config"]))
     except KeyError as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
+        raise CheckpointError(f"{path}: it contains no configuration") from error
     except ValidationError as error:
         raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
     if difference := Task.of(config).difference(before):
         was, now = difference
-        raise CheckpointError(f"{path}: was trained with {was}, not with {now}; leave --resume out to start a new run")
+        raise CheckpointError(f"{path}: was trained with {was}, not with {now}; remove --resume to start a new run")
 
 
 def _require_whole(config: Config, content: dict, path: Path) -> None:
@@ -253,7 +252,7 @@ def _require_whole(config: Config, content: dict, path: Path) -> None:
     row = (2, 2) if task.mode == "multilabel" else (len(task.names),)
     matrix = saved.best.matrix
     if matrix and (len(matrix) != len(task.names) or any(_shape(item) != row for item in matrix)):
-        raise CheckpointError(f"{path}: is damaged: best.matrix is not that of {len(task.names)} classes")
+        raise CheckpointError(f"{path}: is damaged: best.matrix is not for {len(task.names)} classes")
 
 
 def _shape(row: list) -> tuple[int, ...] | None:

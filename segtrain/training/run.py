@@ -63,14 +63,14 @@ class Run:
         """Raises Stopped where a signal has come in, to any of the processes."""
         (number,) = map(int, highest(self.stop.number))
         if number:
-            raise Stopped(number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
+            raise Stopped(number, f"stopped and saved; resume with: python train.py --resume {self.folder}")
 
     def require_finite(self, state: TrainState) -> None:
         """Raises TrainingError where a weight is no longer a number: neither to be saved nor to be scored."""
         if not state.is_finite():
             raise TrainingError(
                 f"training stopped at step {state.total_steps} (epoch {state.epoch + 1}): a weight is no longer "
-                "finite; the last checkpoint before it is kept; lower optimizer.lr, or set train.clip_norm: 1.0"
+                f"finite; the last checkpoint before it was kept; lower optimizer.lr or set train.clip_norm: 1.0"
             )
 
     def save_last(self, state: TrainState) -> None:
@@ -160,7 +160,7 @@ class Run:
         best, monitor = state.best, self.config.train.monitor
         summary = {"epochs": state.epoch, "seconds": state.seconds, "parameters": count_parameters(state.model)[0]}
         if not best.matrix:
-            self.log.say(f"no evaluation gave a {monitor}; {self.folder} has no {BEST}")
+            self.log.say(f"no evaluation computed {monitor}; {self.folder} has no {BEST}")
             return self.log.finish(summary)
         matrix = np.array(best.matrix, np.int64)
         self.draw(matrix)

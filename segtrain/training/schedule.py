@@ -108,9 +108,9 @@ def build_schedule(
     steps = min(epochs * steps_per_epoch, max_steps or math.inf)
     warmup = round(config.warmup * steps) if config.warmup < 1 else config.warmup
     if warmup != int(warmup):
-        raise ConfigError(f"schedule.warmup: {warmup:g} is neither a share below 1 nor a whole number of steps")
+        raise ConfigError(f"schedule.warmup: {warmup:g} is neither a share below 1 nor an integer number of steps")
     if warmup >= steps:
-        raise ConfigError(f"schedule.warmup: {warmup:g} steps, and the training has {steps}; write fewer, or a share")
+        raise ConfigError(f"schedule.warmup: {warmup:g} steps, but the training has {steps}; write fewer, or a share")
     total = math.ceil(steps / steps_per_epoch) if config.interval == "epoch" else steps - max(int(warmup) - 1, 0)
     follows = {
         "max_lr": [group["lr"] for group in optimizer.param_groups],

@@ -99,10 +99,10 @@ class TrainState:
     def spent(self, config: TrainConfig) -> tuple[str, str] | None:
         """Which limit beside the epochs has ended the training: its key, and the reason in words; None if none has."""
         if config.max_hours is not None and self.seconds >= 3600 * config.max_hours:
-            return "max_hours", f"{config.max_hours:g} hours are over"
+            return "max_hours", f"{config.max_hours:g} hours have passed"
         done = self.epoch * self.plan["updates_per_epoch"] - -self.step // self.plan["accumulate_steps"]
         over = config.max_steps is not None and done >= config.max_steps
-        return ("max_steps", f"{config.max_steps} steps are done") if over else None
+        return ("max_steps", f"{config.max_steps} steps are complete") if over else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that an exact resumption needs, in plain types and tensors."""
@@ -133,7 +133,9 @@ class TrainState:
         try:
             was, now = content["plan"]["optimizer"]["name"], self.plan["optimizer"]["name"]
             if was != now:
-                raise ValueError(f"optimizer.name was {was} and is {now}, which cannot go on with what that one noted")
+                raise ValueError(
+                    f"optimizer.name has changed from {was} to {now}, which cannot use the state of the former"
+                )
             self.model.load_state_dict(content["model"])
             self.model.origin = content.get("origin", "")
             if self.ema is not None:
@@ -154,7 +156,7 @@ class TrainState:
             else:
                 self._follow_new_plan(settings)
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
-            raise CheckpointError(f"last.pt does not fit this configuration: {reason_of(error)}") from error
+            raise CheckpointError(f"last.pt does not match this configuration: {reason_of(error)}") from error
 
     def _follow_new_plan(self, settings: list[dict[str, Any]]) -> None:
         """`settings`: the groups of the optimizer as they were built, before a checkpoint was loaded."""

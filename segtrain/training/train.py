@@ -26,7 +26,7 @@ from segtrain.training.state import TrainState, build_state
 def check(config: Config, *, resume: str | None = None) -> str:
     """Build everything that needs no data, weights from the hub included, and throw it away; one line that says what
     it was. A run to resume has its weights already. Raises ConfigError for what cannot be built, before a single file
-    of the data set is read."""
+    of the dataset is read."""
     device = resolve_device(config.train.device)
     with explained_failures(config):
         build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
@@ -43,7 +43,7 @@ def train(
     config: Config, *, resume: str | None = None, folder: Path | None = None, overfit: int | None = None
 ) -> tuple[Path, int]:
     """Train to the last epoch, in the next run folder or in `folder`; with `resume`, from where the run in that folder
-    stopped; with `overfit`, on so many images until they are learnt. Returns the run folder and the exit status."""
+    stopped; with `overfit`, on so many images until they are learned. Returns the run folder and the exit status."""
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
     with explained_failures(config):

@@ -37,7 +37,7 @@ def advice_of(loader) -> str:
 def test_decoding(loader):
     assert advice_of(loader()) == "set data.cache: ram (about 0 MiB)"
     assert advice_of(loader({"RandomCrop": {"height": 32, "width": 32}}, size=(320, 320))) == (
-        "save the images smaller, they have 100 times the pixels of a crop or set data.cache: ram (about 1 MiB)"
+        "save smaller images; they have 100 times the pixels of a crop or set data.cache: ram (about 1 MiB)"
     )
 
 

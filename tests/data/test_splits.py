@@ -40,11 +40,11 @@ def test_splits_by_name(tmp_path):
     assert names(split(tmp_path, **keys)) == {"test": ["000", "001"], "train": ["000", "001"], "val": ["000", "001"]}
     assert split(tmp_path, val_split="test", **keys)["val"][0].image == str(tmp_path / "val/images/000.png")
     assert error_of(tmp_path, val_split="final", **keys) == (
-        f"data: the final split is empty; {tmp_path} as format folders gives: train (2), val (2), test (2)"
+        f"data: the final split is empty; {tmp_path} read as format folders contains: train (2), val (2), test (2)"
     )
     assert error_of(tmp_path, train_split="test", **keys) == (
-        "data: 2 image(s) are both in the training and in the validation split, "
-        f"'{tmp_path}/val/images/000.png' for one; the score would be of images that were learnt by heart"
+        "data: 2 image(s) are in both the training and the validation split, for example "
+        "'{tmp_path}/val/images/000.png'; the score would be on images that were trained on"
     )
 
 
@@ -69,7 +69,7 @@ def test_without_a_validation_split(tmp_path):
     draw_folders(tmp_path, train=8, val=2)
     keys = {key: {"train": f"train/{key}", "test": f"val/{key}"} for key in ("images", "masks")}
     assert error_of(tmp_path, **keys) == (
-        f"data: the val split is empty; {tmp_path} as format folders gives: train (8), test (2); "
+        f"data: the val split is empty; {tmp_path} read as format folders contains: train (8), test (2); "
         "write data.val_fraction: 0.2 to hold out a share of train"
     )
     assert [len(samples) for samples in split(tmp_path, val_fraction=0.25, **keys).values()] == [2, 6, 2]
@@ -122,7 +122,7 @@ def test_groups_by_name(tmp_path):
     assert all(name.startswith(("train/00", "val/00")) for name in names(splits)["val"])  # each name is there once
     assert groups["train"] | groups["val"] == set("012345") and not groups["train"] & groups["val"]
     assert error_of(tmp_path, group_pattern="drive") == (
-        f"data.group_pattern: drive finds nothing in the name 000 of {tmp_path}/train/images/000.png"
+        f"data.group_pattern: drive does not match the name 000 of {tmp_path}/train/images/000.png"
     )
 
 
@@ -155,8 +155,8 @@ def test_a_group_on_both_sides_is_refused(tmp_path):
     draw_folders(tmp_path, train=4, val=2)
     text = error_of(tmp_path, group_pattern=r"\d")
     assert text == (
-        "data: 1 group(s) are both in the training and in the validation split, '0' for one; write "
-        "data.folds: 5, whose folds keep groups together, or correct the splits"
+        "data: 1 group(s) are in both the training and the validation split, for example '0'; correct the splits, or "
+        "write data.folds: 5, which keeps groups together"
     )
     assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* finds nothing in the name 000")
 

@@ -9,7 +9,7 @@ from segtrain.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
 MASK = RNG.integers(0, 4, (40, 50)).astype(np.uint8)
-IMAGE = np.repeat(MASK[..., None] * np.uint8(60), 3, axis=2)  # grey, four to a class
+IMAGE = np.repeat(MASK[..., None] * np.uint8(60), 3, axis=2)  # gray, four to a class
 
 MOVING = {
     "RandomAffine": {"degrees": [20, 30]},

@@ -89,7 +89,7 @@ def test_a_plain_transformer_at_another_size(tmp_path):
     save_file(timm.create_model("test_vit", img_size=96).state_dict(), path)
     config = ModelConfig(name="DPT", encoder_name="tu-test_vit", encoder_weights=str(path))
     model = build_model(config, channels=3, outputs=2)
-    assert model.origin.endswith("; some of them resized or cut up by timm")
+    assert model.origin.endswith("; some of them resized or split by timm")
 
 
 def test_efficientnets_of_lukemelas(tmp_path):
@@ -143,7 +143,7 @@ def test_a_first_convolution_for_another_number_of_channels(tmp_path, weights):
     rgb = weights[FIRST]
     for channels in (1, 5):
         encoder, said = load(path, SMP, channels)
-        # Grey: the sum of red, green and blue. Five: they are repeated, and weigh 3/5 as much.
+        # Gray: the sum of red, green and blue. Five: they are repeated, and weigh 3/5 as much.
         expected = rgb.sum(1, keepdim=True) if channels == 1 else rgb[:, [0, 1, 2, 0, 1]] * 3 / 5
         torch.testing.assert_close(encoder.state_dict()[FIRST], expected)
         assert said == f"{len(weights)} tensors of {path}; {FIRST} adapted to {channels} channels"
@@ -192,12 +192,12 @@ def test_files_that_hold_no_weights(tmp_path):
         torch.save(content, path)
         assert refused(path) == f"model.encoder_weights: {path} is not a state dict of tensors"
     torch.save({"encoder": Touch(tmp_path / "proof")}, path)
-    assert refused(path) == f"model.encoder_weights: {path} holds more than tensors, and is not loaded"
+    assert refused(path) == f"model.encoder_weights: {path} was not loaded: it contains more than tensors"
     assert not (tmp_path / "proof").exists()
     path.write_text("<html>not found</html>")
-    assert refused(path) == f"model.encoder_weights: {path} holds more than tensors, and is not loaded"
+    assert refused(path) == f"model.encoder_weights: {path} was not loaded: it contains more than tensors"
     path.write_bytes(b"")
-    assert refused(path) == f"model.encoder_weights: {path} cannot be read: it ends too early"
+    assert refused(path) == f"model.encoder_weights: {path} cannot be read: the file is truncated"
     path = tmp_path / "encoder.safetensors"
     path.write_bytes(save({"a": torch.zeros(9)})[:-1])
     assert refused(path).startswith(f"model.encoder_weights: {path} cannot be read: ")

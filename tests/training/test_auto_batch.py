@@ -86,4 +86,4 @@ def test_on_a_gpu_steps_are_tried(gpu, dataset, tmp_path):
     samples = read_splits(config.data, seed=0)["train"].take([*range(8)] * 8)
     sample = _read_sample(config, samples)
     share, reason = _try_on_gpu(config, sample, len(samples), torch.device("cpu"))
-    assert (share, reason) == (8, "the largest tried that takes at most 90% of the 1000 MiB that are free")
+    assert (share, reason) == (8, "the largest tried that uses at most 90% of the 1000 MiB that are free")

@@ -242,8 +242,8 @@ def test_a_warmup_that_is_resumed_goes_on_as_if_nothing_had_been():
 @pytest.mark.parametrize(
     ("warmup", "text"),
     [
-        (10, "10 steps, and the training has 10; write fewer, or a share"),
-        (2.5, "2.5 is neither a share below 1 nor a whole number of steps"),
+        (10, "10 steps, but the training has 10; write fewer, or a share"),
+        (2.5, "2.5 is neither a share below 1 nor an integer number of steps"),
     ],
 )
 def test_a_warmup_is_a_number_of_steps_that_leaves_some(warmup, text):

@@ -77,7 +77,7 @@ def test_the_state_of_another_configuration_is_refused():
     for change in ({"model": {}}, {"optimizer": {"state": {}, "param_groups": []}}, {"position": {}}):
         with pytest.raises(CheckpointError) as error:
             state_of().load_dict(content | change)
-        assert str(error.value).startswith("last.pt does not fit this configuration: ")
+        assert str(error.value).startswith("last.pt does not match this configuration: ")
     content.pop("best")
     with pytest.raises(CheckpointError, match=r"^last\.pt does not fit this configuration: 'best'$"):
         state_of().load_dict(content)

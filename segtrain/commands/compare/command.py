@@ -14,17 +14,17 @@ from segtrain.command import parse_output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run folders, folders that evaluate wrote, or globs like 'runs/street-*'"
+        "runs", nargs="+", metavar="RUN", help="run folders, folders written by evaluate, or globs like 'runs/street-*'"
     )
     parser.add_argument(
         "-o",
         "--output",
         type=parse_output,
         metavar="FOLDER",
-        help="write compare.html, compare.csv and changes.csv into this folder",
+        help="write compare.html, compare.csv and changes.csv to this folder",
     )
     parser.add_argument(
-        "--trust", action="store_true", help="run networks of your own and exported programs for the pictures too"
+        "--trust", action="store_true", help="also run networks of your own and exported programs for the images"
     )
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="folder that holds runs (runs)")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("runs"), help="folder that contains runs (default: runs)"
+    )
 
 
 def main(options: argparse.Namespace) -> None:

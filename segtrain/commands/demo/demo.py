@@ -1,4 +1,4 @@
-"""Demo data set: street scenes that are drawn, not downloaded.
+"""Demo dataset: street scenes that are drawn, not downloaded.
 
 Labels are exact, as every shape is painted on image and mask by one call. The class road takes in pavements and kerbs,
 tree its trunk, pole lamps and signs with what they carry. The bonnet of the own car, litter bins and a line
@@ -19,7 +19,7 @@ from segtrain.errors import DataError
 from segtrain.files import workshop
 
 DRAWING = 2  # goes up with every change of what is drawn, so that an older set is not taken for this one
-Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in metres, and what draws it
+Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in meters, and what draws it
 
 
 def draw_scene(rng: np.random.Generator, height: int = 192, width: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def draw_scene(rng: np.random.Generator, height: int = 192, width: int = 256) ->
 
 
 def cast_shadow(painter: Painter, left: float, right: float, near: float, far: float, height_m: float) -> np.ndarray:
-    """The outline on the ground, (8, 3) in metres, of a box and its shadow."""
+    """The outline on the ground, (8, 3) in meters, of a box and its shadow."""
     foot = np.array([[left, 0, near], [right, 0, near], [right, 0, far], [left, 0, far]])
     return np.concatenate([foot, foot + painter.sun * height_m])
 
@@ -103,7 +103,7 @@ def place_traffic(painter: Painter, side: int, kerb_m: float, things: list[Thing
 def draw_demo(
     root: Path, *, train: int = 160, val: int = 40, height: int = 192, width: int = 256, seed: int = 0
 ) -> None:
-    """Draw a data set of folders: root/{train,val}/{images,masks}/0000.png, ...; masks hold class indices, 255 ignored.
+    """Draw a dataset of folders: root/{train,val}/{images,masks}/0000.png, ...; masks hold class indices, 255 ignored.
 
     A scene depends on seed, split and index alone. The set appears atomically; one that was drawn before with the same
     arguments, which root/demo.txt tells, is left as it is.
@@ -126,16 +126,16 @@ def draw_demo(
                 os.rename(drawn, root)
         except OSError as error:
             if not root.exists():  # else another process was quicker
-                raise DataError(f"{root}: the demo set cannot be written there: {error}") from error
+                raise DataError(f"{root}: the demo dataset cannot be written there: {error}") from error
     note = root / "demo.txt"
     files = [root / name / kind / f"{index:04d}.png" for name, _, index in scenes for kind in ("images", "masks")]
     if not (note.is_file() and note.read_text() == contents and all(file.is_file() for file in files)):
-        what = f"exists and is not the demo set ({contents.strip()})"
-        raise DataError(f"{root}: {what}; move it away or name another folder")
+        what = f"exists and is not this demo dataset ({contents.strip()})"
+        raise DataError(f"{root}: {what}; move it elsewhere or choose another folder")
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write HW or HWC pixels, colours as BGR. Encoded and written apart: on a full disk cv2.imwrite returns False,
+    """Write HW or HWC pixels, colors as BGR. Encoded and written apart: on a full disk cv2.imwrite returns False,
     write_bytes says why."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

@@ -67,7 +67,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
 
 
 def _known_set(config: Config) -> About | None:
-    """The published data set that was trained on. Its format may have been used for other data, with other classes or
+    """The published dataset that was trained on. Its format may have been used for other data, with other classes or
     some of its own: only where all are there it is taken for the set."""
     return load_dataset(config.data.format).about if _names(config) == _published_names(config) else None
 

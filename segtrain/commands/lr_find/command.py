@@ -22,16 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
     )
-    parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps of the optimizer (100)")
+    parser.add_argument("--steps", type=int, default=100, metavar="N", help="optimizer steps (100)")
     parser.add_argument(
-        "-o", "--output", type=parse_output, metavar="FOLDER", help="folder to write to (RUNS_DIR/NAME-lr-find)"
+        "-o",
+        "--output",
+        type=parse_output,
+        metavar="FOLDER",
+        help="folder to write to (default: RUNS_DIR/NAME-lr-find)",
     )
 
 
 def main(options: argparse.Namespace) -> None:
     """Read and check the configuration, then train the steps and write what they gave."""
     if options.steps < FEWEST_STEPS:
-        raise ConfigError(f"--steps {options.steps}: too few to see a curve; write {FEWEST_STEPS} or more")
+        raise ConfigError(f"--steps {options.steps}: too few for a curve; write {FEWEST_STEPS} or more")
     config = load_config(options.layers)
 
     from segtrain.commands.lr_find.find import find_rate

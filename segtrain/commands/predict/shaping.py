@@ -76,7 +76,7 @@ def explain_georeferences(found: Mapping[Path, Georeference], kinds: Iterable[st
         elif not place.epsg:
             reason = "the georeference names no EPSG code; outlines have its coordinates, GeoJSON without a system"
         elif not place.unit_m:
-            reason = f"EPSG:{place.epsg} is not in metres or feet, as far as the file says; outlines have no area_m2"
+            reason = f"EPSG:{place.epsg} is not in meters or feet, as far as the file says; outlines have no area_m2"
         else:
             continue
         paths.setdefault(reason, []).append(str(path))

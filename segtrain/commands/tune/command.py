@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
     )
     parser.add_argument(
-        "-o", "--output", type=parse_output, metavar="FOLDER", help="folder of the search (RUNS_DIR/NAME-tune)"
+        "-o", "--output", type=parse_output, metavar="FOLDER", help="folder of the search (default: RUNS_DIR/NAME-tune)"
     )
 
 
@@ -30,8 +30,8 @@ def main(options: argparse.Namespace) -> None:
     config = load_config(options.layers)
     if config.tune is None:
         raise ConfigError(
-            "tune: is missing; write what to search over into the experiment, like "
-            "tune: {ranges: {optimizer.lr: {low: 1e-4, high: 1e-2, log: true}}}"
+            "tune: is missing; write the ranges to search into the experiment, like tune: {ranges: {optimizer.lr: "
+            "{low: 1e-4, high: 1e-2, log: true}}}"
         )
     require_libraries("tune", "tune", ["optuna"])
     folder: Path = options.output or config.runs_dir / f"{config.name}-tune"

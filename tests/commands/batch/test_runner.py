@@ -39,7 +39,7 @@ def test_a_failure_does_not_stop_the_rest(batch, capsys) -> None:
     Path("gone.yml").write_text(Path("one.yml").read_text().replace("one", "gone\nlog: {wandb: {notes: killed}}"))
     assert batch("bad.yml", "gone.yml", "two.yml") == 1
     out, err = capsys.readouterr()
-    killed = "killed by SIGKILL, as the system does when memory runs out"
+    killed = "killed by SIGKILL, which the system does when it runs out of memory"
     for name, reason in (("bad", "training stopped at step 1: loss is nan"), ("gone", killed)):
         (line,) = [line for line in out.splitlines() if line.startswith(f"{name}: failed: ")]
         assert line.startswith(f"{name}: failed: {reason} (00:") and line.endswith(f"; runs/.console/{name}.txt)")
@@ -69,8 +69,8 @@ def test_a_signal_stops_the_processes_and_the_command_goes_on(batch, capsys, num
     threading.Thread(target=send).start()
     assert batch("one.yml", "--seeds", "1,2", "--", "log.wandb.notes=slow") == 128 + number
     out, err = capsys.readouterr()
-    assert "stopping: what is being trained is saved first; again to kill it\none-seed1: stopped after 00:" in out
-    assert err == "stopped: 0 of 2 runs are finished; repeat the command to go on\n"
+    assert "stopping: saving the running trainings first; press again to kill them\none-seed1: stopped after 00:" in out
+    assert err == "stopped: 0 of 2 runs are finished; repeat the command to continue\n"
     assert console("one-seed1").endswith("stopped and saved\n")
     assert not Path("runs/one-seed2").exists() and signal.getsignal(number) == before
 
@@ -106,7 +106,7 @@ def test_a_run_that_another_process_trains_is_waited_for(batch, capsys) -> None:
     assert locked.wait(5)
     assert batch("one.yml", "two.yml") == 0
     lines = capsys.readouterr().out.splitlines()
-    waiting = "one: another process trains it; waiting for its end"
+    waiting = "one: another process is training it; waiting until it ends"
     assert lines.count(waiting) == 1
     assert lines.index(waiting) < lines.index("two: was finished before, miou 0.0000")
     assert "one: finished by another process, miou 0.0000" in lines

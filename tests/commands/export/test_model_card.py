@@ -122,7 +122,7 @@ def test_a_card_without_a_score_or_a_licence(tmp_path):
 
 STARTS = [
     ({}, "", "random"),
-    ({"encoder_weights": "imagenet"}, "timm/x.a1_in1k, licence mit", "timm/x.a1_in1k, licence mit"),
+    ({"encoder_weights": "imagenet"}, "timm/x.a1_in1k, license mit", "timm/x.a1_in1k, license mit"),
     ({"encoder_weights": "imagenet"}, "", "imagenet"),  # a run from before origins were kept
     ({"encoder_weights": "/home/somebody/x.pth"}, "9 tensors of /home/somebody/x.pth", "a local file"),
     ({"weights": "/home/somebody/runs/street-1"}, "Unet of /home/somebody", "a whole network, street-1"),

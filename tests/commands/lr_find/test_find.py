@@ -57,4 +57,4 @@ def test_the_command(tmp_path):
 
 def test_too_few_steps(tmp_path):
     done = run("-m segtrain", "lr-find", "--steps", 5)
-    assert done.returncode == 2 and done.stderr == "--steps 5: too few to see a curve; write 20 or more\n"
+    assert done.returncode == 2 and done.stderr == "--steps 5: too few for a curve; write 20 or more\n"

@@ -92,7 +92,7 @@ def test_of_an_animation_the_first_frame_is_predicted_with_a_note(tmp_path, name
     path = tmp_path / "in" / name
     frames(path, **({"lossless": True} if name == "a.webp" else {}))
     report, out = run(tmp_path)
-    assert report.notes == [f"{path}: holds 3 pictures, the first is predicted; save them one by one for all"]
+    assert report.notes == [f"{path}: contains 3 pictures, the first is predicted; save them one by one for all"]
     assert report.status == 0
     assert (np.asarray(Image.open(out / "a.png")) == 1).all()
 
@@ -103,7 +103,7 @@ def test_of_pages_the_first_is_predicted_with_a_note(tmp_path):
     pages = [np.full((20, 30), value, np.uint8) for value in (1, 2, 0)]
     tifffile.imwrite(path, np.stack(pages), photometric="minisblack")
     report, out = run(tmp_path)
-    assert report.notes == [f"{path}: holds 3 pictures, the first is predicted; save them one by one for all"]
+    assert report.notes == [f"{path}: contains 3 pictures, the first is predicted; save them one by one for all"]
     assert (np.asarray(Image.open(out / "a.png")) == 1).all()
 
 
@@ -151,13 +151,13 @@ def broken(path: Path, kind: str) -> None:
             np.save(path, np.full((4, 4, 3), 0.5, np.float32))
 
 
-NO_IMAGE = "is not an image of a known type; is the file complete?"
+NO_IMAGE = "is not an image of a supported type; is the file complete?"
 CUT = "cannot be read as an image: image file is truncated"
 SCALE = "write data.scale: {0}, the value that means white ({0} is a guess from that range), and train with it"
-DEEP = f"holds uint16 values from 0 to 599; {SCALE.format(1023)}"
+DEEP = f"has uint16 values from 0 to 599; {SCALE.format(1023)}"
 LIMIT = (
     "exceeds limit of 178956970 pixels, could be decompression bomb DOS attack; save it as a tiled TIFF, which "
-    "predict.py reads in rows, and a training with data.tile in windows"
+    "predict.py reads in rows and training reads in windows with data.tile"
 )
 BROKEN = {
     "a.png empty": NO_IMAGE,
@@ -169,8 +169,8 @@ BROKEN = {
     "a.png deep": DEEP,
     "a.png deep rgb": DEEP,
     "a.npy no rows": "expected an image of HWC numbers, not uint8 of shape (0, 4, 3)",
-    "a.npy channels": "has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first",
-    "a.npy floats": f"holds float32 values from 0.5 to 0.5; {SCALE.format(1)}",
+    "a.npy channels": "has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first",
+    "a.npy floats": f"has float32 values from 0.5 to 0.5; {SCALE.format(1)}",
 }
 
 
@@ -249,7 +249,7 @@ def test_a_large_tiff_that_has_to_be_seen_as_a_whole_is_skipped(tmp_path, monkey
     task = TASK.model_copy(update={"transforms": ["ToGray"]})
     paint(tmp_path / "in" / "big.tif", RED)
     report, _ = run(tmp_path, task)
-    why = "an image in strips cannot go through transforms.val, which has ToGray"
+    why = "an image that is read in strips does not support transforms.val, which contains ToGray"
     assert report.failures == [f"{tmp_path}/in/big.tif: is too large to be predicted as a whole: {why}"]
     assert report.status == 2
 

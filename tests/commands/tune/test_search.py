@@ -129,7 +129,7 @@ def test_a_signal_stops_it_and_the_trial_goes_on_later(folder):
     kill = subprocess.Popen(
         ["bash", "-c", f"until [ -e {folder}/it-trial-0/metrics.csv ]; do sleep 0.05; done; kill -TERM {pid}"]
     )
-    with pytest.raises(Stopped, match="stopped in trial 0, which is saved; the same command goes on") as stopped:
+    with pytest.raises(Stopped, match="stopped in trial 0, which is saved; repeat the command to continue") as stopped:
         search_for(folder)
     kill.wait()
     assert stopped.value.exit_code == 128 + signal.SIGTERM
@@ -193,4 +193,4 @@ def test_without_optuna_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.chdir(PROJECT)
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["tune", "tune={ranges: {optimizer.lr: [1e-3, 1e-2]}}"]) == 2
-    assert capsys.readouterr().err == 'tune needs optuna; in the folder of segtrain: pip install -e ".[tune]"\n'
+    assert capsys.readouterr().err == 'tune needs optuna; in the segtrain folder, run: pip install -e ".[tune]"\n'

@@ -42,7 +42,7 @@ def test_a_note_is_read_as_it_was_written():
     assert read_note(note.metadata()["segtrain"], PATH, None) == read_note(note.model_dump_json(), PATH, "fp16") == note
     with pytest.raises(ConfigError) as error:
         read_note(note.model_dump_json(), PATH, "bf16")
-    assert str(error.value) == "--precision bf16: model.onnx was exported in fp16; leave --precision out"
+    assert str(error.value) == "--precision bf16: model.onnx was exported in fp16; remove --precision"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_note_cannot_name_foreign_code(tmp_path):
     note["task"]["transforms"] = [{"os.mkdir": {"path": str(tmp_path / "made")}}]
     with pytest.raises(CheckpointError) as error:
         read_note(json.dumps(note), PATH, None)
-    assert str(error.value) == "model.onnx: transforms.val names os.mkdir, which albumentations does not have"
+    assert str(error.value) == "model.onnx: transforms.val contains os.mkdir, which albumentations does not have"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def labels() -> ExportedNetwork:
 def test_labels_have_no_threshold():
     with pytest.raises(ConfigError) as error:
         Predictor([labels()], InferOptions(thresholds=(0.3,)))
-    assert str(error.value) == "--threshold: a model gives labels, not probabilities; export it without --labels"
+    assert str(error.value) == "--threshold: a model returns labels, not probabilities; export it without --labels"
 
 
 def test_labels_in_views_are_votes():

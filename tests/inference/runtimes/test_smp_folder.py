@@ -73,7 +73,7 @@ WRONG = {
     "too many channels": ({"in_channels": 10**9}, "channels: Input should be less than or equal to 4096"),
     "a network of another library": (
         {"_model_class": "os.system"},
-        "names the model 'os.system', which neither segtrain nor smp has",
+        "uses the model 'os.system', which neither segtrain nor smp has",
     ),
     "an encoder of a hub": ({"encoder_name": "tu-hf-hub:me/code"}, "model.encoder_name: timm has no model"),
     "a file to open": (

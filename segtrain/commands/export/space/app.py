@@ -1,7 +1,7 @@
 """Gradio app of a Hugging Face Space: an image goes in, its classes come out over it, with their shares of the pixels.
 
 Yours to change. All that differs from model to model lies in model.onnx, beside this file, which segtrain exported with
---labels: images (1, C, H, W) uint8 go in, labels come out, and the metadata names the classes and their colours.
+--labels: images (1, C, H, W) uint8 go in, labels come out, and the metadata names the classes and their colors.
 """
 
 import json
