@@ -89,4 +89,4 @@ def is_out_of_files(error: BaseException | None) -> bool:
 def first_fault(error: "ValidationError") -> str:
     """The first thing that is wrong with what was read into a model of pydantic: where it is, and what is wrong."""
     first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{'.'.join(map(str, first['loc'])) or 'the content'}: {first['msg'].removeprefix('Value error, ')}"

@@ -219,5 +219,5 @@ class Config(Section):
                     ("model", key), f"has {len(given)} numbers, but data.channels is {self.data.channels}"
                 )
         if min(term.from_epoch for term in self.loss.values()) > 0:
-            raise MisplacedError(("loss",), "no term is active in epoch 0; leave from_epoch out of at least one")
+            raise MisplacedError(("loss",), "no term is active in epoch 0; remove from_epoch from at least one")
         return self

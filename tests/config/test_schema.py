@@ -108,7 +108,7 @@ MISTAKES = {
     CLASSES + "loss: {}": "x.yml:2: loss: is empty; list at least one loss, like CrossEntropyLoss: 1.0",
     CLASSES + "loss: [DiceLoss]": "x.yml:2: loss: expected a mapping of keys to values, not ['DiceLoss']",
     CLASSES + "loss: {DiceLoss: {from_epoch: 2}, LovaszLoss: {from_epoch: 1}}": (
-        "x.yml:2: loss: no term is active in epoch 0; leave from_epoch out of at least one"
+        "x.yml:2: loss: no term is active in epoch 0; remove from_epoch from at least one"
     ),
     CLASSES + "seed: -1": "x.yml:2: seed: should be greater than or equal to 0, not -1",
     CLASSES + "name: ../up": "x.yml:2: name: expected only letters, digits and _ - ., not '../up'",

@@ -28,8 +28,8 @@ def loader(tmp_path, monkeypatch):
 def advice_of(loader) -> str:
     line = explain_wait(loader, 0.42)
     pattern = (
-        r"the loader is the bottleneck: 42% of the time waits for images; one takes \d+ ms to read, \d+ to decode and "
-        r"\d+ to augment, in one process; (.*)"
+        r"the loader is the bottleneck: 42% of the time is spent waiting for images; each takes \d+ ms to read, \d+ to "
+        r"decode and \d+ to augment, in one process; (.*)"
     )
     return re.fullmatch(pattern, line)[1]
 

@@ -44,7 +44,7 @@ def test_splits_by_name(tmp_path):
     )
     assert error_of(tmp_path, train_split="test", **keys) == (
         "data: 2 image(s) are in both the training and the validation split, for example "
-        "'{tmp_path}/val/images/000.png'; the score would be on images that were trained on"
+        f"'{tmp_path}/val/images/000.png'; the score would be on images that were trained on"
     )
 
 
@@ -52,7 +52,7 @@ def test_a_test_split_that_is_trained_on_is_refused(tmp_path):
     draw_folders(tmp_path, train=2, val=2)
     folders = {"train": "train", "val": "val", "test": "train"}
     keys = {key: {name: f"{folder}/{key}" for name, folder in folders.items()} for key in ("images", "masks")}
-    assert error_of(tmp_path, **keys).startswith("data: 2 image(s) are both in the training and in the test split, ")
+    assert error_of(tmp_path, **keys).startswith("data: 2 image(s) are in both the training and the test split, ")
 
 
 def test_folds_part_train_and_val_anew(tmp_path):
@@ -147,7 +147,7 @@ def test_what_is_in_both_splits_is_refused_before_folds_are_made(tmp_path):
     (tmp_path / "val.txt").write_text("./train/images/001.png train/masks/001.png\n")
     for more in ({}, {"folds": 2}):
         text = error_of(tmp_path, format="list", files={"train": "train.txt", "val": "val.txt"}, **more)
-        assert text.startswith("data: 1 image(s) are both in the training and in the validation split")
+        assert text.startswith("data: 1 image(s) are in both the training and the validation split")
     assert error_of([tmp_path, f"{tmp_path}/."]).startswith("data.root: names one folder twice")
 
 
@@ -158,7 +158,7 @@ def test_a_group_on_both_sides_is_refused(tmp_path):
         "data: 1 group(s) are in both the training and the validation split, for example '0'; correct the splits, or "
         "write data.folds: 5, which keeps groups together"
     )
-    assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* finds nothing in the name 000")
+    assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* does not match the name 000")
 
 
 def test_images_of_one_name_in_both_splits_are_two(tmp_path):

@@ -82,8 +82,8 @@ def test_of_one_image_a_block_is_held_out(tmp_path):
     with pytest.raises(DataError) as error:
         read_splits(config_of(tmp_path, tile=900), seed=0)
     assert str(error.value) == (
-        f"data: one image alone is split into training and validation by windows; {path} is 900 x 300 pixels and "
-        f"data.tile is 900; write less"
+        f"data: a single image is split into training and validation by windows, but {path} is 900 x 300 pixels "
+        "and data.tile is 900; write a smaller data.tile"
     )
 
 

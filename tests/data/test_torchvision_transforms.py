@@ -85,7 +85,7 @@ def test_what_torchvision_refuses_is_one_line():
         augment({"RandomAffine": {"degrees": 3, "interpolation": "soft"}})
     with pytest.raises(DataError, match=r"^transforms.train: Required crop size \(64, 64\) is larger than"):
         augment({"torchvision.transforms.v2.RandomCrop": {"size": 64}})
-    with pytest.raises(DataError, match=r"^transforms.train: a transform gives images of shape \(40, 50, 1\)"):
+    with pytest.raises(DataError, match=r"^transforms.train: a transform returns images of shape \(40, 50, 1\)"):
         augment("Grayscale")
     with pytest.raises(ConfigError, match=r"^transforms.val.0: GaussianNoise may change the frame; whole images are "):
         build_eval_transform(["GaussianNoise"])

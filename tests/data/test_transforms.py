@@ -210,6 +210,6 @@ def test_evaluation_refuses_what_moves_pixels(item):
     with pytest.raises(ConfigError) as error:
         build_eval_transform([{"Resize": {"height": 20, "width": 25}}, item])
     assert str(error.value) == (
-        f"transforms.val.1: {name} may change the frame; whole images are scored, so only pixel-level transforms of "
-        "albumentations and Resize, LongestMaxSize, SmallestMaxSize go here"
+        f"transforms.val.1: {name} may change the frame, but whole images are scored; only pixel-level transforms of "
+        "albumentations and Resize, LongestMaxSize, SmallestMaxSize are allowed here"
     )

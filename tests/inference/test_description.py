@@ -33,7 +33,7 @@ MODELS = {
     "hub": ({"encoder_name": "tu-hf-hub:me/code"}, "model.encoder_name: timm has no model 'hf-hub:me/code'; "),
     "folder": ({"encoder_name": "tu-local-dir:/etc"}, "model.encoder_name: timm has no model 'local-dir:/etc'; "),
     "opens a file": ({"checkpoint_path": "x.pth"}, "model.checkpoint_path: Unet has no argument 'checkpoint_path'"),
-    "filled in": ({"classes": 3}, "model.classes: the number of outputs is the number of data.classes"),
+    "filled in": ({"classes": 3}, "model.classes: the number of outputs follows from data.classes"),
     "path": ({"decoder_attention_type": "/etc/passwd"}, "model.decoder_attention_type: '/etc/passwd' is not a plain"),
     "huge": ({"decoder_channels": [10**9] * 5}, "model.decoder_channels.0: 1000000000 is not a plain number or word"),
     "nan": ({"decoder_channels": float("nan")}, "model.decoder_channels: nan is not a plain number or word"),

@@ -83,6 +83,6 @@ def test_inputs_without_an_image(tmp_path):
         ".png .pnm .ppm .tif .tiff .webm .webp .wmv"
     )
     for item in ("empty", "notes.txt", "*.png"):
-        assert missing(tmp_path / item, output=tmp_path) == f"{tmp_path / item}: no images there; {known}"
+        assert missing(tmp_path / item, output=tmp_path) == f"{tmp_path / item}: contains no images; {known}"
     expected = f"images: {tmp_path / 'gone'} does not exist; {tmp_path} contains: empty, notes.txt"
     assert missing(tmp_path / "gone", output=tmp_path) == expected

@@ -235,14 +235,14 @@ def test_tuned_thresholds_lie_beside_the_checkpoint(trained, tmp_path):
     assert load_network(tmp_path / "last.pt", device="cpu").task.thresholds == [0.5] * 7  # they are not its own
     one = names[0]
     reasons = {
-        "{": "holds no thresholds of classes: ",
-        "[]": "holds no thresholds of classes: ",
+        "{": "contains no thresholds of classes: ",
+        "[]": "contains no thresholds of classes: ",
         json.dumps({"epoch": 1, "thresholds": {}}): f"has no '{one}'; delete it to use thresholds of 0.5",
-        json.dumps({"epoch": 1, "thresholds": []}): "holds no thresholds of classes: ",
+        json.dumps({"epoch": 1, "thresholds": []}): "contains no thresholds of classes: ",
         json.dumps({"epoch": 1, "thresholds": thresholds | {one: True}}): (
-            "holds no thresholds of classes: thresholds [True, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]: this model of mode"
+            "contains no thresholds of classes: thresholds [True, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]: this model of mode"
         ),
-        json.dumps({"epoch": 1, "thresholds": thresholds | {one: 2.0}}): "holds no thresholds of classes: ",
+        json.dumps({"epoch": 1, "thresholds": thresholds | {one: 2.0}}): "contains no thresholds of classes: ",
     }
     for text, reason in reasons.items():
         path.write_text(text)

@@ -320,7 +320,9 @@ def test_the_registry_needs_the_network(tmp_path, capsys):
     log.finish()
     _, kept, warning = capsys.readouterr().out.splitlines()
     assert kept == f"wandb: best.pt, 0.0 MB, was uploaded as artifact toy-1-{log.wandb_id}-best"
-    assert warning.startswith("warning: best.pt was not linked to wandb-registry-model/street: that needs the network")
+    assert warning.startswith(
+        "warning: best.pt was not linked to wandb-registry-model/street: linking needs the network"
+    )
 
 
 SERVICE_KILLED = """

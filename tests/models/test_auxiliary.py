@@ -84,5 +84,5 @@ def test_a_network_without_an_encoder_is_refused(monkeypatch, tmp_path):
 
 
 def test_an_encoder_of_one_feature_is_refused():
-    with pytest.raises(ConfigError, match=r"^model\.aux: DPT has no auxiliary outputs, and no encoder with two"):
+    with pytest.raises(ConfigError, match=r"^model\.aux: DPT has no auxiliary outputs and no encoder with"):
         build(name="DPT", **DPT | {"encoder_depth": 1, "decoder_intermediate_channels": [8]})

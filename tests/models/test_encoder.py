@@ -125,5 +125,5 @@ def test_a_hub_that_cannot_be_reached_is_told_in_seconds(tmp_path, kind):
     for line, encoder in zip(lines, (SMP, f"tu-{TIMM}"), strict=True):
         seconds, _, text = line.partition(" ")
         assert float(seconds) < 15
-        assert text.startswith(f"model: FPN with encoder {encoder}: the weights 'imagenet' cannot be fetched: ")
+        assert text.startswith(f"model: FPN with encoder {encoder}: the weights 'imagenet' cannot be downloaded: ")
         assert text.endswith("; write model.encoder_weights: null or the path of a local file")

@@ -70,7 +70,7 @@ def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) ->
     return report.finding(
         "error" if split == "train" else "warning",
         f"The {split} split has no pixel of {name_some(names, _LISTED)}",
-        f"{meaning.get(split, 'It does not measure that class.')} {count_of(len(having), 'image')} of {others} "
+        f"{meaning.get(split, 'Its score does not measure that class.')} {count_of(len(having), 'image')} of {others} "
         f"{'has' if len(having) == 1 else 'have'} such pixels. {advice}",
         fix,
         images=having.tolist(),

@@ -80,7 +80,7 @@ def main(options: argparse.Namespace) -> int:
     proposal = write_proposal(report)
     print("\n".join(describe_set(report)))
     if proposal:
-        print("", "an experiment for it; change the names:", *(f"  {line}" for line in proposal), sep="\n")
+        print("", "a proposed experiment; change the names:", *(f"  {line}" for line in proposal), sep="\n")
     write_page(options.output, report, findings, proposal=proposal)
     print("\n".join(write_report(findings, source.command, options.output)))
     return int(any(finding.level == "error" for finding in findings))

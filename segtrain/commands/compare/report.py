@@ -64,7 +64,7 @@ def write_notes(rows: Sequence[RunRow], measure: Measure, pairs: Sequence[EntryP
                 applied = row.evaluation.info.options.describe()
                 others.append(f"{row.name} {show_score(evaluated)}{f' with {applied}' if applied else ''}")
     if others:
-        notes.append(f"the newest evaluation, from which the interval is, gives another score: {name_some(others)}")
+        notes.append(f"the interval is from the newest evaluation, which has another score: {name_some(others)}")
     notes += [f"{pair.second.name} vs. {pair.first.name}: {note}" for pair in pairs for note in pair.notes]
     return notes
 

@@ -85,7 +85,7 @@ def _published_names(config: Config) -> set[str]:
 def describe_start(model: ModelConfig, origin: str | None) -> str:
     """What training began with, without the paths of this computer."""
     if model.weights:
-        return f"a whole network, {Path(model.weights).name}"
+        return f"a complete network, {Path(model.weights).name}"
     if not model.encoder_weights:
         return "random"
     return "a local file" if is_file_name(model.encoder_weights) else origin or str(model.encoder_weights)

@@ -28,7 +28,7 @@ def test_all_runs_are_trained_and_the_finished_ones_skipped(batch, capsys) -> No
 
     assert batch("one.yml", "two.yml", "--seeds", "0,1,2") == 0
     out = capsys.readouterr().out
-    assert "one-seed2: was finished before, miou 0.2000" in out and "one-seed1: started" in out
+    assert "one-seed2: was already finished, miou 0.2000" in out and "one-seed1: started" in out
     assert console("one-seed0") == "one-seed0 None None 1\n"  # as before
 
 
@@ -48,7 +48,7 @@ def test_a_failure_does_not_stop_the_rest(batch, capsys) -> None:
 
     assert batch("gone.yml", "two.yml", "log.wandb.notes=better") == 0
     out = capsys.readouterr().out
-    assert "gone: resumed after epoch 1\n" in out and "two: was finished before" in out
+    assert "gone: resumed after epoch 1\n" in out and "two: was already finished" in out
 
 
 def test_what_cannot_be_read_later_fails_alone(batch, capsys) -> None:
@@ -88,7 +88,7 @@ def test_a_second_signal_kills_them(batch, capsys) -> None:
 
     threading.Thread(target=send).start()
     assert batch("one.yml", "log.wandb.notes=stubborn") == 128 + signal.SIGTERM
-    assert "to kill it\nkilling them\none: stopped after 00:" in capsys.readouterr().out
+    assert "to kill them\nkilling the runs\none: stopped after 00:" in capsys.readouterr().out
 
 
 def test_a_run_that_another_process_trains_is_waited_for(batch, capsys) -> None:
@@ -108,7 +108,7 @@ def test_a_run_that_another_process_trains_is_waited_for(batch, capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     waiting = "one: another process is training it; waiting until it ends"
     assert lines.count(waiting) == 1
-    assert lines.index(waiting) < lines.index("two: was finished before, miou 0.0000")
+    assert lines.index(waiting) < lines.index("two: was already finished, miou 0.0000")
     assert "one: finished by another process, miou 0.0000" in lines
     assert "another process" not in console("one")
 
@@ -131,4 +131,4 @@ def test_a_finished_run_without_a_score(batch, capsys) -> None:
     assert batch("one.yml") == 0
     Path("runs/one/summary.json").write_text(json.dumps({"epochs": 3}))
     assert batch("one.yml") == 0
-    assert "one: was finished before, no miou\n" in capsys.readouterr().out
+    assert "one: was already finished, no miou\n" in capsys.readouterr().out

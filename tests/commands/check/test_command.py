@@ -71,7 +71,7 @@ def test_warnings_and_notes_are_exit_status_0(root, check, capsys):
 def test_two_folders_give_an_experiment(root, check, capsys, tmp_path):
     assert check(images=str(root / "train/images"), masks=str(root / "train/masks")) == 0
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("an experiment for it; change the names:") + 1
+    start = lines.index("a proposed experiment; change the names:") + 1
     text = "\n".join(line.removeprefix("  ") for line in lines[start:-1])
     written = parse_yaml(text, origin="lines").plain()
     assert written == {

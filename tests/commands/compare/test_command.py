@@ -61,7 +61,7 @@ def test_images_are_compared_in_pairs(tmp_path, capsys):
     assert rows[0] == ["name (mIoU vs. good)", "bad"]
     assert sum(float(change) < 0 for _, change in rows[1:]) == 20 and len(rows) == 31
     assert "warning: no images in the page: " in said
-    told = "the newest evaluation, from which the interval is, gives another score: bad 0."
+    told = "the interval is from the newest evaluation, which has another score: bad 0."
     assert told in " ".join(said.split())
 
 

@@ -71,7 +71,7 @@ def test_what_it_says_and_leaves(evaluated):
     assert [line.split()[0] for line in lines[4:11]] == NAMES and lines[12].startswith("mean ")
     assert said.endswith(f"\n{folder}: {', '.join(FILES)}\n")
     assert (folder / "evaluation.txt").read_text() == said.removesuffix(f"\n{folder}: {', '.join(FILES)}\n")
-    for definition in ("mIoU is ", "Boundary IoU is ", "The intervals hold ", "Calibration error (top label"):
+    for definition in ("mIoU is ", "Boundary IoU is ", "The intervals contain ", "Calibration error (top label"):
         assert f"\n{definition}" in said
     rows = {row["name"]: row for row in read_rows(folder / "evaluation.csv")}
     assert float(rows["miou"]["low"]) <= float(rows["miou"]["value"]) <= float(rows["miou"]["high"])
@@ -120,7 +120,7 @@ def test_the_flags_are_those_of_the_predictor(kept, capsys):
 def test_nothing_is_overwritten_unless_it_is_asked_for(kept, tmp_path, capsys):
     assert evaluate(kept) == evaluate(kept / "best.pt", "--split", "train") == evaluate(kept) == 0
     assert (
-        "the model was trained on these images: the scores do not tell how it does on others\n"
+        "the model was trained on these images: the scores do not show how well it does on others\n"
         in capsys.readouterr().out
     )
     assert {path.name for path in kept.glob("evaluation-*")} == {
@@ -186,7 +186,7 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     assert numbers_in(run / "half")["miou"] == before["miou"]
     labels = run / "labels.torchscript"
     torchscript.export(load_trained(run, device="cpu"), labels, options_of(labels=True))
-    reason = "a model gives labels, not probabilities; export it without --labels"
+    reason = "a model returns labels, not probabilities; export it without --labels"
     assert refused(capsys, labels, "--trust", "--config", run, "--tune-threshold") == f"--tune-threshold: {reason}"
     assert refused(capsys, labels, "--trust", "--config", run, "--threshold", "0.4") == f"--threshold: {reason}"
 

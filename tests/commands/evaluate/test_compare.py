@@ -228,7 +228,7 @@ def test_values_of_the_data_set_are_not_taken_for_indices(raw):
     write_predictions(raw, lambda mask: 10 + 10 * mask)
     with pytest.raises(DataError) as error:
         agreement(raw)
-    text = "the files agree with the masks in 0 pixels as class indices, and in 288 as values of the dataset"
+    text = "read as class indices, the files agree with the masks in 0 pixels; read as values of the dataset, in 288"
     assert str(error.value) == f"--against {raw[2]}: {text}; write --numbering data"
 
 

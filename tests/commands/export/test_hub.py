@@ -95,7 +95,7 @@ def test_a_folder_of_somebody_else(broken):
     folder, refused = broken
     (folder / hub.NOTE).unlink()
     (folder / "config.json").unlink()
-    how = "write one with python -m segtrain export RUN --to hub"
+    how = "export one with python -m segtrain export RUN --to hub"
     assert refused() == f": was not exported by segtrain: it has no segtrain.json; {how}"
 
 

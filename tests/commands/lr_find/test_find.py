@@ -49,7 +49,7 @@ def test_the_command(tmp_path):
     assert table["lr"].tolist() == pytest.approx(np.geomspace(1e-6, 10, 40)[: len(table)].tolist())
     chosen = float(done.stdout.split("optimizer.lr: ")[1].split()[0])
     assert np.isclose(table["lr"], chosen, rtol=0.05).any()
-    assert f"optimizer.lr={chosen:.2g}" in done.stdout and "the experiment has 0.003" in done.stdout
+    assert f"optimizer.lr={chosen:.2g}" in done.stdout and "now 0.003" in done.stdout
     again = run("-m segtrain", "lr-find", *layers, "--steps", 40, "-o", tmp_path / "again")
     assert again.returncode == 0
     assert pandas.read_csv(tmp_path / "again" / "lr_find.csv").equals(table)  # the same seed, the same curve

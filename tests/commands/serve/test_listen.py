@@ -257,7 +257,7 @@ def test_a_signal_ends_the_server_after_the_answers_that_are_under_way(trained, 
     before = signal.getsignal(number)
     status, printed = serve_until_ended(capsys, act, trained)
     assert status == 128 + number and signal.getsignal(number) is before
-    assert re.fullmatch(r"street-1: http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)\n", printed.out)
+    assert re.fullmatch(r"street-1: http://127\.0\.0\.1:\d+ \(press Ctrl-C to stop\)\n", printed.out)
     assert printed.err == "stopped; images predicted: 1\n"
     assert replies[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert replies[1].startswith(b"HTTP/1.1 200 OK")

@@ -73,7 +73,7 @@ def test_sixteen_bits_are_read_with_the_scale_of_the_task(tmp_path):
         assert np.array_equal(decode(client.send(as_tiff(deep)).body), Predictor([Channels()]).predict(IMAGE))
     with serving(tmp_path) as client:
         reply = client.send(as_tiff(deep))
-    assert (reply.status, reply.json["error"][:47]) == (422, "the file has uint16 values from 0 to 10200; w")
+    assert (reply.status, reply.json["error"][:47]) == (422, "the file has uint16 values from 0 to 10200; wri")
 
 
 def huge_png() -> bytes:

@@ -48,7 +48,7 @@ def test_a_note_is_read_as_it_was_written():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"", "was not exported by segtrain: its metadata has no 'segtrain'; write one with "),
+        (b"", "was not exported by segtrain: its metadata has no 'segtrain'; export one with "),
         (b"{}", "its metadata 'segtrain' is damaged: task: Field required"),
         (b"[", "its metadata 'segtrain' is damaged: the whole: Invalid JSON: "),
     ],
@@ -75,8 +75,8 @@ def test_a_note_that_does_not_fit(task, changes, says):
     network = ExportedNetwork(options_of(**changes).note(KINDS[task][0]), CPU, Tensor.float, PATH)
     with pytest.raises(CheckpointError) as error:
         network.probabilities(images_of(2, 45, 70))
-    gives = "gives 2 x 3 x 45 x 70 float32 for images 2 x 3 x 45 x 70 uint8"
-    assert str(error.value) == f"model.onnx: {gives}, and its metadata 'segtrain' says {says}"
+    gives = "returns 2 x 3 x 45 x 70 float32 for images 2 x 3 x 45 x 70 uint8"
+    assert str(error.value) == f"model.onnx: {gives}, but its metadata 'segtrain' says {says}"
 
 
 def labels() -> ExportedNetwork:

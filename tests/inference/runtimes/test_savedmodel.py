@@ -28,7 +28,7 @@ def test_a_folder_is_known_by_its_graph(folder):
 
 def test_a_model_of_somebody_else(folder):
     (folder / "assets.extra" / "segtrain.json").unlink()
-    advice = "write one with python -m segtrain export RUN"
+    advice = "export one with python -m segtrain export RUN"
     expected = f"{folder}: was not exported by segtrain: its metadata has no 'segtrain'; {advice}"
     assert refused(folder) == expected
 

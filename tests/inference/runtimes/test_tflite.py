@@ -17,7 +17,7 @@ from tests.commands.export.exporting import CPU, images_of, loaded, options_of, 
 # writes it.
 COLOURS = Path(__file__).parent / "colours.tflite"
 SIZE = (20, 48)
-ADVICE = "write one with python -m segtrain export RUN"
+ADVICE = "export one with python -m segtrain export RUN"
 
 
 @pytest.fixture
