@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := data/street
 OTHERS := $(VENV)-others
+SITE := $(VENV)-docs
 INSTALLED := $(VENV)/installed
 
 # Tests run in two processes, one thread each: more threads a process only wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: train test page others lint check clean
+.PHONY: train test page others docs lint check clean
 
 train: $(INSTALLED) $(DEMO)/demo.txt
 	$(BIN)/python train.py
@@ -29,6 +30,16 @@ $(OTHERS)/installed: requirements-others.txt $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(OTHERS) -r requirements-others.txt
 	touch $(OTHERS)/installed
 
+# The documentation as a site, in site/; a broken link is an error.
+docs: $(SITE)/installed
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --config-file tools/site/mkdocs.yml
+	@echo "open site/index.html"
+
+$(SITE)/installed: requirements-docs.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	touch $(SITE)/installed
+
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -46,4 +57,4 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) $(OTHERS) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OTHERS) $(SITE) site .pytest_cache .ruff_cache

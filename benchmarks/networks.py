@@ -1,9 +1,9 @@
-"""Cost and quality of each network: speed in training and in prediction, and mIoU on the demo set after one training.
+"""What each network costs and gives: speed in training and in prediction, and mIoU on the demo set after one training.
 
   python -m segtrain demo data/street
-  python -m benchmarks.networks -o benchmarks/networks.csv               # each network without a row in the file
+  python -m benchmarks.networks -o benchmarks/networks.csv               # every network that has no row in the file yet
   python -m benchmarks.networks ENet "DDRNet variant=23-slim" -o benchmarks/networks.csv
-  python -m benchmarks.networks --draw docs/pictures/networks.png -o benchmarks/networks.csv  # and prints the table
+  python -m benchmarks.networks --draw docs/pictures/networks.png -o benchmarks/networks.csv  # prints the table too
 
 Speeds are ratios to Unet with resnet18 and the decoder of config.yml, which takes turns with the network in one
 process: a step of training on four images of 256 x 256, and a prediction for one image of 512 x 512. The training is

@@ -63,6 +63,14 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         overview.error(f"no command '{name}'; " + (f"did you mean '{close[0]}'?" if close else "--help lists them"))
+    options = build_parser(name, prog=prog).parse_intermixed_args(arguments[1:])
+    escape_stdout()  # not before: newer versions of Python color the help
+    module = importlib.import_module(COMMANDS[name][0])
+    return run_command(module.main, options, takes_several=name in TAKE_SEVERAL_PROCESSES)
+
+
+def build_parser(name: str, *, prog: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a command, whose module it imports; `prog` is how the command was called."""
     module = importlib.import_module(COMMANDS[name][0])
     parser = argparse.ArgumentParser(
         prog=prog or f"python -m segtrain {name}",
@@ -70,9 +78,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    options = parser.parse_intermixed_args(arguments[1:])
-    escape_stdout()  # not before: newer versions of Python color the help
-    return run_command(module.main, options, takes_several=name in TAKE_SEVERAL_PROCESSES)
+    return parser
 
 
 if __name__ == "__main__":

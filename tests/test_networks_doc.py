@@ -8,9 +8,8 @@ from segtrain.config.rules import load_config
 from segtrain.training.train import check
 from tests.conftest import PROJECT
 
-BLOCKS = re.findall(
-    r"^```yaml\n(.*?)^```", (PROJECT / "docs/how-to/networks.md").read_text(encoding="utf-8"), re.S | re.M
-)
+TEXT = (PROJECT / "docs/how-to/networks.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.S | re.M)
 
 
 @pytest.mark.parametrize("text", BLOCKS)

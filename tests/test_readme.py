@@ -1,13 +1,16 @@
 """What the README and the pages of docs/ say is what happens."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from segtrain.__main__ import build_parser
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from tests.conftest import PROJECT, SMALL, draw_sample, run
+from tools.commands_reference import build_reference
 from tools.datasets_table import build_datasets_table
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "experiments" / "README.md"]
@@ -73,16 +76,26 @@ def test_the_ways_to_write_classes_are_valid(written: str) -> None:
     assert all(item.name for item in config.data.classes)
 
 
-def test_commands_name_files_and_keys_that_exist() -> None:
-    texts = [README, read("docs/how-to/experiments.md"), read("docs/reference/run-files.md")]
-    commands = [line for text in texts for block in blocks("sh", text) for line in block.splitlines()]
-    lines = [line for line in commands if line.startswith("python train.py ")]
-    assert len(lines) >= 6
-    for line in lines:
-        arguments = line.removeprefix("python train.py ").split()
-        if "--resume" not in arguments and "experiments/mine.yml" not in arguments:  # that is the reader's own
-            layers = [argument for argument in arguments if not argument.startswith("--")]
-            assert isinstance(load_config(layers), Config), line
+COMMAND = re.compile(r"(?:(train|predict)\.py|-m segtrain ([a-z-]+))((?: [^\n;&|#>]*)?)")
+
+
+def documented_commands() -> list[tuple[str, str, str]]:
+    """(page, command, arguments) of every line of a shell block that calls segtrain."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for block in re.findall(r"```(?:sh|shell|bash)\n(.*?)```", text, re.DOTALL):
+            found += [(page.name, match[1] or match[2], match[3].strip()) for match in COMMAND.finditer(block)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "name", "arguments"), documented_commands())
+def test_commands_have_flags_files_and_keys_that_exist(page: str, name: str, arguments: str) -> None:
+    words = [word for word in shlex.split(arguments.replace("$seed", "0")) if word not in ("OVERRIDE", "..")]
+    options = build_parser(name).parse_intermixed_args(words)
+    if name in ("train", "tune", "lr-find") and getattr(options, "resume", None) is None:
+        ours = [word for word in words if "=" in word or (PROJECT / word).is_file()]  # other files are the reader's own
+        assert isinstance(load_config([word for word in ours if not word.startswith("-")]), Config)
 
 
 VALUES = re.findall(r"`([a-z_]+(?:\.\w+)+=[^` ]+)`", "".join(map(read, ("README.md", "docs/how-to/experiments.md"))))
@@ -125,6 +138,11 @@ def test_the_table_of_data_sets_is_that_of_the_formats() -> None:
     assert read("docs/reference/data-sets.md").endswith(f"\n{build_datasets_table()}")
     count = build_datasets_table().count("\n") - 2
     assert f"[{count} public datasets](data-sets.md)" in SUPPORTED
+
+
+def test_the_reference_of_the_commands_is_that_of_their_parsers() -> None:
+    stored = read("docs/reference/commands.md")
+    assert stored == build_reference(), "run: python -m tools.commands_reference > docs/reference/commands.md"
 
 
 def test_three_commands_lead_from_folders_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,8 @@ files and values are merged: [experiments](../how-to/experiments.md).
 def build_reference() -> str:
     """Markdown: a table of keys for each section, then the arguments of the data formats."""
     parts = [INTRODUCTION, *_tables("", Config)]
-    parts += [_table("data.classes[]", ClassConfig), _table("loss.<Name>", LossTerm)]
-    parts += [_table("tune.ranges.<key>", TuneRange)]
+    parts += [_table("data.classes[]", ClassConfig), _table("loss.NAME", LossTerm)]
+    parts += [_table("tune.ranges.KEY", TuneRange)]
     parts += [_format_table(name) for name in format_names()]
     return "\n".join(parts)
 
@@ -77,7 +77,7 @@ def _default(value: Any) -> str:
 
 
 def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("|", "\\|")
+    return " ".join((text or "").split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 if __name__ == "__main__":

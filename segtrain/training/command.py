@@ -2,8 +2,8 @@
 
 python train.py                                          train config.yml
 python train.py experiments/x.yml train.epochs=5         merge files and single values into config.yml
-python train.py --resume runs/street-1                   go on where a run was stopped
-python train.py --check experiments/x.yml                build everything, read no data
+python train.py --resume runs/street-1                   resume a run that was stopped
+python train.py --check experiments/x.yml                build everything without reading data
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Train several experiments, each with several seeds and folds: a process per run, named after the three.
+"""Train several experiments, each with several seeds and folds. Each run is a process and has the name of all three.
 
 python -m segtrain batch experiments/a.yml experiments/b.yml --seeds 0,1,2
 python -m segtrain batch experiments/a.yml --folds all -- data.folds=5 train.epochs=20
 
-Repeat the command to go on: finished runs are skipped, stopped ones are resumed. A run that fails does not stop the
+Repeat the command to continue: finished runs are skipped, stopped runs are resumed. A run that fails does not stop the
 others; the exit status is then 1.
 """
 

@@ -1,8 +1,7 @@
-"""Find what is wrong with images and masks, and write a page to look at. Exit status 1 where there is an error.
+"""Find problems in images and masks, and write a page that shows them. The exit status is 1 if there is an error.
 
-Nothing is changed but by --apply NAME, which does what the findings that name this fix say. Every file that it replaces
-or takes out of the dataset is kept beside it as FILE.aside. The fixes:
-
+Nothing is changed without --apply NAME, which does what the findings with that fix describe. Every file that it
+replaces or removes from the dataset is kept next to it as FILE.aside. The fixes:
 """
 
 import argparse

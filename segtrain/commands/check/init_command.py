@@ -1,4 +1,4 @@
-"""Look at images and masks, or at what a labeling tool exported, and write the experiment that trains on them."""
+"""Look at images and masks, or at an export of a labeling tool, and write the experiment that trains on them."""
 
 import argparse
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Compare runs: what differs, scores with their intervals, classes, and the images that changed most.
+"""Compare runs: different settings, scores with their intervals, classes, and the images that changed most.
 
-Runs are ordered by the metric that they monitor, the best first. Those that differ in their seed alone, or in their
-fold alone, are one line with mean and standard deviation. Intervals, and the comparison image by image, need an
-evaluation of each run: python -m segtrain evaluate RUN. Nothing is written without -o.
+Runs are sorted by the metric that they monitor, best first. Runs that differ only in their seed, or only in their fold,
+share one line with mean and standard deviation. Intervals and the comparison image by image need an evaluation of each
+run: python -m segtrain evaluate RUN. Nothing is written without -o.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""List the runs of a folder, the newest first: state, best score and epoch so far, and how long ago it was written."""
+"""List the runs in a folder, newest first: state, best score and epoch so far, and the time since the last change."""
 
 import argparse
 from pathlib import Path

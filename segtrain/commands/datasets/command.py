@@ -1,4 +1,4 @@
-"""List the public datasets that can be read, or print the file that defines one."""
+"""List the public datasets that segtrain can read, or print the file that defines one."""
 
 import argparse
 import shutil

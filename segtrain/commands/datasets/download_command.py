@@ -1,8 +1,8 @@
-"""Download a public dataset, as far as it may be downloaded, and unpack it.
+"""Download a public dataset, as far as this is allowed, and unpack it.
 
-Its archives are taken one after the other, each fetched, checked, unpacked and recorded. Records and what is being
-fetched lie in the folder .download below the root. An archive is removed when it is unpacked; one that the user has put
-into the root, or where it is to be unpacked, is taken instead, and stays.
+Its archives are downloaded, checked, unpacked and recorded one after another. Records and unfinished downloads are in
+the folder .download below the root. An archive is removed after it is unpacked; an archive that you put into the root,
+or where it is to be unpacked, is used instead and kept.
 """
 
 import argparse

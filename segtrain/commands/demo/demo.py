@@ -1,8 +1,8 @@
-"""Demo dataset: street scenes that are drawn, not downloaded.
+"""Demo datasets: street scenes, and orthophotos of towns, that are drawn, not downloaded.
 
-Labels are exact, as every shape is painted on image and mask by one call. The class road takes in pavements and kerbs,
-tree its trunk, pole lamps and signs with what they carry. The bonnet of the own car, litter bins and a line
-around poles and people belong to no class: 255.
+Labels are exact, as every shape is painted on image and mask by one call. In the street scenes the class road includes
+sidewalks and curbs, tree its trunk, pole lamps and signs with what they carry. The hood of the camera's car, litter
+bins and a line around poles and people belong to no class: 255.
 """
 
 import os
@@ -12,14 +12,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
 
 from segtrain.commands.demo import street
 from segtrain.commands.demo.painter import Painter, develop, draw_sky
+from segtrain.commands.demo.town import PIXEL_M, draw_town
 from segtrain.errors import DataError
 from segtrain.files import workshop
 
 DRAWING = 2  # goes up with every change of what is drawn, so that an older set is not taken for this one
-Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in meters, and what draws it
+Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in metres, and what draws it
 
 
 def draw_scene(rng: np.random.Generator, height: int = 192, width: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +44,7 @@ def draw_scene(rng: np.random.Generator, height: int = 192, width: int = 256) ->
 
 
 def cast_shadow(painter: Painter, left: float, right: float, near: float, far: float, height_m: float) -> np.ndarray:
-    """The outline on the ground, (8, 3) in meters, of a box and its shadow."""
+    """The outline on the ground, (8, 3) in metres, of a box and its shadow."""
     foot = np.array([[left, 0, near], [right, 0, near], [right, 0, far], [left, 0, far]])
     return np.concatenate([foot, foot + painter.sun * height_m])
 
@@ -103,33 +105,62 @@ def place_traffic(painter: Painter, side: int, kerb_m: float, things: list[Thing
 def draw_demo(
     root: Path, *, train: int = 160, val: int = 40, height: int = 192, width: int = 256, seed: int = 0
 ) -> None:
-    """Draw a dataset of folders: root/{train,val}/{images,masks}/0000.png, ...; masks hold class indices, 255 ignored.
+    """Draw street scenes: root/{train,val}/{images,masks}/0000.png, ...; masks hold class indices, 255 ignored.
 
-    A scene depends on seed, split and index alone. The set appears atomically; one that was drawn before with the same
-    arguments, which root/demo.txt tells, is left as it is.
+    A scene depends on seed, split and index alone. Raises DataError as draw_once does.
+    """
+    contents = f"{train} train, {val} val scenes, {width} x {height}, seed {seed}, drawing {DRAWING}\n"
+    scenes = [("train", 0, index) for index in range(train)] + [("val", 1, index) for index in range(val)]
+
+    def draw(folder: Path) -> None:
+        for name, split, index in scenes:
+            image, mask = draw_scene(np.random.default_rng([seed, split, index]), height, width)
+            write_png(folder / name / "images" / f"{index:04d}.png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            write_png(folder / name / "masks" / f"{index:04d}.png", mask)
+
+    files = [f"{name}/{kind}/{index:04d}.png" for name, _, index in scenes for kind in ("images", "masks")]
+    draw_once(root, contents, files, draw)
+
+
+def draw_town_set(root: Path, *, labeled: int = 8, side: int = 640, seed: int = 0) -> None:
+    """Draw orthophotos of towns as GeoTIFFs: root/images/town0.tif, ..., their masks of 0 and 255 in root/masks, and
+    one of twice the width without a mask in root/new.
+
+    Raises DataError as draw_once does.
+    """
+    contents = f"{labeled} towns, {side} x {side}, seed {seed}, drawing {DRAWING}\n"
+    pairs = [(f"images/town{index}.tif", f"masks/town{index}.tif") for index in range(labeled)]
+    new = f"new/town{labeled}.tif"
+
+    def draw(folder: Path) -> None:
+        for index, (image_file, mask_file) in enumerate(pairs):
+            image, mask = draw_town(np.random.default_rng([seed, index]), side, side)
+            write_ortho(folder / image_file, image, index)
+            write_ortho(folder / mask_file, mask, index)
+        write_ortho(folder / new, draw_town(np.random.default_rng([seed, labeled]), side, 2 * side)[0], labeled)
+
+    draw_once(root, contents, [*(file for pair in pairs for file in pair), new], draw)
+
+
+def draw_once(root: Path, contents: str, files: list[str], draw: Callable[[Path], None]) -> None:
+    """Have a set drawn into a folder that appears as root when it is complete. One that was drawn before with the same
+    contents, which root/demo.txt states, is left as it is.
 
     Raises DataError where root is anything else, or cannot be written.
     """
     root = Path(root)
-    contents = f"{train} train, {val} val scenes, {width} x {height}, seed {seed}, drawing {DRAWING}\n"
-    scenes = [("train", 0, index) for index in range(train)] + [("val", 1, index) for index in range(val)]
     if not root.exists():
         try:
             root.parent.mkdir(parents=True, exist_ok=True)
             with workshop(root, beside=root.parent) as folder:
-                drawn = folder / "set"
-                for name, split, index in scenes:
-                    image, mask = draw_scene(np.random.default_rng([seed, split, index]), height, width)
-                    write_png(drawn / name / "images" / f"{index:04d}.png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-                    write_png(drawn / name / "masks" / f"{index:04d}.png", mask)
-                (drawn / "demo.txt").write_text(contents)
-                os.rename(drawn, root)
+                draw(folder / "set")
+                (folder / "set" / "demo.txt").write_text(contents)
+                os.rename(folder / "set", root)
         except OSError as error:
             if not root.exists():  # else another process was quicker
                 raise DataError(f"{root}: the demo dataset cannot be written there: {error}") from error
     note = root / "demo.txt"
-    files = [root / name / kind / f"{index:04d}.png" for name, _, index in scenes for kind in ("images", "masks")]
-    if not (note.is_file() and note.read_text() == contents and all(file.is_file() for file in files)):
+    if not (note.is_file() and note.read_text() == contents and all((root / file).is_file() for file in files)):
         what = f"exists and is not this demo dataset ({contents.strip()})"
         raise DataError(f"{root}: {what}; move it elsewhere or choose another folder")
 
@@ -139,3 +170,21 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     write_bytes says why."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def write_ortho(path: Path, pixels: np.ndarray, index: int) -> None:
+    """Write HW or HWC RGB pixels as a tiled GeoTIFF in UTM zone 33 north (EPSG:32633), each index in another place.
+
+    The tags are those of the GeoTIFF standard, https://docs.ogc.org/is/19-008r4/19-008r4.html: ModelPixelScale,
+    ModelTiepoint, and GeoKeyDirectory with GTModelType projected, GTRasterType area, ProjectedCRS, meters."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    corner = (0.0, 0.0, 0.0, 390_000.0 + 1000 * index, 5_820_000.0, 0.0)
+    keys = (1, 1, 0, 4, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633, 3076, 0, 1, 9001)
+    tags = [
+        (33550, "d", 3, (PIXEL_M, PIXEL_M, 0.0), True),
+        (33922, "d", 6, corner, True),
+        (34735, "H", len(keys), keys, True),
+    ]
+    photometric = "rgb" if pixels.ndim == 3 else "minisblack"
+    options = {"tile": (256, 256), "compression": "deflate", "metadata": None, "extratags": tags}
+    tifffile.imwrite(path, pixels, photometric=photometric, **options)

@@ -1,7 +1,7 @@
 """Score a model, an ensemble, or existing predictions on a split of a dataset.
 
-Images are scored at their original size. The data are those of the first model's run, with data.KEY=VALUE merged into
-them (data.root=.. where they were moved). Images are batched as in the training unless --batch-size says otherwise.
+Images are scored at their original size. The data are those of the first model's run; data.KEY=VALUE overrides them
+(data.root=.. if they have moved). The batch size is that of the training unless --batch-size is given.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Export a model to ONNX, OpenVINO and other forms.
+"""Export a model to ONNX, OpenVINO and other formats.
 
-The form is compared with the original on images, and kept where both agree.
+The exported model is compared with the original on images, and kept only if both agree.
 """
 
 import argparse

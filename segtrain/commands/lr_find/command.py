@@ -1,10 +1,10 @@
-"""Find a learning rate: train a few steps at a rate that rises from step to step, and look where the loss falls fastest
-(Smith: Cyclical Learning Rates for Training Neural Networks, WACV 2017, arXiv 1506.01186).
+"""Find a learning rate: train a few steps while the learning rate rises, and find where the loss falls fastest (Smith:
+Cyclical Learning Rates for Training Neural Networks, WACV 2017, arXiv 1506.01186).
 
 python -m segtrain lr-find experiments/x.yml
 
-Loss, optimizer, precision and the encoder's factor are those of the experiment; its schedule is left out. The weights
-are thrown away.
+Loss, optimizer, precision and encoder_lr_factor are those of the experiment; its schedule is not used. The weights are
+discarded.
 """
 
 import argparse

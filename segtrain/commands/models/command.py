@@ -1,4 +1,4 @@
-"""List networks and encoders, or measure one network."""
+"""List networks and encoders, or measure the size and cost of one."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""Answer images over HTTP with masks, overlays or polygons, and show a page to try a model on.
+"""Serve a model over HTTP: send an image, receive masks, overlays or polygons. Includes a page to try the model on.
 
 python -m segtrain serve runs/street-1                     then open http://127.0.0.1:8000
 python -m segtrain serve runs/street-1 runs/street-2       an ensemble

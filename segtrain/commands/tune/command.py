@@ -1,10 +1,10 @@
-"""Search for better values of an experiment: the keys and ranges of its section `tune`, with Optuna.
+"""Search for better hyperparameters with Optuna, over the keys and ranges in the section `tune` of an experiment.
 
-python -m segtrain tune experiments/x.yml                    search; the same command goes on with a search
-python -m segtrain tune experiments/x.yml tune.trials=40     then 40 trials in all
+python -m segtrain tune experiments/x.yml                    search; repeat the command to continue
+python -m segtrain tune experiments/x.yml tune.trials=40     continue to 40 trials in total
 
-Each trial is a training in a process and a run folder of its own. Trials that are behind half of the others are ended
-early. Weights are kept of the best trial only.
+Each trial is a training in its own process and run folder. Trials that are worse than half of the others are stopped
+early. Only the weights of the best trial are kept.
 """
 
 import argparse

@@ -3,8 +3,10 @@ import os
 import cv2
 import numpy as np
 import pytest
+import rasterio
 
-from segtrain.commands.demo.demo import DRAWING, draw_demo, draw_scene
+from segtrain.commands.demo.demo import DRAWING, draw_demo, draw_scene, draw_town_set
+from segtrain.commands.demo.town import draw_town
 from segtrain.errors import DataError
 
 # In percent of all pixels, the ignored ones included, over a split of the set; in the order of their indices.
@@ -144,3 +146,31 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         draw_demo(root, train=1, val=1, height=64, width=96)
     assert str(refusal.value).startswith(f"{root}: ")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_towns_have_buildings_where_their_masks_say_so():
+    images, masks = zip(*(draw_town(np.random.default_rng([0, index]), 320, 320) for index in range(6)), strict=True)
+    assert (images[0].shape, images[0].dtype, masks[0].dtype) == ((320, 320, 3), np.uint8, np.uint8)
+    assert set(np.unique(masks)) == {0, 255}
+    assert 0.1 < np.mean(np.array(masks) == 255) < 0.25
+    steps = {}
+    for shift_px in (-4, 0, 4):
+        edges = np.diff((np.roll(masks, shift_px, axis=2) == 255).astype(int), axis=2)[:, :, 8:-8] != 0
+        steps[shift_px] = np.abs(np.diff(np.array(images, float), axis=2)).mean(axis=3)[:, :, 8:-8][edges].mean()
+    assert steps[0] > 2 * max(steps[-4], steps[4])
+
+
+def test_towns_are_geotiffs_side_by_side_in_utm(tmp_path):
+    draw_town_set(tmp_path / "town", labeled=2, side=96)
+    names = ["images/town0.tif", "images/town1.tif", "masks/town0.tif", "masks/town1.tif", "new/town2.tif"]
+    assert sorted(path.relative_to(tmp_path / "town").as_posix() for path in tmp_path.rglob("*.tif")) == names
+    with (
+        rasterio.open(tmp_path / "town/images/town1.tif") as image,
+        rasterio.open(tmp_path / "town/masks/town1.tif") as mask,
+    ):
+        assert image.crs == mask.crs == "EPSG:32633"
+        assert image.bounds == mask.bounds == (391_000, 5_820_000 - 28.8, 391_028.8, 5_820_000)
+        drawn = draw_town(np.random.default_rng([0, 1]), 96, 96)
+        assert np.array_equal(image.read().transpose(1, 2, 0), drawn[0]) and np.array_equal(mask.read(1), drawn[1])
+    with rasterio.open(tmp_path / "town/new/town2.tif") as new:
+        assert new.shape == (96, 192)
