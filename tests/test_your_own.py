@@ -67,8 +67,8 @@ def test_a_training_starts_from_it(own):
     done = run("train.py", "--check", *start, "model.name=other_models.SmallNet", cwd=own.root)
     assert done.returncode == 2
     assert done.stderr == (
-        f"{own.run}/best.pt: names the network my_models.SmallNet, and importing it can run any code; write "
-        "model.name: my_models.SmallNet if you trust whoever made it\n"
+        f"{own.run}/best.pt: uses the network my_models.SmallNet, and importing it can run any code; write "
+        "model.name: my_models.SmallNet if you trust its source\n"
     )
 
 

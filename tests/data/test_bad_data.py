@@ -69,8 +69,8 @@ BROKEN = {
     ),
     "unclaimed value": (
         lambda root: paint(root / "train/masks/003.png", 77),
-        r"ROOT/train/masks/003.png: no class claims value 77 \(3 pixels\); give it to a class in data.classes, "
-        r"\{name: .., value: 77\}, or write data.ignore_values: \[77\]",
+        r"ROOT/train/masks/003.png: no class claims value 77 \(3 pixels\); assign it to a class in data.classes, "
+        r"like \{name: .., value: 77\}, or write data.ignore_values: \[77\]",
     ),
     "JPEG mask": (
         lambda root: to_jpeg(root / "train/masks/003.png"),

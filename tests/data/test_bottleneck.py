@@ -49,7 +49,7 @@ def test_augmentation(loader, monkeypatch):
     flip, crop = {"HorizontalFlip": {"p": 1.0}}, {"RandomCrop": {"height": 32, "width": 32}}
     assert re.fullmatch(r"put RandomCrop before HorizontalFlip \(\d+ ms\)", advice_of(loader(flip, crop)))
     assert re.fullmatch(
-        r"apply HorizontalFlip \(\d+ ms\) to fewer images \(p\), or take it out", advice_of(loader(crop, flip))
+        r"apply HorizontalFlip \(\d+ ms\) to fewer images \(p\), or remove it", advice_of(loader(crop, flip))
     )
 
 

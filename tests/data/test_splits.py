@@ -148,7 +148,7 @@ def test_what_is_in_both_splits_is_refused_before_folds_are_made(tmp_path):
     for more in ({}, {"folds": 2}):
         text = error_of(tmp_path, format="list", files={"train": "train.txt", "val": "val.txt"}, **more)
         assert text.startswith("data: 1 image(s) are in both the training and the validation split")
-    assert error_of([tmp_path, f"{tmp_path}/."]).startswith("data.root: names one folder twice")
+    assert error_of([tmp_path, f"{tmp_path}/."]).startswith("data.root: contains the same folder twice")
 
 
 def test_a_group_on_both_sides_is_refused(tmp_path):

@@ -240,7 +240,7 @@ def test_tuned_thresholds_lie_beside_the_checkpoint(trained, tmp_path):
         json.dumps({"epoch": 1, "thresholds": {}}): f"has no '{one}'; delete it to use thresholds of 0.5",
         json.dumps({"epoch": 1, "thresholds": []}): "contains no thresholds of classes: ",
         json.dumps({"epoch": 1, "thresholds": thresholds | {one: True}}): (
-            "contains no thresholds of classes: thresholds [True, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]: this model of mode"
+            "contains no thresholds of classes: thresholds [True, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]: this model has mode"
         ),
         json.dumps({"epoch": 1, "thresholds": thresholds | {one: 2.0}}): "contains no thresholds of classes: ",
     }

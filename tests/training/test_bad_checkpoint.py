@@ -66,7 +66,7 @@ def test_a_checkpoint_that_cannot_be_used(main, kept, tmp_path, capsys, case, na
 def test_the_best_checkpoint_is_none_to_resume_from(main, kept, capsys):
     shutil.copy(kept / "best.pt", kept / "last.pt")
     assert main(resume=kept) == 2
-    line = f"{kept / 'last.pt'}: is not a checkpoint to resume from, it holds only weights; take the run's own last.pt"
+    line = f"{kept / 'last.pt'}: cannot be resumed, because it contains only weights; use last.pt of the run"
     assert capsys.readouterr().err == line + "\n"
 
 

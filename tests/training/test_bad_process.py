@@ -65,8 +65,8 @@ def test_a_full_shared_memory_is_told_by_the_worker(dataset, tmp_path, main, mon
     assert main(*ONE_EPOCH, f"data.root={dataset}", f"runs_dir={tmp_path / 'runs'}", "data.workers=1") == 2
     assert_one_line(
         capsys.readouterr().err,
-        r"/dev/shm, through which batches are handed over, is full; lower data\.workers \(now 1\) or write 0; in a "
-        r"container give more shared memory, like --shm-size=4g",
+        r"/dev/shm, which passes batches between processes, is full; lower data\.workers \(now 1\) or write 0; in a "
+        r"container, raise shared memory, like --shm-size=4g",
     )
 
 
@@ -77,7 +77,7 @@ def test_process_without_a_hub(tmp_path):
     assert_failed(
         done,
         r"model: Unet with encoder resnet18: the weights 'imagenet' cannot be downloaded: .+; "
-        r"write model\.encoder_weights: null, or the path to a local file",
+        r"write model\.encoder_weights: null or the path of a local file",
     )
 
 
@@ -95,8 +95,8 @@ def test_process_without_memory(dataset, tmp_path, layers):
     done = limited("resource.RLIMIT_AS, (used + 2**31, used + 2**31)", layers)
     assert_failed(
         done,
-        r"not enough memory \(.+\); lower data\.batch_size \(now 4; train\.accumulate_steps makes up for it\), "
-        r"the crop in transforms\.train, data\.eval_batch_size, or take a smaller model\.encoder_name \(now .+\)",
+        r"not enough memory \(.+\); lower data\.batch_size \(now 4; train\.accumulate_steps compensates for it\), "
+        r"the crop in transforms\.train or data\.eval_batch_size, or use a smaller model\.encoder_name \(now .+\)",
     )
 
 

@@ -139,7 +139,7 @@ def test_the_number_of_processes_does_not_change_the_training(folder, stopped):
     assert len(list((folder / "two" / "predictions").iterdir())) == 2
     on = run("train.py", "--run-folder", "two", *EQUAL, cwd=folder)
     assert (on.returncode, on.stderr) == (0, "")
-    assert "note: the number of processes is now 1, and was 2: images, their order and " in on.stdout
+    assert "note: the number of processes has changed from 2 to 1: the images, their order and " in on.stdout
 
 
 def test_a_bad_image_of_one_process_ends_all_in_one_line(folder):

@@ -94,7 +94,7 @@ def test_labels_alone_are_compared_where_labels_come_out(images):
     assert str(found) == "0.0684% of 35,074 labels change, in batches of 3 shapes"
     assert LIMITS["fp32"].explain(found) == ""
     reason = Limits(0.0, 0.0005, 0.0).explain(found)
-    assert reason == "0.0684% of the labels change, at most 0.05% may (--max-changed)"
+    assert reason == "0.0684% of the labels change, but at most 0.05% may (--max-changed)"
 
 
 def test_a_rare_class_that_is_gone_is_seen_in_the_score(images, tmp_path):
@@ -143,7 +143,7 @@ def test_a_form_that_fails_says_on_what(images):
 
     assert fails() == "the exported model fails on 1 x 60 x 90 pixels: bad shape; write --size H W"
     advice = "write another --to"
-    assert fails(size=(48, 64)) == f"what was exported fails on 1 x 48 x 64 pixels: bad shape; {advice}"
+    assert fails(size=(48, 64)) == f"the exported model fails on 1 x 48 x 64 pixels: bad shape; {advice}"
 
 
 def test_batches_have_odd_sides_and_several_images():
