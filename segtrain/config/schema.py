@@ -24,8 +24,7 @@ class ModelConfig(NamedSection):
     """A network of segmentation-models-pytorch or segtrain (`python -m segtrain models` lists them with their cost and
     their strengths), or a dotted path to a class of your own."""
     encoder_name: str | None = "resnet34"
-    """An encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both); null if the network has
-    none to choose."""
+    """An encoder of smp, or tu- and any timm model (`python -m segtrain models` lists both); null if there is none."""
     encoder_weights: str | bool | None = None
     """Weights to start the encoder from: a name like imagenet, a file, or null. For a timm encoder the name of the
     weights is part of encoder_name (tu-resnet50.a1_in1k), and this is imagenet or true. A file contains a state dict
@@ -33,8 +32,7 @@ class ModelConfig(NamedSection):
     an installed package."""
     weights: str | None = None
     """A complete network to start from: a run folder, a checkpoint, a folder that smp's save_pretrained wrote, or
-    OWNER/NAME of one on the hub. Classes of the same name keep their outputs; other outputs are initialized from
-    scratch."""
+    OWNER/NAME of one on the hub. Classes of the same name keep their outputs; other outputs start from scratch."""
     mean: list[float] | None = None
     """Mean of each channel, in images scaled to 0..1. Default: that of the encoder's pretraining."""
     std: list[Annotated[float, Field(gt=0)]] | None = None
@@ -89,8 +87,8 @@ class ScheduleConfig(NamedSection):
     name: str = "OneCycleLR"
     """Class in torch.optim.lr_scheduler."""
     warmup: Annotated[float, Field(ge=0)] = 0
-    """Optimizer steps over which the learning rate rises from near 0 to where the scheduler starts; below 1, a share of
-    all steps."""
+    """Optimizer steps over which the learning rate rises from near 0 to where the scheduler starts; below 1, their
+    share."""
     interval: Literal["step", "epoch"] = "step"
     """What the scheduler counts: optimizer steps, or epochs (StepLR with step_size: 10 then means ten epochs)."""
 
@@ -125,8 +123,7 @@ class TrainConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm over all parameters; the norm is logged. .inf logs it without clipping."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Keep an exponential moving average of the weights with this decay per optimizer step (0.999, for example); it is
-    what is evaluated and saved."""
+    """Evaluate and save a moving average of the weights with this decay per optimizer step (0.999, for example)."""
     eval_every_epochs: Annotated[int, Field(ge=1)] = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
     eval_train: bool = False
@@ -215,9 +212,7 @@ class Config(Section):
         for key in ("mean", "std"):
             given = getattr(self.model, key)
             if given is not None and len(given) != self.data.channels:
-                raise MisplacedError(
-                    ("model", key), f"has {len(given)} numbers, but data.channels is {self.data.channels}"
-                )
+                raise MisplacedError(("model", key), f"has {len(given)} numbers for {self.data.channels} channels")
         if min(term.from_epoch for term in self.loss.values()) > 0:
             raise MisplacedError(("loss",), "no term is active in epoch 0; remove from_epoch from at least one")
         return self

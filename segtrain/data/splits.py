@@ -26,11 +26,11 @@ def read_splits(
     notes: list[str] | None = None,
     thorough: bool = False,
 ) -> Splits:
-    """The splits of the dataset on the disk: train and val, as the configuration chooses them, and what else is there.
+    """The splits of the dataset on disk: train and val, as the configuration chooses them, and any others.
 
-    With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. `notes` and
-    `thorough` are those of formats.read_dataset. Raises DataError where train is missing or empty, or val, which folds
-    may do without, or a training image is in the val or test split too.
+    With folds, the masks are read to find the classes that occur; `cache` is a folder to keep that in. `notes` and
+    `thorough` are those of formats.read_dataset. Raises DataError if train is missing or empty, if val is (unless there
+    are folds), or if a training image is also in the val or test split.
     """
     found = _read_roots(config, seed=seed, notes=notes, thorough=thorough)
     if config.group_pattern is not None:
@@ -71,7 +71,7 @@ def read_splits(
 
 
 def _read_roots(config: DataConfig, **options: Any) -> Splits:
-    """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
+    """The splits of all roots, one after another; if there are several, the folder of its root precedes each name."""
     read: Callable[..., Splits] = formats.read_dataset
     if config.tile is not None:
         from segtrain.data.tiling import read_tiled
@@ -108,7 +108,7 @@ def _grouped(samples: SampleTable, pattern: str) -> Iterator[Sample]:
 
 
 def _joined(train: SampleTable, val: SampleTable) -> SampleTable:
-    """Both, with the split before the names where they share one."""
+    """Both, with the split before the names if they share one."""
     names = {sample.name for sample in val}
     if any(sample.name in names for sample in train):
         pairs = [("train", train), ("val", val)]
@@ -117,7 +117,7 @@ def _joined(train: SampleTable, val: SampleTable) -> SampleTable:
 
 
 def _require_apart(what: str, train: SampleTable, other: Sequence[Sample], title: str, hint: str) -> None:
-    """Raises DataError where two splits share an image or a group, as `what` says; `hint` is the end of the message."""
+    """Raises DataError if two splits share an image or a group, as `what` says; `hint` ends the message."""
     held_out = {getattr(sample, what) for sample in other} - {""}
     both = sorted({getattr(sample, what) for sample in train} & held_out) if held_out else []
     if both:
@@ -128,16 +128,16 @@ def _require_apart(what: str, train: SampleTable, other: Sequence[Sample], title
 
 
 def assign_folds(presence: np.ndarray, groups: Sequence[str], *, folds: int, seed: int) -> np.ndarray:
-    """A fold 0..folds-1 for each sample, int64 (N,); samples of one group share theirs.
+    """A fold 0..folds-1 for each sample, int64 (N,); samples of the same group have the same fold.
 
     Iterative stratification (Sechidis, Tsoumakas, Vlahavas: On the stratification of multi-label data, 2011): the class
-    that occurs in the fewest samples is dealt out first, each time to the fold that lacks it most.
+    that occurs in the fewest samples is distributed first, each time to the fold that lacks it most.
 
     Args:
         presence: bool (N, C), whether the sample has a pixel of the class.
-        groups: what each sample must not be parted from; N texts, one of its own where it stands alone.
+        groups: N strings; samples with the same one stay together.
         folds: their number, at least 2.
-        seed: decides between folds that lack a class equally, and the order of the groups.
+        seed: breaks ties between folds, and determines the order of the groups.
 
     Raises:
         DataError: there are fewer groups than folds.

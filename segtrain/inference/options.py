@@ -1,4 +1,4 @@
-"""Inference options: tiles, scales, flips, ensembles, thresholds; one table of flags for all commands that predict."""
+"""Inference options: tiles, scales, flips, ensembles, thresholds; the flags of all commands that predict."""
 
 import argparse
 import math
@@ -58,18 +58,17 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class InferOptions:
-    """What a Predictor does beside one pass over the whole image.
+    """What a Predictor does in addition to one pass over the entire image.
 
     Args:
-        tile_px: side of the square tiles that images are cut into; None predicts them whole.
-        overlap: share of a tile's side that its neighbor covers too, 0 or more and below 1.
-        scales: factors that the image is resized by before the model sees it; the probabilities are averaged.
-        flip: none; horizontal adds the mirrored image; d4 all eight turns and mirrorings of it.
-        vote: models of an ensemble vote with their labels; otherwise their probabilities are averaged.
-        weights: one for each model of an ensemble, in their order; None weighs them equally.
-        thresholds: probabilities from which on a class is there, one for each or one for all; None takes the
-            models' own.
-        batch_size: tiles, or images of one size, in one pass of a model.
+        tile_px: side of the square tiles that images are cut into; None predicts entire images.
+        overlap: share of a tile's side that overlaps its neighbor, at least 0 and less than 1.
+        scales: factors by which the image is resized before prediction; the probabilities are averaged.
+        flip: none; horizontal adds the mirrored image; d4 all eight flips and rotations.
+        vote: the models of an ensemble vote with their labels; otherwise their probabilities are averaged.
+        weights: one for each model of an ensemble, in the same order; None weights them equally.
+        thresholds: minimum probabilities of the classes, one for each or one for all; None uses those of the model.
+        batch_size: tiles, or images of the same size, per forward pass.
 
     Raises ConfigError for values out of range.
     """
@@ -107,7 +106,7 @@ class InferOptions:
                 raise ConfigError(message)
 
     def describe(self) -> str:
-        """What changes a prediction and is not its default, like `tile_px 48, scales 0.75,1`."""
+        """The options that change a prediction and are not the default, like `tile_px 48, scales 0.75,1`."""
         changed = {name: value for name, value in vars(self).items() if value != getattr(InferOptions, name)}
         return ", ".join(f"{name} {_show(value)}" for name, value in changed.items() if name != "batch_size")
 

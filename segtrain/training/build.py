@@ -1,4 +1,4 @@
-"""Building blocks of a training: model and loss on their device, what is said at the start."""
+"""Building blocks of a training: model and loss on their device, and what is printed at the start."""
 
 import random
 
@@ -21,7 +21,7 @@ from segtrain.training.state import TrainState, is_lowest
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that a library may draw from. Samples have seeds of their own."""
+    """Seed every generator that a library may use. Samples have their own seeds."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -29,7 +29,7 @@ def seed_everything(seed: int) -> None:
 
 
 def place_model(config: Config, device: torch.device, *, pretrained: bool = True) -> SegmentationModel:
-    """The model of an experiment on its device, in the memory layout that it is trained in; see build_model."""
+    """The model of an experiment on its device, in the memory layout for training; see build_model."""
     channels, outputs = config.data.channels, len(config.data.classes)
     whole = pretrained and config.model.weights is not None
     model = build_model(
@@ -52,8 +52,8 @@ def place_model(config: Config, device: torch.device, *, pretrained: bool = True
 
 
 def place_loss(config: Config, device: torch.device, *, statistics: ClassStatistics | None) -> WeightedLoss:
-    """The loss of an experiment on its device, tried once: raises ConfigError for a term that refuses the number of
-    classes (class weights that are too few, say), which it sees only when it is called."""
+    """The loss of an experiment on its device, after a trial call: raises ConfigError for a term that rejects the
+    number of classes (too few class weights, for example), which it only sees when it is called."""
     data = config.data
     arrays = statistics.arrays if statistics is not None else None
     loss = build_loss(
@@ -74,9 +74,7 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     for name, term in zip(loss.terms, loss.losses, strict=True):
         if term.takes != "logits":
             if term.takes not in getattr(find("model", config.model.name), "further_outputs", ()):
-                raise ConfigError(
-                    f"loss.{name}: needs an output '{term.takes}', which {config.model.name} does not have"
-                )
+                raise ConfigError(f"loss.{name}: needs an output '{term.takes}', which {config.model.name} lacks")
             if not config.model.aux:
                 raise ConfigError(f"loss.{name}: needs an auxiliary output; write model.aux: 1 or another factor")
             continue
@@ -90,7 +88,7 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
 def describe_training(
     run: Run, state: TrainState, loaders: Loaders, loss: WeightedLoss, statistics: ClassStatistics
 ) -> None:
-    """Say what is about to be trained, on what, and where it will lie."""
+    """Print what is about to be trained, on which data, and where it will be saved."""
     model, train = run.config.model, run.config.train
     precision = str(state.dtype).removeprefix("torch.")
     run.log.say(f"run      {run.folder}")
@@ -105,12 +103,9 @@ def describe_training(
     if is_several():
         apart = [name for name, term in zip(loss.terms, loss.losses, strict=True) if term.whole_batch]
         if apart and not loss.gathers:
-            run.log.say(
-                f"loss     {', '.join(apart)}: computed on the images of each process separately "
-                f"(train.gather_loss: false)"
-            )
+            run.log.say(f"loss     {', '.join(apart)}: separately in each process (train.gather_loss: false)")
         if any(type(module).__name__.startswith("BatchNorm") for module in state.model.modules()):
-            run.log.say("norm     BatchNorm computes its statistics on the images of each process separately")
+            run.log.say("norm     BatchNorm computes its statistics separately in each process")
     steps = loaders.train.steps_per_epoch
     length = f"{train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images"
     length += f", at most {train.max_steps} steps" if train.max_steps else ""

@@ -20,9 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
     )
-    parser.add_argument(
-        "--resume", metavar="RUN", help="resume the run in this folder; key.sub=value arguments still apply"
-    )
+    parser.add_argument("--resume", metavar="RUN", help="run folder to resume; key.sub=value still apply")
     parser.add_argument(
         "--run-folder",
         metavar="FOLDER",
@@ -31,15 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--check", action="store_true", help="build everything without reading data, then exit")
     parser.add_argument(
-        "--overfit",
-        type=int,
-        metavar="N",
-        help="memorize the first N images, to test whether the network can learn the data",
+        "--overfit", type=int, metavar="N", help="memorize the first N images, to test network and data"
     )
 
 
 def main(options: argparse.Namespace) -> int:
-    """Read and check the configuration, then train. A mistake in it is told before seconds of importing torch."""
+    """Read and check the configuration, then train. Mistakes are reported before torch is imported, which takes
+    seconds."""
     if options.run_folder is not None and options.resume is not None:
         raise ConfigError("--run-folder FOLDER already resumes the run in it; remove --resume")
     if options.overfit is not None and (options.overfit < 1 or options.resume is not None or is_shared()):
@@ -61,7 +57,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> tuple[Config, str | None]:
-    """The configuration, and the run folder to go on with."""
+    """The configuration, and the run folder to resume."""
     has_begun = options.run_folder is not None and (options.run_folder / "last.pt").is_file()
     resume = str(options.run_folder) if has_begun else options.resume
     return load_config(options.layers, resume=resume), resume

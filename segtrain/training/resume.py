@@ -1,4 +1,4 @@
-"""Resumption: the run folder of a training, new or as its last.pt left it, and what keeps the two apart."""
+"""Resuming: the run folder of a training, new or as its last.pt left it, and the checks that both match."""
 
 import math
 import os
@@ -56,7 +56,7 @@ class BestSoFar(BaseModel):
 
 
 class Saved(BaseModel):
-    """What last.pt holds beside the weights and the states that torch takes."""
+    """The content of last.pt, without weights and states for torch."""
 
     model_config = ConfigDict(strict=True)
 
@@ -74,7 +74,7 @@ class Saved(BaseModel):
 
 def start_or_resume(config: Config, state: TrainState, *, resume: str | None, folder: Path | None = None) -> Run:
     """A new run folder, `folder` or the next one of the experiment; or with `resume` that folder, and the state set to
-    where its last.pt stands."""
+    the position of its last.pt."""
     if resume is None:
         return start_run(config, state.model.origin, folder=folder)
     path, content = from_first(lambda: _read_last(Path(resume)))
@@ -110,7 +110,7 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
 
 
 def list_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two plain configurations, as `optimizer.lr: 0.001 -> 0.0005`; a list is one value."""
+    """The differences between two plain configurations, as `optimizer.lr: 0.001 -> 0.0005`; a list is one value."""
     was, becomes = flatten(before), flatten(now)
     keys = [key for key in {**was, **becomes} if was.get(key) != becomes.get(key)]
     return [f"{key}: {_in_short(was.get(key))} -> {_in_short(becomes.get(key))}" for key in keys]
@@ -134,8 +134,8 @@ def start_run(
     resume: Path | None = None,
     resumed: dict[str, Any] | None = None,
 ) -> Run:
-    """Make `folder`, or the next run folder of this experiment, or take up the one that is resumed; write what it was
-    started with. `origin` is that of the model. Only the first of several processes has it."""
+    """Create `folder`, or the next run folder of this experiment, or open the one that is resumed; write how it was
+    started. `origin` is that of the model. Only the first of several processes has the folder."""
     if rank():
         from segtrain.training.follower import Follower
 
@@ -194,7 +194,7 @@ def describe_environment() -> str:
 
 
 def list_versions() -> list[str]:
-    """The packages that decide what a training gives, a line each."""
+    """The packages that affect the result of a training, one per line."""
     lines = []
     for package in LISTED_PACKAGES:
         try:
@@ -205,7 +205,7 @@ def list_versions() -> list[str]:
 
 
 def require_same_versions() -> None:
-    """Raises ConfigError, which names the package, where a process runs on another version than the first."""
+    """Raises ConfigError, with the package, if a process uses another version than the first."""
     for line in list_versions():
         package, number = line.split(": ")
         require_same(f"the package {package}", number)
@@ -221,7 +221,7 @@ def _git(*arguments: str) -> str:
 
 
 def _read_masks(data: DataConfig) -> tuple:
-    """What decides which class a pixel is; a color that is for pictures does not."""
+    """The settings that determine the class of a pixel; a color for drawing does not."""
     options = {"ignore_values": data.ignore_values or [], "ignore_index": data.ignore_index}
     groups = [[item.layer()] for item in data.classes] if data.multilabel else [data.classes]
     claims = [claim_values(group, **options) for group in groups]
@@ -229,8 +229,8 @@ def _read_masks(data: DataConfig) -> tuple:
 
 
 def _require_same_task(config: Config, content: dict, path: Path) -> None:
-    """Raises CheckpointError where the run was begun with other classes or images: its weights and its scores would go
-    on under wrong names."""
+    """Raises CheckpointError if the run was started with other classes or images: its weights and its scores would
+    continue under wrong names."""
     try:
         before = Task.of(Config.model_validate(content["config"]))
     except KeyError as error:
@@ -243,7 +243,7 @@ def _require_same_task(config: Config, content: dict, path: Path) -> None:
 
 
 def _require_whole(config: Config, content: dict, path: Path) -> None:
-    """Raises CheckpointError where a value of a checkpoint is missing, or is not what a training saves."""
+    """Raises CheckpointError if a value of a checkpoint is missing, or is not what a training saves."""
     try:
         saved = Saved.model_validate(content)
     except ValidationError as error:
@@ -269,7 +269,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_alike(built: Any, loaded: Any) -> bool:
-    """Whether two states have the same keys, with numbers where there are numbers, and words where there are words."""
+    """Whether two states have the same keys, with numbers for numbers and strings for strings."""
     if isinstance(built, dict):
         same = isinstance(loaded, dict) and built.keys() == loaded.keys()
         return same and all(_is_alike(value, loaded[key]) for key, value in built.items())
@@ -284,8 +284,8 @@ def _is_alike(built: Any, loaded: Any) -> bool:
 
 
 def _require_shapes(optimizer: Optimizer, path: Path) -> None:
-    """Raises CheckpointError where what torch's optimizer keeps for a weight has another shape: fused steps would read
-    and write past it."""
+    """Raises CheckpointError if the optimizer's state for a weight has another shape: fused steps would read and write
+    out of bounds."""
     if type(optimizer).__module__.startswith("torch.") and not isinstance(optimizer, torch.optim.Adafactor):
         for parameter, kept in optimizer.state.items():
             for name, value in kept.items():

@@ -103,7 +103,7 @@ MISTAKES = {
     ),
     CLASSES + "train:\n  monitor: iou/c\n": "x.yml:3: train.monitor: no metric 'iou/c'; did you mean 'iou/b'?",
     CLASSES + "train:\n  monitor: miuo\n": "x.yml:3: train.monitor: no metric 'miuo'; did you mean 'miou'?",
-    CLASSES + "model:\n  mean: [1, 2]\n": "x.yml:3: model.mean: has 2 numbers, but data.channels is 3",
+    CLASSES + "model:\n  mean: [1, 2]\n": "x.yml:3: model.mean: has 2 numbers for 3 channels",
     CLASSES + "model:\n  std: [0.1, 0.1, 0]\n": "x.yml:3: model.std.2: should be greater than 0, not 0",
     CLASSES + "loss: {}": "x.yml:2: loss: is empty; list at least one loss, like CrossEntropyLoss: 1.0",
     CLASSES + "loss: [DiceLoss]": "x.yml:2: loss: expected a mapping of keys to values, not ['DiceLoss']",

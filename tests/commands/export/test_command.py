@@ -81,13 +81,17 @@ def test_what_differs_too_much_is_not_kept(run, capsys):
     # -1 is below any difference
     line = reason("--to", "torchscript", "--max-difference", -1, "--max-changed", 0.25)
     start = f"{re.escape(str(run / 'model.torchscript'))}: is not kept: a probability differs by "
-    assert re.fullmatch(start + r"\S+, but at most -1 is accepted \(--max-difference\); write --size H W or another --to", line)
+    assert re.fullmatch(
+        start + r"\S+, but at most -1 is accepted \(--max-difference\); write --size H W or another --to", line
+    )
     line = reason("--to", "torchscript", "--max-changed", -1, "--size", 48, 64)
     changed = "0.0000% of the labels change, but at most -100% may (--max-changed)"
     assert line == f"{run / 'model-48x64.torchscript'}: was not kept: {changed}; write another --to"
     line = reason("--to", "torchscript", "--fp16", "--max-loss", -1)
     start = f"{re.escape(str(run / 'model-fp16.torchscript'))}: is not kept: "
-    assert re.fullmatch(start + r"-?0\.\d{4} of mIoU is lost, but at most -1 is accepted \(--max-loss\); remove --fp16", line)
+    assert re.fullmatch(
+        start + r"-?0\.\d{4} of mIoU is lost, but at most -1 is accepted \(--max-loss\); remove --fp16", line
+    )
     assert names_in(run) == ["best.pt"]
 
 
