@@ -1,4 +1,4 @@
-"""Checkpoints: plain types and tensors, written so that a crash at any moment leaves the older one whole."""
+"""Checkpoints: plain types and tensors, written so that a crash at any moment leaves the previous one intact."""
 
 import errno
 import io
@@ -20,9 +20,9 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # what
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint: to a temporary file beside it, synced, then renamed over `path`.
+    """Write a checkpoint: to a temporary file next to it, synced, then renamed to `path`.
 
-    Raises CheckpointError where the disk is full or not writable; the file that was there is then untouched.
+    Raises CheckpointError if the disk is full or not writable; the existing file is then untouched.
     """
     buffer = io.BytesIO()
     torch.save({"segtrain": FORMAT, **content}, buffer)
@@ -41,7 +41,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running anything in it.
 
-    Raises CheckpointError for a file that is not there, truncated, not a checkpoint of segtrain, or holds code.
+    Raises CheckpointError for a file that is missing, truncated, not a segtrain checkpoint, or contains code.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: does not exist")
@@ -65,9 +65,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def find_checkpoint(run: Path, name: str) -> Path:
-    """best.pt or last.pt of a run folder; a path to a checkpoint file is taken as it is.
+    """best.pt or last.pt of a run folder; the path of a checkpoint file is returned as is.
 
-    Raises CheckpointError for a path that is neither.
+    Raises CheckpointError for any other path.
     """
     if run.is_file():
         return run
@@ -82,8 +82,8 @@ def find_checkpoint(run: Path, name: str) -> Path:
 
 
 def lock_run(folder: Path) -> FileLock:
-    """A run folder for this process alone. The system releases it, however the process ends; where the file system has
-    no locks it is not locked. Raises CheckpointError where another process holds it."""
+    """Lock a run folder for this process. The system releases the lock however the process ends; on file systems
+    without locks there is none. Raises CheckpointError if another process has the lock."""
     lock = FileLock(folder / ".lock", timeout=1)  # seconds; read_record holds it for a moment
     try:
         with warnings.catch_warnings(action="ignore"):  # filelock's, where a file with the process's number has to do
@@ -103,7 +103,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def restore_rng_state(state: dict[str, Any]) -> None:
-    """Set the generators back; CUDA's only where as many devices are there."""
+    """Restore the generators; those of CUDA only if the number of devices is the same."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])

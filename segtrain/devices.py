@@ -1,4 +1,4 @@
-"""Devices and precision: names of the configuration to torch's."""
+"""Devices and precision: from the names in the configuration to torch."""
 
 import os
 from contextlib import AbstractContextManager
@@ -11,8 +11,8 @@ from segtrain.memory import count_cores
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of an experiment; one of several processes has a GPU of its own. Raises ConfigError for one that is
-    not there."""
+    """The device of an experiment; each of several processes has its own GPU. Raises ConfigError if it does not
+    exist."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if is_several():
@@ -44,7 +44,7 @@ def _own_device(name: str) -> torch.device:
 
 
 def describe_gpu_memory() -> str:
-    """'7.3 of 24 GiB': the most that this process had of its GPU so far; nothing without one."""
+    """'7.3 of 24 GiB': the maximum that this process has used of its GPU so far; empty without one."""
     if not torch.cuda.is_initialized():
         return ""
     _, whole = torch.cuda.mem_get_info()
@@ -52,8 +52,8 @@ def describe_gpu_memory() -> str:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """float32, bfloat16 or float16; `auto` takes bf16 only where the hardware computes it, since elsewhere it is
-    slower."""
+    """float32, bfloat16 or float16; `auto` uses bf16 only if the hardware supports it, because it is slower
+    otherwise."""
     if name != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
     if device.type == "cuda":
@@ -64,7 +64,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def computes_bf16() -> bool:
-    """Whether this processor multiplies bf16 by itself (AVX512-BF16 or AMX on x86, BF16 on Arm), as Linux tells it."""
+    """Whether this processor has bf16 instructions (AVX512-BF16 or AMX on x86, BF16 on Arm), according to Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             flags = next((line for line in file if line.startswith(("flags", "Features"))), "")

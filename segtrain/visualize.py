@@ -41,8 +41,8 @@ def show_color(color: Sequence[int]) -> str:
 
 
 def class_suffixes(names: Sequence[str], prefix: str = "", *, numbered: bool = True) -> list[str]:
-    """The ending of the PNG of each class, after the name of an image: `prefix` and `_0_NAME.png`; signs that file
-    systems do not take become `_`. Not `numbered`, it is `_NAME.png`, as long as these differ."""
+    """The ending of the PNG of each class, after the name of an image: `prefix` and `_0_NAME.png`; characters that file
+    systems do not allow become `_`. If not `numbered`, it is `_NAME.png`, provided that these are unique."""
     plain = [re.sub(r'[/\\:*?"<>|]', "_", name) for name in names]
     if not numbered and len({name.casefold() for name in plain}) == len(plain):
         return [f"{prefix}_{name}.png" for name in plain]
@@ -107,11 +107,11 @@ def flatten_layers(layers: NDArray, *, ignore_index: int = 255, like: NDArray | 
     """Layers of classes that may overlap as one mask for pictures, small ones on top of large ones.
 
     Args:
-        layers: CHW integers, 1 where a pixel is the class, 0 where not, or ignore_index.
+        layers: CHW integers, 1 where a pixel belongs to the class, 0 where it does not, or ignore_index.
         like: layers by whose areas they are ordered; by default their own.
 
     Returns:
-        HW int32: 0 where no class is, else 1 + the uppermost class, ignore_index where all layers have it.
+        HW int32: 0 where there is no class, else 1 + the uppermost class, ignore_index where all layers have it.
     """
     areas = ((layers if like is None else like) == 1).sum(axis=(1, 2))
     flat = np.where((layers == ignore_index).all(axis=0), ignore_index, 0).astype(np.int32)
@@ -121,7 +121,7 @@ def flatten_layers(layers: NDArray, *, ignore_index: int = 255, like: NDArray | 
 
 
 def flatten_both(mask: NDArray, prediction: NDArray, *, ignore_index: int) -> tuple[NDArray, NDArray, NDArray]:
-    """A mask and a prediction for pictures, HW indices, and where they differ, HW bool; in layers (CHW), where one
+    """A mask and a prediction for pictures, HW indices, and where they differ, HW bool; for layers (CHW), where any
     layer does. Both are HW or both CHW."""
     wrong = (mask != prediction) & (mask != ignore_index)
     if mask.ndim == 2:
@@ -131,10 +131,10 @@ def flatten_both(mask: NDArray, prediction: NDArray, *, ignore_index: int) -> tu
 
 
 def to_rgb(image: NDArray) -> NDArray[np.uint8]:
-    """Any image as one to look at, HWC uint8 RGB: the first three channels, or the first one as gray.
+    """Any image as a viewable one, HWC uint8 RGB: the first three channels, or the first as grayscale.
 
     Args:
-        image: HWC uint8, or float, which is stretched: its darkest and brightest hundredth become black and white.
+        image: HWC uint8, or float, which is stretched: its darkest and brightest 1 % become black and white.
     """
     image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
     if image.dtype != np.uint8:
@@ -166,7 +166,7 @@ def overlay(
 
 
 def darken(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image without colors and dark, so that marks on it stand out; both are HWC uint8 RGB."""
+    """The image dark and without colors, so that marks on it stand out; both are HWC uint8 RGB."""
     return np.repeat(np.rint(30 + 0.35 * image.mean(axis=2, keepdims=True)).astype(np.uint8), 3, axis=2)
 
 

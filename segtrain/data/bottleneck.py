@@ -1,4 +1,4 @@
-"""Bottleneck: what a training that waits for its images waits for, and what to set."""
+"""Bottleneck: why a training waits for its images, and what to set."""
 
 import time
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ CROPPING = ("RandomCrop", "ClassCrop", "CropNonEmptyMaskIfExists", "RandomResize
 
 
 class Costs(NamedTuple):
-    """Milliseconds an image takes: its files to be read, to be decoded, and each of the transforms, in their order;
-    and how many times as many pixels it has as what comes out."""
+    """Milliseconds per image: to read its files, to decode them, and for each of the transforms, in their order; and
+    the ratio of its pixels to those of the result."""
 
     disk: float
     decoding: float
@@ -31,8 +31,8 @@ class Costs(NamedTuple):
 
 
 def explain_wait(loader: TrainLoader, share: float) -> str:
-    """A line for a training that waited for its images for `share` of the time, 0..1. Some are read and augmented for
-    it."""
+    """A line for a training that spent `share` of the time, 0..1, waiting for its images. Some are read and augmented
+    to measure it."""
     costs, workers = measure_costs(loader.dataset), loader.loader.num_workers
     augmentation = sum(taken for _, taken in costs.transforms)
     named = f"{costs.disk:.0f} ms to read, {costs.decoding:.0f} to decode and {augmentation:.0f} to augment"
@@ -78,7 +78,7 @@ def _files(sample: Sample) -> Iterator[str]:
 
 
 def _advice(dataset: TrainSamples, costs: Costs, workers: int) -> list[str]:
-    """What to set, the first the most likely to help."""
+    """What to set, most likely to help first."""
     cores, found = max(count_cores() // local_size(), 1), []
     if workers < cores:
         found.append(f"set data.workers: {cores}")

@@ -23,11 +23,11 @@ CONVERSION = "gdal_translate -co TILED=YES -co COMPRESS=DEFLATE"
 
 
 def read_tiled(config: DataConfig, *arguments: Any, notes: list[str] | None = None, **options: Any) -> Splits:
-    """What formats.read_dataset gives for these arguments, with images that are larger than data.tile cut into windows.
-    Of one image alone a block at an end is held out where a share of the images would be.
+    """The result of formats.read_dataset for these arguments, with images larger than data.tile cut into windows. If
+    there is a single image, a block at its end is held out instead of a share of the images.
 
-    Appends to `notes` where nothing is cut, what is held out, and what is slow. Raises DataError as read_dataset does,
-    and for an image and a mask of different sizes.
+    Appends to `notes` if nothing is cut, what is held out, and what is slow. Raises DataError as read_dataset does, and
+    for an image and a mask of different sizes.
     """
     told: list[str] = []
     try:
