@@ -83,7 +83,7 @@ def test_overlay_blends_and_spares_ignored_pixels():
     assert overlay(image, color_mask, alpha=0.25).tolist() == [[[125, 75, 88]] * 2]  # 0.75 * 100 + 0.25 * 51 = 87.75
     spared = overlay(image, color_mask, alpha=1, ignored=np.array([[True, False]]))
     assert spared.tolist() == [[[100, 100, 100], [200, 0, 51]]]
-    with pytest.raises(ValueError, match="of one shape"):
+    with pytest.raises(ValueError, match="of the same shape"):
         overlay(image, color_mask[:, :1])
 
 
@@ -157,7 +157,7 @@ def test_panel_survives_long_names_and_all_ignored():
 
 def test_panel_refuses_different_sizes():
     mask = np.zeros((192, 256), dtype=int)
-    with pytest.raises(ValueError, match=r"must have one size, got \[\(192, 256\), \(256, 192\)\]"):
+    with pytest.raises(ValueError, match=r"must have the same size, got \[\(192, 256\), \(256, 192\)\]"):
         compare_panel(paint(), mask, mask.T, mask == 1, names=NAMES, colors=COLORS)
 
 

@@ -47,8 +47,7 @@ def read(
     number in the column fold are for validation and the others for training. With neither, `val_fraction` of the rows
     (0.2 by default) is held out; if the column split has no val, `val_fraction` of train is held out if you write it.
     Rows with the same `group_column` (a patient, a drive) stay together in every split that is made here. Raises
-    DataError for wrong columns, missing files, unknown splits, and images that are their own masks without a
-    `mask_band`.
+    DataError for wrong columns, missing files, unknown splits, and an image as its own mask without a `mask_band`.
     """
     require_nearby_layout(root, [file])
     path = root / file

@@ -152,9 +152,7 @@ def start_run(
             )
         lock = lock_run(folder)
         if resume is None and (folder / LAST).exists():
-            raise CheckpointError(
-                f"{folder}: another process has just started this run; repeat the command to resume it"
-            )
+            raise CheckpointError(f"{folder}: another process has just started it; repeat the command to resume it")
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names

@@ -95,7 +95,7 @@ REFUSED = {
     "a batch of one": (
         ["model.name=UPerNet", "model.decoder_channels=null", "data.batch_size=1"],
         r"data\.batch_size: UPerNet tu-mobilenetv3_small_050 has a BatchNorm that needs at least two images in a "
-        r"training batch, and there is one; raise data\.batch_size, with as many images",
+        r"training batch, but there is one; raise data\.batch_size, and add images if there are too few",
     ),
     "device": (["train.device=cuda:99"], r"device 'cuda:99' cannot be used: .+"),
     "runs_dir is a file": (["runs_dir=train.py"], r"train\.py: cannot create a run folder there: .+"),

@@ -73,7 +73,7 @@ def test_a_mask_of_a_class_that_is_missing(layers, dataset, main, capsys):
 
 def test_a_mask_for_each_class_needs_multilabel(layers, dataset, main, capsys):
     assert main(f"data.root={dataset}", layers[0]) == 2
-    line = f"command line: {layers[0]}: data.masks.train: a mask for each {{class}} needs data.multilabel: true\n"
+    line = f"command line: {layers[0]}: data.masks.train: one mask for each {{class}} needs data.multilabel: true\n"
     assert capsys.readouterr().err == line
 
 

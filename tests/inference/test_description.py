@@ -35,8 +35,8 @@ MODELS = {
     "opens a file": ({"checkpoint_path": "x.pth"}, "model.checkpoint_path: Unet has no argument 'checkpoint_path'"),
     "filled in": ({"classes": 3}, "model.classes: the number of outputs follows from data.classes"),
     "path": ({"decoder_attention_type": "/etc/passwd"}, "model.decoder_attention_type: '/etc/passwd' is not a plain"),
-    "huge": ({"decoder_channels": [10**9] * 5}, "model.decoder_channels.0: 1000000000 is not a plain number or word"),
-    "nan": ({"decoder_channels": float("nan")}, "model.decoder_channels: nan is not a plain number or word"),
+    "huge": ({"decoder_channels": [10**9] * 5}, "model.decoder_channels.0: 1000000000 is not a plain number or string"),
+    "nan": ({"decoder_channels": float("nan")}, "model.decoder_channels: nan is not a plain number or string"),
     "deep": ({"decoder_use_norm": {"a": {"b": {"c": {"d": 1}}}}}, "model.decoder_use_norm.a.b.c: {'d': 1} is not a"),
     "long": ({"decoder_channels": [1] * 257}, "model.decoder_channels: [1, 1,"),
 }

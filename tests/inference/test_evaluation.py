@@ -42,7 +42,7 @@ def test_names_that_look_like_something_else(tmp_path):
     [
         ("evaluation.json", None, "has no evaluation.json, which older versions did not write; evaluate again"),
         ("evaluation.json", "", "evaluation.json: cannot be read: Expecting value"),
-        ("evaluation.json", "[]", "evaluation.json: cannot be read: the whole: Input should be a valid dictionary"),
+        ("evaluation.json", "[]", "evaluation.json: cannot be read: the content: Input should be a valid dictionary"),
         ("evaluation.json", '{"models": 3}', "evaluation.json: cannot be read: models: "),
         ("evaluation.csv", "", "evaluation.csv: cannot be read: No columns to parse from file"),
         ("evaluation.csv", "name,value\nmiou,much\n", "evaluation.csv: cannot be read: could not convert string"),

@@ -185,9 +185,7 @@ def test_a_training_that_is_killed_while_it_saves(dataset, tmp_path):
 def test_a_run_folder_that_another_process_was_faster_in(kept, prepare):
     config = prepare().config
     before = contents(kept)
-    with pytest.raises(
-        CheckpointError, match="another process has just started this run; repeat the command to resume it"
-    ):
+    with pytest.raises(CheckpointError, match="another process has just started it; repeat the command to resume it"):
         start_run(config, folder=kept)
     assert contents(kept) == before
 

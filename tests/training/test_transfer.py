@@ -108,7 +108,7 @@ def test_dilations_are_those_that_the_weights_were_trained_with(tmp_path):
 WRONG = {
     "another network": ({"name": "Unet"}, "is another network, FPN mobilenet_v2, not Unet mobilenet_v2: "),
     "another encoder": ({"encoder_name": "resnet18"}, "is another network, FPN mobilenet_v2, not FPN resnet18: "),
-    "another width": ({"decoder_pyramid_channels": 32}, "is built otherwise: "),
+    "another width": ({"decoder_pyramid_channels": 32}, "is built differently: "),
 }
 
 

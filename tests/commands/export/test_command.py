@@ -80,7 +80,7 @@ def test_what_differs_too_much_is_not_kept(run, capsys):
 
     # -1 is below any difference
     line = reason("--to", "torchscript", "--max-difference", -1, "--max-changed", 0.25)
-    start = f"{re.escape(str(run / 'model.torchscript'))}: is not kept: a probability differs by "
+    start = f"{re.escape(str(run / 'model.torchscript'))}: was not kept: a probability differs by "
     assert re.fullmatch(
         start + r"\S+, but at most -1 is accepted \(--max-difference\); write --size H W or another --to", line
     )
@@ -88,7 +88,7 @@ def test_what_differs_too_much_is_not_kept(run, capsys):
     changed = "0.0000% of the labels change, but at most -100% may (--max-changed)"
     assert line == f"{run / 'model-48x64.torchscript'}: was not kept: {changed}; write another --to"
     line = reason("--to", "torchscript", "--fp16", "--max-loss", -1)
-    start = f"{re.escape(str(run / 'model-fp16.torchscript'))}: is not kept: "
+    start = f"{re.escape(str(run / 'model-fp16.torchscript'))}: was not kept: "
     assert re.fullmatch(
         start + r"-?0\.\d{4} of mIoU is lost, but at most -1 is accepted \(--max-loss\); remove --fp16", line
     )
@@ -177,7 +177,7 @@ def test_other_images_stand_in_for_a_data_set_that_is_gone(run, capsys):
     )
     assert export(run, "--to", "openvino", "--fp16", "--images", others) == 0
     out = capsys.readouterr().out
-    assert "compared on 5 images" in out
+    assert "comparing on 5 images" in out
     assert out.endswith(f"{run / 'model-fp16.xml'}: mIoU was not measured, because the run's dataset was not found\n")
 
 

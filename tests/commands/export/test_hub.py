@@ -70,7 +70,7 @@ def test_card_and_weights_are_of_one_checkpoint(run, tmp_path):
 
 def test_flags_that_mean_nothing_here(run, tmp_path):
     for given in ({"labels": True}, {"size": (64, 64)}):
-        with pytest.raises(ExportError, match=r"^--to hub writes the weights .*: take --labels and --size out$"):
+        with pytest.raises(ExportError, match=r"^--to hub writes the weights .*: remove --labels and --size$"):
             export(run, tmp_path / "hub", **given)
 
 
@@ -121,7 +121,7 @@ def test_a_note_that_was_changed(broken, change, reason):
 def test_a_note_that_is_no_json(broken):
     folder, refused = broken
     (folder / hub.NOTE).write_text("{")
-    assert refused().startswith("/segtrain.json: is damaged: the whole: Invalid JSON: ")
+    assert refused().startswith("/segtrain.json: is damaged: the content: Invalid JSON: ")
 
 
 def test_damaged_weights(broken):

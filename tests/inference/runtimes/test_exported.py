@@ -50,7 +50,7 @@ def test_a_note_is_read_as_it_was_written():
     [
         (b"", "was not exported by segtrain: its metadata has no 'segtrain'; export one with "),
         (b"{}", "its metadata 'segtrain' is damaged: task: Field required"),
-        (b"[", "its metadata 'segtrain' is damaged: the whole: Invalid JSON: "),
+        (b"[", "its metadata 'segtrain' is damaged: the content: Invalid JSON: "),
     ],
 )
 def test_a_note_that_is_damaged_or_not_ours(text, reason):

@@ -124,7 +124,7 @@ def test_an_archive_that_cannot_be_read(copied):
         archive.writestr("segtrain.json", " " * 100_000)
     says = f"{copied}: its metadata 'segtrain' is damaged: "
     swollen = copied.read_bytes()
-    assert refused(copied).startswith(f"{says}the whole: Invalid JSON")
+    assert refused(copied).startswith(f"{says}the content: Invalid JSON")
     copied.write_bytes(bare[: bare.index(b"PK\3\4")])
     with zipfile.ZipFile(copied, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("segtrain.json", bytes(range(256)))
