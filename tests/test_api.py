@@ -113,7 +113,7 @@ def test_what_is_wrong_is_raised(layers, tmp_path, monkeypatch) -> None:
         ({"optimiser": 1}, f"argument {len(layers) + 1}: optimiser: unknown key; did you mean 'optimizer'?"),
         (
             {"train": {"epochs": print}},
-            f"argument {len(layers) + 1}: <built-in function print> is neither a number, text, a list nor",
+            f"argument {len(layers) + 1}: <built-in function print> is not a number, a string, a list or",
         ),
         (5, "expected a path, a string like 'train.epochs=5' or a dict, not 5"),
         (Path("nowhere.yml"), "nowhere.yml: cannot be read: No such file or directory"),
@@ -125,10 +125,10 @@ def test_what_is_wrong_is_raised(layers, tmp_path, monkeypatch) -> None:
     with pytest.raises(ConfigError, match="is not a run folder; it has no config"):
         segtrain.train(resume=tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"config.yml: is not in this folder \(.*\); name an experiment file"):
+    with pytest.raises(ConfigError, match=r"config.yml: is not in this folder \(.*\); give an experiment file"):
         segtrain.train()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="train works in one process; for several: torchrun"):
+    with pytest.raises(ConfigError, match="train runs in one process; for several, use torchrun"):
         segtrain.train(*layers)
 
 
@@ -234,7 +234,7 @@ def test_images_that_a_model_does_not_take(trained, tmp_path) -> None:
     (tmp_path / "cut.png").write_bytes(next((trained.parent.parent / "street/val/images").iterdir()).read_bytes()[:900])
     cut = Image.open(tmp_path / "cut.png")
     for image, text in [
-        (np.zeros((8, 8, 3)), "the image: holds float64 values from 0 to 0; write data.scale: 1, "),
+        (np.zeros((8, 8, 3)), "the image: has float64 values from 0 to 0; write data.scale: 1, "),
         (np.zeros((3, 8, 9), np.uint8), "the image: has 9 channels, but data.channels is 3"),
         ("missing.png", "missing.png: does not exist"),
         (tmp_path, "is not an image"),
@@ -266,7 +266,7 @@ def test_options_are_the_flags(trained) -> None:
         with pytest.raises(ConfigError) as error:
             segtrain.load(trained, **options)
         assert str(error.value).startswith(text)
-    with pytest.raises(ConfigError, match="name a model"):
+    with pytest.raises(ConfigError, match="give a model"):
         segtrain.load()
     with pytest.raises(ConfigError, match=r"expected a run or a path, not \['runs/x'\]"):
         segtrain.load(["runs/x"])

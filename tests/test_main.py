@@ -59,7 +59,7 @@ def test_models_measures_a_pair(capsys):
     assert status == 0
     # resnet18 has 11.69 M parameters, 0.51 M of them in the classifier that is not there
     assert out.splitlines()[0] == "encoder         11.18 M parameters"
-    assert re.fullmatch(r"full model     14\.\d\d M parameters", out.splitlines()[1])
+    assert re.fullmatch(r"full model      14\.\d\d M parameters", out.splitlines()[1])
     assert re.fullmatch(r"multiply-adds +\d\.\d\d G for one image of 100 x 224", out.splitlines()[2])
     assert out.splitlines()[3] == "image sides are padded to multiples of 32"
     arguments = "decoder_attention_type, decoder_channels, decoder_interpolation, decoder_use_norm, encoder_depth"

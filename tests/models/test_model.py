@@ -177,7 +177,7 @@ def test_what_the_libraries_refuse_is_told_in_one_line():
     )
     assert fails(name="DPT") == (
         "model: DPT with encoder tu-mobilenetv3_small_050: "
-        "DPT needs a plain transformer of timm that accepts images of any size, and this is not one"
+        "DPT needs a plain transformer of timm that accepts any image size, unlike this one"
     )
     assert "\n" not in fails(name="DPT", encoder="resnet18")
 

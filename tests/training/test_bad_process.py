@@ -142,13 +142,13 @@ def test_process_that_fails_while_it_trains(dataset, tmp_path, how):
     done = run("train.py", *layers, f"loss={{own_loss.Failing: {{how: {how}}}}}", cwd=tmp_path)
     if how == "nan":
         place = r"training stopped at step 3 \(epoch 2\): own_loss\.Failing is nan; "
-        assert_failed(done, place + r"the last checkpoint before it was kept; lower optimizer\.lr, set .+")
+        assert_failed(done, place + r"the last checkpoint before it was kept; lower optimizer\.lr or set .+")
         (told,) = find_runs(tmp_path / "runs" / "street-1")
         assert [record.exit.exit_code for record in read_records(told) if record.HasField("exit")] == [1]
         assert [row["epoch"] for row in read_history(told) if "epoch" in row] == [1]
     else:
         reason = r"\(.*\)"  # it depends on what the process was doing
-        assert_failed(done, rf"a process that reads images was ended from outside {reason}, .+ lower data\.workers .+")
+        assert_failed(done, rf"a process that reads images was killed {reason}, .+ lower data\.workers .+")
     last = load_checkpoint(tmp_path / "runs" / "street-1" / "last.pt")
     assert last["position"]["epoch"] >= 1
     assert all(torch.isfinite(tensor).all() for tensor in last["model"].values())
@@ -199,7 +199,7 @@ def test_a_run_folder_of_a_process_that_was_killed_at_once(tmp_path, prepare):
         assert (folder / "config.yml").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").touch()
-    with pytest.raises(CheckpointError, match="holds other files than a run's"):
+    with pytest.raises(CheckpointError, match="contains files that are not from a run"):
         start_run(config, folder=tmp_path / "other")
 
 

@@ -106,8 +106,8 @@ def test_the_arguments_of_an_optimizer():
     assert type(optimizer_of("Lamb")).__module__ == "timm.optim.lamb"
     assert message(lambda: optimizer_of("SGD", momentum=-1)) == "optimizer: SGD: Invalid momentum value: -1"
     assert message(lambda: optimizer_of("AdamW", betas=0.9)).startswith("optimizer: AdamW: ")
-    assert message(lambda: optimizer_of("LBFGS")).startswith("optimizer: LBFGS evaluates the loss many times a step")
-    assert message(lambda: optimizer_of("SparseAdam")).startswith("optimizer: SparseAdam takes sparse gradients alone")
+    assert message(lambda: optimizer_of("LBFGS")).startswith("optimizer: LBFGS evaluates the loss several times")
+    assert message(lambda: optimizer_of("SparseAdam")).startswith("optimizer: SparseAdam needs sparse gradients")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")

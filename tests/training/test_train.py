@@ -175,11 +175,12 @@ def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, t
     monkeypatch.setattr(overfit, "MOST_EPOCHS", 1)
     assert main(*layers, "optimizer.lr=1e-30", overfit=1) == 1
     line = capsys.readouterr().out.splitlines()[-1]
-    assert "on 1 images, not learned by heart, which takes 0.95; look at " in line
+    assert "on 1 images, not memorized, which takes 0.95; look at " in line
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "--overfit N: at least one image"), (99, "--overfit 99: there are only 8 training images")]
+    ("count", "text"),
+    [(0, "--overfit N: needs at least one image"), (99, "--overfit 99: there are only 8 training images")],
 )
 def test_a_wrong_number_of_images_to_overfit(finished, main, capsys, count, text):
     assert main(*finished.layers, overfit=count) == 2

@@ -70,7 +70,7 @@ def test_card_and_weights_are_of_one_checkpoint(run, tmp_path):
 
 def test_flags_that_mean_nothing_here(run, tmp_path):
     for given in ({"labels": True}, {"size": (64, 64)}):
-        with pytest.raises(ExportError, match=r"^--to hub writes the weights .*: remove --labels and --size$"):
+        with pytest.raises(ExportError, match=r"^--to hub writes the weights, .*: remove --labels and --size$"):
             export(run, tmp_path / "hub", **given)
 
 
