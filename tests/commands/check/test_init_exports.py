@@ -119,20 +119,20 @@ MISTAKES = {
     ),
     "a newer version": (
         edit(drawn.cvat_images, XML, lambda text: text.replace(">1.1<", ">1.2<")),
-        f"D/annotations.xml:3: is of version 1.2, but 1.1 is read; {AS_IMAGES}",
+        f"D/annotations.xml:3: has version 1.2, but 1.1 is supported; {AS_IMAGES}",
     ),
     "a video": (
         edit(
             drawn.cvat_images, XML, lambda text: text.replace("<image", '<track id="0" label="car"></track><image', 1)
         ),
-        f'D/annotations.xml:26: is of a video, "CVAT for video 1.1"; {AS_IMAGES}',
+        f'D/annotations.xml:26: is an annotation of a video, "CVAT for video 1.1"; {AS_IMAGES}',
     ),
     "boxes of COCO": (
         edit(
             drawn.cvat_coco, INSTANCES, content(annotations=lambda all: [item | {"segmentation": []} for item in all])
         ),
-        "D/annotations/instances_default.json: 19 of 19 objects have no segmentation, annotation 1 for one; boxes make "
-        "no masks: this is an export for detection, export it for segmentation",
+        "D/annotations/instances_default.json: 19 of 19 objects have no segmentation, for example annotation 1; "
+        "boxes do not make masks: export the dataset for segmentation, not for detection",
     ),
     "segmentations of another kind": (
         edit(
@@ -162,13 +162,13 @@ MISTAKES = {
     ),
     "another size": (
         edit(drawn.cvat_images, XML, lambda text: text.replace('width="56"', 'width="57"', 1)),
-        "CVAT at D: 1 file cannot be read; D/annotations.xml: has an image of 57 x 40 pixels, but D/images/00.jpg is "
-        "56 x 40; .+",
+        "CVAT at D: 1 file cannot be read; D/annotations.xml: says that the image has 57 x 40 pixels, but "
+        "D/images/00.jpg has 56 x 40; .+",
     ),
     "an image that is cut off": (
         lambda root: [drawn.cvat_images(root), (root / "images/00.jpg").write_bytes(b"\xff\xd8\xff\xe0")],
-        "CVAT at D: 1 file cannot be read; D/images/00.jpg: is not an image of a known type; .+; Training stops there; "
-        "the reason follows each name. Repair them at their source.",
+        "CVAT at D: 1 file cannot be read; D/images/00.jpg: is not an image of a supported type; .+; Training stops "
+        "here; the reason follows each name. Export or copy them again.",
     ),
     "one image": (
         edit(drawn.cvat_images, "annotations.xml", lambda text: text.partition('<image id="1"')[0] + "</annotations>"),
@@ -187,7 +187,7 @@ MISTAKES = {
     ),
     "a shape without a label": (
         edit(drawn.labelme, "03.json", lambda text: text.replace('"road"', "null")),
-        r"D/03.json: shapes.0. has no label and points",
+        r"D/03.json: shapes.0. has no label or no points",
     ),
     "a packed export": (
         lambda root: (root.mkdir(), (root / "a.zip").write_bytes(b"PK")),
@@ -199,7 +199,7 @@ MISTAKES = {
     ),
     "a table of something else": (
         edit(drawn.kaggle, "train.csv", lambda _: "a,b\n1,2\n"),
-        "D/train.csv: no column 'ImageId'; it has: a, b; write data.image_column: NAME if one of these is it",
+        "D/train.csv: no column 'ImageId'; it has: a, b; if one of these is meant, write data.image_column: NAME",
     ),
     "runs past the end": (
         edit(drawn.kaggle, "train.csv", lambda text: text.replace("00.jpg,car,", "00.jpg,car,2240 2 ")),
@@ -228,7 +228,7 @@ def test_images_that_look_alike_stay_together_in_a_table_of_names(tmp_path, caps
     for index in (1, 2, 3):
         drawn.draw_image(tmp_path / f"D/images/{index:02d}.jpg", 0)
     assert segtrain(["init", "D", "-o", "mine.yml"]) == 0
-    assert "note: 4 images look like others; the split keeps those together" in capsys.readouterr().out
+    assert "note: 4 images look like others; the split keeps them together" in capsys.readouterr().out
     assert "split_table: mine.csv" in (tmp_path / "mine.yml").read_text()
     rows = (tmp_path / "mine.csv").read_text().splitlines()
     assert rows[0] == "name,split,group" and len(rows) == 11

@@ -81,7 +81,7 @@ def test_three_files_for_each_image_at_its_own_size(tmp_path):
 def test_an_empty_output_is_not_the_current_folder(capsys):
     with pytest.raises(SystemExit):
         segtrain(["predict", "runs/a", "images", "-o", ""], prog="predict.py")
-    assert capsys.readouterr().err.endswith("argument -o/--output: is empty; name what is to be written\n")
+    assert capsys.readouterr().err.endswith("argument -o/--output: is empty; give a file or folder to write to\n")
 
 
 def test_images_of_one_size_that_follow_one_another_go_together(tmp_path):
@@ -121,7 +121,8 @@ def test_the_manifest_says_what_was_written(tmp_path):
     assert (out / "manifest.csv").read_text() == (
         "image,width,height,files,error,share_sky,share_road,share_car\n"
         f"{tmp_path}/in/b/a.png,4,2,b/a.png;b/a_overlay.jpg,,0.5,0.375,0.125\n"
-        f"{tmp_path}/in/none.jpg,,,,{tmp_path}/in/none.jpg: is not an image of a known type; is the file complete?,,,\n"
+        f"{tmp_path}/in/none.jpg,,,,{tmp_path}/in/none.jpg: is not an image of a supported type; is the file "
+        f"complete?,,,\n"
     )
 
 
@@ -142,7 +143,7 @@ def test_failures_are_skipped_and_told(tmp_path):
     report = run(tmp_path / "in", tmp_path / "out")
     first, second = report.failures
     assert first == f"{broken}: cannot be read as an image: image file is truncated; is the file complete?"
-    assert second == f"{tmp_path}/in/d.jpg: is not an image of a known type; is the file complete?"
+    assert second == f"{tmp_path}/in/d.jpg: is not an image of a supported type; is the file complete?"
     assert report.images == 2 and report.status == 1
     assert names_in(tmp_path / "out") == sorted(
         [f"{name}{end}" for name in "ac" for end in DEFAULT_FILES] + ["manifest.csv"]

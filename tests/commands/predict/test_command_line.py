@@ -38,7 +38,7 @@ def test_predict_py_writes_and_reports(trained, tmp_path, capsys):
     assert segtrain(["predict", *arguments, "--device", "cpu"], prog="predict.py") == 1
     printed = capsys.readouterr()
     assert_one_line(printed.out, rf"1 images predicted, written to {out} \(\d+\.\d images/s\)")
-    assert printed.err == f"{tmp_path}/in/b.png: is not an image of a known type; is the file complete?\n"
+    assert printed.err == f"{tmp_path}/in/b.png: is not an image of a supported type; is the file complete?\n"
     ensemble = Predictor.load(trained, trained / "last.pt", device="cpu")
     expected = ensemble.probabilities([read(tmp_path / "in" / "a.png")])
     assert np.array_equal(np.load(out / "a.npz")["probabilities"], expected[0].numpy().astype(np.float16))
@@ -99,7 +99,7 @@ def test_a_model_without_images(tmp_path, capsys):
     (tmp_path / "best.pt").write_text("x")
     line = [str(tmp_path), "-o", str(tmp_path / "out")]
     assert segtrain(["predict", *line], prog="predict.py") == 2
-    expected = f"no images after the model {tmp_path}; name folders, files or globs of them\n"
+    expected = f"no images after the model {tmp_path}; give folders, files or globs\n"
     assert capsys.readouterr().err == expected
 
 

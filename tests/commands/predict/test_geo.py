@@ -171,7 +171,7 @@ def test_without_the_extra(missing, options, what, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ConfigError) as error:
         predict(tmp_path, **{"kinds": ["geojson"], **options})
-    install = f'{what} needs {missing}; in the folder of segtrain: pip install -e ".[geo]"'
+    install = f'{what} needs {missing}; in the segtrain folder, run: pip install -e ".[geo]"'
     assert str(error.value) == install and not (tmp_path / "out").exists()
 
 
@@ -214,10 +214,10 @@ ODD = {
     "no size": ({**GRID, 33550: (0.0, 0.0, 0.0)}, UNUSABLE.format(NOT_FINITE)),
     "huge": ({**GRID, 33550: (1e200, 1e200, 0.0)}, UNUSABLE.format(NOT_FINITE)),
     "tie points": ({33922: (*POINT, 9.0, 0.0, 0.0, X + 4, Y, 0.0) * 2}, NO_GRID.format("it has 4 tie points")),
-    "a camera": ({50844: (0.0,) * 92}, NO_GRID.format("it has the coefficients of a camera, RPC")),
+    "a camera": ({50844: (0.0,) * 92}, NO_GRID.format("it has the RPC coefficients of a camera")),
     "one tie point": (
         {33922: POINT},
-        UNUSABLE.format("of the tags ModelPixelScale and ModelTiepoint one is missing"),
+        UNUSABLE.format("one of the tags ModelPixelScale and ModelTiepoint is missing"),
     ),
 }  # fmt: skip
 
@@ -244,7 +244,7 @@ def test_a_turned_image_stays_a_png(tmp_path):
     content = tifffile.imread(turned)
     extra = [(code, TYPES[code], len(value), value, True) for code, value in GRID.items()]
     tifffile.imwrite(turned, content, photometric="rgb", extratags=[*extra, (274, "H", 1, 3, True)])
-    assert predict(tmp_path, kinds=["index"]) == [f"{turned}: {UNUSABLE.format('the image is stored turned')}"]
+    assert predict(tmp_path, kinds=["index"]) == [f"{turned}: {UNUSABLE.format('the image is stored rotated')}"]
     assert np.array_equal(read(tmp_path / "out" / "b.png"), CLASSES[::-1, ::-1])
 
 
@@ -261,7 +261,7 @@ def test_images_with_one_fault_are_one_line(tmp_path):
     for name in "abcd":
         save(tmp_path / "in" / f"{name}.tif", CLASSES, {33550: SCALE})
         (tmp_path / "in" / f"{name}.tfw").write_text("1 2 3")
-    fault = UNUSABLE.format("of the tags ModelPixelScale and ModelTiepoint one is missing")
+    fault = UNUSABLE.format("one of the tags ModelPixelScale and ModelTiepoint is missing")
     names = ", ".join(str(tmp_path / "in" / f"{name}.tif") for name in "abc")
     assert predict(tmp_path, kinds=["index"]) == [f"{names} and 1 more: {fault}"]
 
@@ -270,5 +270,5 @@ def test_images_with_one_fault_are_one_line(tmp_path):
 def test_a_world_file_that_is_none(text, tmp_path):
     image = save(tmp_path / "in" / "a.tif", CLASSES, {})
     (tmp_path / "in" / "a.tfw").write_text(text, encoding="latin-1")
-    reason = UNUSABLE.format("a.tfw does not hold six numbers")
+    reason = UNUSABLE.format("a.tfw does not contain six numbers")
     assert predict(tmp_path, kinds=["index"]) == [f"{image}: {reason}"]

@@ -178,7 +178,7 @@ def test_channels_that_do_not_fit_are_named(tmp_path):
     path = write(
         tmp_path / "a.tif", np.dstack([PIXELS, PIXELS])[..., :5], photometric="minisblack", planarconfig="contig"
     )
-    assert refused(path) == (f"{path}: has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first")
+    assert refused(path) == (f"{path}: has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first")
 
 
 def test_transforms_that_see_the_whole_image(tmp_path):
@@ -191,7 +191,10 @@ def test_transforms_that_see_the_whole_image(tmp_path):
         raster.predict_raster(
             Predictor([network], InferOptions(tile_px=64)), path, tmp_path / "out", kinds=[], shaping=Shaping()
         )
-    expected = "an image in strips cannot go through transforms.val, which has {'Resize': {'height': 32, 'width': 32}}"
+    expected = (
+        "an image that is read in strips does not support transforms.val, which contains {'Resize': "
+        "{'height': 32, 'width': 32}}"
+    )
     assert str(error.value) == expected
 
 

@@ -151,13 +151,13 @@ def broken(path: Path, kind: str) -> None:
             np.save(path, np.full((4, 4, 3), 0.5, np.float32))
 
 
-NO_IMAGE = "is not an image of a known type; is the file complete?"
+NO_IMAGE = "is not an image of a supported type; is the file complete?"
 CUT = "cannot be read as an image: image file is truncated"
 SCALE = "write data.scale: {0}, the value that means white ({0} is a guess from that range), and train with it"
-DEEP = f"holds uint16 values from 0 to 599; {SCALE.format(1023)}"
+DEEP = f"has uint16 values from 0 to 599; {SCALE.format(1023)}"
 LIMIT = (
     "exceeds limit of 178956970 pixels, could be decompression bomb DOS attack; save it as a tiled TIFF, which "
-    "predict.py reads in rows, and a training with data.tile in windows"
+    "predict.py reads in rows and training reads in windows with data.tile"
 )
 BROKEN = {
     "a.png empty": NO_IMAGE,
@@ -169,8 +169,8 @@ BROKEN = {
     "a.png deep": DEEP,
     "a.png deep rgb": DEEP,
     "a.npy no rows": "expected an image of HWC numbers, not uint8 of shape (0, 4, 3)",
-    "a.npy channels": "has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first",
-    "a.npy floats": f"holds float32 values from 0.5 to 0.5; {SCALE.format(1)}",
+    "a.npy channels": "has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first",
+    "a.npy floats": f"has float32 values from 0.5 to 0.5; {SCALE.format(1)}",
 }
 
 
@@ -249,7 +249,7 @@ def test_a_large_tiff_that_has_to_be_seen_as_a_whole_is_skipped(tmp_path, monkey
     task = TASK.model_copy(update={"transforms": ["ToGray"]})
     paint(tmp_path / "in" / "big.tif", RED)
     report, _ = run(tmp_path, task)
-    why = "an image in strips cannot go through transforms.val, which has ToGray"
+    why = "an image that is read in strips does not support transforms.val, which contains ToGray"
     assert report.failures == [f"{tmp_path}/in/big.tif: is too large to be predicted without tiles: {why}"]
     assert report.status == 2
 

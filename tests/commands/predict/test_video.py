@@ -144,7 +144,7 @@ def test_frames_that_do_not_go_into_the_video_are_left_out(tmp_path):
     report, out = run(tmp_path / "walk", predictor=painted(TASK), fps=5.0)
     assert report.failures == [
         f"{tmp_path}/walk/1.png: is 66 x 48 pixels, but the video is 64 x 48; resize it to that size",
-        f"{tmp_path}/walk/3.png: is not an image of a known type; is the file complete?",
+        f"{tmp_path}/walk/3.png: is not an image of a supported type; is the file complete?",
     ]
     assert report.frames == 2 and report.status == 1
     assert len(read_video(out / "walk_overlay.mp4")[1]) == 2
