@@ -78,7 +78,7 @@ def find_checkpoint(run: Path, name: str) -> Path:
         raise CheckpointError(f"{run}: does not exist")
     if not (run / "config.yml").is_file():
         raise CheckpointError(f"{run}: is not a run folder; it has neither {name} nor config.yml")
-    raise CheckpointError(f"{run}: has no {name}; the run stopped before it was first saved")
+    raise CheckpointError(f"{run}: has no {name}; the run has not saved one yet")
 
 
 def lock_run(folder: Path) -> FileLock:

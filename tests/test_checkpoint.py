@@ -126,7 +126,7 @@ def test_finding_a_checkpoint(tmp_path):
     run.mkdir()
     assert missing(run) == f"{run}: is not a run folder; it has neither best.pt nor config.yml"
     (run / "config.yml").touch()
-    assert missing(run) == f"{run}: has no best.pt; the run stopped before it was first saved"
+    assert missing(run) == f"{run}: has no best.pt; the run has not saved one yet"
     (run / BEST).touch()
     assert find_checkpoint(run, BEST) == run / BEST
     assert find_checkpoint(run / "config.yml", BEST) == run / "config.yml"

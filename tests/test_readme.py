@@ -162,7 +162,7 @@ def test_three_commands_lead_from_folders_to_predictions(tmp_path: Path, monkeyp
             program = f"-m {arguments.pop(0)}"
         done = run(program, *arguments, *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out").iterdir())) == 31  # three for each image, and manifest.csv
+    assert len(list((tmp_path / "out/mine").iterdir())) == 31  # three for each image, and manifest.csv
 
 
 @pytest.mark.parametrize("keys", re.findall(r"^\| (`[a-z_]+: .+?) \|", OWN_DATA, re.MULTILINE))

@@ -47,7 +47,7 @@ def test_first_training(follow, tmp_path: Path, capsys: pytest.CaptureFixture) -
     draw_demo(tmp_path / "data/street", train=8, val=2, height=64, width=96)
     assert main(["train", *QUICK]) == 0  # make train
     follow("tutorials/first-training.md")
-    assert len(list((tmp_path / "out").glob("*_overlay.jpg"))) == 2
+    assert len(list((tmp_path / "out/street").glob("*_overlay.jpg"))) == 2
     assert "lite-1" in capsys.readouterr().out.rpartition("mIoU is")[2]
 
 

@@ -204,7 +204,7 @@ class DataConfig(NamedSection):
     """The classes in the order of their indices; their number is the number of the model's outputs. A single class
     means binary segmentation: mask value 0 is the background. Public datasets define their classes."""
     ignore_index: Annotated[int, Field(ge=0, le=LARGEST_VALUE)] = 255
-    """Mask value of pixels that are neither trained on nor scored; padding is filled with it too."""
+    """Mask value of pixels neither trained on nor scored, unless a class has it; padding is filled with it too."""
     ignore_values: list[Ignored] | None = None
     """Additional values or colors in the mask files to ignore, even those that no class can have, like -9999 or .nan.
     What a TIFF declares as nodata is ignored anyway, unless a class has that value."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from segtrain.errors import DataError, name_some
+from segtrain.errors import DataError, count_of, name_some
 from segtrain.formats import polygons
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
@@ -64,7 +64,7 @@ def read(
     for split, names in _without_annotation(splits).items():
         if names and without_annotation == "error":
             raise DataError(
-                f"{root / folders[split]}: {len(names)} images next to annotated ones have no JSON file: "
+                f"{root / folders[split]}: {count_of(len(names), 'image')} next to annotated ones without a JSON file: "
                 f"{name_some(names)}; write data.without_annotation: background if they contain nothing, or skip to "
                 f"leave them out"
             )
@@ -184,8 +184,8 @@ def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str,
         alone = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and name not in owners]
         if alone and folder in shared:
             raise DataError(
-                f"{folder}: {len(alone)} images have no JSON file, for example {alone[0]}, and the folder belongs to "
-                f"several splits; remove them"
+                f"{folder}: {count_of(len(alone), 'image', 'has')} no JSON file, for example {alone[0]}, and the "
+                f"folder belongs to several splits; remove them"
             )
         found[split] += alone
     return found

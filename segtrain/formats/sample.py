@@ -227,7 +227,8 @@ def require_path(path: Path, what: str) -> Path:
     beside = (
         sorted(item.name for item in parent.iterdir() if not item.name.startswith("."))[:8] if parent.is_dir() else []
     )
-    raise DataError(f"{what}: {path} does not exist; {parent} contains: {', '.join(beside) or 'nothing'}")
+    shown = f"the current folder, {parent.absolute()}," if parent == Path() else parent
+    raise DataError(f"{what}: {path} does not exist; {shown} contains: {', '.join(beside) or 'nothing'}")
 
 
 def require_layout(root: Path, wanted: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from segtrain.data.dataset import sample_seed
 from segtrain.data.loaders import Loaders
 from segtrain.devices import autocast
 from segtrain.distributed import is_several, rank, size
-from segtrain.errors import TrainingError
+from segtrain.errors import TrainingError, count_of
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.training.run import Run
 from segtrain.training.state import TrainState, read_score
@@ -105,9 +105,9 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
 def why_finished(state: TrainState, config: TrainConfig) -> tuple[str, str] | None:
     """The key of the limit that has ended the training, and the reason in words; None if it is not finished."""
     if state.epoch >= config.epochs:
-        return "epochs", f"{state.epoch} epochs are complete"
+        return "epochs", f"{count_of(state.epoch, 'epoch', 'is')} complete"
     if config.patience is not None and state.best.evaluations_since >= config.patience:
-        return "patience", f"no improvement of {config.monitor} in {config.patience} evaluations"
+        return "patience", f"no improvement of {config.monitor} in {count_of(config.patience, 'evaluation')}"
     return state.spent(config)
 
 

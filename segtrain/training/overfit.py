@@ -5,7 +5,7 @@ import math
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.transforms import build_eval_transform, resized
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, count_of
 from segtrain.formats.sample import Splits
 from segtrain.images.reading import image_size
 from segtrain.losses.weighted import WeightedLoss
@@ -23,7 +23,7 @@ def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
     augmentation, padded to one size. Raises ConfigError where there are fewer."""
     few = splits["train"].take(range(min(count, len(splits["train"]))))
     if len(few) < count:
-        raise ConfigError(f"--overfit {count}: there are only {len(few)} training images")
+        raise ConfigError(f"--overfit {count}: the training split has only {count_of(len(few), 'image')}")
     pipeline = build_eval_transform(config.transforms.val)
     sizes = [resized(pipeline, image_size(sample.image)) for sample in few]
     height, width = (max(sides) for sides in zip(*sizes, strict=True))
@@ -56,5 +56,5 @@ def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Con
         verdict = (
             f"not memorized, which takes {TARGET}; look at {run.folder}/predictions: do the masks match their images?"
         )
-    print(f"overfit: mIoU {state.best.score:.4f} on {len(loaders.val.dataset)} images, {verdict}")
+    print(f"overfit: mIoU {state.best.score:.4f} on {count_of(len(loaders.val.dataset), 'image')}, {verdict}")
     return 0 if learnt else 1

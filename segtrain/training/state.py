@@ -17,7 +17,7 @@ from segtrain.checkpoint import restore_rng_state, rng_state
 from segtrain.config.schema import Config, TrainConfig
 from segtrain.devices import resolve_precision
 from segtrain.distributed import highest, is_several
-from segtrain.errors import CheckpointError, reason_of
+from segtrain.errors import CheckpointError, count_of, reason_of
 from segtrain.models.model import SegmentationModel
 from segtrain.training.optim import build_optimizer
 from segtrain.training.schedule import Schedule, build_schedule
@@ -102,7 +102,7 @@ class TrainState:
             return "max_hours", f"{config.max_hours:g} hours have passed"
         done = self.epoch * self.plan["updates_per_epoch"] - -self.step // self.plan["accumulate_steps"]
         over = config.max_steps is not None and done >= config.max_steps
-        return ("max_steps", f"{config.max_steps} steps are complete") if over else None
+        return ("max_steps", f"{count_of(config.max_steps, 'step', 'is')} complete") if over else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that an exact resume needs, in plain types and tensors."""

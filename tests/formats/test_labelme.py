@@ -195,7 +195,7 @@ def test_images_without_a_file(read, root):
         IMAGE.save(root / name)
     (root / "train" / "notes.txt").touch()
     text = (
-        "R/train: 2 images next to annotated ones have no JSON file: R/train/x.png, R/train/y.jpg; write "
+        "R/train: 2 images next to annotated ones without a JSON file: R/train/x.png, R/train/y.jpg; write "
         "data.without_annotation: background if they contain nothing, or skip to leave them out"
     )
     assert error_of(read, root) == text
@@ -211,7 +211,7 @@ def test_images_without_a_file_in_a_folder_of_two_splits(read, root):
     for name in ("c", "d"):
         IMAGE.save(root / "train" / f"{name}.png")
     text = (
-        "R/train: 1 images have no JSON file, for example R/train/d.png, and the folder belongs to several splits; "
+        "R/train: 1 image has no JSON file, for example R/train/d.png, and the folder belongs to several splits; "
         "remove them"
     )
     assert error_of(read, root, without_annotation="background") == text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segtrain.errors import DataError
-from segtrain.formats.sample import Sample, SampleTable, require_layout, split_by_fraction
+from segtrain.formats.sample import Sample, SampleTable, require_layout, require_path, split_by_fraction
 from tests.conftest import PROJECT
 
 SAMPLES = [
@@ -109,6 +109,14 @@ def test_a_folder_without_the_layout(tree):
     assert str(error.value) == f"data.root: {tree}/set/masks does not exist; {tree}/set contains: JPEGImages, lists"
     with pytest.raises(DataError, match=r"data.root: .+/nothing does not exist; .+ contains: other, set"):
         require_layout(tree / "nothing", ["JPEGImages"])
+
+
+def test_a_path_below_another_current_folder(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    with pytest.raises(DataError) as error:
+        require_path(Path("data/town"), "data.root")
+    expected = f"data.root: data/town does not exist; the current folder, {tree}, contains: other, set"
+    assert str(error.value) == expected
 
 
 def test_groups_of_very_different_sizes():

@@ -188,9 +188,10 @@ def test_a_training_ends_with_its_steps_and_is_evaluated(fitted, capsys, steps, 
     assert made.table["step"].iloc[-1] == steps and len(made.table) == epochs
     assert made.table["val/miou"].notna().tolist() == [False] * (epochs - 1) + [True]
     assert made.table["lr"].iloc[-1] < 1e-5  # the schedule ends there too
-    assert capsys.readouterr().out.endswith(f"stopping early: {steps} steps are complete\n")
+    complete = "1 step is complete" if steps == 1 else f"{steps} steps are complete"
+    assert capsys.readouterr().out.endswith(f"stopping early: {complete}\n")
     fitted(resume=made.folder)
-    text = f"nothing is left to train: {steps} steps are complete; to continue, raise train.max_steps\n"
+    text = f"nothing is left to train: {complete}; to continue, raise train.max_steps\n"
     assert capsys.readouterr().out.endswith(text)
 
 

@@ -175,12 +175,12 @@ def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, t
     monkeypatch.setattr(overfit, "MOST_EPOCHS", 1)
     assert main(*layers, "optimizer.lr=1e-30", overfit=1) == 1
     line = capsys.readouterr().out.splitlines()[-1]
-    assert "on 1 images, not memorized, which takes 0.95; look at " in line
+    assert "on 1 image, not memorized, which takes 0.95; look at " in line
 
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "--overfit N: needs at least one image"), (99, "--overfit 99: there are only 8 training images")],
+    [(0, "--overfit N: needs at least one image"), (99, "--overfit 99: the training split has only 8 images")],
 )
 def test_a_wrong_number_of_images_to_overfit(finished, main, capsys, count, text):
     assert main(*finished.layers, overfit=count) == 2
@@ -295,7 +295,7 @@ def test_signals_save_and_set_the_exit_status(interrupted):
     epochs = 2 if interrupted.killed_at <= 6 else 3
     assert third == {"epoch": epochs, "step": 0, "total_steps": 6 * epochs}
     assert (ended.returncode, ended.stderr, last) == (0, "", {"epoch": 4, "step": 0, "total_steps": 24})
-    assert "resume   after 1 epochs and 6 steps" in killed.stdout
+    assert "resume   after 1 epoch and 6 steps" in killed.stdout
 
 
 def assert_same(first: object, second: object, where: str) -> None:

@@ -16,7 +16,6 @@ from segtrain.commands.check.finding import (
     Fix,
     Level,
     apply_fix,
-    count_of,
     explicit,
     yaml_fix,
 )
@@ -32,6 +31,7 @@ from segtrain.commands.check.mask_values import (
 )
 from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig, is_in_range
 from segtrain.data.statistics import find_other_colors
+from segtrain.errors import count_of
 
 FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes
 
@@ -116,10 +116,8 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
     found = f"They contain {number} {'colors' if values.is_color else 'values'}"
     fix = None
     if proposal.kind == "photographs":
-        title, advice = (
-            "The masks look like photographs",
-            (f"{found} and no uniform areas. Are images and masks swapped?"),
-        )
+        title = "The masks look like photographs (swapped with the images?)"
+        advice = f"{found} and no uniform areas."
         if report.source.folders is not None:
             images, masks = map(shlex.quote, report.source.folders)
             fix = Fix("run", [f"python -m segtrain check --images {masks} --masks {images}"])

@@ -96,7 +96,7 @@ def _refuse(source: Source, findings: Iterable[Finding]) -> None:
             files = ", ".join(finding.files[:3])
             advice = finding.explanation.partition(" This fix ")[0]  # only `check` shows fixes
             hint = f"{source.command} shows how to fix it" if source.arguments else advice
-            raise DataError(f"{source.place}: {finding.title}; {files}; {hint}")
+            raise DataError(f"{source.title}: {finding.title}; {files}; {hint}")
 
 
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
@@ -190,7 +190,7 @@ def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str,
         kinds.setdefault((3 if record.image.channels == 1 else record.image.channels, record.image.dtype), record)
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
-        raise DataError(f"{report.source.place}: the images have different types: {each}; convert them to one type")
+        raise DataError(f"{report.source.title}: the images have different types: {each}; convert them to one type")
     ((channels, dtype),) = kinds
     images = [record.image for record in report.records]
     scale = float(find_white(images)[0]) if dtype != "uint8" else None

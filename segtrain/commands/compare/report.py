@@ -12,7 +12,7 @@ import pandas
 
 from segtrain.commands.compare.pair import EntryPair
 from segtrain.commands.compare.row import NO_INTERVAL, Measure, RunEntry, RunRow
-from segtrain.errors import name_some
+from segtrain.errors import count_of, name_some
 from segtrain.inference.bootstrap import LEVEL
 from segtrain.log.record import FINISHED
 from segtrain.log.show import LINE_WIDTH, format_columns, shorten_middle, show_duration
@@ -150,7 +150,7 @@ def format_differences(comparison: Comparison) -> str:
             if entry.rows[0].record is not None:
                 owners.setdefault(value, []).append(entry.name)
         shown = [f"{value}{_owned(names)}" for value, names in owners.items()]
-        more = [f"{len(shown) - SHOWN_VALUES} more values"] if len(shown) > SHOWN_VALUES else []
+        more = [count_of(len(shown) - SHOWN_VALUES, "more value")] if len(shown) > SHOWN_VALUES else []
         listed = "; ".join([*shown[:SHOWN_VALUES], *more])
         lines.append(textwrap.fill(f"{key}: {listed}", LINE_WIDTH, initial_indent="  ", subsequent_indent="    "))
     left = len(lines) - SHOWN_SETTINGS
@@ -181,8 +181,8 @@ def format_classes(comparison: Comparison) -> str:
         best, *others = classes[name][: len(shown)]
         lines.append([name, show_score(best), *(show_change(value - best) for value in others)])
     left = len(comparison.entries) - len(shown)
-    more = [f"{len(classes) - len(names)} more classes"] if len(names) < len(classes) else []
-    more += [f"{left} more rows"] if left else []
+    more = [count_of(len(classes) - len(names), "more class")] if len(names) < len(classes) else []
+    more += [count_of(left, "more row")] if left else []
     return "\n".join([format_columns(lines), *([f"and {' and '.join(more)}: -o FOLDER shows them"] if more else [])])
 
 
@@ -203,7 +203,7 @@ def format_pairs(pairs: Sequence[EntryPair]) -> str:
         lines.append([pair.second.name, show_change(pair.difference), interval, *counts])
     explained = "better, worse, same: number of images. The intervals are for the difference (paired bootstrap)."
     left = len(pairs) - SHOWN_PAIRS
-    more = f"and {left} more rows: -o FOLDER shows them\n" if left > 0 else ""
+    more = f"and {count_of(left, 'more row')}: -o FOLDER shows them\n" if left > 0 else ""
     return f"{format_columns(lines)}\n{more}{explained}"
 
 

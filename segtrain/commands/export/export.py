@@ -11,7 +11,7 @@ from segtrain.commands.export.graph import ExportOptions
 from segtrain.commands.export.images import calibration_images, images_to_compare, read_prepared
 from segtrain.commands.export.write import choose_path, keep_changed, move_into, staged
 from segtrain.data.splits import read_splits
-from segtrain.errors import DataError
+from segtrain.errors import DataError, count_of
 from segtrain.files import explained_write
 from segtrain.formats.sample import SampleTable, Splits
 from segtrain.inference.load import load_network, load_trainable
@@ -40,7 +40,7 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
         licence=options.licence,
     )
     with staged(path) as draft:
-        print(f"{path}: writing, then comparing on {len(images)} images", flush=True)
+        print(f"{path}: writing, then comparing on {count_of(len(images), 'image')}", flush=True)
         with explained_write(path):
             module.export(network, draft, settings)
         exported = load_network(draft / form.model, device="cpu", precision=options.precision, trust=True)
@@ -90,7 +90,7 @@ def _compare(
         print(f"{path}: mIoU was not measured, because the run's dataset was not found", flush=True)
         return ""
     (before, after), number = compute_mious([network, exported], samples, network.config)
-    score = f"mIoU {after:.4f} on {number} validation images, before {before:.4f}: {after - before:+.4f}"
+    score = f"mIoU {after:.4f} on {count_of(number, 'validation image')}, before {before:.4f}: {after - before:+.4f}"
     print(f"{path}: {score}", flush=True)
     return limits.explain_loss(before, after)
 

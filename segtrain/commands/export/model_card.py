@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from segtrain.config.schema import Config, LossTerm, ModelConfig, is_file_name
 from segtrain.data.transforms import FRAME_KEEPING, transform_names
+from segtrain.errors import count_of
 from segtrain.formats.dataset_info import About, load_dataset, published
 from segtrain.inference.network import TorchNetwork
 
@@ -125,6 +126,6 @@ def _front_matter(config: Config, about: About | None, scores: dict[str, float],
 
 
 def _in_brackets(term: LossTerm) -> str:
-    after = [f"after {term.from_epoch} epochs"] if term.from_epoch else []
+    after = [f"after {count_of(term.from_epoch, 'epoch')}"] if term.from_epoch else []
     words = [f"{name} {value}" for name, value in term.arguments.items()] + after
     return f" ({', '.join(words)})" if words else ""

@@ -184,7 +184,7 @@ def test_photographs_instead_of_masks(root):
         noise = np.random.default_rng(int(path.stem)).integers(0, 256, (64, 80, 3))
         write(path, noise)
     (found,) = look_at_folders(root / "train/images", root / "train/masks")
-    assert shown([found]) == [("error", "The masks look like photographs")]
+    assert shown([found]) == [("error", "The masks look like photographs (swapped with the images?)")]
     assert lines(found) == [f"python -m segtrain check --images {root}/train/masks --masks {root}/train/images"]
     rows = [f"train/images/{path.name},train/masks/{path.name}\n" for path in (root / "train/masks").iterdir()]
     (root / "data.csv").write_text("".join(["image,mask\n", *rows]))

@@ -287,11 +287,11 @@ def smooth(folder: Path) -> None:
 
 
 MISTAKES = {
-    "a broken mask": (break_mask, "I: 1 file cannot be read; M/003.png: cannot be read as an image: .+; HINT"),
-    "smoothed masks": (smooth, "I: The values in the masks are blended; M/000.png, M/001.png, M/002.png; HINT"),
+    "a broken mask": (break_mask, "I with M: 1 file cannot be read; M/003.png: cannot be read as an image: .+; HINT"),
+    "smoothed masks": (smooth, "I with M: The values in the masks are blended; M/000.png, M/001.png, M/002.png; HINT"),
     "an image alone": (
         lambda folder: (folder / "masks/003.png").unlink(),
-        "I: 1 of 20 images has no mask; I/003.png; HINT",
+        "I with M: 1 of 20 images has no mask; I/003.png; HINT",
     ),
     "no folder": (
         lambda folder: (folder / "masks").rename(folder / "labels"),
@@ -303,7 +303,8 @@ MISTAKES = {
     ),
     "images of two kinds": (
         mix,
-        "I: the images have different types: I/000.png has 3 channels of uint8, I/003.tif has 3 channels of uint16; .+",
+        "I with M: the images have different types: I/000.png has 3 channels of uint8, I/003.tif has 3 channels of "
+        "uint16; .+",
     ),
     "a file that is there": (
         lambda folder: (folder / "mine.yml").touch(),

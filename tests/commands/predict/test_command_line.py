@@ -37,7 +37,7 @@ def test_predict_py_writes_and_reports(trained, tmp_path, capsys):
     arguments = [str(trained), str(trained / "last.pt"), str(tmp_path / "in"), "-o", str(out), "--save", "index,npz"]
     assert segtrain(["predict", *arguments, "--device", "cpu"], prog="predict.py") == 1
     printed = capsys.readouterr()
-    assert_one_line(printed.out, rf"1 images predicted, written to {out} \(\d+\.\d images/s\)")
+    assert_one_line(printed.out, rf"1 image predicted, written to {out} \(\d+\.\d images/s\)")
     assert printed.err == f"{tmp_path}/in/b.png: is not an image of a supported type; is the file complete?\n"
     ensemble = Predictor.load(trained, trained / "last.pt", device="cpu")
     expected = ensemble.probabilities([read(tmp_path / "in" / "a.png")])
