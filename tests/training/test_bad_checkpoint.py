@@ -41,7 +41,7 @@ CHECKPOINTS = {
         lambda path: torch.save({"segtrain": 2}, path),
         r"FILE: has format 2, but this version reads 1; update segtrain",
     ),
-    "missing": (lambda path: path.unlink(), r"RUN: has no NAME; the run stopped before it was first saved"),
+    "missing": (lambda path: path.unlink(), r"RUN: has no NAME; the run has not saved one yet"),
 }
 
 

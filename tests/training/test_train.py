@@ -140,7 +140,7 @@ def test_what_cannot_be_resumed(finished, main, capsys, tmp_path):
     nowhere, empty, early, other = capsys.readouterr().err.splitlines()
     assert nowhere == f"{tmp_path / 'nowhere'}: is not a run folder; it has no config.yml"
     assert empty == f"{tmp_path / 'empty'}: is not a run folder; it has no config.yml"
-    assert early == f"{tmp_path / 'early'}: has no last.pt; the run stopped before it was first saved"
+    assert early == f"{tmp_path / 'early'}: has no last.pt; the run has not saved one yet"
     assert other.startswith("last.pt does not match this configuration: ")
     assert load_config([], resume=str(finished.folder)).model.arguments["decoder_channels"] == [16, 16, 8, 8, 8]
 
