@@ -200,7 +200,7 @@ UNUSABLE = "the georeference cannot be used ({}); class indices are written as P
 NO_GRID = "the georeference is not a grid ({}); outlines are in pixels; use gdalwarp to make a grid"
 NO_CODE = "the georeference has no EPSG code; outlines use its coordinates, and GeoJSON names no system"
 DEGREES = "EPSG:4326 is not in meters or feet, as far as the file says; outlines have no area_m2"
-NOT_FINITE = "pixels without a size, or numbers that are not finite"
+NOT_FINITE = "its pixels have no size, or numbers are not finite"
 SCALE, POINT = GRID[33550], GRID[33922]
 ODD = {
     "no keys": ({33550: SCALE, 33922: POINT}, NO_CODE),
