@@ -5,7 +5,7 @@ import math
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.transforms import build_eval_transform, resized
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, count_of
 from segtrain.formats.sample import Splits
 from segtrain.images.reading import image_size
 from segtrain.losses.weighted import WeightedLoss
@@ -56,5 +56,5 @@ def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Con
         verdict = (
             f"not memorized, which takes {TARGET}; look at {run.folder}/predictions: do the masks match their images?"
         )
-    print(f"overfit: mIoU {state.best.score:.4f} on {len(loaders.val.dataset)} images, {verdict}")
+    print(f"overfit: mIoU {state.best.score:.4f} on {count_of(len(loaders.val.dataset), 'image')}, {verdict}")
     return 0 if learned else 1
