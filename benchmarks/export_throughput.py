@@ -55,7 +55,7 @@ def measure(contenders: dict[str, Network], batches: list[Tensor], *, rounds: in
 def parse_arguments() -> argparse.Namespace:
     """Command line to options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="run folder, whose data set is there")
+    parser.add_argument("run", type=Path, help="run folder, whose dataset is there")
     parser.add_argument("exported", nargs="*", type=Path, help="exported files of it, for images of any size")
     parser.add_argument("--images", type=int, default=16, help="validation images of a turn")
     parser.add_argument("--batch-size", type=int, default=1)

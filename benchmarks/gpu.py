@@ -306,7 +306,7 @@ def show(rows: list[dict[str, Any]]) -> str:
 
 
 def open_bench(options: argparse.Namespace, device: torch.device, folder: Path) -> Bench:
-    """Read the lists of the data set and one image of it. Raises DataError where there are none."""
+    """Read the lists of the dataset and one image of it. Raises DataError where there are none."""
     config = configure(options, folder, options.networks[0])
     image = read_image(read_splits(config.data, seed=0)["val"][0].image)
     ready = 4 * count_workers(config.data.workers, device.type)  # what build_loader lets each worker read ahead

@@ -1,4 +1,4 @@
-"""How long a data set of very many files takes to index and to begin with, and how much memory.
+"""How long a dataset of very many files takes to index and to begin with, and how much memory.
 
 python -m benchmarks.index_files [--pairs 500000]
 python -m benchmarks.index_files --pairs 1000000 --format tar

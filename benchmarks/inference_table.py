@@ -94,7 +94,7 @@ def main(options: argparse.Namespace) -> None:
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Command line to options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders of one data set; all together are the ensemble")
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders of one dataset; all together are the ensemble")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for exports and evaluations")
     parser.add_argument("--rows", help="names of rows, with commas; default: all")
     parser.add_argument("--rounds", type=int, default=1, help="how often every row is measured (1)")

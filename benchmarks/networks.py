@@ -126,7 +126,7 @@ def measure(title: str) -> dict[str, object]:
 
 
 def draw(rows: pandas.DataFrame, path: Path) -> None:
-    """Draw speed in prediction against score, a colour a group."""
+    """Draw speed in prediction against score, a color a group."""
     figure = Figure(figsize=(11, 8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

@@ -4,7 +4,7 @@
   python -m benchmarks.predict_throughput runs/camvid-1 data/camvid/val --images 40 --side 2048 --rounds 3
 
 Two workloads, megapixels per second of
-  whole  images at their own size (those of the folder, over and over), default files: index, colours, overlay
+  whole  images at their own size (those of the folder, over and over), default files: index, colors, overlay
   tiles  one TIFF of --side x --side pixels, put together from them, in tiles of --tile pixels
 each as
   a  predict_files, as predict.py runs it: reading, predicting, writing

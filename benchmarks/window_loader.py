@@ -36,7 +36,7 @@ KINDS = ("files", "png files", "tile", "strips", "png", "ram")
 
 
 def draw(folder: Path, side: int) -> None:
-    """images/ortho.tif and masks/ortho.tif: cells of classes in their colours, with noise."""
+    """images/ortho.tif and masks/ortho.tif: cells of classes in their colors, with noise."""
     rng, across = np.random.default_rng(0), -(-side // BLOCK_PX)
     colors = np.array([[60, 100, 50], [150, 140, 130], [30, 50, 110], [190, 80, 60]], np.uint8)
     cells = rng.integers(0, 4, (across * CELL_PX, across * CELL_PX), dtype=np.uint8)

@@ -11,29 +11,35 @@ from segtrain.command import escape_stdout, prepare_streams, run_command
 
 # name -> the module with its `add_arguments` and `main`, and one line of help
 COMMANDS = {
-    "train": ("segtrain.training.command", "train the model of config.yml and the experiment files over it"),
-    "batch": ("segtrain.commands.batch.command", "train several experiments, seeds and folds, one after the other"),
-    "tune": ("segtrain.commands.tune.command", "search for better values of an experiment"),
-    "lr-find": ("segtrain.commands.lr_find.command", "find a learning rate: the loss over a rising one"),
-    "predict": ("segtrain.commands.predict.command", "predict images, videos and large TIFFs"),
+    "train": ("segtrain.training.command", "train the model that config.yml and experiment files describe"),
+    "batch": ("segtrain.commands.batch.command", "train several experiments, seeds and folds, one after another"),
+    "tune": ("segtrain.commands.tune.command", "search for better hyperparameters"),
+    "lr-find": ("segtrain.commands.lr_find.command", "find a learning rate: record the loss while it rises"),
+    "predict": ("segtrain.commands.predict.command", "run a model on images, videos and large TIFFs"),
     "evaluate": (
         "segtrain.commands.evaluate.command",
-        "score a model on a split of its data set, and show the worst images",
+        "score a model on a split of its dataset and show the worst images",
     ),
-    "compare": ("segtrain.commands.compare.command", "compare runs: settings, scores, classes, images; a page with -o"),
-    "runs": ("segtrain.commands.compare.runs_command", "list the runs of a folder: state, score, age"),
-    "export": ("segtrain.commands.export.command", "write a model as ONNX, OpenVINO, ..; compare it with the original"),
-    "serve": ("segtrain.commands.serve.command", "answer images over HTTP, with a page to try a model on"),
+    "compare": (
+        "segtrain.commands.compare.command",
+        "compare runs by settings, scores, classes and images; -o writes a page",
+    ),
+    "runs": ("segtrain.commands.compare.runs_command", "list the runs in a folder with state, score and age"),
+    "export": (
+        "segtrain.commands.export.command",
+        "export a model to ONNX, OpenVINO, .. and compare it with the original",
+    ),
+    "serve": ("segtrain.commands.serve.command", "serve a model over HTTP, with a page to try it on"),
     "init": (
         "segtrain.commands.check.init_command",
-        "write an experiment for images and masks, or an export of a labelling tool",
+        "write an experiment for images and masks, or for an export of a labeling tool",
     ),
-    "check": ("segtrain.commands.check.command", "find what is wrong with a data set; exit status 1 for errors"),
-    "datasets": ("segtrain.commands.datasets.command", "list the public data sets, or describe one"),
-    "download": ("segtrain.commands.datasets.download_command", "download a public data set"),
-    "demo": ("segtrain.commands.demo.command", "draw the demo data set"),
-    "models": ("segtrain.commands.models.command", "list networks and encoders, or measure one"),
-    "schema": ("segtrain.commands.schema.command", "print the JSON schema of config.yml, for editors"),
+    "check": ("segtrain.commands.check.command", "find problems in a dataset; exit status 1 if there are errors"),
+    "datasets": ("segtrain.commands.datasets.command", "list the public datasets or describe one"),
+    "download": ("segtrain.commands.datasets.download_command", "download a public dataset"),
+    "demo": ("segtrain.commands.demo.command", "generate the demo dataset"),
+    "models": ("segtrain.commands.models.command", "list networks and encoders, or measure the size and cost of one"),
+    "schema": ("segtrain.commands.schema.command", "print the JSON schema of config.yml for editors"),
 }
 
 TAKE_SEVERAL_PROCESSES = {"train", "predict", "evaluate"}
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     overview = argparse.ArgumentParser(
         prog="python -m segtrain",
         usage="%(prog)s COMMAND ..",
-        description=f"commands (COMMAND --help tells more):\n{listed}",
+        description=f"commands (COMMAND --help for details):\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     overview.add_argument("command", help=argparse.SUPPRESS)
@@ -68,7 +74,7 @@ def build_parser(name: str, *, prog: str | None = None) -> argparse.ArgumentPars
     module = importlib.import_module(COMMANDS[name][0])
     parser = argparse.ArgumentParser(
         prog=prog or f"python -m segtrain {name}",
-        description=module.__doc__ or "Python runs with -OO, which removes this text.",
+        description=module.__doc__ or "Python is running with -OO, which removes this text.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)

@@ -1,6 +1,7 @@
-"""Python interface: `import segtrain`, then train, load, evaluate, check, in a script, a thread or a notebook.
+"""Python interface: `import segtrain`, then train, load, evaluate or check, in a script, a thread or a notebook.
 
-The same as the commands, with the same results; mistakes are raised as SegtrainError instead of ending the process.
+The functions do the same as the commands, with the same results; mistakes raise a SegtrainError instead of ending the
+process.
 """
 
 import argparse
@@ -41,18 +42,18 @@ _TRAINING = threading.Lock()
 def train(*layers: PathLike | Mapping, resume: PathLike | None = None) -> RunRecord:
     """Train, as `python train.py` does, and return the record of the run: its folder, table and best score.
 
-    It prints what train.py prints. Trainings of one process run one after another: one that is begun in a second thread
-    waits. Random numbers and other state of the process are afterwards what they were.
+    It prints what train.py prints. A process runs one training at a time: a training that is started in a second thread
+    waits. Random number generators and other state of the process are restored afterwards.
 
     Args:
-        layers: experiment files, dicts like {"train": {"epochs": 5}}, and texts like "train.epochs=5"; files and dicts
-            are merged in their order, the texts over them. Below all of them lies config.yml of the current folder,
-            or the defaults where there is none. Paths in them begin at the current folder.
-        resume: a run, or its folder, to go on with; config.yml is then its own.
+        layers: experiment files, dicts like {"train": {"epochs": 5}}, and strings like "train.epochs=5". Files and
+            dicts are merged in their order, then the strings. They are merged into config.yml of the current folder, or
+            into the defaults if there is none. Relative paths start at the current folder.
+        resume: a run or its folder to resume; its own config.yml is then used.
 
-    Raises SegtrainError for what the user can put right: ConfigError, DataError, CheckpointError, TrainingError. An
-    interrupt (Ctrl-C, or a notebook's stop button) finishes the step, saves, and raises KeyboardInterrupt; SIGTERM does
-    the same and raises SystemExit. Both need the main thread.
+    Raises SegtrainError for what the user can fix: ConfigError, DataError, CheckpointError, TrainingError. An interrupt
+    (Ctrl-C, or the stop button of a notebook) finishes the step, saves, and raises KeyboardInterrupt; SIGTERM does the
+    same and raises SystemExit. Both need the main thread.
     """
     _require_one_process("train")
     run = None if resume is None else _path(resume)
@@ -64,18 +65,18 @@ def train(*layers: PathLike | Mapping, resume: PathLike | None = None) -> RunRec
 
 
 def load(*models: PathLike, **options: Any) -> "ImagePredictor":
-    """The predictor of a model, or of several as an ensemble, with the results of `predict.py`.
+    """Load a model, or several as an ensemble; its predictions are those of `predict.py`.
 
     Args:
         models: runs, run folders (their best.pt), checkpoints or exported files.
         options: the flags of predict.py: device="cuda:1", precision="bf16", tile=512, overlap=0.5, scales=[0.75, 1],
             flip=True, d4=True, vote=True, weights=[2, 1], threshold=0.4, batch_size=8, trust=True.
 
-    Raises CheckpointError for what is not a model, ConfigError for an option that is wrong.
+    Raises CheckpointError for what is not a model and ConfigError for an invalid option.
     """
     given = _parse("segtrain.load", add_infer_arguments, (), options)
     if not models:
-        raise ConfigError("segtrain.load: name a model: a run, its folder, a checkpoint or an exported file")
+        raise ConfigError("segtrain.load: give a model: a run, its folder, a checkpoint or an exported file")
     infer = read_infer_options(given)
     sources = map(_path, models)
     predictor = Predictor.load(
@@ -88,8 +89,8 @@ def evaluate(*models: PathLike, split: str = "val", **options: Any) -> "Evaluati
     """Score a model on a split of its data, as `python -m segtrain evaluate` does, and print its report.
 
     Args:
-        models: as for `load`; texts like "data.root=elsewhere" are merged into the data's section.
-        split: val, test, train, or another that the format has.
+        models: as for `load`; strings like "data.root=elsewhere" override the data section.
+        split: val, test, train, or another split of the format.
         options: the flags of evaluate: those of `load`, and config=, against=, numbering=, partial=, tune_threshold=,
             wandb=, output=.
 
@@ -103,13 +104,13 @@ def evaluate(*models: PathLike, split: str = "val", **options: Any) -> "Evaluati
 
 
 def check(*layers: PathLike | Mapping) -> pandas.DataFrame:
-    """What `python -m segtrain check` finds wrong with the images and masks of an experiment; errors first.
+    """Find problems in the images and masks of an experiment, as `python -m segtrain check` does; errors come first.
 
     Args:
         layers: as for `train`.
 
     Returns a row for each finding: level (error, warning or note), title, explanation, fix (what to write in the
-    experiment, or the flag of `check` that changes the files), files. Raises ConfigError for a wrong experiment.
+    experiment, or the flag of `check` that changes the files), files. Raises ConfigError for an invalid experiment.
     """
     source = _command("check", "source").from_experiment(list(map(_layer, layers)))
     found = _command("check", "command").find_all(_command("check", "dataset_report").gather(source))
@@ -118,28 +119,28 @@ def check(*layers: PathLike | Mapping) -> pandas.DataFrame:
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training was asked to stop, and what it had is saved."""
+    """A training was asked to stop and has saved its state."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows, see SegtrainError."""
+        """What IPython shows; see SegtrainError."""
         return [f"KeyboardInterrupt: {self}"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ImagePredictor:
-    """Models that take images as they come; made by `load`. May be used from several threads."""
+    """Models that accept any image; returned by `load`. Can be used from several threads."""
 
     predictor: Predictor
 
     def predict(self, image: PathLike | Image.Image | np.ndarray) -> Prediction:
-        """The prediction of one image, at its own size.
+        """Predict one image, at its own size.
 
         Args:
-            image: a file, a picture of Pillow, or an array HWC (or HW, grey) uint8, RGB; for a model with data.scale
-                of any type of number, as its files hold it.
+            image: a file, a Pillow image, or an array HWC (or HW, grayscale) uint8, RGB; for a model with data.scale,
+                an array of any numeric type with the values of the image files.
 
-        Raises DataError for what is not an image, has other channels or values than the model takes, or needs more
-        memory than there is.
+        Raises DataError for what is not an image, has other channels or values than the model expects, or needs more
+        memory than is available.
         """
         options = self.predictor.task.image_options
         is_file = isinstance(image, PathLike)
@@ -150,7 +151,9 @@ class ImagePredictor:
             if not is_out_of_memory(error):
                 raise
             height, width = pixels.shape[:2]
-            raise DataError(f"{width} x {height} pixels need more memory than there is; load with tile=512") from error
+            raise DataError(
+                f"{width} x {height} pixels need more memory than is available; load the model with tile=512"
+            ) from error
 
     @property
     def names(self) -> list[str]:
@@ -167,8 +170,8 @@ class ImagePredictor:
 class EvaluationResult:
     """An evaluation that was written to `folder`.
 
-    `table`: every number, by its name, with the columns value, low and high (its interval, or nan). `images`: the
-    scores of each image, by its name, the worst first.
+    `table`: every score by its name, with the columns value, low and high (its interval, or nan). `images`: the scores
+    of each image by its name, worst first.
     """
 
     folder: Path
@@ -177,7 +180,7 @@ class EvaluationResult:
 
     @property
     def scores(self) -> dict[str, float]:
-        """The numbers without their intervals: miou, iou/<class>, ..."""
+        """The scores without their intervals: miou, iou/<class>, ..."""
         return self.table["value"].to_dict()
 
     def __fspath__(self) -> str:
@@ -196,10 +199,10 @@ def _read_evaluation(folder: Path) -> EvaluationResult:
 
 @contextmanager
 def _process_state() -> Iterator[None]:
-    """What a training changes for the whole process, to be had by one at a time and given back. What an error that is
-    no fault of segtrain holds, which a notebook would keep, is let go: a model, reading processes."""
+    """Restore what a training changes in the process; only one training at a time may hold it. Objects that an expected
+    error refers to and a notebook would keep, such as a model or reading processes, are released."""
     if not _TRAINING.acquire(blocking=False):
-        print("waiting for the training in another thread")
+        print("waiting for the training in another thread to end")
         _TRAINING.acquire()
     try:
         generators = random.getstate(), np.random.get_state(), rng_state()
@@ -227,7 +230,7 @@ def _process_state() -> Iterator[None]:
 
 def _require_one_process(name: str) -> None:
     if is_shared():
-        raise ConfigError(f"segtrain.{name} works in one process; for several: torchrun -m segtrain {name} ..")
+        raise ConfigError(f"segtrain.{name} runs in one process; for several, use torchrun -m segtrain {name} ..")
 
 
 def _command(name: str, module: str) -> ModuleType:
@@ -237,11 +240,11 @@ def _command(name: str, module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != f"segtrain.commands.{name}":
             raise
-        raise ConfigError(f"segtrain.{name} needs the folder segtrain/commands/{name}, which is not there") from error
+        raise ConfigError(f"segtrain.{name} needs the folder segtrain/commands/{name}, which does not exist") from error
 
 
 class _Flags(argparse.ArgumentParser):
-    """The flags of a command, given as keywords."""
+    """The flags of a command, given as keyword arguments."""
 
     def error(self, message: str) -> None:
         raise ConfigError(f"{self.prog}: {message}; help({self.prog}) lists the options")
@@ -277,7 +280,7 @@ def _path(value: Any) -> str:
 
 def _layer(value: Any) -> str | Mapping:
     if not isinstance(value, PathLike | Mapping):
-        raise ConfigError(f"expected a path, a text like 'train.epochs=5' or a dict, not {value!r}")
+        raise ConfigError(f"expected a path, a string like 'train.epochs=5' or a dict, not {value!r}")
     return value if isinstance(value, Mapping) else os.fspath(value)
 
 

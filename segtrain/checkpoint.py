@@ -1,4 +1,4 @@
-"""Checkpoints: plain types and tensors, written so that a crash at any moment leaves the older one whole."""
+"""Checkpoints: plain types and tensors, written so that a crash at any moment leaves the previous one intact."""
 
 import errno
 import io
@@ -20,9 +20,9 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # what
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint: to a temporary file beside it, synced, then renamed over `path`.
+    """Write a checkpoint: to a temporary file next to it, synced, then renamed to `path`.
 
-    Raises CheckpointError where the disk is full or not writable; the file that was there is then untouched.
+    Raises CheckpointError if the disk is full or not writable; the existing file is then untouched.
     """
     buffer = io.BytesIO()
     torch.save({"segtrain": FORMAT, **content}, buffer)
@@ -31,41 +31,43 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         with replacing(path, sync=True) as temporary:
             temporary.write_bytes(buffer.getvalue())
     except OSError as error:
-        kept = "; the older one is kept" if path.exists() else ""
+        kept = "; the previous one is kept" if path.exists() else ""
         size = f"{len(buffer.getvalue()) / 2**20:.0f} MiB"
         raise CheckpointError(
-            f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some space and --resume"
+            f"{path}: cannot be saved ({size}): {error.strerror}{kept}; free some disk space, then use --resume"
         ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running anything in it.
 
-    Raises CheckpointError for a file that is not there, truncated, not a checkpoint of segtrain, or holds code.
+    Raises CheckpointError for a file that is missing, truncated, not a segtrain checkpoint, or contains code.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: does not exist")
     if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: is truncated, or not a checkpoint")
+        raise CheckpointError(f"{path}: is truncated or is not a checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: holds more than tensors and plain values, and is not loaded: it could run code"
+            f"{path}: was not loaded: it contains more than tensors and plain values, which could run code"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: is damaged: {reason_of(error)}") from error
     if not isinstance(content, dict) or "segtrain" not in content:
-        raise CheckpointError(f"{path}: is not a checkpoint of segtrain; it has no 'segtrain' entry")
+        raise CheckpointError(f"{path}: is not a segtrain checkpoint; it has no 'segtrain' entry")
     if content["segtrain"] != FORMAT:
-        raise CheckpointError(f"{path}: has format {content['segtrain']}, this version reads {FORMAT}; update segtrain")
+        raise CheckpointError(
+            f"{path}: has format {content['segtrain']}, but this version reads {FORMAT}; update segtrain"
+        )
     return content
 
 
 def find_checkpoint(run: Path, name: str) -> Path:
-    """best.pt or last.pt of a run folder; a path to a checkpoint file is taken as it is.
+    """best.pt or last.pt of a run folder; the path of a checkpoint file is returned as is.
 
-    Raises CheckpointError for a path that is neither.
+    Raises CheckpointError for any other path.
     """
     if run.is_file():
         return run
@@ -80,14 +82,14 @@ def find_checkpoint(run: Path, name: str) -> Path:
 
 
 def lock_run(folder: Path) -> FileLock:
-    """A run folder for this process alone. The system releases it, however the process ends; where the file system has
-    no locks it is not locked. Raises CheckpointError where another process holds it."""
+    """Lock a run folder for this process. The system releases the lock however the process ends; on file systems
+    without locks there is none. Raises CheckpointError if another process has the lock."""
     lock = FileLock(folder / ".lock", timeout=1)  # seconds; read_record holds it for a moment
     try:
         with warnings.catch_warnings(action="ignore"):  # filelock's, where a file with the process's number has to do
             lock.acquire()
     except Timeout as error:
-        raise CheckpointError(f"{folder}: another process trains in it; wait for its end") from error
+        raise CheckpointError(f"{folder}: another process is training in it; wait until it ends") from error
     except (OSError, NotImplementedError) as error:  # older versions of filelock raise the second for ENOSYS
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
@@ -101,7 +103,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def restore_rng_state(state: dict[str, Any]) -> None:
-    """Set the generators back; CUDA's only where as many devices are there."""
+    """Restore the generators; those of CUDA only if the number of devices is the same."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,4 +1,4 @@
-"""Commands: errors to one line and an exit status, output paths, libraries of extras."""
+"""Commands: errors as one line and an exit status, output paths, libraries of extras."""
 
 import argparse
 import errno
@@ -22,8 +22,8 @@ from segtrain.memory import keep_freed_memory
 
 
 class Stopped(Exception):
-    """The command was asked to stop by a signal, and what it had is saved; the exit status is 128 and the signal's
-    number."""
+    """A signal asked the command to stop, and its state is saved; the exit status is 128 plus the number of the
+    signal."""
 
     def __init__(self, number: int, message: str = "stopped"):
         super().__init__(message)
@@ -31,11 +31,11 @@ class Stopped(Exception):
 
 
 class StopSignal:
-    """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process leaves; a second one is
-    obeyed at once, but by one of several processes, to which torchrun sends it again. In a notebook or a shell of
-    Python, which must outlive it, a second one does what it did before. SIGUSR1 saves and goes on.
+    """Catches SIGINT and SIGTERM, so that a step is finished and saved before the process ends. A second signal takes
+    effect at once, except in one of several processes, because torchrun sends it again. In a notebook or a Python
+    shell, which must survive, a second signal does what it did before. SIGUSR1 saves and continues.
 
-    Outside the main thread, where an engine may call a training, no signal can be caught.
+    Outside the main thread, where an engine may call a training, signals cannot be caught.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class StopSignal:
         self._before = {n: signal.signal(n, handler) for n, handler in handlers.items()} if in_main_thread else {}
 
     def release(self) -> None:
-        """Give the signals back to whom they belonged."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -63,10 +63,10 @@ class StopSignal:
 
 
 def parse_output(text: str) -> Path:
-    """A file or folder to write to. Raises ArgumentTypeError for nothing at all: a variable that is not set would
-    otherwise mean the current folder."""
+    """A file or folder to write to. Raises ArgumentTypeError for an empty string: an unset variable would otherwise
+    mean the current folder."""
     if not text:
-        raise argparse.ArgumentTypeError("is empty; name what is to be written")
+        raise argparse.ArgumentTypeError("is empty; give a file or folder to write to")
     return Path(text)
 
 
@@ -74,8 +74,8 @@ LONGEST_LINE = 1000  # characters of a line of an error
 
 
 def prepare_streams() -> None:
-    """Let print reach any stdout and stderr: characters that a console does not have are escaped, and what is closed
-    takes everything."""
+    """Let print reach any stdout and stderr: characters that a console does not support are escaped, and closed streams
+    discard everything."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -84,19 +84,19 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-# Stands for the escape in colours of our own, for which nothing that is read can be taken.
+# Stands for the escape in colors of our own, for which nothing that is read can be taken.
 _OWN_ESCAPE = f"<{secrets.token_hex(16)}>"
 _CONTROL = re.compile(f"{_OWN_ESCAPE}|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def colored(text: str, color: int) -> str:
-    """A text in a colour of terminals, like 31 for red, to be printed after `escape_stdout`."""
+    """A string in a terminal color, like 31 for red, to be printed after `escape_stdout`."""
     return f"{_OWN_ESCAPE}[{color}m{text}{_OWN_ESCAPE}[0m"
 
 
 def escape_stdout() -> None:
-    """Escape the control characters in all that is printed from now on, but tabs and line breaks: names of files and
-    classes may hold what a terminal obeys. The progress bars go to stderr."""
+    """Escape control characters, except tabs and line breaks, in everything that is printed from now on: names of files
+    and classes may contain terminal commands. The progress bars go to stderr."""
     stream = sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.write = lambda text: type(stream).write(stream, _CONTROL.sub(_show, text))
@@ -107,8 +107,8 @@ def _show(match: re.Match) -> str:
 
 
 def tell(error: BaseException | str) -> None:
-    """Print an error on stderr. Control characters are escaped, also line breaks in what a SegtrainError has as one
-    line, and of a line that a value makes very long the middle is left out. Of several processes one speaks."""
+    """Print an error on stderr. Control characters are escaped, and so are line breaks within a line of a
+    SegtrainError; of a very long line the middle is left out. Of several processes only one prints."""
     lines, speaker = [], ""
     if is_shared():
         from segtrain.distributed import describe, is_first_to_speak
@@ -128,7 +128,7 @@ def tell(error: BaseException | str) -> None:
 
 def run_command(main: Callable[[Any], int | None], options: Any, *, takes_several: bool = False) -> int:
     """Run the main function of a command; one that `takes_several` processes joins them. The exit status is what it
-    returns or 0, 2 for what the user can put right, that of a signal that stopped it."""
+    returns or 0, 2 for errors that the user can fix, or that of a signal that stopped it."""
     keep_freed_memory()
     try:
         status = _run_joined(main, options) if takes_several and is_shared() else main(options)
@@ -174,8 +174,8 @@ def _run_joined(main: Callable[[Any], int | None], options: Any) -> int | None:
 
 
 def forget(error: BaseException | None) -> None:
-    """Let go of what an error, and those that it came from, hold: models, batches, reading processes. Quietly: a loader
-    of torch that is half made would print a traceback."""
+    """Release what an error and its causes refer to: models, batches, reading processes. Quietly: a half-built torch
+    loader would print a traceback."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     while error is not None:
         traceback.clear_frames(error.__traceback__)
@@ -184,7 +184,7 @@ def forget(error: BaseException | None) -> None:
 
 
 def _drop_stdout() -> None:
-    """Else Python would complain, when it ends, of what cannot be written."""
+    """Otherwise Python complains at exit about what it could not write."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -193,8 +193,8 @@ APART = ("savedmodel-export", "tflite-export")
 
 
 def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
-    """Import modules of an extra of segtrain. Raises ConfigError where one is not there, with the command that installs
-    it for those who work in the folder of segtrain, or cannot be imported, with the reason."""
+    """Import modules of an extra of segtrain. Raises ConfigError if one is missing, with the command that installs it
+    for those who work in the segtrain folder, or if one cannot be imported, with the reason."""
     install = f'pip install -e ".[{extra}]"'  # editable: what is installed otherwise would be a copy that grows old
     if extra in APART:
         install = f"python3 -m venv .venv-export && . .venv-export/bin/activate && {install}"
@@ -204,4 +204,4 @@ def require_libraries(what: str, extra: str, modules: Sequence[str]) -> None:
         except ImportError as error:
             if error.name != name:
                 raise ConfigError(f"{what} needs {name}, which cannot be imported: {reason_of(error)}") from error
-            raise ConfigError(f"{what} needs {name}; in the folder of segtrain: {install}") from error
+            raise ConfigError(f"{what} needs {name}; in the segtrain folder, run: {install}") from error

@@ -1,4 +1,4 @@
-"""Devices and precision: names of the configuration to torch's."""
+"""Devices and precision: from the names in the configuration to torch."""
 
 import os
 from contextlib import AbstractContextManager
@@ -11,8 +11,8 @@ from segtrain.memory import count_cores
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of an experiment; one of several processes has a GPU of its own. Raises ConfigError for one that is
-    not there."""
+    """The device of an experiment; each of several processes has its own GPU. Raises ConfigError if it does not
+    exist."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if is_several():
@@ -29,20 +29,22 @@ def _own_device(name: str) -> torch.device:
     if name == "cuda":
         if local_rank() >= torch.cuda.device_count():
             raise ConfigError(
-                f"no GPU is left for this process: this machine has {torch.cuda.device_count()}, and {local_size()} "
-                "processes; lower --nproc-per-node, or write train.device: cpu"
+                f"no GPU is left for this process: this machine has {torch.cuda.device_count()} for {local_size()} "
+                f"processes; lower --nproc-per-node or write train.device: cpu"
             )
         torch.cuda.set_device(local_rank())
         return torch.device("cuda", local_rank())
     if name != "cpu":
-        raise ConfigError(f"device '{name}' cannot be used by several processes; write cuda, each takes one, or cpu")
+        raise ConfigError(
+            f"several processes cannot share device '{name}'; write cuda, which gives each its own, or cpu"
+        )
     if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun sets it
         torch.set_num_threads(max(count_cores() // local_size(), 1))
     return torch.device("cpu")
 
 
 def describe_gpu_memory() -> str:
-    """'7.3 of 24 GiB': the most that this process had of its GPU so far; nothing without one."""
+    """'7.3 of 24 GiB': the maximum that this process has used of its GPU so far; empty without one."""
     if not torch.cuda.is_initialized():
         return ""
     _, whole = torch.cuda.mem_get_info()
@@ -50,8 +52,8 @@ def describe_gpu_memory() -> str:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """float32, bfloat16 or float16; `auto` takes bf16 only where the hardware computes it, since elsewhere it is
-    slower."""
+    """float32, bfloat16 or float16; `auto` uses bf16 only if the hardware supports it, because it is slower
+    otherwise."""
     if name != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
     if device.type == "cuda":
@@ -62,7 +64,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def computes_bf16() -> bool:
-    """Whether this processor multiplies bf16 by itself (AVX512-BF16 or AMX on x86, BF16 on Arm), as Linux tells it."""
+    """Whether this processor has bf16 instructions (AVX512-BF16 or AMX on x86, BF16 on Arm), according to Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             flags = next((line for line in file if line.startswith(("flags", "Features"))), "")

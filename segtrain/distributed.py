@@ -1,8 +1,8 @@
-"""Processes of one training: those that torchrun, or an engine with the same environment, has started.
+"""Processes of a training, started by torchrun or an engine with the same environment.
 
-`join` makes them a group. With a single process it does nothing, and every function here gives back what it was given.
-The contract is RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, and LOCAL_RANK and LOCAL_WORLD_SIZE where they are set; a
-group that exists already (Ray Train makes one) is taken as it is.
+`join` makes them a group. With a single process it does nothing, and every function here returns what it was given. The
+contract is RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, and LOCAL_RANK and LOCAL_WORLD_SIZE if they are set; an
+existing group (Ray Train makes one) is used as is.
 """
 
 import os
@@ -59,8 +59,8 @@ def local_size() -> int:
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Join the other processes, if there are any, and leave them at the end. What any but the first prints is dropped;
-    its errors are not. Raises TrainingError where another process has ended before."""
+    """Join the other processes, if there are any, and leave them at the end. Only the first prints; errors of the
+    others are shown. Raises TrainingError if another process ended early."""
     global _hosts, _place, _store
     made = not dist.is_initialized()
     if made and os.environ.get("WORLD_SIZE", "1") == "1":
@@ -82,9 +82,7 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if not any(word in str(error) for word in ("gloo", "NCCL", "TCPStore")):
             raise
-        raise TrainingError(
-            "another process has ended before its time, most likely killed; start all of them again"
-        ) from error
+        raise TrainingError("another process ended early, most likely killed; restart all processes") from error
     finally:
         _hosts, sys.stdout = None, printed
 
@@ -95,19 +93,19 @@ def _meet() -> tuple[dist.Store, int, int]:
     if absent:
         raise ConfigError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(absent)} is not set; start with torchrun, or "
-            "take WORLD_SIZE out of the environment"
+            f"unset WORLD_SIZE"
         )
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
         return dist.PrefixStore(_agree_on_start(store, number, count), store), number, count
     except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"the processes cannot meet at {where}: {reason_of(error)}") from error
+        raise ConfigError(f"the processes cannot connect at {where}: {reason_of(error)}") from error
 
 
 def _agree_on_start(store: dist.Store, number: int, count: int) -> str:
-    """A name that only this start of all the processes has. torchrun keeps the store when it restarts them, with the
-    addresses of those that are gone, and counts its restarts on each machine apart."""
+    """A name that is unique to this start of all processes. torchrun keeps the store when it restarts them, with the
+    addresses of those that are gone, and counts its restarts on each machine separately."""
     mine, ends = secrets.token_hex(8), time.monotonic() + MEETING.total_seconds()
     if number == 0:
         store.set("start", mine)
@@ -121,7 +119,7 @@ def _agree_on_start(store: dist.Store, number: int, count: int) -> str:
         if store.check([f"{start}/all"]) and mine in store.get(f"{start}/all").decode().split(","):
             return start
         time.sleep(MEETING_POLL_SECONDS)
-    raise RuntimeError(f"process 0 was not there within {MEETING}")
+    raise RuntimeError(f"process 0 did not appear within {MEETING}")
 
 
 def _find_place() -> tuple[int, int, int]:
@@ -136,12 +134,12 @@ def _find_place() -> tuple[int, int, int]:
 
 
 def describe() -> str:
-    """`process 3 (on host)`, as a message names this process."""
+    """`process 3 (on host)`, as messages call this process."""
     return f"process {os.environ.get('RANK', rank())} (on {socket.gethostname()})"
 
 
 def is_first_to_speak() -> bool:
-    """Whether no other process has told why it ends. What all find at once is told by the first process."""
+    """Whether no other process has reported why it ends. The first process reports what all find at once."""
     global _speaks
     if _speaks is None and _store is not None:
         time.sleep(SPEAKING_ORDER_SECONDS if os.environ["RANK"] != "0" else 0)
@@ -153,7 +151,8 @@ def is_first_to_speak() -> bool:
 
 
 def from_first(compute: Callable[[], Any]) -> Any:
-    """What the function gives in the first process, in all of them: the others wait. Raises in all what it raises."""
+    """The result of the function in the first process, in all of them: the others wait. Its errors are raised in
+    all."""
     if not is_several():
         return compute()
     found = [_attempt(compute) if rank() == 0 else None]
@@ -162,8 +161,8 @@ def from_first(compute: Callable[[], Any]) -> Any:
 
 
 def from_first_of_machine(compute: Callable[[], Any]) -> Any:
-    """What the function gives in the first process of each machine, in all processes of that machine: they wait.
-    Raises in all what it raises in one."""
+    """The result of the function in the first process of each machine, in all processes of that machine: they wait.
+    Errors in one are raised in all."""
     if not is_several():
         return compute()
     found: list[Any] = [None] * size()
@@ -187,7 +186,7 @@ def _result(found: tuple[Any, SegtrainError | None]) -> Any:
 
 
 def require_same(what: str, value: str) -> None:
-    """Raises ConfigError, which names a process, where a value is another one there than in the first."""
+    """Raises ConfigError, with a process, if a value there differs from that in the first."""
     if is_several():
         values: list[Any] = [None] * size()
         dist.all_gather_object(values, (value, socket.gethostname()), group=_hosts)
@@ -195,12 +194,12 @@ def require_same(what: str, value: str) -> None:
             if other != values[0][0]:
                 raise ConfigError(
                     f"{what}: process {number} (on {host}) has {other}, and process 0 (on {values[0][1]}) has "
-                    f"{values[0][0]}; all must have the same"
+                    f"{values[0][0]}; all processes must have the same"
                 )
 
 
 def highest(*values: float) -> tuple[float, ...]:
-    """The highest of each value over the processes. Nothing here waits for the device."""
+    """The maximum of each value over the processes. Does not wait for the device."""
     if not is_several():
         return values
     tensor = torch.tensor(values, dtype=torch.float64)
@@ -218,7 +217,7 @@ def join_lists(items: list) -> list:
 
 
 def share(tensors: list[Tensor]) -> None:
-    """Give all processes what the first one has in some tensors, in place."""
+    """Copy some tensors of the first process to all processes, in place."""
     if is_several():
         for tensor in tensors:
             dist.broadcast(tensor, 0, group=_group(tensor))
@@ -237,8 +236,8 @@ class _Sum(torch.autograd.Function):
 
 
 def sum_all(values: Tensor) -> Tensor:
-    """The sum over the processes, of a tensor of any shape. Its gradient is as many times too large as there are
-    processes, since their gradients of a weight are averaged."""
+    """The sum of a tensor of any shape over the processes. Its gradient is too large by a factor of the number of
+    processes, because they average the gradients of a weight."""
     return _Sum.apply(values) if is_several() else values
 
 
@@ -256,14 +255,14 @@ class _Gather(torch.autograd.Function):
 
 
 def gather_all(values: Tensor) -> Tensor:
-    """The batch of all processes, (N, ...) each, with the gradient of `sum_all`. Raises ConfigError where their shapes
+    """The batch of all processes, (N, ...) each, with the gradient of `sum_all`. Raises ConfigError if their shapes
     differ."""
     if not is_several():
         return values
     sides = (*values.shape, *(-side for side in values.shape))
     if highest(*sides) != sides:
         raise ConfigError(
-            "images of one batch differ in height and width between processes; end transforms.train with RandomCrop: "
+            "the images of a batch differ in height and width between processes; end transforms.train with RandomCrop: "
             "{height: 256, width: 256, pad_if_needed: true}, or Resize"
         )
     return _Gather.apply(values)

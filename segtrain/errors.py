@@ -1,14 +1,14 @@
-"""Errors: what the user can put right is told in one line, with what was given, what was expected and what to write.
+"""Errors: what the user can fix is reported in one line: what was given, what was expected and what to write.
 
 SegtrainError              shown on stderr without a traceback; exit status 2
   ConfigError              the configuration, the command line, an environment variable
   DataError                an image, a mask, a list of them; a file that cannot be written
   CheckpointError          a run folder or a checkpoint
-  TrainingError            the training cannot go on: not finite, out of memory, a batch too small
+  TrainingError            the training cannot continue: not finite, out of memory, a batch too small
 command.Stopped            a signal came and the state is saved; exit status 128 + the signal's number (130, 143)
 OSError with a file name   one line; exit status 1
-too many open files        one line, whoever says it; exit status 1
-everything else            a fault of segtrain: a traceback; exit status 1
+too many open files        one line, whoever raises it; exit status 1
+everything else            a bug in segtrain: a traceback; exit status 1
 """
 
 import errno
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SegtrainError(Exception):
-    """Shown on stderr without a traceback, a line for each argument; the process ends with exit status 2."""
+    """Shown on stderr without a traceback, one line per argument; the process ends with exit status 2."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -35,7 +35,7 @@ class ConfigError(SegtrainError):
 
 
 class DataError(SegtrainError):
-    """An image, a mask or a list of them is missing, broken, or not what the configuration says."""
+    """An image, a mask or a list of them is missing, damaged, or not what the configuration says."""
 
 
 class CheckpointError(SegtrainError):
@@ -43,12 +43,12 @@ class CheckpointError(SegtrainError):
 
 
 class TrainingError(SegtrainError):
-    """Training cannot go on: the loss is not finite, memory ran out, a batch is too small."""
+    """Training cannot continue: the loss is not finite, memory ran out, or a batch is too small."""
 
 
 def reason_of(error: BaseException, *, line: int = 0) -> str:
-    """The first line of what an error says, or another of the lines that are not empty, of 200 characters at most; its
-    class where it says nothing."""
+    """The first line of an error's message, or another of its non-empty lines, at most 200 characters; its class if the
+    message is empty."""
     lines = [text.strip() for text in str(error).splitlines() if text.strip()]
     return (lines or [type(error).__name__])[line][:200]
 
@@ -59,10 +59,10 @@ def name_some(names: Sequence[str], most: int = 3) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory has run out, of the machine or of the GPU.
+    """Whether an error says that the machine or the GPU ran out of memory.
 
-    Only CUDA has a class for it (torch.OutOfMemoryError, told by its name, since torch takes seconds to import);
-    torch's allocator on the CPU, OpenCV and the runtimes of exported files say it in the text of a general one.
+    Only CUDA has a class for it (torch.OutOfMemoryError, recognized by its name, because importing torch takes
+    seconds); torch's CPU allocator, OpenCV and the runtimes of exported files say it in the message of a general error.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
@@ -74,8 +74,8 @@ OUT_OF_FILES = "too many open files; raise the limit of this shell: ulimit -n 40
 
 
 def is_out_of_files(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that this process has as many files open as it may: the system
-    by its number, libraries that load, share or map a file in the text of a general one."""
+    """Whether an error, or one of its causes, says that this process has reached its limit of open files: the system
+    says it by number, libraries that load, share or map a file in the message of a general error."""
     phrases = ("too many open files", "received 0 items of ancdata")
     while error is not None:
         if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
@@ -87,6 +87,6 @@ def is_out_of_files(error: BaseException | None) -> bool:
 
 
 def first_fault(error: "ValidationError") -> str:
-    """The first thing that is wrong with what was read into a model of pydantic: where it is, and what is wrong."""
+    """The first validation error of a pydantic model: where it is and what is wrong."""
     first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{'.'.join(map(str, first['loc'])) or 'the content'}: {first['msg'].removeprefix('Value error, ')}"

@@ -47,19 +47,20 @@ class Window(NamedTuple):
 
 
 class TooLongName(DataError):
-    """A name that the disk does not take, though it may take others."""
+    """A name that is too long for the disk, though other names may not be."""
 
 
 @contextmanager
 def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterator[Path]:
-    """Give the path of a temporary file beside `path`, to be written in the block; rename it when the block ends.
+    """Provide the path of a temporary file next to `path`, to be written in the block; rename it at the end of the
+    block.
 
-    An exception removes the temporary file and leaves `path` as it was. The temporary name is short, since `path` may
-    be as long as names can be, and always the same, so that a process that is killed leaves one file at most.
+    An exception removes the temporary file and leaves `path` as it was. The temporary name is short, because `path` may
+    be as long as names can be, and always the same, so that a killed process leaves at most one file.
 
     Args:
-        path: the file to write; its folder is made.
-        sync: survive a power cut: flush the file to the disk before it is renamed, and the folder after it.
+        path: the file to write; its folder is created.
+        sync: survive a power failure: flush the file to disk before it is renamed, and then its folder.
         shared: other processes may write the same file at the same time.
     """
     try:
@@ -87,7 +88,7 @@ def replacing(path: Path, *, sync: bool = False, shared: bool = False) -> Iterat
 def workshop(path: Path, *, beside: Path) -> Iterator[Path]:
     """Make a folder in the folder `beside`, in which `path` is prepared, and delete it after the block.
 
-    Those that were made for the same path and left by processes of this machine that were killed are deleted first.
+    Folders for the same path that killed processes of this machine left behind are deleted first.
     """
     prefix = f".{_digest(path, platform.node())}-{os.getpid()}-"
     _clear_left(beside, prefix)
@@ -100,7 +101,7 @@ def _digest(path: Path, *others: str) -> str:
 
 
 def _clear_left(folder: Path, name: str) -> None:
-    """Delete what processes that are no longer there have left under names like this one, `.DIGEST-PROCESS-`."""
+    """Delete what processes that no longer exist left under names like this one, `.DIGEST-PROCESS-`."""
     for left in folder.glob(f"{name.split('-')[0]}-*"):
         if not _is_running(left.name.split("-")[1]):
             shutil.rmtree(left, ignore_errors=True)
@@ -109,7 +110,7 @@ def _clear_left(folder: Path, name: str) -> None:
 
 
 def _is_running(process: str) -> bool:
-    """Whether a process is there; true where that cannot be told."""
+    """Whether a process exists; true if that is unknown."""
     if os.name != "posix" or not process.isdecimal():
         return True
     try:
@@ -130,7 +131,7 @@ def _sync(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file atomically, text as UTF-8 in which the bytes of file names survive. Raises DataError where the disk
+    """Write a file atomically, text as UTF-8 that preserves the bytes of file names. Raises DataError if the disk
     refuses."""
     with explained_write(path), replacing(path) as temporary:
         temporary.write_bytes(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
@@ -138,7 +139,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def explained_write(path: Path) -> Iterator[None]:
-    """What the disk says against writing `path` as DataError: full, no permission, a name that is too long."""
+    """Turn errors of writing `path` into DataError: disk full, no permission, name too long."""
     try:
         yield
     except OSError as error:
@@ -147,8 +148,8 @@ def explained_write(path: Path) -> Iterator[None]:
 
 
 def make_numbered_folder(stem: Path) -> Path:
-    """Make the next of the folders STEM-1, STEM-2, .. and return it: one past the highest that is there, since a number
-    is not given twice. Several processes may ask at once."""
+    """Make the next of the folders STEM-1, STEM-2, .. and return it: one more than the highest that exists, because
+    numbers are not reused. Several processes may ask at once."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     pattern = re.compile(rf"{re.escape(stem.name)}-(\d+)")
     taken = [int(match[1]) for path in stem.parent.iterdir() if (match := pattern.fullmatch(path.name))]
@@ -168,8 +169,8 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 
 def require_regular(path: Path | str) -> None:
-    """Raises DataError for a pipe, a socket or a device, for which a reader may wait without end. What is not there is
-    left to who reads it."""
+    """Raises DataError for a pipe, a socket or a device, from which reading may never return. A missing file is left to
+    the reader."""
     with suppress(OSError, ValueError):
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -177,17 +178,17 @@ def require_regular(path: Path | str) -> None:
 
 
 def quoted(path: Path | str) -> str:
-    """A path as a message has it; a glob in quotes, to be pasted into a shell or YAML."""
+    """A path as shown in messages; a glob is quoted, so that it can be pasted into a shell or YAML."""
     return f"'{path}'" if is_glob(str(path)) else str(path)
 
 
 def is_glob(text: str) -> bool:
-    """Whether a path has one of the signs `*`, `?` and `[` of a glob."""
+    """Whether a path contains a wildcard: `*`, `?` or `[`."""
     return any(sign in text for sign in "*?[")
 
 
 def split_window(path: str) -> tuple[str, Window | None]:
-    """The path of the whole image, and the window of it; None where the path is that of a whole image."""
+    """The path of the whole image and the window; None if the path is that of a whole image."""
     found = _WINDOW.fullmatch(path)
     return (found[1], Window(*map(int, found.groups()[1:]))) if found else (path, None)
 
@@ -198,14 +199,14 @@ def window_path(path: str, window: Window) -> str:
 
 
 def container_of(path: str) -> str:
-    """The file on the disk: the path itself, or what the file, or the window, at the path is inside of."""
+    """The file on disk: the path itself, or the file that contains the file or window at the path."""
     path = split_window(path)[0]
     inside = _INSIDE.fullmatch(path)
     return inside[1] if inside else path
 
 
 def readable(path: str) -> str | BytesIO:
-    """What a library can open: the path itself, or the content of a file that is inside of another. Raises OSError."""
+    """What a library can open: the path itself, or the content of a file inside another. Raises OSError."""
     inside = _INSIDE.fullmatch(path)
     if inside is None:
         return path
@@ -218,14 +219,14 @@ def readable(path: str) -> str | BytesIO:
 
 
 def read_content(path: str) -> bytes:
-    """The bytes of a file, also of one that is inside of another. Raises OSError."""
+    """The bytes of a file, possibly inside another. Raises OSError."""
     source = readable(path)
     return Path(source).read_bytes() if isinstance(source, str) else source.getvalue()
 
 
 @cache
 def open_arrow(path: str) -> Any:
-    """A table of Arrow (pyarrow.Table) in the stream format, mapped into memory: nothing is read yet."""
+    """An Arrow table (pyarrow.Table) in the stream format, mapped into memory without reading it."""
     import pyarrow
 
     with pyarrow.memory_map(path) as source:

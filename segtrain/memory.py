@@ -1,4 +1,4 @@
-"""Memory and cores: how much is available, what a training takes of it, and keeping what was freed."""
+"""Memory and cores: how much is available, how much a training uses, and how freed memory is kept."""
 
 import ctypes
 import os
@@ -24,12 +24,12 @@ def count_cores() -> int:
 
 
 def keep_freed_memory() -> None:
-    """Let this process take memory that it has freed again, rather than ask the system for new.
+    """Let this process reuse memory that it has freed, rather than ask the system for new memory.
 
-    glibc maps every large array by itself and unmaps it when it is freed, and the system fills each page of a new one
+    glibc maps every large array separately and unmaps it when it is freed, and the system fills each page of a new one
     with zeros when it is first touched: on a CPU that was a quarter of a network's forward pass. With one heap for all
-    threads, what one has freed serves the others. Does nothing without glibc, and where its own variables (MALLOC_...,
-    GLIBC_TUNABLES) are set.
+    threads, memory that one has freed serves the others. Does nothing without glibc, or if glibc's own variables
+    (MALLOC_..., GLIBC_TUNABLES) are set.
     """
     chosen = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if _has_glibc() and not chosen:
@@ -42,27 +42,27 @@ def _has_glibc() -> bool:
 
 
 def give_back_memory() -> None:
-    """Give what this process has freed back to the system."""
+    """Return memory that this process has freed to the system."""
     if _has_glibc():
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def read_available_bytes() -> int | None:
-    """Memory that can be taken without swapping, the limit of a container considered; None where the system does not
-    say (it is Linux's /proc that does). What this process has freed is given back first, so that it counts."""
+    """Memory that is available without swapping, taking the limit of a container into account; None if the system does
+    not say (Linux's /proc does). Memory that this process has freed is returned first, so that it counts."""
     give_back_memory()
     found = [size for size in (_of_machine(), _of_container()) if size is not None]
     return min(found, default=None)
 
 
 def choose_batch(crop: tuple[int, int], *, count: int, kind: str, free_bytes: int | None) -> int:
-    """Images of a batch: a power of two that the memory holds and that gives four batches in an epoch, at least 2.
+    """Images in a batch: a power of two that fits in memory and leaves at least four batches in an epoch, at least 2.
 
     Args:
         crop: height and width of a training image in pixels.
         count: training images.
         kind: "cpu" or "gpu".
-        free_bytes: the memory of the device; None: not known.
+        free_bytes: the memory of the device; None: unknown.
     """
     batch = LARGEST_BATCH[kind]
     while batch > 2:

@@ -1,4 +1,4 @@
-"""Metrics: one confusion matrix over a whole data set, and the scores that follow from it.
+"""Metrics: one confusion matrix over an entire dataset, and the scores that follow from it.
 
 Rows are ground truth, columns are prediction, cells are pixels. The matrix is the only state and every score is a pure
 function of it: the scores of several processes come from the sum of their matrices, never from a mean of means.
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 MIOU_DEFINITION = (
-    "mIoU is the mean IoU over the classes that occur in ground truth or prediction, "
-    "from one confusion matrix of all pixels that are not ignored."
+    "mIoU is the mean IoU over the classes that occur in the ground truth or the prediction, from one confusion "
+    "matrix over all pixels that are not ignored."
 )
 MULTILABEL_DEFINITION = (
-    "mIoU is the mean IoU over the classes that occur in ground truth or prediction, each from the hits, misses and "
-    "false alarms of all its pixels that are not ignored."
+    "mIoU is the mean IoU over the classes that occur in the ground truth or the prediction, each from its true "
+    "positives, false negatives and false positives over all pixels that are not ignored."
 )
 
 
@@ -45,19 +45,19 @@ class ConfusionMatrix:
 
     @torch.no_grad()
     def update(self, prediction: Tensor, mask: Tensor) -> Tensor:
-        """Add a batch without waiting for the device; give the matrix of each of its images.
+        """Add a batch without waiting for the device; return the matrix of each of its images.
 
         Args:
-            prediction: class indices 0..C-1, integer or bool, (N, ...); with layers (N, C, H, W) of 0 and 1. At
-                ignored pixels anything.
+            prediction: class indices 0..C-1, integer or bool, (N, ...); with layers (N, C, H, W) of 0 and 1. Ignored
+                pixels may have any value.
             mask: the same, or ignore_index.
 
         Returns:
             int64 (N, C, C) on the device, rows ground truth; with layers (N, C, 2, 2).
 
         Raises:
-            ValueError: the shapes differ or a tensor is not of integers. Values out of range are reported when `matrix`
-                is read: to look at them here would stop the device once per batch.
+            ValueError: the shapes differ or a tensor does not contain integers. Values out of range are reported when
+                `matrix` is read: checking them here would stop the device once per batch.
         """
         if prediction.shape != mask.shape:
             raise ValueError(
@@ -107,7 +107,8 @@ def _count(values: Tensor, bins: int) -> Tensor:
 
 
 def class_counts(matrix: ArrayLike) -> NDArray:
-    """Pixels hit, in ground truth and predicted of each class, (3, C), of a matrix (C, C) or (C, 2, 2)."""
+    """For each class, the pixels that are correct, in the ground truth, and predicted, (3, C), from a matrix (C, C) or
+    (C, 2, 2)."""
     cells = np.asarray(matrix)
     if cells.ndim == 3:
         return np.stack([cells[:, 1, 1], cells[:, 1].sum(axis=1), cells[:, :, 1].sum(axis=1)])
@@ -148,7 +149,7 @@ def compute_iou(counts: ArrayLike) -> NDArray[np.float64]:
 
 
 def mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the last axis of what is not nan, (..); nan where nothing is left."""
+    """The mean of the values that are not nan over the last axis, (..); nan if there are none."""
     rows = values.reshape(-1, values.shape[-1])
     known = [row[~np.isnan(row)] for row in rows]
     return np.reshape([row.mean() if row.size else np.nan for row in known], values.shape[:-1])
@@ -177,7 +178,8 @@ def compute_metrics(matrix: ArrayLike, names: Sequence[str]) -> dict[str, float]
 
 
 def score_counts(counts: ArrayLike, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """The scores of compute_metrics that follow from the counts of the classes, all but pixel_accuracy, float64 (..).
+    """The scores of compute_metrics that follow from the counts of the classes (all except pixel_accuracy), float64
+    (..).
 
     Args:
         counts: (.., 3, C), see class_counts.
@@ -217,7 +219,7 @@ def format_table(matrix: ArrayLike, names: Sequence[str]) -> str:
 
 
 def align_rows(rows: Sequence[Sequence[str]]) -> str:
-    """A table of text: the first column to the left, the others to the right, rules around the middle rows."""
+    """A text table: the first column left-aligned, the others right-aligned, rules around the middle rows."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     rule = "-" * len(lines[0])
@@ -234,5 +236,5 @@ def format_summary(metrics: dict[str, float]) -> str:
 
 
 def show_score(value: float) -> str:
-    """Four digits; "-" for nan."""
+    """Four decimals; "-" for nan."""
     return "-" if math.isnan(value) else f"{value:.4f}"

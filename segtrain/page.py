@@ -1,4 +1,4 @@
-"""Page: one HTML file to look at, in light and dark, with nothing from outside; pictures are in it."""
+"""Page: one HTML file, light and dark, without external resources; pictures are embedded."""
 
 import base64
 import io
@@ -15,8 +15,8 @@ from segtrain.files import write_whole
 
 
 def write_html(path: Path, template: Path, *values: Mapping[str, Any], **more: Any) -> None:
-    """Write the page that a template of jinja makes of the values, which are escaped. It may include page.css, the
-    common style, and files beside it. Raises DataError where the file cannot be written."""
+    """Write the page that a jinja template makes of the values, which are escaped. It may include page.css, the common
+    style, and files next to it. Raises DataError if the file cannot be written."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
         autoescape=True,
@@ -28,7 +28,7 @@ def write_html(path: Path, template: Path, *values: Mapping[str, Any], **more: A
 
 
 def picture_address(picture: NDArray[np.uint8]) -> str:
-    """A picture (HWC RGB) as a data address of a JPEG."""
+    """A picture (HWC RGB) as a data URL of a JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

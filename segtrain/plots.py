@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-MANY = 20  # more classes than this are not told apart by colour, nor are their percentages readable
+MANY = 20  # more classes than this are not told apart by color, nor are their percentages readable
 NAME_CHARACTERS = 24
-# The colours of page.css in its light form, so that charts and pages look alike.
+# The colors of page.css in its light form, so that charts and pages look alike.
 INK, QUIET, LINE, PALE = "#1c1c1a", "#63635e", "#deded9", "#b4b4ac"
 SERIES = ("#2a78d6", "#e0672c", "#159a6b", "#8a63d2", "#c4408a", "#a08400", "#0f93a8", "#8c5a3c")
 BLUE, ORANGE, RED = SERIES[0], SERIES[1], "#b3261e"
@@ -53,7 +53,7 @@ def plot_confusion(matrix: ArrayLike, names: Sequence[str], path: str | Path) ->
     """Draw a confusion matrix with rows as shares of the true class, with percentages up to 20 classes.
 
     Args:
-        matrix: pixels, (C, C), rows ground truth, columns prediction. A row without pixels is left grey. Or (C, 2, 2),
+        matrix: pixels, (C, C), rows ground truth, columns prediction. A row without pixels is left gray. Or (C, 2, 2),
             where classes overlap: then what was found and missed of each, and how much of its prediction is wrong.
         names: the C class names.
         path: the PNG file, overwritten; its folder exists.
@@ -87,15 +87,17 @@ def _draw_shares(share: np.ndarray, rows: list[str], columns: list[str], horizon
     axes.set_box_aspect(1)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, aspect=35, format=PercentFormatter(1))
     bar.set_label(
-        "share of the true class's pixels" if horizontal else "share of the class; false: of what was predicted"
+        "share of the pixels of the true class"
+        if horizontal
+        else "share of the pixels of the class; false: of the predicted pixels"
     )
     bar.outline.set_visible(False)
     size = float(np.clip(50 * side / classes, 4, 10))
     rotation = 90 if len(columns) > 4 else 0
     axes.set_xticks(range(len(columns)), columns, rotation=rotation, fontsize=size, parse_math=False)
     axes.set_yticks(range(classes), rows, fontsize=size, parse_math=False)
-    missing = " (grey: not in the ground truth)" if np.isnan(share).any() else ""
-    title = f"Confusion matrix{missing}" if horizontal else "Each class for itself"
+    missing = " (gray: not in the ground truth)" if np.isnan(share).any() else ""
+    title = f"Confusion matrix{missing}" if horizontal else "Each class separately"
     prepare_axes(axes, title)
     axes.set(xlabel=horizontal, ylabel="ground truth" if horizontal else "")
     axes.grid(visible=False)
@@ -154,7 +156,7 @@ def _draw_lines(axes: "Axes", title: str, rows: "pd.DataFrame", columns: Sequenc
     series = {column: points for column, points in series.items() if len(points)}
     if not series:
         axes.set(xticks=[], yticks=[])
-        axes.text(0.5, 0.5, "nothing recorded yet", ha="center", va="center", color="grey", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "nothing recorded yet", ha="center", va="center", color="gray", transform=axes.transAxes)
         return
     axes.set_xlim(rows["epoch"].min() - 0.5, rows["epoch"].max() + 0.5)
     ends = sorted(series, key=lambda column: series[column][column].iloc[-1], reverse=True)
@@ -165,7 +167,7 @@ def _draw_lines(axes: "Axes", title: str, rows: "pd.DataFrame", columns: Sequenc
     legend = axes.legend(
         [lines[column] for column in shown],
         [_label(column, series[column][column].iloc[-1]) for column in shown],
-        title="last value" if shown is ends else f"last value, 5 best and 10 worst of {len(ends)}",
+        title="last value" if shown is ends else f"last value: the 5 best and 10 worst of {len(ends)}",
         loc="upper left",
         bbox_to_anchor=(1.01, 1.02),
         frameon=False,
@@ -179,7 +181,7 @@ def _draw_lines(axes: "Axes", title: str, rows: "pd.DataFrame", columns: Sequenc
 
 def _draw_line(axes: "Axes", points: "pd.DataFrame", shown: Sequence[str]) -> "Line2D":
     """A total is drawn thick, a loss term dashed, a class that the legend leaves out pale. Where there are more lines
-    than colours, the next ones are dashed, then dotted."""
+    than colors, the next ones are dashed, then dotted."""
     column = points.columns[1]
     style = {"color": PALE, "linewidth": 0.8, "zorder": 1}
     if column in shown:

@@ -1,6 +1,6 @@
-"""Pictures of masks for people: colours, overlays, panels that compare ground truth and prediction.
+"""Pictures of masks for people: colors, overlays, panels that compare ground truth and prediction.
 
-An image is HWC uint8 RGB, 0..255; a mask or prediction is HW of integers; colours are (red, green, blue), 0..255.
+An image is HWC uint8 RGB, 0..255; a mask or prediction is HW of integers; colors are (red, green, blue), 0..255.
 """
 
 import functools
@@ -36,13 +36,13 @@ class Panel:
 
 
 def show_color(color: Sequence[int]) -> str:
-    """A colour as text, `#rrggbb`."""
+    """A color as text, `#rrggbb`."""
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def class_suffixes(names: Sequence[str], prefix: str = "", *, numbered: bool = True) -> list[str]:
-    """The ending of the PNG of each class, after the name of an image: `prefix` and `_0_NAME.png`; signs that file
-    systems do not take become `_`. Not `numbered`, it is `_NAME.png`, as long as these differ."""
+    """The ending of the PNG of each class, after the name of an image: `prefix` and `_0_NAME.png`; characters that file
+    systems do not allow become `_`. If not `numbered`, it is `_NAME.png`, provided that these are unique."""
     plain = [re.sub(r'[/\\:*?"<>|]', "_", name) for name in names]
     if not numbered and len({name.casefold() for name in plain}) == len(plain):
         return [f"{prefix}_{name}.png" for name in plain]
@@ -50,9 +50,9 @@ def class_suffixes(names: Sequence[str], prefix: str = "", *, numbered: bool = T
 
 
 def default_colors(count: int) -> list[Color]:
-    """The first `count` colours of one fixed sequence; each is far from all before it, from greys and from ERROR_COLOR.
+    """The first `count` colors of one fixed sequence; each is far from all before it, from grays and from ERROR_COLOR.
 
-    Distances are those of CIELAB, where they follow the eye. The next colour always is the candidate that is farthest
+    Distances are those of CIELAB, where they follow the eye. The next color always is the candidate that is farthest
     from its nearest taken one, so few classes are farther apart than many. The sequence repeats after about 2000.
     """
     order = _color_order()
@@ -69,7 +69,7 @@ def _color_order() -> tuple[Color, ...]:
     lightness, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
     keep = (chroma > 28) & (chroma < 90) & (lightness > 38) & (lightness < 88)
     grid, lab = grid[keep], lab[keep]
-    nearest = np.minimum(chroma[keep], np.linalg.norm(lab - taken, axis=1))  # chroma: the distance to the nearest grey
+    nearest = np.minimum(chroma[keep], np.linalg.norm(lab - taken, axis=1))  # chroma: the distance to the nearest gray
     order = []
     while nearest.max() > 0:
         best = int(np.argmax(nearest.round(3)))  # rounded: the order must not depend on a processor's last bit
@@ -107,11 +107,11 @@ def flatten_layers(layers: NDArray, *, ignore_index: int = 255, like: NDArray | 
     """Layers of classes that may overlap as one mask for pictures, small ones on top of large ones.
 
     Args:
-        layers: CHW integers, 1 where a pixel is the class, 0 where not, or ignore_index.
+        layers: CHW integers, 1 where a pixel belongs to the class, 0 where it does not, or ignore_index.
         like: layers by whose areas they are ordered; by default their own.
 
     Returns:
-        HW int32: 0 where no class is, else 1 + the uppermost class, ignore_index where all layers have it.
+        HW int32: 0 where there is no class, else 1 + the uppermost class, ignore_index where all layers have it.
     """
     areas = ((layers if like is None else like) == 1).sum(axis=(1, 2))
     flat = np.where((layers == ignore_index).all(axis=0), ignore_index, 0).astype(np.int32)
@@ -121,7 +121,7 @@ def flatten_layers(layers: NDArray, *, ignore_index: int = 255, like: NDArray | 
 
 
 def flatten_both(mask: NDArray, prediction: NDArray, *, ignore_index: int) -> tuple[NDArray, NDArray, NDArray]:
-    """A mask and a prediction for pictures, HW indices, and where they differ, HW bool; in layers (CHW), where one
+    """A mask and a prediction for pictures, HW indices, and where they differ, HW bool; for layers (CHW), where any
     layer does. Both are HW or both CHW."""
     wrong = (mask != prediction) & (mask != ignore_index)
     if mask.ndim == 2:
@@ -131,10 +131,10 @@ def flatten_both(mask: NDArray, prediction: NDArray, *, ignore_index: int) -> tu
 
 
 def to_rgb(image: NDArray) -> NDArray[np.uint8]:
-    """Any image as one to look at, HWC uint8 RGB: the first three channels, or the first one as grey.
+    """Any image as a viewable one, HWC uint8 RGB: the first three channels, or the first as grayscale.
 
     Args:
-        image: HWC uint8, or float, which is stretched: its darkest and brightest hundredth become black and white.
+        image: HWC uint8, or float, which is stretched: its darkest and brightest 1 % become black and white.
     """
     image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
     if image.dtype != np.uint8:
@@ -146,25 +146,27 @@ def to_rgb(image: NDArray) -> NDArray[np.uint8]:
 def overlay(
     image: NDArray[np.uint8], color_mask: NDArray[np.uint8], *, alpha: float = 0.6, ignored: NDArray | None = None
 ) -> NDArray[np.uint8]:
-    """Blend colours over an image: (1 - alpha) * image + alpha * colour, HWC uint8 RGB.
+    """Blend colors over an image: (1 - alpha) * image + alpha * color, HWC uint8 RGB.
 
     Args:
         image: HWC uint8 RGB.
         color_mask: HWC uint8 RGB of the same size, as from `colorize`.
-        alpha: opacity of the colours, 0..1.
+        alpha: opacity of the colors, 0..1.
         ignored: HW bool; where true the image shows through unchanged.
 
     Raises:
-        ValueError: image and colours differ in shape.
+        ValueError: image and colors differ in shape.
     """
     if image.shape != color_mask.shape or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"expected image and colours of one shape (H, W, 3), got {image.shape} and {color_mask.shape}")
+        raise ValueError(
+            f"expected image and colors of the same shape (H, W, 3), got {image.shape} and {color_mask.shape}"
+        )
     blend = cv2.addWeighted(image, 1 - alpha, color_mask, alpha, 0)
     return blend if ignored is None else np.where(ignored[..., None], image, blend)
 
 
 def darken(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image without colours and dark, so that marks on it stand out; both are HWC uint8 RGB."""
+    """The image dark and without colors, so that marks on it stand out; both are HWC uint8 RGB."""
     return np.repeat(np.rint(30 + 0.35 * image.mean(axis=2, keepdims=True)).astype(np.uint8), 3, axis=2)
 
 
@@ -180,7 +182,7 @@ def compare_panel(
 ) -> NDArray[np.uint8]:
     """One picture: image | ground truth | prediction | errors, titled, above a legend of the classes that occur.
 
-    In the errors, wrong pixels are red, ignored ones light grey, right ones the image, dark and without colour.
+    In the errors, wrong pixels are red, ignored ones light gray, right ones the image, dark and without color.
 
     Args:
         image: HWC uint8 RGB. Enlarged or reduced so that its longer side lies in PANEL_SIDE_PX.
@@ -188,7 +190,7 @@ def compare_panel(
         prediction: HW integers, class indices.
         wrong: HW, where the prediction is wrong, as from `flatten_both`.
         names: the C class names.
-        colors: the C colours.
+        colors: the C colors.
         ignore_index: mask value of the pixels that are neither tinted nor judged.
 
     Returns:
@@ -199,7 +201,7 @@ def compare_panel(
     """
     shapes = {image.shape[:2], mask.shape, prediction.shape, wrong.shape}
     if len(shapes) != 1:
-        raise ValueError(f"image, mask and prediction must have one size, got {sorted(shapes)}")
+        raise ValueError(f"image, mask and prediction must have the same size, got {sorted(shapes)}")
     image, mask, prediction, wrong = (_fit(picture) for picture in (image, mask, prediction, wrong))
     truth, predicted = (
         overlay(image, colorize(indices, colors, ignore_index=ignore_index), ignored=indices == ignore_index)
@@ -228,10 +230,10 @@ def prediction_panel(
 
     Args:
         image: HWC uint8 RGB.
-        tinted: the same with the colours of the prediction over it, as from `overlay`.
+        tinted: the same with the colors of the prediction over it, as from `overlay`.
         prediction: HW class indices.
         names: the C class names.
-        colors: the C colours.
+        colors: the C colors.
     """
     pictures = [("image", _fit(image)), ("prediction", _fit(tinted))]
     return _compose(pictures, _legend(prediction.ravel(), names, colors))
@@ -246,7 +248,7 @@ def sample_panel(
         image: HWC uint8 RGB.
         mask: HW class indices, or ignore_index.
         names: the C class names.
-        colors: the C colours.
+        colors: the C colors.
         ignore_index: value of ignored pixels, through which the image shows.
     """
     image, mask = _fit(image), _fit(mask)
@@ -262,7 +264,7 @@ def uncertainty_panel(
 
     Args:
         image: HWC uint8 RGB.
-        tinted: the same with the colours of the prediction over it, as from `overlay`.
+        tinted: the same with the colors of the prediction over it, as from `overlay`.
         uncertainty: HW, 0..1.
         title: of the image.
     """
@@ -272,7 +274,7 @@ def uncertainty_panel(
 
 
 def _fit(picture: NDArray) -> NDArray:
-    """Repeat or drop rows and columns, so that no colour and no index is invented."""
+    """Repeat or drop rows and columns, so that no color and no index is invented."""
     height, width = picture.shape[:2]
     low, high = PANEL_SIDE_PX
     longer = max(height, width)

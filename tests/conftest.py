@@ -1,4 +1,4 @@
-"""What several test files draw on: a small data set, and a process that runs a command of the project."""
+"""What several test files draw on: a small dataset, and a process that runs a command of the project."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ SMALL = [
 
 
 def draw_sample(folder: Path, name: str, *, seed: int, height: int = 64, width: int = 80, classes: int = 3) -> None:
-    """Write images/NAME.png and masks/NAME.png: blocks of `classes` classes, each in its colour, and some ignored."""
+    """Write images/NAME.png and masks/NAME.png: blocks of `classes` classes, each in its color, and some ignored."""
     rng = np.random.default_rng(seed)
     cells = rng.integers(0, classes, (-(-height // 16), -(-width // 16)))
     mask = np.kron(cells, np.ones((16, 16), np.int64)).astype(np.uint8)[:height, :width]
@@ -72,7 +72,7 @@ def draw_sample(folder: Path, name: str, *, seed: int, height: int = 64, width: 
 
 
 def draw_folders(root: Path, *, train: int = 8, val: int = 4, classes: int = 7) -> Path:
-    """A data set in the layout of the shipped config.yml."""
+    """A dataset in the layout of the shipped config.yml."""
     for split, count in (("train", train), ("val", val)):
         for index in range(count):
             draw_sample(root / split, f"{index:03d}", seed=1000 * (split == "val") + index, classes=classes)
@@ -111,7 +111,7 @@ def main(monkeypatch) -> Callable[..., int]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A finished run of one epoch; its data set lies beside it."""
+    """A finished run of one epoch; its dataset lies beside it."""
     root = tmp_path_factory.mktemp("trained")
     layers = [*SMALL, "train.epochs=1", f"data.root={draw_folders(root / 'street')}", f"runs_dir={root / 'runs'}"]
     with pytest.MonkeyPatch.context() as patch:

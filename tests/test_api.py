@@ -113,9 +113,9 @@ def test_what_is_wrong_is_raised(layers, tmp_path, monkeypatch) -> None:
         ({"optimiser": 1}, f"argument {len(layers) + 1}: optimiser: unknown key; did you mean 'optimizer'?"),
         (
             {"train": {"epochs": print}},
-            f"argument {len(layers) + 1}: <built-in function print> is neither a number, text, a list nor",
+            f"argument {len(layers) + 1}: <built-in function print> is not a number, a string, a list or",
         ),
-        (5, "expected a path, a text like 'train.epochs=5' or a dict, not 5"),
+        (5, "expected a path, a string like 'train.epochs=5' or a dict, not 5"),
         (Path("nowhere.yml"), "nowhere.yml: cannot be read: No such file or directory"),
     ]:
         with pytest.raises(segtrain.SegtrainError) as error:
@@ -125,10 +125,10 @@ def test_what_is_wrong_is_raised(layers, tmp_path, monkeypatch) -> None:
     with pytest.raises(ConfigError, match="is not a run folder; it has no config"):
         segtrain.train(resume=tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"config.yml: is not in this folder \(.*\); name an experiment file"):
+    with pytest.raises(ConfigError, match=r"config.yml: is not in this folder \(.*\); give an experiment file"):
         segtrain.train()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="train works in one process; for several: torchrun"):
+    with pytest.raises(ConfigError, match="train runs in one process; for several, use torchrun"):
         segtrain.train(*layers)
 
 
@@ -150,7 +150,7 @@ def test_an_interrupt_saves_and_a_resumed_training_ends_the_same(trained, layers
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     (folder,) = Path(layers[-1].removeprefix("runs_dir=")).glob("street-*")
     if number == signal.SIGINT:
-        text = f"stopped and saved; go on with: python train.py --resume {folder}, or segtrain.train(resume=..)"
+        text = f"stopped and saved; resume with: python train.py --resume {folder}, or segtrain.train(resume=..)"
         assert stopped.value._render_traceback_() == [f"KeyboardInterrupt: {text}"]
     else:
         assert stopped.value.code == 143
@@ -170,7 +170,7 @@ def save_pictures(folder: Path) -> list[Path]:
     picture.save(folder / "rgb.png")
     picture.save(folder / "turned.jpg", exif=turned)
     picture.quantize(64).save(folder / "palette.png")
-    picture.convert("L").save(folder / "grey.png")
+    picture.convert("L").save(folder / "gray.png")
     picture.convert("RGBA").save(folder / "alpha.png")
     np.save(folder / "array.npy", pixels)
     return sorted(folder.iterdir())
@@ -234,7 +234,7 @@ def test_images_that_a_model_does_not_take(trained, tmp_path) -> None:
     (tmp_path / "cut.png").write_bytes(next((trained.parent.parent / "street/val/images").iterdir()).read_bytes()[:900])
     cut = Image.open(tmp_path / "cut.png")
     for image, text in [
-        (np.zeros((8, 8, 3)), "the image: holds float64 values from 0 to 0; write data.scale: 1, "),
+        (np.zeros((8, 8, 3)), "the image: has float64 values from 0 to 0; write data.scale: 1, "),
         (np.zeros((3, 8, 9), np.uint8), "the image: has 9 channels, but data.channels is 3"),
         ("missing.png", "missing.png: does not exist"),
         (tmp_path, "is not an image"),
@@ -257,7 +257,7 @@ def test_options_are_the_flags(trained) -> None:
     assert all(f"{flag[2:].replace('-', '_')}=" in segtrain.load.__doc__ for _, flag, *_ in FLAGS)
     for options, text in [
         ({"tyle": 512}, "segtrain.load: unrecognized arguments: --tyle=512; help(segtrain.load) lists the options"),
-        ({"tile": 8}, "--tile 8: a tile has at least 16 pixels"),
+        ({"tile": 8}, "--tile 8: a tile needs at least 16 pixels"),
         ({"tile": "big"}, "segtrain.load: argument --tile: invalid int value: 'big'; help"),
         ({"flip": "d4"}, "segtrain.load: argument --flip: ignored explicit argument 'd4'; help"),
         ({"precision": "fp8"}, "segtrain.load: argument --precision: invalid choice: 'fp8'"),
@@ -266,7 +266,7 @@ def test_options_are_the_flags(trained) -> None:
         with pytest.raises(ConfigError) as error:
             segtrain.load(trained, **options)
         assert str(error.value).startswith(text)
-    with pytest.raises(ConfigError, match="name a model"):
+    with pytest.raises(ConfigError, match="give a model"):
         segtrain.load()
     with pytest.raises(ConfigError, match=r"expected a run or a path, not \['runs/x'\]"):
         segtrain.load(["runs/x"])
@@ -299,7 +299,9 @@ def test_findings_are_those_of_check(layers, tmp_path) -> None:
     assert findings.columns.tolist() == ["level", "title", "explanation", "fix", "files"]
     broken = findings.iloc[0]
     assert broken["level"] == "error" and broken["fix"] == "--apply set-aside-unreadable"
-    assert broken["files"] == [f"{root}/train/images/000.png: is not an image of a known type; is the file complete?"]
+    assert broken["files"] == [
+        f"{root}/train/images/000.png: is not an image of a supported type; is the file complete?"
+    ]
 
 
 def test_a_second_interrupt_of_a_notebook_leaves_it_alive(monkeypatch) -> None:

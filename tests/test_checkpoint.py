@@ -53,8 +53,8 @@ def test_a_write_that_fails_keeps_the_older_file(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     text = "cannot be saved (1 MiB): File too large"
-    assert str(error.value) == f"{path}: {text}; the older one is kept; free some space and --resume"
-    assert str(first.value) == f"{tmp_path / 'last.pt'}: {text}; free some space and --resume"
+    assert str(error.value) == f"{path}: {text}; the previous one is kept; free some disk space, then use --resume"
+    assert str(first.value) == f"{tmp_path / 'last.pt'}: {text}; free some disk space, then use --resume"
     assert load_checkpoint(path)["epoch"] == 3
     assert list(tmp_path.iterdir()) == [path]
 
@@ -71,7 +71,7 @@ def test_a_truncated_file(tmp_path, kept):
     save_checkpoint(path, CONTENT)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    assert refused(path) == f"{path}: is truncated, or not a checkpoint"
+    assert refused(path) == f"{path}: is truncated or is not a checkpoint"
 
 
 def test_a_file_with_a_damaged_middle(tmp_path):
@@ -96,10 +96,10 @@ class Touch:
 def test_code_in_a_file_does_not_run(tmp_path):
     path, proof = tmp_path / BEST, tmp_path / "proof"
     torch.save({"segtrain": FORMAT, "model": Touch(proof)}, path)
-    expected = "holds more than tensors and plain values, and is not loaded: it could run code"
+    expected = "was not loaded: it contains more than tensors and plain values, which could run code"
     assert refused(path) == f"{path}: {expected}"
     path.write_bytes(pickle.dumps(Touch(proof)))
-    assert refused(path) == f"{path}: is truncated, or not a checkpoint"
+    assert refused(path) == f"{path}: is truncated or is not a checkpoint"
     assert not proof.exists()
     pickle.loads(path.read_bytes())
     assert proof.exists()  # it would have
@@ -109,9 +109,9 @@ def test_files_of_others(tmp_path):
     path = tmp_path / BEST
     for content in ({"state_dict": {"a": torch.zeros(2)}}, [1, 2], torch.zeros(3)):
         torch.save(content, path)
-        assert refused(path) == f"{path}: is not a checkpoint of segtrain; it has no 'segtrain' entry"
+        assert refused(path) == f"{path}: is not a segtrain checkpoint; it has no 'segtrain' entry"
     torch.save({"segtrain": 99}, path)
-    assert refused(path) == f"{path}: has format 99, this version reads {FORMAT}; update segtrain"
+    assert refused(path) == f"{path}: has format 99, but this version reads {FORMAT}; update segtrain"
     assert refused(tmp_path / "none.pt") == f"{tmp_path / 'none.pt'}: does not exist"
 
 

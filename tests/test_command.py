@@ -57,7 +57,7 @@ def test_streams_that_take_nothing(redirection):
 
 
 def test_no_name_reaches_a_terminal_as_it_is(tmp_path):
-    """In what is printed of a data set; colours of our own do."""
+    """In what is printed of a dataset; colors of our own do."""
     names = ["\x1b[31mred\x07\r\x08.png", "two\nlines\x9b\x7f.png"]
     for index, name in enumerate(names):
         for kind in ("images", "masks"):

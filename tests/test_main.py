@@ -32,7 +32,7 @@ def test_models_with_a_word(capsys):
     status, out, _ = call(capsys, "models", "unet")
     assert status == 0
     lines = out.splitlines()
-    title = "pyramid decoders, with any encoder that has a pyramid of features"
+    title = "pyramid decoders, with any encoder that has a feature pyramid"
     unet = "Unet            14.3 M   22.3 G  Ronneberger 2015    the first choice: fine borders, little data"
     assert lines[0].startswith(f"{title}: ") and f"  {unet}" in lines
     assert not any(line.startswith("encoders") for line in lines)  # none has it in its name
@@ -59,7 +59,7 @@ def test_models_measures_a_pair(capsys):
     assert status == 0
     # resnet18 has 11.69 M parameters, 0.51 M of them in the classifier that is not there
     assert out.splitlines()[0] == "encoder         11.18 M parameters"
-    assert re.fullmatch(r"whole model     14\.\d\d M parameters", out.splitlines()[1])
+    assert re.fullmatch(r"full model      14\.\d\d M parameters", out.splitlines()[1])
     assert re.fullmatch(r"multiply-adds +\d\.\d\d G for one image of 100 x 224", out.splitlines()[2])
     assert out.splitlines()[3] == "image sides are padded to multiples of 32"
     arguments = "decoder_attention_type, decoder_channels, decoder_interpolation, decoder_use_norm, encoder_depth"
@@ -73,8 +73,8 @@ def test_models_tells_the_licences_of_weights(capsys):
     status, out, _ = call(capsys, "models", "FPN", "tu-resnet18.fb_ssl_yfcc100m_ft_in1k", "--size", "32", "32")
     first, *others = [line for line in out.splitlines() if line.startswith("pretrained")]
     assert status == 0
-    assert first == "pretrained    timm/resnet18.fb_ssl_yfcc100m_ft_in1k, licence cc-by-nc-4.0"
-    assert "pretrained    timm/resnet18.tv_in1k, licence bsd-3-clause" in others
+    assert first == "pretrained    timm/resnet18.fb_ssl_yfcc100m_ft_in1k, license cc-by-nc-4.0"
+    assert "pretrained    timm/resnet18.tv_in1k, license bsd-3-clause" in others
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,15 @@ def test_models_tells_the_licences_of_weights(capsys):
             "Unet",
             "tu-vit_tiny_patch16_224",
             [
-                "models: timm's vit_tiny_patch16_224 is a plain transformer with one resolution: "
-                "model.name: DPT, LinearHead or EoMT takes it, Unet does not"
+                "models: timm's vit_tiny_patch16_224 is a plain transformer with a single resolution: model.name: "
+                "DPT, LinearHead and EoMT accept it, Unet does not"
             ],
         ),
         (
             "Unet",
             "tu-beit_base_patch16_224",
             [
-                "models: timm's beit_base_patch16_224 gives no features that an architecture takes for images of any "
+                "models: timm's beit_base_patch16_224 provides no features that a decoder can use for images of any "
                 "size; python -m segtrain models tu- lists those that do"
             ],
         ),
@@ -116,7 +116,7 @@ def test_schema(capsys):
 def test_demo(tmp_path):
     root = tmp_path / "street"
     done = run("-m segtrain", "demo", root)
-    assert (done.returncode, done.stdout) == (0, f"{root}: the demo dataset is there\n")
+    assert (done.returncode, done.stdout) == (0, f"{root}: the demo dataset is ready\n")
     assert len(list(root.glob("train/images/*"))) == 160 and len(list(root.glob("val/masks/*"))) == 40
 
 
@@ -135,7 +135,7 @@ def test_nothing_is_no_place_to_write_to(capsys, arguments):
     with pytest.raises(SystemExit) as left:
         main(arguments)
     assert left.value.code == 2
-    assert capsys.readouterr().err.endswith(": is empty; name what is to be written\n")
+    assert capsys.readouterr().err.endswith(": is empty; give a file or folder to write to\n")
 
 
 def test_no_command_says_which_there_are():

@@ -85,7 +85,7 @@ def test_curves_without_evaluation_or_with_a_diverged_loss(tmp_path, monkeypatch
 def test_curves_of_many_classes_name_only_the_extremes(tmp_path, monkeypatch):
     texts = record_texts(monkeypatch)
     plot_curves(make_rows(4, [f"class {index}" for index in range(150)]), tmp_path / "curves.png")
-    assert "last value, 5 best and 10 worst of 150" in texts
+    assert "last value: the 5 best and 10 worst of 150" in texts
     assert sum(text.startswith(" class ") for text in texts) == 15
     assert has(read(tmp_path / "curves.png"), (208, 208, 208), tolerance=2)
 
@@ -106,7 +106,7 @@ def test_confusion_has_shares_of_the_true_class(tmp_path, monkeypatch):
         "100%",
     }
     assert {"sky", "$car", "_tree", "ground truth", "prediction"} <= set(texts)
-    assert "Confusion matrix (grey: not in the ground truth)" in texts
+    assert "Confusion matrix (gray: not in the ground truth)" in texts
 
 
 def test_confusion_of_many_classes(tmp_path, monkeypatch):
@@ -141,6 +141,6 @@ sys.exit(loaded or "matplotlib.pyplot" in sys.modules)
 def test_classes_that_overlap_are_shown_each_for_itself(tmp_path, monkeypatch):
     texts = record_texts(monkeypatch)
     plot_confusion([[[6, 1], [1, 3]], [[5, 0], [5, 0]]], ["road", "wet"], tmp_path / "confusion.png")
-    assert {"found", "missed", "false", "road", "wet", "Each class for itself"} <= set(texts)
+    assert {"found", "missed", "false", "road", "wet", "Each class separately"} <= set(texts)
     assert [texts.count(text) for text in ("75%", "25%")] == [1, 2] and "100%" in texts
     assert has(read(tmp_path / "confusion.png"), (230, 230, 230), tolerance=2)  # nothing was predicted as wet

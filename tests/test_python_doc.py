@@ -13,7 +13,7 @@ TEXT = (PROJECT / "docs/reference/python.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a small data set, with an experiment that trains in seconds, and one epoch instead of five."""
+    """On a small dataset, with an experiment that trains in seconds, and one epoch instead of five."""
     monkeypatch.chdir(tmp_path)
     draw_folders(tmp_path / "data" / "street")
     (tmp_path / "data/street/val/images/0000.png").symlink_to("000.png")

@@ -210,7 +210,7 @@ def test_commands_can_be_deleted(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("ok: street: Unet")
     assert run("-m segtrain", "--help", **there).returncode == 0
     (tmp_path / "ask.py").write_text("import segtrain\nsegtrain.evaluate('runs/street-1')\n")
-    line = "segtrain.evaluate needs the folder segtrain/commands/evaluate, which is not there"
+    line = "segtrain.evaluate needs the folder segtrain/commands/evaluate, which does not exist"
     assert run(str(tmp_path / "ask.py"), **there).stderr.splitlines()[-1] == f"segtrain.errors.ConfigError: {line}"
 
 

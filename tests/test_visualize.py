@@ -21,7 +21,7 @@ from segtrain.visualize import (
 
 NAMES = ["sky", "road", "car"]
 COLORS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
-PAINT = (10, 40, 100)  # a colour that appears in a panel only where the image is
+PAINT = (10, 40, 100)  # a color that appears in a panel only where the image is
 
 
 def distances(colors):
@@ -39,7 +39,7 @@ def draw(image, mask, prediction, **arguments):
 
 
 def find_pictures(panel):
-    """Row, first column and last column of the first picture, by the colour of its image."""
+    """Row, first column and last column of the first picture, by the color of its image."""
     rows, columns = np.nonzero((panel == PAINT).all(axis=2))
     return rows.min(), columns.min(), columns.max()
 
@@ -83,7 +83,7 @@ def test_overlay_blends_and_spares_ignored_pixels():
     assert overlay(image, color_mask, alpha=0.25).tolist() == [[[125, 75, 88]] * 2]  # 0.75 * 100 + 0.25 * 51 = 87.75
     spared = overlay(image, color_mask, alpha=1, ignored=np.array([[True, False]]))
     assert spared.tolist() == [[[100, 100, 100], [200, 0, 51]]]
-    with pytest.raises(ValueError, match="of one shape"):
+    with pytest.raises(ValueError, match="of the same shape"):
         overlay(image, color_mask[:, :1])
 
 
@@ -108,7 +108,7 @@ def test_panel_shows_image_truth_prediction_and_errors():
         panel[top : top + 192, start : start + 256] for start in range(MARGIN_PX, panel.shape[1], 256 + MARGIN_PX)
     )
     assert (image == PAINT).all()
-    sky, car = (124, 16, 40), (4, 16, 160)  # 0.4 * paint + 0.6 * colour
+    sky, car = (124, 16, 40), (4, 16, 160)  # 0.4 * paint + 0.6 * color
     assert tuple(truth[20, 30]) == tuple(truth[0, 0]) == tuple(predicted[0, 0]) == sky
     assert tuple(truth[50, 7]) == PAINT
     assert tuple(predicted[20, 30]) == car
@@ -157,7 +157,7 @@ def test_panel_survives_long_names_and_all_ignored():
 
 def test_panel_refuses_different_sizes():
     mask = np.zeros((192, 256), dtype=int)
-    with pytest.raises(ValueError, match=r"must have one size, got \[\(192, 256\), \(256, 192\)\]"):
+    with pytest.raises(ValueError, match=r"must have the same size, got \[\(192, 256\), \(256, 192\)\]"):
         compare_panel(paint(), mask, mask.T, mask == 1, names=NAMES, colors=COLORS)
 
 

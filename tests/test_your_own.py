@@ -51,8 +51,8 @@ def test_its_checkpoint_is_loaded_where_it_is_trusted(own, command):
     done = run(script, *arguments, cwd=own.root)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"{own.run}/best.pt: names the network my_models.SmallNet, and importing it can run any code; add --trust if "
-        "you trust whoever made it\n"
+        f"{own.run}/best.pt: uses the network my_models.SmallNet, and importing it can run any code; add --trust if "
+        f"you trust its source\n"
     )
     done = run(script, *arguments, "--trust", cwd=own.root)
     assert (done.returncode, done.stderr) == (0, "")
@@ -67,14 +67,14 @@ def test_a_training_starts_from_it(own):
     done = run("train.py", "--check", *start, "model.name=other_models.SmallNet", cwd=own.root)
     assert done.returncode == 2
     assert done.stderr == (
-        f"{own.run}/best.pt: names the network my_models.SmallNet, and importing it can run any code; write "
-        "model.name: my_models.SmallNet if you trust whoever made it\n"
+        f"{own.run}/best.pt: uses the network my_models.SmallNet, and importing it can run any code; write "
+        "model.name: my_models.SmallNet if you trust its source\n"
     )
 
 
 REFUSED = {
     "my_models.No": "model.name: 'my_models.No' cannot be imported: module 'my_models' has no attribute 'No'",
-    "my_losses.torch": "model.name: 'my_losses.torch' does not derive from torch.nn.Module",
+    "my_losses.torch": "model.name: 'my_losses.torch' is not a subclass of torch.nn.Module",
 }
 
 
@@ -88,8 +88,8 @@ def test_what_a_network_does_not_take(own):
     done = run("train.py", "--check", *NAMED, "model.widht=3", "model.encoder_name=resnet18", cwd=own.root)
     assert done.returncode == 2 and done.stderr.splitlines() == [
         "command line: model.widht=3: model.widht: my_models.SmallNet has no argument 'widht'; did you mean 'width'?",
-        "command line: model.encoder_name=resnet18: model.encoder_name: my_models.SmallNet takes no encoder by its "
-        "name; take this line out",
+        "command line: model.encoder_name=resnet18: model.encoder_name: my_models.SmallNet has no encoder to choose; "
+        "remove this line",
     ]
 
 

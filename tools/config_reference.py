@@ -48,7 +48,7 @@ def _table(path: str, section: type[Section]) -> str:
             default = f"`{_default(field.get_default(call_default_factory=True))}`"
         rows.append(f"| `{key}` | {describe_type(field.annotation)} | {default} | {_one_line(field.description)} |")
     if issubclass(section, NamedSection):
-        rows.append("| any other | | | an argument of what is named |")
+        rows.append("| any other | | | an argument of the chosen class or format |")
     return "\n".join(rows) + "\n"
 
 

@@ -1,12 +1,12 @@
-"""Table of the public data sets in docs/reference/data-sets.md: `python -m tools.datasets_table` prints it."""
+"""Table of the public datasets in docs/reference/data-sets.md: `python -m tools.datasets_table` prints it."""
 
 from segtrain.commands.datasets.command import count_classes, show_counts, show_way
 from segtrain.formats.dataset_info import load_dataset, published
 
 
 def build_datasets_table() -> str:
-    """The data sets as a Markdown table."""
-    rows = ["| `format` | data set | classes | images | licence | get it |", "|---|---|---|---|---|---|"]
+    """The datasets as a Markdown table."""
+    rows = ["| `format` | dataset | classes | images | license | get it |", "|---|---|---|---|---|---|"]
     for name in published():
         dataset = load_dataset(name)
         about = dataset.about

@@ -60,7 +60,7 @@ def _nested(base: Value | None, keys: Sequence[str], value: Value, annotation: A
     if base is not None and isinstance(base.data, list):
         if not head.isdigit() or int(head) >= len(base.data):
             raise ConfigError(
-                f"{value.origin}: '{head}' is not an item of a list of {len(base.data)}; they count from 0"
+                f"{value.origin}: there is no item '{head}' in this list of {len(base.data)}; items are numbered from 0"
             )
         items, index = list(base.data), int(head)
         items[index] = _merge(items[index], _nested(items[index], rest, value, inside), inside)
@@ -86,9 +86,9 @@ def _read_override(argument: str) -> tuple[list[str], Value]:
     origin = f"command line: {argument}"
     keys = split_key(path)
     if not all(keys):
-        raise ConfigError(f"{origin}: '{path}' is not a path of keys like train.epochs")
+        raise ConfigError(f"{origin}: '{path}' is not a key like train.epochs")
     if not text.strip():
-        raise ConfigError(f"{origin}: is empty; is a variable not set? {path}=null takes a key out")
+        raise ConfigError(f"{origin}: is empty; is a variable unset? {path}=null removes a key")
     # To YAML a # behind a blank would begin a comment.
     return keys, _as_typed(parse_yaml(text.replace("#", STAND_IN), origin=origin))
 
@@ -152,7 +152,7 @@ def apply_overrides(tree: Value, overrides: Sequence[str], schema: type[Section]
 
 
 def add_published(tree: Value) -> Value:
-    """Merge the classes of a public data set, and its values that mean ignore, below those of the section `data`.
+    """Merge the classes of a public dataset, and its values that mean ignore, below those of the section `data`.
 
     Its other keys are merged where it is read, by segtrain.formats. What is merged is said to come from where the
     format was named. Where annotations hold the names of classes, each class without a value has its index as value.

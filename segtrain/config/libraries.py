@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from segtrain.config.networks import NETWORKS, TRANSFORMERS
-from segtrain.config.section import Mistake, describe_type, suggest
+from segtrain.config.section import Mistake, describe_expected, suggest
 from segtrain.errors import ConfigError, reason_of
 
 INDEX_FILE = Path(__file__).with_name("library_index.json")
@@ -63,7 +63,7 @@ def find(kind: str, name: str) -> type:
         if found is None:
             raise ConfigError(f"'{name}' is not in {', '.join(MODULES[kind])}")
     if not (isinstance(found, type) and issubclass(found, _bases(kind))):
-        raise ConfigError(f"'{name}' does not derive from {' or '.join(BASES[kind])}")
+        raise ConfigError(f"'{name}' is not a subclass of {' or '.join(BASES[kind])}")
     return found
 
 
@@ -171,7 +171,7 @@ def fit_arguments(target: type, arguments: dict[str, Any], *, path: str) -> dict
         try:
             made = TypeAdapter(types.get(key, Any)).validate_python(value)
         except ValidationError as error:
-            raise ConfigError(f"{path}.{key}: expected {describe_type(types[key])}, not {value!r}") from error
+            raise ConfigError(f"{path}.{key}: expected {describe_expected(types[key])}, not {value!r}") from error
         fitted[key] = value if made == value else made  # 2 stays 2, where a message names it
     return fitted
 
@@ -193,7 +193,7 @@ def check_arguments(
     `refused` maps an argument to what to write instead.
     """
     if not isinstance(name, str):
-        yield Mistake(name_path or path, f"expected a name of a {kind}, not {name!r}")
+        yield Mistake(name_path or path, f"expected the name of a {kind}, not {name!r}")
         return
     try:
         arguments = accepted(kind, name)
@@ -246,13 +246,13 @@ def check_encoder(name: Any, *, path: tuple, architecture: str | None = None) ->
         hint = suggest(name, [f"tu-{known}" for known in index["timm_models"]])
         yield Mistake(path, f"timm has no model '{name[3:]}'; {hint}")
     elif not of_smp and model in groups["none"]:
-        reason = "gives no features that an architecture takes for images of any size"
+        reason = "provides no features that a decoder can use for images of any size"
         yield Mistake(path, f"timm's {model} {reason}; python -m segtrain models tu- lists those that do")
     elif (
         not of_smp and model in groups["plain"] and architecture in known_names("model") and architecture not in takers
     ):
-        taken = f"model.name: {', '.join(takers[:-1])} or {takers[-1]} takes it, {architecture} does not"
-        yield Mistake(path, f"timm's {model} is a plain transformer with one resolution: {taken}")
+        taken = f"model.name: {', '.join(takers[:-1])} and {takers[-1]} accept it, {architecture} does not"
+        yield Mistake(path, f"timm's {model} is a plain transformer with a single resolution: {taken}")
     elif architecture in takers and (of_smp or (groups["plain"] and model not in groups["plain"])):
-        reason = f"{architecture} takes plain transformers of timm, like tu-vit_small_patch16_224"
-        yield Mistake(path, f"{name} has a pyramid of features; {reason}")
+        reason = f"{architecture} needs a plain transformer of timm, like tu-vit_small_patch16_224"
+        yield Mistake(path, f"{name} has a feature pyramid; {reason}")

@@ -1,4 +1,4 @@
-"""Schema of the sections `log` and `tune`, which change nothing in a training: what it shows, and a search over it."""
+"""Schema of the sections `log` and `tune`, which do not affect a training: what is logged, and a search over it."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,12 +11,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class WandbConfig(Section):
-    """Weights & Biases. What is not written here is left to the environment (WANDB_PROJECT, WANDB_NAME, ..)."""
+    """Weights & Biases. Anything not set here is left to the environment (WANDB_PROJECT, WANDB_NAME, ..)."""
 
     mode: Literal["online", "offline", "disabled"] = "online"
-    """online falls back to offline, with one line that says so, where there is no API key or no network."""
+    """Without an API key or a network, online falls back to offline and says so in one line."""
     project: str | None = None
-    """Project that the run appears in; default: WANDB_PROJECT, else segtrain."""
+    """Project of the run; default: WANDB_PROJECT, else segtrain."""
     entity: str | None = None
     """User or team; default: your own."""
     group: str | None = None
@@ -24,67 +24,69 @@ class WandbConfig(Section):
     tags: list[str] = Field(default_factory=list)
     """Tags of the run."""
     notes: str | None = None
-    """What this run is for, in your words."""
+    """What this run is for, in your own words."""
     artifacts: list[Literal["best", "latest"]] = Field(default_factory=list)
     """Checkpoints to upload when the run ends or is stopped, as versions of a model artifact; latest is kept for 30
     days."""
     watch: Literal["gradients", "parameters", "all"] | None = None
-    """Histograms of the gradients, of the parameters, or of both."""
+    """Log histograms of the gradients, of the parameters, or of both."""
     watch_every_steps: Annotated[int, Field(ge=1)] = 1000
-    """Steps between two histograms."""
+    """Steps between histograms."""
     alert: bool = False
-    """Send an alert when the training is stopped or fails."""
+    """Send an alert if the training is stopped or fails."""
     lineage: bool = False
-    """Note as inputs of the run its data set, as an artifact that refers to the files, and the run of model.weights."""
+    """Record the inputs of the run: its dataset, as an artifact that references the files, and the run of
+    model.weights."""
     registry: str | None = None
-    """Collection of the registry to link best.pt to, like wandb-registry-model/street; best.pt is then uploaded."""
+    """Registry collection to link best.pt to, like wandb-registry-model/street; best.pt is then uploaded."""
 
 
 class LogConfig(Section):
-    """What is written beside metrics.csv, curves.png, confusion.png and predictions/, which always are."""
+    """What is written in addition to metrics.csv, curves.png, confusion.png and predictions/, which are always
+    written."""
 
     progress: bool = True
-    """Show the progress bar."""
+    """Show a progress bar."""
     images: Annotated[int, Field(ge=0)] = 6
-    """Validation images, always the same, whose predictions are drawn after an evaluation."""
+    """Number of validation images, always the same ones, whose predictions are drawn after an evaluation."""
     every_steps: Annotated[int, Field(ge=1)] = 20
     """Steps between two values of the loss in the step charts."""
     tensorboard: bool = False
-    """Write TensorBoard events too, into the run folder."""
+    """Also write TensorBoard events, into the run folder."""
     wandb: WandbConfig = WandbConfig()
     """Weights & Biases."""
 
 
 class TuneRange(Section):
-    """Numbers from low to high, both included; or a list of choices, which may be written alone."""
+    """Numbers from low to high, both included; or a list of choices, which can be written without the key."""
 
     low: Finite | None = None
     """Smallest value."""
     high: Finite | None = None
     """Largest value."""
     log: bool = False
-    """Draw evenly over the logarithm: for what matters by its factor, like a learning rate."""
+    """Sample on a logarithmic scale: for values whose factor matters, like a learning rate."""
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Distance between two values, counted from low. Arguments of the libraries take whole numbers only from a range
-    with a whole step; declared keys know what they take."""
+    """Distance between two values, counted from low. For arguments of the libraries only a range with an integer step
+    gives integers; for the keys of segtrain the type is known."""
     choices: Annotated[list[Any], Field(min_length=2)] | None = None
-    """The values themselves, whatever they are: words, numbers, lists, null."""
+    """The values themselves, of any type: strings, numbers, lists, null."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "TuneRange":
         ends = [key for key in ("low", "high") if getattr(self, key) is not None]
         if self.choices is not None:
             if ends or self.log or self.step:
-                raise ValueError("choices stand alone; take low, high, log and step out")
+                raise ValueError("choices cannot be combined with low, high, log or step; remove those")
             return self
         if len(ends) < 2:
             raise ValueError("write {low: 1e-4, high: 1e-2}, or a list of choices like [4, 8, 16]")
         if self.low >= self.high:
-            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+            raise ValueError(f"low {self.low:g} must be less than high {self.high:g}")
         if self.log and self.low <= 0:
-            raise ValueError(f"log: low must be above 0, not {self.low:g}")
+            raise ValueError(f"log: low must be greater than 0, not {self.low:g}")
         if self.log and self.step is not None:
-            raise ValueError("log and step exclude one another; write one of them")
+            raise ValueError("log and step exclude each other; write only one of them")
         return self
 
     def show(self, value: Any, *, whole: bool = False) -> str:
@@ -100,13 +102,13 @@ class TuneRange(Section):
 
 
 class TuneConfig(Section):
-    """A search over the experiment: `python -m segtrain tune`. A training ignores it."""
+    """A hyperparameter search over the experiment: `python -m segtrain tune`. A training ignores it."""
 
     trials: Annotated[int, Field(ge=1)] = 20
-    """Trainings in all. The first is the experiment as it is written, where its values lie in the ranges."""
+    """Total number of trainings. The first is the experiment as written, if its values are within the ranges."""
     ranges: Annotated[dict[str, TuneRange], Field(min_length=1)]
-    """What varies: any key as `key=value` has it, like optimizer.lr or loss.DiceLoss, with {low, high, log, step} or a
-    list of choices."""
+    """What varies: any key as written in `key=value`, like optimizer.lr or loss.DiceLoss, with {low, high, log, step}
+    or a list of choices."""
 
     @field_validator("ranges", mode="before")
     @classmethod

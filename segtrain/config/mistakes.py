@@ -14,7 +14,7 @@ from segtrain.config.section import (
     Section,
     alternatives,
     annotation_inside,
-    describe_type,
+    describe_expected,
     section_of,
     suggest,
 )
@@ -22,11 +22,11 @@ from segtrain.config.tree import Value
 from segtrain.errors import ConfigError
 
 _EXPECTED = {
-    "int": "expected a whole number",
+    "int": "expected an integer",
     "float": "expected a number",
     "bool": "expected true or false",
-    "string_pattern": "expected letters, digits and _ - . alone",
-    "string": "expected a word",
+    "string_pattern": "expected only letters, digits and _ - .",
+    "string": "expected a string",
     "path": "expected a path",
     "list": "expected a list [..]",
     "dict": "expected a mapping of keys to values",
@@ -41,7 +41,7 @@ def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
         if len([item for item in alternatives(annotation) if item is not NoneType]) > 1:
             # pydantic has an error for each alternative and goes on with its name: one line about the value is enough
             written = reduce(getitem, path[:depth], plain)
-            return Mistake(path[:depth], f"expected {describe_type(annotation)}, not {written!r}")
+            return Mistake(path[:depth], f"expected {describe_expected(annotation)}, not {written!r}")
         annotation = annotation_inside(annotation, key)
     if kind == "extra_forbidden":
         return Mistake(path, f"unknown key; {suggest(str(path[-1]), _keys_at(schema, path[:-1]))}")
@@ -51,13 +51,13 @@ def _describe(error: dict, schema: type[Section], plain: Any) -> Mistake:
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         near = suggest(str(given), allowed)
         hint = f"; {near}" if near.startswith("did") else ""  # else it would list the words again
-        return Mistake(path, f"{given!r} is none of {', '.join(allowed)}{hint}")
+        return Mistake(path, f"{given!r} is not one of {', '.join(allowed)}{hint}")
     if kind == "value_error":
         cause = error["ctx"]["error"]
         return Mistake((*path, *getattr(cause, "path", ())), str(cause))
     section = section_of(annotation)
     if kind == "model_type" and section is not None and section.shorthand is not None:
-        return Mistake(path, f"expected its {section.shorthand} alone or a mapping, not {given!r}")
+        return Mistake(path, f"expected just its {section.shorthand} or a mapping, not {given!r}")
     expected = next((text for word, text in _EXPECTED.items() if kind.startswith(word)), None)
     if expected:
         return Mistake(path, f"{expected}, not {given!r}")

@@ -19,7 +19,7 @@ from segtrain.config.section import (
     Section,
     alternatives,
     annotation_inside,
-    describe_type,
+    describe_expected,
     section_of,
     suggest,
 )
@@ -27,43 +27,45 @@ from segtrain.config.tree import Value
 from segtrain.errors import ConfigError
 
 REFUSED_MODEL_ARGUMENTS = {
-    "classes": "the number of outputs is the number of data.classes; take this line out",
-    "in_channels": "the number of inputs is data.channels; write it there",
-    "activation": "losses and metrics take logits; take this line out",
-    "aux_params": "a classification head is not trained here; take this line out",
+    "classes": "the number of outputs follows from data.classes; remove this line",
+    "in_channels": "the number of input channels is data.channels; set it there",
+    "activation": "losses and metrics expect logits; remove this line",
+    "aux_params": "segtrain does not train a classification head; remove this line",
 }
 REFUSED_TRANSFORMS = {
-    "Normalize": "the model normalises by itself; take it out (model.mean and model.std set the numbers)",
-    "ToFloat": "the model scales by itself, from 0..255; take it out",
-    "ToTensorV2": "batches are tensors already; take it out",
-    "ToTensor3D": "batches are tensors already; take it out",
+    "Normalize": "the model itself normalizes images; remove it (model.mean and model.std set the values)",
+    "ToFloat": "the model itself scales images from 0..255; remove it",
+    "ToTensorV2": "batches are already tensors; remove it",
+    "ToTensor3D": "batches are already tensors; remove it",
     **dict.fromkeys(
         ("AugMix", "AutoAugment", "RandAugment", "TrivialAugmentWide"),
-        "it moves images without their masks, for classification; write SomeOf with transforms of your choice",
+        "it moves images without their masks, for classification; write SomeOf with a list of transforms",
     ),
-    **dict.fromkeys(("CutMix", "MixUp"), "it is for classification; data.mix mixes samples with their masks"),
+    **dict.fromkeys(
+        ("CutMix", "MixUp"), "it is for classification; use data.mix, which mixes samples with their masks"
+    ),
     **dict.fromkeys(
         ("ConvertImageDtype", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor"),
-        "images are converted already; take it out",
+        "images are already converted; remove it",
     ),
-    **dict.fromkeys(("RandomApply", "RandomChoice"), "write OneOf or Sequential, which take a list and p"),
+    **dict.fromkeys(("RandomApply", "RandomChoice"), "write OneOf or Sequential, which accept a list and p"),
     **dict.fromkeys(
         ("ClampBoundingBoxes", "ConvertBoundingBoxFormat", "RandomIoUCrop", "SanitizeBoundingBoxes", "SetClampingMode"),
-        "it is for boxes, and there are none",
+        "it is for bounding boxes, and there are none; remove it",
     ),
-    **dict.fromkeys(("ClampKeyPoints", "SanitizeKeyPoints"), "it is for key points, and there are none"),
-    **dict.fromkeys(("FiveCrop", "TenCrop"), "it makes several images of one; write RandomCrop"),
-    **dict.fromkeys(("LinearTransformation", "UniformTemporalSubsample"), "it is not for images and masks"),
+    **dict.fromkeys(("ClampKeyPoints", "SanitizeKeyPoints"), "it is for keypoints, and there are none; remove it"),
+    **dict.fromkeys(("FiveCrop", "TenCrop"), "it makes several images from one; write RandomCrop"),
+    **dict.fromkeys(("LinearTransformation", "UniformTemporalSubsample"), "it is not for images and masks; remove it"),
 }
 NOT_TUNED = {  # keys, and sections of keys
-    "seed": "the best of several seeds is luck; take it out",
-    "name": "the runs of a search have their names; take it out",
-    "runs_dir": "the runs of a search lie in its folder; take it out",
-    "tune": "a search has no search in it; take it out",
-    "log": "it changes no score; take it out",
-    "train.monitor": "scores of different metrics are not comparable; take it out",
-    "data.fold": "scores of different images are not comparable; take it out",
-    "data.val_split": "scores of different images are not comparable; take it out",
+    "seed": "the best of several seeds is only luck; remove it",
+    "name": "a search names its own runs; remove it",
+    "runs_dir": "a search keeps its runs in its own folder; remove it",
+    "tune": "a search cannot contain a search; remove it",
+    "log": "it does not affect any score; remove it",
+    "train.monitor": "scores of different metrics are not comparable; remove it",
+    "data.fold": "scores on different images are not comparable; remove it",
+    "data.val_split": "scores on different images are not comparable; remove it",
 }
 SCHEDULE_PROVIDED = ("optimizer", "total_steps", "steps_per_epoch", "epochs", "T_max", "total_iters", "max_lr")
 
@@ -77,7 +79,7 @@ def _transform_mistakes(items: Any, path: tuple) -> Iterator[Mistake]:
         if isinstance(item, dict) and len(item) != 1:
             yield Mistake(
                 (*path, index),
-                f"an item names one transform, not {len(item)}; its arguments go below its name, indented",
+                f"a list item is one transform, not {len(item)}; indent its arguments below its name",
             )
             continue
         name, arguments = next(iter(item.items())) if isinstance(item, dict) else (item, {})
@@ -102,7 +104,7 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
         yield Mistake(("data", "format"), f"unknown format {name!r}; {suggest(str(name), known)}")
         return
     if data.get("classes") is None and "root" in data:
-        text = f"is missing; format {name} cannot know them: write classes: [first, second, ..]"
+        text = f"is missing; format {name} does not define any: write classes: [first, second, ..]"
         yield Mistake(("data", "classes"), text)
     keys = formats.keys_of(name, data)
     for key in _declared(DataConfig, data):
@@ -114,15 +116,15 @@ def _format_mistakes(data: dict) -> Iterator[Mistake]:
         try:
             TypeAdapter(annotation).validate_python(data[key], strict=True)
         except ValidationError:
-            yield Mistake(("data", key), f"expected {describe_type(annotation)}, not {data[key]!r}")
+            yield Mistake(("data", key), f"expected {describe_expected(annotation)}, not {data[key]!r}")
     if data.get("multilabel") is True and formats.find_mask_reader(name, data) is not None:
-        yield Mistake(("data", "multilabel"), f"format {name} has one mask for all classes; take it out")
+        yield Mistake(("data", "multilabel"), f"format {name} has one mask for all classes; remove it")
     if data.get("tile") is not None and formats.find_mask_reader(name, data) is not None:
-        yield Mistake(("data", "tile"), f"format {name} has no mask files to cut windows from; take it out")
+        yield Mistake(("data", "tile"), f"format {name} has no mask files to cut windows from; remove it")
     if formats.find_ignored_raw(name) is not None and isinstance(data.get("classes"), list):
         for index, item in enumerate(data["classes"]):
             if isinstance(item, dict) and item.get("colors"):
-                text = "colors mean nothing where annotations hold names; write labels"
+                text = "colors have no effect in annotations, which contain names; write labels"
                 yield Mistake(("data", "classes", index), text)
 
 
@@ -153,8 +155,8 @@ def _weights_mistakes(encoder: Any, weights: Any) -> Iterator[Mistake]:
     if known is not None and weights not in known:
         yield Mistake(("model", "encoder_weights"), f"{encoder} has no weights '{weights}'; {suggest(weights, known)}")
     elif encoder.startswith("tu-") and weights != "imagenet":
-        where = f"behind the encoder's, like {encoder.split('.')[0]}.a1_in1k"
-        yield Mistake(("model", "encoder_weights"), f"timm has the name of weights {where}; write imagenet here")
+        where = f"after the encoder's, like {encoder.split('.')[0]}.a1_in1k"
+        yield Mistake(("model", "encoder_weights"), f"timm writes the name of the weights {where}; write imagenet here")
 
 
 def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
@@ -179,7 +181,7 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
             yield from check_encoder(encoder, path=("model", "encoder_name"), architecture=name)
             yield from _weights_mistakes(encoder, model.get("encoder_weights"))
         elif model.get("encoder_name") is not None:
-            yield Mistake(("model", "encoder_name"), f"{name} takes no encoder by its name; take this line out")
+            yield Mistake(("model", "encoder_name"), f"{name} has no encoder to choose; remove this line")
     for name, term in (section("loss") or {}).items():
         given = _declared(LossTerm, term) if isinstance(term, dict) else []
         yield from check_arguments("loss", name, given, path=("loss", name), provided=("mode", "ignore_index"))
@@ -193,7 +195,7 @@ def library_mistakes(plain: dict[str, Any]) -> Iterator[Mistake]:
                 name_path=(kind, "name"), provided=provided,
             )  # fmt: skip
     for path in _none_paths({key: value for key, value in plain.items() if key not in ("name", "data")}, ()):
-        yield Mistake(path, "'None' is a word in YAML; write null")
+        yield Mistake(path, "'None' is a string in YAML; write null")
     for split, items in (section("transforms") or {}).items():
         yield from _transform_mistakes(items, ("transforms", split))
 
@@ -251,7 +253,7 @@ def load_config(arguments: Sequence[str | Mapping], *, resume: str | None = None
             raise ConfigError(f"{resume}: is not a run folder; it has no {BASE_FILE}")
         if not arguments:
             here = f"is not in this folder ({Path.cwd()})"
-            raise ConfigError(f"{BASE_FILE}: {here}; name an experiment file, like my_experiment.yml")
+            raise ConfigError(f"{BASE_FILE}: {here}; give an experiment file, like my_experiment.yml")
         base = None
     tree = add_published(load_tree(arguments, Config, base=base))
     config = validate(tree, Config, rules=[library_mistakes, partial(_range_mistakes, tree)])

@@ -63,7 +63,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{by_lower[close[0]]}'?"
-    return f"known: {', '.join(known)}" if known and len(known) <= 40 else f"none of {len(known)} known names is close"
+    few = known and len(known) <= 40
+    return f"known: {', '.join(known)}" if few else f"none of the {len(known)} known names is similar"
 
 
 def alternatives(annotation: Any) -> list[Any]:
@@ -100,11 +101,11 @@ def _is_replaced(annotation: Any, key: str) -> bool:
     return any(isinstance(mark, Replaced) for mark in section.model_fields[key].metadata)
 
 
-_WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", NoneType: "null", Any: "anything"}
+_WORDS = {int: "integer", float: "number", str: "string", bool: "true or false", NoneType: "null", Any: "anything"}
 
 
 def describe_type(annotation: Any, *, plural: str = "") -> str:
-    """A type in words: `whole number or auto`, `list of numbers`."""
+    """A type in words: `integer or auto`, `list of numbers`."""
     words = []
     for item in alternatives(annotation):
         origin = get_origin(item)
@@ -123,3 +124,12 @@ def describe_type(annotation: Any, *, plural: str = "") -> str:
         else:
             words.append(_WORDS[item] + plural * (item in (int, float, str)))
     return " or ".join(dict.fromkeys(words))
+
+
+_ARTICLES = {"integer": "an ", "number": "a ", "string": "a ", "list": "a ", "mapping": "a "}
+
+
+def describe_expected(annotation: Any) -> str:
+    """A type in words, with its article: `an integer or auto`, `a list of numbers`."""
+    words = describe_type(annotation)
+    return _ARTICLES.get(words.split()[0], "") + words

@@ -81,7 +81,7 @@ class _LayerDumper(_Dumper):
             return self.represent_dict(dict(value))
         if hasattr(value, "tolist"):
             return self.represent_data(value.tolist())
-        raise ConfigError(f"{value!r} is neither a number, text, a list nor a dict")
+        raise ConfigError(f"{value!r} is not a number, a string, a list or a dict")
 
 
 _LayerDumper.add_multi_representer(object, _LayerDumper.represent_other)
@@ -111,9 +111,9 @@ def flatten(plain: Any, path: str = "") -> dict[str, Any]:
 
 def _scalar(text: str, tag: str, origin: str) -> Any:
     if unfit := _UNFIT.search(text):
-        raise ConfigError(f"{origin}: holds the character {unfit[0]!r}, which cannot be part of a value; take it out")
+        raise ConfigError(f"{origin}: contains the character {unfit[0]!r}, which is not allowed in a value; remove it")
     if tag.endswith(":int") and len(text) > LONGEST_NUMBER:
-        raise ConfigError(f"{origin}: a whole number of {len(text):,} digits is too large")
+        raise ConfigError(f"{origin}: an integer of {len(text):,} digits is too large")
     try:
         return _convert(text, tag)
     except ValueError as error:  # a tag that was written, like !!int abc
@@ -156,20 +156,18 @@ def _build(node: yaml.Node, source: str, origin: str, loader: yaml.SafeLoader, n
         return f"{source}:{inner.start_mark.line + 1}" if source else origin
 
     if next(numbers) > MOST_VALUES:
-        raise ConfigError(f"{origin}: holds more than {MOST_VALUES:,} values; is an anchor repeated within itself?")
+        raise ConfigError(f"{origin}: contains more than {MOST_VALUES:,} values; is an anchor repeated within itself?")
     if isinstance(node, yaml.MappingNode):
         entries: dict[str, Value] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 wrong = _build(key_node, source, place(key_node), loader, numbers).plain()
-                raise ConfigError(f"{place(key_node)}: a key must be a word, not {wrong!r}")
+                raise ConfigError(f"{place(key_node)}: a key must be a string, not {wrong!r}")
             key = _scalar(key_node.value, key_node.tag, place(key_node))  # as it is written: only values take variables
             if not isinstance(key, (str, int, float)):
-                raise ConfigError(f"{place(key_node)}: a key must be a word, not {key!r}")
+                raise ConfigError(f"{place(key_node)}: a key must be a string, not {key!r}")
             if str(key) in entries:
-                raise ConfigError(
-                    f"{place(key_node)}: key '{key}' is written twice (first in {entries[str(key)].origin})"
-                )
+                raise ConfigError(f"{place(key_node)}: duplicate key '{key}' (first in {entries[str(key)].origin})")
             entries[str(key)] = _build(value_node, source, place(key_node), loader, numbers)
         return Value(entries, origin)
     if isinstance(node, yaml.SequenceNode):
@@ -221,5 +219,7 @@ def load_yaml(path: Path | str) -> Value:
     if value.data is None:
         return replace(value, data={})
     if not isinstance(value.data, dict):
-        raise ConfigError(f"{path}:1: an experiment is a mapping of keys to values, this file holds {value.plain()!r}")
+        raise ConfigError(
+            f"{path}:1: an experiment is a mapping of keys to values, but this file contains {value.plain()!r}"
+        )
     return value

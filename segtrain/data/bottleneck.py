@@ -1,4 +1,4 @@
-"""Bottleneck: what a training that waits for its images waits for, and what to set."""
+"""Bottleneck: why a training waits for its images, and what to set."""
 
 import time
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ CROPPING = ("RandomCrop", "ClassCrop", "CropNonEmptyMaskIfExists", "RandomResize
 
 
 class Costs(NamedTuple):
-    """Milliseconds an image takes: its files to be read, to be decoded, and each of the transforms, in their order;
-    and how many times as many pixels it has as what comes out."""
+    """Milliseconds per image: to read its files, to decode them, and for each of the transforms, in their order; and
+    the ratio of its pixels to those of the result."""
 
     disk: float
     decoding: float
@@ -31,22 +31,22 @@ class Costs(NamedTuple):
 
 
 def explain_wait(loader: TrainLoader, share: float) -> str:
-    """A line for a training that waited for its images for `share` of the time, 0..1. Some are read and augmented for
-    it."""
+    """A line for a training that spent `share` of the time, 0..1, waiting for its images. Some are read and augmented
+    to measure it."""
     costs, workers = measure_costs(loader.dataset), loader.loader.num_workers
     augmentation = sum(taken for _, taken in costs.transforms)
     named = f"{costs.disk:.0f} ms to read, {costs.decoding:.0f} to decode and {augmentation:.0f} to augment"
     by = f"{workers} reading processes" if workers > 1 else "one process"
     if loader.dataset.mix is not None:
-        by += f", and data.mix takes a second one for {loader.dataset.mix.share:.0%} of them"
+        by += f", and data.mix reads a second one for {loader.dataset.mix.share:.0%} of them"
     return (
-        f"the loader is the bottleneck: {share:.0%} of the time waits for images; one takes {named}, in {by}; "
-        f"{' or '.join(_advice(loader.dataset, costs, workers))}"
+        f"the loader is the bottleneck: {share:.0%} of the time is spent waiting for images; each takes {named}, in "
+        f"{by}; {' or '.join(_advice(loader.dataset, costs, workers))}"
     )
 
 
 def measure_costs(dataset: TrainSamples) -> Costs:
-    """The costs of some images, spread over the data set."""
+    """The costs of some images, spread over the dataset."""
     started, rows, reduction = time.perf_counter(), [], []
     names = [type(child).__name__ for child in dataset.transform.transforms]
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), TRIED_IMAGES)).astype(int)).tolist():
@@ -78,7 +78,7 @@ def _files(sample: Sample) -> Iterator[str]:
 
 
 def _advice(dataset: TrainSamples, costs: Costs, workers: int) -> list[str]:
-    """What to set, the first the most likely to help."""
+    """What to set, most likely to help first."""
     cores, found = max(count_cores() // local_size(), 1), []
     if workers < cores:
         found.append(f"set data.workers: {cores}")
@@ -88,13 +88,13 @@ def _advice(dataset: TrainSamples, costs: Costs, workers: int) -> list[str]:
         crop = next((name for name in names[slowest + 1 :] if name in CROPPING), None)
         took = f"{names[slowest]} ({taken[slowest]:.0f} ms)"
         crop = crop and crop.replace("ClassCrop", "RandomCrop")
-        return [*found, f"put {crop} before {took}" if crop else f"apply {took} to fewer images (p), or take it out"]
+        return [*found, f"put {crop} before {took}" if crop else f"apply {took} to fewer images (p), or remove it"]
     if costs.decoding > costs.disk and costs.reduction > LARGE:
-        found.append(f"save the images smaller, they have {costs.reduction:.0f} times the pixels of a crop")
+        found.append(f"save smaller images; they have {costs.reduction:.0f} times the pixels of a crop")
     needed = estimate_memory(dataset.samples, dataset.decoder, dataset.image_options)
     free = read_available_bytes()
     if free is None or needed < LARGEST_SHARE * free:
         found.append(f"set data.cache: ram (about {show_bytes(needed)})")
     elif costs.disk > costs.decoding:
         found.append("set data.cache: folder, with data.cache_folder on a fast disk")
-    return found or ["the processor is what limits: reduce the augmentation, or the images"]
+    return found or ["the processor is the limit: reduce the augmentation or the size of the images"]

@@ -21,14 +21,13 @@ Batch = dict[str, torch.Tensor | list[str]]
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """A seed of 32 bits for the random choices of one sample in one epoch."""
+    """A 32-bit seed for the random choices of one sample in one epoch."""
     return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1)[0])
 
 
 def read_sample(sample: Sample, decoder: Decoder, image_options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Image (HWC, uint8, or float32 in 0..1 where image_options have a scale) and mask (HW class indices, or CHW in
-    multilabel) of a sample; pixels of which the image says that they hold no data are ignored. Raises DataError also
-    where their sizes differ."""
+    """Image (HWC, uint8, or float32 in 0..1 if image_options have a scale) and mask (HW class indices, or CHW in
+    multilabel) of a sample; nodata pixels of the image are ignored. Raises DataError also if their sizes differ."""
     image, missing = read_with_nodata(sample.image, **image_options)
     mask = decoder.read(sample)
     require_mask_size(sample, sample.mask_file, image.shape[:2], mask.shape[-2:])
@@ -36,8 +35,8 @@ def read_sample(sample: Sample, decoder: Decoder, image_options: dict[str, Any])
 
 
 def images_to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Images (HWC uint8, or float32 in 0..1, all of one size) as one tensor (N, C, H, W) of 0..255 in the same type, in
-    channels_last memory without a copy."""
+    """Images (HWC uint8, or float32 in 0..1, all of the same size) as one tensor (N, C, H, W) of 0..255 of the same
+    type, in channels_last memory, without a copy."""
     batch = np.stack(images)
     if batch.dtype == np.float32:
         batch *= 255
@@ -45,15 +44,15 @@ def images_to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def make_batch(samples: Sequence[Sample], images: torch.Tensor, masks: Sequence[np.ndarray]) -> Batch:
-    """Masks (HW or CHW, uint8 or int32) become one tensor (N, ...) of the same type, and int64 on the device."""
+    """Masks (HW or CHW, uint8 or int32) become one tensor (N, ...) of the same type; it becomes int64 on the device."""
     return {"image": images, "mask": torch.from_numpy(np.stack(masks)), "name": [sample.name for sample in samples]}
 
 
 class ClassBalance:
-    """Chooses samples by the classes they have.
+    """Chooses samples by their classes.
 
     Args:
-        share: 0..1, how many of the samples are drawn for a class; the others are taken as they come.
+        share: 0..1, share of the samples that are drawn for a class; the others are used in their order.
         presence: bool (N, C), whether sample n has a pixel of class c. A class that no sample has is never drawn.
     """
 
@@ -65,7 +64,8 @@ class ClassBalance:
         self._ends = np.searchsorted(classes, self._classes, side="right")
 
     def choose(self, index: int, seed: int) -> tuple[int, int | None]:
-        """The sample to take instead of `index`, and the class it is drawn for, or None; `seed` decides alone."""
+        """The sample to use instead of `index`, and the class for which it is drawn, or None; depends on `seed`
+        alone."""
         rng = np.random.default_rng((seed, 1))  # another stream than that of the augmentation
         if not len(self._classes) or rng.random() >= self.share:
             return index, None
@@ -75,9 +75,9 @@ class ClassBalance:
 
 @dataclass(eq=False, repr=False)
 class _Samples(Dataset):
-    """Batches by lists of keys. What is wrong with a file travels back as the batch itself: an exception that crosses
-    from a worker process would arrive wrapped in a traceback. `kept` are the decoded images and masks of all samples,
-    where they are held in memory; `read` stands for read_sample where files are read from elsewhere."""
+    """Batches by lists of keys. An error in a file is returned as the batch: an exception raised in a worker process
+    would arrive wrapped in a traceback. `kept` are the decoded images and masks of all samples, if they are in memory;
+    `read` replaces read_sample if files are read from elsewhere."""
 
     samples: Sequence[Sample]
     decoder: Decoder
@@ -90,7 +90,7 @@ class _Samples(Dataset):
         return len(self.samples)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image and mask of a sample, from memory where they are kept; not to be changed in place."""
+        """Image and mask of a sample, from memory if they are kept; do not change them in place."""
         if self.kept is not None:
             return self.kept[index]
         return self.read(self.samples[index], self.decoder, self.image_options)
@@ -104,7 +104,7 @@ class _Samples(Dataset):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TrainSamples(_Samples):
-    """Augmented batches; a key is (epoch, index), and with the seed it decides every random choice."""
+    """Augmented batches; a key is (epoch, index), which together with the seed determines every random choice."""
 
     transform: albumentations.Compose
     seed: int
@@ -112,7 +112,8 @@ class TrainSamples(_Samples):
     mix: Callable[..., Made] | None = None
 
     def augment(self, index: int, seed: int) -> Made:
-        """The sample, or that of `balance`, with its image and mask after transforms.train; `seed` decides alone."""
+        """The sample, or the one `balance` chose, with its image and mask after transforms.train; depends on `seed`
+        alone."""
         index, target = self.balance.choose(index, seed) if self.balance is not None else (index, None)
         sample, (image, mask) = self.samples[index], self.load(index)
         try:
@@ -134,10 +135,10 @@ class TrainSamples(_Samples):
 
 
 class RawSamples(_Samples):
-    """Whole images as they are read, with their masks; a key is the index. A batch is a list of groups of one size."""
+    """Whole images as read, with their masks; a key is the index. A batch is a list of groups of the same size."""
 
     def batch(self, keys: list[int]) -> list[Batch]:
-        """Groups of image (N, H, W, C) as read_image gives it, mask (N, H, W) or (N, C, H, W), and name."""
+        """Groups of image (N, H, W, C) as read_image returns it, mask (N, H, W) or (N, C, H, W), and name."""
         groups: dict[tuple[int, ...], list[Made]] = {}
         for index in keys:
             image, mask = self.load(index)
@@ -148,18 +149,18 @@ class RawSamples(_Samples):
         ]
 
     def images(self, samples: Sequence[Sample], images: Sequence[np.ndarray]) -> torch.Tensor:
-        """The tensor of images of one size (HWC) in a batch."""
+        """The tensor of images of the same size (HWC) in a batch."""
         return torch.from_numpy(np.stack(images))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class EvalSamples(RawSamples):
-    """The same images as the model sees them, after transforms.val; masks stay at their original size."""
+    """The same images as the model receives them, after transforms.val; masks keep their original size."""
 
     transform: albumentations.Compose | None
 
     def images(self, samples: Sequence[Sample], images: Sequence[np.ndarray]) -> torch.Tensor:
-        """(N, C, H', W') for images of H and W; resizing makes them differ. Raises DataError, which names the file."""
+        """(N, C, H', W') for images of H and W; resizing makes them differ. Raises DataError with the file."""
         prepared = []
         for sample, image in zip(samples, images, strict=True):
             try:

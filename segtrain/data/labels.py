@@ -14,11 +14,11 @@ _UNCLAIMED = -1
 
 
 class LabelDecoder:
-    """Turns mask files into class indices, HW uint8, or int32 where an index needs more. `width` is the number of
-    indices: a binary task has two, background and the class.
+    """Turns mask files into class indices, HW uint8, or int32 if an index needs it. `width` is the number of indices: a
+    binary task has two, background and the class.
 
-    Ignored pixels get `ignore_index`. A value that nothing claims is an error: never silently a class, never silently
-    ignored.
+    Ignored pixels get `ignore_index`. A value that no class claims is an error: it never silently becomes a class and
+    is never silently ignored.
     """
 
     multilabel = False
@@ -52,8 +52,8 @@ class LabelDecoder:
         return self.decode(raw, path)
 
     def decode(self, raw: np.ndarray, path: str) -> np.ndarray:
-        """Class indices of what a mask file holds, HW integers or HWC uint8 RGB; what a masked array masks is ignored
-        unless a class claims it. `path` is for messages."""
+        """Class indices for the content of a mask file, HW integers or HWC uint8 RGB; the masked pixels of a masked
+        array are ignored unless a class claims them. `path` is for messages."""
         hidden, raw = np.ma.getmask(raw), np.ma.getdata(raw)
         if self.as_color:
             raw = (raw[..., 0].astype(np.int32) << 16) | (raw[..., 1].astype(np.int32) << 8) | raw[..., 2]
@@ -73,7 +73,8 @@ class LabelDecoder:
         return mask.astype(self.dtype, copy=False)
 
     def count(self, mask: np.ndarray) -> np.ndarray:
-        """Pixels of each class, then ignored ones, then all: int64 (width + 2,), of a mask of class indices, HW."""
+        """Number of pixels of each class, ignored pixels, and all pixels of a mask of class indices, HW: int64 (width +
+        2,)."""
         counts = np.bincount(mask.ravel(), minlength=max(self.width, self.ignore_index + 1))
         return np.append(counts[: self.width], [counts[self.ignore_index], mask.size])
 
@@ -86,30 +87,30 @@ class LabelDecoder:
         first = int(values[order[0]])
         if not (self.as_color or is_in_range(first)):
             return (
-                f"{path}: values from {raw.min()} to {raw.max()} are not class indices; a mask holds 0..65535; "
-                f"to ignore {first} ({counts[order[0]]} pixels), write data.ignore_values: [{first}]"
+                f"{path}: values from {raw.min()} to {raw.max()} are not class indices; mask values are 0..65535; to "
+                f"ignore {first} ({counts[order[0]]} pixels), write data.ignore_values: [{first}]"
             )
         listed = name_some(
             [f"{show_value(int(values[i]), as_color=self.as_color)} ({counts[i]} pixels)" for i in order], most=4
         )
-        written = show_value(first, as_color=self.as_color).removeprefix("colour ").removeprefix("value ")
+        written = show_value(first, as_color=self.as_color).removeprefix("color ").removeprefix("value ")
         key = "color" if self.as_color else "value"
         if len(order) > 16 and self.as_color:
             hint = (
-                "so many colours come from a JPEG or from smoothed edges: export the masks as PNG without antialiasing"
+                "this many colors come from a JPEG or from smoothed edges: export the masks as PNG without antialiasing"
             )
         else:
             claim = f"{{name: .., {key}: {written}}}"
-            hint = f"give it to a class in data.classes, {claim}, or write data.ignore_values: [{written}]"
+            hint = f"assign it to a class in data.classes, like {claim}, or write data.ignore_values: [{written}]"
         return f"{path}: no class claims {listed}; {hint}"
 
 
 class LayerDecoder:
-    """Turns mask files into layers, CHW uint8: 1 where a pixel is the class, 0 where it is not, ignore_index (of 255
-    at most) where it is not known.
+    """Turns mask files into layers, CHW uint8: 1 where a pixel belongs to the class, 0 where it does not, ignore_index
+    (at most 255) where that is unknown.
 
-    A sample has a file for each class, whose missing ones are empty layers, or one file with a channel for each. In
-    them the class's value is 1 unless it says another, and 0 is not the class.
+    A sample has one file for each class (a missing file is an empty layer), or one file with a channel for each. In
+    them the value of the class is 1 unless it has another, and 0 is not the class.
     """
 
     multilabel, binary, as_color = True, False, False
@@ -138,13 +139,13 @@ class LayerDecoder:
             raw = [there[file] if file else empty for file in files]
         if len({layer.shape for layer in raw}) > 1:
             sizes = ", ".join(f"{file} {layer.shape}" for file, layer in zip(files, raw, strict=True) if file)
-            raise DataError(f"the masks of the classes of one image differ in height and width: {sizes}")
+            raise DataError(f"the masks of the classes of an image differ in height and width: {sizes}")
         named = zip(self.decoders, raw, files, self.classes, strict=True)
         return np.stack([decoder.decode(layer, f"{file} ({item.name})") for decoder, layer, file, item in named])
 
     def count(self, mask: np.ndarray) -> np.ndarray:
-        """Pixels of each class, then the mean number of ignored ones in a layer, then all of a layer: int64
-        (width + 2,)."""
+        """Number of pixels of each class, mean number of ignored pixels per layer, and pixels per layer: int64 (width +
+        2,)."""
         ignored = (mask == self.ignore_index).sum() // self.width
         return np.append((mask == 1).sum(axis=(1, 2)), [ignored, mask[0].size])
 
@@ -153,5 +154,5 @@ Decoder = LabelDecoder | LayerDecoder
 
 
 def build_decoder(config: DataConfig) -> Decoder:
-    """What reads the masks of this data set."""
+    """The decoder for the masks of this dataset."""
     return LayerDecoder(config) if config.multilabel else LabelDecoder(config)

@@ -20,10 +20,10 @@ from segtrain.formats.sample import Splits
 
 
 class EndlessBatches(Sampler):
-    """Batches of (epoch, index), epoch after epoch without end, so that workers never idle between two epochs.
+    """Batches of (epoch, index), epoch after epoch without end, so that workers never idle between epochs.
 
-    The order of an epoch depends on (seed, epoch) alone. What does not fill a batch is left out, unless it is all
-    there is. Of several processes each gets its share of every batch; raises ConfigError where the shares differ.
+    The order of an epoch depends only on (seed, epoch). Samples that do not fill a batch are left out, unless there are
+    no others. With several processes each gets its share of every batch; raises ConfigError if the shares differ.
     """
 
     def __init__(self, count: int, *, batch_size: int, seed: int):
@@ -34,8 +34,8 @@ class EndlessBatches(Sampler):
         if rest := self.batch_size % size():
             fitting = [str(n) for n in (self.batch_size - rest, self.batch_size - rest + size()) if 0 < n <= count]
             raise ConfigError(
-                f"data.batch_size: {self.batch_size} of {count} training images cannot be shared evenly by {size()} "
-                f"processes; write {' or '.join(fitting)}"
+                f"data.batch_size: {self.batch_size} of {count} training images cannot be divided evenly among "
+                f"{size()} processes; write {' or '.join(fitting)}"
                 if fitting
                 else f"{count} training images are too few for {size()} processes"
             )
@@ -53,7 +53,7 @@ class EndlessBatches(Sampler):
 
 
 class TrainLoader:
-    """An endless stream of training batches from any position on: `batch_size` images, `steps_per_epoch` batches. Of
+    """An endless stream of training batches from any position: `batch_size` images, `steps_per_epoch` batches. With
     several processes each reads its share of every batch."""
 
     def __init__(self, dataset: TrainSamples, *, batch_size: int, workers: int, pin_memory: bool):
@@ -63,15 +63,14 @@ class TrainLoader:
         self.loader = build_loader(dataset, batch_sampler=self.batches, workers=workers, pin_memory=pin_memory)
 
     def stream(self, epoch: int, step: int) -> Iterator[dict]:
-        """Batches from `step` of `epoch` on, both counted from 0. Raises DataError for a file that is wrong."""
+        """Batches from `step` of `epoch`, both counted from 0. Raises DataError for a file with an error."""
         self.batches.start = (epoch, step)
         return read_batches(self.loader)
 
 
 class EvalLoader:
-    """Every image once, in order, whole: lists of groups of one size. Of several processes each reads every so many
-    batches, and as many of them as the others: the last may be an empty list. Raises DataError for a file that is
-    wrong."""
+    """Every image once, in order, whole: lists of groups of the same size. With several processes each reads an equal
+    number of batches; the last may be an empty list. Raises DataError for a file with an error."""
 
     def __init__(self, dataset: EvalSamples, *, batch_size: int, workers: int, pin_memory: bool):
         self.dataset = dataset
@@ -91,7 +90,7 @@ class EvalLoader:
 
 @dataclass
 class Loaders:
-    """What a training reads: `train_eval` is the training set as the validation set is seen."""
+    """The data of a training: `train_eval` is the training set, read like the validation set."""
 
     train: TrainLoader
     val: EvalLoader
@@ -99,7 +98,7 @@ class Loaders:
 
     @property
     def fingerprints(self) -> dict[str, tuple[int, str]]:
-        """Number of the training and of the validation images, and a digest of their names: whether they changed."""
+        """Number of the training and of the validation images, and a digest of their names, to detect changes."""
         found = {}
         for split, loader in (("training", self.train), ("validation", self.val)):
             names = [sample.name for sample in loader.dataset.samples]
@@ -111,7 +110,7 @@ class Loaders:
 def build_loaders(
     config: Config, splits: Splits, decoder: Decoder, *, device_type: str = "cpu", presence: np.ndarray | None = None
 ) -> Loaders:
-    """Loaders of the training and validation images. Opens no image yet, unless `data.cache` keeps them in memory.
+    """Loaders of the training and validation images. Opens no image, unless `data.cache` keeps them in memory.
 
     `presence` (bool, training samples x classes) says which sample has a pixel of which class, for `data.balance`.
     """

@@ -1,4 +1,4 @@
-"""Images and masks that are kept in memory: `data.cache: ram`."""
+"""Images and masks kept in memory: `data.cache: ram`."""
 
 import mmap
 import os
@@ -23,7 +23,7 @@ LARGEST_SHARE = 0.8  # of the free memory; the training needs some too
 
 
 def estimate_memory(samples: SampleTable, decoder: Decoder, image_options: dict[str, Any]) -> int:
-    """Memory that all images and masks take, decoded, from the headers of some of them."""
+    """Memory for all images and masks, decoded, estimated from the headers of some of them."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), MEASURED)).astype(int)).tolist()
     pixels = [int(np.prod(image_size(samples[index].image))) for index in chosen]
     image_bytes = image_options["channels"] * (1 if "scale" not in image_options else 4)
@@ -32,9 +32,9 @@ def estimate_memory(samples: SampleTable, decoder: Decoder, image_options: dict[
 
 
 def keep_in_memory(tables: Sequence[SampleTable], decoder: Decoder, image_options: dict[str, Any]) -> list[Kept]:
-    """Read all images and masks of some splits, after a line that says what memory it takes. Processes that are forked
-    later share them, and so do those that torchrun has started on this computer. Raises DataError, before anything is
-    read, where the memory does not suffice by the estimate."""
+    """Read all images and masks of some splits, after printing the memory that they need. Processes that are forked
+    later share them, and so do those that torchrun started on this computer. Raises DataError, before anything is read,
+    if the estimate exceeds the free memory."""
 
     def read_all() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         _require_memory(tables, decoder, image_options)
@@ -54,16 +54,16 @@ def _require_memory(tables: Sequence[SampleTable], decoder: Decoder, image_optio
     needed = sum(estimate_memory(samples, decoder, image_options) for samples in tables)
     if free is not None and needed > LARGEST_SHARE * free:
         raise DataError(
-            f"data.cache: ram: {count} images take about {show_bytes(needed)} in memory, and {show_bytes(free)} are "
-            "free; write data.cache: null, or make the files smaller"
+            f"data.cache: ram: {count} images need about {show_bytes(needed)} of memory, but {show_bytes(free)} are "
+            f"free; write data.cache: null, or make the images smaller"
         )
     print(f"memory   about {show_bytes(needed)} for {count} images and masks (data.cache: ram)")
 
 
 class SharedPairs:
-    """Images and masks in memory that the processes on this computer share: the first reads them, the others map what
-    it has read. It is a file without a name, so that nothing is left of it where a process is killed. What one of
-    them writes into an array is its own."""
+    """Images and masks in memory that the processes on this computer share: the first reads them, the others map them.
+    The file has no name, so that nothing is left of it if a process is killed. Changes that a process makes in an array
+    are its own."""
 
     def __init__(self, read_all: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]):
         self._file: int | None = None

@@ -1,7 +1,7 @@
-"""Mixing of training samples: part of another sample is pasted over a sample (`data.mix`).
+"""Mixing of training samples: part of another sample is pasted onto a sample (`data.mix`).
 
-Each method says which pixels of the other sample are pasted. Image and mask go along, so that a label stays on the
-pixel that it was drawn for.
+Each method says which pixels of the other sample are pasted. Image and mask are pasted together, so that every pixel
+keeps its label.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ def class_mix(mask: np.ndarray, rng: np.random.Generator, *, ignore_index: int) 
 
 
 def _half(present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Half of what is true in a bool array, rounded down, and false elsewhere."""
+    """A random half of the true elements of a bool array, rounded down; the others become false."""
     indices, chosen = np.flatnonzero(present), np.zeros_like(present)
     chosen[rng.choice(indices, len(indices) // 2, replace=False)] = True
     return chosen
@@ -90,8 +90,8 @@ def copy_paste(mask: np.ndarray, rng: np.random.Generator, *, classes: Sequence[
 class Mixing:
     """Mixes a `share` (0..1) of the samples, as `data.mix` says.
 
-    One draw chooses the method, so that a sample is mixed in one way at most. In multilabel all layers of a pasted
-    pixel go along.
+    One draw chooses the method, so that a sample is mixed in at most one way. In multilabel all layers of a pasted
+    pixel are pasted.
     """
 
     def __init__(self, data: DataConfig):
@@ -109,14 +109,14 @@ class Mixing:
         self.share = float(self._ends[-1])
 
     def __call__(self, made: Made, seed: int, samples: TrainSamples) -> Made:
-        """An augmented sample, mixed or as it was. `seed` decides alone: whether and how it is mixed, with which of all
-        the `samples`, and how that one is augmented. Raises DataError where their sizes differ."""
+        """An augmented sample, mixed or unchanged. Depends only on `seed`: whether and how it is mixed, with which of
+        all the `samples`, and how that one is augmented. Raises DataError if their sizes differ."""
         rng = np.random.default_rng((seed, 2))  # another stream than those of the augmentation and of ClassBalance
         drawn = int(np.searchsorted(self._ends, rng.random(), side="right"))
         if drawn == len(self._methods):
             return made
         other, other_image, other_mask = samples.augment(int(rng.integers(len(samples))), int(rng.integers(1 << 32)))
         sample, image, mask = made
-        require_one_size([sample, other], [mask, other_mask], "images that data.mix puts together")
+        require_one_size([sample, other], [mask, other_mask], "images that data.mix combines")
         region = self._methods[drawn](other_mask, rng)
         return sample, np.where(region[..., None], other_image, image), np.where(region, other_mask, mask)

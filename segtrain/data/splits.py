@@ -1,4 +1,4 @@
-"""Splits and folds: which samples of a data set are trained on, and which are scored."""
+"""Splits and folds: which samples of a dataset are trained on, and which are scored."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from segtrain.data.statistics import count_pixels
 from segtrain.errors import DataError
 from segtrain.formats.sample import SPLIT_NAMES, Sample, SampleTable, Splits, seeded_hash
 
-LEARNT = "the score would be of images that were learnt by heart"
+LEARNT = "the score would be on images that were trained on"
 
 
 def read_splits(
@@ -26,11 +26,11 @@ def read_splits(
     notes: list[str] | None = None,
     thorough: bool = False,
 ) -> Splits:
-    """The splits of the data set on the disk: train and val, as the configuration chooses them, and what else is there.
+    """The splits of the dataset on disk: train and val, as the configuration chooses them, and any others.
 
-    With folds the masks are read, for the classes that occur; `cache` is a folder to keep that in. `notes` and
-    `thorough` are those of formats.read_dataset. Raises DataError where train is missing or empty, or val, which folds
-    may do without, or a training image is in the val or test split too.
+    With folds, the masks are read to find the classes that occur; `cache` is a folder to keep that in. `notes` and
+    `thorough` are those of formats.read_dataset. Raises DataError if train is missing or empty, if val is (unless there
+    are folds), or if a training image is also in the val or test split.
     """
     found = _read_roots(config, seed=seed, notes=notes, thorough=thorough)
     if config.group_pattern is not None:
@@ -44,14 +44,14 @@ def read_splits(
             roots = " and ".join(map(str, config.roots))
             hint = "; write data.val_fraction: 0.2 to hold out a share of train" if no_val and "train" in found else ""
             raise DataError(
-                f"data: the {wanted} split is empty; {roots} as format {config.format} gives: {there}{hint}"
+                f"data: the {wanted} split is empty; {roots} read as format {config.format} contains: {there}{hint}"
             )
         splits[split] = samples or SampleTable()
     if config.folds is None and config.train_split == config.val_split:
         return splits  # asked for, to see whether a model can learn some images by heart
     _require_apart("image", splits["train"], splits["val"], "validation", LEARNT)
     if config.folds is None:
-        hint = "write data.folds: 5, whose folds keep groups together, or correct the splits"
+        hint = "correct the splits, or write data.folds: 5, which keeps groups together"
         _require_apart("group", splits["train"], splits["val"], "validation", hint)
     else:
         pool = _joined(splits["train"], splits["val"])
@@ -71,7 +71,7 @@ def read_splits(
 
 
 def _read_roots(config: DataConfig, **options: Any) -> Splits:
-    """The splits of every root, one behind the other; with several, a root's folder goes before the names."""
+    """The splits of all roots, one after another; if there are several, the folder of its root precedes each name."""
     read: Callable[..., Splits] = formats.read_dataset
     if config.tile is not None:
         from segtrain.data.tiling import read_tiled
@@ -82,7 +82,7 @@ def _read_roots(config: DataConfig, **options: Any) -> Splits:
         return parts[0]
     titles = [root.name for root in config.roots]
     if len({root.resolve() for root in config.roots}) < len(config.roots):
-        raise DataError(f"data.root: names one folder twice: {', '.join(map(str, config.roots))}")
+        raise DataError(f"data.root: contains the same folder twice: {', '.join(map(str, config.roots))}")
     if len(set(titles)) < len(titles):
         titles = [str(index) for index in range(len(titles))]
     return {
@@ -102,13 +102,13 @@ def _grouped(samples: SampleTable, pattern: str) -> Iterator[Sample]:
         group = match and (match[1] if expression.groups else match[0])
         if not group:
             raise DataError(
-                f"data.group_pattern: {pattern} finds nothing in the name {sample.whole_name} of {sample.image}"
+                f"data.group_pattern: {pattern} does not match the name {sample.whole_name} of {sample.image}"
             )
         yield sample._replace(group=group)
 
 
 def _joined(train: SampleTable, val: SampleTable) -> SampleTable:
-    """Both, with the split before the names where they share one."""
+    """Both, with the split before the names if they share one."""
     names = {sample.name for sample in val}
     if any(sample.name in names for sample in train):
         pairs = [("train", train), ("val", val)]
@@ -117,27 +117,27 @@ def _joined(train: SampleTable, val: SampleTable) -> SampleTable:
 
 
 def _require_apart(what: str, train: SampleTable, other: Sequence[Sample], title: str, hint: str) -> None:
-    """Raises DataError where two splits share an image or a group, as `what` says; `hint` is the end of the message."""
+    """Raises DataError if two splits share an image or a group, as `what` says; `hint` ends the message."""
     held_out = {getattr(sample, what) for sample in other} - {""}
     both = sorted({getattr(sample, what) for sample in train} & held_out) if held_out else []
     if both:
         raise DataError(
-            f"data: {len(both)} {what}(s) are both in the training and in the {title} split, '{both[0]}' for one; "
+            f"data: {len(both)} {what}(s) are in both the training and the {title} split, for example '{both[0]}'; "
             f"{hint}"
         )
 
 
 def assign_folds(presence: np.ndarray, groups: Sequence[str], *, folds: int, seed: int) -> np.ndarray:
-    """A fold 0..folds-1 for each sample, int64 (N,); samples of one group share theirs.
+    """A fold 0..folds-1 for each sample, int64 (N,); samples of the same group have the same fold.
 
     Iterative stratification (Sechidis, Tsoumakas, Vlahavas: On the stratification of multi-label data, 2011): the class
-    that occurs in the fewest samples is dealt out first, each time to the fold that lacks it most.
+    that occurs in the fewest samples is distributed first, each time to the fold that lacks it most.
 
     Args:
         presence: bool (N, C), whether the sample has a pixel of the class.
-        groups: what each sample must not be parted from; N texts, one of its own where it stands alone.
+        groups: N strings; samples with the same one stay together.
         folds: their number, at least 2.
-        seed: decides between folds that lack a class equally, and the order of the groups.
+        seed: breaks ties between folds, and determines the order of the groups.
 
     Raises:
         DataError: there are fewer groups than folds.

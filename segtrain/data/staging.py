@@ -15,15 +15,15 @@ from segtrain.formats.sample import Sample
 
 
 class Staging:
-    """Reads samples from copies of their files, which are made when they are first read. A file that changes is copied
-    again; masks that are part of an annotation are not copied."""
+    """Reads samples from copies of their files, which are made at the first read. A file that changes is copied again;
+    masks in annotation files are not copied."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def read(self, sample: Sample, decoder: Decoder, image_options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """The image and mask that read_sample gives. Raises DataError, which names the original, and where the folder
-        cannot be written."""
+        """The image and mask as from read_sample. Raises DataError with the original file, and if the folder cannot be
+        written."""
         originals = [sample.image, *([] if "\t" in sample.mask else filter(None, sample.mask.split("\n")))]
         copies = {original: self._copy(original) for original in originals}
         mask = "\n".join(copies.get(file, file) for file in sample.mask.split("\n"))

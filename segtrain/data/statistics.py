@@ -23,11 +23,11 @@ ITEMS_AT_ONCE = 4096  # handed to the threads at once: a million waiting calls w
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """What the training masks hold.
+    """Statistics of the training masks.
 
-    `class_pixels` are the pixels of each class, `image_pixels` those of the images that each class occurs in (less the
-    ignored ones), `labelled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which
-    sample has a pixel of which class, bool (samples, classes); `ignored` which is known to have ignored pixels alone.
+    `class_pixels` are the pixels of each class, `image_pixels` those of the images in which each class occurs (without
+    ignored ones), `labelled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which sample
+    has a pixel of which class, bool (samples, classes); `ignored` which samples are known to have only ignored pixels.
     """
 
     names: list[str]
@@ -43,7 +43,7 @@ class ClassStatistics:
         return np.array(self.class_pixels, np.float64), np.array(self.image_pixels, np.float64)
 
     def describe(self) -> str:
-        """Each class and its share of the labelled pixels, in one line; and a large share of ignored ones."""
+        """Each class and its share of the labeled pixels, in one line; and the share of ignored ones if it is large."""
         total, ignored = max(self.labelled_pixels, 1), self.ignored_pixels
         share = ignored / max(self.labelled_pixels + ignored, 1)
         shares = [f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)]
@@ -53,9 +53,9 @@ class ClassStatistics:
 def read_statistics(
     splits: Splits, decoder: Decoder, *, names: list[str], cache: Path | None, most: int | None = None
 ) -> ClassStatistics:
-    """Read every mask of the training and validation splits once, so that a wrong one is told before the training; warn
-    of classes that no training mask has: nobody can learn them. `cache` is a folder to keep the counts in. With `most`,
-    only so many masks of a split, spread over it, are read; of the others nothing is known."""
+    """Read every mask of the training and validation splits once, to report errors in masks before the training, and
+    warn of classes that no training mask has, because they cannot be learned. `cache` is a folder to keep the counts
+    in. With `most`, only this many masks of a split, spread over it, are read."""
     for split in ("val", "train"):
         samples = splits[split]
         chosen = np.unique(np.linspace(0, len(samples) - 1, min(most or len(samples), len(samples))).astype(int))
@@ -71,22 +71,22 @@ def read_statistics(
 
 
 def find_other_colors(palettes: dict[tuple[int, tuple[int, ...]], str]) -> Iterator[str]:
-    """A line where a value has different colours in the palettes of the masks; `palettes` are those of read_mask."""
+    """A line where a value has different colors in the palettes of the masks; `palettes` are those of read_mask."""
     first: dict[int, tuple[tuple[int, ...], str]] = {}
     for (value, color), file in palettes.items():
         known, other = first.setdefault(value, (color, file))
         if known != color:
             yield (
-                f"value {value} has the colour {[*known]} in the palette of {other} and {[*color]} in that of {file}; "
-                f"if the colours are the classes, write data.classes: [{{name: .., color: {[*known]}}}, ..]"
+                f"value {value} has the color {[*known]} in the palette of {other} and {[*color]} in that of {file}; "
+                f"if the colors mean the classes, write data.classes: [{{name: .., color: {[*known]}}}, ..]"
             )
             return
 
 
 def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> ClassStatistics:
-    """Statistics of all samples from the counts of each, (N, classes + 2) as count_pixels gives them.
+    """Statistics of all samples from the counts of each, (N, classes + 2) as from count_pixels.
 
-    Raises DataError where masks hold nothing but background and ignored pixels: then the object's value is most likely
+    Raises DataError if masks contain only background and ignored pixels: then the value of the object is most likely
     taken for the ignore index.
     """
     by_class, labelled = counts[:, :-2], counts[:, -1].astype(np.int64) - counts[:, -2]
@@ -112,11 +112,11 @@ def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> Clas
 
 
 def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | None = None) -> np.ndarray:
-    """Pixels of each class, then ignored ones, then all, in the mask of each sample: uint32 (N, classes + 2); a binary
-    task has two classes.
+    """Number of pixels of each class, ignored pixels, and all pixels in the mask of each sample: uint32 (N, classes +
+    2); a binary task has two classes.
 
-    What was counted is kept in the folder `cache`, mask by mask, until the file or the classes change. Raises DataError
-    for the first mask that cannot be read or holds a value that no class claims.
+    Counts are kept in the folder `cache`, mask by mask, until the file or the classes change. Raises DataError for the
+    first mask that cannot be read or contains a value that no class claims.
     """
 
     def count_one(index: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def count_pixels(samples: Sequence[Sample], decoder: Decoder, *, cache: Path | N
 
 
 def _keys(samples: Sequence[Sample]) -> Iterator[int]:
-    """64 bits for each mask that change with its file."""
+    """64 bits for each mask, which change with its file."""
     here = os.getcwd()
     for sample in samples:
         digest = hashlib.blake2b(f"{here}:{sample.mask}".encode("utf-8", "surrogateescape"), digest_size=8)
@@ -162,7 +162,7 @@ def _fingerprint(decoder: Decoder) -> str:
 
 
 def _load(file: Path | None, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted keys and their counts; none where the file is missing or broken."""
+    """Sorted keys and their counts; empty if the file is missing or damaged."""
     if file is not None:
         with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), open(file, "rb") as source:
             kept = np.load(source, allow_pickle=False)
@@ -179,7 +179,7 @@ def _save(file: Path, keys: np.ndarray, counts: np.ndarray) -> None:
 
 
 def map_in_threads(function: Callable, items: Sequence, title: str) -> Iterator:
-    """What a function gives for each of the items, in their order, while a progress bar of that title runs."""
+    """The results of a function for the items, in their order, with a progress bar of that title."""
     progress = tqdm(total=len(items), desc=title, leave=False, delay=1.0, disable=None)
     with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(items), ITEMS_AT_ONCE):

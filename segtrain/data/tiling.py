@@ -23,11 +23,11 @@ CONVERSION = "gdal_translate -co TILED=YES -co COMPRESS=DEFLATE"
 
 
 def read_tiled(config: DataConfig, *arguments: Any, notes: list[str] | None = None, **options: Any) -> Splits:
-    """What formats.read_dataset gives for these arguments, with images that are larger than data.tile cut into windows.
-    Of one image alone a block at an end is held out where a share of the images would be.
+    """The result of formats.read_dataset for these arguments, with images larger than data.tile cut into windows. If
+    there is a single image, a block at its end is held out instead of a share of the images.
 
-    Appends to `notes` where nothing is cut, what is held out, and what is slow. Raises DataError as read_dataset does,
-    and for an image and a mask of different sizes.
+    Appends to `notes` if nothing is cut, what is held out, and what is slow. Raises DataError as read_dataset does, and
+    for an image and a mask of different sizes.
     """
     told: list[str] = []
     try:
@@ -38,7 +38,7 @@ def read_tiled(config: DataConfig, *arguments: Any, notes: list[str] | None = No
         splits = {split: cut_images(table, config.tile) for split, table in error.others.items()} | block
     files = {path: None for table in splits.values() for sample in table for path in _cut_files(sample)}
     if not files:
-        told.append(f"data.tile: {config.tile}: no image is larger, and none is cut")
+        told.append(f"data.tile: {config.tile}: no image is larger, so none is cut")
     elif config.cache != "ram":
         told += _find_slow(files, config.tile)
     if notes is not None:
@@ -99,13 +99,16 @@ def hold_out_block(sample: Sample, tile: int, fraction: float, notes: list[str])
     side = (width, height)[axis]
     between = edges_of(side, tile)[1:-1]
     if not between:
-        what = f"{sample.image} is {width} x {height} pixels, and data.tile {tile}"
-        raise DataError(f"data: one image alone is split into training and validation by windows; {what}; write less")
+        what = f"{sample.image} is {width} x {height} pixels and data.tile is {tile}"
+        raise DataError(
+            f"data: a single image is split into training and validation by windows, but {what}; write a "
+            f"smaller data.tile"
+        )
     border = min(between, key=lambda edge: abs(edge - (1 - fraction) * side))
     windows = SampleTable(cut_image(sample, height, width, tile))
     held = [split_window(part.image)[1][axis] >= border for part in windows]
     where = f"{('columns', 'rows')[axis]} {border} to {side - 1}"
-    notes.append(f"one image alone, {sample.image}: {where} ({1 - border / side:.0%}) are held out for validation")
+    notes.append(f"a single image, {sample.image}: {where} ({1 - border / side:.0%}) are held out for validation")
     return {"train": windows.where(not item for item in held), "val": windows.where(held)}
 
 
@@ -121,9 +124,9 @@ def _find_slow(files: Sequence[str], tile: int) -> Iterator[str]:
     for file in files:
         storage = find_storage(file, tile=tile)
         if storage.reason:
-            found.setdefault(f"read as a whole for a window, since {storage.reason}", []).append(file)
+            found.setdefault(f"read entirely for each window, because {storage.reason}", []).append(file)
         elif storage.decoded > SLOW:
-            found.setdefault("decoded far beyond a window, since strips are as wide as the image", []).append(file)
+            found.setdefault("decoded far beyond each window, because strips are as wide as the image", []).append(file)
     for how, slow in found.items():
         more = f" and {len(slow) - 1} more are" if len(slow) > 1 else " is"
         yield (
@@ -178,6 +181,6 @@ def drop_ignored(splits: Splits, statistics: ClassStatistics) -> tuple[Splits, C
     kept = ~(windowed & statistics.ignored)
     if kept.all() or not kept.any():
         return splits, statistics
-    print(f"data.tile: {(~kept).sum()} of {len(samples)} training samples are windows without a label, and left out")
+    print(f"data.tile: {(~kept).sum()} of {len(samples)} training samples are windows without a label and are left out")
     changed = replace(statistics, presence=statistics.presence[kept], ignored=statistics.ignored[kept])
     return splits | {"train": samples.where(kept.tolist())}, changed

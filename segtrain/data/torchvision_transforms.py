@@ -1,7 +1,7 @@
 """Transforms of torchvision.transforms.v2 as members of a pipeline of albumentations: image and mask move together.
 
 https://docs.pytorch.org/vision/stable/transforms.html: a v2 transform draws once for all tv_tensors of a sample, moves
-masks with nearest neighbours and leaves their values alone where it changes colours.
+masks with nearest neighbors and leaves their values alone where it changes colors.
 """
 
 import inspect

@@ -72,10 +72,10 @@ def build_eval_transform(items: Sequence[TransformItem]) -> albumentations.Compo
         name, arguments = split_item(items[index])
         if not isinstance(child, albumentations.ImageOnlyTransform) and name not in FRAME_KEEPING:
             allowed = f"pixel-level transforms of albumentations and {', '.join(FRAME_KEEPING[:3])}"
-            reason = f"{name} may change the frame; whole images are scored, so only {allowed} go here"
+            reason = f"{name} may change the frame, but whole images are scored; only {allowed} are allowed here"
             raise ConfigError(f"transforms.val.{index}: {reason}")
         if (p := arguments.get("p", 1)) != 1:
-            raise ConfigError(f"transforms.val.{index}: {name} with p {p} would score an image by chance; take p out")
+            raise ConfigError(f"transforms.val.{index}: {name} with p {p} would make scores random; remove p")
         child.p = 1.0
     return pipeline
 
@@ -164,8 +164,8 @@ def require_one_size(samples: Sequence[Sample], masks: Sequence[np.ndarray], wha
         if mask.shape != masks[0].shape:
             sizes = f"{samples[0].image} {masks[0].shape[-2:]} and {sample.image} {mask.shape[-2:]}"
             raise DataError(
-                f"{what} differ in height and width: {sizes}; "
-                "end transforms.train with RandomCrop: {height: 256, width: 256, pad_if_needed: true}, or Resize"
+                f"{what} differ in height and width: {sizes}; end transforms.train with RandomCrop: "
+                f"{{height: 256, width: 256, pad_if_needed: true}}, or Resize"
             )
 
 
@@ -213,12 +213,12 @@ def _apply(pipeline: albumentations.Compose, seed: int, where: str, **arrays: np
             raise MemoryError(_reason(error)) from error
         raise DataError(f"{where}: {_reason(error)}") from error
     except KeyError as error:
-        raise DataError(f"{where}: a transform needs {error}, and there are {' and '.join(arrays)} alone") from error
+        raise DataError(f"{where}: a transform needs {error}, but there are only {' and '.join(arrays)}") from error
     image, given = result["image"], arrays["image"]
     if image.dtype != given.dtype:
-        what = f"gives images of {image.dtype} instead of {given.dtype}"
-        raise DataError(f"{where}: a transform {what}; take it out, the model scales by itself")
+        what = f"returns images of {image.dtype} instead of {given.dtype}"
+        raise DataError(f"{where}: a transform {what}; remove it: the model scales images itself")
     if image.shape[2:] != given.shape[2:]:
-        what = f"gives images of shape {image.shape} from {given.shape}"
-        raise DataError(f"{where}: a transform {what}; take it out, the model takes data.channels")
+        what = f"returns images of shape {image.shape} for {given.shape}"
+        raise DataError(f"{where}: a transform {what}; remove it: the model expects data.channels channels")
     return result

@@ -96,9 +96,9 @@ def count_workers(asked: int | str, device_type: str) -> int:
         shared_bytes = SHARED_MEMORY_NEEDED_BYTES
     if shared_bytes < SHARED_MEMORY_NEEDED_BYTES:
         print(
-            f"warning: /dev/shm has {shared_bytes >> 20} MiB free, too little for reading processes; images are read "
-            "by the training process itself. In a container: docker run --shm-size=2g, or set data.workers, if you "
-            "know better"
+            f"warning: /dev/shm has {shared_bytes >> 20} MiB free, too little for reading processes, so the training "
+            f"process reads the images itself. In a container, use docker run --shm-size=2g; to use reading "
+            f"processes anyway, set data.workers"
         )
         return 0
     cores = max(count_cores() // local_size(), 1)

@@ -1,4 +1,4 @@
-"""Formats: layouts of data sets on the disk, one module each; published data sets are YAML files in public/.
+"""Formats: layouts of datasets on the disk, one module each; published datasets are YAML files in public/.
 
 Each module in READERS has `read(root, *, seed, classes, ...) -> Splits`: the splits that are there. `seed` and
 `classes` (the classes of the data section) are named by those that need them; all other arguments are keys of the
@@ -32,12 +32,12 @@ READERS = {
     "rle": "rle",
     "tar": "tar",
     "huggingface": "huggingface",
-    # published data sets whose layout is in no table
+    # published datasets whose layout is in no table
     "camvid": "public.camvid",
     "sunrgbd": "public.sunrgbd",
     "voc_aug": "public.voc_aug",
 }
-# Published data sets whose masks hold something else than class values: the function of public/masks.py for them.
+# Published datasets whose masks hold something else than class values: the function of public/masks.py for them.
 _MASKS = {
     "coco_stuff": "read_coco_stuff",
     "oxford_pet": "read_trimap",
@@ -77,7 +77,7 @@ def load_reader(layout: str) -> ModuleType:
 
 
 def _reader(name: str, written: Mapping[str, Any]) -> tuple[ModuleType, dict[str, Any]]:
-    """The module that reads a format, and its arguments: the keys of a published data set below the user's."""
+    """The module that reads a format, and its arguments: the keys of a published dataset below the user's."""
     if name not in published():
         return load_reader(name), dict(written)
     dataset = load_dataset(name)
@@ -107,7 +107,7 @@ def read_dataset(
     thorough: bool = False,
     split_table: Path | None = None,
 ) -> Splits:
-    """The splits of a data set below `root`, in the format `name`; `written` are further keys of the `data` section, in
+    """The splits of a dataset below `root`, in the format `name`; `written` are further keys of the `data` section, in
     which other usual words for train, val and test mean these. `asked_splits` are names of splits that the user has
     written, `mask_band` the band of the masks with the values: an image may be its own mask then. `split_table` says
     which split each sample is in, instead of the format.
@@ -150,8 +150,8 @@ def find_mask_reader(name: str, written: Mapping[str, Any]) -> Callable[..., Any
 
 
 def find_classes(name: str, data: Mapping[str, Any]) -> list[str]:
-    """The names of the classes that the files of a data set say themselves; none in most formats. Raises DataError
-    for a data set that is not there."""
+    """The names of the classes that the files of a dataset say themselves; none in most formats. Raises DataError
+    for a dataset that is not there."""
     reader, arguments = _reader(name, data)
     find = getattr(reader, "find_classes", None)
     roots = data.get("root")
@@ -160,7 +160,7 @@ def find_classes(name: str, data: Mapping[str, Any]) -> list[str]:
 
 
 def find_labels(name: str, data: Mapping[str, Any]) -> list[Label]:
-    """The labels of the objects in annotation files; none in formats of masks. Raises DataError for a data set that is
+    """The labels of the objects in annotation files; none in formats of masks. Raises DataError for a dataset that is
     not there."""
     reader, arguments = _reader(name, data)
     find = getattr(reader, "find_labels", None)

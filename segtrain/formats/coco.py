@@ -35,23 +35,24 @@ def read(
     notes: list[str] | None = None,
     thorough: bool = False,
 ) -> Splits:
-    """Images with the objects of a JSON file for each split, or of one file.
+    """Images and the objects of a JSON file: one file for each split, or one for all.
 
-    `annotations` are files below `root` and `images` folders below it that file_name starts in: a folder for each
-    split, or one for all. Roboflow's are `annotations: {train: train/_annotations.coco.json, val:
-    valid/_annotations.coco.json}` with `images: {train: train, val: valid}`. A class is the objects of the categories
-    in its `labels`, by default that of its own name. Objects are polygons or runs (counts, compressed or not); small
-    ones are drawn over large ones. For panoptic files `panoptic` are the folders of their PNG files. `val_fraction` of
-    the one file (0.2 by default), or of train where there is no val, is held out for validation.
+    `annotations` are files below `root`, and `images` are the folders below it to which file_name is relative: one
+    folder for each split, or one for all. For Roboflow they are `annotations: {train: train/_annotations.coco.json,
+    val: valid/_annotations.coco.json}` with `images: {train: train, val: valid}`. A class consists of the objects whose
+    category is one of its `labels`, by default its own name. Objects are polygons or run lengths (counts, compressed or
+    not); small objects are drawn over large ones. For panoptic files, `panoptic` are the folders of their PNG files.
+    `val_fraction` of the single file (0.2 by default), or of train if there is no val, is held out for validation.
 
-    `unlabelled`: what pixels outside all objects are: the class named background (0 in a binary task) or ignored.
-    `other_labels`: what objects are that no class claims; by default an error. `crowd`: whether regions with iscrowd: 1
-    are ignored or their class; by default ignored, with a warning that counts them (CVAT marks what is painted so).
+    `unlabelled`: whether pixels outside all objects are the class named background (0 in a binary task) or ignored.
+    `other_labels`: what to do with objects that no class claims; by default an error. `crowd`: whether regions with
+    iscrowd: 1 are ignored or count as their class; by default they are ignored, with a warning that says how many there
+    are (CVAT marks painted regions this way).
 
-    An image without objects is all unlabelled; polygons of fewer than three points are left out. An image that is not
-    where file_name says is the only file below `images` of that name (paths of Windows and of Label Studio). Raises
-    DataError for boxes without a segmentation, for unknown ids, for images that are missing or of another size, and
-    where most outlines are not in pixels of their images, as bbox, area and the image's sides tell.
+    An image without objects is entirely unlabelled; polygons with fewer than three points are skipped. If an image is
+    not at the path in file_name, the only file of that name below `images` is used (for paths of Windows and of Label
+    Studio). Raises DataError for boxes without a segmentation, for unknown ids, for images that are missing or have
+    another size, and if bbox, area and image size show that most outlines are not in pixels of their images.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
     report = {"notes": notes, "thorough": thorough}
@@ -81,7 +82,7 @@ def find_labels(root: Path, *, annotations: str | dict[str, str]) -> list[Label]
 
 
 def _color_of(written: Any) -> tuple[int, int, int] | None:
-    """A colour [r, g, b], as COCO's panoptic categories have it."""
+    """A color [r, g, b], as COCO's panoptic categories have it."""
     is_color = isinstance(written, list) and len(written) == 3
     return tuple(written) if is_color and all(value in range(256) for value in written) else None
 
@@ -100,7 +101,7 @@ def _by_split(*written: str | dict[str, str] | None) -> dict[str, tuple[str | No
 
 def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     """HW uint16: the index of each pixel's class in data.classes, from 1 where there is one class alone, and 65535
-    where it is ignored. Raises DataError for what is broken. There are no colours."""
+    where it is ignored. Raises DataError for what is broken. There are no colors."""
     import numpy as np
 
     from segtrain.images import reading
@@ -120,5 +121,5 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     indices = np.searchsorted(known, segments).clip(max=len(known) - 1)
     if (known[indices] != segments).any():
         unknown = segments[known[indices] != segments][0]
-        raise DataError(f"{content['png']}: {file} has no segment {unknown} of it")
+        raise DataError(f"{content['png']}: {file} has no segment {unknown}, which occurs in it")
     return values.astype(np.uint16)[indices]

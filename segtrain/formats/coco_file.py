@@ -83,7 +83,7 @@ def _fields(record: Any, keys: Sequence[str], path: Path, what: str) -> list[Any
         raise DataError(f"{path}: {what} has no {' and no '.join(missing)}")
     for key in keys:
         if not isinstance(record[key], list if key == "segments_info" else (int, float, str)):
-            raise DataError(f"{path}: {what} has {json.dumps(record[key])[:60]} as its {key}")
+            raise DataError(f"{path}: {what} has {json.dumps(record[key])[:60]} as {key}")
     return [record[key] for key in keys]
 
 
@@ -115,7 +115,7 @@ class _Values:
             return self.legend.other or 0
         is_crowd = record.get("iscrowd") or 0
         if is_crowd not in (0, 1):
-            raise DataError(f"{self.path}: {what} has {json.dumps(is_crowd)[:60]} as its iscrowd; write 0 or 1")
+            raise DataError(f"{self.path}: {what} has {json.dumps(is_crowd)[:60]} as iscrowd; write 0 or 1")
         self.objects[label] += 1
         self.crowds[label] += bool(is_crowd)
         return polygons.IGNORED_RAW if is_crowd and self.crowd != "class" else self.legend.values[label]
@@ -129,13 +129,16 @@ class _Values:
             return
         listed = name_some([f"{label} ({count})" for label, count in self.crowds.most_common() if count], most=6)
         found = f"{self.path}: {crowds} of {objects} objects have iscrowd: 1"
-        keys = "write data.crowd: class to train on them, or data.crowd: ignore"
+        keys = "write data.crowd: class to train on them as their class, or data.crowd: ignore"
         of_class = any(2 * count > self.objects[label] for label, count in self.crowds.items() if count > 2)
         if 2 * crowds > objects or (10 * crowds > objects and crowds > 2) or of_class:
             raise DataError(
-                f"{found}, which CVAT writes for whatever is painted: {listed}; {keys} where they are crowds"
+                f"{found}, which CVAT writes for everything painted with the brush: {listed}; {keys} if they really "
+                f"are crowds"
             )
-        notes.append(f"{found} and are ignored: {listed}; {keys} if they are crowds, and this line goes")
+        notes.append(
+            f"{found} and are ignored: {listed}; {keys} if they really are crowds (either key removes this line)"
+        )
 
 
 def _objects(
@@ -148,17 +151,17 @@ def _objects(
         what = name_object(record, index)
         (image,) = _fields(record, ("image_id",), path, what)
         if image not in pictures:
-            raise DataError(f"{path}: {what} is of the unknown image {image!r}")
+            raise DataError(f"{path}: {what} belongs to the unknown image {image!r}")
         if "segments_info" in record:
-            raise DataError(f"{path}: is a panoptic file; write data.panoptic, the folder of its PNG files")
+            raise DataError(f"{path}: is a panoptic file; write its folder of PNG files in data.panoptic")
         value = values.find(record, what)
         if not record.get("segmentation"):
             boxes.append(what)
         objects.setdefault(image, []).append((value, what, record.get("segmentation")))
     if boxes:
         raise DataError(
-            f"{path}: {len(boxes)} of {len(records)} objects have no segmentation, {boxes[0]} for one; boxes make no "
-            "masks: this is an export for detection, export it for segmentation"
+            f"{path}: {len(boxes)} of {len(records)} objects have no segmentation, for example {boxes[0]}; boxes do "
+            f"not make masks: export the dataset for segmentation, not for detection"
         )
     return objects
 
@@ -173,14 +176,14 @@ def _panoptic_texts(
         what = f"annotations[{index}]"
         image, file, segments = _fields(record, ("image_id", "file_name", "segments_info"), path, what)
         if image not in pictures:
-            raise DataError(f"{path}: {what} is of the unknown image {image!r}")
+            raise DataError(f"{path}: {what} belongs to the unknown image {image!r}")
         if file not in there:
             raise DataError(f"{path}: {what}: {folder}/{file} does not exist")
         known = {0: values.legend.outside}
         for number, segment in enumerate(segments):
             (key,) = _fields(segment, ("id",), path, f"{what}.segments_info[{number}]")
             if not isinstance(key, int):
-                raise DataError(f"{path}: {what}.segments_info[{number}] has the id {key!r}; ids are whole numbers")
+                raise DataError(f"{path}: {what}.segments_info[{number}] has the id {key!r}; ids are integers")
             known[key] = values.find(segment, f"{what}.segments_info[{number}]")
         picture = pictures[image]
         content = {"image": picture.file, "size": picture.size, "png": f"{folder}/{file}", "known": list(known.items())}

@@ -18,14 +18,14 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 LOOKED_AT = 200  # objects of a file, unless all are
 SCALES = {100: "percent", 1000: "thousandths"}
 _LIKELY = {
-    "relative": "coordinates relative to the image's size (0 to 1)",
-    "percent": "coordinates in percent of the image's size",
-    "thousandths": "coordinates in thousandths of the image's size",
+    "relative": "coordinates relative to the image size (0 to 1)",
+    "percent": "coordinates in percent of the image size",
+    "thousandths": "coordinates in thousandths of the image size",
     "size": "coordinates for an image of another size",
-    "exchanged": "x and y exchanged",
+    "exchanged": "x and y swapped",
     "corner": "coordinates counted from the corner of the bbox",
     "upside down": "y counted from the bottom",
-    "rows": "runs counted along rows, where COCO counts down columns (encode the mask in Fortran order)",
+    "rows": "run lengths along rows, but COCO counts down columns (encode the mask in Fortran order)",
     "elsewhere": "a segmentation of another image or object",
 }
 
@@ -68,7 +68,7 @@ def check_geometry(
     apart = [item for item in seen if item.fault not in ("", "relative")]
     if apart:
         found = f"{len(apart)} of {len(seen)} objects are not where their bbox says"
-        notes.append(f"{path}: {found}, {apart[0].name} for one: {_LIKELY[apart[0].fault]}?")
+        notes.append(f"{path}: {found}, for example {apart[0].name}: {_LIKELY[apart[0].fault]}?")
 
 
 def _look_at(records: Sequence[dict], pictures: Mapping[Any, CocoImage], *, step: int) -> Iterator[_Seen]:
@@ -95,9 +95,9 @@ def _describe(path: Path, item: _Seen, count: int, total: int) -> str:
         against += f" with the bbox [{', '.join(f'{number:.4g}' for number in bbox)}]"
     left, top, right, bottom = (f"{number:.4g}" for number in item.box)
     return (
-        f"{path}: {item.name} spans x {left} to {right} and y {top} to {bottom} {against}, and {count} of {total} "
-        f"objects are like it; expected pixels from the upper left corner, found most likely {_LIKELY[item.fault]}; "
-        "export them in pixels of these images"
+        f"{path}: {item.name} spans x {left} to {right} and y {top} to {bottom} {against}, like {count} of {total} "
+        f"objects; expected pixels from the upper left corner, most likely found {_LIKELY[item.fault]}; export them "
+        f"in pixels of these images"
     )
 
 
@@ -206,7 +206,7 @@ def _shoelace(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def lie_along_rows(runs: Any, height: int, width: int) -> bool:
-    """Whether the neighbours of pixels inside are inside where runs, as rle.find_runs has them, go along rows, and are
+    """Whether the neighbors of pixels inside are inside where runs, as rle.find_runs has them, go along rows, and are
     not where they go down columns: in an image that is not square, runs read the wrong way are scattered."""
     import numpy as np
 

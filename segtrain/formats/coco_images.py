@@ -42,7 +42,7 @@ class ImageFinder:
         if not self.doubles:
             return ""
         name, found = next(iter(self.doubles.items()))
-        return f"; {len(found)} files there are called {name}: {name_some(found)}; write in file_name which is meant"
+        return f"; {len(found)} files there are called {name}: {name_some(found)}; give the path in file_name"
 
     def _is_there(self, path: str) -> bool:
         below, leaf = os.path.split(path)

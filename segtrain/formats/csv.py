@@ -39,15 +39,15 @@ def read(
     mask_band: int | None = None,
     problems: list[str] | None = None,
 ) -> Splits:
-    """Read `root/file`, a CSV with a column of images, one of masks and optionally split, fold and one of groups.
+    """Read `root/file`, a CSV with a column of images, a column of masks, and optional columns split, fold and group.
 
-    The header shows whether commas, semicolons, tabs or bars separate the cells. Lines that begin with # are comments.
-    Paths are relative to the file; backslashes separate folders too. `split` holds train, val or test for each row,
-    other usual words for these (Train, valid, dev, test2), or one of `asked_splits`. With `val_fold`, rows whose column
-    fold is that number are for validation and the others for training. With neither, `val_fraction` of the rows (0.2 by
-    default) is held out; where `split` has no val, `val_fraction` of train is, if it is written. Rows with the same
-    `group_column` (a patient, a drive) stay together in every split that is cut here. Raises DataError for wrong
-    columns, files that are not there, unknown splits, images that are their own masks without a `mask_band`.
+    The delimiter (comma, semicolon, tab or bar) is detected from the header. Lines that start with # are comments.
+    Paths are relative to the file; backslashes also separate folders. The column split contains train, val or test,
+    other common words for these (Train, valid, dev, test2), or one of `asked_splits`. With `val_fold`, rows with that
+    number in the column fold are for validation and the others for training. With neither, `val_fraction` of the rows
+    (0.2 by default) is held out; if the column split has no val, `val_fraction` of train is held out if you write it.
+    Rows with the same `group_column` (a patient, a drive) stay together in every split that is made here. Raises
+    DataError for wrong columns, missing files, unknown splits, and an image as its own mask without a `mask_band`.
     """
     require_nearby_layout(root, [file])
     path = root / file
@@ -62,7 +62,7 @@ def read(
             word = _split_of(cells[-1], last, val_fold, asked_splits, f"{path}:{line}")
             sample = _require_sample(path, line, *cells[: 3 if group_column else 2], mask_band=mask_band)
             if (first := lines.setdefault(os.path.normpath(sample.name), line)) != line:
-                raise DataError(f"{path}:{line}: image {sample.image} stands in line {first} already")
+                raise DataError(f"{path}:{line}: image {sample.image} is already in line {first}")
         except DataError as error:
             if problems is None:
                 raise
@@ -70,7 +70,7 @@ def read(
         else:
             found.append((word, sample))
     if not found and not problems:
-        raise DataError(f"{path}: has no row below its header; lines that begin with # are comments")
+        raise DataError(f"{path}: has no rows below its header; lines that start with # are comments")
     splits = _by_word(path, found)
     if val_fold is not None:
         return {split: splits.get(split, SampleTable()) for split in ("train", "val")}
@@ -101,7 +101,9 @@ def open_table(path: Path, *wanted: str) -> tuple[list[str], Iterator[tuple[int,
     if any(os.path.isfile(path.parent / slashed(path.parent, cell)) for cell in header):
         raise DataError(f"{path}: has no header; write {','.join(wanted)} above its first row, {','.join(header)}")
     key, missing = next(item for item in zip(("image", "mask"), wanted, strict=True) if item[1] not in header)
-    raise DataError(f"{path}: {describe_columns(missing, header)}; write data.{key}_column: NAME if one of these is it")
+    raise DataError(
+        f"{path}: {describe_columns(missing, header)}; if one of these is meant, write data.{key}_column: NAME"
+    )
 
 
 def read_cells(path: Path) -> str:
@@ -121,7 +123,7 @@ def read_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}:{line}: the quotes in the row that begins here are not right: {error}") from error
+        raise DataError(f"{path}:{line}: the row that starts here has unbalanced quotes: {error}") from error
 
 
 def _is_comment(row: list[str], header: list[str], image_column: str, path: Path) -> bool:
@@ -153,8 +155,8 @@ def _require_fitting(path: Path, line: int, row: list[str], header: list[str], c
         cell and os.path.isfile(path.parent / slashed(path.parent, cell)) for cell in further
     ):
         raise DataError(
-            f"{path}:{line}: has {len(row)} cells, but the header {len(header)} columns; name the missing column in "
-            "the header, remove what is behind the last one, or put quotes around cells that hold a delimiter"
+            f"{path}:{line}: has {len(row)} cells, but the header has {len(header)} columns; add the missing column "
+            f"to the header, remove the extra cells, or quote cells that contain the delimiter"
         )
 
 
@@ -168,7 +170,7 @@ def _used_cells(path: Path, line: int, row: list[str], header: list[str], column
             raise DataError(f"{path}:{line}: column '{column}' is empty")
         if re.search(r"[\t\n]", cells[column]):
             raise DataError(
-                f"{path}:{line}: column '{column}' holds a tab or a line break: {ascii(cells[column])[:80]}"
+                f"{path}:{line}: column '{column}' contains a tab or a line break: {ascii(cells[column])[:80]}"
             )
     return [cells[column] for column in columns]
 
@@ -201,7 +203,7 @@ def _held_out(cell: str, val_fold: int, where: str) -> str:
     except ValueError:
         fold = math.nan
     if not fold.is_integer():
-        raise DataError(f"{where}: column 'fold' holds '{cell}', not a whole number")
+        raise DataError(f"{where}: column 'fold' contains '{cell}', not an integer")
     return "val" if fold == val_fold else "train"
 
 
@@ -215,7 +217,7 @@ def _require_split(word: str, asked: Sequence[str], where: str) -> str:
     usual = word.casefold()
     if usual not in SPLIT_NAMES and "test" not in usual and usual not in [name.casefold() for name in asked]:
         raise DataError(
-            f"{where}: column 'split' holds '{word}', which is not a known split; write {', '.join(SPLIT_NAMES)}, "
+            f"{where}: column 'split' contains '{word}', which is not a known split; write {', '.join(SPLIT_NAMES)}, "
             f"or data.train_split: {word} to train on it"
         )
     return word
@@ -228,5 +230,5 @@ def _usual_words(path: Path, words: list[str]) -> list[str]:
     for word, split in meant.items():
         other = spelled.setdefault(split, word)
         if other.casefold() != word.casefold():
-            raise DataError(f"{path}: column 'split' has '{other}' and '{word}', both words for {split}; write one")
+            raise DataError(f"{path}: column 'split' has both '{other}' and '{word}' for {split}; use only one of them")
     return [meant[word] for word in words]

@@ -28,21 +28,22 @@ def read(
     classes: Sequence[Any],
     seed: int = 0,
 ) -> Splits:
-    """The images of an annotations.xml of CVAT ("CVAT for images 1.1"), or of one for each split.
+    """The images of a CVAT annotations.xml ("CVAT for images 1.1"): one file for each split, or one for all.
 
-    `annotations` are files below `root` and `images` the folders of their images: one for each split, or one for all.
-    In one file, the subsets of a project are the splits where they are called Train, Validation and Test; otherwise
-    `val_fraction` (0.2 by default) is held out, and of train where there is no val, if it is written. A class is the
-    objects with one of its `labels`, by default its own name. Objects with a higher z_order are drawn over others, and
-    later ones over earlier ones.
+    `annotations` are files below `root`, and `images` are the folders of their images: one for each split, or one for
+    all. In a single file, the subsets of a project are the splits if they are called Train, Validation and Test;
+    otherwise `val_fraction` (0.2 by default) is held out. If there is a train but no val, `val_fraction` of train is
+    held out if you write it. A class consists of the objects with one of its `labels`, by default its own name. Objects
+    with a higher z_order are drawn over others, and later ones over earlier ones.
 
-    `lines`: whether polylines, points, skeletons and cuboids, which cover no area, are an error or left out. `boxes`:
-    whether rectangles are an error or drawn; by default drawn beside other shapes, and an error where there is nothing
-    else. `unlabelled`: what pixels outside all objects are: the class named background (0 in a binary task) or ignored.
-    `other_labels`: what objects are that no class claims.
+    `lines`: whether polylines, points, skeletons and cuboids, which cover no area, are an error or skipped. `boxes`:
+    whether rectangles are an error or drawn; by default they are drawn if there are other shapes too, and an error if
+    there are not. `unlabelled`: whether pixels outside all objects are the class named background (0 in a binary task)
+    or ignored. `other_labels`: what to do with objects that no class claims.
 
-    An image that is not where its name says is the only file below `images` of that name. Raises DataError for a file
-    of another kind or version, for images that are missing, twice, or of another size, and for broken objects.
+    If an image is not at the path in its name, the only file of that name below `images` is used. Raises DataError for
+    a file of another type or version, for images that are missing, duplicated, or have another size, and for invalid
+    objects.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
     files = annotations if isinstance(annotations, dict) else {"": annotations}
@@ -81,12 +82,14 @@ def _refuse_shapes(path: Path, content: CvatFile, *, lines: str, boxes: str | No
     kinds = Counter(shape.kind for image in content.images for shape in image.shapes)
     found = [f"{kind} ({count})" for kind, count in kinds.most_common() if kind in CVAT_LINES]
     if found and lines == "error":
-        raise DataError(f"{path}: {name_some(found)} cover no area; draw polygons or masks, or write data.lines: skip")
+        raise DataError(
+            f"{path}: {name_some(found)} do not cover an area; draw polygons or masks, or write data.lines: skip"
+        )
     only_boxes = kinds["box"] == sum(count for kind, count in kinds.items() if kind not in CVAT_LINES)
     if kinds["box"] and (boxes == "error" or (boxes is None and only_boxes)):
         raise DataError(
-            f"{path}: has {'nothing but ' if only_boxes else ''}boxes ({kinds['box']}), which make rectangles of masks"
-            "; draw polygons or masks in CVAT, or write data.boxes: draw"
+            f"{path}: has {'only ' if only_boxes else ''}boxes ({kinds['box']}), which make masks rectangular; "
+            "draw polygons or masks in CVAT, or write data.boxes: draw"
         )
 
 
@@ -100,7 +103,7 @@ def _samples(path: Path, images: Sequence[CvatImage], folder: Path, legend: poly
             continue
         name = polygons.name_of(file)
         if owners.setdefault(name, image) is not image:
-            raise DataError(f"{path}: the image {image.name} is there twice; export the task again")
+            raise DataError(f"{path}: contains the image {image.name} twice; export the task again")
         objects = [
             (legend.values.get(shape.label, legend.other), shape.name, shape.outline)
             for shape in sorted(image.shapes, key=lambda shape: shape.z_order)
@@ -118,7 +121,7 @@ def _samples(path: Path, images: Sequence[CvatImage], folder: Path, legend: poly
     if missing:
         raise DataError(
             f"{path}: {len(missing)} of {len(images)} images are not in {folder}: {name_some(missing)}"
-            f'{finder.describe_doubles()}; export with "Save images", or put them there'
+            f'{finder.describe_doubles()}; export with "Save images", or copy them there'
         )
     return samples
 

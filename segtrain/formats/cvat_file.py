@@ -21,9 +21,9 @@ CVAT_LINES = frozenset({"polyline", "points", "skeleton", "cuboid"})
 _AREAS = frozenset({"polygon", "box", "ellipse", "mask"})
 _ASK = 'in CVAT, export the task as "CVAT for images 1.1"'
 _OTHER_ROOTS = {
-    "annotation": "is an XML file of boxes, as PASCAL VOC has them; boxes make no masks: export polygons or masks, as "
-    '"CVAT for images 1.1" or COCO',
-    "kml": "is a KML file; write the masks as GeoTIFF",
+    "annotation": "is an XML file of boxes in PASCAL VOC format; boxes do not make masks: export polygons or masks "
+    'as "CVAT for images 1.1" or COCO',
+    "kml": "is a KML file; save the masks as GeoTIFF",
 }
 _LARGEST_BYTES = 4 << 30
 _DEEPEST = 32
@@ -52,7 +52,7 @@ class CvatImage(NamedTuple):
 
 
 class CvatFile(NamedTuple):
-    """The labels of a task, each with its colour "#rrggbb" or "", and the images."""
+    """The labels of a task, each with its color "#rrggbb" or "", and the images."""
 
     labels: dict[str, str]
     images: list[CvatImage]
@@ -78,7 +78,7 @@ def read_cvat(path: Path) -> CvatFile:
     except (ValueError, LookupError) as error:  # of an encoding that is not known
         raise DataError(f"{path}: is not XML: {error}") from error
     if not reader.images:
-        raise DataError(f"{path}: holds no image; {_ASK}, of a task that has images")
+        raise DataError(f"{path}: contains no images; {_ASK}, from a task that has images")
     return CvatFile(reader.labels, reader.images)
 
 
@@ -102,20 +102,20 @@ class _Reader:
         return DataError(f"{self.path}:{self.parser.CurrentLineNumber}: {text}")
 
     def _doctype(self, *_: Any) -> None:
-        raise self._fail("has a DOCTYPE, which CVAT does not write; take it out")
+        raise self._fail("has a DOCTYPE, which CVAT does not write; remove it")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if not self._open and tag != "annotations":
-            raise self._fail(_OTHER_ROOTS.get(tag, f"is not a file of CVAT: it holds <{tag[:40]}>; {_ASK}"))
+            raise self._fail(_OTHER_ROOTS.get(tag, f"is not a CVAT file: it contains <{tag[:40]}>; {_ASK}"))
         if len(self._open) == _DEEPEST:
-            raise self._fail("is nested too deep")
+            raise self._fail("is nested too deeply")
         above = self._open[-1] if self._open else ""
         self._open.append(tag)
         self._text = ""
         if tag == "label" and above == "labels":
             self._label = {}
         elif tag == "track" and above == "annotations":
-            raise self._fail(f'is of a video, "CVAT for video 1.1"; {_ASK}')
+            raise self._fail(f'is an annotation of a video, "CVAT for video 1.1"; {_ASK}')
         elif tag == "image" and above == "annotations":
             self.images.append(self._image(attributes))
         elif above == "image" and tag in _AREAS | CVAT_LINES:
@@ -135,7 +135,7 @@ class _Reader:
             if self._label.get("name") and not self._label.get("parent"):  # parts of skeletons have one
                 self.labels[self._label["name"]] = self._label.get("color", "")
         elif above == "annotations" and tag == "version" and text != VERSION:
-            raise self._fail(f"is of version {text[:20]}, but {VERSION} is read; {_ASK}")
+            raise self._fail(f"has version {text[:20]}, but {VERSION} is supported; {_ASK}")
 
     def _image(self, attributes: Mapping[str, str]) -> CvatImage:
         if not attributes.get("name"):
@@ -152,7 +152,7 @@ class _Reader:
         except ValueError:
             number = math.nan
         if not abs(number) < 1e9:
-            raise self._fail(f"{what} has '{text[:40]}' as its {key}, not a number")
+            raise self._fail(f"{what} has '{text[:40]}' as {key}, not a number")
         return number
 
     def _shape(self, tag: str, attributes: Mapping[str, str]) -> CvatShape:
@@ -188,7 +188,7 @@ class _Reader:
 
 
 def parse_color(text: str) -> tuple[int, int, int] | None:
-    """The colour of "#rrggbb"; None for anything else."""
+    """The color of "#rrggbb"; None for anything else."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         return None
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

@@ -1,10 +1,10 @@
-"""Published data sets: a YAML file each, which holds the layout in the grammar of `data:` and what is known of the set.
+"""Published datasets: a YAML file each, which holds the layout in the grammar of `data:` and what is known of the set.
 
 `public/NAME.yml` has three sections:
 
-- `about`: title, home, licence, images of each split, layout, archives and what is to be done by hand;
+- `about`: title, home, license, images of each split, layout, archives and what is to be done by hand;
 - `data`: what is merged below the user's `data:` when `data.format: NAME` is written;
-- `choices`: keys that the data set adds to `data`. Each has words, the first of which is the default, and each word
+- `choices`: keys that the dataset adds to `data`. Each has words, the first of which is the default, and each word
   what it changes in `data`.
 """
 
@@ -22,7 +22,7 @@ PUBLIC = Path(__file__).with_name("public")
 
 
 class KnownClass(NamedTuple):
-    """A class of a published data set: its name, its RGB colour, and what it is in the mask files.
+    """A class of a published dataset: its name, its RGB color, and what it is in the mask files.
 
     `values` are its mask values. Without values masks are RGB, and its pixels have one of `colors`, or `color` alone.
     """
@@ -34,7 +34,7 @@ class KnownClass(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """The classes of a data set in the order of their indices, and the mask values or colours that are ignored."""
+    """The classes of a dataset in the order of their indices, and the mask values or colors that are ignored."""
 
     classes: tuple[KnownClass, ...]
     ignore_values: "tuple[int | Color, ...]" = ()
@@ -53,7 +53,7 @@ class Archive(NamedTuple):
 
 
 class About(NamedTuple):
-    """What is known of a data set beside its layout."""
+    """What is known of a dataset beside its layout."""
 
     title: str
     layout: tuple[str, ...]
@@ -70,7 +70,7 @@ class About(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A published data set."""
+    """A published dataset."""
 
     about: About
     data: dict[str, Any]
@@ -107,13 +107,13 @@ class Dataset(NamedTuple):
 
 @cache
 def published() -> tuple[str, ...]:
-    """The names of the published data sets."""
+    """The names of the published datasets."""
     return tuple(sorted(path.stem for path in PUBLIC.glob("*.yml")))
 
 
 @cache
 def load_dataset(name: str) -> Dataset:
-    """The published data set of this name; it is not to be changed."""
+    """The published dataset of this name; it is not to be changed."""
     content = yaml.load(dataset_text(name), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     about = content["about"]
     about["layout"] = tuple(about["layout"])
@@ -122,12 +122,12 @@ def load_dataset(name: str) -> Dataset:
 
 
 def dataset_text(name: str) -> str:
-    """The YAML file of the published data set of this name."""
+    """The YAML file of the published dataset of this name."""
     return (PUBLIC / f"{name}.yml").read_text(encoding="utf-8")
 
 
 def known_labels() -> dict[str, Labels]:
-    """The labels of every published data set that has classes of its own, and of each of its choices."""
+    """The labels of every published dataset that has classes of its own, and of each of its choices."""
     found = {}
     for name in published():
         dataset = load_dataset(name)

@@ -45,18 +45,18 @@ def read(
     seed: int = 0,
     mask_band: int | None = None,
 ) -> Splits:
-    """Pair images with masks of the same path below their folder, whatever the file types; where one of both lies a
-    folder deeper than the other, by their name, if no others have it.
+    """Pair images with masks that have the same path below their folder, whatever the file types. If one of the two
+    trees has an additional level of folders, files are paired by name, provided that the name is unique.
 
-    `images` and `masks` are a folder or a glob below `root` for each split (train, val, test or any other name), or one
-    of each for the whole set; of a list of them the first that is there is taken. `val_fraction` of the whole set (0.2
-    by default), or of train where there is no val, is held out for validation; names in which the regular expression
-    `val_groups` finds the same text stay together. `image_suffix` and `mask_suffix` are endings of the names that
-    differ (`_mask` where a.jpg has a_mask.png), or lists of such endings; globs may begin with texts that differ (img_*
-    and mask_*). Masks may lie beside their images: files that are masks are no images. With `data.multilabel`,
-    `{class}` in `masks` or `mask_suffix` stands for the name of each class, whose masks lie there; with `missing_masks:
-    empty`, an image without the mask of a class does not show it. With `missing_splits: skip`, splits without images
-    are left out. Raises DataError where a file has no partner or a split is empty.
+    `images` and `masks` are folders or globs below `root`: one for each split (train, val, test or any other name), or
+    one for the entire dataset; of a list, the first that exists is used. `val_fraction` of the entire dataset (0.2 by
+    default), or of train if there is no val, is held out for validation; names in which the regular expression
+    `val_groups` matches the same text stay together. `image_suffix` and `mask_suffix` are endings in which the names
+    differ (`_mask` if a.jpg belongs to a_mask.png), or lists of such endings; names may also start differently if globs
+    say so (img_* and mask_*). Masks may be in the same folder as their images: files that are masks are not read as
+    images. With `data.multilabel`, `{class}` in `masks` or `mask_suffix` stands for the name of each class; with
+    `missing_masks: empty`, an image without the mask of a class does not contain it. With `missing_splits: skip`,
+    splits without images are left out. Raises DataError if a file has no counterpart or a split is empty.
     """
     folders = _find_folders(root, images, masks, skip_missing=missing_splits == "skip")
     options: dict[str, Any] = {"image_suffix": image_suffix, "mask_suffix": mask_suffix, "mask_band": mask_band}
@@ -132,9 +132,7 @@ def find_files(root: Path, pattern: str, suffix: str | list[str], what: str) -> 
         key = key.removesuffix(ending)
         if key in found:
             first, second = sorted((f"{folder}/{found[key]}", f"{folder}/{name}"))
-            raise DataError(
-                f"{what}: {first} and {second} have the same name; which one is meant? remove or rename one"
-            )
+            raise DataError(f"{what}: {first} and {second} have the same name; remove or rename one of them")
         found[key] = name
     return folder, found
 
@@ -204,8 +202,8 @@ def match_depths(images: dict[str, str], masks: dict[str, str], folder: str) -> 
     for key, other in sorted(found):
         if max(count[key.rpartition("/")[2]] for count in counts) > 1:
             raise DataError(
-                f"{folder}: is {masks[other]} the mask of {images[key]}? others have this name too; put the masks into "
-                "the same folders as the images"
+                f"{folder}: is {masks[other]} the mask of {images[key]}? several files have this name; put the masks "
+                f"into the same folders as the images"
             )
     image_of = {other: key for key, other in found}
     return {image_of.get(key, key): file for key, file in masks.items()}
@@ -238,7 +236,7 @@ def pair(root: Path, images: str, masks: str, *, what: str = "data", **options: 
             raise
         changed = {key: value for key, value in layout.items() if value != given[key]}
         folder, advice = root / fixed_part(images), _write_keys(changed, what)
-        raise DataError(f"{what}: images and masks lie in one folder, {folder}; write {advice}") from error
+        raise DataError(f"{what}: images and masks are in the same folder, {folder}; write {advice}") from error
 
 
 def _write_keys(layout: dict[str, Any], what: str) -> str:
@@ -279,9 +277,9 @@ def find_layout(
     kinds = find_kinds(*([file.removeprefix(f"{top}/") for file in files] for files in found))
     if not kinds and set(found[0]) == set(found[1]):
         raise DataError(
-            f"{what}: images and masks are the same files in {top}, and their names do not tell them apart; give a "
-            "glob for each, like 'img_*' and 'mask_*' or '*/images/*' and '*/masks/*', or write data.mask_band where a "
-            "band of the images is the mask"
+            f"{what}: images and masks are the same files in {top}, and their names do not distinguish them; give a "
+            f"glob for each, like 'img_*' and 'mask_*' or '*/images/*' and '*/masks/*', or write data.mask_band if "
+            f"one band of the images is the mask"
         )
     below = os.path.relpath(top, root)
     layouts = [_choose_layout(root, kind, (images, masks), below, alone=len(kinds) == 1) for kind in kinds]
@@ -292,7 +290,7 @@ def find_layout(
             advice = f"give the images and masks as {', or '.join(map(' '.join, places))}"
         else:
             advice = f"write {', or '.join(_write_keys(layout, what) for layout in layouts)}"
-        raise DataError(f"{what}: the files in {top} pair in several ways, like {like}; {advice}")
+        raise DataError(f"{what}: the files in {top} can be paired in several ways: {like}; {advice}")
     return layouts[0] if layouts else None
 
 
@@ -333,11 +331,11 @@ def _pair(
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(f"{what}: no images in {quoted(root / images)}; known suffixes: {known}")
     endings = [mask_suffix] if isinstance(mask_suffix, str) else mask_suffix
-    hint = "; if they do not show it, write data.missing_masks: empty" if classes else ""
+    hint = "; if these images do not contain the class, write data.missing_masks: empty" if classes else ""
     found = []
     for name in classes or [""]:
         if is_glob(name):
-            raise DataError(f"data.classes: '{name}' has a sign of globs, * ? or [, and cannot stand for {{class}}")
+            raise DataError(f"data.classes: '{name}' contains a wildcard (* ? or [) and cannot stand for {{class}}")
         pattern, own_endings = masks.replace("{class}", name), [ending.replace("{class}", name) for ending in endings]
         found.append((name, root / pattern, *find_files(root, pattern, own_endings, f"{what}.masks")))
         if not found[-1][-1] and not missing_empty:

@@ -24,12 +24,12 @@ def read(
     seed: int = 0,
     mask_band: int | None = None,
 ) -> Splits:
-    """Pair TIFFs of the same path below two folders; what else lies there (previews, world files, overviews) is left
-    alone. The keys are those of the format folders.
+    """Pair TIFFs that have the same path below two folders; other files in them (previews, world files, overviews) are
+    ignored. The keys are those of format folders.
 
     Images may have any number of bands (`data.channels`, `data.bands`) of 8 or 16 bits or floats (`data.scale` then
-    says which value means white). Masks have one band of whole numbers, floats among them. Raises DataError where a
-    file has no partner or a split is empty.
+    says which value means white). Masks have one band of integers, which may be stored as floats. Raises DataError if a
+    file has no counterpart or a split is empty.
     """
     return folders.read(
         root,

@@ -29,15 +29,15 @@ def read(
     val_fraction: float | None = None,
     seed: int = 0,
 ) -> Splits:
-    """Read a data set of the Hugging Face hub, or one on the disk: `root` is its name, like `scene_parse_150` or
-    `owner/name`, or a folder with files of parquet or arrow, or what `save_to_disk` wrote.
+    """Read a dataset of the Hugging Face hub or from disk: `root` is its name, like `scene_parse_150` or `owner/name`,
+    a folder of parquet or arrow files, or a folder that `save_to_disk` wrote.
 
-    `subset` and `revision` choose among several that have one name. `image_column` and `mask_column` are columns of
-    images; by default the one called image, or the first, and the one called mask, annotation or label, or the only
-    other one. Masks are images of class values. Without data.classes, the classes are those that the features name in
-    `classes_column`, by default in a column that lists labels. Splits are those of the data set; `val_fraction` of
-    train (0.2 by default, where the data set has no other split) is held out for validation. Raises DataError where
-    it is not there, or has no such columns, and for a row without an image or a mask.
+    `subset` and `revision` select one if there are several. `image_column` and `mask_column` are columns of images; by
+    default the one called image, or the first, and the one called mask, annotation or label, or the only other one.
+    Masks are images of class values. Without data.classes, the class names come from the features of `classes_column`,
+    by default a column with a list of labels. The splits are those of the dataset; `val_fraction` of train (0.2 by
+    default, if the dataset has no other split) is held out for validation. Raises DataError if the dataset does not
+    exist or lacks these columns, and for a row without an image or a mask.
     """
     splits: Splits = {}
     for name, table in _load(root, subset, revision).items():
@@ -52,7 +52,7 @@ def read(
 def find_classes(
     root: Path, *, subset: str | None = None, revision: str | None = None, classes_column: str | None = None
 ) -> list[str]:
-    """The names of the classes that the features of a data set have; none where no column lists labels."""
+    """The names of the classes that the features of a dataset have; none where no column lists labels."""
     features = next(iter(_load(root, subset, revision).values())).features
     if classes_column is not None and classes_column not in features:
         raise DataError(f"data.classes_column: {root} has no column {classes_column}; it has: {', '.join(features)}")
@@ -79,7 +79,9 @@ def _load(root: Path, subset: str | None, revision: str | None) -> Mapping[str, 
                 found = datasets.load_dataset(str(root), subset, revision=revision)
     except Exception as error:  # of the hub, of the network, of pyarrow, of the library
         where = (
-            "is not a folder here, and as a data set of the Hugging Face hub" if not root.exists() else "as a data set"
+            "is not a local folder, and as a dataset of the Hugging Face hub it"
+            if not root.exists()
+            else "is a folder that"
         )
         raise DataError(f"data.root: {root} {where} cannot be loaded: {reason_of(error)}") from error
     return found if isinstance(found, dict) else {"train": found}
@@ -90,8 +92,8 @@ def _find_columns(root: Path, features: Mapping[str, Any], image: str | None, ma
     for key, chosen in (("image", image), ("mask", mask)):
         if chosen is not None and chosen not in pictures:
             raise DataError(
-                f"data.{key}_column: {root} has no column {chosen} of images; it has: {', '.join(pictures) or 'none'}, "
-                f"and of other kinds: {', '.join(name for name in features if name not in pictures) or 'none'}"
+                f"data.{key}_column: {root} has no image column {chosen}; it has: {', '.join(pictures) or 'none'}; "
+                f"other columns: {', '.join(name for name in features if name not in pictures) or 'none'}"
             )
     others = [name for name in pictures if name not in (image, mask)]
     mask = mask or next((name for name in MASK_COLUMNS if name in others), None)
@@ -101,8 +103,8 @@ def _find_columns(root: Path, features: Mapping[str, Any], image: str | None, ma
     mask = mask or (others[0] if len(others) == 1 else None)
     if image is None or mask is None:
         raise DataError(
-            f"data.root: {root} has these columns of images: {', '.join(pictures) or 'none'}; write "
-            "data.image_column and data.mask_column"
+            f"data.root: {root} has these image columns: {', '.join(pictures) or 'none'}; write data.image_column "
+            f"and data.mask_column"
         )
     return image, mask
 

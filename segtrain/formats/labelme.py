@@ -35,18 +35,17 @@ def read(
     classes: Sequence[Any],
     seed: int = 0,
 ) -> Splits:
-    """The JSON files of labelme 4 and 5 below a folder for each split, or below one. `val_fraction` of the one folder
-    (0.2 by default), or of train where there is no val, is held out for validation. An image is where its file says, or
-    beside it. A class is the shapes with one of its `labels`, by default its own name.
+    """JSON files of labelme 4 and 5 in one folder for each split, or in one folder for all. `val_fraction` of the
+    single folder (0.2 by default), or of train if there is no val, is held out for validation. An image is at the path
+    in its file or next to that file. A class consists of the shapes with one of its `labels`, by default its own name.
 
     Polygons, rectangles, circles and masks are drawn in the order of the file, later ones over earlier ones. `lines`:
-    whether lines and points, which cover no area, are an error or left out. `without_annotation`: what images are
-    that lie beside the annotated ones without a JSON file, which labelme writes for no image without shapes:
-    background, or left out.
-    `unlabelled`: what pixels outside all shapes are: the class named background (0 in a binary task) or ignored.
-    `other_labels`: what shapes are that no class claims.
+    whether lines and points, which cover no area, are an error or skipped. `without_annotation`: whether images without
+    a JSON file next to annotated ones are background or left out (labelme writes no file for an image without shapes).
+    `unlabelled`: whether pixels outside all shapes are the class named background (0 in a binary task) or ignored.
+    `other_labels`: what to do with shapes that no class claims.
 
-    Raises DataError for a shape of another kind and for an image that is missing, or in two files, or of another size
+    Raises DataError for a shape of another type, and for an image that is missing, is in two files, or has another size
     than its file says.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
@@ -65,9 +64,9 @@ def read(
     for split, names in _without_annotation(splits).items():
         if names and without_annotation == "error":
             raise DataError(
-                f"{root / folders[split]}: {len(names)} images beside the annotated ones have no JSON file: "
-                f"{name_some(names)}; write data.without_annotation: background if there is nothing in them, or "
-                "skip to leave them out"
+                f"{root / folders[split]}: {len(names)} images next to annotated ones have no JSON file: "
+                f"{name_some(names)}; write data.without_annotation: background if they contain nothing, or skip to "
+                f"leave them out"
             )
         if without_annotation == "background":
             splits[split] += [_Annotated(Path(name), name, None, []) for name in names]
@@ -100,7 +99,7 @@ class _Annotated(NamedTuple):
 def _json_files(folder: Path) -> list[Path]:
     paths = sorted(path for path in folder.rglob("[!.]*.json") if path.is_file())
     if not paths:
-        raise DataError(f"{folder}: no .json files of labelme there")
+        raise DataError(f"{folder}: contains no labelme .json files")
     return paths
 
 
@@ -109,7 +108,7 @@ def _annotated(path: Path, *, skip_lines: bool) -> _Annotated:
     shapes, lines = [], []
     for index, shape in enumerate(content["shapes"]):
         if not isinstance(shape, dict) or shape.get("label") is None or "points" not in shape:
-            raise DataError(f"{path}: shapes[{index}] has no label and points")
+            raise DataError(f"{path}: shapes[{index}] has no label or no points")
         kind, what = shape.get("shape_type") or "polygon", f"shape {index + 1} ({shape['label']})"
         if kind in LINES and skip_lines:
             lines.append(str(shape["label"]))
@@ -129,7 +128,7 @@ def _outline(kind: str, shape: dict) -> Any:
     except (ValueError, TypeError) as error:
         raise ValueError("its points are not pairs of x and y") from error
     if kind in LINES:
-        raise ValueError(f"is a {kind}, which covers no area; draw a polygon, or write data.lines: skip")
+        raise ValueError(f"is a {kind}, which does not cover an area; draw a polygon, or write data.lines: skip")
     if kind == "rectangle" and len(points) == 2:
         (left, top), (right, bottom) = points
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]
@@ -142,8 +141,8 @@ def _outline(kind: str, shape: dict) -> Any:
     if kind == "mask" and isinstance(shape.get("mask"), str) and points:
         return {"bitmap": shape["mask"], "at": points[0]}
     raise ValueError(
-        f"a {kind} with {len(points)} points is not a known shape: polygon, rectangle, oriented_rectangle, circle "
-        "and mask are drawn"
+        f"a {kind} with {len(points)} points is not a supported shape; use polygon, rectangle, oriented_rectangle, "
+        f"circle or mask"
     )
 
 
@@ -157,8 +156,8 @@ def _image_of(path: Path, content: dict) -> str:
         )
         command = code.format(str(path), beside)
         raise DataError(
-            f"{path}: image {named} does not exist; the file holds it as imageData, to write it out: "
-            f'python -c "{command}"'
+            f"{path}: image {named} does not exist; the file contains it as imageData; to extract it: python -c "
+            f'"{command}"'
         )
     if found is None:
         raise DataError(f"{path}: image {named} does not exist, nor does {beside}")
@@ -175,7 +174,7 @@ def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str,
         for item in annotated:
             first = owners.setdefault(item.image, item.path)
             if first != item.path:
-                raise DataError(f"{item.path}: image {item.image} is that of {first} already; remove one of them")
+                raise DataError(f"{item.path}: image {item.image} already belongs to {first}; remove one of them")
             folder = os.path.dirname(item.image)
             if folders.setdefault(folder, split) != split:
                 shared.add(folder)
@@ -185,8 +184,8 @@ def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str,
         alone = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and name not in owners]
         if alone and folder in shared:
             raise DataError(
-                f"{folder}: {len(alone)} images have no JSON file, {alone[0]} for one, and the folder is of more than "
-                "one split; remove them"
+                f"{folder}: {len(alone)} images have no JSON file, for example {alone[0]}, and the folder belongs to "
+                f"several splits; remove them"
             )
         found[split] += alone
     return found
@@ -197,7 +196,7 @@ def _table(folder: Path, annotated: Sequence[_Annotated], legend: polygons.Legen
     for item in annotated:
         name = polygons.name_of(os.path.relpath(item.path, folder))
         if name in rows:
-            raise DataError(f"{item.path}: another sample has the name {name} already")
+            raise DataError(f"{item.path}: another sample already has the name {name}; rename one of them")
         objects = [(legend.values.get(label, legend.other), what, outline) for label, what, outline in item.shapes]
         mask = polygons.to_text(
             item.path,

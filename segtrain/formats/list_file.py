@@ -31,25 +31,27 @@ def read(
     seed: int = 0,
     mask_band: int | None = None,
 ) -> Splits:
-    """Read lists with an image and a mask a line, separated by a tab, a comma or spaces (paths that hold spaces need
-    one of the others). With `images` and `masks`, lists with a name a line, the first word of it.
+    """Read lists with an image and a mask per line, separated by a tab, a comma or spaces (for paths that contain
+    spaces, use a tab or a comma). With `images` and `masks`, read lists with a name per line, which is its first word.
 
-    `files` is the list of each split; without it they are train.txt, val.txt and, where it is there, test.txt. The
-    lists lie below `root`, and the paths in them are relative to `root` or absolute. `images` and `masks` are paths
-    below `root` in which `{name}` stands for the name, like `JPEGImages/{name}.jpg`, one for all or one for each split.
-    Of a list of paths the first is taken whose folder is there. With `missing_splits: skip`, splits whose list is not
-    there are left out. Where no list is for validation, `val_fraction` of the training list is held out. Raises
-    DataError with list and line for a line that is no pair, a file that is not there, an image that is listed twice,
-    and one that is its own mask without a `mask_band`.
+    `files` is the list of each split; the default is train.txt, val.txt and, if it exists, test.txt. The lists are
+    below `root`, and the paths in them are relative to `root` or absolute. `images` and `masks` are paths below `root`
+    in which `{name}` stands for the name, like `JPEGImages/{name}.jpg`: one for all splits or one for each. Of a list
+    of paths, the first whose folder exists is used. With `missing_splits: skip`, splits whose list does not exist are
+    left out. If there is no list for validation, `val_fraction` of the training list is held out. Raises DataError with
+    list and line for a line that is not a pair, a missing file, an image that is listed twice, and an image that is its
+    own mask without a `mask_band`.
     """
     if (images is None) != (masks is None):
-        raise DataError("data.images, data.masks: write both, like JPEGImages/{name}.jpg and masks/{name}.png, or none")
+        raise DataError(
+            "data.images, data.masks: write both, like JPEGImages/{name}.jpg and masks/{name}.png, or neither"
+        )
     if files is None:
         needed = ["train"] if val_fraction is not None else ["train", "val"]
         names = {split: f"{split}.txt" for split in ("train", "val", "test")}
         files = {split: name for split, name in names.items() if split in needed or (root / name).exists()}
     if not files:
-        raise DataError("data.files: names no list; write {train: train.txt, val: val.txt}")
+        raise DataError("data.files: is empty; write {train: train.txt, val: val.txt}")
     paths = _find_lists(root, files, images, masks, skip_missing=missing_splits == "skip")
     splits: Splits = {}
     for split, path in paths.items():
@@ -63,8 +65,8 @@ def read(
         return splits
     if "train" not in splits or "val" in splits:
         raise DataError(
-            f"data.val_fraction: {val_fraction} of a list train is held out where there is no list val; "
-            f"the lists are: {', '.join(files)}; write null to hold nothing out"
+            f"data.val_fraction: {val_fraction} cannot be held out: that needs a list train and no list val, but the "
+            f"lists are: {', '.join(files)}; write null to hold nothing out"
         )
     return hold_out(splits, val_fraction, seed)
 
@@ -85,7 +87,7 @@ def _of_split(paths: PathsBySplit, split: str) -> Paths:
     if not isinstance(paths, dict):
         return paths
     if split not in paths:
-        raise DataError(f"data.images, data.masks: have no path for the split {split} of data.files")
+        raise DataError(f"data.images, data.masks: have no path for split {split} of data.files")
     return paths[split]
 
 

@@ -1,4 +1,4 @@
-"""Lists of samples, one a line: the lines of the text files that many data sets publish their splits as."""
+"""Lists of samples, one a line: the lines of the text files that many datasets publish their splits as."""
 
 import codecs
 import os
@@ -21,7 +21,7 @@ def read_text(path: Path, what: str = "data") -> str:
         is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16") if is_utf16 else content.decode("utf-8", "surrogateescape")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not text in UTF-16: {error}") from error
+        raise DataError(f"{path}: is not valid UTF-16 text: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     text = re.sub("\r\n?", "\n", text.lstrip("\ufeff"))
@@ -29,7 +29,7 @@ def read_text(path: Path, what: str = "data") -> str:
     if control:
         line = text.count("\n", 0, control.start()) + 1
         raise DataError(
-            f"{path}:{line}: holds the control character {control[0]!a}; expected a text file: save it as UTF-8"
+            f"{path}:{line}: contains the control character {control[0]!a}; expected a text file: save it as UTF-8"
         )
     return text
 
@@ -42,7 +42,7 @@ def read_lines(path: Path, what: str = "data") -> list[tuple[int, str]]:
     text = read_text(path, what)
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
-        raise DataError(f"{path}: is empty; expected one sample a line")
+        raise DataError(f"{path}: is empty; expected one sample per line")
     return lines
 
 
@@ -56,10 +56,10 @@ def slashed(folder: Path, written: str) -> str:
 def why_missing(file: str, otherwise: str) -> str:
     """What to tell of a path in a list where no file is."""
     if re.search(r"(^|/)[A-Za-z]:/", file):
-        return "it begins with a drive of Windows; write paths that are relative to the data set"
+        return "it starts with a Windows drive; write paths relative to the dataset"
     if re.search("[\udc80-\udcff]", file):
         return "its name is not in UTF-8; save the list as UTF-8"
-    return otherwise if file.isprintable() else f"its name holds characters that do not show: {file!a}"
+    return otherwise if file.isprintable() else f"its name contains invisible characters: {file!a}"
 
 
 def read_names(path: Path, what: str = "data") -> list[tuple[int, str]]:
@@ -79,7 +79,7 @@ def read_pairs(path: Path, what: str = "data") -> list[tuple[int, tuple[str, str
         parts = [part.strip() for part in text.split(sign)]
         if len(parts) != 2 or not all(parts):
             raise DataError(
-                f"{path}:{line}: expected an image and a mask with a space, a comma or a tab between them, not: {text}"
+                f"{path}:{line}: expected an image and a mask separated by a space, a comma or a tab, not: {text}"
             )
         pairs.append((line, (parts[0], parts[1])))
     return pairs
@@ -90,7 +90,7 @@ def require_distinct(path: Path, names: Iterable[tuple[int, str]]) -> None:
     seen: dict[str, int] = {}
     for line, name in names:
         if seen.setdefault(name, line) != line:
-            raise DataError(f"{path}:{line}: {name} stands in line {seen[name]} already; remove one of them")
+            raise DataError(f"{path}:{line}: {name} is already in line {seen[name]}; remove one of them")
 
 
 def listed_samples(path: Path, samples: Iterable[tuple[int, Sample]], *, mask_band: int | None = None) -> SampleTable:

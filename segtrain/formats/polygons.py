@@ -32,15 +32,15 @@ class Legend(NamedTuple):
 
 def read_legend(classes: Sequence[Any], *, unlabelled: str, other_labels: str) -> Legend:
     """A class's value is its index in the list, or 1 where it is the only one. Raises DataError where classes are
-    values or colours, share a label, or leave no background for what has to be one."""
+    values or colors, share a label, or leave no background for what has to be one."""
     binary = len(classes) == 1
     values: dict[str, int] = {}
     owners: dict[str, str] = {}
     for value, item in enumerate(classes, start=int(binary)):
         if (item.values or [value if item.value is None else item.value]) != [value] or item.colors:
             raise DataError(
-                f"data.classes: '{item.name}' has values or colors; in annotation files labels are names: take them "
-                "out, and write labels: [first, second] where the names there are others"
+                f"data.classes: '{item.name}' has values or colors, but annotation files contain names: remove them, "
+                f"and write labels: [first, second] if the names in the files differ from the class name"
             )
         for label in item.labels or [item.name]:
             if owners.setdefault(label, item.name) != item.name:
@@ -51,8 +51,8 @@ def read_legend(classes: Sequence[Any], *, unlabelled: str, other_labels: str) -
     if background is None and "background" in (unlabelled, other_labels):
         key = "unlabelled" if unlabelled == "background" else "other_labels"
         raise DataError(
-            f"data.classes: none is named background, which pixels {_WHERE[key]} would be; write "
-            f"classes: [background, ...] or data.{key}: ignore"
+            f"data.classes: pixels {_WHERE[key]} would be background, but no class has that name; write classes: "
+            f"[background, ...] or data.{key}: ignore"
         )
     kinds = {"background": background, "ignore": IGNORED_RAW, "error": None}
     return Legend(values, kinds[unlabelled], kinds[other_labels])
@@ -76,8 +76,8 @@ def refuse_unclaimed(where: Path, labels: Counter[str], legend: Legend) -> None:
     shown = ", ".join(map(_quoted_label, names))
     raise DataError(
         f"{where}: no class claims the labels of {objects}: {listed}; the classes claim: "
-        f"{name_some([*legend.values], most=6)}; give them to classes, like {{name: .., labels: [{shown}]}}, or write "
-        "data.other_labels: background, or ignore"
+        f"{name_some([*legend.values], most=6)}; add them to classes, like {{name: .., labels: [{shown}]}}, or write "
+        f"data.other_labels: background or ignore"
     )
 
 
@@ -97,32 +97,37 @@ def _quoted_label(label: str) -> str:
     return label
 
 
-def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
-    """An annotation file that has these keys. Raises DataError for what is not JSON, with line and column, and where a
-    key is missing or holds something else."""
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises DataError for what is not JSON, with line and column."""
     require_regular(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError as error:
-        raise DataError(f"{path}: is nested too deep") from error
+        raise DataError(f"{path}: is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: is not JSON: {error.msg} (column {error.colno})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not JSON: {error}") from error
     except ValueError as error:  # Python's limit
-        raise DataError(f"{path}: holds a number of more than 4,300 digits") from error
+        raise DataError(f"{path}: contains a number with more than 4,300 digits") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def load_json(path: Path, what: str, *, lists: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Any]:
+    """An annotation file that has these keys. Raises DataError as read_json does, and where a key is missing or holds
+    something else."""
+    content = read_json(path)
     keys = [*lists, *texts]
     if not isinstance(content, dict):
-        raise DataError(f"{path}: is not {what}: it holds a {type(content).__name__}, without {' and '.join(keys)}")
+        raise DataError(f"{path}: is not {what}: it contains a {type(content).__name__} without {' and '.join(keys)}")
     missing = [key for key in keys if key not in content]
     if missing:
         there = ", ".join(content) or "none"
         raise DataError(f"{path}: is not {what}: it has no {' and no '.join(missing)}; its keys: {there}")
     for key in keys:
         if not isinstance(content[key], list if key in lists else str):
-            raise DataError(f"{path}: is not {what}: its {key} is not {'a list' if key in lists else 'text'}")
+            raise DataError(f"{path}: is not {what}: {key} is not {'a list' if key in lists else 'a string'}")
     return content
 
 
@@ -133,7 +138,7 @@ def size_in(content: dict, height: str, width: str) -> tuple[int, int] | None:
 
 
 def name_of(file: str) -> str:
-    """The name of a sample after the path of its file, without suffix and without steps out of the data set."""
+    """The name of a sample after the path of its file, without suffix and without steps out of the dataset."""
     parts = os.path.splitext(file)[0].split("/")
     return "/".join(part for part in parts if part not in ("", ".", ".."))
 
@@ -166,7 +171,7 @@ def to_text(
     try:
         return f"{path}\t{json.dumps(drawing, separators=(',', ':'))}"
     except RecursionError as error:
-        raise DataError(f"{path}: is nested too deep") from error
+        raise DataError(f"{path}: is nested too deeply") from error
 
 
 def require_size(file: str, image: str, size: Sequence[int] | None) -> tuple[int, int]:
@@ -175,9 +180,9 @@ def require_size(file: str, image: str, size: Sequence[int] | None) -> tuple[int
 
     height, width = image_size(image)
     if size is not None and tuple(size) != (height, width):
-        hint = "; rotate it for good, as its EXIF says" if tuple(size) == (width, height) else ""
+        hint = "; rotate the stored image as its EXIF orientation says" if tuple(size) == (width, height) else ""
         raise DataError(
-            f"{file}: has an image of {size[1]} x {size[0]} pixels, but {image} is {width} x {height}{hint}"
+            f"{file}: says that the image has {size[1]} x {size[0]} pixels, but {image} has {width} x {height}{hint}"
         )
     return height, width
 
@@ -185,7 +190,7 @@ def require_size(file: str, image: str, size: Sequence[int] | None) -> tuple[int
 def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     """HW uint16: the values of the objects that to_text was given, later ones over earlier ones (or small ones over
     large ones), and `outside` elsewhere. Pixels are those of pycocotools. Raises DataError, with file and object, for
-    an outline that is broken or of another size than the image. There are no colours."""
+    an outline that is broken or of another size than the image. There are no colors."""
     import numpy as np
 
     from segtrain.images import rle
@@ -194,7 +199,7 @@ def read_mask(mask: str, *, as_color: bool) -> "np.ndarray":
     try:
         drawing = json.loads(text)
     except RecursionError as error:
-        raise DataError(f"{file}: is nested too deep") from error
+        raise DataError(f"{file}: is nested too deeply") from error
     height, width = require_size(file, drawing["image"], drawing["size"])
     drawn = []
     for value, name, outline in drawing["objects"]:
@@ -228,8 +233,8 @@ def _require_apart(where: str, drawn: Sequence[tuple[int, "np.ndarray", str]], t
             first, count = values[others[others > 0][0] - 1], np.count_nonzero(others)
             both = f"{names[first]} and {names[value]}"
             raise DataError(
-                f"{where}: {both} share {count} pixels; a pixel has one class here: take one of them out of "
-                "data.classes, or write data.overlaps: later, where the later row is meant"
+                f"{where}: {both} share {count} pixels, but a pixel has one class here: remove one of them from "
+                f"data.classes, or write data.overlaps: later to let the later row win"
             )
         taken[own] = index
 
@@ -253,7 +258,7 @@ def _runs(outline: Any, height: int, width: int) -> "np.ndarray":
     if not isinstance(outline.get("counts"), str | list) or "size" not in outline:
         raise ValueError(NO_OUTLINE)
     if outline["size"] != [height, width]:
-        raise ValueError(f"its counts are of size {outline['size']}, but the image is [{height}, {width}]")
+        raise ValueError(f"its size is {outline['size']}, but the image is [{height}, {width}]")
     return rle.runs_of_counts(outline["counts"], height, width)
 
 
@@ -269,14 +274,14 @@ def _polygon_runs(polygons: list, height: int, width: int) -> "np.ndarray":
         if not isinstance(polygon, list) or not all(isinstance(number, int | float) for number in polygon):
             raise ValueError(NO_OUTLINE)
         if len(polygon) % 2:
-            raise ValueError(f"a polygon has {len(polygon)} numbers; x and y make pairs")
+            raise ValueError(f"a polygon has {len(polygon)} numbers, which are not pairs of x and y")
         wrong = [number for number in polygon if not -far <= number <= far]  # pycocotools would not survive them
         if wrong:
-            raise ValueError(f"a point at {wrong[0]} lies far outside of the image, {width} x {height}")
+            raise ValueError(f"a point at {wrong[0]} is far outside the image, {width} x {height}")
     if 2 * far * sum(map(len, polygons)) > _LONGEST_PX:
         length = sum(abs(polygon[i] - polygon[i - 2]) for polygon in polygons for i in range(len(polygon)))
         if length > _LONGEST_PX:
-            raise ValueError(f"its outline is {length:,.0f} pixels long; {_LONGEST_PX:,} are drawn at most")
+            raise ValueError(f"its outline is {length:,.0f} pixels long; at most {_LONGEST_PX:,} are supported")
     polygons = [polygon for polygon in polygons if len(polygon) >= 6]
     if not polygons:
         return np.zeros((0, 2), np.int64)
@@ -307,13 +312,13 @@ def _boxed_runs(counts: str, box: Sequence[int], height: int, width: int) -> "np
 
     left, top, across, down = box
     if left < 0 or top < 0 or across < 1 or down < 1 or left + across > width or top + down > height:
-        raise ValueError(f"its box, {across} x {down} at {left}, {top}, leaves the image, {width} x {height}")
+        raise ValueError(f"its box, {across} x {down} at {left}, {top}, extends beyond the image, {width} x {height}")
     words = counts.replace(",", " ").split()
     lengths = np.array(
         [int(word) for word in words if word.isascii() and word.isdecimal() and len(word) < 10], np.int64
     )
     if len(lengths) < len(words):
-        raise ValueError("its rle holds something else than numbers of pixels")
+        raise ValueError("its rle contains something other than pixel counts")
     if lengths.sum() > across * down:
         raise ValueError(f"its rle adds up to {lengths.sum()} pixels, but its box has {across * down}")
     patch = np.zeros(across * down, bool)
@@ -336,7 +341,7 @@ def _bitmap_runs(bitmap: str, at: Sequence[float], height: int, width: int) -> "
         with Image.open(io.BytesIO(base64.b64decode(bitmap)), formats=TYPES) as picture:
             patch = np.asarray(picture.convert("L")) > 0
     except UnidentifiedImageError as error:
-        raise ValueError("its mask is not an image of a known type") from error
+        raise ValueError("its mask is not an image of a supported type") from error
     except Exception as error:  # whatever Pillow raises for a broken file
         raise ValueError(f"its mask cannot be read: {error}") from error
     return rle.find_patch_runs(patch, round(at[0]), round(at[1]), height, width)

@@ -51,22 +51,22 @@ def read(
     classes: Sequence[Any],
     seed: int = 0,
 ) -> Splits:
-    """The images in the folder `images` with their masks in the table `file`, both below `root`: a row for each object,
-    class or image, with runs of pixels as `start length start length ..`, counted from 1.
+    """The images in the folder `images` and their masks in the table `file`, both below `root`: a row for each object,
+    class or image, with run lengths as `start length start length ..`, counted from 1.
 
-    Columns with usual names are found: ImageId, id or image; ClassId, class or label; EncodedPixels, rle or
-    segmentation; and ImageId_ClassId, which holds both with an underscore between them. `image_column`, `class_column`
-    and `runs_column` name others. A table without a header has images and runs. Images are written with or without
-    their suffix. Without a column of classes there is one class. No runs, nan or -1 is nothing.
+    Columns with common names are recognized: ImageId, id or image; ClassId, class or label; EncodedPixels, rle or
+    segmentation; and ImageId_ClassId, which joins both with an underscore. For others, write `image_column`,
+    `class_column` and `runs_column`. A table without a header has images and run lengths. Images may be written with or
+    without their suffix. Without a column of classes there is one class. An empty cell, nan or -1 means no pixels.
 
-    `order`: whether pixels are counted down the columns, as Kaggle says, or along the rows, which some sets mean
-    instead (Sartorius, UW-Madison): `check` shows it. Runs of a class are put together; pixels of two classes are an
-    error, or with `overlaps: later` of the later row. `without_row`: what images are that the table does not have:
-    background, or left out. `unlabelled`: what pixels outside all runs are: the class named background (0 in a binary
-    task) or ignored. `other_labels`: what classes of the table are that none of `data.classes` claims. `val_fraction`
-    (0.2 by default) of the images is held out for validation, chosen by name and seed.
+    `order`: whether pixels are counted down the columns, as Kaggle says, or along the rows, as in some datasets
+    (Sartorius, UW-Madison): `check` shows which. Several rows of a class are merged; pixels of two classes are an error
+    or, with `overlaps: later`, belong to the later row. `without_row`: whether images that are not in the table are
+    background or left out. `unlabelled`: whether pixels outside all runs are the class named background (0 in a binary
+    task) or ignored. `other_labels`: what to do with classes of the table that none of `data.classes` claims.
+    `val_fraction` (0.2 by default) of the images is held out for validation, chosen by name and seed.
 
-    Raises DataError for columns that are missing, images that are missing or without a row, and broken runs.
+    Raises DataError for missing columns, images that are missing or have no row, and invalid run lengths.
     """
     legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
     require_layout(root, [images, file])
@@ -77,8 +77,9 @@ def read(
     without = sorted(set(there.values()) - found.keys())
     if without and without_row == "error":
         raise DataError(
-            f"{path}: {len(without)} of the {len(set(there.values()))} images in {folder} have no row, "
-            f"{name_some(without)}; write data.without_row: background if there is nothing in them, or skip"
+            f"{path}: {len(without)} of the {len(set(there.values()))} images in {folder} have no row: "
+            f"{name_some(without)}; write data.without_row: background if they contain nothing, or skip to leave "
+            f"them out"
         )
     found |= {image: [] for image in without if without_row == "background"}
     return hold_out({"": _table(path, folder, found, legend, order, overlaps)}, val_fraction, seed)
@@ -94,12 +95,12 @@ def _with_classes(
         for row in rows:
             if row.runs and not row.label:
                 raise DataError(
-                    f"{path}:{row.line}: has runs of {row.image} but no class; write one, or remove the row"
+                    f"{path}:{row.line}: has run lengths for {row.image} but no class; add the class or remove the row"
                 )
         return rows
     labels = [(item.labels or [item.name])[0] for item in classes if item.name != "background"]
     if len(labels) != 1:
-        raise DataError(f"{path}: has no column of classes; write data.class_column, or one class in data.classes")
+        raise DataError(f"{path}: has no class column; write data.class_column, or only one class in data.classes")
     return [row._replace(label=labels[0]) for row in rows]
 
 
@@ -131,18 +132,18 @@ def read_table(path: Path, *columns: str | None) -> list[RunsRow]:
         if number == 0 and not is_headless(header):
             continue
         if len(cells) <= max(place for place in places if place is not None):
-            text = f"has {len(cells)} of the {len(header)} cells of the first row; is the file complete?"
+            text = f"has {len(cells)} of the {len(header)} cells of the header; is the file complete?"
             raise DataError(f"{path}:{line}: {text}")
         image, label, runs = ("" if place is None else cells[place] for place in places)
         if places[0] == places[1]:
             image, _, label = image.rpartition("_")
         if not image or (places[0] == places[1] and not label):
             raise DataError(
-                f"{path}:{line}: column '{header[places[0]]}' holds '{cells[places[0]][:40]}', not an image"
+                f"{path}:{line}: column '{header[places[0]]}' contains '{cells[places[0]][:40]}', not an image"
             )
         rows.append(RunsRow(line, image, label.strip(), "" if runs.casefold() in _EMPTY else runs))
     if not rows:
-        raise DataError(f"{path}: has no row below its header")
+        raise DataError(f"{path}: has no rows below its header")
     return rows
 
 
@@ -192,7 +193,7 @@ def find_columns(path: Path, header: Sequence[str], columns: Sequence[str | None
     for key, place, like in (("image", image, "ImageId"), ("runs", runs, "EncodedPixels")):
         if place is None:
             text = describe_columns(like, header)
-            raise DataError(f"{path}: {text}; write data.{key}_column: NAME if one of these is it")
+            raise DataError(f"{path}: {text}; if one of these is meant, write data.{key}_column: NAME")
     return [image, label, runs]
 
 
@@ -222,8 +223,8 @@ def _by_image(path: Path, folder: Path, rows: Sequence[RunsRow]) -> dict[str, li
         names = list(dict.fromkeys(row.image for row in missing))
         total = len({row.image for row in rows})
         raise DataError(
-            f"{path}:{missing[0].line}: {len(names)} of {total} images are not in {folder}, or their names are not the "
-            f"only ones there: {name_some(names)}"
+            f"{path}:{missing[0].line}: {len(names)} of {total} images are not in {folder}, or their names are not "
+            f"unique there: {name_some(names)}"
         )
     for row in rows:
         found.setdefault(there[row.image], []).append(row)

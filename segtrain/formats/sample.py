@@ -62,7 +62,7 @@ class Sample(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A name of objects in annotation files: their number, its colour, RGB 0..255, where the files have one, and the
+    """A name of objects in annotation files: their number, its color, RGB 0..255, where the files have one, and the
     number of lines and points of that name, which cover no area."""
 
     name: str
@@ -79,7 +79,7 @@ class OneSampleError(DataError):
     """A single sample of which a share is to be held out. `others` are the splits that there are beside it."""
 
     def __init__(self, sample: Sample, fraction: float):
-        super().__init__("data: 1 sample cannot be split into training and validation; data.tile parts a large image")
+        super().__init__("data: 1 sample cannot be split into training and validation; data.tile divides a large image")
         self.sample, self.fraction = sample, fraction
         self.others: Splits = {}
 
@@ -155,7 +155,9 @@ def split_by_fraction(samples: Iterable[Sample], fraction: float, seed: int) -> 
     names = [sample.group or sample.name for sample in table]
     sizes = Counter(names)
     if len(sizes) < 2:
-        raise DataError(f"data: {len(table)} samples of one group cannot be split into training and validation")
+        raise DataError(
+            f"data: {len(table)} samples, all of the same group, cannot be split into training and validation"
+        )
     order = sorted(sizes, key=lambda name: seeded_hash(name, seed))
     wanted, count, chosen = min(max(round(len(table) * fraction), 1), len(table) - 1), 0, set()
     for name in order:
@@ -201,8 +203,8 @@ def require_own_mask(sample: Sample, where: str) -> None:
     """Raises DataError, beginning with `where`, for an image that is a mask of itself."""
     if any(is_same_file(sample.image, file) for file in sample.mask_files if file):
         raise DataError(
-            f"{where}: image and mask are the same file, {sample.image}; write the path of its mask, or data.mask_band "
-            "where one of its bands is the mask"
+            f"{where}: image and mask are the same file, {sample.image}; write the path of its mask, or "
+            f"data.mask_band if one of its bands is the mask"
         )
 
 
@@ -225,7 +227,7 @@ def require_path(path: Path, what: str) -> Path:
     beside = (
         sorted(item.name for item in parent.iterdir() if not item.name.startswith("."))[:8] if parent.is_dir() else []
     )
-    raise DataError(f"{what}: {path} does not exist; {parent} holds: {', '.join(beside) or 'nothing'}")
+    raise DataError(f"{what}: {path} does not exist; {parent} contains: {', '.join(beside) or 'nothing'}")
 
 
 def require_layout(root: Path, wanted: Sequence[str]) -> None:

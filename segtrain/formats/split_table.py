@@ -19,11 +19,11 @@ def split_by_table(splits: Splits, path: Path) -> Splits:
     names = {sample.name for sample in samples}
     if len(names) < len(samples):
         raise DataError(
-            f"{path}: two splits of the data set have samples of the same names; data.split_table needs one"
+            f"{path}: two splits of the dataset have samples of the same name; data.split_table needs unique names"
         )
     for what, alone in (("samples", names - cells.keys()), ("rows", cells.keys() - names)):
         if alone:
-            where = "are not in this table" if what == "samples" else "name no sample of the data set"
+            where = "are not in this table" if what == "samples" else "match no sample of the dataset"
             raise DataError(f"{path}: {len(alone)} {what} {where}: {name_some(sorted(alone))}; run init again")
     found: dict[str, list] = {}
     for sample in samples:
@@ -44,4 +44,4 @@ def _read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
             return [(line, dict(zip(rows[0][1], cells, strict=False))) for line, cells in rows[1:]]
     header = max(headers, key=len, default=[])
     missing = "split" if "name" in header else "name"
-    raise DataError(f"{path}: {describe_columns(missing, header)}; a split table has the columns name, split and group")
+    raise DataError(f"{path}: {describe_columns(missing, header)}; a split table has columns name, split and group")

@@ -44,15 +44,15 @@ def read(
     val_fraction: float | None = None,
     seed: int = 0,
 ) -> Splits:
-    """Read archives of tar, uncompressed, in which 0001.jpg and 0001.png, or 0001.image.png and 0001.mask.png, are one
-    sample: a name goes up to its first dot, and what follows is its extension.
+    """Read uncompressed tar archives, in which 0001.jpg and 0001.png, or 0001.image.png and 0001.mask.png, are one
+    sample: the name ends at the first dot, and the rest is its extension.
 
-    `shards` are archives below `root`, for each split or for the whole set: names, globs or lists of them, in which
-    `{000..012}` stands for the numbers from 000 to 012. By default those whose name begins with the split (train-0.tar,
-    val-0.tar), or that lie in a folder of that name; where there are none, all of them. `image_ext` and `mask_ext`
-    are the extensions of image and mask; by default those of the first sample, where it has two images of which
-    one is a PNG beside a JPEG or is called mask, seg or label. `val_fraction` of the whole set (0.2 by default), or of
-    train where there is no val, is held out for validation. Raises DataError for an archive that is broken or
+    `shards` are archives below `root`, for each split or for the entire dataset: names, globs or lists of them, in
+    which `{000..012}` stands for the numbers from 000 to 012. By default they are those whose name starts with the
+    split (train-0.tar, val-0.tar) or that are in a folder of that name; if there are none, all archives. `image_ext`
+    and `mask_ext` are the extensions of image and mask; by default those of the first sample, if it has two images and
+    one is a PNG next to a JPEG or is called mask, seg or label. `val_fraction` of the entire dataset (0.2 by default),
+    or of train if there is no val, is held out for validation. Raises DataError for an archive that is damaged or
     compressed, and for an image without a mask.
     """
     require_path(root, "data.root")
@@ -61,7 +61,7 @@ def read(
         groups = chain.from_iterable(_samples_in(path) for path in paths)
         splits[split] = SampleTable(_pairs(root, groups, image_ext, mask_ext))
         if not len(splits[split]):
-            raise DataError(f"{paths[0]}: holds no images")
+            raise DataError(f"{paths[0]}: contains no images")
     return hold_out(splits, val_fraction, seed)
 
 
@@ -78,7 +78,7 @@ def _find_shards(root: Path, shards: PathsBySplit | None) -> dict[str, list[str]
         if "train" not in found:
             found = {"": [f"{root}/{path}" for path in everything]}
         if not everything:
-            raise DataError(f"data.root: {root} holds no .tar files; write data.shards, like {{train: train-*.tar}}")
+            raise DataError(f"data.root: {root} contains no .tar files; write data.shards, like {{train: train-*.tar}}")
         return found
     by_split = shards if isinstance(shards, dict) else {"": shards}
     return {split: _expand(root, patterns, split) for split, patterns in by_split.items()}
@@ -117,7 +117,9 @@ def _pairs(
         for what, extension in (("image", image_ext), ("mask", mask_ext)):
             if extension not in found:
                 there = name_some([f".{other}" for other in found])
-                raise DataError(f"{shard}: {name} has no {what} .{extension}, only {there}; data.{what}_ext says which")
+                raise DataError(
+                    f"{shard}: {name} has no {what} .{extension}, only {there}; write its extension in data.{what}_ext"
+                )
         image, mask = (
             f"{shard}!{found[extension][0]}+{found[extension][1]}/{name}.{extension}"
             for extension in (image_ext, mask_ext)
@@ -135,8 +137,8 @@ def _choose_extensions(shard: str, name: str, found: Found) -> tuple[str, str]:
     if len(images) != 1 or len(masks) != 1:
         there = name_some([f".{extension}" for extension in found])
         raise DataError(
-            f"{shard}: {name} has {there}; which is the image, which the mask? write data.image_ext: jpg and "
-            "data.mask_ext: png, or what they are"
+            f"{shard}: {name} has {there}; write which are the image and the mask, like data.image_ext: jpg and "
+            f"data.mask_ext: png"
         )
     return images[0], masks[0]
 
@@ -151,7 +153,7 @@ def _samples_in(shard: str) -> Iterator[tuple[str, str, Found]]:
             continue  # hidden: ._0001.jpg of macOS
         found = samples.setdefault(f"{folder}{slash}{stem}", {})
         if extension in found:
-            raise DataError(f"{shard}: holds {name} twice")
+            raise DataError(f"{shard}: contains {name} twice")
         found[extension] = (start, length)
     return ((shard, name, found) for name, found in samples.items())
 
@@ -164,7 +166,7 @@ def _files_in(shard: str) -> Iterator[tuple[str, int, int]]:
     except OSError as error:
         raise DataError(f"{shard}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # a number that is none
-        raise DataError(f"{shard}: is not a tar archive that can be read: {error}") from error
+        raise DataError(f"{shard}: is not a readable tar archive: {error}") from error
 
 
 def _read_headers(shard: str, file: int, size: int) -> Iterator[tuple[str, int, int]]:
@@ -175,8 +177,8 @@ def _read_headers(shard: str, file: int, size: int) -> Iterator[tuple[str, int, 
             if not header.strip(b"\0"):
                 return
             if position == 0 and header.startswith(PACKED):
-                raise DataError(f"{shard}: is compressed, and cannot be read in any order; decompress it")
-            raise DataError(f"{shard}: is not a tar archive from byte {position} on")
+                raise DataError(f"{shard}: is compressed, so files cannot be read in random order; decompress it")
+            raise DataError(f"{shard}: is not a valid tar archive from byte {position} on")
         length, start = _number(raw_length), position + BLOCK
         if kind in _FILE:
             length, name = long_size if long_size is not None else length, long_name

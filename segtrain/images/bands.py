@@ -24,18 +24,18 @@ SAMPLES_PER_PIXEL, EXTRA_SAMPLES, SAMPLE_FORMAT, GDAL_NODATA = 277, 338, 339, 42
 GREY_PHOTOMETRICS, COLOR_PHOTOMETRICS = (0, 1), (2, 6)
 ON_ITS_SIDE = (5, 6, 7, 8)
 ALPHA = (1, 2)  # of ExtraSamples: associated and not
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into grey
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into gray
 LARGEST_WHOLE = 1 << 53  # up to which float64 holds every whole number
 # A file has at most as many bytes of pixels, or this many times its own size: zlib's most is 1032.
 LARGEST_HOLLOW, MOST_SHRUNK = 4 << 30, 2000
-LARGEST_DARK = 64  # a channel that stays below it, beside empty ones, is no colour but class values
+LARGEST_DARK = 64  # a channel that stays below it, beside empty ones, is no color but class values
 WHITES = (1, 255, 1023, 4095, 10000, 65535)  # floats, 8, 10 and 12 bits, reflectance of Sentinel-2, 16 bits
 
 
 class Bands(NamedTuple):
     """Pixels as a file holds them, HWC of any dtype, and what they mean.
 
-    `colors`: 3 where the first three channels are RGB, 1 where the first is grey, 0 where nothing says so. `nodata`:
+    `colors`: 3 where the first three channels are RGB, 1 where the first is gray, 0 where nothing says so. `nodata`:
     the value of pixels that hold none, as GDAL notes it. `alpha`: the channel, counted from 0, that is 0 where pixels
     are transparent.
     """
@@ -63,8 +63,8 @@ def is_tiff(path: str) -> bool:
 
 
 def fits_pillow(tags: Any) -> bool:
-    """True where Pillow reads a TIFF with these tags as it is. Otherwise Pillow silently reduces 16-bit colours to
-    8 bits, reads signed bytes as unsigned ones, leaves out bands that are not colours, and scrambles the rows of some
+    """True where Pillow reads a TIFF with these tags as it is. Otherwise Pillow silently reduces 16-bit colors to
+    8 bits, reads signed bytes as unsigned ones, leaves out bands that are not colors, and scrambles the rows of some
     pictures that lie on their side."""
     bits, formats = tags.get(BITS_PER_SAMPLE, (1,)), tags.get(SAMPLE_FORMAT, (1,))
     grey_bands = tags.get(SAMPLES_PER_PIXEL, 1) - (tags.get(EXTRA_SAMPLES, ())[:1] in [(kind,) for kind in ALPHA])
@@ -74,7 +74,7 @@ def fits_pillow(tags: Any) -> bool:
 
 
 def holds_numbers(tags: Any) -> bool:
-    """True for a grey TIFF of 2 to 8 bits whose values Pillow would change, as is right for a picture: it stretches
+    """True for a gray TIFF of 2 to 8 bits whose values Pillow would change, as is right for a picture: it stretches
     fewer bits than 8, and inverts what is noted as WhiteIsZero."""
     bits, photometric = max(tags.get(BITS_PER_SAMPLE, (1,))), tags.get(PHOTOMETRIC)
     return photometric in GREY_PHOTOMETRICS and (1 < bits < 8 or (bits == 8 and photometric == 0))
@@ -103,12 +103,14 @@ def _first_image(path: str) -> Iterator[tuple[tifffile.TiffPageSeries, tuple[int
         axes, shape = series.axes, series.shape
         size = file.filehandle.size
         if 0 in shape or (series.nbytes > LARGEST_HOLLOW and series.nbytes > MOST_SHRUNK * size):
-            raise DataError(f"{path}: says that its shape is {shape}, in {size:,} bytes; is the file complete?")
+            raise DataError(f"{path}: declares shape {shape}, but has {size:,} bytes; is the file complete?")
         if axes == "QYX" and shape[2] < shape[0]:
             axes = "YXQ"  # an array (H, W, C) that was saved as it is became H pages of W x C
         channels = [index for index, axis in enumerate(axes) if axis not in "YX"]
         if len(channels) > 1:
-            raise DataError(f"{path}: holds a stack of shape {shape} (axes {axes}); split it into one file an image")
+            raise DataError(
+                f"{path}: contains a stack of shape {shape} (axes {axes}); split it into one file per image"
+            )
         yield series, (axes.index("Y"), axes.index("X"), *channels)
 
 
@@ -205,18 +207,20 @@ def to_image(
     if scale is None and pixels.dtype != np.uint8:
         raise DataError(f"{path}: {_explain_scale(raw)}")
     if scale is not None and scale > 255 and pixels.dtype == np.uint8:
-        raise DataError(f"{path}: holds 8 bits, but data.scale is {scale:g}; all images must be of one kind")
+        raise DataError(f"{path}: has 8 bits, but data.scale is {scale:g}; all images must have the same type")
     if bands is not None:
         outside = [band for band in bands if not 1 <= band <= pixels.shape[2]]
         if outside:
-            raise DataError(f"{path}: has no band {outside[0]} of data.bands; it has {pixels.shape[2]}, counted from 1")
+            raise DataError(
+                f"{path}: has no band {outside[0]} (data.bands); it has {pixels.shape[2]} bands, counted from 1"
+            )
         pixels = pixels[..., [band - 1 for band in bands]]
     if scale is not None:
         pixels = _scaled(pixels, scale, raw.nodata)
     pixels = _with_channels(pixels, channels, 0 if bands is not None else raw.colors)
     if pixels.shape[2] != channels:
-        found = f"has {pixels.shape[2]} channels" if bands is None else f"data.bands picks {len(bands)} channels"
-        more = f"; data.bands: {list(range(1, channels + 1))} picks the first" if pixels.shape[2] > channels else ""
+        found = f"has {pixels.shape[2]} channels" if bands is None else f"data.bands selects {len(bands)} channels"
+        more = f"; data.bands: {list(range(1, channels + 1))} selects the first" if pixels.shape[2] > channels else ""
         raise DataError(f"{path}: {found}, but data.channels is {channels}{more if bands is None else ''}")
     return np.ascontiguousarray(pixels)
 
@@ -248,13 +252,13 @@ def _explain_scale(raw: Bands) -> str:
     values = raw.pixels[np.isfinite(raw.pixels)]
     values = values if raw.nodata is None else values[values != raw.nodata]
     if not values.size:
-        return f"holds {raw.pixels.dtype} values, none of them finite"
+        return f"has {raw.pixels.dtype} values, none of them finite"
     low, high = (
         f"{value:.6g}" if raw.pixels.dtype.kind == "f" else str(int(value)) for value in (values.min(), values.max())
     )
     white = next((white for white in WHITES if values.max() <= white), high)
     return (
-        f"holds {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
+        f"has {raw.pixels.dtype} values from {low} to {high}; write data.scale: {white}, the value that means white "
         f"({white} is a guess from that range), and train with it"
     )
 
@@ -263,13 +267,13 @@ def _scaled(pixels: np.ndarray, scale: float, nodata: float | None) -> np.ndarra
     with np.errstate(all="ignore"):  # what overflows is not finite, and becomes 0
         image = pixels.astype(np.float32) / np.float32(scale)
     image[~np.isfinite(image)] = 0
-    if nodata is not None and not 0 <= nodata <= scale:  # between them it is a harmless colour
+    if nodata is not None and not 0 <= nodata <= scale:  # between them it is a harmless color
         image[pixels == pixels.dtype.type(nodata)] = 0
     return image
 
 
 def _with_channels(pixels: np.ndarray, channels: int, colors: int) -> np.ndarray:
-    """Grey or RGB as Pillow makes it, for pictures that did not come through it; `colors` as Bands has it."""
+    """Gray or RGB as Pillow makes it, for pictures that did not come through it; `colors` as Bands has it."""
     if colors == 1 and channels in (1, 3):
         return np.repeat(pixels[..., :1], channels, axis=2)
     if colors == 3 and channels == 3:
@@ -282,22 +286,21 @@ def _with_channels(pixels: np.ndarray, channels: int, colors: int) -> np.ndarray
 
 def find_value_band(lows: Sequence[int], highs: Sequence[int]) -> int | None:
     """The one of three channels, counted from 1, that holds class values where the others are empty; from the smallest
-    and largest value of each, (3,). None where the channels are colours."""
+    and largest value of each, (3,). None where the channels are colors."""
     varying = [channel for channel in range(3) if lows[channel] < highs[channel]]
     return varying[0] + 1 if len(varying) == 1 and highs[varying[0]] < LARGEST_DARK else None
 
 
 def one_plane(planes: np.ndarray, path: str) -> np.ndarray:
-    """The values, HW, of an RGB picture, HWC, that is grey, or of one channel. Raises DataError for colours."""
+    """The values, HW, of an RGB picture, HWC, that is gray, or of one channel. Raises DataError for colors."""
     if planes.shape[2] == 1:
         return planes[..., 0]
     band = find_value_band(planes.min(axis=(0, 1)), planes.max(axis=(0, 1)))
     if band is not None:
-        raise DataError(f"{path}: holds its values in channel {band} alone; write data.mask_band: {band}")
+        raise DataError(f"{path}: has its values only in channel {band}; write data.mask_band: {band}")
     if not ((planes[..., 0] == planes[..., 1]).all() and (planes[..., 0] == planes[..., 2]).all()):
         raise DataError(
-            f"{path}: is an RGB picture; give every class its color, like "
-            "data.classes: [{name: sky, color: [0, 0, 255]}]"
+            f"{path}: is an RGB image; give every class a color, like data.classes: [{{name: sky, color: [0, 0, 255]}}]"
         )
     return planes[..., 0]
 
@@ -307,18 +310,16 @@ def mask_of_bands(raw: Bands, path: str, *, as_color: bool) -> np.ndarray:
     pixels = raw.pixels
     if as_color:
         if raw.colors != 3 or pixels.dtype != np.uint8:
-            raise DataError(
-                f"{path}: expected a mask in RGB of 8 bits, not {pixels.dtype} with {pixels.shape[2]} channels"
-            )
+            raise DataError(f"{path}: expected an 8-bit RGB mask, not {pixels.dtype} with {pixels.shape[2]} channels")
         return pixels[..., :3]
     if raw.colors == 0:
-        found = f"has {pixels.shape[2]} channels; a mask has one, which holds class values"
-        raise DataError(f"{path}: {found}; write data.mask_band: 1 where that is the first")
+        found = f"has {pixels.shape[2]} channels; a mask has one channel with class values"
+        raise DataError(f"{path}: {found}; write data.mask_band: 1 if that is the first")
     return pixels[..., 0] if raw.colors == 1 else one_plane(pixels[..., :3], path)
 
 
 def hide_values(mask: np.ndarray, values: list[float], path: str, *, as_color: bool) -> np.ndarray:
-    """A mask of integers, as a masked array where it has one of these values; a colour has it in all channels."""
+    """A mask of integers, as a masked array where it has one of these values; a color has it in all channels."""
     mask = mask.astype(np.uint8) if mask.dtype == bool else mask
     if not values and mask.dtype.kind != "f":
         return mask
@@ -328,7 +329,7 @@ def hide_values(mask: np.ndarray, values: list[float], path: str, *, as_color: b
         broken = mask[~hidden & ~(np.isfinite(mask) & (mask == np.rint(mask)) & (abs(mask) <= LARGEST_WHOLE))]
         if broken.size:
             value = float(broken[0])
-            shown = f"{path}: holds {mask.dtype} values like {value:g}; a mask holds whole numbers, 0..65535"
+            shown = f"{path}: has {mask.dtype} values like {value:g}; mask values are integers, 0..65535"
             if math.isnan(value) or abs(value) > LARGEST_WHOLE:  # as others write what is not known
                 written = str(value).replace("nan", ".nan").replace("inf", ".inf")
                 shown += f"; to ignore it, write data.ignore_values: [{written}]"
@@ -338,7 +339,7 @@ def hide_values(mask: np.ndarray, values: list[float], path: str, *, as_color: b
 
 
 def mask_in_alpha(picture: Image.Image) -> int | None:
-    """The alpha channel, counted from 1, of a picture of one colour where it has shapes: that is the mask."""
+    """The alpha channel, counted from 1, of a picture of one color where it has shapes: that is the mask."""
     if picture.mode not in ("RGBA", "LA"):
         return None
     *colors, alpha = picture.getextrema()

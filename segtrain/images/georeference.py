@@ -28,7 +28,7 @@ IN_PIXELS = np.eye(2, 3)  # GDAL's matrix of a raster that lies nowhere; program
 
 class Place(NamedTuple):
     """`matrix` float64 (2, 3) makes (x, y, 1) in pixels, counted from the outer corner of the first, coordinates of the
-    system `epsg`; 0 where the file does not name it. `unit_m` is their unit in metres, 0 where it is not a length or
+    system `epsg`; 0 where the file does not name it. `unit_m` is their unit in meters, 0 where it is not a length or
     not known."""
 
     matrix: NDArray[np.float64]
@@ -84,7 +84,7 @@ def read_georeference(path: str) -> Georeference | None:
             number = len(values[TIEPOINT]) // 6
             return Georeference(list(tags.values()), None, f"it has {number} tie points")
         if RPC in tags:
-            return Georeference(list(tags.values()), None, "it has the coefficients of a camera, RPC")
+            return Georeference(list(tags.values()), None, "it has the RPC coefficients of a camera")
     return None
 
 
@@ -101,7 +101,7 @@ def _keys_of(directory: Sequence[int]) -> dict[int, int]:
 
 
 def _system_of(keys: dict[int, int]) -> tuple[int, float]:
-    """EPSG's code, or 0, and the unit in metres, or 0."""
+    """EPSG's code, or 0, and the unit in meters, or 0."""
     projected = keys.get(MODEL_TYPE, 1 if PROJECTED in keys else 2) == 1
     epsg = keys.get(PROJECTED if projected else GEOGRAPHIC, 0)
     return 0 if epsg == USER_DEFINED else epsg, METRES.get(keys.get(LINEAR_UNITS), 0.0) if projected else 0.0
@@ -124,7 +124,7 @@ def _matrix_of(values: dict[int, Any], keys: dict[int, int]) -> NDArray[np.float
         with np.errstate(all="ignore"):
             matrix = np.array([[scale[0], 0, x - column * scale[0]], [0, -scale[1], y + row * scale[1]]])
     elif scale is not None or np.size(points) == 6:
-        raise DataError("of the tags ModelPixelScale and ModelTiepoint one is missing")
+        raise DataError("one of the tags ModelPixelScale and ModelTiepoint is missing")
     else:
         return None
     if keys.get(RASTER_TYPE) == 2:  # points: the coordinates are those of the middle of a pixel
@@ -145,7 +145,7 @@ def _read_world_file(path: str) -> NDArray[np.float64] | None:
         with open(file, encoding="utf-8") as lines:
             a, d, b, e, c, f = (float(line) for line in lines.read(4096).split()[:6])
     except (OSError, ValueError) as error:
-        raise DataError(f"{os.path.basename(file)} does not hold six numbers") from error
+        raise DataError(f"{os.path.basename(file)} does not contain six numbers") from error
     return np.array([[a, b, c - (a + b) / 2], [d, e, f - (d + e) / 2]])
 
 
@@ -155,12 +155,12 @@ def _require_upright(path: str, matrix: NDArray[np.float64]) -> None:
     with np.errstate(all="ignore"):
         area = np.linalg.det(matrix[:, :2])
     if not np.isfinite([*matrix.flat, area]).all() or not area:
-        raise DataError("pixels without a size, or numbers that are not finite")
+        raise DataError("its pixels have no size, or numbers are not finite")
     orientation = 1
     with suppress(DataError):  # a file that cannot be read is reported when it is
         orientation = read_orientation(path)
     if orientation != 1:
-        raise DataError("the image is stored turned")
+        raise DataError("the image is stored rotated")
 
 
 def _grid_tags(matrix: NDArray[np.float64], keys: dict[int, int]) -> dict[int, tuple]:
@@ -179,7 +179,7 @@ def compare_places(image: Place, mask: Place, *, height: int, width: int) -> str
     """How a mask lies elsewhere than its image of the same size in pixels, as the end of a sentence; empty where both
     lie in one place, to half a pixel of the image."""
     if image.epsg and mask.epsg and image.epsg != mask.epsg:
-        return f"is in EPSG:{mask.epsg}, its image in EPSG:{image.epsg}"
+        return f"is in EPSG:{mask.epsg}, but its image is in EPSG:{image.epsg}"
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64).T
     there = np.linalg.solve(image.matrix[:, :2], mask.matrix @ corners - image.matrix[:, 2:])
     shifts = there - corners[:2]
@@ -188,8 +188,8 @@ def compare_places(image: Place, mask: Place, *, height: int, width: int) -> str
     sides = [np.hypot(*place.matrix[:, :2]) for place in (mask, image)]
     if not np.allclose(*sides, rtol=TOLERANCE_PX / max(height, width), atol=0):
         (x, y), (image_x, image_y) = sides
-        return f"has pixels of {x:.6g} x {y:.6g}, its image {image_x:.6g} x {image_y:.6g}"
+        return f"has pixels of {x:.6g} x {y:.6g}, but its image {image_x:.6g} x {image_y:.6g}"
     first, *others = shifts.T
     if max(np.abs(other - first).max() for other in others) > TOLERANCE_PX:
-        return "is turned or mirrored against its image"
-    return f"lies {np.hypot(*first):,.1f} pixels away from its image"
+        return "is rotated or mirrored relative to its image"
+    return f"is {np.hypot(*first):,.1f} pixels away from its image"

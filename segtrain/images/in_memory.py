@@ -23,7 +23,7 @@ def take_image(
 
     Args:
         image: a picture of Pillow in any mode, whose EXIF orientation is applied, or an array HWC or HW, in which three
-            channels are RGB and one is grey.
+            channels are RGB and one is gray.
 
     Raises DataError for what is not an image, and for one that has other channels or values than the model takes.
     """

@@ -50,7 +50,7 @@ class Picture(NamedTuple):
     """A file, decoded and otherwise untouched.
 
     `pixels` are HW or HWC of any type; a palette picture gives its indices, HW, and `palette`, (n, 3) uint8 RGB, their
-    colours. `orientation` is that of EXIF, 1..8, and not yet applied; that of a TIFF is. `nodata` is the value that a
+    colors. `orientation` is that of EXIF, 1..8, and not yet applied; that of a TIFF is. `nodata` is the value that a
     TIFF declares for pixels that hold no data. `band` is the alpha channel, counted from 1, where the mask is in that.
     """
 
@@ -70,9 +70,9 @@ def _readable_errors(path: str, kind: str, hint: str = "") -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: is not an image of a known type; is the file complete?") from error
+        raise DataError(f"{path}: is not an image of a supported type; is the file complete?") from error
     except Image.DecompressionBombError as error:
-        advice = "save it as a tiled TIFF, which predict.py reads in rows, and a training with data.tile in windows"
+        advice = "save it as a tiled TIFF, which predict.py reads in rows and training reads in windows with data.tile"
         raise DataError(f"{path}: {str(error).rstrip('.')}; {advice}") from error
     except (DataError, MemoryError):
         raise
@@ -195,7 +195,7 @@ def read_image(
 ) -> np.ndarray:
     """An image in HWC with `channels` channels: uint8, 0..255, or with `scale` float32 in units of white.
 
-    Channels: 1 gives grey and 3 gives RGB of any picture, other numbers must be in the file. `bands` picks bands of
+    Channels: 1 gives gray and 3 gives RGB of any picture, other numbers must be in the file. `bands` picks bands of
     the file, counted from 1 as GDAL counts, in that order. `scale` is the raw value that means white: with it integers
     and floats of any size are read and divided by it, which is 0..1 where no value is negative or past white; what is
     not finite and what the file itself declares to be no data becomes 0. Without it more than 8 bits are refused.
@@ -237,7 +237,7 @@ def _read_bands(path: str, *, channels: int, bands: Sequence[int] | None) -> Ban
 
 
 def bands_of(picture: Image.Image, path: str, *, channels: int, all_bands: bool) -> Bands:
-    """A picture that Pillow has loaded, upright: grey or RGB as `channels` asks, with `all_bands` whatever it has."""
+    """A picture that Pillow has loaded, upright: gray or RGB as `channels` asks, with `all_bands` whatever it has."""
     if picture.mode.startswith(("I", "F")):
         return Bands(upright(np.asarray(picture)[..., None], _orientation(picture)), 1)
     if not all_bands:
@@ -324,9 +324,9 @@ def read_mask(
     """A mask file as it is: HW integers (palette PNGs give their indices), or HWC uint8 RGB with `as_color`.
 
     `band` is the one that holds the values, counted from 1. Whole numbers that a TIFF holds as floats are integers,
-    grey TIFFs of 2 to 8 bits are as stored, also where white is noted as zero. Where a pixel has a value that the file
+    gray TIFFs of 2 to 8 bits are as stored, also where white is noted as zero. Where a pixel has a value that the file
     declares as no data, or one of `ignored` (negative, huge, nan), the result is a masked array that masks it.
-    `palettes` collects the values that are used with their colours, and a file that has them.
+    `palettes` collects the values that are used with their colors, and a file that has them.
 
     Raises DataError for a broken file, a JPEG (it changes values), an RGB picture where values are expected, and a mask
     that is in the alpha channel.
@@ -366,13 +366,13 @@ def _mask_pixels(
     if band is not None:
         raw = deep or Bands(np.atleast_3d(np.asarray(picture)))
         if band > raw.pixels.shape[2]:
-            raise DataError(f"{path}: has no band {band} of data.mask_band; it has {raw.pixels.shape[2]}")
+            raise DataError(f"{path}: has no band {band} (data.mask_band); it has {raw.pixels.shape[2]}")
         return raw.pixels[..., band - 1], raw.nodata
     if deep is not None:
         return mask_of_bands(deep, path, as_color=as_color), deep.nodata
     alpha = mask_in_alpha(picture)
     if alpha is not None:
-        raise DataError(f"{path}: is of one colour, and its alpha channel is the mask; write data.mask_band: {alpha}")
+        raise DataError(f"{path}: has a single color, and its alpha channel is the mask; write data.mask_band: {alpha}")
     nodata = _nodata_of(picture)
     if as_color:
         return np.asarray(_convert(picture, "RGB", path)), nodata
@@ -395,6 +395,6 @@ def read_layers(path: str | Path, count: int) -> np.ndarray:
     if pixels.shape[2] != count or pixels.dtype.kind == "f":
         found = f"{pixels.shape[2]} channels of {pixels.dtype}"
         raise DataError(
-            f"{path}: has {found}; a mask of overlapping classes has one of integers for each of the {count}"
+            f"{path}: has {found}; a mask of overlapping classes has one integer channel for each of the {count}"
         )
     return np.moveaxis(pixels, -1, 0)

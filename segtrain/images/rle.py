@@ -48,14 +48,16 @@ def parse_runs(text: str, height: int, width: int) -> np.ndarray:
     words = text.split()
     wrong = next((word for word in words if not (word.isascii() and word.isdecimal() and len(word) <= 4300)), None)
     if wrong is not None:
-        raise ValueError(f"'{wrong[:40]}' is not a number; a run is a start and a length")
+        raise ValueError(f"'{wrong[:40]}' is not a number; a run consists of a start and a length")
     if len(words) % 2:
-        raise ValueError(f"has {len(words)} numbers; a run is a start and a length")
+        raise ValueError(f"has {len(words)} numbers; a run consists of a start and a length")
     runs = sorted(zip(map(int, words[::2]), map(int, words[1::2]), strict=True))
     end = 1
     for index, (start, length) in enumerate(runs):
         if start < 1 or length < 1:
-            raise ValueError(f"the run {start} {length} is empty; starts and lengths count from 1")
+            raise ValueError(
+                f"the run {start} {length} is empty; starts are counted from 1, and lengths are at least 1"
+            )
         if start < end:
             before = runs[index - 1]
             raise ValueError(f"the runs {before[0]} {before[1]} and {start} {length} overlap")
@@ -94,7 +96,7 @@ def runs_of_counts(counts: str | Sequence[int], height: int, width: int) -> np.n
     """
     lengths = np.array(_uncompressed(counts) if isinstance(counts, str) else counts)
     if lengths.ndim != 1 or lengths.dtype.kind != "i" or (lengths < 0).any() or (lengths > height * width).any():
-        raise ValueError("its counts are not numbers of pixels of the image")
+        raise ValueError("its counts are not valid numbers of pixels")
     if lengths.sum() != height * width:
         raise ValueError(
             f"its counts add up to {lengths.sum()} pixels, but the image has {height * width}, {width} x {height}"
@@ -111,11 +113,11 @@ def _uncompressed(text: str) -> list[int]:
     for sign in text:
         bits = ord(sign) - 48
         if not 0 <= bits < 64:
-            raise ValueError(f"its compressed counts hold {sign!r}, which they cannot")
+            raise ValueError(f"its compressed counts contain the invalid character {sign!r}")
         value |= (bits & 31) << shift
         shift += 5
         if shift > 60:
-            raise ValueError("its compressed counts hold a number that no image has pixels for")
+            raise ValueError("its compressed counts contain a number larger than any image")
         if bits & 32:
             continue
         if bits & 16:

@@ -149,11 +149,11 @@ def _why_whole(file: tifffile.TiffFile) -> str:
     page = file.pages.first
     ycbcr = page.photometric == _YCBCR and page.compression == _JPEG
     if len(file.series[0].pages) > 1 or page.imagedepth > 1:
-        return "its bands lie in several pages"
+        return "its bands are in several pages"
     if page.photometric not in (*_GREY, _RGB, _PALETTE) and not ycbcr:
-        return f"its colours are {getattr(page.photometric, 'name', page.photometric)}"
+        return f"its colors are {getattr(page.photometric, 'name', page.photometric)}"
     if page.bitspersample not in _BITS or page.dtype is None or (page.bitspersample == 1 and page.photometric != 1):
-        return f"it holds {page.bitspersample} bits"
+        return f"it has {page.bitspersample} bits"
     if not TiffSegments(file).is_plain and TiffSegments(file).segment_bytes > LARGEST_SEGMENT_BYTES:
         return "it is compressed as one strip"
     return ""
@@ -189,12 +189,12 @@ def require_inside(window: Window, height: int, width: int, path: str) -> None:
     """Raises DataError where a window is not inside of its image."""
     if not (window.left + window.width <= width and window.top + window.height <= height and min(window[2:]) > 0):
         raise DataError(
-            f"{path}: is {width} x {height} pixels; the window #xywh={','.join(map(str, window))} is not in it"
+            f"{path}: is {width} x {height} pixels; the window #xywh={','.join(map(str, window))} is outside it"
         )
 
 
 def cut_window(path: str) -> BytesIO:
-    """The window of a TIFF as a file of its own: uncompressed, with the same kind of pixels, colours, value for no data
+    """The window of a TIFF as a file of its own: uncompressed, with the same kind of pixels, colors, value for no data
     and orientation, so that it is read as the whole would be. Raises DataError, and whatever tifffile raises."""
     whole, window = split_window(path)
     key = path, _state_of(whole)

@@ -10,8 +10,8 @@ from segtrain.metrics import compute_iou, mean_of_known
 RESAMPLES = 1000
 LEVEL = 0.95
 INTERVAL_DEFINITION = (
-    f"The intervals hold the middle {LEVEL:.0%} of {RESAMPLES} scores of images drawn anew from these (bootstrap): how "
-    "far the choice of the images matters."
+    f"The intervals contain the middle {LEVEL:.0%} of {RESAMPLES} scores on images resampled from these (bootstrap): "
+    f"they show how much the choice of images matters."
 )
 
 Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]

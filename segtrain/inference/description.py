@@ -38,7 +38,7 @@ def read_config(content: Mapping[str, Any], path: Path, *, trust: bool | str | N
     try:
         config = Config.model_validate(content["config"])
     except KeyError as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
+        raise CheckpointError(f"{path}: it contains no configuration") from error
     except ValidationError as error:
         raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
     _check_model(config.model, path, trust)
@@ -52,11 +52,10 @@ def _check_model(model: ModelConfig, path: Path, trust: bool | str | None) -> No
     if "." in model.name and trust is not None:
         allow = f"write model.name: {model.name}" if trust else "add --trust"
         raise CheckpointError(
-            f"{path}: names the network {model.name}, and importing it can run any code; {allow} if you trust whoever "
-            "made it"
+            f"{path}: uses the network {model.name}, and importing it can run any code; {allow} if you trust its source"
         )
     if model.name not in known_names("model"):
-        raise CheckpointError(f"{path}: names the model '{model.name}', which neither segtrain nor smp has")
+        raise CheckpointError(f"{path}: uses the model '{model.name}', which neither segtrain nor smp has")
     # smp hands what it does not know on to the encoder: checkpoint_path is opened there.
     filled = ("encoder_name", "encoder_weights")
     mistakes = [
@@ -67,7 +66,7 @@ def _check_model(model: ModelConfig, path: Path, trust: bool | str | None) -> No
     if takes_encoder(model.name):
         mistakes += check_encoder(model.encoder_name, path=("model", "encoder_name"), architecture=model.name)
     elif model.encoder_name is not None:
-        mistakes.append(Mistake(("model", "encoder_name"), f"{model.name} takes no encoder"))
+        mistakes.append(Mistake(("model", "encoder_name"), f"{model.name} has no encoder to choose"))
     for mistake in mistakes:
         raise CheckpointError(f"{path}: {'.'.join(mistake.path)}: {mistake.message}")
     _check_plain(model.arguments, f"{path}: model")
@@ -83,10 +82,10 @@ def check_transforms(items: Sequence[str | dict[str, Any]], path: Path) -> None:
         except (TypeError, ValueError, AttributeError, StopIteration) as error:
             raise CheckpointError(f"{where}: is not a transform with its arguments") from error
         if name not in known_names("transform"):
-            raise CheckpointError(f"{path}: transforms.val names {name}, which albumentations does not have")
+            raise CheckpointError(f"{path}: transforms.val contains {name}, which albumentations does not have")
         of_pixels = issubclass(getattr(albumentations, name), albumentations.ImageOnlyTransform)
         if name in FILE_READERS or not (of_pixels or name in FRAME_KEEPING):
-            raise CheckpointError(f"{where}: {name} is not a transform of pixels alone")
+            raise CheckpointError(f"{where}: {name} is not a pixel-level transform")
         _check_plain(arguments, f"{where}.{name}")
 
 
@@ -101,4 +100,4 @@ def _check_plain(value: Any, where: str, depth: int = 0) -> None:
     else:
         plain = value is None or (isinstance(value, (bool, int, float)) and abs(value) <= LARGEST_NUMBER)
     if not plain:
-        raise CheckpointError(f"{where}: {value!r} is not a plain number or word, or is past {LARGEST_NUMBER}")
+        raise CheckpointError(f"{where}: {value!r} is not a plain number or string, or exceeds {LARGEST_NUMBER}")

@@ -68,7 +68,7 @@ def read_evaluation(folder: Path) -> EvaluationRecord:
     it that cannot be read."""
     path = folder / INFO_FILE
     if not path.is_file():
-        raise CheckpointError(f"{folder}: has no {INFO_FILE}; evaluate again, older versions did not write it")
+        raise CheckpointError(f"{folder}: has no {INFO_FILE}, which older versions did not write; evaluate again")
     try:
         info = EvaluationInfo.model_validate(json.loads(path.read_bytes()))
         path = folder / NUMBERS_FILE
@@ -77,7 +77,7 @@ def read_evaluation(folder: Path) -> EvaluationRecord:
         table = pandas.read_csv(path, index_col="name", **_PLAIN).sort_index()
         counts = table[[f"{key}/{name}" for key in COUNTS for name in info.names]]
         if counts.isna().to_numpy().any():
-            raise ValueError("an image has no counts; evaluate again")
+            raise ValueError("one image has no counts; evaluate again")
         if not table.index.is_unique:
             raise ValueError("an image is listed twice")
         counts = counts.to_numpy().astype(np.int64)

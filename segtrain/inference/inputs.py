@@ -46,9 +46,9 @@ def find_images(inputs: Sequence[str], *, output: Path, left_out: Counter[str] |
         # realpath, unlike resolve, is not upset by links that lead to themselves.
         taken = {path: name for path, name in images.items() if not Path(os.path.realpath(path)).is_relative_to(root)}
         if images and not taken:
-            raise DataError(f"{item}: its images lie in the output folder {output}; write -o another folder")
+            raise DataError(f"{item}: its images are in the output folder {output}; choose another folder with -o")
         if not taken:
-            raise DataError(f"{item}: no images there; known suffixes: {' '.join(sorted(known))}")
+            raise DataError(f"{item}: contains no images; known suffixes: {' '.join(sorted(known))}")
         found |= taken
     return found
 

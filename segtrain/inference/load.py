@@ -47,7 +47,7 @@ def load_network(
     if kind in PROGRAMS and trust is not True:
         raise CheckpointError(
             f"{source}: is a program ({PROGRAMS[kind]}), and loading it can run any code; add --trust if you trust "
-            "whoever made it"
+            f"its source"
         )
     runtime = importlib.import_module(f"segtrain.inference.runtimes.{kind.replace('-', '_')}")
     return runtime.load(source, device=resolve_device(device), precision=precision)
@@ -57,7 +57,7 @@ def load_trainable(source: Path, *, trust: bool | str = False) -> TorchNetwork:
     """The network of a run folder, a checkpoint or a hub folder, in fp32 on the CPU. Raises CheckpointError as
     load_network does, and for an exported file, before it is loaded."""
     if find_kind(source) not in (None, "run", "checkpoint", "hub"):
-        raise CheckpointError(f"{source}: is an exported file; name the run or the folder that it was made from")
+        raise CheckpointError(f"{source}: is an exported file; give the run or checkpoint that it was exported from")
     return load_network(source, device="cpu", precision="fp32", trust=trust)
 
 
@@ -93,12 +93,12 @@ def _with_thresholds_of(path: Path, task: Task, *, epoch: int | None) -> Task:
         tuned_epoch, thresholds = content["epoch"], content["thresholds"]
         task = task.with_thresholds([thresholds[name] for name in task.names[-task.outputs :]])
     except KeyError as error:
-        raise CheckpointError(f"{path}: has no {error}; delete it to take thresholds of 0.5") from error
+        raise CheckpointError(f"{path}: has no {error}; delete it to use thresholds of 0.5") from error
     except (OSError, ValueError, TypeError, CheckpointError) as error:
-        raise CheckpointError(f"{path}: holds no thresholds of classes: {error}; delete it to take 0.5") from error
+        raise CheckpointError(f"{path}: contains no thresholds of classes: {error}; delete it to use 0.5") from error
     if tuned_epoch != epoch:
         raise CheckpointError(
-            f"{path}: was tuned for the model of epoch {tuned_epoch}, and the checkpoint is of epoch {epoch}; delete "
-            "it to take 0.5, then evaluate with --tune-threshold again"
+            f"{path}: was tuned for the model of epoch {tuned_epoch}, but the checkpoint is from epoch {epoch}; "
+            f"delete it to use 0.5, then evaluate with --tune-threshold again"
         )
     return task

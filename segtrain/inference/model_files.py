@@ -51,5 +51,5 @@ def split_models(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
         models += found
         rest.pop(0)
     if not rest:
-        raise DataError(f"no images after the model {models[-1]}; name folders, files or globs of them")
+        raise DataError(f"no images after the model {models[-1]}; give folders, files or globs")
     return models, rest

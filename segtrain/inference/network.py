@@ -103,7 +103,7 @@ def rebuild(
         model.load_state_dict(drop_auxiliary(state))
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = reason_of(error, line=-1)
-        raise CheckpointError(f"{path}: its weights do not fit its configuration: {reason}") from error
+        raise CheckpointError(f"{path}: its weights do not match its configuration: {reason}") from error
     dtype = resolve_precision(precision or config.train.precision, device)
     return TorchNetwork(model, config, device=device, dtype=dtype, trained=trained)
 

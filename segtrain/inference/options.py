@@ -1,4 +1,4 @@
-"""Inference options: tiles, scales, flips, ensembles, thresholds; one table of flags for all commands that predict."""
+"""Inference options: tiles, scales, flips, ensembles, thresholds; the flags of all commands that predict."""
 
 import argparse
 import math
@@ -19,42 +19,56 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 # field of InferOptions, flag, how argparse reads it, help
 FLAGS = (
-    ("tile_px", "--tile", {"type": int, "metavar": "PX"}, "cut images into square tiles, blended by Gaussian weights"),
-    ("overlap", "--overlap", {"type": float}, "share of a tile that its neighbour covers too (0.25)"),
-    ("scales", "--scales", {"type": _numbers, "metavar": "0.75,1,1.25"}, "average over resized images"),
+    (
+        "tile_px",
+        "--tile",
+        {"type": int, "metavar": "PX"},
+        "predict square tiles of this side, blended with Gaussian weights",
+    ),
+    ("overlap", "--overlap", {"type": float}, "share of a tile that overlaps its neighbor (0.25)"),
+    ("scales", "--scales", {"type": _numbers, "metavar": "0.75,1,1.25"}, "average over the image at these scales"),
     ("flip", "--flip", {"action": "store_const", "const": "horizontal"}, "average over the image and its mirror image"),
-    ("flip", "--d4", {"action": "store_const", "const": "d4"}, "average over all eight turns, for aerial images"),
-    ("vote", "--vote", {"action": "store_true"}, "several models vote with labels; default: average probabilities"),
-    ("weights", "--weights", {"type": _numbers, "metavar": "2,1"}, "weight of each model, in their order"),
+    (
+        "flip",
+        "--d4",
+        {"action": "store_const", "const": "d4"},
+        "average over the eight flips and rotations, for aerial images",
+    ),
+    (
+        "vote",
+        "--vote",
+        {"action": "store_true"},
+        "let several models vote with labels (default: average their probabilities)",
+    ),
+    ("weights", "--weights", {"type": _numbers, "metavar": "2,1"}, "weight of each model, in the same order"),
     (
         "thresholds",
         "--threshold",
         {"type": _numbers, "metavar": "0.5"},
-        "probability from which on a class is there (one class, or classes that overlap)",
+        "minimum probability of a class (for one class or overlapping classes)",
     ),
     (
         "batch_size",
         "--batch-size",
         {"type": int},
-        "tiles, or images of one size, in one pass (4; evaluate: as in training)",
+        "tiles, or images of the same size, per forward pass (4; evaluate: as in training)",
     ),
 )
 
 
 @dataclass(frozen=True)
 class InferOptions:
-    """What a Predictor does beside one pass over the whole image.
+    """What a Predictor does in addition to one pass over the entire image.
 
     Args:
-        tile_px: side of the square tiles that images are cut into; None predicts them whole.
-        overlap: share of a tile's side that its neighbour covers too, 0 or more and below 1.
-        scales: factors that the image is resized by before the model sees it; the probabilities are averaged.
-        flip: none; horizontal adds the mirrored image; d4 all eight turns and mirrorings of it.
-        vote: models of an ensemble vote with their labels; otherwise their probabilities are averaged.
-        weights: one for each model of an ensemble, in their order; None weighs them equally.
-        thresholds: probabilities from which on a class is there, one for each or one for all; None takes the
-            models' own.
-        batch_size: tiles, or images of one size, in one pass of a model.
+        tile_px: side of the square tiles that images are cut into; None predicts entire images.
+        overlap: share of a tile's side that overlaps its neighbor, at least 0 and less than 1.
+        scales: factors by which the image is resized before prediction; the probabilities are averaged.
+        flip: none; horizontal adds the mirrored image; d4 all eight flips and rotations.
+        vote: the models of an ensemble vote with their labels; otherwise their probabilities are averaged.
+        weights: one for each model of an ensemble, in the same order; None weights them equally.
+        thresholds: minimum probabilities of the classes, one for each or one for all; None uses those of the model.
+        batch_size: tiles, or images of the same size, per forward pass.
 
     Raises ConfigError for values out of range.
     """
@@ -70,19 +84,20 @@ class InferOptions:
 
     def __post_init__(self) -> None:
         checks = [
-            (self.tile_px is None or self.tile_px >= 16, f"--tile {self.tile_px}: a tile has at least 16 pixels"),
+            (self.tile_px is None or self.tile_px >= 16, f"--tile {self.tile_px}: a tile needs at least 16 pixels"),
             (0 <= self.overlap < 1, f"--overlap {self.overlap}: must be at least 0 and below 1"),
             (
                 self.scales and all(0 < scale <= 8 for scale in self.scales),
-                f"--scales {_show(self.scales)}: each must be above 0 and at most 8",
+                f"--scales {_show(self.scales)}: each must be greater than 0 and at most 8",
             ),
             (
                 self.weights is None or (min(self.weights) >= 0 and 0 < sum(self.weights) < math.inf),
-                f"--weights {_show(self.weights)}: none may be negative or endless, and one must be above 0",
+                f"--weights {_show(self.weights)}: all must be finite and not negative, and at least one greater "
+                f"than 0",
             ),
             (
                 self.thresholds is None or all(0 <= value <= 1 for value in self.thresholds),
-                f"--threshold {_show(self.thresholds)}: a probability lies between 0 and 1",
+                f"--threshold {_show(self.thresholds)}: a probability is between 0 and 1",
             ),
             (self.batch_size >= 1, f"--batch-size {self.batch_size}: must be at least 1"),
         ]
@@ -91,7 +106,7 @@ class InferOptions:
                 raise ConfigError(message)
 
     def describe(self) -> str:
-        """What changes a prediction and is not its default, like `tile_px 48, scales 0.75,1`."""
+        """The options that change a prediction and are not the default, like `tile_px 48, scales 0.75,1`."""
         changed = {name: value for name, value in vars(self).items() if value != getattr(InferOptions, name)}
         return ", ".join(f"{name} {_show(value)}" for name, value in changed.items() if name != "batch_size")
 
@@ -102,7 +117,7 @@ def _show(value: Any) -> str:
 
 def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of InferOptions, and those of the device."""
-    group = parser.add_argument_group("how the model is applied")
+    group = parser.add_argument_group("how to apply the model")
     for name, flag, reading, text in FLAGS:
         group.add_argument(flag, dest=name, default=getattr(InferOptions, name), help=text, **reading)
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
@@ -110,7 +125,7 @@ def add_infer_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trust",
         action="store_true",
-        help="load what can run any code too: TorchScript, torch.export, SavedModel, networks of your own",
+        help="also load models that can run any code: TorchScript, torch.export, SavedModel, networks of your own",
     )
 
 

@@ -1,4 +1,4 @@
-"""Prediction: what models say of one image, and how it looks."""
+"""Prediction: the result of a model for one image, and its visualization."""
 
 import io
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ PALETTE_SIZE = 256
 class PredictedImage:
     """An image and its prediction.
 
-    `image` is HWC as read_image gives it. `labels` are HW class indices, or in multilabel CHW layers of 0 and 1, uint8
-    where the classes fit in and int32 elsewhere. `nodata`, bool HW, marks the pixels of the image that hold no data;
-    None if there are none. In multilabel their layers are 0, elsewhere their label is a value that no class has.
+    `image` is HWC as read_image returns it. `labels` are HW class indices or, in multilabel, CHW layers of 0 and 1,
+    uint8 if the classes fit, otherwise int32. `nodata`, bool HW, marks the pixels of the image without data; None if
+    there are none. In multilabel their layers are 0, otherwise their label is a value that no class has.
     """
 
     task: Task
@@ -35,13 +35,13 @@ class PredictedImage:
         return self.labels.shape[-2], self.labels.shape[-1]
 
     def layer(self, index: int) -> np.ndarray:
-        """HW, not 0 where a pixel is this class."""
+        """HW, nonzero where a pixel belongs to this class."""
         return self.labels[index] if self.labels.ndim == 3 else self.labels == index
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """Share of the pixels with data that each of task.names has, (classes,) float64; in multilabel they may add up
-        to more or less than 1."""
+        """Share of the pixels with data for each of task.names, (classes,) float64; in multilabel they need not add up
+        to 1."""
         hidden = 0 if self.nodata is None else np.count_nonzero(self.nodata)
         pixels, classes = max(self.size[0] * self.size[1] - hidden, 1), len(self.task.names)
         if self.labels.ndim == 3:
@@ -50,7 +50,7 @@ class PredictedImage:
 
     @cached_property
     def picture_indices(self) -> np.ndarray:
-        """HW indices into task.picture_names, and one past them where there is no data."""
+        """HW indices into task.picture_names, and one more than the last where there is no data."""
         indices = self.labels if self.labels.ndim == 2 else flatten_layers(self.labels)
         if self.nodata is not None:
             indices = np.where(self.nodata, len(self.task.colors), indices)
@@ -58,12 +58,12 @@ class PredictedImage:
 
     @property
     def picture_colors(self) -> list[Color]:
-        """A colour for each of the picture's indices."""
+        """A color for each of the picture's indices."""
         return self.task.colors if self.nodata is None else [*self.task.colors, IGNORED_COLOR]
 
     @cached_property
     def overlay(self) -> np.ndarray:
-        """The colours over the image, HWC uint8 RGB; the image alone where there is no data."""
+        """The colors blended over the image, HWC uint8 RGB; only the image where there is no data."""
         image = to_rgb(self.image)
         covered = overlay(image, paint_indices(self.picture_indices, self.picture_colors))
         return covered if self.nodata is None else np.where(self.nodata[..., None], image, covered)
@@ -73,8 +73,8 @@ class Prediction(PredictedImage):
     """A prediction in memory, which a notebook shows as a picture.
 
     Args:
-        predictor: the models, which are asked again for `probabilities`.
-        image: HWC as read_image gives it for the predictor's task.
+        predictor: the models, which run again for `probabilities`.
+        image: HWC as read_image returns it for the task of the predictor.
     """
 
     def __init__(self, predictor: Predictor, image: np.ndarray):
@@ -90,13 +90,13 @@ class Prediction(PredictedImage):
 
     @property
     def names(self) -> list[str]:
-        """The classes: of the indices in `mask`, or of its layers."""
+        """The classes of the indices in `mask`, or of its layers."""
         return self.task.names
 
     @cached_property
     def probabilities(self) -> np.ndarray:
-        """(task.outputs, H, W) float32, 0..1: of each class, or of a binary task's foreground. Computed when they are
-        first asked for."""
+        """(task.outputs, H, W) float32, 0..1: of each class, or of the foreground of a binary task. Computed on first
+        access."""
         return self._predictor.probabilities([self.image])[0].cpu().numpy()
 
     def _repr_png_(self) -> bytes:
@@ -112,12 +112,12 @@ class Prediction(PredictedImage):
 
 
 def label_dtype(task: Task) -> torch.dtype:
-    """That of PredictedImage.labels."""
+    """The dtype of PredictedImage.labels."""
     return torch.uint8 if len(task.picture_names) <= PALETTE_SIZE else torch.int32
 
 
 def paint_indices(indices: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
-    """The colour of each index, HWC uint8 RGB, for HW indices that all have one."""
+    """The color of each index, HWC uint8 RGB, for HW indices that all have one."""
     table = np.array(colors, np.uint8)
     if indices.dtype != np.uint8:
         return table[indices]

@@ -28,13 +28,13 @@ class Predictor:
     """One network or several, applied to images of any size.
 
     Args:
-        networks: at least one; where there are more, their classes and the images they take are the same.
+        networks: at least one; several must agree in their classes and in the images that they accept.
         options: tiles, views, votes, weights and thresholds.
-        names: what messages call the networks.
+        names: the names of the networks in messages.
 
-    `task` is the first network's, with the thresholds of the options. `gives_labels` says that one of them gives
-    labels: its probabilities are 0 and 1, and over views, tiles and models the share of their votes. Raises
-    CheckpointError for networks that do not go together, ConfigError for options that do not suit them.
+    `task` is that of the first network, with the thresholds of the options. `gives_labels` says that one of them
+    returns labels: its probabilities are 0 and 1 and, over views, tiles and models, the share of their votes. Raises
+    CheckpointError for networks that cannot be combined and ConfigError for options that do not suit them.
     """
 
     def __init__(self, networks: Sequence[Network], options: InferOptions | None = None, *, names: Sequence[str] = ()):
@@ -46,7 +46,7 @@ class Predictor:
         self.weights = [weight / sum(weights) for weight in weights]
         self.gives_labels = any(network.gives_labels for network in self.networks)
         if self.gives_labels and self.options.thresholds is not None:
-            raise ConfigError("--threshold: a model gives labels, not probabilities; export it without --labels")
+            raise ConfigError("--threshold: a model returns labels, not probabilities; export it without --labels")
         self.tasks = self._agreed_tasks(names or [f"model {number}" for number, _ in enumerate(self.networks, 1)])
         self.task = self._common_task()
         self.device = self.networks[0].device
@@ -61,27 +61,27 @@ class Predictor:
         options: InferOptions | None = None,
         trust: bool = False,
     ) -> "Predictor":
-        """From run folders (their best.pt), checkpoints or exported files; several are an ensemble.
+        """Load run folders (their best.pt), checkpoints or exported files; several form an ensemble.
 
         Args:
             sources: their paths.
-            device: see load_network, as for `precision` and `trust`.
-            precision: to compute in.
+            device: see load_network, like `precision` and `trust`.
+            precision: precision of the computation.
             options: tiles, views, votes, weights and thresholds.
-            trust: load exported programs too, which may run any code.
+            trust: also load exported programs, which may run any code.
 
-        Raises CheckpointError for what is none of these, and for models of differing classes.
+        Raises CheckpointError for anything else, and for models with different classes.
         """
         networks = [load_network(source, device=device, precision=precision, trust=trust) for source in sources]
         return cls(networks, options, names=[str(source) for source in sources])
 
     def probabilities(self, images: Sequence[np.ndarray]) -> Tensor:
-        """Probabilities (N, task.outputs, H, W) float32 on `device`, for images of one size.
+        """Probabilities (N, task.outputs, H, W) float32 on `device`, for images of the same size.
 
         Args:
-            images: HWC uint8, 0..255, or float32 in 0..1 as read_image gives them where task.scale is set.
+            images: HWC uint8, 0..255, or float32 in 0..1, as read_image returns them if task.scale is set.
 
-        With options.vote the numbers are the share of the votes, ties broken by the mean probability.
+        With options.vote they are the share of the votes; ties are broken by the mean probability.
         """
         size, each = images[0].shape[:2], []
         for network, transform in zip(self.networks, self.transforms, strict=True):
@@ -92,9 +92,9 @@ class Predictor:
         return self._combine(each)
 
     def count_pixels(self, size: tuple[int, int]) -> int:
-        """Pixels that one image of this size (H, W) takes at most: as it is, and as each network is given it, resized
-        by transforms.val, in its largest view, and padded to a tile, to the size that an exported form takes, or to
-        what encoders need."""
+        """The largest number of pixels that an image of this size (H, W) has: as it is, and as each network receives
+        it, resized by transforms.val, in its largest view, and padded to a tile, to the size of an exported model, or
+        for the encoder."""
         counts, scale = [math.prod(size)], max(self.options.scales)
         for network, transform in zip(self.networks, self.transforms, strict=True):
             given = [round(scale * side) for side in resized(transform, size)]
@@ -106,21 +106,23 @@ class Predictor:
         return max(counts)
 
     def strips(self, read_rows: ReadRows, size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
-        """Probabilities of an image that need never be in memory as a whole.
+        """Probabilities of an image that does not have to fit in memory.
 
         Args:
-            read_rows: (top, bottom) -> these rows of the image, HWC as `probabilities` takes images. It is asked for
-                the same rows once for each network, in a row.
+            read_rows: (top, bottom) -> these rows of the image, HWC as in `probabilities`. It is called for the same
+                rows once per network, one call after another.
             size: height and width of the image.
 
-        Yields (first row, probabilities (1, task.outputs, rows, W)), every row once, in order; they lie in memory that
-        the next strip overwrites. Equal to what `probabilities` gives for the whole. Raises ConfigError where the
-        options have no tile, and where transforms.val wants to see the whole image.
+        Yields (first row, probabilities (1, task.outputs, rows, W)), every row once, in order; the next strip
+        overwrites them. They equal those of `probabilities` for the entire image. Raises ConfigError if the options
+        have no tile, or if transforms.val needs the entire image.
         """
         if not self._tiling:
-            raise ConfigError("an image in strips needs --tile")
+            raise ConfigError("an image that is read in strips needs --tile")
         if names := [str(item) for task in self.tasks for item in task.transforms]:
-            raise ConfigError(f"an image in strips cannot go through transforms.val, which has {names[0]}")
+            raise ConfigError(
+                f"an image that is read in strips does not support transforms.val, which contains {names[0]}"
+            )
 
         def read_tensor(top: int, bottom: int) -> Tensor:
             return images_to_tensor([read_rows(top, bottom)]).to(self.device)
@@ -150,22 +152,23 @@ class Predictor:
         return sum(weight * probabilities for weight, probabilities in zip(self.weights, each, strict=True))
 
     def labels(self, probabilities: Tensor) -> Tensor:
-        """Class indices, or in multilabel layers, see choose_labels, with the thresholds of `task`."""
+        """Class indices or, in multilabel, layers (see choose_labels), with the thresholds of `task`."""
         return choose_labels(probabilities, self.task)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
-        """The prediction, HW int64 class indices, or in multilabel CHW layers of 0 and 1, for an image of any size: HWC
-        uint8, 0..255, or float32 in 0..1 as read_image gives it where task.scale is set."""
+        """The prediction, HW int64 class indices or, in multilabel, CHW layers of 0 and 1, for an image of any size:
+        HWC uint8, 0..255, or float32 in 0..1, as read_image returns it if task.scale is set."""
         return self.label_batch([image])[0].cpu().numpy()
 
     def label_batch(self, images: Sequence[np.ndarray], *, dtype: torch.dtype = torch.int64) -> Tensor:
-        """The predictions (N, H, W), or in multilabel (N, C, H, W), of images of one size, as `predict` gives them, on
-        `device`, whose work may go on meanwhile, or on the CPU."""
+        """The predictions (N, H, W) or, in multilabel, (N, C, H, W), of images of the same size, as in `predict`, on
+        `device`, which may still be computing them, or on the CPU."""
         return self.apply_to_batch(images, lambda probabilities: self.labels(probabilities).to(dtype))[0]
 
     def apply_to_batch(self, images: Sequence[np.ndarray], *functions: Callable[[Tensor], Tensor]) -> list[Tensor]:
-        """What each function makes of the probabilities (N, K, H, W) of images of one size, pixel by pixel: (N, .., H,
-        W), on `device` or on the CPU. In tiles no more probabilities are held than those of one row of tiles."""
+        """The result of each function for the probabilities (N, K, H, W) of images of the same size, pixel by pixel:
+        (N, .., H, W), on `device` or on the CPU. With tiles, only the probabilities of one row of tiles are in
+        memory."""
         if not self._tiling or any(task.transforms for task in self.tasks):
             probabilities = self.probabilities(images)
             return [function(probabilities) for function in functions]
@@ -177,10 +180,10 @@ class Predictor:
         return [torch.cat(parts) for parts in zip(*made, strict=True)]
 
     def predict_group(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """The predictions of a group of RawSamples, as `labels` gives them, and their confidences for `score`.
+        """The predictions of a group of RawSamples, as in `labels`, and their confidences for `score`.
 
-        These are (N, K, H, W) float32 in 0..1: in multiclass the probability of the predicted class (K = 1), else that
-        of each class; None where a vote or a model that gives labels leaves no probabilities.
+        These are (N, K, H, W) float32 in 0..1: in multiclass the probability of the predicted class (K = 1), otherwise
+        that of each class; None if a vote or a model that returns labels leaves no probabilities.
         """
         probabilities = self.probabilities(list(batch["image"].numpy()))
         prediction = self.labels(probabilities)
@@ -223,7 +226,7 @@ def _votes(probabilities: Tensor, task: Task) -> Tensor:
 
 
 def _at_any_size(network: Network, images: Tensor) -> Tensor:
-    """Probabilities of a network that may take images of one size and number only."""
+    """Probabilities of a network that may accept only images of one size and number."""
     size, tile = tuple(images.shape[-2:]), network.input_size
     apply = functools.partial(_in_batches, network)
     if tile is None or size == tile:

@@ -1,7 +1,7 @@
 """Scoring of a split: every image is predicted at its original size, and its pixels are counted.
 
-A training's validation, `evaluate` and the comparison of an exported model share this loop, so that their numbers are
-the same to the last digit.
+The validation during a training, `evaluate` and the comparison of an exported model share this loop, so that their
+scores are identical.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,11 +19,11 @@ from segtrain.metrics import ConfusionMatrix
 
 
 class Scored(NamedTuple):
-    """Images of one size that were just counted.
+    """Images of the same size that were just counted.
 
-    `batch` is what the loader gave. `mask` is int64 on the device, (N, H, W) class indices or (N, C, H, W) layers, with
-    ignore_index; `prediction` is like it. `outputs` is what `predict` gave beside its prediction. `matrices` has the
-    confusion matrix of each image, see ConfusionMatrix.update.
+    `batch` is from the loader. `mask` is int64 on the device, (N, H, W) class indices or (N, C, H, W) layers, with
+    ignore_index, and so is `prediction`. `outputs` is what `predict` returned in addition to its prediction. `matrices`
+    has the confusion matrix of each image, see ConfusionMatrix.update.
     """
 
     batch: Batch
@@ -41,15 +41,15 @@ def score(
     device: torch.device,
     see: Callable[[Scored], None] | None = None,
 ) -> NDArray[np.int64]:
-    """Predict all batches and count their pixels, with those of the other processes, if there are any.
+    """Predict all batches and count their pixels, together with those of other processes, if there are any.
 
     Args:
         predict: from a batch to its prediction, (N, H, W) class indices or (N, C, H, W) layers of 0 and 1 at the size
-            of the masks, and anything that `see` needs beside it.
-        batches: lists of groups of one size with their masks, see RawSamples and EvalSamples.
-        task: the classes, and the mask value that is counted nowhere.
-        device: where the pixels are counted.
-        see: called with every group after it was counted.
+            of the masks, and anything that `see` also needs.
+        batches: lists of groups of the same size with their masks, see RawSamples and EvalSamples.
+        task: the classes, and the mask value that is never counted.
+        device: where pixels are counted.
+        see: called with every group after it is counted.
 
     Returns:
         The confusion matrix (C, C), rows ground truth; in multilabel (C, 2, 2).

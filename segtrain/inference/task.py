@@ -1,4 +1,4 @@
-"""Task of a model: the images it takes and the classes it tells apart. It travels with every form of the model."""
+"""Task of a model: the images that it accepts and the classes that it distinguishes. Every export contains it."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from segtrain.config.data_schema import LARGEST_VALUE, MOST_CLASSES, choose_written
 from segtrain.config.schema import Config
 from segtrain.errors import CheckpointError
-from segtrain.visualize import default_colors
+from segtrain.visualize import Color, default_colors
 
 BACKGROUND_COLOR = (60, 60, 60)
 UNNAMED = "class_"  # and a number: the classes of a network that does not name them
@@ -18,14 +18,14 @@ Probability = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
 class Task(BaseModel):
-    """All that inference has to know beside the network itself.
+    """What inference needs to know in addition to the network.
 
-    `names` are the rows of the confusion matrix and the values of an index PNG: a binary task has its background
+    `names` are the rows of the confusion matrix and the values of an index PNG: in a binary task the background is
     first. In multilabel they are the layers. `colors` has one for each of `picture_names`. `transforms` is
-    transforms.val of the experiment. `thresholds` are the probabilities from which on a class is there: one for a
-    binary task, one for each class in multilabel, none in multiclass, where the largest probability wins. `mask_values`
-    are what the masks of the data set have for each of `names`, values or RGB colours, in multilabel the value in the
-    class's own mask; None where the model does not know.
+    transforms.val of the experiment. `thresholds` are the minimum probabilities of the classes: one in a binary task,
+    one for each class in multilabel, none in multiclass, where the largest probability wins. `mask_values` are the
+    values or RGB colors that the masks of the dataset have for each of `names`, in multilabel the value in the mask of
+    the class; None if the model does not know them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,16 +44,18 @@ class Task(BaseModel):
     @model_validator(mode="after")
     def _counts_agree(self) -> "Task":
         if len(self.colors) != len(self.picture_names):
-            raise ValueError(f"has {len(self.colors)} colours for {len(self.picture_names)} names")
+            raise ValueError(f"has {len(self.colors)} colors for {len(self.picture_names)} names")
         if len(self.thresholds) != (0 if self.mode == "multiclass" else self.outputs):
-            raise ValueError(f"has {len(self.thresholds)} thresholds for {self.outputs} probabilities of {self.mode}")
+            raise ValueError(
+                f"has {len(self.thresholds)} thresholds for {self.outputs} probabilities in mode {self.mode}"
+            )
         if self.mask_values is not None and len(self.mask_values) != len(self.names):
-            raise ValueError(f"has {len(self.mask_values)} values of masks for {len(self.names)} names")
+            raise ValueError(f"has {len(self.mask_values)} mask values for {len(self.names)} names")
         return self
 
     @classmethod
     def of(cls, config: Config) -> "Task":
-        """The task of an experiment, with its colours, else well separated ones, and thresholds of 0.5."""
+        """The task of an experiment, with its colors, or well separated ones if it has none, and thresholds of 0.5."""
         data = config.data
         separated = default_colors(len(data.classes))
         colors = [item.color or color for item, color in zip(data.classes, separated, strict=True)]
@@ -72,12 +74,17 @@ class Task(BaseModel):
 
     @property
     def outputs(self) -> int:
-        """Probabilities of a pixel: one for a binary task, that of its foreground, else one for each name."""
+        """Probabilities per pixel: one in a binary task, that of its foreground, otherwise one for each name."""
         return 1 if self.mode == "binary" else len(self.names)
 
     @property
+    def name_colors(self) -> list[Color]:
+        """The color of each of `names`; in multilabel, `colors` starts with that of no class."""
+        return self.colors[-len(self.names) :]
+
+    @property
     def picture_names(self) -> list[str]:
-        """Names of the indices in pictures; where classes overlap, 0 is none of them."""
+        """Names of the indices in pictures; if classes overlap, 0 is none of them."""
         return ["none", *self.names] if self.mode == "multilabel" else self.names
 
     @property
@@ -88,15 +95,15 @@ class Task(BaseModel):
 
     @property
     def is_unnamed(self) -> bool:
-        """Whether the network did not name its classes; of a binary one, the background is known."""
+        """Whether the network has no class names; in a binary task the background is known."""
         return all(
             name == f"{UNNAMED}{index}" for index, name in enumerate(self.names) if index or name != "background"
         )
 
     def difference(self, other: "Task") -> tuple[str, str] | None:
-        """The first thing that keeps two tasks from being scored together: the other's and this one's, each like
-        "classes sky, road". None where both take the same images and have the same classes, or as many without a
-        name."""
+        """The first difference that prevents two tasks from being scored together: the other's and this one's, each
+        like "classes sky, road". None if both accept the same images and have the same classes, or the same number
+        without names."""
         for what, key in (("mode", "mode"), ("classes", "names"), ("image channels", "image_options")):
             theirs, ours = getattr(other, key), getattr(self, key)
             unnamed = key == "names" and len(theirs) == len(ours) and (self.is_unnamed or other.is_unnamed)
@@ -106,9 +113,15 @@ class Task(BaseModel):
         return None
 
     def with_thresholds(self, thresholds: list[float]) -> "Task":
-        """The same task with other thresholds. Raises CheckpointError where their number is another."""
+        """The same task with other thresholds. Raises CheckpointError if their number is wrong."""
         try:
             return Task.model_validate({**self.model_dump(), "thresholds": thresholds})
         except ValidationError as error:
-            wanted = f"{len(self.thresholds)} between 0 and 1" if self.thresholds else "none: the largest wins"
-            raise CheckpointError(f"thresholds {thresholds}: this model of mode {self.mode} takes {wanted}") from error
+            wanted = (
+                f"{len(self.thresholds)} between 0 and 1"
+                if self.thresholds
+                else ("none, because the largest probability wins")
+            )
+            raise CheckpointError(
+                f"thresholds {thresholds}: this model has mode {self.mode} and needs {wanted}"
+            ) from error

@@ -12,7 +12,7 @@ Apply = Callable[[Tensor], Tensor]
 
 
 def tile_starts(side: int, tile: int, overlap: float) -> list[int]:
-    """Where tiles begin along a side: evenly apart, the first at 0, the last ending with the side, neighbours sharing
+    """Where tiles begin along a side: evenly apart, the first at 0, the last ending with the side, neighbors sharing
     at least `overlap` of a tile.
 
     Args:
@@ -52,7 +52,7 @@ def blend_strips(
         size: height and width of the images.
         apply: images (B, C, h, w) -> probabilities (B, K, h, w).
         tile: height and width of a tile; what fits into one goes through `apply` as it is.
-        overlap: least share of a tile that its neighbour covers too.
+        overlap: least share of a tile that its neighbor covers too.
         batch_size: tiles that `apply` gets at once.
 
     Yields:

@@ -113,7 +113,7 @@ class Progress:
         steps = self._done - self._initial
         parts.append(f"{tqdm.format_interval(seconds / steps * (self._total - self._done))} left")
         if self._compute_left is not None:
-            parts[-1] += f" in this epoch, {tqdm.format_interval(self._compute_left(steps, seconds))} in all"
+            parts[-1] += f" in this epoch, {tqdm.format_interval(self._compute_left(steps, seconds))} in total"
         return ", ".join(parts)
 
 
@@ -149,7 +149,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values() or not row.get("epoch", "").isdecimal():
             raise CheckpointError(
-                f"{path}:{number}: not a row of epoch, step, ...; move the file away to resume without it"
+                f"{path}:{number}: not a row of epoch, step, ...; move the file elsewhere to resume without it"
             )
     return rows
 
@@ -220,7 +220,7 @@ class Log:
         return "wandb" in self._writers
 
     def describe(self, values: dict[str, Any]) -> None:
-        """What `auto` and the data set turned out to be, once all is built: for the configuration in wandb."""
+        """What `auto` and the dataset turned out to be, once all is built: for the configuration in wandb."""
         if writer := self._writers.get("wandb"):
             self._guard("wandb", lambda: writer.describe(values))
 
@@ -285,7 +285,7 @@ class Log:
                 with Image.open(picture_path, formats=["PNG"]) as file:
                     picture = np.asarray(file.convert("RGB"))
         except OSError as error:
-            self.say(f"warning: the confusion matrix is shown without its picture: {reason_of(error)}")
+            self.say(f"warning: the confusion matrix is logged without its image: {reason_of(error)}")
         self._row(step).confusion = (matrix, picture)
 
     def checkpoint(self, path: Path, kind: str, metadata: dict[str, Any]) -> None:
@@ -346,7 +346,7 @@ class Log:
         except Exception as error:
             self._writers.pop(name, None)
             reason = first_fault(error) if isinstance(error, ValidationError) else reason_of(error)
-            self.say(f"warning: {name} is off for the rest of this run: {reason}")
+            self.say(f"warning: {name} is disabled for the rest of this run: {reason}")
 
 
 def resolve_mode(mode: str) -> str:

@@ -1,4 +1,4 @@
-"""Record of a run: what its folder says of it, read without torch."""
+"""Record of a run: the content of its folder, read without torch."""
 
 import json
 import math
@@ -21,11 +21,11 @@ FINISHED, RUNNING, STOPPED, FAILED = "finished", "running", "stopped", "failed"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class RunRecord:
-    """A run folder, which can be given wherever its path can.
+    """A run folder; it can be passed wherever its path can.
 
-    `state`: FINISHED, its training came to its end; RUNNING, a process trains in it; STOPPED, it can be resumed;
-    FAILED, it ended before its first checkpoint. `table`: metrics.csv, a row an epoch; empty where there is none.
-    `summary`: summary.json of a finished run; else empty.
+    `state`: FINISHED, the training is complete; RUNNING, a process is training in it; STOPPED, it can be resumed;
+    FAILED, it ended before its first checkpoint. `table`: metrics.csv, one row per epoch; empty if there is none.
+    `summary`: summary.json of a finished run; otherwise empty.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class RunRecord:
 
     @property
     def best(self) -> pandas.Series | None:
-        """The row of the best epoch so far; None where no evaluation gave a score."""
+        """The row of the best epoch so far; None if no evaluation computed a score."""
         if self.monitor not in self.table or self.table[self.monitor].isna().all():
             return None
         scores = self.table[self.monitor]
@@ -49,7 +49,7 @@ class RunRecord:
 
     @property
     def score(self) -> float:
-        """The best value of `monitor` so far; nan where no evaluation gave one."""
+        """The best value of `monitor` so far; nan if no evaluation computed one."""
         return math.nan if self.best is None else float(self.best[self.monitor])
 
     def __fspath__(self) -> str:
@@ -61,7 +61,7 @@ class RunRecord:
 
 
 def read_record(folder: str | os.PathLike) -> RunRecord:
-    """Read a run folder. Raises CheckpointError for another folder, and for a file in it that cannot be read."""
+    """Read a run folder. Raises CheckpointError for any other folder, and for a file in it that cannot be read."""
     folder = Path(folder)
     path = folder / "config.yml"
     if not path.is_file():

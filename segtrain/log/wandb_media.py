@@ -81,6 +81,6 @@ def build_confusion(matrix: NDArray[np.int64], picture: NDArray[np.uint8] | None
             vega_spec_name="wandb/confusion_matrix/v1",
             data_table=wandb.Table(columns=columns, data=data),
             fields={column: column for column in columns},
-            string_fields={"title": "Confusion matrix, in pixels"},
+            string_fields={"title": "Confusion matrix in pixels"},
         )
     return values

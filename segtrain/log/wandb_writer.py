@@ -102,7 +102,7 @@ class WandbWriter:
                 self.use_model(Path(weights))
 
     def _use_data(self, values: dict[str, Any]) -> None:
-        """The data set as an artifact that refers to its files, which are listed and not read; with it, a digest of
+        """The dataset as an artifact that refers to its files, which are listed and not read; with it, a digest of
         the names of the samples."""
         data = self._settings["data"]
         roots = data["root"] if isinstance(data["root"], list) else [data["root"]]
@@ -116,7 +116,7 @@ class WandbWriter:
             # As use_artifact does it, which also waits for the network, and so refuses offline.
             self._run._log_artifact(artifact, aliases=[], is_user_created=True, use_after_commit=True)
         except Exception as error:
-            self._say(f"warning: the data set is not noted as an input: {reason_of(error)}")
+            self._say(f"warning: the dataset was not recorded as an input: {reason_of(error)}")
 
     def use_model(self, path: Path) -> None:
         """Note the artifact of a run folder, or of the one that a checkpoint lies in, as an input of this run: in the
@@ -129,7 +129,7 @@ class WandbWriter:
             if not self._run.offline:
                 self._run.use_artifact(name)
         except Exception as error:
-            self._say(f"warning: {name} is not noted as an input: {reason_of(error)}")
+            self._say(f"warning: {name} was not recorded as an input: {reason_of(error)}")
 
     @_letting_go()
     def write(
@@ -180,16 +180,16 @@ class WandbWriter:
         artifact.add_file(str(path), name=path.name, skip_cache=True)
         if kind == "latest":
             artifact.ttl = timedelta(days=KEPT_DAYS)
-        self._say(f"wandb: {path.name}, {path.stat().st_size / 1e6:.1f} MB, is the artifact {artifact.name}")
+        self._say(f"wandb: {path.name}, {path.stat().st_size / 1e6:.1f} MB, was uploaded as artifact {artifact.name}")
         logged = self._run.log_artifact(artifact, aliases=[kind])
         registry = self._config.registry
         if kind == "best" and registry:
             try:
                 if self._run.offline:
-                    raise wandb.UsageError("that needs the network; link it on the page of the artifact")
+                    raise wandb.UsageError("linking needs the network; link it on the page of the artifact")
                 self._run.link_artifact(logged.wait(timeout=int(FINISH_TIMEOUT_SECONDS)), registry)
             except Exception as error:
-                self._say(f"warning: best.pt is not linked to {registry}: {reason_of(error)}")
+                self._say(f"warning: best.pt was not linked to {registry}: {reason_of(error)}")
 
     def _name_artifact(self, kind: str) -> str:
         # Two machines may each have a camvid-unet-1 in one project; the run id keeps their versions apart.

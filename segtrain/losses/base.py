@@ -19,7 +19,7 @@ from segtrain.errors import ConfigError
 
 
 class SegmentationLoss(nn.Module, ABC):
-    """What every loss here does before its formula: check shapes, leave autocast, take the ignored pixels out."""
+    """What all losses do before their formula: check shapes, leave autocast, remove ignored pixels."""
 
     modes: ClassVar[tuple[str, ...]] = ("multiclass", "binary", "multilabel")
     takes: ClassVar[str] = "logits"  # or the key of an output that some networks have in training, see WeightedLoss
@@ -28,8 +28,8 @@ class SegmentationLoss(nn.Module, ABC):
     def __init__(self, mode: str, *, ignore_index: int = 255):
         super().__init__()
         if mode not in self.modes:
-            what = {"binary": "a single class is binary", "multilabel": "classes overlap"}.get(mode)
-            hint = f"; {what}: take BCEWithLogitsLoss" if what else ""
+            what = {"binary": "one class is binary", "multilabel": "classes overlap"}.get(mode)
+            hint = f"; {what}: use BCEWithLogitsLoss" if what else ""
             raise ConfigError(f"loss.{type(self).__name__}: no mode {mode!r}; it has: {', '.join(self.modes)}{hint}")
         self.mode, self.ignore_index = mode, ignore_index
 
@@ -42,43 +42,44 @@ class SegmentationLoss(nn.Module, ABC):
             return self.compute_loss(logits.float().masked_fill(~channels_valid, 0.0), target, valid)
 
     def split(self, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """target (int64) and valid (bool), as compute_loss takes them."""
+        """target (int64) and valid (bool), as compute_loss expects them."""
         mask = mask.unsqueeze(1) if self.mode == "binary" else mask
         ignored = mask == self.ignore_index
         return mask.long().masked_fill(ignored, 0), ~ignored
 
     def count(self, mask: Tensor) -> Tensor | None:
-        """What the loss of a batch with this mask is divided by, a scalar; None where it is not a mean over pixels."""
+        """The divisor of the loss for a batch with this mask, a scalar; None if it is not a mean over pixels."""
         return None
 
     def across(self, sums: Tensor) -> Tensor:
-        """Sums over the batch, in training over those of all processes."""
+        """Sums over the batch; during training, over the batches of all processes."""
         return sum_all(sums) if self.training else sums
 
     def average(self, total: Tensor, count: Tensor) -> Tensor:
-        """The mean of what is counted in the batch, in training in those of all processes; 0 where nothing is."""
+        """The mean over the counted items of the batch, during training of all processes; 0 if there are none."""
         return divide(self.across(total), self.across(count))
 
     @abstractmethod
     def compute_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """The loss of float32 logits; target (int64) and valid (bool) have the mask's shape, binary (N, 1, H, W)."""
+        """The loss of float32 logits; target (int64) and valid (bool) have the shape of the mask, binary (N, 1, H,
+        W)."""
 
     def keep_class_weights(self, class_weights: list[float] | None) -> None:
         if class_weights is not None and self.mode == "binary":
-            raise ValueError("class_weights have no meaning in mode binary")
+            raise ValueError("class_weights have no effect in mode binary")
         if isinstance(class_weights, str):
-            raise ValueError(f"class_weights {class_weights!r} is a name, which build_loss resolves; give numbers")
+            raise ValueError(f"class_weights {class_weights!r} is a name, which only build_loss resolves; give numbers")
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights)
 
     def check_class_weights(self, classes: int) -> Tensor | None:
         if self.class_weights is not None and self.class_weights.shape != (classes,):
-            raise ValueError(f"class_weights are {len(self.class_weights)} numbers for {classes} classes")
+            raise ValueError(f"class_weights has {len(self.class_weights)} numbers for {classes} classes")
         return self.class_weights
 
 
 def check_shapes(logits: Tensor, mask: Tensor, mode: str) -> None:
-    """Raise ValueError with both shapes where the mask does not belong to the logits: broadcasting would hide it."""
+    """Raise ValueError with both shapes if the mask does not match the logits: broadcasting would hide it."""
     if logits.ndim == 4 and (mode != "binary" or logits.shape[1] == 1):
         expected = logits.shape if mode == "multilabel" else logits.shape[:1] + logits.shape[2:]
         if mask.shape == expected:
@@ -88,11 +89,11 @@ def check_shapes(logits: Tensor, mask: Tensor, mode: str) -> None:
         "binary": "(N, 1, H, W) and a mask (N, H, W)",
         "multilabel": "(N, C, H, W) and a mask (N, C, H, W)",
     }
-    raise ValueError(f"{mode} takes logits {layout[mode]}, not {tuple(logits.shape)} and {tuple(mask.shape)}")
+    raise ValueError(f"{mode} expects logits {layout[mode]}, not {tuple(logits.shape)} and {tuple(mask.shape)}")
 
 
 def to_layers(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities (float32), whether each class is there, and whether that counts, all (N, C, H, W)."""
+    """Probabilities (float32), whether each class is present, and whether the pixel counts, all (N, C, H, W)."""
     if target.shape == logits.shape:
         return logits.sigmoid(), target == 1, valid
     classes = torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)
@@ -100,7 +101,7 @@ def to_layers(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Te
 
 
 def divide(total: Tensor, count: Tensor) -> Tensor:
-    """total / count, and 0 where nothing was counted and total is 0 with it."""
+    """total / count; 0 if nothing was counted and so total is 0."""
     return total / torch.where(count > 0, count, 1)
 
 
@@ -111,8 +112,7 @@ def check_range(name: str, value: float, *, high: float = float("inf")) -> float
 
 
 def nearest(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """The mask, (N, H, W) or (N, C, H, W), at another height and width: the nearest pixel, as classes cannot be
-    averaged."""
+    """The mask, (N, H, W) or (N, C, H, W), at another height and width; classes cannot be averaged."""
     if mask.shape[-2:] == size:
         return mask
     as_maps = mask if mask.ndim == 4 else mask.unsqueeze(1)

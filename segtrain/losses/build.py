@@ -69,7 +69,7 @@ def _resolve_class_weights(name: str, given: Any, statistics: CountClasses) -> l
 def _build_term(name: str, arguments: dict[str, Any], mode: str, ignore_index: int) -> nn.Module:
     for key, source in (("mode", "the data's mode"), ("ignore_index", "data.ignore_index")):
         if key in arguments:
-            raise ConfigError(f"loss.{name}.{key}: is taken from {source}; leave it out")
+            raise ConfigError(f"loss.{name}.{key}: is set from {source}; remove it")
     target = find("loss", name)
     if not issubclass(target, SegmentationLoss):
         from segtrain.losses.foreign import ForeignLoss
@@ -106,7 +106,7 @@ def compute_class_weights(method: str, class_pixels: np.ndarray, image_pixels: n
     pixels = np.asarray(class_pixels, dtype=np.float64)
     occurs = pixels > 0
     if not occurs.any():
-        raise DataError(f"class_weights: {method}: the masks hold no pixel of any class")
+        raise DataError(f"class_weights: {method}: the masks have no pixels of any class")
     weights = np.zeros_like(pixels)
     if method == "median_frequency":
         frequency = pixels[occurs] / np.asarray(image_pixels, dtype=np.float64)[occurs]

@@ -86,7 +86,7 @@ class DetailLoss(_BorderLoss):
     official code these shares are parameters that get no gradient, because of that threshold; here they are constants.
     Its Laplacian is that of the numbers of the classes: it finds one side of a border, at times none, and the rim of
     the image. Here it is that of a pixel's own class, so that the order of the classes does not matter: it is positive
-    where one of the eight neighbours is of another class.
+    where one of the eight neighbors is of another class.
     """
 
     def find_target(self, layers: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class ForeignLoss(nn.Module):
                     values = self.loss(logits.masked_fill(ignored, 0.0), mask.masked_fill(~valid, 0))
                     if values.shape != valid.shape:
                         shapes = f"{tuple(values.shape)}, not a value for each of {tuple(valid.shape)}"
-                        raise ValueError(f"reduction 'none' gives {shapes}")
+                        raise ValueError(f"reduction 'none' returns {shapes}")
                     return self.average((values * valid).sum(), valid.sum())
                 # Where nothing is left, the class sees zeros and no ignored pixel: what it makes of them is finite,
                 # so that the factor 0 of its gradient holds (0 * NaN is NaN). `any` stays a tensor: no waiting.

@@ -13,7 +13,7 @@ def compute_lovasz_weights(errors: Tensor, foreground: Tensor, valid: Tensor) ->
     """What each pixel's error counts in the Lovasz extension of the Jaccard loss of its row.
 
     The loss of a row is ``(errors * weights).sum(1)``, and its gradient by the errors is the weights (Berman et al.
-    2018, "The Lovasz-Softmax loss", algorithm 1). There the weights are differences of neighbouring Jaccard losses,
+    2018, "The Lovasz-Softmax loss", algorithm 1). There the weights are differences of neighboring Jaccard losses,
     which in float32 leaves one digit of them at a million pixels. Here they are in closed form: down the sorted
     errors, with I and U the intersection and union that are left after a pixel, a foreground pixel counts 1 / U and a
     background pixel I / (U (U - 1)).

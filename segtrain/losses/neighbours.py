@@ -1,4 +1,4 @@
-"""Losses of neighbouring pixels: region mutual information, and the distance to the boundary."""
+"""Losses of neighboring pixels: region mutual information, and the distance to the boundary."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ _ALPHA = 1e-3  # on the diagonal of covariances, which makes them positive defin
 
 
 class RMILoss(SegmentationLoss):
-    """Lower bound of the mutual information between the neighbourhoods in the mask and in the prediction, negated and
+    """Lower bound of the mutual information between the neighborhoods in the mask and in the prediction, negated and
     without its constant (Zhao et al. 2019, "Region mutual information loss for semantic segmentation").
 
     Each square of `radius` x `radius` cells is a point, in the mask and in the probabilities; the loss is half the log

@@ -125,7 +125,7 @@ class BCEWithLogitsLoss(PixelLoss):
     def sum_loss(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """See PixelLoss."""
         if self.pos_weight is not None and len(self.pos_weight) not in (1, logits.shape[1]):
-            raise ValueError(f"pos_weight is {len(self.pos_weight)} numbers for {logits.shape[1]} channels")
+            raise ValueError(f"pos_weight has {len(self.pos_weight)} numbers for {logits.shape[1]} channels")
         soft = target.float() * (1 - 2 * self.smooth_factor) + self.smooth_factor
         values = functional.binary_cross_entropy_with_logits(logits, soft, pos_weight=self.pos_weight, reduction="none")
         return (values * valid).sum()
@@ -152,9 +152,9 @@ class FocalLoss(PixelLoss):
     ):
         super().__init__(mode, ignore_index=ignore_index)
         if alpha is not None and mode == "multiclass":
-            raise ValueError("alpha weighs positives against negatives; in multiclass use class_weights")
+            raise ValueError("alpha weights positives against negatives; for multiclass use class_weights")
         if class_weights is not None and mode == "multilabel":
-            raise ValueError("class_weights are for multiclass; use alpha")
+            raise ValueError("class_weights is for multiclass; use alpha")
         self.gamma = check_range("gamma", gamma)
         self.alpha = None if alpha is None else check_range("alpha", alpha, high=1.0)
         self.keep_class_weights(class_weights)

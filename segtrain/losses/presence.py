@@ -29,7 +29,7 @@ class SELoss(SegmentationLoss):
         same = axes - 2  # the axes that both have
         if presence.ndim != 2 or mask.ndim != axes or presence.shape[:same] != mask.shape[:same]:
             shapes = f"{tuple(presence.shape)} and {tuple(mask.shape)}"
-            raise ValueError(f"{self.mode} takes presence (N, C) and a mask {layout}, not {shapes}")
+            raise ValueError(f"{self.mode} expects presence (N, C) and a mask {layout}, not {shapes}")
         with torch.autocast(presence.device.type, enabled=False):
             return self.compute_loss(presence.float(), *self.split(mask))
 

@@ -23,7 +23,7 @@ def compute_soft_counts(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[
     hits = probs.gather(1, target.unsqueeze(1)).squeeze(1)
 
     def sum_by_class(values: Tensor) -> Tensor:
-        # One sum per image and column first: short sums keep float32 exact, and neighbours do not collide on a GPU.
+        # One sum per image and column first: short sums keep float32 exact, and neighbors do not collide on a GPU.
         bins = values.new_zeros(logits.shape[0], logits.shape[1], logits.shape[3])
         return bins.scatter_add(1, target, values).sum((0, 2))
 
@@ -160,7 +160,7 @@ class FocalTverskyLoss(TverskyLoss):
 
 
 class CLDiceLoss(_ScoreLoss):
-    """1 - the Dice score of centrelines (Shit et al. 2021, "clDice, a novel topology-preserving loss function for
+    """1 - the Dice score of centerlines (Shit et al. 2021, "clDice, a novel topology-preserving loss function for
     tubular structure segmentation"): for vessels, roads, cracks, wires, where a gap of a pixel is a fault.
 
     Soft skeletons of the probabilities and of the mask are what erosion and dilation, by pooling, take away. The score

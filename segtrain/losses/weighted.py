@@ -14,12 +14,12 @@ ByTerm = dict[str, Tensor]  # a scalar for each term
 
 
 class WeightedLoss(nn.Module):
-    """The sum of coef * term over the terms that are active: those with epoch >= from_epoch (epochs count from 0).
+    """The sum of coef * term over the active terms: those with epoch >= from_epoch (epochs count from 0).
 
-    In training mode the batch is that of all processes, whose gradients of a weight are averaged: the value is the same
-    in each of them. In evaluation it is that of this process.
+    In training mode the batch is that of all processes, which average the gradients of each weight: the value is the
+    same in all of them. In evaluation it is that of this process.
 
-    ``class_weights`` holds what is worth printing: the name of a term and its class weights, as numbers.
+    ``class_weights`` is for printing: the name of a term and its class weights, as numbers.
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class WeightedLoss(nn.Module):
         aux: float,
         gathers: bool = True,
     ):
-        """`terms` have coef and from_epoch, see build_loss; `losses` are what they name, in the same order. `gathers`:
-        a term that needs the whole batch gets it from all processes, or else sees that of its own alone."""
+        """`terms` have coef and from_epoch, see build_loss; `losses` are their losses, in the same order. `gathers`: a
+        term that needs the entire batch receives it from all processes, not only from its own."""
         super().__init__()
         if not any(term.from_epoch <= 0 for term in terms.values()):
             given = ", ".join(f"{name} from {term.from_epoch}" for name, term in terms.items())
@@ -48,9 +48,10 @@ class WeightedLoss(nn.Module):
         """The loss, and the value of each active term before its coef, all float32 scalars.
 
         `outputs` are logits, or a list of those and of auxiliary ones, whose weighted sums are added times `aux`: their
-        sum before that factor is the value called aux. Smaller ones are compared with the nearest pixels of the mask.
-        A dict in the list holds outputs of another kind, for the terms that take them; in validation there are none,
-        and these terms have no value. `factors` are those of `compute_factors` for this batch."""
+        sum before that factor is the value called aux. Smaller ones are compared with the nearest pixels of the mask. A
+        dict in the list contains outputs of another kind, for the terms that use them; in validation there are none,
+        and these terms have no value. `factors` are those of `compute_factors` for this batch.
+        """
         logits, *further = [outputs] if isinstance(outputs, Tensor) else outputs
         given = {"logits": logits}
         for each in further:
@@ -80,8 +81,8 @@ class WeightedLoss(nn.Module):
         return total, values
 
     def compute_factors(self, masks: Sequence[Tensor]) -> list[ByTerm]:
-        """For each batch, by what the terms that are means over pixels are multiplied, so that the mean over the
-        batches is the mean over the pixels of them all: its share of the pixels, times the number of batches."""
+        """Factors for the terms that are means over pixels, one per batch, so that the mean over the batches is the
+        mean over the pixels of all of them: the batch's share of the pixels, times the number of batches."""
         factors: list[ByTerm] = [{} for _ in masks]
         for name, loss in zip(self.terms, self.losses, strict=True):
             counts = [loss.count(mask) for mask in masks]

@@ -1,6 +1,6 @@
 """Networks. `model.name` is looked up in networks/, which segtrain.config.networks lists, and in smp.
 
-A network is a module that takes normalised images (N, C, H, W) whose sides are multiples of its stride, and has
+A network is a module that takes normalized images (N, C, H, W) whose sides are multiples of its stride, and has
 
 - `encoder`: the module that pretrained weights are loaded into, that `model.freeze` freezes and whose learning rate
   `optimizer.encoder_lr_factor` scales; None, or no such attribute, where there is none;
@@ -23,6 +23,6 @@ them auxiliary ones (N, classes, h, w) of any height and width, and dicts of fur
 - `queries`, a dict of logits `classes` (N, Q, classes + 1), the last for no object, and `masks` (N, Q, h, w), of maps
   that cover the image: for MaskMatchingLoss.
 
-`SegmentationModel` (model.py) wraps a network: it normalises, pads, enlarges and crops. Nothing else in segtrain looks
+`SegmentationModel` (model.py) wraps a network: it normalizes, pads, enlarges and crops. Nothing else in segtrain looks
 into a network, but `export --to hub`, which takes those of smp alone.
 """

@@ -61,7 +61,7 @@ def hub_settings(encoder_name: str, weights: str | bool) -> tuple[list[float], l
 
 
 def list_hub_weights(encoder_name: str) -> dict[str, str]:
-    """The hub's name of each of an encoder's weights, the default first, and the licence that timm states or ""."""
+    """The hub's name of each of an encoder's weights, the default first, and the license that timm states or ""."""
     if not encoder_name.startswith("tu-"):
         known = smp.encoders.encoders[encoder_name]["pretrained_settings"]
         return {settings["repo_id"]: "" for settings in known.values()}
@@ -74,12 +74,12 @@ def list_hub_weights(encoder_name: str) -> dict[str, str]:
 
 
 def describe_hub_weights(encoder_name: str, weights: str | bool) -> str:
-    """The hub's name of weights that were loaded, with their licence where timm states one."""
+    """The hub's name of weights that were loaded, with their license where timm states one."""
     if not encoder_name.startswith("tu-"):
         known = smp.encoders.encoders[encoder_name]["pretrained_settings"]
         return known["imagenet" if weights is True else weights]["repo_id"]
     name, licence = next(iter(list_hub_weights(encoder_name).items()))
-    return f"{name}, licence {licence}" if licence else name
+    return f"{name}, license {licence}" if licence else name
 
 
 def take_any_patch(net: smp.DPT) -> smp.DPT:

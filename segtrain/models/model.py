@@ -1,4 +1,4 @@
-"""Segmentation model: a network that normalises, pads and crops by itself."""
+"""Segmentation model: a network that normalizes, pads and crops its images itself."""
 
 import inspect
 import math
@@ -23,13 +23,13 @@ class SegmentationModel(nn.Module):
     """Logits for images of any size.
 
     Shape:
-        - images: (N, C, H, W), values 0..255, uint8 or float; any H and W from 1 on.
+        - images: (N, C, H, W), values 0..255, uint8 or float; H and W of at least 1.
         - logits: (N, classes, H, W), float.
 
-    Mean and standard deviation are buffers, so they travel with the weights and into every exported form. Images whose
-    sides are not multiples of the encoder's stride are padded at the bottom and right by repeating the border.
-    `origin` says where pretrained weights are from, and what was taken of them. In training a model with auxiliary
-    outputs gives a list: its logits, and those of the auxiliary outputs, of the same shape.
+    Mean and standard deviation are buffers, so they are saved with the weights and included in every export. Images
+    whose sides are not multiples of the encoder's stride are padded at the bottom and right by repeating the border.
+    `origin` says where pretrained weights are from, and which were used. During training, a model with auxiliary
+    outputs returns a list: its logits, and those of the auxiliary outputs, of the same shape.
     """
 
     origin: str = ""
@@ -62,7 +62,7 @@ class SegmentationModel(nn.Module):
         return [child for child in self.encoder.modules() if isinstance(child, nn.modules.batchnorm._BatchNorm)]
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """See the class. Raises ValueError for anything but four dimensions and the model's number of channels."""
+        """See the class. Raises ValueError unless there are four dimensions and the right number of channels."""
         if images.ndim != 4 or images.shape[1] != self.mean.shape[1]:
             raise ValueError(f"expected images (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
         height, width = images.shape[-2:]
@@ -82,7 +82,7 @@ class SegmentationModel(nn.Module):
         return [logits, *further] if further else logits
 
     def _fit(self, output: Tensor | dict[str, Tensor], padded: torch.Size, size: tuple[int, int]) -> Any:
-        """An auxiliary output for the image alone: logits at its size, but those of a cascade at their own."""
+        """An auxiliary output for the unpadded image: logits at its size, but those of a cascade at their own."""
         if isinstance(output, dict) or getattr(self.net, "is_cascade", False):
             return _crop(output, padded, size)
         larger = functional.interpolate(output, padded, mode="bilinear", align_corners=False)
@@ -93,14 +93,14 @@ class SegmentationModel(nn.Module):
         return (max(side, self.minimum_side) + self.stride - 1) // self.stride * self.stride
 
     def hold_encoder(self, held: bool) -> None:
-        """Freeze the encoder for a while, or train it again but for what is frozen throughout."""
+        """Freeze the encoder for a while, or train it again except for what is always frozen."""
         self.holds_encoder = held
         self.encoder.requires_grad_(not held)
         for module in self._frozen():
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "SegmentationModel":
-        """Switch to training or evaluation; what is frozen stays as in evaluation."""
+        """Switch to training or evaluation; frozen parts stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen():
             module.eval()
@@ -108,7 +108,7 @@ class SegmentationModel(nn.Module):
 
 
 def _crop(output: Any, padded: torch.Size, size: tuple[int, int]) -> Any:
-    """What of maps of any resolution lies on the image, `size`, of which padding made `padded`."""
+    """The part of a map of any resolution that belongs to the image, `size`, which was padded to `padded`."""
     if isinstance(output, dict):
         return {key: _crop(value, padded, size) for key, value in output.items()}
     if output.ndim < 4:
@@ -118,8 +118,7 @@ def _crop(output: Any, padded: torch.Size, size: tuple[int, int]) -> Any:
 
 
 def _strides(net: nn.Module) -> list[int]:
-    """What both sides of an image must be multiples of in smp's networks; pyramids of transformers also need their
-    window or patch."""
+    """Both sides of an image must be multiples of these; transformer pyramids also need their window or patch."""
     patch = getattr(getattr(getattr(net.encoder, "model", None), "patch_embed", None), "patch_size", 1)
     patches = list(patch) if isinstance(patch, (tuple, list)) else [patch]
     # DPT makes a pyramid of 1/4, 1/8, .. of a transformer's one resolution; smp asks for multiples of the patch only.
@@ -128,12 +127,12 @@ def _strides(net: nn.Module) -> list[int]:
 
 
 def is_auxiliary(key: str) -> bool:
-    """Whether a tensor of a state dict, of a model or of its network, serves auxiliary outputs alone."""
+    """Whether a tensor of a state dict, of a model or of its network, is only for auxiliary outputs."""
     return key.startswith(("aux.", "net.aux."))
 
 
 def drop_auxiliary(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict, out of which what serves auxiliary outputs alone was taken; in place, to keep its metadata."""
+    """Remove what is only for auxiliary outputs from a state dict; in place, to keep its metadata."""
     for key in [*filter(is_auxiliary, state)]:
         del state[key]
     return state
@@ -142,11 +141,11 @@ def drop_auxiliary(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def build_model(
     config: ModelConfig, *, channels: int, outputs: int, pretrained: bool = True, training: bool = False
 ) -> SegmentationModel:
-    """The model of an experiment for images of `channels` channels, with `outputs` logits a pixel.
+    """The model of an experiment for images of `channels` channels, with `outputs` logits per pixel.
 
-    `pretrained=False` leaves encoder_weights alone: for a model whose weights are loaded afterwards. Auxiliary outputs
-    are there with `training` alone. Raises ConfigError where the libraries refuse an argument, where encoder and
-    architecture do not fit, and where weights cannot be had.
+    `pretrained=False` does not load encoder_weights: for a model whose weights are loaded later. Auxiliary outputs
+    exist only with `training`. Raises ConfigError if the libraries reject an argument, if encoder and architecture do
+    not match, and if weights are unavailable.
     """
     source = (config.encoder_weights or None) if pretrained else None
     local = is_file_name(source)
@@ -159,13 +158,13 @@ def build_model(
     if source is not None and getattr(net, "encoder", None) is None:
         raise ConfigError(f"model.encoder_weights: {config.name} has no encoder; write model.encoder_weights: null")
     if from_hub and "encoder_weights" not in inspect.signature(type(net)).parameters:
-        hint = "write null, or the path of a file"
-        raise ConfigError(f"model.encoder_weights: {config.name} takes none by a name; {hint}")
+        hint = "write null or the path of a file"
+        raise ConfigError(f"model.encoder_weights: {config.name} does not accept names; {hint}")
     if training:
         from segtrain.models.pointwise import subsample_first
 
         subsample_first(net)
-    mean, std = choose_normalisation(config, channels, from_hub=from_hub)
+    mean, std = choose_normalization(config, channels, from_hub=from_hub)
     model = SegmentationModel(net, mean=mean, std=std, freeze=config.freeze)
     if local:
         from segtrain.models.pretrained import load_encoder_file
@@ -180,7 +179,7 @@ def build_model(
         from segtrain.models.auxiliary import AuxiliaryHead
 
         if min(getattr(model.encoder, "out_channels", ())[-2:-1], default=0) == 0:
-            what = "has no auxiliary outputs, and no encoder with two features"
+            what = "has no auxiliary outputs and no encoder with at least two feature maps"
             raise ConfigError(f"model.aux: {config.name} {what}; write model.aux: 0")
         model.aux = AuxiliaryHead(model.encoder, outputs)
     return model
@@ -206,7 +205,7 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         net = target(in_channels=channels, classes=outputs, **encoder, **arguments)
         encoder = getattr(net, "encoder", None)
         if not hasattr(net, "stride") and not hasattr(encoder, "output_stride"):
-            raise ValueError("it has no stride, and no encoder of smp that has one")
+            raise ValueError("it has neither a stride nor an encoder of smp that has one")
         if isinstance(net, smp.DPT):
             from segtrain.models.encoder import take_any_patch
 
@@ -223,19 +222,19 @@ def _create(config: ModelConfig, channels: int, outputs: int, *, weights: Any) -
         reason = " ".join(str(error).split())
         ours = isinstance(error, (KeyError, TypeError, ValueError, AttributeError)) and not isinstance(error, OSError)
         if weights is not None and not ours:
-            hint = "write model.encoder_weights: null, or the path to a local file"
+            hint = "write model.encoder_weights: null or the path of a local file"
             raise ConfigError(
-                f"{what}: the weights '{config.encoder_weights}' cannot be fetched: {reason}; {hint}"
+                f"{what}: the weights '{config.encoder_weights}' cannot be downloaded: {reason}; {hint}"
             ) from error
         if "downsampling pattern" in reason:
-            reason += " (a plain transformer has one resolution: take DPT, LinearHead or EoMT)"
+            reason += " (a plain transformer has a single resolution: use DPT, LinearHead or EoMT)"
         elif "dynamic_img_size" in reason:
-            reason = f"{config.name} takes plain transformers of timm that accept images of any size, and this is none"
+            reason = f"{config.name} needs a plain transformer of timm that accepts any image size, unlike this one"
         raise ConfigError(f"{what}: {reason}") from error
 
 
-def choose_normalisation(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
-    """Mean and std in 0..1: as written, else what the encoder was pretrained with; ImageNet's where nothing says."""
+def choose_normalization(config: ModelConfig, channels: int, *, from_hub: bool) -> tuple[list[float], list[float]]:
+    """Mean and std in 0..1: as configured, otherwise those of the encoder's pretraining, or else ImageNet's."""
     mean, std = list(IMAGENET_MEAN), list(IMAGENET_STD)
     if (config.encoder_name or "").startswith("tu-"):
         pretrained = timm.get_pretrained_cfg(config.encoder_name[3:], allow_unregistered=True)
@@ -258,7 +257,7 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 
 def describe_parameters(model: nn.Module) -> str:
-    """Number of parameters without auxiliary outputs, and of those that are trained where they differ."""
+    """Number of parameters without auxiliary outputs, and of those that are trained if it differs."""
     total, trained = count_parameters(model)
     return f"{_millions(total)} parameters" + (f", {_millions(trained)} of them trained" if trained < total else "")
 

@@ -29,9 +29,9 @@ def try_network(model: SegmentationModel, name: str, *, outputs: int) -> None:
         for logits in given if isinstance(given, list) else [given]:
             if logits.shape != (2, outputs, *SIZE):
                 size = logits.shape[2:] != images.shape[2:]
-                hint = "; logits of a quarter of the size need logits_stride = 4 in the class" if size else ""
+                hint = "; for logits of a quarter of the size, set logits_stride = 4 in the class" if size else ""
                 raise ConfigError(
-                    f"model.name: {name} gives logits {tuple(logits.shape)} for images {tuple(images.shape)}, not "
+                    f"model.name: {name} returns logits {tuple(logits.shape)} for images {tuple(images.shape)}, not "
                     f"{(2, outputs, *SIZE)}{hint}"
                 )
 

@@ -40,8 +40,8 @@ def load_encoder_file(encoder: nn.Module, path: str, *, encoder_name: str, chann
     ]
     if missing:
         raise ConfigError(
-            f"model.encoder_weights: {path} does not fit this encoder: {len(missing)} of its {len(wanted)} tensors are "
-            f"missing, like {missing[0]}; the file holds {', '.join(list(state)[:_SHOWN])}, .."
+            f"model.encoder_weights: {path} does not fit this encoder: {len(missing)} of its {len(wanted)} tensors "
+            f"are missing, like {missing[0]}; the file contains {', '.join(list(state)[:_SHOWN])}, .."
         )
     chosen, adapted = {}, []
     for key, tensor in taken.items():
@@ -62,9 +62,9 @@ def _describe(state: dict[str, Tensor], taken: dict[str, Tensor], adapted: list[
     used = {id(tensor) for tensor in taken.values()}
     left = [name for name, tensor in state.items() if id(tensor) not in used]
     if used - {id(tensor) for tensor in state.values()}:
-        yield "some of them resized or cut up by timm"
+        yield "some of them resized or split by timm"
     elif left:
-        yield f"{len(left)} left: {name_some(left, _SHOWN)}"
+        yield f"{len(left)} not used: {name_some(left, _SHOWN)}"
 
 
 def _find(path: str) -> Path:
@@ -91,10 +91,10 @@ def _read(path: str) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
         state = _flatten(content)
     except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0] or "it ends too early"
+        reason = str(error).partition("\n")[0] or "the file is truncated"
         raise ConfigError(f"model.encoder_weights: {path} cannot be read: {reason}") from error
     except Exception as error:  # pickle.UnpicklingError and its kin: something else, or asks for more than tensors
-        raise ConfigError(f"model.encoder_weights: {path} holds more than tensors, and is not loaded") from error
+        raise ConfigError(f"model.encoder_weights: {path} was not loaded: it contains more than tensors") from error
     if not state:
         raise ConfigError(f"model.encoder_weights: {path} is not a state dict of tensors")
     return state

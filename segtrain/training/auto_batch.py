@@ -35,7 +35,7 @@ def fix_batch_size(config: Config, samples: SampleTable, device: torch.device, *
     """
     if resume is not None:
         batch_size = load_config([], resume=resume).data.batch_size
-        reason = "as the run began"
+        reason = "as at the start of the run"
     else:
         image = _read_sample(config, samples)
         height, width = image["image"].shape[-2:]
@@ -46,7 +46,7 @@ def fix_batch_size(config: Config, samples: SampleTable, device: torch.device, *
             free = free // local_size() if free is not None else None
             kind = "cpu" if device.type == "cpu" else "gpu"
             share = choose_batch((height, width), count=len(samples) // size(), kind=kind, free_bytes=free)
-            reason = f"by estimate, {show_bytes(free)} of memory are free" if free is not None else "by estimate"
+            reason = f"by estimate, {show_bytes(free)} of memory free" if free is not None else "by estimate"
         batch_size = -int(highest(-share)[0]) * size()
         build.seed_everything(config.seed)
         reason = f"of {width} x {height} pixels, {reason}"
@@ -124,10 +124,10 @@ def _try_on_gpu(config: Config, sample: Batch, images: int, device: torch.device
     share = find_largest(measure, grid(most), budget=SHARE_OF_GPU * free_bytes)
     if not share:
         raise TrainingError(
-            f"not enough memory: {show_bytes(free_bytes)} of {device} are free, and a batch of {SMALLEST} images takes "
-            "more; lower the crop in transforms.train, or take a smaller network"
+            f"not enough memory: {show_bytes(free_bytes)} are free on {device}, but a batch of {SMALLEST} images "
+            f"needs more; reduce the crop in transforms.train or use a smaller network"
         )
     return (
         share,
-        f"the largest tried that takes at most {SHARE_OF_GPU:.0%} of the {show_bytes(free_bytes)} that are free",
+        f"the largest tried that uses at most {SHARE_OF_GPU:.0%} of the {show_bytes(free_bytes)} that are free",
     )

@@ -1,4 +1,4 @@
-"""Building blocks of a training: model and loss on their device, what is said at the start."""
+"""Building blocks of a training: model and loss on their device, and what is printed at the start."""
 
 import random
 
@@ -21,7 +21,7 @@ from segtrain.training.state import TrainState, is_lowest
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that a library may draw from. Samples have seeds of their own."""
+    """Seed every generator that a library may use. Samples have their own seeds."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -29,7 +29,7 @@ def seed_everything(seed: int) -> None:
 
 
 def place_model(config: Config, device: torch.device, *, pretrained: bool = True) -> SegmentationModel:
-    """The model of an experiment on its device, in the memory layout that it is trained in; see build_model."""
+    """The model of an experiment on its device, in the memory layout for training; see build_model."""
     channels, outputs = config.data.channels, len(config.data.classes)
     whole = pretrained and config.model.weights is not None
     model = build_model(
@@ -52,8 +52,8 @@ def place_model(config: Config, device: torch.device, *, pretrained: bool = True
 
 
 def place_loss(config: Config, device: torch.device, *, statistics: ClassStatistics | None) -> WeightedLoss:
-    """The loss of an experiment on its device, tried once: raises ConfigError for a term that refuses the number of
-    classes (class weights that are too few, say), which it sees only when it is called."""
+    """The loss of an experiment on its device, after a trial call: raises ConfigError for a term that rejects the
+    number of classes (too few class weights, for example), which it only sees when it is called."""
     data = config.data
     arrays = statistics.arrays if statistics is not None else None
     loss = build_loss(
@@ -69,14 +69,14 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
     if is_lowest(config.train.monitor) and all(term.takes != "logits" for term in loss.losses):
         named = ", ".join(loss.terms)
         raise ConfigError(
-            f"train.monitor: min loss: {named} has no value in validation; write miou, or add another term"
+            f"train.monitor: min loss: {named} has no value in validation; write miou or add another term"
         )
     for name, term in zip(loss.terms, loss.losses, strict=True):
         if term.takes != "logits":
             if term.takes not in getattr(find("model", config.model.name), "further_outputs", ()):
-                raise ConfigError(f"loss.{name}: takes an output '{term.takes}', and {config.model.name} has none")
+                raise ConfigError(f"loss.{name}: needs an output '{term.takes}', which {config.model.name} lacks")
             if not config.model.aux:
-                raise ConfigError(f"loss.{name}: takes an auxiliary output; write model.aux: 1, or another factor")
+                raise ConfigError(f"loss.{name}: needs an auxiliary output; write model.aux: 1 or another factor")
             continue
         try:
             term(logits, mask)
@@ -88,7 +88,7 @@ def place_loss(config: Config, device: torch.device, *, statistics: ClassStatist
 def describe_training(
     run: Run, state: TrainState, loaders: Loaders, loss: WeightedLoss, statistics: ClassStatistics
 ) -> None:
-    """Say what is about to be trained, on what, and where it will lie."""
+    """Print what is about to be trained, on which data, and where it will be saved."""
     model, train = run.config.model, run.config.train
     precision = str(state.dtype).removeprefix("torch.")
     run.log.say(f"run      {run.folder}")
@@ -103,19 +103,19 @@ def describe_training(
     if is_several():
         apart = [name for name, term in zip(loss.terms, loss.losses, strict=True) if term.whole_batch]
         if apart and not loss.gathers:
-            run.log.say(f"loss     {', '.join(apart)}: of the images of each process (train.gather_loss: false)")
+            run.log.say(f"loss     {', '.join(apart)}: separately in each process (train.gather_loss: false)")
         if any(type(module).__name__.startswith("BatchNorm") for module in state.model.modules()):
-            run.log.say("norm     BatchNorm takes its statistics from the images of each process")
+            run.log.say("norm     BatchNorm computes its statistics separately in each process")
     steps = loaders.train.steps_per_epoch
     length = f"{train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images"
-    length += f", {train.max_steps} steps at most" if train.max_steps else ""
-    length += f", {train.max_hours:g} hours at most" if train.max_hours else ""
+    length += f", at most {train.max_steps} steps" if train.max_steps else ""
+    length += f", at most {train.max_hours:g} hours" if train.max_hours else ""
     devices = f"{state.device.type}, {size()} processes" if is_several() else state.device
     run.log.say(f"train    {length}, {precision} on {devices}")
     if loaders.train.dataset.mix is not None and rank() == 0:
         from segtrain.training.mixed import draw_mixed
 
         draw_mixed(run, loaders.train.dataset)
-        run.log.say(f"mix      {loaders.train.dataset.mix.share:.0%} of the samples, as in {run.folder}/mixed")
+        run.log.say(f"mix      {loaders.train.dataset.mix.share:.0%} of the samples, examples in {run.folder}/mixed")
     if state.total_steps:
         run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")

@@ -31,7 +31,7 @@ def explain_end(status: int, console: Path, *, offset: int = 0) -> str:
     `offset` bytes of its console file."""
     if status < 0:
         name = signal.Signals(-status).name
-        return f"killed by {name}" + (", as the system does when memory runs out" if name == "SIGKILL" else "")
+        return f"killed by {name}" + (", which the system does when it runs out of memory" if name == "SIGKILL" else "")
     try:
         with console.open("rb") as file:
             file.seek(offset)

@@ -2,8 +2,8 @@
 
 python train.py                                          train config.yml
 python train.py experiments/x.yml train.epochs=5         merge files and single values into config.yml
-python train.py --resume runs/street-1                   go on where a run was stopped
-python train.py --check experiments/x.yml                build everything, read no data
+python train.py --resume runs/street-1                   resume a run that was stopped
+python train.py --check experiments/x.yml                build everything without reading data
 """
 
 import argparse
@@ -20,25 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
     )
-    parser.add_argument("--resume", metavar="RUN", help="run folder to go on with; key.sub=value still apply")
+    parser.add_argument("--resume", metavar="RUN", help="run folder to resume; key.sub=value still apply")
     parser.add_argument(
         "--run-folder",
         metavar="FOLDER",
         type=Path,
-        help="run folder to start, or to go on with if it was begun: a command that can be repeated",
+        help="start a run in this folder, or resume it if it exists, so that the command can be repeated",
     )
-    parser.add_argument("--check", action="store_true", help="build everything but read no data, then exit")
+    parser.add_argument("--check", action="store_true", help="build everything without reading data, then exit")
     parser.add_argument(
-        "--overfit", type=int, metavar="N", help="learn the first N images by heart: do network and data fit?"
+        "--overfit", type=int, metavar="N", help="memorize the first N images, to test network and data"
     )
 
 
 def main(options: argparse.Namespace) -> int:
-    """Read and check the configuration, then train. A mistake in it is told before seconds of importing torch."""
+    """Read and check the configuration, then train. Mistakes are reported before torch is imported, which takes
+    seconds."""
     if options.run_folder is not None and options.resume is not None:
-        raise ConfigError("--run-folder FOLDER goes on with the run in it by itself; take --resume out")
+        raise ConfigError("--run-folder FOLDER already resumes the run in it; remove --resume")
     if options.overfit is not None and (options.overfit < 1 or options.resume is not None or is_shared()):
-        raise ConfigError("--overfit N: at least one image, without --resume, in one process")
+        raise ConfigError("--overfit N: needs at least one image, no --resume, and a single process")
     if is_shared():
         from segtrain.distributed import from_first
 
@@ -56,7 +57,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> tuple[Config, str | None]:
-    """The configuration, and the run folder to go on with."""
+    """The configuration, and the run folder to resume."""
     has_begun = options.run_folder is not None and (options.run_folder / "last.pt").is_file()
     resume = str(options.run_folder) if has_begun else options.resume
     return load_config(options.layers, resume=resume), resume

@@ -22,7 +22,7 @@ LONGEST_WAIT = 0.1  # of the first epoch, from which on it is said what it waits
 
 
 class LossMeter:
-    """Loss values of the running epoch. They stay on the device until drained, for reading one waits for the device."""
+    """Loss values of the current epoch. They stay on the device until drained, because reading one waits for it."""
 
     def __init__(self, state: TrainState):
         self.state = state
@@ -31,14 +31,14 @@ class LossMeter:
         self.latest: dict[str, float] = {}
 
     def add(self, total: Tensor, terms: dict[str, Tensor]) -> None:
-        """Note the values of the step that was just done."""
+        """Record the values of the latest step."""
         self.names = ["loss", *(f"loss/{name}" for name in terms)]
         self.pending.append((self.state.total_steps, torch.stack([total, *terms.values()]).detach()))
         if self.state.device.type == "cpu":
             self.drain()  # nothing to wait for
 
     def drain(self) -> None:
-        """Read what is pending. Raises TrainingError for a loss that is not finite, with its step and term."""
+        """Read pending values. Raises TrainingError for a loss that is not finite, with its step and term."""
         if not self.pending:
             return
         steps, values = zip(*self.pending, strict=True)
@@ -58,19 +58,19 @@ class LossMeter:
 
 
 def _not_finite(what: str, step: int, state: TrainState) -> str:
-    hint = "lower optimizer.lr, set train.clip_norm: 1.0"
-    hint += ", or train.precision: fp32" if state.dtype != torch.float32 else ""
+    hint = "lower optimizer.lr or set train.clip_norm: 1.0"
+    hint += " or train.precision: fp32" if state.dtype != torch.float32 else ""
     place = f"step {step} (epoch {state.epoch + 1})"
-    return f"training stopped at {place}: {what}; the last checkpoint before it is kept; {hint}"
+    return f"training stopped at {place}: {what}; the last checkpoint before it was kept; {hint}"
 
 
 def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run) -> None:
     """Train from the state's position to the end, evaluating, logging and saving after each epoch.
 
-    Raises TrainingError where the loss is no longer finite, and Stopped, after saving, when the run was asked to stop.
+    Raises TrainingError if the loss is no longer finite, and Stopped, after saving, if the run was asked to stop.
     """
     if reason := why_finished(state, config):
-        return run.log.say(f"nothing is left to train: {reason[1]}; to go on, raise train.{reason[0]}")
+        return run.log.say(f"nothing is left to train: {reason[1]}; to continue, raise train.{reason[0]}")
     stream = loaders.train.stream(state.epoch, state.step)
     meter = LossMeter(state)
     while why_finished(state, config) is None:
@@ -103,18 +103,18 @@ def fit(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainCo
 
 
 def why_finished(state: TrainState, config: TrainConfig) -> tuple[str, str] | None:
-    """The key of the limit that has ended the training, and the reason in words; None while something is left."""
+    """The key of the limit that has ended the training, and the reason in words; None if it is not finished."""
     if state.epoch >= config.epochs:
-        return "epochs", f"{state.epoch} epochs are trained"
+        return "epochs", f"{state.epoch} epochs are complete"
     if config.patience is not None and state.best.evaluations_since >= config.patience:
-        return "patience", f"no better {config.monitor} in {config.patience} evaluations"
+        return "patience", f"no improvement of {config.monitor} in {config.patience} evaluations"
     return state.spent(config)
 
 
 def train_one_epoch(
     state: TrainState, stream: Iterator, steps: int, loss: WeightedLoss, config: TrainConfig, run: Run, meter: LossMeter
 ) -> dict[str, float]:
-    """What is left of the current epoch; the values of its row in metrics.csv."""
+    """Train the rest of the current epoch; returns the values of its row in metrics.csv."""
     if config.freeze_encoder_epochs:
         state.model.hold_encoder(state.epoch < config.freeze_encoder_epochs)
     state.model.train()
@@ -153,8 +153,8 @@ def train_one_epoch(
 def train_step(
     state: TrainState, batches: Sequence[dict], loss: WeightedLoss, config: TrainConfig
 ) -> list[tuple[Tensor, dict[str, Tensor]]]:
-    """Forward and backward of each of the batches that share an update, then the step of the optimizer. Returns what
-    the loss gave for each batch. Waits for nothing on the device."""
+    """Forward and backward passes of the batches that share an update, then the optimizer step. Returns the values of
+    the loss for each batch. Does not wait for the device."""
     masks = [batch["mask"].to(state.device, non_blocking=True).long() for batch in batches]
     factors = loss.compute_factors(masks) if len(masks) > 1 else [None]
     values = []
@@ -170,7 +170,7 @@ def train_step(
 
 
 def update_weights(state: TrainState, config: TrainConfig) -> None:
-    """The step of the optimizer, and of all that counts such steps."""
+    """The optimizer step, and everything that counts such steps."""
     if config.clip_norm is not None:
         state.scaler.unscale_(state.optimizer)
         state.grad_norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
@@ -183,7 +183,7 @@ def update_weights(state: TrainState, config: TrainConfig) -> None:
 
 
 def learning_rates(state: TrainState) -> dict[str, float]:
-    """The decoder's learning rate as lr, and the encoder's as lr/encoder where it is another one."""
+    """The decoder's learning rate as lr, and the encoder's as lr/encoder if it differs."""
     rates = {group["part"]: group["lr"] for group in state.optimizer.param_groups}
     rate = float(rates.get("decoder", rates.get("encoder", 0.0)))
     other = float(rates.get("encoder", rate))

@@ -16,7 +16,7 @@ from segtrain.training.state import TrainState
 
 
 def observe(state: TrainState, loaders: Loaders, run: Run) -> None:
-    """Once all is built: add to the run's configuration what `auto` and the data set became, and from now on log
+    """Once all is built: add to the run's configuration what `auto` and the dataset became, and from now on log
     histograms where they are asked for."""
     run.log.describe(describe_resolved(state, loaders, run))
     if run.config.log.wandb.watch:

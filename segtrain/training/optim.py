@@ -1,4 +1,4 @@
-"""Optimizer: the groups of the parameters, and what may go wrong with its arguments."""
+"""Optimizer: the parameter groups, and what can be wrong with its arguments."""
 
 import inspect
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ from segtrain.errors import ConfigError, reason_of
 from segtrain.models.model import SegmentationModel
 
 UNUSABLE = {
-    "LBFGS": "evaluates the loss many times a step, which a training on batches cannot give",
-    "Adahessian": "needs second derivatives, which a training step does not compute",
-    "Lookahead": "goes around another optimizer, which cannot be written here",
-    "SparseAdam": "takes sparse gradients alone, and those of a network of images are dense",
+    "LBFGS": "evaluates the loss several times per step, which segtrain does not support",
+    "Adahessian": "needs second derivatives, which segtrain does not compute",
+    "Lookahead": "wraps another optimizer, which cannot be configured here",
+    "SparseAdam": "needs sparse gradients, but those of a segmentation network are dense",
 }
 
 
 def parameter_groups(model: SegmentationModel, config: OptimizerConfig, encoder_name: str = "") -> list[dict[str, Any]]:
-    """Encoder and decoder, each with and without weight decay, and with layer_decay one for each layer of the encoder;
-    what is frozen is in none, and no group is empty.
+    """Encoder and decoder, each with and without weight decay, and with layer_decay one group for each layer of the
+    encoder. Frozen parameters are in no group, and no group is empty.
 
-    Biases and the scales of norms (everything of one dimension) get no weight decay: it would pull norms towards zero.
+    Biases and the scales of norms (everything of one dimension) have no weight decay: it would pull norms toward zero.
     """
     if model.encoder is None:
         for key in ("encoder_lr_factor", "layer_decay"):
@@ -51,7 +51,7 @@ def parameter_groups(model: SegmentationModel, config: OptimizerConfig, encoder_
 
 
 def build_optimizer(config: OptimizerConfig, model: SegmentationModel, encoder_name: str = "") -> Optimizer:
-    """The optimizer of an experiment. Raises ConfigError where it refuses an argument or needs another kind of step."""
+    """The optimizer of an experiment. Raises ConfigError if it rejects an argument or needs another kind of step."""
     target = find("optimizer", config.name)
     groups = parameter_groups(model, config, encoder_name)
     named = inspect.signature(target).parameters
@@ -66,13 +66,13 @@ def build_optimizer(config: OptimizerConfig, model: SegmentationModel, encoder_n
 # What to write, by words of torch's own error.
 ADVICE = {
     "cycle_momentum": "; write schedule.cycle_momentum: false",
-    "Muon only supports 2D": "; write optimizer.name: timm.optim.Muon, which takes all",
+    "Muon only supports 2D": "; write optimizer.name: timm.optim.Muon, which supports all",
 }
 
 
 @contextmanager
 def explained(section: str, name: str) -> Iterator[None]:
-    """Turn whatever the class of a section raises into a ConfigError that names both, with what to write if known."""
+    """Turn any error of a section's class into a ConfigError that states both, and what to write if that is known."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Overfitting on purpose: a few images, learnt by heart, are the quickest proof that network and data fit."""
+"""Overfitting on purpose: a few images, learned by heart, are the quickest proof that network and data fit."""
 
 import math
 
@@ -23,7 +23,7 @@ def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
     augmentation, padded to one size. Raises ConfigError where there are fewer."""
     few = splits["train"].take(range(min(count, len(splits["train"]))))
     if len(few) < count:
-        raise ConfigError(f"--overfit {count}: there are {len(few)} training images")
+        raise ConfigError(f"--overfit {count}: there are only {len(few)} training images")
     pipeline = build_eval_transform(config.transforms.val)
     sizes = [resized(pipeline, image_size(sample.image)) for sample in few]
     height, width = (max(sides) for sides in zip(*sizes, strict=True))
@@ -44,17 +44,17 @@ def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
 
 
 def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Config, run: Run) -> int:
-    """Train until the images are learnt, and say whether they are: the exit status, 0 or 1."""
+    """Train until the images are learned, and say whether they are: the exit status, 0 or 1."""
     for epochs in range(1, MOST_EPOCHS + 1):
         fit(state, loaders, loss, config.train.model_copy(update={"epochs": epochs}), run)
         if state.best.score >= TARGET:
             break
     run.report(state)
     learnt = state.best.score >= TARGET
-    verdict = "network and data fit"
+    verdict = "the network can learn the data"
     if not learnt:
         verdict = (
-            f"not learnt by heart, which takes {TARGET}; look at {run.folder}/predictions: do masks fit their images?"
+            f"not memorized, which takes {TARGET}; look at {run.folder}/predictions: do the masks match their images?"
         )
     print(f"overfit: mIoU {state.best.score:.4f} on {len(loaders.val.dataset)} images, {verdict}")
     return 0 if learnt else 1

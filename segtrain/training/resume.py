@@ -1,4 +1,4 @@
-"""Resumption: the run folder of a training, new or as its last.pt left it, and what keeps the two apart."""
+"""Resuming: the run folder of a training, new or as its last.pt left it, and the checks that both match."""
 
 import math
 import os
@@ -56,7 +56,7 @@ class BestSoFar(BaseModel):
 
 
 class Saved(BaseModel):
-    """What last.pt holds beside the weights and the states that torch takes."""
+    """The content of last.pt, without weights and states for torch."""
 
     model_config = ConfigDict(strict=True)
 
@@ -74,14 +74,12 @@ class Saved(BaseModel):
 
 def start_or_resume(config: Config, state: TrainState, *, resume: str | None, folder: Path | None = None) -> Run:
     """A new run folder, `folder` or the next one of the experiment; or with `resume` that folder, and the state set to
-    where its last.pt stands."""
+    the position of its last.pt."""
     if resume is None:
         return start_run(config, state.model.origin, folder=folder)
     path, content = from_first(lambda: _read_last(Path(resume)))
     if content.get("kind") != "last":
-        raise CheckpointError(
-            f"{path}: is not a checkpoint to resume from, it holds only weights; take the run's own {LAST}"
-        )
+        raise CheckpointError(f"{path}: cannot be resumed, because it contains only weights; use {LAST} of the run")
     _require_same_task(config, content, path)
     _require_whole(config, content, path)
     groups, schedule = _plain(state.optimizer.state_dict()["param_groups"]), _plain(state.schedule.state_dict())
@@ -90,7 +88,7 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
     kept = (state.optimizer.state_dict()["param_groups"], state.schedule.state_dict())
     for what, built, loaded in zip(("optimizer", "schedule"), (groups, schedule), kept, strict=True):
         if not _is_alike(built, loaded):
-            raise CheckpointError(f"{path}: is damaged: the state of the {what} is not one of this {what}")
+            raise CheckpointError(f"{path}: is damaged: the state of the {what} does not belong to this {what}")
     run = start_run(config, state.model.origin, resume=Path(resume), resumed=content)
     run.announce_best(state)
     if changes := list_changes(content["config"], plain_config(config)):
@@ -98,22 +96,21 @@ def start_or_resume(config: Config, state: TrainState, *, resume: str | None, fo
     for split, (count, digest) in content.get("samples", {}).items():
         now, digest_now = state.samples.get(split, (0, digest))
         if digest_now != digest:
-            run.log.say(f"warning: the {split} images are others than when the run was saved: {now} now, {count} then")
+            run.log.say(f"warning: the {split} images have changed since the run was saved: {now} now, {count} then")
     if _read_masks(config.data) != _read_masks(Config.model_validate(content["config"]).data):
-        run.log.say(
-            "warning: data.classes and data.ignore_values read the masks in another way than the run did before"
-        )
+        run.log.say("warning: data.classes and data.ignore_values read the masks differently than before in this run")
     before = content.get("processes") or size()  # files of older versions do not say
     if before != size():
         run.log.say(
-            f"note: the number of processes is now {size()}, and was {before}: images, their order and augmentation go "
-            "on as before; dropout draws other random numbers, and BatchNorm on CPUs sees other shares of a batch"
+            f"note: the number of processes has changed from {before} to {size()}: the images, their order and their "
+            f"augmentation stay the same; dropout draws different random numbers, and BatchNorm on CPUs sees "
+            f"different parts of a batch"
         )
     return run
 
 
 def list_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two plain configurations, as `optimizer.lr: 0.001 -> 0.0005`; a list is one value."""
+    """The differences between two plain configurations, as `optimizer.lr: 0.001 -> 0.0005`; a list is one value."""
     was, becomes = flatten(before), flatten(now)
     keys = [key for key in {**was, **becomes} if was.get(key) != becomes.get(key)]
     return [f"{key}: {_in_short(was.get(key))} -> {_in_short(becomes.get(key))}" for key in keys]
@@ -137,8 +134,8 @@ def start_run(
     resume: Path | None = None,
     resumed: dict[str, Any] | None = None,
 ) -> Run:
-    """Make `folder`, or the next run folder of this experiment, or take up the one that is resumed; write what it was
-    started with. `origin` is that of the model. Only the first of several processes has it."""
+    """Create `folder`, or the next run folder of this experiment, or open the one that is resumed; write how it was
+    started. `origin` is that of the model. Only the first of several processes has the folder."""
     if rank():
         from segtrain.training.follower import Follower
 
@@ -151,11 +148,11 @@ def start_run(
         others = any(path.name[0] != "." for path in folder.iterdir())  # a process that is killed may leave its lock
         if resume is None and others and not (folder / "config.yml").exists():
             raise CheckpointError(
-                f"{folder}: holds other files than a run's; --run-folder takes a new folder, or a run's"
+                f"{folder}: contains files that are not from a run; give --run-folder a new folder or a run folder"
             )
         lock = lock_run(folder)
         if resume is None and (folder / LAST).exists():
-            raise CheckpointError(f"{folder}: another process has just begun this run; repeat the command to go on")
+            raise CheckpointError(f"{folder}: another process has just started it; repeat the command to resume it")
         text = dump_yaml(plain_config(config))
         with replacing(folder / "config.yml") as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # of file names
@@ -175,9 +172,9 @@ def start_run(
         )
     except OSError as error:
         where = folder or config.runs_dir
-        raise CheckpointError(f"{where}: a run folder cannot be written there: {error.strerror}") from error
+        raise CheckpointError(f"{where}: cannot create a run folder there: {error.strerror}") from error
     if not lock.is_locked:
-        log.say(f"warning: {folder} cannot be locked on this file system; start no second training in it")
+        log.say(f"warning: {folder} cannot be locked on this file system; do not start a second training in it")
     return Run(folder, config, log, StopSignal(), lock)
 
 
@@ -195,7 +192,7 @@ def describe_environment() -> str:
 
 
 def list_versions() -> list[str]:
-    """The packages that decide what a training gives, a line each."""
+    """The packages that affect the result of a training, one per line."""
     lines = []
     for package in LISTED_PACKAGES:
         try:
@@ -206,7 +203,7 @@ def list_versions() -> list[str]:
 
 
 def require_same_versions() -> None:
-    """Raises ConfigError, which names the package, where a process runs on another version than the first."""
+    """Raises ConfigError, with the package, if a process uses another version than the first."""
     for line in list_versions():
         package, number = line.split(": ")
         require_same(f"the package {package}", number)
@@ -222,7 +219,7 @@ def _git(*arguments: str) -> str:
 
 
 def _read_masks(data: DataConfig) -> tuple:
-    """What decides which class a pixel is; a colour that is for pictures does not."""
+    """The settings that determine the class of a pixel; a color for drawing does not."""
     options = {"ignore_values": data.ignore_values or [], "ignore_index": data.ignore_index}
     groups = [[item.layer()] for item in data.classes] if data.multilabel else [data.classes]
     claims = [claim_values(group, **options) for group in groups]
@@ -230,21 +227,21 @@ def _read_masks(data: DataConfig) -> tuple:
 
 
 def _require_same_task(config: Config, content: dict, path: Path) -> None:
-    """Raises CheckpointError where the run was begun with other classes or images: its weights and its scores would go
-    on under wrong names."""
+    """Raises CheckpointError if the run was started with other classes or images: its weights and its scores would
+    continue under wrong names."""
     try:
         before = Task.of(Config.model_validate(content["config"]))
     except KeyError as error:
-        raise CheckpointError(f"{path}: its configuration cannot be read: there is none") from error
+        raise CheckpointError(f"{path}: it contains no configuration") from error
     except ValidationError as error:
         raise CheckpointError(f"{path}: its configuration cannot be read: {first_fault(error)}") from error
     if difference := Task.of(config).difference(before):
         was, now = difference
-        raise CheckpointError(f"{path}: was trained with {was}, not with {now}; leave --resume out to start a new run")
+        raise CheckpointError(f"{path}: was trained with {was}, not with {now}; remove --resume to start a new run")
 
 
 def _require_whole(config: Config, content: dict, path: Path) -> None:
-    """Raises CheckpointError where a value of a checkpoint is missing, or is not what a training saves."""
+    """Raises CheckpointError if a value of a checkpoint is missing, or is not what a training saves."""
     try:
         saved = Saved.model_validate(content)
     except ValidationError as error:
@@ -253,7 +250,7 @@ def _require_whole(config: Config, content: dict, path: Path) -> None:
     row = (2, 2) if task.mode == "multilabel" else (len(task.names),)
     matrix = saved.best.matrix
     if matrix and (len(matrix) != len(task.names) or any(_shape(item) != row for item in matrix)):
-        raise CheckpointError(f"{path}: is damaged: best.matrix is not that of {len(task.names)} classes")
+        raise CheckpointError(f"{path}: is damaged: best.matrix is not for {len(task.names)} classes")
 
 
 def _shape(row: list) -> tuple[int, ...] | None:
@@ -270,7 +267,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_alike(built: Any, loaded: Any) -> bool:
-    """Whether two states have the same keys, with numbers where there are numbers, and words where there are words."""
+    """Whether two states have the same keys, with numbers for numbers and strings for strings."""
     if isinstance(built, dict):
         same = isinstance(loaded, dict) and built.keys() == loaded.keys()
         return same and all(_is_alike(value, loaded[key]) for key, value in built.items())
@@ -285,8 +282,8 @@ def _is_alike(built: Any, loaded: Any) -> bool:
 
 
 def _require_shapes(optimizer: Optimizer, path: Path) -> None:
-    """Raises CheckpointError where what torch's optimizer keeps for a weight has another shape: fused steps would read
-    and write past it."""
+    """Raises CheckpointError if the optimizer's state for a weight has another shape: fused steps would read and write
+    out of bounds."""
     if type(optimizer).__module__.startswith("torch.") and not isinstance(optimizer, torch.optim.Adafactor):
         for parameter, kept in optimizer.state.items():
             for name, value in kept.items():

@@ -28,12 +28,13 @@ PICTURES_EVERY_SECONDS = 60.0
 
 
 def plain_config(config: Config) -> dict[str, Any]:
-    """The whole configuration in plain types, as it is saved."""
+    """The complete configuration in plain types, as it is saved."""
     return config.model_dump(mode="json", exclude_none=False)
 
 
 class Run:
-    """A run folder with its log, its checkpoints and its pictures. As a context it closes the log after a failure."""
+    """A run folder with its log, its checkpoints and its pictures; a context manager that closes the log after a
+    failure."""
 
     def __init__(self, folder: Path, config: Config, log: Log, stop: StopSignal, lock: FileLock | None):
         self.folder = folder
@@ -55,27 +56,26 @@ class Run:
         self.lock.release()
 
     def must_save(self, state: TrainState) -> bool:
-        """Whether last.pt is due, by time, or because a signal asks for it: all processes agree."""
+        """Whether last.pt is due, by time or because of a signal; all processes agree."""
         due = time.monotonic() - self._saved_at > 60 * self.config.train.save_every_minutes
         return any(state.tick(self.stop.number, due or self.stop.wants_save))
 
     def stop_if_asked(self) -> None:
-        """Raises Stopped where a signal has come in, to any of the processes."""
+        """Raises Stopped if a signal has come in to any of the processes."""
         (number,) = map(int, highest(self.stop.number))
         if number:
-            raise Stopped(number, f"stopped and saved; go on with: python train.py --resume {self.folder}")
+            raise Stopped(number, f"stopped and saved; resume with: python train.py --resume {self.folder}")
 
     def require_finite(self, state: TrainState) -> None:
-        """Raises TrainingError where a weight is no longer a number: neither to be saved nor to be scored."""
+        """Raises TrainingError if a weight is no longer finite: it must be neither saved nor scored."""
         if not state.is_finite():
             raise TrainingError(
                 f"training stopped at step {state.total_steps} (epoch {state.epoch + 1}): a weight is no longer "
-                "finite; the last checkpoint before it is kept; lower optimizer.lr, or set train.clip_norm: 1.0"
+                f"finite; the last checkpoint before it was kept; lower optimizer.lr or set train.clip_norm: 1.0"
             )
 
     def save_last(self, state: TrainState) -> None:
-        """Save all that resuming needs, then send the log up to here. Raises TrainingError rather than save a weight
-        that is not finite."""
+        """Save everything that resuming needs, then flush the log. Raises TrainingError if a weight is not finite."""
         self.require_finite(state)
         state.tick()
         content = {
@@ -92,12 +92,12 @@ class Run:
         self._saved_at, self.stop.wants_save = time.monotonic(), False
 
     def save_best(self, state: TrainState) -> None:
-        """Save what using the model needs: weights, configuration, classes and score."""
+        """Save everything that using the model needs: weights, configuration, classes and score."""
         self._save_weights(self.folder / BEST, "best", state, state.best.epoch, state.best.metrics)
         self.announce_best(state)
 
     def save_epoch(self, state: TrainState, values: dict[str, float]) -> None:
-        """Save the same of the epoch that was just trained, with what its evaluation gave, if it had one."""
+        """Save the same for the epoch that was just trained, with the result of its evaluation, if it had one."""
         metrics = {name: float(value) for name, value in values.items() if name.startswith("val/")}
         self._save_weights(self.folder / f"epoch-{state.epoch}.pt", "epoch", state, state.epoch, metrics)
 
@@ -118,21 +118,21 @@ class Run:
         save_checkpoint(path, content)
 
     def announce_best(self, state: TrainState) -> None:
-        """Tell the log of best.pt where there is one: after it was saved, and once when a run is resumed."""
+        """Tell the log about best.pt if it exists: after it is saved, and once when a run is resumed."""
         if (self.folder / BEST).is_file():
             facts = {"epoch": state.best.epoch, self.config.train.monitor: state.best.score}
             self.log.checkpoint(self.folder / BEST, "best", facts)
 
     def shown_names(self, loader: EvalLoader, *, final: bool) -> list[str]:
         """The validation images whose predictions are drawn in this evaluation: always the same, spread over the set;
-        none where the last drawing is recent."""
+        none if the last drawing is recent."""
         self._drawing = final or time.monotonic() - self._pictured_at > PICTURES_EVERY_SECONDS
         samples = loader.dataset.samples
         count = min(self.config.log.images, len(samples)) if self._drawing else 0
         return [samples[int(index)].name for index in np.linspace(0, len(samples) - 1, count)]
 
     def show(self, state: TrainState, evaluation: Any) -> None:
-        """Draw predictions, curves and the confusion matrix of an evaluation, where a drawing is due."""
+        """Draw predictions, curves and the confusion matrix of an evaluation, if they are due."""
         if not self._drawing:
             return
         self._pictured_at = time.monotonic()
@@ -148,7 +148,8 @@ class Run:
         self.log.confusion(state.total_steps, evaluation.matrix, self.folder / "confusion.png")
 
     def draw(self, matrix: np.ndarray) -> None:
-        """curves.png of metrics.csv, and confusion.png of a confusion matrix (C, C); a full disk costs a warning."""
+        """Draw curves.png from metrics.csv, and confusion.png from a confusion matrix (C, C); a full disk causes a
+        warning."""
         try:
             plot_curves(pandas.read_csv(self.folder / "metrics.csv"), self.folder / "curves.png")
             plot_confusion(matrix, self.config.data.class_names, self.folder / "confusion.png")
@@ -160,7 +161,7 @@ class Run:
         best, monitor = state.best, self.config.train.monitor
         summary = {"epochs": state.epoch, "seconds": state.seconds, "parameters": count_parameters(state.model)[0]}
         if not best.matrix:
-            self.log.say(f"no evaluation gave a {monitor}; {self.folder} has no {BEST}")
+            self.log.say(f"no evaluation computed {monitor}; {self.folder} has no {BEST}")
             return self.log.finish(summary)
         matrix = np.array(best.matrix, np.int64)
         self.draw(matrix)

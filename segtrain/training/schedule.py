@@ -1,4 +1,4 @@
-"""Learning-rate schedule: a scheduler of torch behind a warmup, and what it counts."""
+"""Learning-rate schedule: a torch scheduler after a warmup, and what it counts."""
 
 import inspect
 import math
@@ -19,8 +19,8 @@ from segtrain.training.optim import explained
 class Schedule:
     """A torch scheduler that knows what it counts: optimizer steps, epochs, or evaluations (ReduceLROnPlateau).
 
-    In the first `warmup` steps of the optimizer the learning rates are a rising share of the scheduler's; one that
-    counts steps begins behind them.
+    In the first `warmup` optimizer steps the learning rates are a rising share of the scheduler's; a scheduler that
+    counts steps starts after them.
     """
 
     def __init__(self, scheduler: Any, interval: str, *, warmup: int = 0):
@@ -30,7 +30,7 @@ class Schedule:
         self._scale()
 
     def _scale(self) -> None:
-        """Take a share of the rates that the scheduler has set; the whole of them in the last step of the warmup."""
+        """Reduce the rates of the scheduler to a share of them; to all of them in the last step of the warmup."""
         if self.warmed < self.warmup:
             self.targets = [group["lr"] for group in self.scheduler.optimizer.param_groups]
             for group, target in zip(self.scheduler.optimizer.param_groups, self.targets, strict=True):
@@ -42,7 +42,7 @@ class Schedule:
                 group["lr"] = target
 
     def after(self, interval: str, *score: float) -> None:
-        """To be called after every "step" of the optimizer, every "epoch", and every "evaluation" with its score."""
+        """Call this after every "step" of the optimizer, every "epoch", and every "evaluation" with its score."""
         if self.scheduler is None:
             return
         self._unscale()
@@ -68,14 +68,14 @@ class Schedule:
         return {"scheduler": state, "warmed": self.warmed, "targets": self.targets} if self.warmup else state
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over a saved state."""
+        """Restore a saved state."""
         if self.warmup:
             state, self.warmed, self.targets = (state[key] for key in ("scheduler", "warmed", "targets"))
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state)
 
     def advance(self, *, epochs: int, updates: int) -> None:
-        """Bring a new schedule to where a training stands. One that follows the score starts anew."""
+        """Move a new schedule to the position of a training. One that follows the score starts from scratch."""
         for _ in range(updates):
             self.after("step")
         for _ in range(epochs):
@@ -93,13 +93,13 @@ def build_schedule(
 ) -> Schedule:
     """The schedule of an experiment.
 
-    Fills in what follows from the length of the training. Raises ConfigError where the scheduler refuses an argument,
-    and for a warmup that is not a whole number of steps, or is as long as the training.
+    Fills in what follows from the length of the training. Raises ConfigError if the scheduler rejects an argument, and
+    for a warmup that is not an integer number of steps, or as long as the training.
 
     Args:
         epochs: of the training.
-        steps_per_epoch: steps of the optimizer, not batches.
-        max_steps: of the optimizer, after which the training ends.
+        steps_per_epoch: optimizer steps, not batches.
+        max_steps: optimizer steps after which the training ends.
         lowest: whether the lowest score is the best.
     """
     if config is None:
@@ -108,9 +108,9 @@ def build_schedule(
     steps = min(epochs * steps_per_epoch, max_steps or math.inf)
     warmup = round(config.warmup * steps) if config.warmup < 1 else config.warmup
     if warmup != int(warmup):
-        raise ConfigError(f"schedule.warmup: {warmup:g} is neither a share below 1 nor a whole number of steps")
+        raise ConfigError(f"schedule.warmup: {warmup:g} is neither a share below 1 nor an integer number of steps")
     if warmup >= steps:
-        raise ConfigError(f"schedule.warmup: {warmup:g} steps, and the training has {steps}; write fewer, or a share")
+        raise ConfigError(f"schedule.warmup: {warmup:g} steps, but the training has {steps}; write fewer, or a share")
     total = math.ceil(steps / steps_per_epoch) if config.interval == "epoch" else steps - max(int(warmup) - 1, 0)
     follows = {
         "max_lr": [group["lr"] for group in optimizer.param_groups],
@@ -130,8 +130,8 @@ def build_schedule(
 
 
 def try_update(config: Config, model: nn.Module, optimizer: Optimizer, schedule: Schedule) -> None:
-    """One step with gradients of 0, after which the weights are not to be used. Raises ConfigError for a setting that
-    is refused no earlier."""
+    """One step with gradients of 0, after which the weights must not be used. Raises ConfigError for a setting that is
+    only rejected in a step."""
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     with explained("optimizer", config.optimizer.name):
@@ -142,6 +142,6 @@ def try_update(config: Config, model: nn.Module, optimizer: Optimizer, schedule:
 
 
 def _rise(pct_start: Any, total_steps: Any) -> Any:
-    """The share of the steps in which OneCycleLR rises; torch divides by zero where that is exactly one step."""
+    """The share of the steps in which OneCycleLR rises; torch divides by zero if that is exactly one step."""
     numbers = isinstance(pct_start, float) and isinstance(total_steps, int)
     return pct_start * (1 - 1e-9) if numbers and math.isclose(pct_start * total_steps, 1) else pct_start

@@ -48,11 +48,11 @@ class Best:
 class TrainState:
     """Objects of a training and its position.
 
-    `epoch` counts whole epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are the
-    sums over those of the current epoch, so that an interrupted epoch still gets its mean. `seconds` are those that it
-    has taken up to the last `tick`. `plan` is what optimizer and schedule were built from: their sections, epochs,
+    `epoch` counts complete epochs, `step` the batches of the current one, `total_steps` all batches; `loss_sums` are
+    the sums over those of the current epoch, so that an interrupted epoch still gets its mean. `seconds` is the time
+    spent up to the last `tick`. `plan` is what optimizer and schedule were built from: their sections, epochs,
     updates_per_epoch and accumulate_steps. `samples` are Loaders.fingerprints. `callable` is the model as a step calls
-    it: compiled where asked, and `shared`, which averages the gradients of several processes.
+    it: compiled if configured, and `shared`, which averages the gradients of several processes.
     """
 
     model: SegmentationModel
@@ -76,11 +76,11 @@ class TrainState:
     ticked: float = field(default_factory=time.monotonic)
 
     def sharing(self, *, last: bool) -> AbstractContextManager:
-        """For the forward and backward pass of a batch: gradients are averaged with the `last` that shares a step."""
+        """Context of the forward and backward pass of a batch: gradients are averaged in the `last` batch of a step."""
         return self.shared.no_sync() if self.shared is not None and not last else nullcontext()
 
     def tick(self, *values: float) -> list[float]:
-        """Bring `seconds` up to now. All processes have the same, and get the highest of each of the values."""
+        """Update `seconds`. All processes have the same value, and receive the maximum of each of the values."""
         now = time.monotonic()
         self.seconds, *values = highest(self.seconds + now - self.ticked, *values)
         self.ticked = now
@@ -88,24 +88,24 @@ class TrainState:
 
     @property
     def evaluated(self) -> SegmentationModel:
-        """The weights that are evaluated and kept as the best: their moving average where there is one."""
+        """The weights that are evaluated and kept as the best: their moving average if there is one."""
         return self.ema.module if self.ema is not None else self.model
 
     @property
     def updates(self) -> int:
-        """Steps of the optimizer before the one that the current batch belongs to."""
+        """Optimizer steps before the one that the current batch belongs to."""
         return self.epoch * self.plan["updates_per_epoch"] + self.step // self.plan["accumulate_steps"]
 
     def spent(self, config: TrainConfig) -> tuple[str, str] | None:
-        """Which limit beside the epochs has ended the training: its key, and the reason in words; None if none has."""
+        """The limit, other than the epochs, that has ended the training: its key and the reason in words, or None."""
         if config.max_hours is not None and self.seconds >= 3600 * config.max_hours:
-            return "max_hours", f"{config.max_hours:g} hours are over"
+            return "max_hours", f"{config.max_hours:g} hours have passed"
         done = self.epoch * self.plan["updates_per_epoch"] - -self.step // self.plan["accumulate_steps"]
         over = config.max_steps is not None and done >= config.max_steps
-        return ("max_steps", f"{config.max_steps} steps are done") if over else None
+        return ("max_steps", f"{config.max_steps} steps are complete") if over else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything that an exact resumption needs, in plain types and tensors."""
+        """Everything that an exact resume needs, in plain types and tensors."""
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema is not None else None,
@@ -123,17 +123,19 @@ class TrainState:
         }
 
     def load_dict(self, content: dict[str, Any]) -> None:
-        """Take up what `to_dict` saved.
+        """Restore what `to_dict` saved.
 
-        Where the plan is another one now (a lower lr, more epochs), it counts: the optimizer keeps its moments but
-        takes the new settings, and the new schedule goes on at the same place. Raises CheckpointError where the
-        content belongs to another configuration.
+        If the plan has changed (a lower lr, more epochs), the new one applies: the optimizer keeps its moments but uses
+        the new settings, and the new schedule continues at the same place. Raises CheckpointError if the content
+        belongs to another configuration.
         """
         settings = [dict(group) for group in self.optimizer.param_groups]
         try:
             was, now = content["plan"]["optimizer"]["name"], self.plan["optimizer"]["name"]
             if was != now:
-                raise ValueError(f"optimizer.name was {was} and is {now}, which cannot go on with what that one noted")
+                raise ValueError(
+                    f"optimizer.name has changed from {was} to {now}, which cannot use the state of the former"
+                )
             self.model.load_state_dict(content["model"])
             self.model.origin = content.get("origin", "")
             if self.ema is not None:
@@ -154,10 +156,10 @@ class TrainState:
             else:
                 self._follow_new_plan(settings)
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
-            raise CheckpointError(f"last.pt does not fit this configuration: {reason_of(error)}") from error
+            raise CheckpointError(f"last.pt does not match this configuration: {reason_of(error)}") from error
 
     def _follow_new_plan(self, settings: list[dict[str, Any]]) -> None:
-        """`settings`: the groups of the optimizer as they were built, before a checkpoint was loaded."""
+        """`settings`: the groups of the optimizer as built, before a checkpoint was loaded."""
         for group, built in zip(self.optimizer.param_groups, settings, strict=True):
             group.update({key: value for key, value in built.items() if key != "params"})
         epochs, per_epoch = min(self.epoch, self.plan["epochs"]), self.plan["updates_per_epoch"]
@@ -177,8 +179,8 @@ def build_state(
     steps_per_epoch: int,
     samples: dict[str, tuple[int, str]] | None = None,
 ) -> TrainState:
-    """The state of a training that has not begun: optimizer, schedule and all else that changes in it. `model` is on
-    its device already; `steps_per_epoch` counts batches; `samples` are Loaders.fingerprints."""
+    """The state of a training that has not started: optimizer, schedule and everything else that changes in it. `model`
+    is already on its device; `steps_per_epoch` counts batches; `samples` are Loaders.fingerprints."""
     train, device = config.train, next(model.parameters()).device
     optimizer = build_optimizer(config.optimizer, model, config.model.encoder_name or "")
     updates = -(-steps_per_epoch // train.accumulate_steps)
@@ -211,8 +213,8 @@ def build_state(
 
 
 def _share_gradients(model: SegmentationModel) -> DistributedDataParallel:
-    """Not every parameter has a gradient in every step, where losses join in late; and buffers are shared before they
-    are used, in evaluations, not in every step."""
+    """Some parameters have no gradient in some steps, if losses are added late; buffers are shared before they are
+    used, in evaluations, not in every step."""
     name = "forward_sync_buffers"  # what newer versions of torch call it
     buffers = name if name in inspect.signature(DistributedDataParallel).parameters else "broadcast_buffers"
     options = {"find_unused_parameters": True, "gradient_as_bucket_view": True, buffers: False}

@@ -1,4 +1,4 @@
-"""A training from its configuration to its report: the table of contents, in the order in which the data flow."""
+"""A training from its configuration to its report: the table of contents, in the order of the data flow."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from segtrain.training.state import TrainState, build_state
 
 
 def check(config: Config, *, resume: str | None = None) -> str:
-    """Build everything that needs no data, weights from the hub included, and throw it away; one line that says what
-    it was. A run to resume has its weights already. Raises ConfigError for what cannot be built, before a single file
-    of the data set is read."""
+    """Build everything that needs no data, including weights from the hub, and discard it; return one line that
+    describes it. A run to resume already has its weights. Raises ConfigError for what cannot be built, before any data
+    are read."""
     device = resolve_device(config.train.device)
     with explained_failures(config):
         build_transform(config.transforms.train, ignore_index=config.data.ignore_index)
@@ -43,7 +43,7 @@ def train(
     config: Config, *, resume: str | None = None, folder: Path | None = None, overfit: int | None = None
 ) -> tuple[Path, int]:
     """Train to the last epoch, in the next run folder or in `folder`; with `resume`, from where the run in that folder
-    stopped; with `overfit`, on so many images until they are learnt. Returns the run folder and the exit status."""
+    stopped; with `overfit`, on that many images until they are learned. Returns the run folder and the exit status."""
     build.seed_everything(config.seed)
     device = resolve_device(config.train.device)
     with explained_failures(config):
@@ -77,7 +77,7 @@ def train(
 def prepare(
     config: Config, splits: Splits, device: torch.device, *, pretrained: bool = True
 ) -> tuple[TrainState, Loaders, WeightedLoss, ClassStatistics]:
-    """Everything of a training up to its first step; see `place_model` for `pretrained`."""
+    """Everything before the first step of a training; see `place_model` for `pretrained`."""
     data, decoder = config.data, build_decoder(config.data)
     statistics = from_first(
         lambda: read_statistics(splits, decoder, names=data.class_names, cache=config.cache_dir, most=data.statistics)

@@ -61,7 +61,7 @@ def load_weights(model: SegmentationModel, config: Config) -> str:
     said = [f"{network.config.model.title} of {source}"]
     said += [f"{', '.join(adapted)} adapted to {config.data.channels} channels"] if adapted else []
     anew = [name for name in names if name not in known]
-    said += [f"outputs that start anew: {name_some(anew, _SHOWN)}"] if anew else []
+    said += [f"outputs initialized from scratch: {name_some(anew, _SHOWN)}"] if anew else []
     return "; ".join(said)
 
 
@@ -80,7 +80,7 @@ def _fetch(source: str) -> Path:
         ) from error
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         raise ConfigError(
-            f"model.weights: {source} does not exist here, and the Hugging Face hub answers: {reason_of(error)}"
+            f"model.weights: {source} does not exist here, and the Hugging Face hub replies: {reason_of(error)}"
         ) from error
 
 
@@ -120,7 +120,7 @@ def _require_same_network(
         names, same = f"{was.title}, not {now.title}", was.title == now.title
         section = f"name: {was.name}" + (f", encoder_name: {was.encoder_name}" if was.encoder_name else "")
         raise ConfigError(
-            f"model.weights: {now.weights} is {'built otherwise' if same else f'another network, {names}'}: "
-            f"{min(missing or other)} differs; write its model section, {{{section}, ..}}, or take its encoder alone: "
+            f"model.weights: {now.weights} is {'built differently' if same else f'another network, {names}'}: "
+            f"{min(missing or other)} differs; write its model section, {{{section}, ..}}, or use only its encoder: "
             f"model.encoder_weights: {file}"
         )

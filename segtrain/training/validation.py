@@ -1,8 +1,8 @@
 """Validation during a training: a split is scored, its loss is measured, and some of its images are drawn.
 
-`evaluate_all` gives the values of one row of metrics.csv. Counting is the loop of inference.score, which
-`python -m segtrain evaluate` shares; what a training needs beside it is the loss, from the same logits, the panels, and
-an end in order when a signal comes.
+`evaluate_all` returns the values of one row of metrics.csv. Counting is the loop of inference.score, which `python -m
+segtrain evaluate` shares; a training also needs the loss, from the same logits, the pictures, and an orderly end when a
+signal comes.
 """
 
 import time
@@ -31,7 +31,7 @@ from segtrain.visualize import Panel, compare_panel, flatten_both, to_rgb
 @dataclass
 class Evaluation:
     """One pass over a split: the confusion matrix (C, C) int64, rows ground truth, or (C, 2, 2) in multilabel, the mean
-    loss of an image (NaN where no term of the loss takes logits), and the pictures that were asked for."""
+    loss per image (NaN if no term of the loss uses logits), and the pictures that were requested."""
 
     matrix: np.ndarray
     loss: float
@@ -48,8 +48,8 @@ def evaluate_split(
     title: str,
     shown: Sequence[str] = (),
 ) -> Evaluation:
-    """Score a split at the original size of its images; those named in `shown` come back as pictures. Raises Stopped
-    where a signal came in."""
+    """Score a split at the original size of its images; return those in `shown` as pictures. Raises Stopped after a
+    signal."""
     task, panels = network.task, []
     loss_sum = torch.zeros((), device=network.device)
 
@@ -71,7 +71,7 @@ def evaluate_split(
 
 
 def _watched(loader: EvalLoader, run: Run, title: str) -> Iterator[list[Batch]]:
-    """The batches, with a progress bar; raises Stopped between two of them where a signal came in."""
+    """The batches, with a progress bar; raises Stopped between two of them if a signal came in."""
     with run.log.progress(len(loader), title=title) as progress:
         asked = time.monotonic()
         for groups in loader:
@@ -99,10 +99,10 @@ def _draw(scored: Scored, index: int, run: Run) -> Panel:
 def evaluate_all(
     state: TrainState, loaders: Loaders, loss: WeightedLoss, config: TrainConfig, run: Run, *, final: bool
 ) -> tuple[Evaluation, dict[str, float]]:
-    """The validation set, and the training set where asked: the evaluation of the first, the values of both. `final`
-    says that it is the last one.
+    """Evaluate the validation set and, if configured, the training set: the evaluation of the first, the values of
+    both. `final` says that it is the last one.
 
-    Where a signal comes in meanwhile, the epoch is saved as trained but not evaluated.
+    If a signal comes in meanwhile, the epoch is saved as trained but not evaluated.
     """
     share(list(state.evaluated.buffers()))  # running statistics are those of each process's own images
     loss.eval()
@@ -129,7 +129,7 @@ def evaluate_all(
 
 
 def note_score(state: TrainState, evaluation: Evaluation, values: dict[str, float], monitor: str) -> bool:
-    """Keep the evaluation if it is the best so far, by the metric `monitor`; whether it is."""
+    """Keep the evaluation if it is the best so far, by the metric `monitor`; returns whether it is."""
     score, sign = read_score(values, monitor), -1 if is_lowest(monitor) else 1
     if np.isnan(score) or (state.best.epoch and sign * score <= sign * state.best.score):
         state.best.evaluations_since += 1

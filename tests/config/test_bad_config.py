@@ -10,11 +10,11 @@ from tests.bad_input import ONE_EPOCH, assert_one_line
 WRITTEN = {
     "unknown key": ("train.epoch=3", r"train\.epoch: unknown key; did you mean 'epochs'\?"),
     "unknown section": ("optimiser={lr: 1}", r"optimiser: unknown key; did you mean 'optimizer'\?"),
-    "wrong type": ("train.epochs=many", r"train\.epochs: expected a whole number, not 'many'"),
+    "wrong type": ("train.epochs=many", r"train\.epochs: expected an integer, not 'many'"),
     "out of range": ("train.epochs=0", r"train\.epochs: should be greater than or equal to 1, not 0"),
     "none of the words": (
         "train.precision=fp8",
-        r"train\.precision: 'fp8' is none of auto, fp32, bf16, fp16",
+        r"train\.precision: 'fp8' is not one of auto, fp32, bf16, fp16",
     ),
     "argument of smp": (
         "model.decoder_chanels=[8]",
@@ -78,7 +78,7 @@ REFUSED = {
     "depth of a decoder": (["model.decoder_channels=[8, 8]"], r"model: Unet with encoder tu-mobilenetv3_small_050: .+"),
     "weights of a loss": (
         ["loss={CrossEntropyLoss: {class_weights: [1, 2]}}"],
-        r"loss\.CrossEntropyLoss: class_weights are 2 numbers for 7 classes",
+        r"loss\.CrossEntropyLoss: class_weights has 2 numbers for 7 classes",
     ),
     "weights of torch's loss": (
         ["loss={torch.nn.CrossEntropyLoss: {weight: [1, 2]}}"],
@@ -94,11 +94,11 @@ REFUSED = {
     ),
     "a batch of one": (
         ["model.name=UPerNet", "model.decoder_channels=null", "data.batch_size=1"],
-        r"data\.batch_size: UPerNet tu-mobilenetv3_small_050 has a BatchNorm that needs two images or more in a "
-        r"training batch, and there is one; raise data\.batch_size, with as many images",
+        r"data\.batch_size: UPerNet tu-mobilenetv3_small_050 has a BatchNorm that needs at least two images in a "
+        r"training batch, but there is one; raise data\.batch_size, and add images if there are too few",
     ),
     "device": (["train.device=cuda:99"], r"device 'cuda:99' cannot be used: .+"),
-    "runs_dir is a file": (["runs_dir=train.py"], r"train\.py: a run folder cannot be written there: .+"),
+    "runs_dir is a file": (["runs_dir=train.py"], r"train\.py: cannot create a run folder there: .+"),
 }
 
 

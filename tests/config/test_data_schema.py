@@ -17,34 +17,34 @@ CONTRADICTIONS = {
         ["classes:", "  - {name: a, value: 1}", "  - b"],
         "x.yml:5: data.classes.1: 'b' and 'a' claim the same value 1",
     ),
-    "colours": (
+    "colors": (
         ["classes:", "  - {name: a, color: [1, 2, 3]}", "  - {name: b, color: [1, 2, 3]}"],
-        "x.yml:5: data.classes.1: 'b' and 'a' claim the same colour [1, 2, 3]",
+        "x.yml:5: data.classes.1: 'b' and 'a' claim the same color [1, 2, 3]",
     ),
-    "a colour and none": (
+    "a color and none": (
         ["classes:", "  - {name: a, color: [1, 2, 3]}", "  - b"],
-        "x.yml:5: data.classes.1: 'b' needs a color, as the other classes have",
+        "x.yml:5: data.classes.1: 'b' needs a color, like the other classes",
     ),
     "a value that no mask holds": (
         ["classes:", "  - {name: a, value: 65536}", "  - b"],
-        "x.yml:4: data.classes.0: value 65536 is past 65535, the largest that a mask may hold",
+        "x.yml:4: data.classes.0: value 65536 exceeds 65535, the largest value in a mask",
     ),
     "background": (
         ["classes: [{name: crack, value: 0}]"],
-        "x.yml:3: data.classes: value 0 is the background of a single class; to make 0 'crack', write two classes",
+        "x.yml:3: data.classes: a single class always has value 0 as its background; to use 0 for 'crack', write two "
+        "classes",
     ),
     "a value of a class ignored": (
         ["classes: [a, b, c]", "ignore_values:", "  - 9", "  - 2"],
-        "x.yml:6: data.ignore_values.1: value 2 is that of class 'c'",
+        "x.yml:6: data.ignore_values.1: value 2 belongs to class 'c'",
     ),
-    "a number ignored among colours": (
+    "a number ignored among colors": (
         ["classes: [{name: a, color: [1, 2, 3]}]", "ignore_values:", "  - 3"],
-        "x.yml:5: data.ignore_values.0: 3 is of the wrong kind; write colours [r, g, b], as the classes are",
+        "x.yml:5: data.ignore_values.0: 3 has the wrong type; write colors [r, g, b], like the classes",
     ),
-    "a colour ignored among numbers": (
+    "a color ignored among numbers": (
         ["classes: [a, b]", "ignore_values:", "  - [1, 2, 3]"],
-        "x.yml:5: data.ignore_values.0: [1, 2, 3] is of the wrong kind; "
-        "write values, as the classes have no bare color",
+        "x.yml:5: data.ignore_values.0: [1, 2, 3] has the wrong type; write values, like the classes",
     ),
 }
 

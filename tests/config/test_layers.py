@@ -142,7 +142,7 @@ def test_an_empty_value_is_refused(load, argument):
     with pytest.raises(ConfigError) as error:
         load(argument)
     path = argument.partition("=")[0]
-    text = f"command line: {argument}: is empty; is a variable not set? {path}=null takes a key out"
+    text = f"command line: {argument}: is empty; is a variable unset? {path}=null removes a key"
     assert str(error.value) == text
 
 
@@ -211,7 +211,7 @@ def test_another_name_drops_the_arguments_of_the_old_one_and_keeps_the_declared_
     assert load("optimizer.name=SGD").plain()["optimizer"] == {"name": "SGD", "lr": 0.002}
     assert load("optimizer.name=AdamW").plain()["optimizer"]["betas"] == [0.9, 0.99]
     assert load("optimizer.name=SGD", "optimizer.momentum=0.5").plain()["optimizer"]["momentum"] == 0.5
-    # Another format is another data set: its classes are not those of the old one.
+    # Another format is another dataset: its classes are not those of the old one.
     assert load("data.format=csv").plain()["data"] == {"format": "csv", "root": "here"}
 
 
@@ -230,9 +230,11 @@ def test_origins_follow_the_value(load):
 
 def test_override_mistakes(load):
     for override, text in {
-        "data.classes.3=x": "command line: data.classes.3=x: '3' is not an item of a list of 3; they count from 0",
-        "data.classes.a=x": "command line: data.classes.a=x: 'a' is not an item of a list of 3; they count from 0",
-        "data..root=x": "command line: data..root=x: 'data..root' is not a path of keys like train.epochs",
+        "data.classes.3=x": "command line: data.classes.3=x: there is no item '3' in this list of 3; items are "
+        "numbered from 0",
+        "data.classes.a=x": "command line: data.classes.a=x: there is no item 'a' in this list of 3; items are "
+        "numbered from 0",
+        "data..root=x": "command line: data..root=x: 'data..root' is not a key like train.epochs",
         "seed=[1": "command line: seed=[1: not valid YAML: expected ',' or ']', but got '<stream end>'",
     }.items():
         with pytest.raises(ConfigError) as error:
@@ -266,21 +268,21 @@ def test_all_mistakes_at_once(load):
             "one.yml:1: optimiser: unknown key; did you mean 'optimizer'?",
             "one.yml:3: data.classes.0.name: is missing; it has no default",
             "one.yml:3: data.classes.0.nam: unknown key; did you mean 'name'?",
-            "one.yml:3: data.classes.1: expected its name alone or a mapping, not 5",
-            "one.yml:4: data.workers: expected whole number or auto, not 'many'",
-            "one.yml:5: data.ignore_values.0: expected number or list of whole numbers, not 'x'",
-            "one.yml:5: data.ignore_values.1: expected number or list of whole numbers, not [1, 2, 300]",
+            "one.yml:3: data.classes.1: expected just its name or a mapping, not 5",
+            "one.yml:4: data.workers: expected an integer or auto, not 'many'",
+            "one.yml:5: data.ignore_values.0: expected a number or list of integers, not 'x'",
+            "one.yml:5: data.ignore_values.1: expected a number or list of integers, not [1, 2, 300]",
             "one.yml:7: train.epochs: should be greater than or equal to 1, not 0",
-            "one.yml:8: train.precision: 'bf32' is none of auto, fp32, bf16, fp16; did you mean 'fp32'?",
+            "one.yml:8: train.precision: 'bf32' is not one of auto, fp32, bf16, fp16; did you mean 'fp32'?",
             "one.yml:10: train.clip_norm: expected a number, not 'abc'",
             "one.yml:11: train.ema_decay: should be less than 1, not 1.5",
-            "one.yml:12: train.monitor: expected a word, not 3",
-            "one.yml:13: model.encoder_weights: expected text or true or false or null, not [1]",
+            "one.yml:12: train.monitor: expected a string, not 3",
+            "one.yml:13: model.encoder_weights: expected a string or true or false or null, not [1]",
             "one.yml:14: loss.DiceLoss.coef: expected a number, not 'abc'",
-            "one.yml:15: name: expected letters, digits and _ - . alone, not 'a b'",
-            "command line: seed=1.5: seed: expected a whole number, not 1.5",
+            "one.yml:15: name: expected only letters, digits and _ - ., not 'a b'",
+            "command line: seed=1.5: seed: expected an integer, not 1.5",
             "command line: log=5: log: expected a mapping of keys to values, not 5",
-            "command line: schedule.interval=day: schedule.interval: 'day' is none of step, epoch",
+            "command line: schedule.interval=day: schedule.interval: 'day' is not one of step, epoch",
         ]
     )
 
@@ -301,8 +303,8 @@ def test_a_missing_section_is_told_at_the_file(load, tmp_path):
         ("Unett", ["Unet", "FPN"], "did you mean 'Unet'?"),
         ("unet", ["Unet", "FPN"], "did you mean 'Unet'?"),
         ("xyz", ["b", "a"], "known: a, b"),
-        ("xyz", [f"name{index}" for index in range(41)], "none of 41 known names is close"),
-        ("xyz", [], "none of 0 known names is close"),
+        ("xyz", [f"name{index}" for index in range(41)], "none of the 41 known names is similar"),
+        ("xyz", [], "none of the 0 known names is similar"),
     ],
 )
 def test_suggestions(word, known, phrase):
@@ -320,12 +322,12 @@ class Named(NamedSection):
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (Annotated[int, Field(ge=0)] | Literal["auto"], "whole number or auto"),
+        (Annotated[int, Field(ge=0)] | Literal["auto"], "integer or auto"),
         (list[float] | None, "list of numbers or null"),
-        (list[Annotated[int, Field(ge=0)] | list[int]], "list of whole numbers or lists of whole numbers"),
-        (str | bool, "text or true or false"),
+        (list[Annotated[int, Field(ge=0)] | list[int]], "list of integers or lists of integers"),
+        (str | bool, "string or true or false"),
         (Part | None, "mapping or null"),
-        (dict[str, int], "mapping to whole numbers"),
+        (dict[str, int], "mapping to integers"),
         (dict[str, Part], "mapping"),
         (Literal["a", "b"], "a or b"),
     ],

@@ -91,7 +91,7 @@ def test_a_dotted_path_is_imported():
 def test_a_dotted_path_names_a_class_of_the_right_base(kind, name, bases):
     with pytest.raises(ConfigError) as error:
         find(kind, name)
-    assert str(error.value) == f"'{name}' does not derive from {bases}"
+    assert str(error.value) == f"'{name}' is not a subclass of {bases}"
 
 
 def test_a_module_that_is_broken_is_told(tmp_path, monkeypatch):
@@ -151,11 +151,11 @@ def test_arguments_of_the_types_that_a_class_says():
     given = {"width": 8, "blocks": [3, 21], "rates": [1, 2], "dropout": 1}
     assert fit_arguments(Net, given, path="model") == {"width": 8, "blocks": (3, 21), "rates": (1, 2), "dropout": 1.0}
     for change, expected in (
-        ({"width": "wide"}, "model.width: expected whole number, not 'wide'"),
-        ({"width": 1.5}, "model.width: expected whole number, not 1.5"),
-        ({"blocks": [1, 2, 3]}, "model.blocks: expected list of 2 whole numbers, not [1, 2, 3]"),
-        ({"rates": 4}, "model.rates: expected list of whole numbers, not 4"),
-        ({"dropout": "much"}, "model.dropout: expected number or null, not 'much'"),
+        ({"width": "wide"}, "model.width: expected an integer, not 'wide'"),
+        ({"width": 1.5}, "model.width: expected an integer, not 1.5"),
+        ({"blocks": [1, 2, 3]}, "model.blocks: expected a list of 2 integers, not [1, 2, 3]"),
+        ({"rates": 4}, "model.rates: expected a list of integers, not 4"),
+        ({"dropout": "much"}, "model.dropout: expected a number or null, not 'much'"),
     ):
         with pytest.raises(ConfigError) as error:
             fit_arguments(Net, given | change, path="model")

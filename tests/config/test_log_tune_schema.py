@@ -16,7 +16,7 @@ BASE = "data: {root: x, classes: [a, b]}\ntransforms: {train: [HorizontalFlip]}\
 WRONG = {
     "unknown key": ("optimiser.lr: [1, 2]", "optimiser.lr: optimiser: unknown key; did you mean 'optimizer'?"),
     "out of bounds": ("optimizer.lr: {low: 0, high: 1}", "optimizer.lr: should be greater than 0, not 0"),
-    "one choice of several": ("data.batch_size: [4, x]", "data.batch_size: expected whole number or auto, not 'x'"),
+    "one choice of several": ("data.batch_size: [4, x]", "data.batch_size: expected an integer or auto, not 'x'"),
     "not an argument": (
         "optimizer.momentum: {low: 0, high: 1}",
         "optimizer.momentum: AdamW has no argument 'momentum'",
@@ -26,17 +26,17 @@ WRONG = {
         "optimizer.name: unknown optimizer 'Adamm'; did you mean 'Adam'",
     ),
     "unknown loss": ("loss.DiceLos: [0, 1]", "loss.DiceLos: unknown loss 'DiceLos'; did you mean 'DiceLoss'?"),
-    "no such item": ("transforms.train.3.p: [0, 1]", "transforms.train.3.p: '3' is not an item of a list of 1"),
-    "the wrong way round": ("optimizer.lr: {low: 2, high: 1}", "optimizer.lr: low 2 must be below high 1"),
+    "no such item": ("transforms.train.3.p: [0, 1]", "transforms.train.3.p: there is no item '3' in this list of 1"),
+    "the wrong way round": ("optimizer.lr: {low: 2, high: 1}", "optimizer.lr: low 2 must be less than high 1"),
     "one end": ("optimizer.lr: {low: 2}", "optimizer.lr: write {low: 1e-4, high: 1e-2}, or a list of choices"),
     "the logarithm of 0": ("optimizer.weight_decay: {low: 0, high: 1, log: true}", "optimizer.weight_decay: log: low"),
     "a misspelt end": ("optimizer.lr: {low: 1, hgh: 2}", "optimizer.lr.hgh: unknown key; did you mean 'high'?"),
     "a number alone": ("optimizer.lr: 3", "optimizer.lr: expected a mapping of keys to values, not 3"),
     "a single choice": ("optimizer.lr: [3]", "optimizer.lr.choices: should have at least 2 items"),
-    "choices with ends": ("optimizer.lr: {choices: [1, 2], low: 1}", "optimizer.lr: choices stand alone"),
-    "luck": ("seed: [1, 2]", "seed: the best of several seeds is luck; take it out"),
+    "choices with ends": ("optimizer.lr: {choices: [1, 2], low: 1}", "optimizer.lr: choices cannot be combined"),
+    "luck": ("seed: [1, 2]", "seed: the best of several seeds is only luck; remove it"),
     "another measure": ("train.monitor: [miou, mdice]", "train.monitor: scores of different metrics"),
-    "not a key": ("data..root: [a, b]", "data..root: 'data..root' is not a path of keys"),
+    "not a key": ("data..root: [a, b]", "data..root: 'data..root' is not a key"),
 }
 
 

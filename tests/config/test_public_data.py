@@ -1,4 +1,4 @@
-"""Public data sets in a configuration: what is merged below the user's `data`, and how mistakes are told."""
+"""Public datasets in a configuration: what is merged below the user's `data`, and how mistakes are told."""
 
 import pytest
 
@@ -45,9 +45,7 @@ def test_a_saved_configuration_says_the_same(load):
 
 
 def test_colours_of_classes_that_have_names(load):
-    with pytest.raises(
-        ConfigError, match=r"my\.yml:4: data\.classes\.0: colors mean nothing where annotations hold names"
-    ):
+    with pytest.raises(ConfigError, match=r"my\.yml:4: data\.classes\.0: colors have no effect in annotations"):
         load("format: labelme", "root: x", "classes: [{name: a, colors: [[1, 2, 3]]}, {name: b, colors: [[1, 2, 4]]}]")
 
 
@@ -72,27 +70,27 @@ MISTAKES = {
     ),
     "a value that is a class's": (
         ["format: camvid", "root: x", "ignore_values: [3]"],
-        "my.yml:4: data.ignore_values.0: value 3 is that of class 'road'",
+        "my.yml:4: data.ignore_values.0: value 3 belongs to class 'road'",
     ),
     "an index that is a class's": (
         ["root: x", "format: camvid", "ignore_index: 3"],
-        "my.yml:4: data.ignore_index: 3 is a class's index; take one from 11 on, like 255",
+        "my.yml:4: data.ignore_index: 3 is a class index; choose 11 or more, like 255",
     ),
-    "a data set that is not known": (
+    "a dataset that is not known": (
         ["format: camvd", "root: x", "classes: [a, b]"],
         "my.yml:2: data.format: unknown format 'camvd'; did you mean 'camvid'?",
     ),
-    "a data set that is not known, without classes": (
+    "a dataset that is not known, without classes": (
         ["format: camvd", "root: x"],
         "my.yml:2: data.format: unknown format 'camvd'; did you mean 'camvid'?",
     ),
     "no classes": (
         ["format: coco", "root: x"],
-        "my.yml:1: data.classes: is missing; format coco cannot know them: write classes: [first, second, ..]",
+        "my.yml:1: data.classes: is missing; format coco does not define any: write classes: [first, second, ..]",
     ),
     "one mask for all classes": (
         ["format: coco", "root: x", "classes: [a, b]", "multilabel: true"],
-        "my.yml:5: data.multilabel: format coco has one mask for all classes; take it out",
+        "my.yml:5: data.multilabel: format coco has one mask for all classes; remove it",
     ),
 }
 

@@ -110,17 +110,17 @@ def test_the_reference_in_docs_is_that_of_the_code():
 
 
 ROWS = (
-    "| `epochs` | whole number | `30` | Passes over the training images. |",
-    "| `workers` | whole number or auto | `auto` | Processes",
+    "| `epochs` | integer | `30` | Passes over the training images. |",
+    "| `workers` | integer or auto | `auto` | Processes",
     "| `mean` | list of numbers or null | `null` | Mean",
-    "| `encoder_weights` | text or true or false or null | `null` | Weights",
+    "| `encoder_weights` | string or true or false or null | `null` | Weights",
     "| `loss` | mapping | `{CrossEntropyLoss: 1.0}` | A weighted sum",
     "| `wandb` | mapping | section | Weights & Biases. |",
     "| `root` | path or list of paths | none, must be given | Folder",
     "| `compile` | true or false | `false` | Compile",
-    "| `images` | text or list of texts or mapping to texts or lists of texts | "
+    "| `images` | string or list of strings or mapping to strings or lists of strings | "
     "`{train: train/images, val: val/images}` |",
-    "| `val_fold` | whole number or null | `null` |",
+    "| `val_fold` | integer or null | `null` |",
 )
 
 

@@ -38,17 +38,17 @@ def complain(tmp_path, monkeypatch):
 MISTAKES = {
     # model and encoder
     "model: {name: Unett}": "1: model.name: unknown model 'Unett'; did you mean 'Unet'?",
-    "model: {name: [1]}": "1: model.name: expected a word, not [1]",
+    "model: {name: [1]}": "1: model.name: expected a string, not [1]",
     "model: {decoder_chanels: [1, 2]}": (
         "1: model.decoder_chanels: Unet has no argument 'decoder_chanels'; did you mean 'decoder_channels'?"
     ),
     "model: {classes: 3}": (
-        "1: model.classes: the number of outputs is the number of data.classes; take this line out"
+        "1: model.classes: the number of outputs follows from data.classes; remove this line"
     ),
-    "model: {in_channels: 4}": "1: model.in_channels: the number of inputs is data.channels; write it there",
-    "model: {activation: softmax}": "1: model.activation: losses and metrics take logits; take this line out",
+    "model: {in_channels: 4}": "1: model.in_channels: the number of input channels is data.channels; set it there",
+    "model: {activation: softmax}": "1: model.activation: losses and metrics expect logits; remove this line",
     "model: {aux_params: {}}": (
-        "1: model.aux_params: a classification head is not trained here; take this line out"
+        "1: model.aux_params: segtrain does not train a classification head; remove this line"
     ),
     "model: {encoder_name: resnet19}": (
         "1: model.encoder_name: smp has no encoder 'resnet19'; did you mean 'resnet18'?"
@@ -60,23 +60,23 @@ MISTAKES = {
         "1: model.encoder_weights: resnet34 has no weights 'imagnet'; did you mean 'imagenet'?"
     ),
     "model: {encoder_name: tu-resnet50.tv_in1k, encoder_weights: a1_in1k}": (
-        "1: model.encoder_weights: timm has the name of weights behind the encoder's, like tu-resnet50.a1_in1k; "
-        "write imagenet here"
+        "1: model.encoder_weights: timm writes the name of the weights after the encoder's, like "
+        "tu-resnet50.a1_in1k; write imagenet here"
     ),
     "model: {encoder_name: tu-convnext_tiy}": (
         "1: model.encoder_name: timm has no model 'convnext_tiy'; did you mean 'tu-convnext_tiny'?"
     ),
-    "model: {encoder_name: 34}": "1: model.encoder_name: expected a word, not 34",
+    "model: {encoder_name: 34}": "1: model.encoder_name: expected a string, not 34",
     # mixing
     "data: {mix: {ClassMx: 0.5}}": "1: data.mix.ClassMx: unknown key; did you mean 'ClassMix'?",
     "data: {mix: {CutMix: 1.5}}": "1: data.mix.CutMix: should be less than or equal to 1, not 1.5",
     "data: {mix: {CutMix: often}}": "1: data.mix.CutMix: expected a number, not 'often'",
     "data: {mix: ClassMix}": "1: data.mix: expected a mapping of keys to values, not 'ClassMix'",
     "data: {mix: {CutMix: 0.7, ClassMix: 0.5}}": (
-        "1: data.mix: a sample is mixed in one way at most, but the shares add up to 1.2; 1 is the most"
+        "1: data.mix: the shares add up to 1.2, but must be at most 1: a sample is mixed in only one way"
     ),
     "data: {mix: {CopyPaste: 0.5}}": (
-        "1: data.mix.CopyPaste: expected {p: 0.5, classes: [car, person]} with your classes of objects, not 0.5"
+        "1: data.mix.CopyPaste: expected {p: 0.5, classes: [car, person]} with your object classes, not 0.5"
     ),
     "data: {mix: {CopyPaste: {p: 0.5}}}": "1: data.mix.CopyPaste.classes: is missing; it has no default",
     "data:\n  mix:\n    CopyPaste:\n      classes: [car, persn]": (
@@ -117,62 +117,62 @@ MISTAKES = {
         "1: transforms.train.0.RandomCrop: RandomCrop needs the argument width"
     ),
     "transforms: {train: [{HorizontalFlip: , VerticalFlip: }]}": (
-        "1: transforms.train.0: an item names one transform, not 2; its arguments go below its name, indented"
+        "1: transforms.train.0: a list item is one transform, not 2; indent its arguments below its name"
     ),
     "transforms: {train: [{HorizontalFlip: 0.5}]}": (
         "1: transforms.train.0.HorizontalFlip: expected arguments as {argument: value} or a list of transforms, not 0.5"
     ),
     "transforms: {train: [RandAugment]}": (
-        "1: transforms.train.0: it moves images without their masks, for classification; write SomeOf with transforms "
-        "of your choice"
+        "1: transforms.train.0: it moves images without their masks, for classification; write SomeOf with a list of "
+        "transforms"
     ),
     "transforms: {train: [{torchvision.transforms.v2.MixUp: {alpha: 1}}]}": (
-        "1: transforms.train.0.torchvision.transforms.v2.MixUp: it is for classification; data.mix mixes samples "
-        "with their masks"
+        "1: transforms.train.0.torchvision.transforms.v2.MixUp: it is for classification; use data.mix, which mixes "
+        "samples with their masks"
     ),
     "transforms: {train: [{ScaleJitter: {target_size: [64, 64], scale: 2}}]}": (
         "1: transforms.train.0.ScaleJitter.scale: ScaleJitter has no argument 'scale'; did you mean 'scale_range'?"
     ),
-    "transforms: {train: [5]}": "1: transforms.train.0: expected text or mapping, not 5",
+    "transforms: {train: [5]}": "1: transforms.train.0: expected a string or mapping, not 5",
     "transforms: {train: [[HorizontalFlip]]}": (
-        "1: transforms.train.0: expected text or mapping, not ['HorizontalFlip']"
+        "1: transforms.train.0: expected a string or mapping, not ['HorizontalFlip']"
     ),
     "transforms: {train: [{Resize: [256, 256]}]}": (
         "1: transforms.train.0.Resize: expected arguments as {argument: value} or a list of transforms, not [256, 256]"
     ),
     "transforms: {val: [{Normalize: {mean: [0, 0, 0]}}]}": (
-        "1: transforms.val.0.Normalize: the model normalises by itself; "
-        "take it out (model.mean and model.std set the numbers)"
+        "1: transforms.val.0.Normalize: the model itself normalizes images; remove it (model.mean and model.std set "
+        "the values)"
     ),
     "transforms: {train: [{OneOf: [Normalize]}]}": (
-        "1: transforms.train.0.OneOf.0: the model normalises by itself; "
-        "take it out (model.mean and model.std set the numbers)"
+        "1: transforms.train.0.OneOf.0: the model itself normalizes images; remove it (model.mean and model.std set "
+        "the values)"
     ),
     "transforms: {train: [ToFloat]}": (
-        "1: transforms.train.0: the model scales by itself, from 0..255; take it out"
+        "1: transforms.train.0: the model itself scales images from 0..255; remove it"
     ),
-    "transforms: {train: [ToTensorV2]}": "1: transforms.train.0: batches are tensors already; take it out",
+    "transforms: {train: [ToTensorV2]}": "1: transforms.train.0: batches are already tensors; remove it",
     # data formats
     "data: {format: folder}": "1: data.format: unknown format 'folder'; did you mean 'folders'?",
-    "data: {format: [x]}": "1: data.format: expected a word, not ['x']",
+    "data: {format: [x]}": "1: data.format: expected a string, not ['x']",
     "data: {val_fractoin: 0.1}": (
         "1: data.val_fractoin: unknown key; format folders has no 'val_fractoin'; did you mean 'val_fraction'?"
     ),
-    "data: {val_fraction: abc}": "1: data.val_fraction: expected number or null, not 'abc'",
+    "data: {val_fraction: abc}": "1: data.val_fraction: expected a number or null, not 'abc'",
     "data: {images: 5}": (
-        "1: data.images: expected text or list of texts or mapping to texts or lists of texts, not 5"
+        "1: data.images: expected a string or list of strings or mapping to strings or lists of strings, not 5"
     ),
     "data: {format: geotiff, classes: [a], images: {train: [a]}}": (
-        "1: data.images: expected text or mapping to texts, not {'train': ['a']}"
+        "1: data.images: expected a string or mapping to strings, not {'train': ['a']}"
     ),
-    "data: {mask_suffix: true}": "1: data.mask_suffix: expected text or list of texts, not True",
-    "data: {format: csv, classes: [a], val_fold: x}": "1: data.val_fold: expected whole number or null, not 'x'",
-    "data: {format: csv, classes: [a], file: 3}": "1: data.file: expected text, not 3",
+    "data: {mask_suffix: true}": "1: data.mask_suffix: expected a string or list of strings, not True",
+    "data: {format: csv, classes: [a], val_fold: x}": "1: data.val_fold: expected an integer or null, not 'x'",
+    "data: {format: csv, classes: [a], file: 3}": "1: data.file: expected a string, not 3",
     # a class of one's own that is not there
     "loss: {nowhere_at_all.Loss: 1}": (
         "1: loss.nowhere_at_all.Loss: 'nowhere_at_all.Loss' cannot be imported: No module named 'nowhere_at_all'"
     ),
-    "optimizer: {name: math.pi}": "1: optimizer.name: 'math.pi' does not derive from torch.optim.Optimizer",
+    "optimizer: {name: math.pi}": "1: optimizer.name: 'math.pi' is not a subclass of torch.optim.Optimizer",
     "optimizer: {name: .Adam}": "1: optimizer.name: '.Adam' cannot be imported: Empty module name",
 }  # fmt: skip
 
@@ -185,7 +185,7 @@ def test_mistake(complain, text):
 def test_mistakes_of_the_schema_and_of_the_libraries_come_together(complain):
     text = "train: {epochs: none}\nmodel:\n  name: Unett\n  encoder_name: resnet19\nloss: {DiceLos: 1}\n"
     assert complain(text, "optimizer.name=AdamX", "data.folds_of=3") == [
-        "1: train.epochs: expected a whole number, not 'none'",
+        "1: train.epochs: expected an integer, not 'none'",
         "command line: data.folds_of=3: data.folds_of: unknown key; format folders has no 'folds_of'; "
         "did you mean 'folds'?",
         "3: model.name: unknown model 'Unett'; did you mean 'Unet'?",
@@ -261,7 +261,7 @@ def test_without_a_config_yml_the_defaults_are_the_base(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as error:
         load_config([])
-    wanted = f"config.yml: is not in this folder ({tmp_path}); name an experiment file, like my_experiment.yml"
+    wanted = f"config.yml: is not in this folder ({tmp_path}); give an experiment file, like my_experiment.yml"
     assert str(error.value) == wanted
     Path("mine.yml").write_text("data: {root: here, classes: [a, b]}\n")
     config = load_config(["mine.yml", "train.epochs=5"])

@@ -74,11 +74,11 @@ def test_the_background_of_one_class_can_be_monitored():
 
 CLASSES = "data: {root: x, classes: [a, b]}\n"
 MISTAKES = {
-    "data: {root: x, classes: []}": "x.yml:1: data.classes: is empty; name at least one class",
+    "data: {root: x, classes: []}": "x.yml:1: data.classes: is empty; list at least one class",
     "data: {classes: [a]}": "x.yml:1: data.root: is missing; it has no default",
-    "data: {root: x, classes: [a, b, a, b]}": "x.yml:1: data.classes: class names must differ: a, b",
+    "data: {root: x, classes: [a, b, a, b]}": "x.yml:1: data.classes: class names must be unique; repeated: a, b",
     "data:\n  root: x\n  classes:\n    - {name: a, value: 1, values: [2]}\n": (
-        "x.yml:4: data.classes.0: value and values exclude one another; write one of them"
+        "x.yml:4: data.classes.0: value and values exclude each other; write only one of them"
     ),
     "data: {root: x, classes: [{name: a, color: [1, 2]}]}": (
         "x.yml:1: data.classes.0.color: should have at least 3 items, not [1, 2]"
@@ -90,10 +90,10 @@ MISTAKES = {
         "x.yml:1: data.classes.0.value: should be greater than or equal to 0, not -1"
     ),
     "data:\n  root: x\n  classes: [a, b, c]\n  ignore_index: 2\n": (
-        "x.yml:4: data.ignore_index: 2 is a class's index; take one from 3 on, like 255"
+        "x.yml:4: data.ignore_index: 2 is a class index; choose 3 or more, like 255"
     ),
     "data:\n  root: x\n  classes: [a]\n  ignore_index: 1\n": (
-        "x.yml:4: data.ignore_index: 1 is a class's index; take one from 2 on, like 255"
+        "x.yml:4: data.ignore_index: 1 is a class index; choose 2 or more, like 255"
     ),
     "data: {root: x, classes: [a], ignore_index: 70000}": (
         "x.yml:1: data.ignore_index: should be less than or equal to 65535, not 70000"
@@ -103,23 +103,23 @@ MISTAKES = {
     ),
     CLASSES + "train:\n  monitor: iou/c\n": "x.yml:3: train.monitor: no metric 'iou/c'; did you mean 'iou/b'?",
     CLASSES + "train:\n  monitor: miuo\n": "x.yml:3: train.monitor: no metric 'miuo'; did you mean 'miou'?",
-    CLASSES + "model:\n  mean: [1, 2]\n": "x.yml:3: model.mean: has 2 numbers for data.channels 3",
+    CLASSES + "model:\n  mean: [1, 2]\n": "x.yml:3: model.mean: has 2 numbers for 3 channels",
     CLASSES + "model:\n  std: [0.1, 0.1, 0]\n": "x.yml:3: model.std.2: should be greater than 0, not 0",
-    CLASSES + "loss: {}": "x.yml:2: loss: is empty; name at least one loss, like CrossEntropyLoss: 1.0",
+    CLASSES + "loss: {}": "x.yml:2: loss: is empty; list at least one loss, like CrossEntropyLoss: 1.0",
     CLASSES + "loss: [DiceLoss]": "x.yml:2: loss: expected a mapping of keys to values, not ['DiceLoss']",
     CLASSES + "loss: {DiceLoss: {from_epoch: 2}, LovaszLoss: {from_epoch: 1}}": (
-        "x.yml:2: loss: every term waits for its from_epoch; one must start with epoch 0"
+        "x.yml:2: loss: no term is active in epoch 0; remove from_epoch from at least one"
     ),
     CLASSES + "seed: -1": "x.yml:2: seed: should be greater than or equal to 0, not -1",
-    CLASSES + "name: ../up": "x.yml:2: name: expected letters, digits and _ - . alone, not '../up'",
+    CLASSES + "name: ../up": "x.yml:2: name: expected only letters, digits and _ - ., not '../up'",
     CLASSES + "model: {freeze: decoder}": (
-        "x.yml:2: model.freeze: 'decoder' is none of encoder, encoder_batchnorm; did you mean 'encoder'?"
+        "x.yml:2: model.freeze: 'decoder' is not one of encoder, encoder_batchnorm; did you mean 'encoder'?"
     ),
     CLASSES + "log: {wandb: {artifacts: [last]}}": (
-        "x.yml:2: log.wandb.artifacts.0: 'last' is none of best, latest; did you mean 'latest'?"
+        "x.yml:2: log.wandb.artifacts.0: 'last' is not one of best, latest; did you mean 'latest'?"
     ),
     CLASSES + "log: {wandb: {mode: off}}": (
-        "x.yml:2: log.wandb.mode: 'off' is none of online, offline, disabled; did you mean 'offline'?"
+        "x.yml:2: log.wandb.mode: 'off' is not one of online, offline, disabled; did you mean 'offline'?"
     ),
     CLASSES + "optimizer: {lr: fast}": "x.yml:2: optimizer.lr: expected a number, not 'fast'",
     CLASSES + "train: {accumulate_steps: 0}": (

@@ -64,11 +64,11 @@ def test_anchors_are_followed():
 
 
 MISTAKES = {
-    "a: 1\nb: 2\na: 3\n": "x.yml:3: key 'a' is written twice (first in x.yml:1)",
-    "a:\n  - b: 1\n    b: 1\n": "x.yml:3: key 'b' is written twice (first in x.yml:2)",
+    "a: 1\nb: 2\na: 3\n": "x.yml:3: duplicate key 'a' (first in x.yml:1)",
+    "a:\n  - b: 1\n    b: 1\n": "x.yml:3: duplicate key 'b' (first in x.yml:2)",
     "a: [1, 2\nb: 3\n": "x.yml:2: not valid YAML: expected ',' or ']', but got ':'",
     "a: 1\n\tb: 2\n": "x.yml:2: not valid YAML: found character '\\t' that cannot start any token",
-    "? [1, 2]\n: 3\n": "x.yml:1: a key must be a word, not [1, 2]",
+    "? [1, 2]\n: 3\n": "x.yml:1: a key must be a string, not [1, 2]",
     "a: &loop [*loop]\n": "x.yml:1: not valid YAML: an anchor contains itself, or the nesting is too deep",
     "a: !!int abc\n": "x.yml:1: not valid YAML: invalid literal for int() with base 10: 'abc'",
     "a: *nothing\n": "x.yml:1: not valid YAML: found undefined alias 'nothing'",
@@ -105,7 +105,7 @@ def test_files(tmp_path):
     file.write_text("- 1\n- 2\n")
     with pytest.raises(ConfigError) as error:
         load_yaml(file)
-    assert str(error.value) == f"{file}:1: an experiment is a mapping of keys to values, this file holds [1, 2]"
+    assert str(error.value) == f"{file}:1: an experiment is a mapping of keys to values, but this file contains [1, 2]"
     file.write_bytes(b"a: \xff\n")
     with pytest.raises(ConfigError) as error:
         load_yaml(file)
@@ -123,10 +123,10 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        (LAUGHS, 1, "holds more than 100,000 values; is an anchor repeated within itself?"),
+        (LAUGHS, 1, "contains more than 100,000 values; is an anchor repeated within itself?"),
         ("a: &a [*a]\n", 1, "not valid YAML: an anchor contains itself, or the nesting is too deep"),
-        ("a: 1\nb: " + "9" * 5000, 2, "a whole number of 5,000 digits is too large"),
-        ("a: 0x" + "f" * 6000, 1, "a whole number of 6,002 digits is too large"),
+        ("a: 1\nb: " + "9" * 5000, 2, "an integer of 5,000 digits is too large"),
+        ("a: 0x" + "f" * 6000, 1, "an integer of 6,002 digits is too large"),
         ("a: 1\nb: 'x\x07y'", 2, "not valid YAML: the character '\\x07' is not allowed"),
         ("a: \x00", 1, "not valid YAML: the character '\\x00' is not allowed"),
     ],

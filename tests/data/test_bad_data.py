@@ -33,15 +33,15 @@ def resize(path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((50, 80), np.uint8))
 
 
-# How the data set is broken, and the line; ROOT stands for its folder.
+# How the dataset is broken, and the line; ROOT stands for its folder.
 BROKEN = {
     "missing folder": (
         lambda root: shutil.rmtree(root),
-        "data.root: ROOT does not exist; .+ holds: .+",
+        "data.root: ROOT does not exist; .+ contains: .+",
     ),
     "missing subfolder": (
         lambda root: shutil.rmtree(root / "val" / "masks"),
-        r"data \(val\).masks: ROOT/val/masks does not exist; ROOT/val holds: images",
+        r"data \(val\).masks: ROOT/val/masks does not exist; ROOT/val contains: images",
     ),
     "image without mask": (
         lambda root: (root / "train/masks/003.png").unlink(),
@@ -69,8 +69,8 @@ BROKEN = {
     ),
     "unclaimed value": (
         lambda root: paint(root / "train/masks/003.png", 77),
-        r"ROOT/train/masks/003.png: no class claims value 77 \(3 pixels\); give it to a class in data.classes, "
-        r"\{name: .., value: 77\}, or write data.ignore_values: \[77\]",
+        r"ROOT/train/masks/003.png: no class claims value 77 \(3 pixels\); assign it to a class in data.classes, "
+        r"like \{name: .., value: 77\}, or write data.ignore_values: \[77\]",
     ),
     "JPEG mask": (
         lambda root: to_jpeg(root / "train/masks/003.png"),

@@ -28,8 +28,8 @@ def loader(tmp_path, monkeypatch):
 def advice_of(loader) -> str:
     line = explain_wait(loader, 0.42)
     pattern = (
-        r"the loader is the bottleneck: 42% of the time waits for images; one takes \d+ ms to read, \d+ to decode and "
-        r"\d+ to augment, in one process; (.*)"
+        r"the loader is the bottleneck: 42% of the time is spent waiting for images; each takes \d+ ms to read, \d+ to "
+        r"decode and \d+ to augment, in one process; (.*)"
     )
     return re.fullmatch(pattern, line)[1]
 
@@ -37,7 +37,7 @@ def advice_of(loader) -> str:
 def test_decoding(loader):
     assert advice_of(loader()) == "set data.cache: ram (about 0 MiB)"
     assert advice_of(loader({"RandomCrop": {"height": 32, "width": 32}}, size=(320, 320))) == (
-        "save the images smaller, they have 100 times the pixels of a crop or set data.cache: ram (about 1 MiB)"
+        "save smaller images; they have 100 times the pixels of a crop or set data.cache: ram (about 1 MiB)"
     )
 
 
@@ -49,7 +49,7 @@ def test_augmentation(loader, monkeypatch):
     flip, crop = {"HorizontalFlip": {"p": 1.0}}, {"RandomCrop": {"height": 32, "width": 32}}
     assert re.fullmatch(r"put RandomCrop before HorizontalFlip \(\d+ ms\)", advice_of(loader(flip, crop)))
     assert re.fullmatch(
-        r"apply HorizontalFlip \(\d+ ms\) to fewer images \(p\), or take it out", advice_of(loader(crop, flip))
+        r"apply HorizontalFlip \(\d+ ms\) to fewer images \(p\), or remove it", advice_of(loader(crop, flip))
     )
 
 

@@ -22,7 +22,7 @@ NAMES = ["sky", "road", "building", "tree", "pole", "car", "person"]
 
 @pytest.fixture
 def layers(dataset):
-    """The drawn data set with a 0/255 mask for each of two classes that overlap: masks/low and masks/even."""
+    """The drawn dataset with a 0/255 mask for each of two classes that overlap: masks/low and masks/even."""
     for split in ("train", "val"):
         for path in (dataset / split / "masks").glob("*.png"):
             mask = np.asarray(Image.open(path))
@@ -65,15 +65,15 @@ def test_a_mask_of_a_class_that_is_missing(layers, dataset, main, capsys):
     common = [*SMALL, f"data.root={dataset}", f"runs_dir={dataset / 'runs'}", *layers, "train.epochs=1"]
     assert main(*common) == 2
     assert capsys.readouterr().err == (
-        f"data (train): 1 of 8 images have no mask of 'even' in {dataset}/train/even: {dataset}/train/images/003.png; "
-        "if they do not show it, write data.missing_masks: empty\n"
+        f"data (train): 1 of 8 images have no mask of 'even' in {dataset}/train/even: "
+        f"{dataset}/train/images/003.png; if these images do not contain the class, write data.missing_masks: empty\n"
     )
     assert main(*common, "data.missing_masks=empty") == 0
 
 
 def test_a_mask_for_each_class_needs_multilabel(layers, dataset, main, capsys):
     assert main(f"data.root={dataset}", layers[0]) == 2
-    line = f"command line: {layers[0]}: data.masks.train: a mask for each {{class}} needs data.multilabel: true\n"
+    line = f"command line: {layers[0]}: data.masks.train: one mask for each {{class}} needs data.multilabel: true\n"
     assert capsys.readouterr().err == line
 
 
@@ -111,25 +111,25 @@ def test_a_cross_validation(fitted, dataset):
 
 
 MISTAKES = {
-    "data.fold=1": "data.fold: needs data.folds; the column fold of a table is chosen by val_fold",
+    "data.fold=1": "data.fold: needs data.folds; for the column fold of a table, write val_fold",
     "data.root=[]": "data.root: ",
     "data={format: coco, root: x, classes: [{name: a, colors: [[1, 2, 3]]}, b]}": (
-        "data.classes.0: colors mean nothing where annotations hold names; write labels"
+        "data.classes.0: colors have no effect in annotations, which contain names; write labels"
     ),
     "data={root: x, multilabel: true, classes: [{name: a, colors: [[1, 2, 3]]}, b]}": (
-        "data.classes.0: colors mean nothing where each class has a mask; write a value"
+        "data.classes.0: colors have no effect when each class has its own mask; write a value"
     ),
     "data={root: x, multilabel: true, classes: [a, b], ignore_index: 2}": (
         "data.ignore_index: 2 must be above 2, the number of classes, and at most 255"
     ),
-    "data.fold=3 data.folds=3": "data.fold: 3 is none of the 3 folds, which count from 0",
-    "data.bands=[1,2]": "data.bands: names 2 bands for data.channels 3; write channels too",
-    "data.group_pattern=(": "data.group_pattern: is not a regular expression: ..",
+    "data.fold=3 data.folds=3": "data.fold: 3 is too large; the 3 folds are numbered from 0",
+    "data.bands=[1,2]": "data.bands: lists 2 bands, but data.channels is 3; change one of them",
+    "data.group_pattern=(": "data.group_pattern: is not a valid regular expression: ..",
     "data={format: coco, root: x, classes: [a, b], multilabel: true}": (
-        "data.multilabel: format coco has one mask for all classes; take it out"
+        "data.multilabel: format coco has one mask for all classes; remove it"
     ),
     "data.balance=2": "data.balance: should be less than or equal to 1, not 2",
-    "data.cache=disk": "data.cache: 'disk' is none of ram",
+    "data.cache=disk": "data.cache: 'disk' is not one of ram",
 }
 
 
@@ -172,12 +172,12 @@ def test_eight_bits_among_sixteen_are_refused(dataset, main, tmp_path, capsys):
     layers = [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path}", "data.scale=65535", "train.epochs=1"]
     assert main(*layers) == 2
     line = capsys.readouterr().err
-    assert re.fullmatch(r".+\.png: holds 8 bits, but data.scale is 65535; all images must be of one kind\n", line)
+    assert re.fullmatch(r".+\.png: has 8 bits, but data.scale is 65535; all images must have the same type\n", line)
 
 
 def test_a_loss_that_knows_no_overlap_is_told_before_masks_are_read(layers, dataset, main, capsys):
     (dataset / "train/even/003.png").write_bytes(b"broken")
     assert main(*SMALL, f"data.root={dataset}", *layers[:-1], "loss={CrossEntropyLoss: 1}") == 2
     assert capsys.readouterr().err == (
-        "loss.CrossEntropyLoss: no mode 'multilabel'; it has: multiclass; classes overlap: take BCEWithLogitsLoss\n"
+        "loss.CrossEntropyLoss: no mode 'multilabel'; it has: multiclass; classes overlap: use BCEWithLogitsLoss\n"
     )

@@ -57,8 +57,8 @@ def test_images_of_several_sizes_cannot_be_one_training_batch(tmp_path):
     error = train_samples(samples).__getitems__([(0, 0), (0, 1), (0, 2)])
     assert isinstance(error, DataError)
     assert str(error) == (
-        f"images of one batch differ in height and width: {samples[0].image} (20, 30) and {samples[2].image} (24, 30); "
-        "end transforms.train with RandomCrop: {height: 256, width: 256, pad_if_needed: true}, or Resize"
+        f"images of one batch differ in height and width: {samples[0].image} (20, 30) and {samples[2].image} (24, "
+        f"30); end transforms.train with RandomCrop: {{height: 256, width: 256, pad_if_needed: true}}, or Resize"
     )
 
 

@@ -66,12 +66,14 @@ def test_what_is_wrong_is_named(save):
         decoder().read(sample(wet, wet))
     assert str(error.value) == (
         f"{wet} (road): no class claims value 9 (2 pixels); "
-        "give it to a class in data.classes, {name: .., value: 9}, or write data.ignore_values: [9]"
+        "assign it to a class in data.classes, like {name: .., value: 9}, or write data.ignore_values: [9]"
     )
     jpeg = save(np.zeros((4, 4, 3), np.uint8), "m.jpg")
     with pytest.raises(DataError, match=r"a JPEG changes the values of a mask"):
         decoder(["a", "b", "c"]).read(sample(jpeg))
-    with pytest.raises(DataError, match=r"road\.png: has 1 channels of uint8; .+ one of integers for each of the 2"):
+    with pytest.raises(
+        DataError, match=r"road\.png: has 1 channels of uint8; .+ one integer channel for each of the 2"
+    ):
         decoder().read(sample(road))
 
 

@@ -64,21 +64,21 @@ DECODED = {
         np.array([[1000, 65535, 0]], np.uint16),
         [[0, 1, 255]],
     ),
-    "colours": (
+    "colors": (
         {"classes": COLORS, "ignore_values": [[0, 0, 0]]},
         u8([[0, 0, 255], [255, 0, 0], [128, 64, 128], [0, 0, 0]]),
         [[0, 2, 1, 255]],
     ),
-    "colours beside values are for pictures": (
+    "colors beside values are for pictures": (
         {"classes": [{"name": "a", "value": 4, "color": [9, 9, 9]}, {"name": "b", "value": 0}]},
         u8([0, 4]),
         [[1, 0]],
     ),
-    "grey saved as RGB": ({}, np.repeat(u8([0, 1, 2, 255])[..., None], 3, axis=2), [[0, 1, 2, 255]]),
+    "gray saved as RGB": ({}, np.repeat(u8([0, 1, 2, 255])[..., None], 3, axis=2), [[0, 1, 2, 255]]),
     "0 and 255": ({"classes": [{"name": "crack", "value": 255}]}, u8([0, 255, 0]), [[0, 1, 0]]),
     "binary indices": ({"classes": ["crack"]}, u8([0, 1, 255]), [[0, 1, 255]]),
     "binary with a value of its own": ({"classes": [{"name": "crack", "value": 77}]}, u8([0, 77, 255]), [[0, 1, 255]]),
-    "binary colours": (
+    "binary colors": (
         {"classes": [{"name": "crack", "color": [255, 255, 255]}]},
         u8([[0, 0, 0], [255, 255, 255]]),
         [[0, 1]],
@@ -143,43 +143,43 @@ UNCLAIMED = {
         {},
         u8([0, 1, 2, 7, 7]),
         "M: no class claims value 7 (2 pixels); "
-        "give it to a class in data.classes, {name: .., value: 7}, or write data.ignore_values: [7]",
+        "assign it to a class in data.classes, like {name: .., value: 7}, or write data.ignore_values: [7]",
     ),
     "the most frequent first": (
         {},
         u8([3, 4, 4, 5, 5, 5, 6, 7, 8, 0]),
         "M: no class claims value 5 (3 pixels), value 4 (2 pixels), value 3 (1 pixels), value 6 (1 pixels) and 2 more; "
-        "give it to a class in data.classes, {name: .., value: 5}, or write data.ignore_values: [5]",
+        "assign it to a class in data.classes, like {name: .., value: 5}, or write data.ignore_values: [5]",
     ),
     "0 and 255 read as one class among others": (
         {"classes": [{"name": "a", "value": 255}, {"name": "b", "value": 128}]},
         u8([0, 0, 255]),
         "M: no class claims value 0 (2 pixels); "
-        "give it to a class in data.classes, {name: .., value: 0}, or write data.ignore_values: [0]",
+        "assign it to a class in data.classes, like {name: .., value: 0}, or write data.ignore_values: [0]",
     ),
     "16 bits": (
         {},
         np.array([[0, 256]], np.uint16),
         "M: no class claims value 256 (1 pixels); "
-        "give it to a class in data.classes, {name: .., value: 256}, or write data.ignore_values: [256]",
+        "assign it to a class in data.classes, like {name: .., value: 256}, or write data.ignore_values: [256]",
     ),
-    "a colour": (
+    "a color": (
         {"classes": COLORS},
         u8([[0, 0, 255], [1, 2, 3], [1, 2, 3]]),
-        "M: no class claims colour [1, 2, 3] (2 pixels); give it to a class in data.classes, "
-        "{name: .., color: [1, 2, 3]}, or write data.ignore_values: [[1, 2, 3]]",
+        "M: no class claims color [1, 2, 3] (2 pixels); assign it to a class in data.classes, like {name: .., color: "
+        "[1, 2, 3]}, or write data.ignore_values: [[1, 2, 3]]",
     ),
-    "smoothed colours": (
+    "smoothed colors": (
         {"classes": COLORS},
         u8([[i, i, 0] for i in range(20)]),
-        "M: no class claims colour [0, 0, 0] (1 pixels), colour [1, 1, 0] (1 pixels), colour [2, 2, 0] (1 pixels), "
-        "colour [3, 3, 0] (1 pixels) and 16 more; "
-        "so many colours come from a JPEG or from smoothed edges: export the masks as PNG without antialiasing",
+        "M: no class claims color [0, 0, 0] (1 pixels), color [1, 1, 0] (1 pixels), color [2, 2, 0] (1 pixels), "
+        "color [3, 3, 0] (1 pixels) and 16 more; "
+        "this many colors come from a JPEG or from smoothed edges: export the masks as PNG without antialiasing",
     ),
-    "colours where values are expected": (
+    "colors where values are expected": (
         {},
         u8([[0, 0, 255], [1, 2, 3]]),
-        "M: is an RGB picture; give every class its color, like data.classes: [{name: sky, color: [0, 0, 255]}]",
+        "M: is an RGB image; give every class a color, like data.classes: [{name: sky, color: [0, 0, 255]}]",
     ),
 }
 
@@ -197,7 +197,7 @@ def test_a_jpeg_is_no_mask(name, save):
 
 
 def test_values_that_no_mask_can_hold(save):
-    text = "M: values from -1 to 70000 are not class indices; a mask holds 0..65535; to ignore -1 (1 pixels), "
+    text = "M: values from -1 to 70000 are not class indices; mask values are 0..65535; to ignore -1 (1 pixels), "
     text += "write data.ignore_values: [-1]"
     assert error_of(decoder(), save(np.array([[-1, 70000]]), "mask.npy")) == text
     text = "M: expected a mask of HW integers, not float64 of (1, 1)"
@@ -259,4 +259,4 @@ def test_palettes_that_differ_are_told(tmp_path, capsys):
         samples.append(Sample(name, f"{name}.jpg", str(tmp_path / f"{name}.png")))
     known = LabelDecoder(DataConfig(root=".", classes=["x", "y"]))
     read_statistics({"train": samples[:1], "val": samples[1:]}, known, names=["x", "y"], cache=None)
-    assert "warning: value 1 has the colour [0, 200, 0] in the palette of" in capsys.readouterr().out
+    assert "warning: value 1 has the color [0, 200, 0] in the palette of" in capsys.readouterr().out

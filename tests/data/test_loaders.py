@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_file_arrives_as_one_line(tmp_path, workers):
     expected = f"{broken}: cannot be read as an image: image file is truncated; is the file complete?"
     assert str(error.value).split(" (")[0] == expected.split(" (")[0] and "\n" not in str(error.value)
     (root / "val/masks/000.png").write_bytes(b"")
-    with pytest.raises(DataError, match="is not an image of a known type; is the file complete"):
+    with pytest.raises(DataError, match="is not an image of a supported type; is the file complete"):
         list(loaders.val)
 
 

@@ -218,9 +218,9 @@ def test_sizes_that_differ_are_told_in_one_line(tmp_path):
     samples = draw(tmp_path, [(20, 30), (24, 30)])
     error = replace(train_samples(samples), mix=mixing(CutMix=1.0)).__getitems__([(0, 0), (1, 0), (2, 0), (3, 0)])
     assert isinstance(error, DataError) and str(error) == (
-        f"images that data.mix puts together differ in height and width: {samples[0].image} (20, 30) and "
-        f"{samples[1].image} (24, 30); "
-        "end transforms.train with RandomCrop: {height: 256, width: 256, pad_if_needed: true}, or Resize"
+        f"images that data.mix combines differ in height and width: {samples[0].image} (20, 30) and "
+        f"{samples[1].image} (24, 30); end transforms.train with RandomCrop: "
+        f"{{height: 256, width: 256, pad_if_needed: true}}, or Resize"
     )
 
 
@@ -270,5 +270,5 @@ def test_images_learnt_by_heart_are_not_mixed(prepare):
 
 def test_a_slow_loader_is_told_of_the_second_image(root):
     line = explain_wait(build(root).train, 0.4)
-    assert ", in one process, and data.mix takes a second one for 80% of them; " in line
+    assert ", in one process, and data.mix reads a second one for 80% of them; " in line
     assert "data.mix" not in explain_wait(build(root, mix=None).train, 0.4)

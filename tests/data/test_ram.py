@@ -51,8 +51,8 @@ def test_memory_that_does_not_suffice_is_told_first(samples, monkeypatch):
     with pytest.raises(DataError) as error:
         keep_in_memory([samples], DECODER, OPTIONS)
     assert str(error.value) == (
-        "data.cache: ram: 3 images take about 0 MiB in memory, and 0 MiB are free; write data.cache: null, or make the "
-        "files smaller"
+        "data.cache: ram: 3 images need about 0 MiB of memory, but 0 MiB are free; write data.cache: null, or make "
+        "the images smaller"
     )
 
 

@@ -40,11 +40,11 @@ def test_splits_by_name(tmp_path):
     assert names(split(tmp_path, **keys)) == {"test": ["000", "001"], "train": ["000", "001"], "val": ["000", "001"]}
     assert split(tmp_path, val_split="test", **keys)["val"][0].image == str(tmp_path / "val/images/000.png")
     assert error_of(tmp_path, val_split="final", **keys) == (
-        f"data: the final split is empty; {tmp_path} as format folders gives: train (2), val (2), test (2)"
+        f"data: the final split is empty; {tmp_path} read as format folders contains: train (2), val (2), test (2)"
     )
     assert error_of(tmp_path, train_split="test", **keys) == (
-        "data: 2 image(s) are both in the training and in the validation split, "
-        f"'{tmp_path}/val/images/000.png' for one; the score would be of images that were learnt by heart"
+        "data: 2 image(s) are in both the training and the validation split, for example "
+        f"'{tmp_path}/val/images/000.png'; the score would be on images that were trained on"
     )
 
 
@@ -52,7 +52,7 @@ def test_a_test_split_that_is_trained_on_is_refused(tmp_path):
     draw_folders(tmp_path, train=2, val=2)
     folders = {"train": "train", "val": "val", "test": "train"}
     keys = {key: {name: f"{folder}/{key}" for name, folder in folders.items()} for key in ("images", "masks")}
-    assert error_of(tmp_path, **keys).startswith("data: 2 image(s) are both in the training and in the test split, ")
+    assert error_of(tmp_path, **keys).startswith("data: 2 image(s) are in both the training and the test split, ")
 
 
 def test_folds_part_train_and_val_anew(tmp_path):
@@ -69,7 +69,7 @@ def test_without_a_validation_split(tmp_path):
     draw_folders(tmp_path, train=8, val=2)
     keys = {key: {"train": f"train/{key}", "test": f"val/{key}"} for key in ("images", "masks")}
     assert error_of(tmp_path, **keys) == (
-        f"data: the val split is empty; {tmp_path} as format folders gives: train (8), test (2); "
+        f"data: the val split is empty; {tmp_path} read as format folders contains: train (8), test (2); "
         "write data.val_fraction: 0.2 to hold out a share of train"
     )
     assert [len(samples) for samples in split(tmp_path, val_fraction=0.25, **keys).values()] == [2, 6, 2]
@@ -122,7 +122,7 @@ def test_groups_by_name(tmp_path):
     assert all(name.startswith(("train/00", "val/00")) for name in names(splits)["val"])  # each name is there once
     assert groups["train"] | groups["val"] == set("012345") and not groups["train"] & groups["val"]
     assert error_of(tmp_path, group_pattern="drive") == (
-        f"data.group_pattern: drive finds nothing in the name 000 of {tmp_path}/train/images/000.png"
+        f"data.group_pattern: drive does not match the name 000 of {tmp_path}/train/images/000.png"
     )
 
 
@@ -147,18 +147,18 @@ def test_what_is_in_both_splits_is_refused_before_folds_are_made(tmp_path):
     (tmp_path / "val.txt").write_text("./train/images/001.png train/masks/001.png\n")
     for more in ({}, {"folds": 2}):
         text = error_of(tmp_path, format="list", files={"train": "train.txt", "val": "val.txt"}, **more)
-        assert text.startswith("data: 1 image(s) are both in the training and in the validation split")
-    assert error_of([tmp_path, f"{tmp_path}/."]).startswith("data.root: names one folder twice")
+        assert text.startswith("data: 1 image(s) are in both the training and the validation split")
+    assert error_of([tmp_path, f"{tmp_path}/."]).startswith("data.root: contains the same folder twice")
 
 
 def test_a_group_on_both_sides_is_refused(tmp_path):
     draw_folders(tmp_path, train=4, val=2)
     text = error_of(tmp_path, group_pattern=r"\d")
     assert text == (
-        "data: 1 group(s) are both in the training and in the validation split, '0' for one; write "
-        "data.folds: 5, whose folds keep groups together, or correct the splits"
+        "data: 1 group(s) are in both the training and the validation split, for example '0'; correct the splits, or "
+        "write data.folds: 5, which keeps groups together"
     )
-    assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* finds nothing in the name 000")
+    assert error_of(tmp_path, group_pattern="x*").startswith("data.group_pattern: x* does not match the name 000")
 
 
 def test_images_of_one_name_in_both_splits_are_two(tmp_path):

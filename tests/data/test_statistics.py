@@ -35,7 +35,7 @@ def count_classes(samples, reader, *, names, cache=None):
 
 def test_counts_by_hand(samples):
     statistics = count_classes(samples, decoder(), names=NAMES)
-    # Class a: 2 + 3 pixels, in images of 6 and 3 labelled ones; class b: 4 pixels, in the image of 6.
+    # Class a: 2 + 3 pixels, in images of 6 and 3 labeled ones; class b: 4 pixels, in the image of 6.
     assert statistics == ClassStatistics(NAMES, [5, 4, 0], [9, 6, 0], 9, statistics.presence, ignored_pixels=3)
     class_pixels, image_pixels = statistics.arrays()
     assert class_pixels.dtype == image_pixels.dtype == np.float64
@@ -140,7 +140,7 @@ def test_a_wrong_mask_is_named(samples, tmp_path):
     bad = save(tmp_path, "bad", [[0, 9]])
     assert error_of([*samples, bad], decoder(), NAMES) == (
         f"{bad.mask}: no class claims value 9 (1 pixels); "
-        "give it to a class in data.classes, {name: .., value: 9}, or write data.ignore_values: [9]"
+        "assign it to a class in data.classes, like {name: .., value: 9}, or write data.ignore_values: [9]"
     )
     gone = Sample("gone", "not read", str(tmp_path / "gone.png"))
     assert error_of([gone], decoder(), NAMES) == f"{gone.mask}: No such file or directory"

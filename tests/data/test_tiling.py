@@ -78,12 +78,12 @@ def test_of_one_image_a_block_is_held_out(tmp_path):
     lefts = {split: {split_window(s.image)[1].left for s in splits[split]} for split in ("train", "val")}
     assert lefts == {"train": {0, 128, 256, 384, 512}, "val": {640, 768}}
     path = tmp_path / "images" / "a.tif"
-    assert notes == [f"one image alone, {path}: columns 640 to 899 (29%) are held out for validation"]
+    assert notes == [f"a single image, {path}: columns 640 to 899 (29%) are held out for validation"]
     with pytest.raises(DataError) as error:
         read_splits(config_of(tmp_path, tile=900), seed=0)
     assert str(error.value) == (
-        f"data: one image alone is split into training and validation by windows; {path} is 900 x 300 pixels, and "
-        "data.tile 900; write less"
+        f"data: a single image is split into training and validation by windows, but {path} is 900 x 300 pixels "
+        "and data.tile is 900; write a smaller data.tile"
     )
 
 
@@ -147,7 +147,9 @@ def test_training_windows_without_a_label_are_left_out(tmp_path, capsys):
     splits = read_splits(config, seed=0)
     statistics = read_statistics(splits, decoder, names=config.class_names, cache=None)
     left, changed = drop_ignored(splits, statistics)
-    assert capsys.readouterr().out == "data.tile: 5 of 12 training samples are windows without a label, and left out\n"
+    assert capsys.readouterr().out == (
+        "data.tile: 5 of 12 training samples are windows without a label and are left out\n"
+    )
     kept = [name.partition("_")[2] for name in names_of(left, "train")]
     assert kept == ["y000_x128", "y000_x256", "y000_x384", "y128_x256", "y128_x384", "y256_x256", "y256_x384"]
     assert changed.presence.shape == (7, 2) and len(left["val"]) == 12
@@ -170,15 +172,16 @@ def test_what_makes_windows_slow_is_said_once(tmp_path):
         "(gdal_translate -co TILED=YES -co COMPRESS=DEFLATE FROM TO.tif), or write data.cache: ram"
     )
     assert notes == [
-        f"{tmp_path}/images/{train}.png and 1 more are read as a whole for a window, since it is not a TIFF: {advice}",
-        f"{tmp_path}/masks/{train}.tif and 1 more are decoded far beyond a window, since strips are as wide as the "
-        f"image: {advice}",
+        f"{tmp_path}/images/{train}.png and 1 more are read entirely for each window, because it is not a TIFF: "
+        f"{advice}",
+        f"{tmp_path}/masks/{train}.tif and 1 more are decoded far beyond each window, because strips are as wide as "
+        f"the image: {advice}",
     ]
     notes = []
     read_splits(config_of(tmp_path, tile=64, cache="ram"), seed=0, notes=notes)
     assert notes == []
     read_splits(config_of(tmp_path, tile=1000), seed=0, notes=notes)
-    assert notes == ["data.tile: 1000: no image is larger, and none is cut"]
+    assert notes == ["data.tile: 1000: no image is larger, so none is cut"]
 
 
 def test_a_mask_of_another_size_is_told_before_anything_is_read(tmp_path):
@@ -234,9 +237,9 @@ def test_layers_are_cut_too(tmp_path):
     ("layers", "line"),
     [
         (["data.tile=0"], "should be greater than or equal to 64, not 0"),
-        (["data.tile=wide"], "expected a whole number, not 'wide'"),
+        (["data.tile=wide"], "expected an integer, not 'wide'"),
         (["data.tile=200"], "200 is smaller than RandomCrop of 320 x 256; write 640, twice its side"),
-        (["data.tile=512", "data.format=coco"], "format coco has no mask files to cut windows from; take it out"),
+        (["data.tile=512", "data.format=coco"], "format coco has no mask files to cut windows from; remove it"),
     ],
 )
 def test_a_tile_that_cannot_be(tmp_path, layers, line):

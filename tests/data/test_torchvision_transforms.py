@@ -9,7 +9,7 @@ from segtrain.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
 MASK = RNG.integers(0, 4, (40, 50)).astype(np.uint8)
-IMAGE = np.repeat(MASK[..., None] * np.uint8(60), 3, axis=2)  # grey, four to a class
+IMAGE = np.repeat(MASK[..., None] * np.uint8(60), 3, axis=2)  # gray, four to a class
 
 MOVING = {
     "RandomAffine": {"degrees": [20, 30]},
@@ -85,7 +85,7 @@ def test_what_torchvision_refuses_is_one_line():
         augment({"RandomAffine": {"degrees": 3, "interpolation": "soft"}})
     with pytest.raises(DataError, match=r"^transforms.train: Required crop size \(64, 64\) is larger than"):
         augment({"torchvision.transforms.v2.RandomCrop": {"size": 64}})
-    with pytest.raises(DataError, match=r"^transforms.train: a transform gives images of shape \(40, 50, 1\)"):
+    with pytest.raises(DataError, match=r"^transforms.train: a transform returns images of shape \(40, 50, 1\)"):
         augment("Grayscale")
-    with pytest.raises(ConfigError, match=r"^transforms.val.0: GaussianNoise may change the frame; whole images are "):
+    with pytest.raises(ConfigError, match=r"^transforms.val.0: GaussianNoise may change the frame, but whole"):
         build_eval_transform(["GaussianNoise"])

@@ -161,9 +161,8 @@ def test_a_mask_keeps_to_its_values():
 UNSUITABLE = {
     "Crop size (height, width) exceeds image dimensions (height, width): (90, 90) vs (40, 50); "
     "write pad_if_needed: true for the crop in transforms.train": [{"RandomCrop": {"height": 90, "width": 90}}],
-    "transforms.train: a transform gives images of float32 instead of uint8; take it out, the model scales by itself": [
-        "ToFloat"
-    ],
+    "transforms.train: a transform returns images of float32 instead of uint8; remove it: the model scales images "
+    "itself": ["ToFloat"],
 }
 
 
@@ -200,7 +199,7 @@ def test_evaluation_sees_an_image_the_same_way_each_time(item):
 def test_evaluation_refuses_chance():
     with pytest.raises(ConfigError) as error:
         build_eval_transform(["Equalize", {"ToGray": {"p": 0.5}}])
-    assert str(error.value) == "transforms.val.1: ToGray with p 0.5 would score an image by chance; take p out"
+    assert str(error.value) == "transforms.val.1: ToGray with p 0.5 would make scores random; remove p"
 
 
 @pytest.mark.parametrize(
@@ -211,6 +210,6 @@ def test_evaluation_refuses_what_moves_pixels(item):
     with pytest.raises(ConfigError) as error:
         build_eval_transform([{"Resize": {"height": 20, "width": 25}}, item])
     assert str(error.value) == (
-        f"transforms.val.1: {name} may change the frame; whole images are scored, so only pixel-level transforms of "
-        "albumentations and Resize, LongestMaxSize, SmallestMaxSize go here"
+        f"transforms.val.1: {name} may change the frame, but whole images are scored; only pixel-level transforms of "
+        "albumentations and Resize, LongestMaxSize, SmallestMaxSize are allowed here"
     )

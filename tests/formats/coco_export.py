@@ -1,4 +1,4 @@
-"""A data set in the format of COCO, drawn for its tests."""
+"""A dataset in the format of COCO, drawn for its tests."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a training reads of a data set, for the tests of its format."""
+"""What a training reads of a dataset, for the tests of its format."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the tests of published data sets share: drawing their files, and what the readers make of them."""
+"""What the tests of published datasets share: drawing their files, and what the readers make of them."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from segtrain.formats.sample import SampleTable
 
 
 def draw(path: Path, values: list | np.ndarray, palette: list[tuple[int, int, int]] | None = None) -> None:
-    """Save a grey (HW), RGB (HWC) or, with `palette`, indexed picture; the folder is made."""
+    """Save a gray (HW), RGB (HWC) or, with `palette`, indexed picture; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(np.asarray(values, np.uint8))
     if palette is not None:

@@ -138,8 +138,9 @@ def test_painted_masks_of_cvat_are_no_crowds_without_a_word(read, root):
     painted = [record | {"iscrowd": 1} for record in ANNOTATIONS[:4]]
     write(root, annotations=[*painted, ANNOTATIONS[4]])
     text = (
-        "R/set.json: 4 of 5 objects have iscrowd: 1, which CVAT writes for whatever is painted: cat (2), dog (2); "
-        "write data.crowd: class to train on them, or data.crowd: ignore where they are crowds"
+        "R/set.json: 4 of 5 objects have iscrowd: 1, which CVAT writes for everything painted with the brush: cat "
+        "(2), dog (2); write data.crowd: class to train on them as their class, or data.crowd: ignore if they really "
+        "are crowds"
     )
     assert error_of(read, root) == text
     assert merged(read(crowd="class"))["a"] == [*MASKS["a"][:3], "000002", "000002"]
@@ -168,14 +169,16 @@ def test_crowds_are_counted_and_more_than_there_can_be_are_an_error(case, root):
     options = {"annotations": "set.json", "images": "images", "classes": classes, "notes": notes}
     number, total = sum(map(bool, crowds)), len(cats) + len(others)
     found = f"{root}/set.json: {number} of {total} objects have iscrowd: 1"
-    keys = "write data.crowd: class to train on them, or data.crowd: ignore"
+    keys = "write data.crowd: class to train on them as their class, or data.crowd: ignore"
     if expected == "error":
         with pytest.raises(DataError) as error:
             coco.read(root, **options)
         assert str(error.value).startswith(found)
     else:
         coco.read(root, **options)
-        line = f"{found} and are ignored: cat ({number}); {keys} if they are crowds, and this line goes"
+        line = (
+            f"{found} and are ignored: cat ({number}); {keys} if they really are crowds (either key removes this line)"
+        )
         assert notes == ([line] if expected else [])
     for crowd in ("class", "ignore"):
         notes.clear()
@@ -185,7 +188,7 @@ def test_crowds_are_counted_and_more_than_there_can_be_are_an_error(case, root):
 
 def test_a_crowd_is_0_or_1(read, root):
     write(root, annotations=[ANNOTATIONS[0] | {"iscrowd": "1"}])
-    assert error_of(read, root) == 'R/set.json: annotation 1 has "1" as its iscrowd; write 0 or 1'
+    assert error_of(read, root) == 'R/set.json: annotation 1 has "1" as iscrowd; write 0 or 1'
 
 
 def test_images_without_a_size_have_that_of_their_file(read, root):

@@ -61,7 +61,7 @@ def test_panoptic_pictures(read, root):
 
 
 PANOPTIC_MISTAKES = {
-    "an unknown segment": ({"segments_info": []}, "R/panoptic/a.png: R/set.json has no segment 65 of it"),
+    "an unknown segment": ({"segments_info": []}, "R/panoptic/a.png: R/set.json has no segment 65, which occurs in it"),
     "an unknown category": (
         {"segments_info": [{"id": 65, "category_id": 8}]},
         "R/set.json: annotations[0].segments_info[0] has the unknown category 8; known: 7, 3, 90",
@@ -70,11 +70,11 @@ PANOPTIC_MISTAKES = {
         {"segments_info": [{"category_id": 7}]},
         "R/set.json: annotations[0].segments_info[0] has no id",
     ),
-    "an unknown image": ({"image_id": 9}, "R/set.json: annotations[0] is of the unknown image 9"),
-    "segments that are no list": ({"segments_info": 3}, "R/set.json: annotations[0] has 3 as its segments_info"),
+    "an unknown image": ({"image_id": 9}, "R/set.json: annotations[0] belongs to the unknown image 9"),
+    "segments that are no list": ({"segments_info": 3}, "R/set.json: annotations[0] has 3 as segments_info"),
     "an id that is a text": (
         {"segments_info": [{"id": "65", "category_id": 7}]},
-        "R/set.json: annotations[0].segments_info[0] has the id '65'; ids are whole numbers",
+        "R/set.json: annotations[0].segments_info[0] has the id '65'; ids are integers",
     ),
     "no picture": ({"file_name": "x.png"}, "R/set.json: annotations[0]: R/panoptic/x.png does not exist"),
     "another size": ({"segments": SEGMENTS[:4]}, "R/panoptic/a.png: is 6 x 4 pixels, but R/images/a.jpg 6 x 5"),
@@ -90,7 +90,7 @@ def test_panoptic_files_that_are_wrong(case, read, root):
 
 def test_a_panoptic_file_and_a_file_of_objects_are_told_apart(read, root):
     write_panoptic(root)
-    assert error_of(read, root) == "R/set.json: is a panoptic file; write data.panoptic, the folder of its PNG files"
+    assert error_of(read, root) == "R/set.json: is a panoptic file; write its folder of PNG files in data.panoptic"
     write(root)
     text = "R/set.json: annotations[0] has no file_name and no segments_info"
     assert error_of(read, root, panoptic="panoptic") == text
@@ -120,13 +120,13 @@ def changed(place, **changes):
 MISTAKES = {
     "labels that no class claims": (
         {"annotations": [*ANNOTATIONS, annotation(6, 10, 90, box(0, 0, 1, 1)), annotation(7, 10, 90, box(0, 0, 1, 1))]},
-        "R/set.json: no class claims the labels of 2 objects: tree (2); the classes claim: background, dog, cat; give "
-        "them to classes, like {name: .., labels: [tree]}, or write data.other_labels: background, or ignore",
+        "R/set.json: no class claims the labels of 2 objects: tree (2); the classes claim: background, dog, cat; add "
+        "them to classes, like {name: .., labels: [tree]}, or write data.other_labels: background or ignore",
     ),
     "a label that is a number": (
         {"categories": [{"id": 7, "name": 5}], "annotations": ANNOTATIONS[:1]},
-        "R/set.json: no class claims the labels of 1 object: 5 (1); the classes claim: background, dog, cat; give "
-        'them to classes, like {name: .., labels: ["5"]}, or write data.other_labels: background, or ignore',
+        "R/set.json: no class claims the labels of 1 object: 5 (1); the classes claim: background, dog, cat; add "
+        'them to classes, like {name: .., labels: ["5"]}, or write data.other_labels: background or ignore',
     ),
     "no categories": (
         {"categories": None},
@@ -134,15 +134,15 @@ MISTAKES = {
     ),
     "annotations that are no list": (
         {"annotations": {}},
-        "R/set.json: is not an annotation file of COCO: its annotations is not a list",
+        "R/set.json: is not an annotation file of COCO: annotations is not a list",
     ),
     "an unknown category": (
         changed(1, category_id="cat"),
         "R/set.json: annotation 2 has the unknown category 'cat'; known: 7, 3, 90",
     ),
-    "an unknown image": (changed(1, image_id="10"), "R/set.json: annotation 2 is of the unknown image '10'"),
-    "an image that is a list": (changed(1, image_id=[10]), "R/set.json: annotation 2 has [10] as its image_id"),
-    "a category that is a mapping": (changed(1, category_id={}), "R/set.json: annotation 2 has {} as its category_id"),
+    "an unknown image": (changed(1, image_id="10"), "R/set.json: annotation 2 belongs to the unknown image '10'"),
+    "an image that is a list": (changed(1, image_id=[10]), "R/set.json: annotation 2 has [10] as image_id"),
+    "a category that is a mapping": (changed(1, category_id={}), "R/set.json: annotation 2 has {} as category_id"),
     "an annotation without an image": ({"annotations": [{"id": 4}]}, "R/set.json: annotation 4 has no image_id"),
     "an annotation that is nothing": ({"annotations": [None]}, "R/set.json: annotations[0] has no image_id"),
     "an image without a name": ({"images": [{"id": 1}]}, "R/set.json: images[0] has no file_name"),
@@ -165,16 +165,16 @@ MISTAKES = {
     ),
     "boxes": (
         {"annotations": [{"id": 5, "image_id": 10, "category_id": 7, "bbox": [0, 0, 1, 1]}, annotation(6, 10, 7, [])]},
-        "R/set.json: 2 of 2 objects have no segmentation, annotation 5 for one; boxes make no masks: this is an export "
-        "for detection, export it for segmentation",
+        "R/set.json: 2 of 2 objects have no segmentation, for example annotation 5; boxes do not make masks: export "
+        "the dataset for segmentation, not for detection",
     ),
     "another size": (
         {"size": (5, 7)},
-        "R/set.json: has an image of 7 x 5 pixels, but R/images/a.jpg is 6 x 5",
+        "R/set.json: says that the image has 7 x 5 pixels, but R/images/a.jpg has 6 x 5",
     ),
     "counts of another size": (
         changed(2, segmentation={"counts": [28, 2], "size": [6, 5]}),
-        "R/set.json: annotation 3 of a.jpg: its counts are of size [6, 5], but the image is [5, 6]",
+        "R/set.json: annotation 3 of a.jpg: its size is [6, 5], but the image is [5, 6]",
     ),
     "counts of too few pixels": (
         changed(2, segmentation={"counts": [27, 2], "size": [5, 6]}),
@@ -182,15 +182,15 @@ MISTAKES = {
     ),
     "a point far outside": (
         changed(0, segmentation=[[0, 0, 1, 1, 0, 1e8]]),
-        "R/set.json: annotation 1 of a.jpg: a point at 100000000.0 lies far outside of the image, 6 x 5",
+        "R/set.json: annotation 1 of a.jpg: a point at 100000000.0 is far outside the image, 6 x 5",
     ),
     "a coordinate that is not a number": (
         changed(0, segmentation=[[0, 0, 3, 0, 3, float("nan")]]),
-        "R/set.json: annotation 1 of a.jpg: a point at nan lies far outside of the image, 6 x 5",
+        "R/set.json: annotation 1 of a.jpg: a point at nan is far outside the image, 6 x 5",
     ),
     "a coordinate without end": (
         changed(0, segmentation=[[0, 0, 3, 0, 3, float("inf")]]),
-        "R/set.json: annotation 1 of a.jpg: a point at inf lies far outside of the image, 6 x 5",
+        "R/set.json: annotation 1 of a.jpg: a point at inf is far outside the image, 6 x 5",
     ),
     "a coordinate that is a text": (
         changed(0, segmentation=[[0, 0, 3, 0, 3, "3"]]),
@@ -199,19 +199,19 @@ MISTAKES = {
     ),
     "an outline of millions of pixels": (
         changed(0, segmentation=[[0, 0, 6, 5, 6, 0, 0, 5] * 200_000]),
-        "R/set.json: annotation 1 of a.jpg: its outline is 6,400,000 pixels long; 5,000,000 are drawn at most",
+        "R/set.json: annotation 1 of a.jpg: its outline is 6,400,000 pixels long; at most 5,000,000 are supported",
     ),
     "runs of a number without end": (
         changed(2, segmentation={"counts": "o" * 1_000_000, "size": [5, 6]}),
-        "R/set.json: annotation 3 of a.jpg: its compressed counts hold a number that no image has pixels for",
+        "R/set.json: annotation 3 of a.jpg: its compressed counts contain a number larger than any image",
     ),
     "runs of huge numbers": (
         changed(2, segmentation={"counts": [10**30, 2], "size": [5, 6]}),
-        "R/set.json: annotation 3 of a.jpg: its counts are not numbers of pixels of the image",
+        "R/set.json: annotation 3 of a.jpg: its counts are not valid numbers of pixels",
     ),
     "an image of a huge height": (
         {"size": (10**400, 6), **changed(0, area=3, bbox=None)},
-        f"R/set.json: has an image of 6 x {10**400} pixels, but R/images/a.jpg is 6 x 5",
+        f"R/set.json: says that the image has 6 x {10**400} pixels, but R/images/a.jpg has 6 x 5",
     ),
 }  # fmt: skip
 
@@ -232,8 +232,8 @@ def test_no_json(read, root):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("9" * 5000, "R/set.json: holds a number of more than 4,300 digits"),
-        ("[" * 100_000 + "]" * 100_000, "R/set.json: is nested too deep"),
+        ("9" * 5000, "R/set.json: contains a number with more than 4,300 digits"),
+        ("[" * 100_000 + "]" * 100_000, "R/set.json: is nested too deeply"),
         (
             "[" * 400 + "]" * 400,
             "R/set.json: annotation 4 of c.png: its segmentation is neither a list of polygons [x, y, x, y, ..] nor "

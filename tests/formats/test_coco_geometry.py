@@ -140,30 +140,30 @@ def bbox_in(sx, sy):
 
 
 WRONG = {
-    "relative": (scaled(*UNIT), "relative to the image's size (0 to 1)"),
-    "relative, and nothing beside": (scaled(*UNIT, **own), "relative to the image's size (0 to 1)"),
-    "relative, as all else is": (scaled(*UNIT, **bbox_in(*UNIT)), "relative to the image's size (0 to 1)"),
-    "percent": (scaled(*PERCENT), "in percent of the image's size"),
-    "percent, by the area": (scaled(*PERCENT, bbox=lambda *_: None), "in percent of the image's size"),
-    "percent, by the bbox": (scaled(*PERCENT, area=lambda *_: None), "in percent of the image's size"),
-    "thousandths": (scaled(1000 / WIDTH, 1000 / HEIGHT), "in thousandths of the image's size"),
+    "relative": (scaled(*UNIT), "relative to the image size (0 to 1)"),
+    "relative, and nothing beside": (scaled(*UNIT, **own), "relative to the image size (0 to 1)"),
+    "relative, as all else is": (scaled(*UNIT, **bbox_in(*UNIT)), "relative to the image size (0 to 1)"),
+    "percent": (scaled(*PERCENT), "in percent of the image size"),
+    "percent, by the area": (scaled(*PERCENT, bbox=lambda *_: None), "in percent of the image size"),
+    "percent, by the bbox": (scaled(*PERCENT, area=lambda *_: None), "in percent of the image size"),
+    "thousandths": (scaled(1000 / WIDTH, 1000 / HEIGHT), "in thousandths of the image size"),
     "thousandths, as all else is": (
         scaled(1000 / WIDTH, 1000 / HEIGHT, **bbox_in(1000 / WIDTH, 1000 / HEIGHT)),
-        "in thousandths of the image's size",
+        "in thousandths of the image size",
     ),
     "an image of half the size": (scaled(0.5, 0.5), "for an image of another size"),
     "an image of 1.6 times the size": (scaled(1.6, 1.6, **own), "for an image of another size"),
     "an image of another shape": (scaled(0.7, 1.4), "for an image of another size"),
-    "exchanged": (lambda x, y, w, h: {"segmentation": polygon(y, x, h, w)}, "x and y exchanged"),
-    "exchanged beside a bbox": (drawn(lambda x, y, w, h: (y, x, h, w)), "x and y exchanged"),
+    "exchanged": (lambda x, y, w, h: {"segmentation": polygon(y, x, h, w)}, "x and y swapped"),
+    "exchanged beside a bbox": (drawn(lambda x, y, w, h: (y, x, h, w)), "x and y swapped"),
     "from below": (drawn(lambda x, y, w, h: (x, HEIGHT - y - h, w, h)), "y counted from the bottom"),
     "from the bbox": (drawn(lambda x, y, w, h: (0, 0, w, h)), "counted from the corner of the bbox"),
     "others": (
         lambda x, y, w, h: scaled(1, 1)(x, y, w, h) | {"segmentation": polygon((x + 160) % 260, (y + 120) % 180, 9, 9)},
         "a segmentation of another image or object",
     ),
-    "rows": (lambda *box: {"segmentation": runs(*box, order="C"), "bbox": [*box]}, "runs counted along rows"),
-    "rows, and nothing beside": (lambda *box: {"segmentation": runs(*box, order="C")}, "runs counted along rows"),
+    "rows": (lambda *box: {"segmentation": runs(*box, order="C"), "bbox": [*box]}, "run lengths along rows"),
+    "rows, and nothing beside": (lambda *box: {"segmentation": runs(*box, order="C")}, "run lengths along rows"),
 }
 
 
@@ -178,7 +178,7 @@ def test_what_is_not_in_pixels_is_refused(case, thorough, folder):
 
 
 def test_percent_in_images_of_any_size_whose_bbox_and_area_are_percent_too(folder):
-    with pytest.raises(DataError, match="in percent of the image's size"):
+    with pytest.raises(DataError, match="in percent of the image size"):
         edges = [(0, 0, 30, 30), (WIDTH - 30, HEIGHT - 30, 30, 30)]
         read(folder, records(scaled(*PERCENT, **bbox_in(*PERCENT)), [*diamonds(), *edges]))
 
@@ -189,7 +189,7 @@ def test_runs_along_the_rows_of_a_square(folder):
     right = records(lambda *box: {"segmentation": make(*box), "bbox": [*box]}, boxes)
     assert read(folder, right, size=(WIDTH, WIDTH), images="square") == []
     wrong = records(lambda *box: {"segmentation": make(*box, order="C"), "bbox": [*box]}, boxes)
-    with pytest.raises(DataError, match="runs counted along rows"):
+    with pytest.raises(DataError, match="run lengths along rows"):
         read(folder, wrong, size=(WIDTH, WIDTH), images="square")
 
 
@@ -198,8 +198,8 @@ def test_the_line(folder):
         read(folder, records(scaled(*PERCENT), [(32, 24, 64, 48)] * 3))
     assert str(error.value) == (
         f"{folder}/set.json: annotation 0 spans x 10 to 30 and y 10 to 30 in an image of 320 x 240 pixels with the "
-        "bbox [32, 24, 64, 48], and 3 of 3 objects are like it; expected pixels from the upper left corner, found most "
-        "likely coordinates in percent of the image's size; export them in pixels of these images"
+        "bbox [32, 24, 64, 48], like 3 of 3 objects; expected pixels from the upper left corner, most likely found "
+        "coordinates in percent of the image size; export them in pixels of these images"
     )
 
 
@@ -212,6 +212,6 @@ def test_a_few_that_are_elsewhere_are_a_note_when_all_are_looked_at(folder):
     objects = records(scaled(1, 1))
     objects[7] |= {"bbox": [objects[7]["bbox"][0] + 200 - 400 * (objects[7]["bbox"][0] > 160), 0, 20, 20], "area": 9}
     assert read(folder, objects) == [
-        f"{folder}/set.json: 1 of 30 objects are not where their bbox says, annotation 7 for one: a segmentation of "
-        "another image or object?"
+        f"{folder}/set.json: 1 of 30 objects are not where their bbox says, for example annotation 7: a segmentation "
+        "of another image or object?"
     ]

@@ -50,8 +50,8 @@ def test_a_file_that_is_there_is_meant_whatever_its_name(root):
 MISTAKES = {
     "several": (
         {1: "C:\\one.png"},
-        "1 of 1 images are not in R/images: C:\\one.png; 2 files there are called one.png: {}; write in file_name "
-        "which is meant",
+        "1 of 1 images are not in R/images: C:\\one.png; 2 files there are called one.png: {}; give the path in "
+        "file_name",
     ),
     "none": ({1: "/data/upload/1/ab12cd34-x.png"}, "1 of 1 images are not in R/images: /data/upload/1/ab12cd34-x.png"),
     "nothing": (

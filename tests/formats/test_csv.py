@@ -67,7 +67,7 @@ CSV_MISTAKES = {
     "no mask column": (
         ["image,label", "a.png,m/a.png"],
         {},
-        "R/data.csv: no column 'mask'; it has: image, label; write data.mask_column: NAME if one of these is it",
+        "R/data.csv: no column 'mask'; it has: image, label; if one of these is meant, write data.mask_column: NAME",
     ),
     "an empty cell": (["image,mask", *ROWS[:2], "c.png,"], {}, "R/data.csv:4: column 'mask' is empty"),
     "a file that is not there": (
@@ -78,7 +78,7 @@ CSV_MISTAKES = {
     "an image twice": (
         ["image,mask", *ROWS[:2], ROWS[0]],
         {},
-        "R/data.csv:4: image R/a.png stands in line 2 already",
+        "R/data.csv:4: image R/a.png is already in line 2",
     ),
     "no fold column": (
         ["image,mask", *ROWS],
@@ -87,7 +87,7 @@ CSV_MISTAKES = {
     ),
     "nothing": ([""], {}, "R/data.csv: is empty; expected a header with the columns image and mask"),
     "another file": (["image,mask"], {"file": "x.csv"}, 
-        "data.file: R/x.csv does not exist; R holds: a.png, b.png, c.png, d.png, data.csv, m",
+        "data.file: R/x.csv does not exist; R contains: a.png, b.png, c.png, d.png, data.csv, m",
     ),
 }  # fmt: skip
 
@@ -142,13 +142,13 @@ def test_tables_that_say_the_same(case, root, table):
 UNREADABLE_TABLES = {
     "a row longer than the header": (
         PLAIN.replace("a.png\n", "a.png,x\n"),
-        "R/data.csv:2: has 3 cells, but the header 2 columns; name the missing column in the header, remove what is "
-        "behind the last one, or put quotes around cells that hold a delimiter",
+        "R/data.csv:2: has 3 cells, but the header has 2 columns; add the missing column to the header, remove the "
+        "extra cells, or quote cells that contain the delimiter",
     ),
     "a row that fits the header one cell further too": (
         "id,image,mask,old\n0,a.png,m/a.png,m/b.png,\n",
-        "R/data.csv:2: has 5 cells, but the header 4 columns; name the missing column in the header, remove what is "
-        "behind the last one, or put quotes around cells that hold a delimiter",
+        "R/data.csv:2: has 5 cells, but the header has 4 columns; add the missing column to the header, remove the "
+        "extra cells, or quote cells that contain the delimiter",
     ),
     "a row that ends before the mask": (
         "n,image,mask\n1,a.png\n2,b.png,m/b.png\n",
@@ -164,12 +164,12 @@ UNREADABLE_TABLES = {
     ),
     "an invisible sign in the header": (
         PLAIN.replace("mask", "mask\u200b"),
-        r"R/data.csv: no column 'mask'; it has: image, 'mask\u200b'; "
-        "write data.mask_column: NAME if one of these is it",
+        r"R/data.csv: no column 'mask'; it has: image, 'mask\u200b'; if one of these is meant, write "
+        "data.mask_column: NAME",
     ),
     "an invisible sign in a path": (
         PLAIN.replace("a.png,", "\u202aa.png,"),
-        "R/data.csv:2: image R/\u202aa.png does not exist; its name holds characters that do not show: "
+        "R/data.csv:2: image R/\u202aa.png does not exist; its name contains invisible characters: "
         r"'R/\u202aa.png'",
     ),
     "a column twice": (
@@ -179,39 +179,39 @@ UNREADABLE_TABLES = {
     "comments alone": ("# x\n# y\n", "R/data.csv: is empty; expected a header with the columns image and mask"),
     "a header alone": (
         "image,mask\n#a.png,m/a.png\n",
-        "R/data.csv: has no row below its header; lines that begin with # are comments",
+        "R/data.csv: has no rows below its header; lines that start with # are comments",
     ),
     "a NUL byte": (
         PLAIN.replace("b.png,", "b\0.png,"),
-        r"R/data.csv:3: holds the control character '\x00'; expected a text file: save it as UTF-8",
+        r"R/data.csv:3: contains the control character '\x00'; expected a text file: save it as UTF-8",
     ),
     "a spreadsheet": (
         "PK\x03\x04",
-        r"R/data.csv:1: holds the control character '\x03'; expected a text file: save it as UTF-8",
+        r"R/data.csv:1: contains the control character '\x03'; expected a text file: save it as UTF-8",
     ),
     "UTF-16 without its mark": (
         PLAIN.encode("utf-16-le"),
-        r"R/data.csv:1: holds the control character '\x00'; expected a text file: save it as UTF-8",
+        r"R/data.csv:1: contains the control character '\x00'; expected a text file: save it as UTF-8",
     ),
     "half of UTF-16": (
         PLAIN.encode("utf-16")[:-1],
-        "R/data.csv: is not text in UTF-16: 'utf-16-le' codec can't decode byte 0x0a in position 78: truncated data",
+        "R/data.csv: is not valid UTF-16 text: 'utf-16-le' codec can't decode byte 0x0a in position 78: truncated data",
     ),
     "a line break in a path": (
         'image,mask,n\na.png,m/a.png,"1\n2"\nb.png,"m/b\n.png",\n',
-        r"R/data.csv:4: column 'mask' holds a tab or a line break: 'm/b\n.png'",
+        r"R/data.csv:4: column 'mask' contains a tab or a line break: 'm/b\n.png'",
     ),
     "a tab in a path": (
         'image,mask\na.png,"m/a\t.png"\n',
-        r"R/data.csv:2: column 'mask' holds a tab or a line break: 'm/a\t.png'",
+        r"R/data.csv:2: column 'mask' contains a tab or a line break: 'm/a\t.png'",
     ),
     "a quote that is not closed": (
         'image,mask,n\na.png,m/a.png,"x\nb.png,m/b.png,y\n',
-        "R/data.csv:2: the quotes in the row that begins here are not right: unexpected end of data",
+        "R/data.csv:2: the row that starts here has unbalanced quotes: unexpected end of data",
     ),
     "a quote that another row closes": (
         'image,mask,n\na.png,m/a.png,"x\nb.png,m/b.png,"y\n',
-        "R/data.csv:2: the quotes in the row that begins here are not right: ',' expected after '\"'",
+        "R/data.csv:2: the row that starts here has unbalanced quotes: ',' expected after '\"'",
     ),
     "Latin-1": (
         PLAIN.encode().replace(b"a.png,", b"\xe4.png,"),
@@ -219,16 +219,16 @@ UNREADABLE_TABLES = {
     ),
     "a drive of Windows": (
         PLAIN.replace("m/a", r"C:\data\a"),
-        "R/data.csv:2: mask R/C:/data/a.png does not exist; it begins with a drive of Windows; write paths that are "
-        "relative to the data set",
+        "R/data.csv:2: mask R/C:/data/a.png does not exist; it starts with a Windows drive; write paths relative to "
+        "the dataset",
     ),
     "one file by two paths": (
         PLAIN + ".\\a.png,m/c.png\n",
-        "R/data.csv:4: image R/./a.png stands in line 2 already",
+        "R/data.csv:4: image R/./a.png is already in line 2",
     ),
     "two words for a split": (
         "image,mask,split\na.png,m/a.png,train\nb.png,m/b.png,Dev\nc.png,m/c.png,val\n",
-        "R/data.csv: column 'split' has 'Dev' and 'val', both words for val; write one",
+        "R/data.csv: column 'split' has both 'Dev' and 'val' for val; use only one of them",
     ),
 }
 
@@ -248,7 +248,7 @@ def test_columns_of_other_names(root, table):
         "b": ("b.png", "m/b.png"),
     }
     assert error_of(csv.read, root, image_column="File", mask_column="Mask") == (
-        "R/data.csv: no column 'Mask'; it has: File, Label; write data.mask_column: NAME if one of these is it"
+        "R/data.csv: no column 'Mask'; it has: File, Label; if one of these is meant, write data.mask_column: NAME"
     )
 
 
@@ -268,7 +268,7 @@ def test_words_for_splits_and_a_share_of_train(root, table):
     table("image,mask,split", *(f"{row},{word}" for row, word in zip(ROWS, words, strict=True)))
     assert (
         error_of(csv.read, root)
-        == "R/data.csv: column 'split' has 'TRAIN' and 'training', both words for train; write one"
+        == "R/data.csv: column 'split' has both 'TRAIN' and 'training' for train; use only one of them"
     )
     words[1] = " Train"
     table("image,mask,split", *(f"{row},{word}" for row, word in zip(ROWS, words, strict=True)))
@@ -281,7 +281,7 @@ def test_folds_of_a_spreadsheet(root, table):
     table("image,mask,fold", *(f"{row},{fold}" for row, fold in zip(ROWS, ["0", "1.0", "2", " 1"], strict=True)))
     assert names(csv.read(root, val_fold=1)) == {"train": ["a", "c"], "val": ["b", "d"]}
     table("image,mask,fold", f"{ROWS[0]},1", f"{ROWS[1]},test")
-    assert error_of(csv.read, root, val_fold=1) == "R/data.csv:3: column 'fold' holds 'test', not a whole number"
+    assert error_of(csv.read, root, val_fold=1) == "R/data.csv:3: column 'fold' contains 'test', not an integer"
 
 
 def test_all_problems_of_a_table_for_a_report(root, table):
@@ -293,7 +293,7 @@ def test_all_problems_of_a_table_for_a_report(root, table):
     assert [problem.replace(str(root), "R") for problem in problems] == [
         "R/data.csv:4: image R/x.png does not exist; paths are relative to the CSV file",
         "R/data.csv:5: column 'mask' is empty",
-        "R/data.csv:6: image R/a.png stands in line 2 already",
+        "R/data.csv:6: image R/a.png is already in line 2",
     ]
 
 
@@ -304,7 +304,7 @@ KNOWN_WORDS = "train, training, val, valid, validation, dev, test, testing"
 def test_a_word_that_is_no_split(word, root, table):
     table("image,mask,split", f"{ROWS[0]},train", f"{ROWS[1]},val", f"{ROWS[2]},{word}")
     assert error_of(csv.read, root) == (
-        f"R/data.csv:4: column 'split' holds '{word}', which is not a known split; write {KNOWN_WORDS}, or "
+        f"R/data.csv:4: column 'split' contains '{word}', which is not a known split; write {KNOWN_WORDS}, or "
         f"data.train_split: {word} to train on it"
     )
     assert names(csv.read(root, asked_splits=(word, "val")))[word] == ["c"]
@@ -317,7 +317,7 @@ def test_a_split_of_ones_own_name_is_asked_for(root, table):
     assert {split: [sample.name for sample in samples] for split, samples in asked.items() if samples} == {
         "Learn": ["a"], "judge": ["b"], "holdout_test": ["c"], "train": ["a"], "val": ["b"]
     }  # fmt: skip
-    with pytest.raises(DataError, match=r"data.csv:2: column 'split' holds 'Learn'"):
+    with pytest.raises(DataError, match=r"data.csv:2: column 'split' contains 'Learn'"):
         read_splits(data_config(**keys), seed=0)
 
 
@@ -328,7 +328,7 @@ def test_an_image_that_is_its_own_mask(link, root, table):
         getattr(root / other, link)(root / "a.png")
     table("image,mask", f"{ROWS[1]}", f"a.png,{other}")
     assert error_of(csv.read, root) == (
-        "R/data.csv:3: image and mask are the same file, R/a.png; write the path of its mask, or data.mask_band where "
+        "R/data.csv:3: image and mask are the same file, R/a.png; write the path of its mask, or data.mask_band if "
         "one of its bands is the mask"
     )
     splits = names(csv.read(root, mask_band=4, val_fraction=0.5))

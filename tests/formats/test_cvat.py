@@ -57,13 +57,15 @@ DATUMARO = """<?xml version="1.0" encoding="utf-8"?>
     </task>
   </meta>
   <image id="0" name="a.jpg" width="9" height="7">
-    <mask label="cat" occluded="0" outside="0" keyframe="0" rle="11, 4, 5, 1, 1, 2, 5, 4, 29, 1" left="0" top="0" width="9" height="7" z_order="1">
+    <mask label="cat" occluded="0" outside="0" keyframe="0" rle="11, 4, 5, 1, 1, 2, 5, 4, 29, "
+    "1" left="0" top="0" width="9" height="7" z_order="1">
     </mask>
     <polygon label="road" occluded="0" outside="0" keyframe="0" points="0.00,0.00;4.00,0.00;4.00,3.00;0.00,3.00" z_order="0">
     </polygon>
   </image>
   <image id="1" name="b.jpg" width="9" height="7">
-    <mask label="road" occluded="0" outside="0" keyframe="0" rle="0, 1, 3, 7, 1, 1, 1, 1, 1, 2, 4, 3, 1, 5, 2, 2, 2, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1, 4, 1, 5" left="0" top="0" width="9" height="7" z_order="0">
+    <mask label="road" occluded="0" outside="0" keyframe="0" rle="0, 1, 3, 7, 1, 1, 1, 1, 1, 2, 4, 3, 1, 5, 2, 2, 2, "
+    "2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1, 4, 1, 5" left="0" top="0" width="9" height="7" z_order="0">
     </mask>
   </image>
 </annotations>
@@ -153,30 +155,30 @@ def test_subsets_of_a_project_are_its_splits(tmp_path):
 
 EXPORT = 'in CVAT, export the task as "CVAT for images 1.1"'
 MISTAKES = {
-    "XML of something else": ("<html></html>", f":1: is not a file of CVAT: it holds <html>; {EXPORT}"),
+    "XML of something else": ("<html></html>", f":1: is not a CVAT file: it contains <html>; {EXPORT}"),
     "boxes of VOC": (
         "<annotation></annotation>",
-        ":1: is an XML file of boxes, as PASCAL VOC has them; boxes make no masks: export polygons or masks, as "
+        ":1: is an XML file of boxes in PASCAL VOC format; boxes do not make masks: export polygons or masks as "
         '"CVAT for images 1.1" or COCO',
     ),
     "no XML": ("\x89PNG", ":1: is not XML: not well-formed (invalid token); is the file complete?"),
     "an empty file": ("", ":1: is not XML: no element found; is the file complete?"),
     "billion laughs": (
         '<!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;">]><annotations>&b;</annotations>',
-        ":1: has a DOCTYPE, which CVAT does not write; take it out",
+        ":1: has a DOCTYPE, which CVAT does not write; remove it",
     ),
     "a file of the system": (
         '<!DOCTYPE x SYSTEM "/etc/passwd"><annotations/>',
-        ":1: has a DOCTYPE, which CVAT does not write; take it out",
+        ":1: has a DOCTYPE, which CVAT does not write; remove it",
     ),
     "an encoding that nobody knows": ('<?xml version="1.0" encoding="klingon"?><annotations/>', ": is not XML: "),
-    "a deep file": ("<annotations>" + "<a>" * 99, ":1: is nested too deep"),
+    "a deep file": ("<annotations>" + "<a>" * 99, ":1: is nested too deeply"),
     "another version": (
         "<annotations><version>2.0</version></annotations>",
-        f":1: is of version 2.0, but 1.1 is read; {EXPORT}",
+        f":1: has version 2.0, but 1.1 is supported; {EXPORT}",
     ),
-    "no images": (f"{HEAD}</annotations>", f": holds no image; {EXPORT}, of a task that has images"),
-    "no size": ('<annotations><image name="a.png"/></annotations>', ":1: image has '' as its height, not a number"),
+    "no images": (f"{HEAD}</annotations>", f": contains no images; {EXPORT}, from a task that has images"),
+    "no size": ('<annotations><image name="a.png"/></annotations>', ":1: image has '' as height, not a number"),
     "no pixels": (
         '<annotations><image name="a.png" width="0" height="5"/></annotations>',
         ":1: image a.png has no size",
@@ -192,7 +194,7 @@ MISTAKES = {
     ),
     "a box without an end": (
         f"""<annotations>{image(shapes='<box label="x" xtl="1" ytl="1"/>')}</annotations>""",
-        ":1: box 1 (x) has '' as its xbr, not a number",
+        ":1: box 1 (x) has '' as xbr, not a number",
     ),
 }
 
@@ -210,30 +212,30 @@ def test_files_that_are_wrong(case, tmp_path):
 SETS = {
     "an image that is not there": (
         [image(), image("c.png")], {},
-        '1 of 2 images are not in R/images: c.png; export with "Save images", or put them there',
+        '1 of 2 images are not in R/images: c.png; export with "Save images", or copy them there',
     ),
-    "an image twice": ([image(), image()], {}, "the image a.png is there twice; export the task again"),
+    "an image twice": ([image(), image()], {}, "contains the image a.png twice; export the task again"),
     "lines": (
         [image(shapes='<polyline label="road" points="1,1;2,2"/>')],
         {},
-        "polyline (1) cover no area; draw polygons or masks, or write data.lines: skip",
+        "polyline (1) do not cover an area; draw polygons or masks, or write data.lines: skip",
     ),
     "boxes alone": (
         [image(shapes='<box label="road" xtl="1" ytl="1" xbr="3" ybr="3"/>')], {},
-        "has nothing but boxes (1), which make rectangles of masks; draw polygons or masks in CVAT, or write "
+        "has only boxes (1), which make masks rectangular; draw polygons or masks in CVAT, or write "
         "data.boxes: draw",
     ),
     "boxes that are not wanted": (
         [image(shapes=f'{SHAPES}<box label="road" xtl="1" ytl="1" xbr="3" ybr="3"/>')], {"boxes": "error"},
-        "has boxes (1), which make rectangles of masks; draw polygons or masks in CVAT, or write data.boxes: draw",
+        "has boxes (1), which make masks rectangular; draw polygons or masks in CVAT, or write data.boxes: draw",
     ),
     "labels in another case": (
         [image(shapes=SHAPES.replace("road", "Road"))], {},
-        "no class claims the labels of 1 object: Road (1); the classes claim: background, road, säule; give them to "
-        "classes, like {name: .., labels: [road, Road]}, or write data.other_labels: background, or ignore",
+        "no class claims the labels of 1 object: Road (1); the classes claim: background, road, säule; add them to "
+        "classes, like {name: .., labels: [road, Road]}, or write data.other_labels: background or ignore",
     ),
     "another size": (
-        [image(width=7), image("b.png", "")], {}, "has an image of 7 x 5 pixels, but R/images/a.png is 6 x 5"
+        [image(width=7), image("b.png", "")], {}, "says that the image has 7 x 5 pixels, but R/images/a.png has 6 x 5"
     ),
     "runs past the box": (
         [image(shapes=SHAPES.replace("1, 2, 1,", "1, 2, 9,")), image("b.png", "")], {},
@@ -241,11 +243,11 @@ SETS = {
     ),
     "a box past the image": (
         [image(shapes=SHAPES.replace('left="2"', 'left="4"')), image("b.png", "")], {},
-        "mask 1 (säule) of a.png: its box, 3 x 2 at 4, 1, leaves the image, 6 x 5",
+        "mask 1 (säule) of a.png: its box, 3 x 2 at 4, 1, extends beyond the image, 6 x 5",
     ),
     "runs that are no numbers": (
         [image(shapes=SHAPES.replace("1, 2, 1,", "1, -2, x,")), image("b.png", "")], {},
-        "mask 1 (säule) of a.png: its rle holds something else than numbers of pixels",
+        "mask 1 (säule) of a.png: its rle contains something other than pixel counts",
     ),
 }  # fmt: skip
 

@@ -108,7 +108,7 @@ FOLDER_MISTAKES = {
     "two images of one name": (
         ["i/a.jpg", "i/a.png", "m/a.png"],
         {"images": "i", "masks": "m"},
-        "data.images: R/i/a.jpg and R/i/a.png have the same name; which one is meant? remove or rename one",
+        "data.images: R/i/a.jpg and R/i/a.png have the same name; remove or rename one of them",
     ),
     "no images": (
         ["i/readme.txt", "m/a.png"],
@@ -119,12 +119,12 @@ FOLDER_MISTAKES = {
     "a folder that is not there": (
         ["imgs/a.jpg", "masks/a.png"],
         {"images": "images", "masks": "masks"},
-        "data.images: R/images does not exist; R holds: imgs, masks",
+        "data.images: R/images does not exist; R contains: imgs, masks",
     ),
     "a split's folder that is not there": (
         ["t/i/a.jpg", "t/m/a.jpg"],
         {"images": {"train": "t/i", "val": "v/i"}, "masks": {"train": "t/m", "val": "v/m"}},
-        "data (val).images: R/v/i does not exist; R holds: t",
+        "data (val).images: R/v/i does not exist; R contains: t",
     ),
     "a folder for one and splits for the other": (
         ["i/a.jpg"],
@@ -134,7 +134,7 @@ FOLDER_MISTAKES = {
     "one sample alone": (
         ["i/a.jpg", "m/a.png"],
         {"images": "i", "masks": "m"},
-        "data: 1 sample cannot be split into training and validation; data.tile parts a large image",
+        "data: 1 sample cannot be split into training and validation; data.tile divides a large image",
     ),
     "a share of more than all": (
         ["i/a.jpg", "m/a.png"],
@@ -182,7 +182,7 @@ def test_a_name_that_others_have_too_is_not_guessed(case, root):
     images, masks, text = AMBIGUOUS[case]
     touch(root, *images, *masks)
     assert error_of(folders.read, root, images="i", masks="m") == (
-        f"R/m: {text} others have this name too; put the masks into the same folders as the images"
+        f"R/m: {text} several files have this name; put the masks into the same folders as the images"
     )
 
 
@@ -217,7 +217,7 @@ def test_names_that_are_not_utf_8_or_have_a_line_break(root):
 
 def test_a_root_that_is_not_there(root):
     for read in (folders.read, reader("camvid")):
-        assert error_of(read, root / "nothing") == f"data.root: R does not exist; {root} holds: nothing"
+        assert error_of(read, root / "nothing") == f"data.root: R does not exist; {root} contains: nothing"
 
 
 def test_splits_that_are_not_there_are_skipped(root):
@@ -229,7 +229,7 @@ def test_splits_that_are_not_there_are_skipped(root):
     (root / "t/i/a.jpg").unlink()
     (root / "t/i").rmdir()
     assert error_of(folders.read, root, **places, missing_splits="skip") == (
-        "data (train).images: R/t/i does not exist; R/t holds: m"
+        "data (train).images: R/t/i does not exist; R/t contains: m"
     )
 
 
@@ -249,7 +249,7 @@ def test_several_endings_and_the_first_folder_that_is_there(root):
     splits = folders.read(root, images=["old", "new"], masks="m", **keys)
     assert sorted(name for split in names(splits).values() for name in split) == ["a", "b"]
     assert error_of(folders.read, root, images=["old", "older"], masks="m", **keys) == (
-        "data.images: R/old does not exist; R holds: m, new"
+        "data.images: R/old does not exist; R contains: m, new"
     )
     assert error_of(folders.read, root, images="new", masks="m", mask_suffix="_x") == (
         "data: no masks in R/m whose names end in _x"

@@ -84,4 +84,4 @@ def test_pairs_that_are_not_complete(root, case):
 def test_a_folder_that_is_not_there(root):
     with pytest.raises(DataError) as error:
         geotiff.read(root, images="tiles")
-    assert str(error.value) == f"data.images: {root}/tiles does not exist; {root} holds: images, masks"
+    assert str(error.value) == f"data.images: {root}/tiles does not exist; {root} contains: images, masks"

@@ -78,15 +78,15 @@ def test_columns_are_found_or_asked_for(tmp_path):
     rows.save_to_disk(tmp_path / "set")
     read = reader("huggingface")
     assert error_of(read, tmp_path / "set") == (
-        "data.root: R has these columns of images: photo, truth, depth; write data.image_column and data.mask_column"
+        "data.root: R has these image columns: photo, truth, depth; write data.image_column and data.mask_column"
     )
     columns = {"image_column": "photo", "mask_column": "truth"}
     assert len(read(tmp_path / "set", val_fraction=0.5, **columns)["train"]) == 1
     assert error_of(read, tmp_path / "set", mask_column="mask") == (
-        "data.mask_column: R has no column mask of images; it has: photo, truth, depth, and of other kinds: none"
+        "data.mask_column: R has no image column mask; it has: photo, truth, depth; other columns: none"
     )
     table(0).map(lambda _: {"annotation": None}).save_to_disk(tmp_path / "empty")
     assert error_of(read, tmp_path / "empty") == "R: train, row 0: has no annotation"
     assert error_of(read, tmp_path / "nowhere").startswith(
-        "data.root: R is not a folder here, and as a data set of the Hugging Face hub cannot be loaded: "
+        "data.root: R is not a local folder, and as a dataset of the Hugging Face hub it cannot be loaded: "
     )

@@ -152,8 +152,8 @@ def test_a_mask_that_is_not_an_image(content, read, root, monkeypatch):
 def test_lines_are_left_out_where_that_is_written(kind, read, root):
     write(root / "train" / "a.json", LARGE, shape("anything", [[0, 0], [3, 3]], kind))
     text = (
-        f"R/train/a.json: shape 2 (anything): is a {kind}, which covers no area; draw a polygon, or write data.lines: "
-        "skip"
+        f"R/train/a.json: shape 2 (anything): is a {kind}, which does not cover an area; draw a polygon, or write "
+        f"data.lines: skip"
     )
     assert error_of(read, root) == text
     assert read(lines="skip")["train"]["a"] == ["111100", "111100", "111100", "000000", "000000"]
@@ -195,8 +195,8 @@ def test_images_without_a_file(read, root):
         IMAGE.save(root / name)
     (root / "train" / "notes.txt").touch()
     text = (
-        "R/train: 2 images beside the annotated ones have no JSON file: R/train/x.png, R/train/y.jpg; write "
-        "data.without_annotation: background if there is nothing in them, or skip to leave them out"
+        "R/train: 2 images next to annotated ones have no JSON file: R/train/x.png, R/train/y.jpg; write "
+        "data.without_annotation: background if they contain nothing, or skip to leave them out"
     )
     assert error_of(read, root) == text
     splits = read(without_annotation="background")
@@ -211,8 +211,8 @@ def test_images_without_a_file_in_a_folder_of_two_splits(read, root):
     for name in ("c", "d"):
         IMAGE.save(root / "train" / f"{name}.png")
     text = (
-        "R/train: 1 images have no JSON file, R/train/d.png for one, and the folder is of more than one split; remove "
-        "them"
+        "R/train: 1 images have no JSON file, for example R/train/d.png, and the folder belongs to several splits; "
+        "remove them"
     )
     assert error_of(read, root, without_annotation="background") == text
     (root / "train" / "d.png").unlink()
@@ -228,7 +228,7 @@ def test_an_image_that_is_in_the_file_alone(read, root):
         ".write(base64.b64decode(d['imageData']))"
     )
     assert text == (
-        "R/train/a.json: image R/train/a.png does not exist; the file holds it as imageData, to write it out: "
+        "R/train/a.json: image R/train/a.png does not exist; the file contains it as imageData; to extract it: "
         f'python -c "{code}"'
     )
     arguments = shlex.split(text.partition("python ")[2].replace("R/", f"{root}/"))
@@ -242,7 +242,7 @@ MISTAKES = {
         [LARGE, shape("tree", [[0, 0]]), shape("bus", []), shape("tree", [])],
         {},
         "R/train: no class claims the labels of 3 objects: tree (2), bus (1); the classes claim: background, road, "
-        "car; give them to classes, like {name: .., labels: [tree]}, or write data.other_labels: background, or ignore",
+        "car; add them to classes, like {name: .., labels: [tree]}, or write data.other_labels: background or ignore",
     ),
     "no shapes": (
         [],
@@ -250,20 +250,20 @@ MISTAKES = {
         "R/train/a.json: is not a labelme file: it has no shapes; its keys: version, flags, imagePath, imageData, "
         "imageHeight, imageWidth",
     ),
-    "shapes that are no list": ([], {"shapes": 5}, "R/train/a.json: is not a labelme file: its shapes is not a list"),
-    "no path": ([], {"imagePath": None}, "R/train/a.json: is not a labelme file: its imagePath is not text"),
-    "a shape without points": ([{"label": "car"}], {}, "R/train/a.json: shapes[0] has no label and points"),
+    "shapes that are no list": ([], {"shapes": 5}, "R/train/a.json: is not a labelme file: shapes is not a list"),
+    "no path": ([], {"imagePath": None}, "R/train/a.json: is not a labelme file: imagePath is not a string"),
+    "a shape without points": ([{"label": "car"}], {}, "R/train/a.json: shapes[0] has no label or no points"),
     "an unknown shape": (
         [shape("car", [[0, 0], [1, 1]], "cuboid")],
         {},
-        "R/train/a.json: shape 1 (car): a cuboid with 2 points is not a known shape: polygon, rectangle, "
-        "oriented_rectangle, circle and mask are drawn",
+        "R/train/a.json: shape 1 (car): a cuboid with 2 points is not a supported shape; use polygon, rectangle, "
+        "oriented_rectangle, circle or mask",
     ),
     "a circle of one point": (
         [shape("car", [[0, 0]], "circle")],
         {},
-        "R/train/a.json: shape 1 (car): a circle with 1 points is not a known shape: polygon, rectangle, "
-        "oriented_rectangle, circle and mask are drawn",
+        "R/train/a.json: shape 1 (car): a circle with 1 points is not a supported shape; use polygon, rectangle, "
+        "oriented_rectangle, circle or mask",
     ),
     "points that are no pairs": (
         [shape("car", [[0, 0, 1], [1, 1, 1]])],
@@ -273,12 +273,12 @@ MISTAKES = {
     "a point far outside": (
         [shape("car", [[0, 0], [1, 1], [0, 1e8]])],
         {},
-        "R/train/a.json: shape 1 (car) of a.png: a point at 100000000.0 lies far outside of the image, 6 x 5",
+        "R/train/a.json: shape 1 (car) of a.png: a point at 100000000.0 is far outside the image, 6 x 5",
     ),
     "another size": (
         [],
         {"imageWidth": 7},
-        "R/train/a.json: has an image of 7 x 5 pixels, but R/train/a.png is 6 x 5",
+        "R/train/a.json: says that the image has 7 x 5 pixels, but R/train/a.png has 6 x 5",
     ),
     "an image that is not there": (
         [],
@@ -288,7 +288,7 @@ MISTAKES = {
     "an image of two files": (
         [],
         {"image": "b.png"},
-        "R/train/b.json: image R/train/b.png is that of R/train/a.json already; remove one of them",
+        "R/train/b.json: image R/train/b.png already belongs to R/train/a.json; remove one of them",
     ),
 }
 
@@ -303,7 +303,7 @@ def test_files_that_are_wrong(case, read, root):
 
 def test_a_folder_without_files(read, root):
     (root / "val" / "c.json").unlink()
-    assert error_of(read, root) == "R/val: no .json files of labelme there"
+    assert error_of(read, root) == "R/val: contains no labelme .json files"
     text = "data.annotations: write a folder, or {train: folder, val: folder}"
     assert error_of(read, root, annotations={"val": "val"}) == text
 

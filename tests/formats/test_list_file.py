@@ -108,37 +108,37 @@ MISTAKES = {
     "a drive of Windows": (
         {"train": [r"D:\i\0.jpg m\0.png"], "val": GOOD},
         {},
-        "R/train.txt:1: image R/D:/i/0.jpg does not exist; it begins with a drive of Windows; write paths that are "
-        "relative to the data set",
+        "R/train.txt:1: image R/D:/i/0.jpg does not exist; it starts with a Windows drive; write paths relative to "
+        "the dataset",
     ),
     "an image twice": (
         {"train": [*GOOD, "", *GOOD], "val": ["i/1.jpg m/1.png"]},
         {},
-        "R/train.txt:3: i/0 stands in line 1 already; remove one of them",
+        "R/train.txt:3: i/0 is already in line 1; remove one of them",
     ),
     "an image alone": (
         {"train": ["i/0.jpg"], "val": GOOD},
         {},
-        "R/train.txt:1: expected an image and a mask with a space, a comma or a tab between them, not: i/0.jpg",
+        "R/train.txt:1: expected an image and a mask separated by a space, a comma or a tab, not: i/0.jpg",
     ),
     "a space in a path": (
         {"train": ["my images/0.jpg m/0.png"], "val": GOOD},
         {},
-        "R/train.txt:1: expected an image and a mask with a space, a comma or a tab between them, not: "
-        "my images/0.jpg m/0.png",
+        "R/train.txt:1: expected an image and a mask separated by a space, a comma or a tab, not: my images/0.jpg "
+        "m/0.png",
     ),
     "no validation list": (
         {"train": GOOD},
         {},
-        "data.files.val: R/val.txt does not exist; R holds: i, m, train.txt",
+        "data.files.val: R/val.txt does not exist; R contains: i, m, train.txt",
     ),
-    "no training list": ({"val": GOOD}, {}, "data.files.train: R/train.txt does not exist; R holds: i, m, val.txt"),
-    "an empty list": ({"train": [], "val": GOOD}, {}, "R/train.txt: is empty; expected one sample a line"),
+    "no training list": ({"val": GOOD}, {}, "data.files.train: R/train.txt does not exist; R contains: i, m, val.txt"),
+    "an empty list": ({"train": [], "val": GOOD}, {}, "R/train.txt: is empty; expected one sample per line"),
     "a validation list and a share": (
         {"train": GOOD, "val": ["i/1.jpg m/1.png"]},
         {"val_fraction": 0.2},
-        "data.val_fraction: 0.2 of a list train is held out where there is no list val; the lists are: train, val; "
-        "write null to hold nothing out",
+        "data.val_fraction: 0.2 cannot be held out: that needs a list train and no list val, but the lists are: "
+        "train, val; write null to hold nothing out",
     ),
 }
 
@@ -182,14 +182,12 @@ def test_lists_that_are_not_there_are_skipped(root):
 def test_lists_of_names_that_are_wrong(root):
     write(root, train=["0"], val=["1"])
     assert error_of(list_file.read, root, images="i/{name}.jpg") == (
-        "data.images, data.masks: write both, like JPEGImages/{name}.jpg and masks/{name}.png, or none"
+        "data.images, data.masks: write both, like JPEGImages/{name}.jpg and masks/{name}.png, or neither"
     )
     assert error_of(list_file.read, root, images=NAMES["images"], masks={"train": NAMES["masks"]}) == (
-        "data.images, data.masks: have no path for the split val of data.files"
+        "data.images, data.masks: have no path for split val of data.files"
     )
-    assert error_of(list_file.read, root, files={}) == (
-        "data.files: names no list; write {train: train.txt, val: val.txt}"
-    )
+    assert error_of(list_file.read, root, files={}) == ("data.files: is empty; write {train: train.txt, val: val.txt}")
 
 
 def test_an_image_that_is_its_own_mask(root):
@@ -197,7 +195,7 @@ def test_an_image_that_is_its_own_mask(root):
     same = {"images": "i/{name}.jpg", "masks": "i/{name}.jpg"}
     assert error_of(list_file.read, root, **same) == (
         "R/train.txt:1: image and mask are the same file, R/i/0.jpg; write the path of its mask, or data.mask_band "
-        "where one of its bands is the mask"
+        "if one of its bands is the mask"
     )
     assert names(list_file.read(root, **same, mask_band=4)) == {"train": ["0"], "val": ["1"]}
     write(root, train=["i/0.jpg i/0.jpg"])

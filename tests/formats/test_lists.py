@@ -34,27 +34,27 @@ def test_pairs_parted_by_what_is_in_the_line(path):
 
 
 MISTAKES = {
-    "nothing in it": (read_names, b"\n \n", "R/list.txt: is empty; expected one sample a line"),
-    "a name twice": (read_names, b"a\nb\n\na\n", "R/list.txt:4: a stands in line 1 already; remove one of them"),
+    "nothing in it": (read_names, b"\n \n", "R/list.txt: is empty; expected one sample per line"),
+    "a name twice": (read_names, b"a\nb\n\na\n", "R/list.txt:4: a is already in line 1; remove one of them"),
     "an image": (
         read_names,
         b"\x89PNG\r\n\x1a\n\0\0",
-        r"R/list.txt:2: holds the control character '\x1a'; expected a text file: save it as UTF-8",
+        r"R/list.txt:2: contains the control character '\x1a'; expected a text file: save it as UTF-8",
     ),
     "one path": (
         read_pairs,
         b"a.jpg a.png\nb.jpg\n",
-        "R/list.txt:2: expected an image and a mask with a space, a comma or a tab between them, not: b.jpg",
+        "R/list.txt:2: expected an image and a mask separated by a space, a comma or a tab, not: b.jpg",
     ),
     "three paths": (
         read_pairs,
         b"a.jpg,a.png,1\n",
-        "R/list.txt:1: expected an image and a mask with a space, a comma or a tab between them, not: a.jpg,a.png,1",
+        "R/list.txt:1: expected an image and a mask separated by a space, a comma or a tab, not: a.jpg,a.png,1",
     ),
     "half a pair": (
         read_pairs,
         b"a.jpg,\n",
-        "R/list.txt:1: expected an image and a mask with a space, a comma or a tab between them, not: a.jpg,",
+        "R/list.txt:1: expected an image and a mask separated by a space, a comma or a tab, not: a.jpg,",
     ),
 }
 
@@ -68,7 +68,7 @@ def test_lists_that_are_wrong(case, path, tmp_path):
 
 def test_a_list_that_is_not_there_or_a_folder(path, tmp_path):
     (tmp_path / "other.txt").touch()
-    assert error_of(read_names, path, folder=tmp_path) == "data: R/list.txt does not exist; R holds: other.txt"
+    assert error_of(read_names, path, folder=tmp_path) == "data: R/list.txt does not exist; R contains: other.txt"
     assert error_of(read_names, tmp_path, folder=tmp_path) == "R: cannot be read: Is a directory"
 
 
@@ -102,4 +102,4 @@ def test_the_file_of_a_mask_is_what_stands_before_the_tab(path, tmp_path):
     assert list(listed_samples(path, [(1, sample)])) == [sample]
     rows = [(1, sample), (5, sample._replace(image="b.jpg"))]
     message = error_of(listed_samples, path, rows, folder=tmp_path)
-    assert message == "R/list.txt:5: a stands in line 1 already; remove one of them"
+    assert message == "R/list.txt:5: a is already in line 1; remove one of them"

@@ -1,4 +1,4 @@
-"""Images and masks in one folder, told apart by their names, in the layouts that data sets have."""
+"""Images and masks in one folder, told apart by their names, in the layouts that datasets have."""
 
 import json
 import os
@@ -96,7 +96,7 @@ def test_one_folder_given_twice(case, tmp_path):
     shown = {key: json.dumps(value) if isinstance(value, list) else f"'{value}'" for key, value in keys.items()}
     text = ", ".join(f"data.{key}: {shown[key]}" for key in layout if key in keys)
     assert error_of(folders.read, tmp_path, images="d", masks="d") == (
-        f"data: images and masks lie in one folder, R/d; write {text}"
+        f"data: images and masks are in the same folder, R/d; write {text}"
     )
     splits = folders.read(tmp_path, **layout)
     assert len(splits["train"]) + len(splits["val"]) == len(found)
@@ -135,7 +135,7 @@ SEVERAL = {
 def test_several_masks_of_an_image(case, tmp_path):
     files, text = SEVERAL[case]
     touch(tmp_path, *(f"d/{file}" for file in files))
-    assert error_of(folders.pair, tmp_path, "d", "d") == f"data: the files in R/d pair in several ways, like {text}"
+    assert error_of(folders.pair, tmp_path, "d", "d") == f"data: the files in R/d can be paired in several ways: {text}"
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_several_masks_of_an_image(case, tmp_path):
 def test_names_that_tell_nothing(files, tmp_path):
     touch(tmp_path, *(f"d/{file}" for file in files))
     assert error_of(folders.read, tmp_path, images="d", masks="d") == (
-        "data: images and masks are the same files in R/d, and their names do not tell them apart; give a glob for "
-        "each, like 'img_*' and 'mask_*' or '*/images/*' and '*/masks/*', or write data.mask_band where a band of the "
+        "data: images and masks are the same files in R/d, and their names do not distinguish them; give a glob for "
+        "each, like 'img_*' and 'mask_*' or '*/images/*' and '*/masks/*', or write data.mask_band if one band of the "
         "images is the mask"
     )
     if len({os.path.splitext(file)[0] for file in files}) == len(files):
@@ -172,7 +172,7 @@ def test_globs_of_one_folder(case, tmp_path):
     images, masks, text = GIVEN[case]
     touch(tmp_path, *named("d/p_{}.tif", "d/p_{}_mask.tif"))
     assert error_of(folders.pair, tmp_path, images, masks) == (
-        f"data: images and masks lie in one folder, R/d; write {text}"
+        f"data: images and masks are in the same folder, R/d; write {text}"
     )
     assert len(folders.pair(tmp_path, images, masks, mask_suffix="_mask")) == 4
 
@@ -186,7 +186,8 @@ def test_the_key_of_a_split(tmp_path):
     touch(tmp_path, *named("t/{}.jpg", "t/{}.png", "v/{}.jpg", "v/{}.png"))
     both = {"train": "t", "val": "v"}
     assert error_of(folders.read, tmp_path, images=both, masks=both) == (
-        "data (train): images and masks lie in one folder, R/t; write data.images.train: 't/*.jpg', data.masks.train: "
+        "data (train): images and masks are in the same folder, R/t; write data.images.train: 't/*.jpg', "
+        "data.masks.train: "
         "'t/*.png'"
     )
 

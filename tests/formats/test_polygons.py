@@ -46,8 +46,8 @@ def test_legends(case):
 
 
 OWN_VALUE = (
-    "data.classes: 'b' has values or colors; in annotation files labels are names: take them out, and write labels: "
-    "[first, second] where the names there are others"
+    "data.classes: 'b' has values or colors, but annotation files contain names: remove them, and write labels: "
+    "[first, second] if the names in the files differ from the class name"
 )
 LEGEND_MISTAKES = {
     "a value": (classes("a", {"name": "b", "value": 7}), ("ignore", "error"), OWN_VALUE),
@@ -61,13 +61,13 @@ LEGEND_MISTAKES = {
     "no background": (
         classes("a", "b"),
         ("background", "error"),
-        "data.classes: none is named background, which pixels outside all objects would be; write classes: "
+        "data.classes: pixels outside all objects would be background, but no class has that name; write classes: "
         "[background, ...] or data.unlabelled: ignore",
     ),
     "no background for others": (
         classes("a", "b"),
         ("ignore", "background"),
-        "data.classes: none is named background, which pixels of other labels would be; write classes: "
+        "data.classes: pixels of other labels would be background, but no class has that name; write classes: "
         "[background, ...] or data.other_labels: ignore",
     ),
 }
@@ -89,9 +89,9 @@ def test_unclaimed_labels():
     with pytest.raises(DataError) as error:
         drawn.refuse_unclaimed(Path("F"), Counter({c: n for n, c in enumerate("abcdefgh", start=1)}), CLAIMED)
     assert str(error.value) == (
-        "F: no class claims the labels of 36 objects: h (8), g (7), f (6), e (5), d (4), c (3) and 2 more; the classes "
-        "claim: background, red car; give them to classes, like {name: .., labels: [h]}, or write data.other_labels: "
-        "background, or ignore"
+        "F: no class claims the labels of 36 objects: h (8), g (7), f (6), e (5), d (4), c (3) and 2 more; the "
+        "classes claim: background, red car; add them to classes, like {name: .., labels: [h]}, or write "
+        "data.other_labels: background or ignore"
     )
 
 
@@ -100,7 +100,7 @@ def test_a_label_that_is_written_otherwise_is_given_to_the_class_it_means(label)
     with pytest.raises(DataError) as error:
         drawn.refuse_unclaimed(Path("F"), Counter({label: 1, "tree": 9}), CLAIMED)
     written = '" red car"' if label[0] == " " else label
-    assert f"give them to classes, like {{name: .., labels: [red car, {written}]}}, or" in str(error.value)
+    assert f"add them to classes, like {{name: .., labels: [red car, {written}]}}, or" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -194,19 +194,19 @@ def test_ignored_pixels_and_no_objects(draw):
 
 NO_OUTLINE = "its segmentation is neither a list of polygons [x, y, x, y, ..] nor {counts, size}"
 BROKEN = [
-    ([[1, 1, 4, 1, 4, 3, 1]], "a polygon has 7 numbers; x and y make pairs"),
-    ([[1, 1, 4, 1, 4, 1e9]], "a point at 1000000000.0 lies far outside of the image, 6 x 5"),
-    ([[1, 1, 4, 1, 4, float("nan")]], "a point at nan lies far outside of the image, 6 x 5"),
-    ([[1, 1, 4, 1, 4, float("-inf")]], "a point at -inf lies far outside of the image, 6 x 5"),
+    ([[1, 1, 4, 1, 4, 3, 1]], "a polygon has 7 numbers, which are not pairs of x and y"),
+    ([[1, 1, 4, 1, 4, 1e9]], "a point at 1000000000.0 is far outside the image, 6 x 5"),
+    ([[1, 1, 4, 1, 4, float("nan")]], "a point at nan is far outside the image, 6 x 5"),
+    ([[1, 1, 4, 1, 4, float("-inf")]], "a point at -inf is far outside the image, 6 x 5"),
     ([1, 1, 4, 1, 4, 3], NO_OUTLINE),
     ([[1, 1, 4, 1, 4, "3"]], NO_OUTLINE),
     ("polygon", NO_OUTLINE),
     ({"counts": [30]}, NO_OUTLINE),
     ({"size": [5, 6]}, NO_OUTLINE),
     ({"counts": 30, "size": [5, 6]}, NO_OUTLINE),
-    ({"counts": [30], "size": [6, 5]}, "its counts are of size [6, 5], but the image is [5, 6]"),
+    ({"counts": [30], "size": [6, 5]}, "its size is [6, 5], but the image is [5, 6]"),
     ({"counts": [29], "size": [5, 6]}, "its counts add up to 29 pixels, but the image has 30, 6 x 5"),
-    ({"bitmap": "AAAA", "at": [0, 0]}, "its mask is not an image of a known type"),
+    ({"bitmap": "AAAA", "at": [0, 0]}, "its mask is not an image of a supported type"),
 ]
 
 
@@ -220,22 +220,25 @@ def test_broken_outlines(outline, text, draw):
 def test_an_image_of_another_size(draw, tmp_path):
     with pytest.raises(DataError) as error:
         draw(size=(4, 6))
-    text = f"F: has an image of 6 x 4 pixels, but {tmp_path}/a.png is 6 x 5"
+    text = f"F: says that the image has 6 x 4 pixels, but {tmp_path}/a.png has 6 x 5"
     assert str(error.value) == text
     with pytest.raises(DataError) as error:
         draw(size=(6, 5))
-    text = f"F: has an image of 5 x 6 pixels, but {tmp_path}/a.png is 6 x 5; rotate it for good, as its EXIF says"
+    text = (
+        f"F: says that the image has 5 x 6 pixels, but {tmp_path}/a.png has 6 x 5; rotate the stored image as its EXIF "
+        f"orientation says"
+    )
     assert str(error.value) == text
 
 
 JSON_MISTAKES = {
     '{"a": [],\n "b": }': "F:2: is not JSON: Expecting value (column 7)",
     "": "F:1: is not JSON: Expecting value (column 1)",
-    "[1]": "F: is not a file of ours: it holds a list, without a and b",
+    "[1]": "F: is not a file of ours: it contains a list without a and b",
     "{}": "F: is not a file of ours: it has no a and no b; its keys: none",
     '{"a": 1, "c": 2, "d": 3}': "F: is not a file of ours: it has no b; its keys: a, c, d",
-    '{"a": {}, "b": ""}': "F: is not a file of ours: its a is not a list",
-    '{"a": [], "b": []}': "F: is not a file of ours: its b is not text",
+    '{"a": {}, "b": ""}': "F: is not a file of ours: a is not a list",
+    '{"a": [], "b": []}': "F: is not a file of ours: b is not a string",
 }
 
 

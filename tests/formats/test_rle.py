@@ -102,8 +102,8 @@ def test_classes_that_overlap_are_an_error_unless_the_later_one_is_meant(write):
     with pytest.raises(DataError) as error:
         masks(root)
     assert str(error.value) == (
-        f"{root}/train.csv: a.jpg: line 2 (cat) and line 3 (dog) share 1 pixels; a pixel has one class here: take "
-        "one of them out of data.classes, or write data.overlaps: later, where the later row is meant"
+        f"{root}/train.csv: a.jpg: line 2 (cat) and line 3 (dog) share 1 pixels, but a pixel has one class here: "
+        f"remove one of them from data.classes, or write data.overlaps: later to let the later row win"
     )
     assert masks(root, overlaps="later")["a"] == ["112", "200", "000", "000"]
 
@@ -122,38 +122,38 @@ MISTAKES = {
     ),
     "no runs": (
         ["ImageId,ClassId", "a,cat"], {},
-        "R/train.csv: no column 'EncodedPixels'; it has: ImageId, ClassId; write data.runs_column: NAME if "
-        "one of these is it",
+        "R/train.csv: no column 'EncodedPixels'; it has: ImageId, ClassId; if one of these is meant, write "
+        "data.runs_column: NAME",
     ),
     "no classes": (
         ["ImageId,EncodedPixels", "a,1 1"], {},
-        "R/train.csv: has no column of classes; write data.class_column, or one class in data.classes",
+        "R/train.csv: has no class column; write data.class_column, or only one class in data.classes",
     ),
-    "no rows": (["ImageId,ClassId,EncodedPixels"], {}, "R/train.csv: has no row below its header"),
+    "no rows": (["ImageId,ClassId,EncodedPixels"], {}, "R/train.csv: has no rows below its header"),
     "no image in a row": (
-        ["ImageId,ClassId,EncodedPixels", ",cat,1 1"], {}, "R/train.csv:2: column 'ImageId' holds '', not an image"
+        ["ImageId,ClassId,EncodedPixels", ",cat,1 1"], {}, "R/train.csv:2: column 'ImageId' contains '', not an image"
     ),
     "runs without a class": (
         ["ImageId,ClassId,EncodedPixels", "a,cat,1 1", "b,,1 1"], {},
-        "R/train.csv:3: has runs of b but no class; write one, or remove the row",
+        "R/train.csv:3: has run lengths for b but no class; add the class or remove the row",
     ),
     "a row that is cut off": (
         ["ImageId,ClassId,EncodedPixels", "a,cat,1 1", "b,cat"], {},
-        "R/train.csv:3: has 2 of the 3 cells of the first row; is the file complete?",
+        "R/train.csv:3: has 2 of the 3 cells of the header; is the file complete?",
     ),
     "an image that is not there": (
         ["ImageId,ClassId,EncodedPixels", "a,cat,1 1", "c,cat,1 1"], {},
-        "R/train.csv:3: 1 of 2 images are not in R/train, or their names are not the only ones there: c",
+        "R/train.csv:3: 1 of 2 images are not in R/train, or their names are not unique there: c",
     ),
     "an image without a row": (
         ["ImageId,ClassId,EncodedPixels", "a,cat,1 1"], {},
-        "R/train.csv: 1 of the 2 images in R/train have no row, b.png; write data.without_row: background if there is "
-        "nothing in them, or skip",
+        "R/train.csv: 1 of the 2 images in R/train have no row: b.png; write data.without_row: background if they "
+        "contain nothing, or skip to leave them out",
     ),
     "a class that nobody claims": (
         ["ImageId,ClassId,EncodedPixels", "a,bird,1 1", "b,cat,"], {},
-        "R/train.csv: no class claims the labels of 1 object: bird (1); the classes claim: background, cat, dog; give "
-        "them to classes, like {name: .., labels: [bird]}, or write data.other_labels: background, or ignore",
+        "R/train.csv: no class claims the labels of 1 object: bird (1); the classes claim: background, cat, dog; add "
+        "them to classes, like {name: .., labels: [bird]}, or write data.other_labels: background or ignore",
     ),
     "runs past the end": (
         ["ImageId,ClassId,EncodedPixels", "a,cat,12 2", "b,cat,"], {},
@@ -161,7 +161,7 @@ MISTAKES = {
     ),
     "no pairs": (
         ["ImageId,ClassId,EncodedPixels", "a,cat,12", "b,cat,"], {},
-        "R/train.csv: line 2 (cat) of a.jpg: has 1 numbers; a run is a start and a length",
+        "R/train.csv: line 2 (cat) of a.jpg: has 1 numbers; a run consists of a start and a length",
     ),
 }  # fmt: skip
 

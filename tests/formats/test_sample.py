@@ -79,7 +79,11 @@ def test_a_group_is_not_divided():
         splits = split_by_fraction(samples, 0.2, seed)
         groups = {split: {sample.group for sample in table} for split, table in splits.items()}
         assert len(groups["val"]) == 2 and len(groups["train"]) == 8 and not groups["val"] & groups["train"]
-    with pytest.raises(DataError, match=r"data: 4 samples of one group cannot be split into training and validation"):
+    with pytest.raises(
+        DataError,
+        match=r"data: 4 samples, all of the same group, cannot be split into training and "
+        "validation",
+    ):
         split_by_fraction(grouped(["all"] * 4), 0.5, 0)
 
 
@@ -102,8 +106,8 @@ def test_a_folder_without_the_layout(tree):
     require_layout(tree / "set", ["JPEGImages", "lists"])
     with pytest.raises(DataError) as error:
         require_layout(tree / "set", ["JPEGImages", "masks"])
-    assert str(error.value) == f"data.root: {tree}/set/masks does not exist; {tree}/set holds: JPEGImages, lists"
-    with pytest.raises(DataError, match=r"data.root: .+/nothing does not exist; .+ holds: other, set"):
+    assert str(error.value) == f"data.root: {tree}/set/masks does not exist; {tree}/set contains: JPEGImages, lists"
+    with pytest.raises(DataError, match=r"data.root: .+/nothing does not exist; .+ contains: other, set"):
         require_layout(tree / "nothing", ["JPEGImages"])
 
 

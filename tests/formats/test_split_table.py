@@ -32,13 +32,13 @@ MISTAKES = {
     ),
     "a row too many": (
         ["name,split", "a,train", "d/b,val", "#c,val", "e,val"],
-        "1 rows name no sample of the data set: e; run init again",
+        "1 rows match no sample of the dataset: e; run init again",
     ),
     "no column": (
         ["name,fold", "a,1"],
-        "no column 'split'; it has: name, fold; a split table has the columns name, split and group",
+        "no column 'split'; it has: name, fold; a split table has columns name, split and group",
     ),
-    "nothing": ([""], "no column 'name'; it has: ; a split table has the columns name, split and group"),
+    "nothing": ([""], "no column 'name'; it has: ; a split table has columns name, split and group"),
 }
 
 
@@ -52,7 +52,7 @@ def test_tables_that_are_wrong(case, tmp_path):
 
 def test_a_name_in_two_splits_and_a_row_twice(tmp_path):
     twice = {"train": SPLITS["train"], "val": SPLITS["train"]}
-    with pytest.raises(DataError, match="two splits of the data set have samples of the same names"):
+    with pytest.raises(DataError, match="two splits of the dataset have samples of the same name"):
         split(tmp_path, "name,split", "a,train", "d/b,val", splits=twice)
-    with pytest.raises(DataError, match=r"t\.csv:3: a stands in line 2 already"):
+    with pytest.raises(DataError, match=r"t\.csv:3: a is already in line 2"):
         split(tmp_path, "name,split", "a,train", "a,val", "d/b,val", "#c,val")

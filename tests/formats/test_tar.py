@@ -96,16 +96,16 @@ def test_shards_are_named_by_globs_and_numbers(tmp_path):
 def test_what_is_wrong_with_an_archive_is_told(tmp_path):
     read, path = reader("tar"), tmp_path / "0.tar"
     assert error_of(read, tmp_path) == (
-        "data.root: R holds no .tar files; write data.shards, like {train: train-*.tar}"
+        "data.root: R contains no .tar files; write data.shards, like {train: train-*.tar}"
     )
     pack(path, shard(0, 1))
     whole = path.read_bytes()
     for content, text in (
         (whole[:1100], "ends in the middle of 000.jpg; is the file complete?"),
         (whole[:300], "is not a tar archive; is the file complete?"),
-        (b"\x1f\x8b" + whole, "is compressed, and cannot be read in any order; decompress it"),
-        (whole[:512] + b"?" * 5120, "is not a tar archive from byte 1536 on"),
-        (bytes(10240), "holds no images"),
+        (b"\x1f\x8b" + whole, "is compressed, so files cannot be read in random order; decompress it"),
+        (whole[:512] + b"?" * 5120, "is not a valid tar archive from byte 1536 on"),
+        (bytes(10240), "contains no images"),
     ):
         path.write_bytes(content)
         assert error_of(read, tmp_path).removeprefix("R/0.tar: ") == text
@@ -115,16 +115,16 @@ def test_images_and_masks_that_cannot_be_told_apart_are_told(tmp_path):
     read, path = reader("tar"), tmp_path / "0.tar"
     pack(path, {"0.jpg": PHOTO, "0.a.png": mask(0), "0.b.png": mask(0)})
     assert error_of(read, tmp_path) == (
-        "R/0.tar: 0 has .jpg, .a.png, .b.png; which is the image, which the mask? write data.image_ext: jpg and "
-        "data.mask_ext: png, or what they are"
+        "R/0.tar: 0 has .jpg, .a.png, .b.png; write which are the image and the mask, like data.image_ext: jpg and "
+        "data.mask_ext: png"
     )
     assert names(read(tmp_path, mask_ext="b.png", image_ext="jpg", shards={"train": "0.tar"})) == {"train": ["0/0"]}
     pack(path, shard(0) | {"1.jpg": PHOTO})
-    assert error_of(read, tmp_path) == "R/0.tar: 1 has no mask .png, only .jpg; data.mask_ext says which"
+    assert error_of(read, tmp_path) == "R/0.tar: 1 has no mask .png, only .jpg; write its extension in data.mask_ext"
     pack(path, shard(0))
     with tarfile.open(path, "a") as archive:
         archive.addfile(tarfile.TarInfo("000.png"))
-    assert error_of(read, tmp_path) == "R/0.tar: holds 000.png twice"
+    assert error_of(read, tmp_path) == "R/0.tar: contains 000.png twice"
     with tarfile.open(path, "w") as archive:
         link = tarfile.TarInfo("000.jpg")
         link.type, link.linkname = tarfile.SYMTYPE, "x.jpg"
@@ -134,7 +134,7 @@ def test_images_and_masks_that_cannot_be_told_apart_are_told(tmp_path):
 
 def test_a_broken_image_is_named_with_its_archive(tmp_path):
     pack(tmp_path / "0.tar", {"0.jpg": PHOTO, "0.png": mask(0)[:40], "1.jpg": PHOTO, "1.png": mask(1)})
-    with pytest.raises(Exception, match=r"0\.tar!\d+\+40/0\.png: is not an image of a known type"):
+    with pytest.raises(Exception, match=r"0\.tar!\d+\+40/0\.png: is not an image of a supported type"):
         decoded(tmp_path, "tar", classes=CLASSES)
 
 

@@ -15,7 +15,7 @@ from tests.fuzz.mutate import attack, mutate_bytes
 
 MASK = np.random.default_rng(0).integers(0, 3, (24, 32), np.uint8)
 COLORS = [[0, 0, 0], [200, 0, 0], [0, 200, 0]]
-KINDS = ["grey.png", "palette.png", "rgb.png", "bits.png", "grey.tif", "float.tif", "palette.gif", "grey.bmp", "a.npy"]
+KINDS = ["gray.png", "palette.png", "rgb.png", "bits.png", "gray.tif", "float.tif", "palette.gif", "gray.bmp", "a.npy"]
 
 
 def encode(kind: str) -> bytes:

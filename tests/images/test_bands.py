@@ -41,7 +41,7 @@ def test_pixels_that_a_geotiff_declares_to_be_no_data_are_black(tmp_path, capfd,
 def test_no_data_is_left_out_of_the_guess(tmp_path):
     pixels = np.array([[7, 900, -32768]], np.int16)
     tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=[(42113, "s", 0, "-32768", True)])
-    text = "F: holds int16 values from 7 to 900; write data.scale: 1023, the value that means white "
+    text = "F: has int16 values from 7 to 900; write data.scale: 1023, the value that means white "
     assert error_of(tmp_path / "a.tif", channels=1) == text + "(1023 is a guess from that range), and train with it"
 
 
@@ -86,7 +86,7 @@ def test_bands_that_are_no_colours_are_not_left_out(tmp_path):
         tmp_path / "a.tif", np.zeros((2, 4, 6), np.uint8), planarconfig="separate", photometric="minisblack"
     )
     assert error_of(tmp_path / "a.tif") == "F: has 2 channels, but data.channels is 3"
-    text = "F: has 2 channels, but data.channels is 1; data.bands: [1] picks the first"
+    text = "F: has 2 channels, but data.channels is 1; data.bands: [1] selects the first"
     assert error_of(tmp_path / "a.tif", channels=1) == text
 
 
@@ -117,7 +117,7 @@ def test_every_orientation(tmp_path, orientation, kind):
     path, pixels = tmp_path / f"a.{suffix}", np.array(ORIENTED, dtype)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    if kind == "png uint16":  # colours: Pillow reads the grey ones itself
+    if kind == "png uint16":  # colors: Pillow reads the gray ones itself
         path.write_bytes(imagecodecs.png_encode(np.repeat(pixels[..., None], 3, axis=2)))
         insert_exif(path, exif)
     else:
@@ -141,7 +141,7 @@ def test_truncated_files_of_many_bands(tmp_path, capfd, layout, share):
 
 def test_a_stack_is_no_image(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((7, 20, 30, 3), np.uint16), photometric="rgb")
-    text = "F: holds a stack of shape (7, 20, 30, 3) (axes QYXS); split it into one file an image"
+    text = "F: contains a stack of shape (7, 20, 30, 3) (axes QYXS); split it into one file per image"
     assert error_of(tmp_path / "a.tif", scale=1) == text
 
 
@@ -153,15 +153,15 @@ def test_a_tiff_mask_holds_whole_numbers_of_any_type(tmp_path, dtype):
 
 
 MASK_MISTAKES = {
-    "F: holds float32 values like 0.5; a mask holds whole numbers, 0..65535": (np.float32([[0, 0.5]]), False),
-    "F: holds float64 values like nan; a mask holds whole numbers, 0..65535; to ignore it, "
+    "F: has float32 values like 0.5; mask values are integers, 0..65535": (np.float32([[0, 0.5]]), False),
+    "F: has float64 values like nan; mask values are integers, 0..65535; to ignore it, "
     "write data.ignore_values: [.nan]": (np.array([[1, np.nan]]), False),
-    "F: has 5 channels; a mask has one, which holds class values; write data.mask_band: 1 where that is the first": (
+    "F: has 5 channels; a mask has one channel with class values; write data.mask_band: 1 if that is the first": (
         np.zeros((4, 6, 5), np.uint8),
         False,
     ),
-    "F: expected a mask in RGB of 8 bits, not uint16 with 3 channels": (np.zeros((4, 6, 3), np.uint16), True),
-    "F: is an RGB picture; give every class its color, like data.classes: [{name: sky, color: [0, 0, 255]}]": (
+    "F: expected an 8-bit RGB mask, not uint16 with 3 channels": (np.zeros((4, 6, 3), np.uint16), True),
+    "F: is an RGB image; give every class a color, like data.classes: [{name: sky, color: [0, 0, 255]}]": (
         np.uint16([[[1, 2, 3]]]),
         False,
     ),

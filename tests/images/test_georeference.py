@@ -59,22 +59,26 @@ SAME = {
 }
 
 OTHER = {
-    "beside": (tags(), tags(X + 100), "lies 200.0 pixels away from its image"),
-    "above": (tags(), tags(X, Y + 2), "lies 4.0 pixels away from its image"),
-    "both": (tags(), tags(X + 1.5, Y + 2), "lies 5.0 pixels away from its image"),
-    "more than half a pixel": (tags(), tags(X + 0.3), "lies 0.6 pixels away from its image"),
-    "far away": (tags(), tags(X + 5e5), "lies 1,000,000.0 pixels away from its image"),
-    "larger pixels": (tags(), tags(px=1.0), "has pixels of 1 x 1, its image 0.5 x 0.5"),
-    "slightly larger pixels": (tags(), tags(px=0.51), "has pixels of 0.51 x 0.51, its image 0.5 x 0.5"),
-    "pixels that are not square": (tags(), tags(py=0.6), "has pixels of 0.5 x 0.6, its image 0.5 x 0.5"),
-    "turned": (tags(), model_tags(turned(5)), "is turned or mirrored against its image"),
-    "mirrored": (tags(), model_tags([[0.5, 0, 0, X], [0, 0.5, 0, Y]]), "is turned or mirrored against its image"),
-    "another system": (tags(), tags(epsg=25833), "is in EPSG:25833, its image in EPSG:32633"),
-    "degrees and metres": (tags(), tags(13, 52, epsg=4326, key=2048), "is in EPSG:4326, its image in EPSG:32633"),
+    "beside": (tags(), tags(X + 100), "is 200.0 pixels away from its image"),
+    "above": (tags(), tags(X, Y + 2), "is 4.0 pixels away from its image"),
+    "both": (tags(), tags(X + 1.5, Y + 2), "is 5.0 pixels away from its image"),
+    "more than half a pixel": (tags(), tags(X + 0.3), "is 0.6 pixels away from its image"),
+    "far away": (tags(), tags(X + 5e5), "is 1,000,000.0 pixels away from its image"),
+    "larger pixels": (tags(), tags(px=1.0), "has pixels of 1 x 1, but its image 0.5 x 0.5"),
+    "slightly larger pixels": (tags(), tags(px=0.51), "has pixels of 0.51 x 0.51, but its image 0.5 x 0.5"),
+    "pixels that are not square": (tags(), tags(py=0.6), "has pixels of 0.5 x 0.6, but its image 0.5 x 0.5"),
+    "turned": (tags(), model_tags(turned(5)), "is rotated or mirrored relative to its image"),
+    "mirrored": (tags(), model_tags([[0.5, 0, 0, X], [0, 0.5, 0, Y]]), "is rotated or mirrored relative to its image"),
+    "another system": (tags(), tags(epsg=25833), "is in EPSG:25833, but its image is in EPSG:32633"),
+    "degrees and metres": (
+        tags(),
+        tags(13, 52, epsg=4326, key=2048),
+        "is in EPSG:4326, but its image is in EPSG:32633",
+    ),
     "both turned, one shifted": (
         model_tags(turned(30)),
         model_tags([[*turned(30)[0][:3], X + 3], turned(30)[1]]),
-        "lies 6.0 pixels away from its image",
+        "is 6.0 pixels away from its image",
     ),
 }
 
@@ -96,7 +100,7 @@ def test_a_world_file_is_the_same_place(name, tmp_path):
     place = read_place(save(tmp_path / "a.tif"))
     assert compare_places(read_place(save(tmp_path / "b.tif", tags())), place, **SIZE) == ""
     inside = read_place(save(tmp_path / "a.tif", tags(X + 100)))  # the tags are what GDAL takes too
-    assert compare_places(place, inside, **SIZE) == "lies 200.0 pixels away from its image"
+    assert compare_places(place, inside, **SIZE) == "is 200.0 pixels away from its image"
 
 
 @pytest.mark.parametrize(("name", "world"), [("a.jpg", "a.jgw"), ("a.png", "a.pgw"), ("a.png", "a.pngw")])

@@ -84,14 +84,14 @@ def test_arrays_of_any_number_of_channels(tmp_path):
     array = RNG.integers(0, 256, (4, 6, 5)).astype(np.uint8)
     np.save(tmp_path / "a.npy", array)
     assert np.array_equal(read_image(tmp_path / "a.npy", channels=5), array)
-    np.save(tmp_path / "grey.npy", array[..., 0])
-    assert np.array_equal(read_image(tmp_path / "grey.npy", channels=1), array[..., :1])
+    np.save(tmp_path / "gray.npy", array[..., 0])
+    assert np.array_equal(read_image(tmp_path / "gray.npy", channels=1), array[..., :1])
     Image.fromarray(array[..., :4], mode=None).save(tmp_path / "rgba.png")
     assert np.array_equal(read_image(tmp_path / "rgba.png", channels=4), array[..., :4])
 
 
 ARRAY_MISTAKES = {
-    "F: has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first": np.zeros((4, 6, 5), np.uint8),
+    "F: has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first": np.zeros((4, 6, 5), np.uint8),
     "F: has 1 channels, but data.channels is 3": np.zeros((4, 6), np.uint8),
     "F: expected an image of HWC numbers, not uint8 of shape (1, 4, 6, 3)": np.zeros((1, 4, 6, 3), np.uint8),
     "F: expected an image of HWC numbers, not uint8 of shape (0, 6, 3)": np.zeros((0, 6, 3), np.uint8),
@@ -132,13 +132,13 @@ def test_more_than_8_bits_need_their_white(tmp_path, dtype, suffix):
     path = save(tmp_path / f"a.{suffix}", np.array([[low, high]], dtype))
     assert (
         error_of(path, channels=1)
-        == f"F: holds {text}, the value that means white ({white} is a guess from that range), and train with it"
+        == f"F: has {text}, the value that means white ({white} is a guess from that range), and train with it"
     )
 
 
 def test_a_guess_needs_values(tmp_path):
     path = save(tmp_path / "a.npy", np.full((2, 3), np.nan))
-    assert error_of(path, channels=1) == "F: holds float64 values, none of them finite"
+    assert error_of(path, channels=1) == "F: has float64 values, none of them finite"
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def test_bands_of_pictures_and_arrays(tmp_path):
 
 
 BAND_MISTAKES = {
-    "F: has no band 4 of data.bands; it has 3, counted from 1": {"bands": [1, 2, 4]},
-    "F: has no band 0 of data.bands; it has 3, counted from 1": {"bands": [0, 1, 2]},
-    "F: data.bands picks 2 channels, but data.channels is 3": {"bands": [1, 2]},
-    "F: data.bands picks 2 channels, but data.channels is 1": {"bands": [1, 2], "channels": 1},
+    "F: has no band 4 (data.bands); it has 3 bands, counted from 1": {"bands": [1, 2, 4]},
+    "F: has no band 0 (data.bands); it has 3 bands, counted from 1": {"bands": [0, 1, 2]},
+    "F: data.bands selects 2 channels, but data.channels is 3": {"bands": [1, 2]},
+    "F: data.bands selects 2 channels, but data.channels is 1": {"bands": [1, 2], "channels": 1},
     "F: has 3 channels, but data.channels is 4": {"channels": 4},
-    "F: has 3 channels, but data.channels is 2; data.bands: [1, 2] picks the first": {"channels": 2},
+    "F: has 3 channels, but data.channels is 2; data.bands: [1, 2] selects the first": {"channels": 2},
 }
 
 
@@ -209,14 +209,14 @@ def test_truncated_files(tmp_path, suffix, share):
     content = whole.read_bytes()
     cut.write_bytes(content[: int(len(content) * share)])
     text = error_of(cut)
-    assert text.startswith(("F: cannot be read as an image: ", "F: is not an image of a known type; "))
+    assert text.startswith(("F: cannot be read as an image: ", "F: is not an image of a supported type; "))
     assert text.endswith("; is the file complete?") and "\n" not in text
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image\n"])
 def test_files_that_are_no_images(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    assert error_of(tmp_path / "a.png") == "F: is not an image of a known type; is the file complete?"
+    assert error_of(tmp_path / "a.png") == "F: is not an image of a supported type; is the file complete?"
     (tmp_path / "a.npy").write_bytes(content)
     assert error_of(tmp_path / "a.npy").startswith("F: cannot be read as a NumPy array: ")
 
@@ -252,7 +252,7 @@ def test_the_size_of_what_is_no_image(tmp_path):
     (tmp_path / "a.png").write_bytes(b"not an image\n")
     with pytest.raises(DataError) as error:
         image_size(tmp_path / "a.png")
-    assert str(error.value) == f"{tmp_path}/a.png: is not an image of a known type; is the file complete?"
+    assert str(error.value) == f"{tmp_path}/a.png: is not an image of a supported type; is the file complete?"
     np.save(tmp_path / "a.npy", np.zeros(4))
     with pytest.raises(DataError) as error:
         image_size(tmp_path / "a.npy")
@@ -287,7 +287,7 @@ def test_types_that_run_other_programs_are_not_opened(tmp_path, monkeypatch, rea
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
     with pytest.raises(DataError) as error:
         read(str(path))
-    assert str(error.value) == f"{path}: is not an image of a known type; is the file complete?"
+    assert str(error.value) == f"{path}: is not an image of a supported type; is the file complete?"
     assert count_pictures(path) == 1
 
 

@@ -133,7 +133,7 @@ def test_the_first_page_is_the_image_and_overviews_are_not(tmp_path):
 def test_bands_in_pages_are_read_whole(tmp_path):
     path = str(tmp_path / "a.tif")
     tifffile.imwrite(path, np.moveaxis(RGB, -1, 0), photometric="minisblack")
-    assert find_storage(path, tile=64).reason == "its bands lie in several pages"
+    assert find_storage(path, tile=64).reason == "its bands are in several pages"
     found = read_image(window_path(path, WINDOWS[2]), bands=[1, 2, 3])
     assert np.array_equal(found, part(RGB, WINDOWS[2]))
 
@@ -172,7 +172,7 @@ def test_what_is_wrong_with_a_window_is_told_with_it(tmp_path):
     outside = window_path(path, Window(100, 0, 31, 10))
     with pytest.raises(DataError) as error:
         read_image(outside)
-    assert str(error.value) == f"{path}: is 130 x 150 pixels; the window #xywh=100,0,31,10 is not in it"
+    assert str(error.value) == f"{path}: is 130 x 150 pixels; the window #xywh=100,0,31,10 is outside it"
     with tifffile.TiffFile(path) as file:
         end = file.pages.first.dataoffsets[6] + 5
     content = (tmp_path / "a.tif").read_bytes()

@@ -29,14 +29,14 @@ def test_what_is_known_and_plain_is_read():
 
 
 MODELS = {
-    "dotted": ({"name": "os.system"}, "names the model 'os.system', which neither segtrain nor smp has"),
+    "dotted": ({"name": "os.system"}, "uses the model 'os.system', which neither segtrain nor smp has"),
     "hub": ({"encoder_name": "tu-hf-hub:me/code"}, "model.encoder_name: timm has no model 'hf-hub:me/code'; "),
     "folder": ({"encoder_name": "tu-local-dir:/etc"}, "model.encoder_name: timm has no model 'local-dir:/etc'; "),
     "opens a file": ({"checkpoint_path": "x.pth"}, "model.checkpoint_path: Unet has no argument 'checkpoint_path'"),
-    "filled in": ({"classes": 3}, "model.classes: the number of outputs is the number of data.classes"),
+    "filled in": ({"classes": 3}, "model.classes: the number of outputs follows from data.classes"),
     "path": ({"decoder_attention_type": "/etc/passwd"}, "model.decoder_attention_type: '/etc/passwd' is not a plain"),
-    "huge": ({"decoder_channels": [10**9] * 5}, "model.decoder_channels.0: 1000000000 is not a plain number or word"),
-    "nan": ({"decoder_channels": float("nan")}, "model.decoder_channels: nan is not a plain number or word"),
+    "huge": ({"decoder_channels": [10**9] * 5}, "model.decoder_channels.0: 1000000000 is not a plain number or string"),
+    "nan": ({"decoder_channels": float("nan")}, "model.decoder_channels: nan is not a plain number or string"),
     "deep": ({"decoder_use_norm": {"a": {"b": {"c": {"d": 1}}}}}, "model.decoder_use_norm.a.b.c: {'d': 1} is not a"),
     "long": ({"decoder_channels": [1] * 257}, "model.decoder_channels: [1, 1,"),
 }
@@ -49,11 +49,11 @@ def test_models(case):
 
 
 TRANSFORMS = {
-    "dotted": ([{"os.mkdir": {"path": "x"}}], "transforms.val names os.mkdir, which albumentations does not have"),
-    "moves pixels": (["HorizontalFlip"], "transforms.val.0: HorizontalFlip is not a transform of pixels alone"),
-    "children": ([{"OneOf": [{"os.mkdir": {}}]}], "transforms.val.0: OneOf is not a transform of pixels alone"),
-    "font": ([{"TextImage": {"font_path": "x"}}], "transforms.val.0: TextImage is not a transform of pixels alone"),
-    "images": ([{"FDA": {"reference_images": []}}], "transforms.val.0: FDA is not a transform of pixels alone"),
+    "dotted": ([{"os.mkdir": {"path": "x"}}], "transforms.val contains os.mkdir, which albumentations does not have"),
+    "moves pixels": (["HorizontalFlip"], "transforms.val.0: HorizontalFlip is not a pixel-level transform"),
+    "children": ([{"OneOf": [{"os.mkdir": {}}]}], "transforms.val.0: OneOf is not a pixel-level transform"),
+    "font": ([{"TextImage": {"font_path": "x"}}], "transforms.val.0: TextImage is not a pixel-level transform"),
+    "images": ([{"FDA": {"reference_images": []}}], "transforms.val.0: FDA is not a pixel-level transform"),
     "huge": ([{"Resize": {"height": 10**7, "width": 8}}], "transforms.val.0.Resize.height: 10000000 is not a plain"),
     "empty": ([{}], "transforms.val.0: is not a transform with its arguments"),
     "number": ([{"CLAHE": 3}], "transforms.val.0: is not a transform with its arguments"),

@@ -40,9 +40,9 @@ def test_names_that_look_like_something_else(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("evaluation.json", None, "has no evaluation.json; evaluate again, older versions did not write it"),
+        ("evaluation.json", None, "has no evaluation.json, which older versions did not write; evaluate again"),
         ("evaluation.json", "", "evaluation.json: cannot be read: Expecting value"),
-        ("evaluation.json", "[]", "evaluation.json: cannot be read: the whole: Input should be a valid dictionary"),
+        ("evaluation.json", "[]", "evaluation.json: cannot be read: the content: Input should be a valid dictionary"),
         ("evaluation.json", '{"models": 3}', "evaluation.json: cannot be read: models: "),
         ("evaluation.csv", "", "evaluation.csv: cannot be read: No columns to parse from file"),
         ("evaluation.csv", "name,value\nmiou,much\n", "evaluation.csv: cannot be read: could not convert string"),
@@ -72,7 +72,7 @@ def test_options_out_of_range_and_rows_without_counts(tmp_path):
     path.write_text(text)
     lines = (folder / "images.csv").read_text().splitlines()
     (folder / "images.csv").write_text("\n".join([*lines[:-1], lines[-1][:9]]))
-    with pytest.raises(CheckpointError, match="an image has no counts; evaluate again"):
+    with pytest.raises(CheckpointError, match="one image has no counts; evaluate again"):
         read_evaluation(folder)
     (folder / "images.csv").write_text("\n".join([*lines, lines[-1]]))
     with pytest.raises(CheckpointError, match="an image is listed twice"):

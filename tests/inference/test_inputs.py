@@ -71,7 +71,7 @@ def test_links_that_lead_nowhere_are_images_that_cannot_be_read(tmp_path):
 def test_an_output_folder_around_the_input_is_named(tmp_path):
     paint(tmp_path / "images" / "a.png", [[0]])
     for item in (tmp_path / "images", tmp_path / "images" / "a.png"):
-        expected = f"{item}: its images lie in the output folder {tmp_path}; write -o another folder"
+        expected = f"{item}: its images are in the output folder {tmp_path}; choose another folder with -o"
         assert missing(item, output=tmp_path) == expected
 
 
@@ -83,6 +83,6 @@ def test_inputs_without_an_image(tmp_path):
         ".png .pnm .ppm .tif .tiff .webm .webp .wmv"
     )
     for item in ("empty", "notes.txt", "*.png"):
-        assert missing(tmp_path / item, output=tmp_path) == f"{tmp_path / item}: no images there; {known}"
-    expected = f"images: {tmp_path / 'gone'} does not exist; {tmp_path} holds: empty, notes.txt"
+        assert missing(tmp_path / item, output=tmp_path) == f"{tmp_path / item}: contains no images; {known}"
+    expected = f"images: {tmp_path / 'gone'} does not exist; {tmp_path} contains: empty, notes.txt"
     assert missing(tmp_path / "gone", output=tmp_path) == expected

@@ -115,19 +115,19 @@ def test_encoder_weights_are_not_fetched_for_what_is_loaded(tmp_path):
         (
             "model",
             {"name": "os.system"},
-            "names the network os.system, and importing it can run any code; add --trust if you trust whoever made it",
+            "uses the network os.system, and importing it can run any code; add --trust if you trust its source",
         ),
-        ("model", {"name": "NoNet"}, "names the model 'NoNet', which neither segtrain nor smp has"),
+        ("model", {"name": "NoNet"}, "uses the model 'NoNet', which neither segtrain nor smp has"),
         (
             "model",
             {"encoder_name": "tu-hf-hub:me/code"},
-            "model.encoder_name: timm has no model 'hf-hub:me/code'; none of 1371 known names is close",
+            "model.encoder_name: timm has no model 'hf-hub:me/code'; none of the 1371 known names is similar",
         ),
-        ("transforms", {"val": ["os.mkdir"]}, "transforms.val names os.mkdir, which albumentations does not have"),
+        ("transforms", {"val": ["os.mkdir"]}, "transforms.val contains os.mkdir, which albumentations does not have"),
         (
             "transforms",
             {"val": [{"OneOf": ["Blur", {"my.module.Evil": {"p": 1}}]}]},
-            "transforms.val.0: OneOf is not a transform of pixels alone",
+            "transforms.val.0: OneOf is not a pixel-level transform",
         ),
     ],
 )
@@ -154,7 +154,7 @@ def test_programs_are_loaded_only_where_they_are_trusted(tmp_path, name, what):
     path.touch()
     path = path if path.parent == tmp_path else path.parent
     assert refused(path) == (
-        f"{path}: is a program ({what}), and loading it can run any code; add --trust if you trust whoever made it"
+        f"{path}: is a program ({what}), and loading it can run any code; add --trust if you trust its source"
     )
     with pytest.raises(CheckpointError, match=r": is not a |: was not exported by segtrain: "):
         Predictor.load(path, device="cpu", trust=True)
@@ -172,10 +172,10 @@ def test_a_checkpoint_that_does_not_fit_itself(tmp_path):
     assert refused(path).startswith(f"{path}: its configuration cannot be read: ")
     config = config_of(classes=5).model_dump(mode="json")
     save(predictor, path, config=config)
-    assert refused(path).startswith(f"{path}: its weights do not fit its configuration: size mismatch for net.")
+    assert refused(path).startswith(f"{path}: its weights do not match its configuration: size mismatch for net.")
     save(predictor, path, model={"net.weight": torch.zeros(2)})
-    assert refused(path).startswith(f"{path}: its weights do not fit its configuration: ")
+    assert refused(path).startswith(f"{path}: its weights do not match its configuration: ")
     save(predictor, path, model=[1, 2])
-    assert refused(path).startswith(f"{path}: its weights do not fit its configuration: ")
+    assert refused(path).startswith(f"{path}: its weights do not match its configuration: ")
     save_checkpoint(path, {"config": predictor.networks[0].config.model_dump(mode="json")})
-    assert refused(path).startswith(f"{path}: its weights do not fit its configuration: ")
+    assert refused(path).startswith(f"{path}: its weights do not match its configuration: ")

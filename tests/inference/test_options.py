@@ -47,12 +47,18 @@ def test_what_is_not_a_list_of_numbers(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tile_px": 8}, "--tile 8: a tile has at least 16 pixels"),
+        ({"tile_px": 8}, "--tile 8: a tile needs at least 16 pixels"),
         ({"overlap": 1.0}, "--overlap 1.0: must be at least 0 and below 1"),
-        ({"scales": (1.0, 0.0)}, "--scales 1,0: each must be above 0 and at most 8"),
-        ({"weights": (0.0, 0.0)}, "--weights 0,0: none may be negative or endless, and one must be above 0"),
-        ({"weights": (float("inf"), 1.0)}, "--weights inf,1: none may be negative or endless, and one must be above 0"),
-        ({"thresholds": (1.5,)}, "--threshold 1.5: a probability lies between 0 and 1"),
+        ({"scales": (1.0, 0.0)}, "--scales 1,0: each must be greater than 0 and at most 8"),
+        (
+            {"weights": (0.0, 0.0)},
+            "--weights 0,0: all must be finite and not negative, and at least one greater than 0",
+        ),
+        (
+            {"weights": (float("inf"), 1.0)},
+            "--weights inf,1: all must be finite and not negative, and at least one greater than 0",
+        ),
+        ({"thresholds": (1.5,)}, "--threshold 1.5: a probability is between 0 and 1"),
         ({"batch_size": 0}, "--batch-size 0: must be at least 1"),
     ],
 )

@@ -125,9 +125,18 @@ def test_a_threshold_is_reached_from_its_value_on():
 @pytest.mark.parametrize(
     ("task", "thresholds", "message"),
     [
-        (THREE, (0.5,), "thresholds [0.5, 0.5, 0.5]: this model of mode multiclass takes none: the largest wins"),
-        (ONE, (0.5, 0.4), "thresholds [0.5, 0.4]: this model of mode binary takes 1 between 0 and 1"),
-        (LAYERS, (0.1, 0.2, 0.3), "thresholds [0.1, 0.2, 0.3]: this model of mode multilabel takes 2 between 0 and 1"),
+        (
+            THREE,
+            (0.5,),
+            "thresholds [0.5, 0.5, 0.5]: this model has mode multiclass and needs none, because the largest "
+            "probability wins",
+        ),
+        (ONE, (0.5, 0.4), "thresholds [0.5, 0.4]: this model has mode binary and needs 1 between 0 and 1"),
+        (
+            LAYERS,
+            (0.1, 0.2, 0.3),
+            "thresholds [0.1, 0.2, 0.3]: this model has mode multilabel and needs 2 between 0 and 1",
+        ),
     ],
 )
 def test_thresholds_that_a_model_does_not_take(task, thresholds, message):
@@ -226,14 +235,14 @@ def test_tuned_thresholds_lie_beside_the_checkpoint(trained, tmp_path):
     assert load_network(tmp_path / "last.pt", device="cpu").task.thresholds == [0.5] * 7  # they are not its own
     one = names[0]
     reasons = {
-        "{": "holds no thresholds of classes: ",
-        "[]": "holds no thresholds of classes: ",
-        json.dumps({"epoch": 1, "thresholds": {}}): f"has no '{one}'; delete it to take thresholds of 0.5",
-        json.dumps({"epoch": 1, "thresholds": []}): "holds no thresholds of classes: ",
+        "{": "contains no thresholds of classes: ",
+        "[]": "contains no thresholds of classes: ",
+        json.dumps({"epoch": 1, "thresholds": {}}): f"has no '{one}'; delete it to use thresholds of 0.5",
+        json.dumps({"epoch": 1, "thresholds": []}): "contains no thresholds of classes: ",
         json.dumps({"epoch": 1, "thresholds": thresholds | {one: True}}): (
-            "holds no thresholds of classes: thresholds [True, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]: this model of mode"
+            "contains no thresholds of classes: thresholds [True, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]: this model has mode"
         ),
-        json.dumps({"epoch": 1, "thresholds": thresholds | {one: 2.0}}): "holds no thresholds of classes: ",
+        json.dumps({"epoch": 1, "thresholds": thresholds | {one: 2.0}}): "contains no thresholds of classes: ",
     }
     for text, reason in reasons.items():
         path.write_text(text)
@@ -244,6 +253,6 @@ def test_tuned_thresholds_lie_beside_the_checkpoint(trained, tmp_path):
     with pytest.raises(CheckpointError) as error:
         load_network(tmp_path, device="cpu")
     assert str(error.value) == (
-        f"{path}: was tuned for the model of epoch 3, and the checkpoint is of epoch 1; delete it to take 0.5, then "
-        "evaluate with --tune-threshold again"
+        f"{path}: was tuned for the model of epoch 3, but the checkpoint is from epoch 1; delete it to use 0.5, then "
+        f"evaluate with --tune-threshold again"
     )

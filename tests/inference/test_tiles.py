@@ -61,7 +61,7 @@ def test_every_pixel_gets_its_own_prediction(size, tile, overlap, batch_size):
 def test_tiles_equal_the_whole_image_as_far_as_the_receptive_field_allows():
     images = torch.randint(0, 256, (1, 1, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     tiled = predict_tiles(images, by_neighbours, tile=(20, 20), overlap=0.25, batch_size=4)
-    seam = torch.zeros(50, 70, dtype=torch.bool)  # the outermost pixels of tiles, which do not see their neighbours
+    seam = torch.zeros(50, 70, dtype=torch.bool)  # the outermost pixels of tiles, which do not see their neighbors
     for top in tile_starts(50, 20, 0.25):
         for left in tile_starts(70, 20, 0.25):
             edge = torch.ones(20, 20, dtype=torch.bool)
@@ -70,7 +70,7 @@ def test_tiles_equal_the_whole_image_as_far_as_the_receptive_field_allows():
     difference = (tiled - by_neighbours(images))[0, 0].abs()
     assert 0.1 < seam.float().mean() < 0.3
     assert difference[~seam].max() < 1e-3
-    # At a seam the tile that sees the neighbours weighs more: Gaussian blending keeps most of the difference out.
+    # At a seam the tile that sees the neighbors weighs more: Gaussian blending keeps most of the difference out.
     cut = predict_tiles(images, by_neighbours, tile=(20, 20), overlap=0.0, batch_size=4)
     assert difference[seam].mean() < 0.5 * (cut - by_neighbours(images))[0, 0].abs()[seam].mean()
 

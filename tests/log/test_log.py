@@ -163,7 +163,7 @@ def test_the_time_left_of_a_resumed_training(tmp_path, clock, capsys):
         progress.update(images=4, loss=0.5, wait_seconds=0.0)
     # 32 s a step: 19 more take 608 s. 107 s for 7.525 epochs: 22.475 more take 319.6 s.
     assert capsys.readouterr().out == (
-        "epoch 8/30  52% loss 0.5000, 0.1 images/s, data 0%, 10:08 left in this epoch, 05:19 in all\n"
+        "epoch 8/30  52% loss 0.5000, 0.1 images/s, data 0%, 10:08 left in this epoch, 05:19 in total\n"
     )
 
 
@@ -240,7 +240,7 @@ def test_a_writer_that_fails_costs_one_line(tmp_path, capsys):
     log.finish()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and lines[1] == "epoch  1/30  lr 1.0e-01"
-    assert lines[0].startswith("warning: TensorBoard is off for the rest of this run: ")
+    assert lines[0].startswith("warning: TensorBoard is disabled for the rest of this run: ")
 
 
 def test_wandb_that_is_not_installed_costs_one_line(tmp_path, monkeypatch, capsys):
@@ -252,13 +252,13 @@ def test_wandb_that_is_not_installed_costs_one_line(tmp_path, monkeypatch, capsy
     log.flush()
     log.finish()
     warning, epoch = capsys.readouterr().out.splitlines()
-    assert warning.startswith("warning: wandb is off for the rest of this run: import of wandb")
+    assert warning.startswith("warning: wandb is disabled for the rest of this run: import of wandb")
     assert epoch == "epoch  1/30  lr 1.0e-01" and (tmp_path / "metrics.csv").exists()
 
 
 def test_a_picture_that_is_missing_costs_one_line(tmp_path, capsys):
     build_log(tmp_path).confusion(1, np.eye(2, dtype=np.int64), tmp_path / "confusion.png")
-    assert capsys.readouterr().out.startswith("warning: the confusion matrix is shown without its picture: [Errno 2]")
+    assert capsys.readouterr().out.startswith("warning: the confusion matrix is logged without its image: [Errno 2]")
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_variable_that_means_nothing_costs_one_line(tmp_path, monkeypatch, cap
     monkeypatch.delenv("WANDB_CONSOLE")
     wandb.teardown()
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("warning: wandb is off for the rest of this run: console: Input should be")
+    assert line.startswith("warning: wandb is disabled for the rest of this run: console: Input should be")
 
 
 def test_trainings_of_threads_are_runs_of_their_own(tmp_path):

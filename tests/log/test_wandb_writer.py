@@ -227,7 +227,7 @@ def test_artifacts(finished):
 
 
 def test_lineage(finished):
-    """The data set is an input that refers to the files; of the start there is the name, since wandb is offline."""
+    """The dataset is an input that refers to the files; of the start there is the name, since wandb is offline."""
     data = finished.artifacts["data"]
     assert data.type == "dataset" and data.use_after_commit
     entries = {entry.path: entry for entry in data.manifest.contents}
@@ -288,7 +288,7 @@ def test_a_value_that_wandb_refuses_costs_one_line_and_the_run_goes_on(tmp_path,
     log.flush()
     log.finish()
     _, warning, epoch = capsys.readouterr().out.splitlines()
-    assert warning == "warning: wandb is off for the rest of this run: mask_data must be a 2D array"
+    assert warning == "warning: wandb is disabled for the rest of this run: mask_data must be a 2D array"
     assert epoch == "epoch 1/2  lr 1.0e-01"
     assert log.wandb_id
 
@@ -319,8 +319,10 @@ def test_the_registry_needs_the_network(tmp_path, capsys):
     log.checkpoint(tmp_path / "best.pt", "best", {"epoch": 1})
     log.finish()
     _, kept, warning = capsys.readouterr().out.splitlines()
-    assert kept == f"wandb: best.pt, 0.0 MB, is the artifact toy-1-{log.wandb_id}-best"
-    assert warning.startswith("warning: best.pt is not linked to wandb-registry-model/street: that needs the network")
+    assert kept == f"wandb: best.pt, 0.0 MB, was uploaded as artifact toy-1-{log.wandb_id}-best"
+    assert warning.startswith(
+        "warning: best.pt was not linked to wandb-registry-model/street: linking needs the network"
+    )
 
 
 SERVICE_KILLED = """
@@ -350,7 +352,7 @@ def test_a_service_that_is_killed_costs_one_line(tmp_path):
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, b"")
     _, warning, last = output.decode().splitlines()
-    assert warning.startswith("warning: wandb is off for the rest of this run: ") and last == "trained"
+    assert warning.startswith("warning: wandb is disabled for the rest of this run: ") and last == "trained"
 
 
 def test_with_a_network_the_model_is_an_input_and_the_registry_gets_best(tmp_path, monkeypatch, capsys):

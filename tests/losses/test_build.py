@@ -34,4 +34,4 @@ def test_class_weights_errors():
     assert str(error.value) == "class_weights: no method 'log'; known: median_frequency, enet, inverse"
     with pytest.raises(DataError) as error:
         compute_class_weights("enet", np.zeros(2), np.zeros(2))
-    assert str(error.value) == "class_weights: enet: the masks hold no pixel of any class"
+    assert str(error.value) == "class_weights: enet: the masks have no pixels of any class"

@@ -321,14 +321,14 @@ def test_fake_cuda_tensors_notice_a_wait():
 def test_wrong_shapes_are_told(name, mode, logits, mask, text):
     with pytest.raises(ValueError) as error:
         make(name, mode)(torch.zeros(logits), torch.zeros(mask, dtype=torch.int64))
-    assert str(error.value) == f"{mode} takes logits {text}, not {logits} and {mask}"
+    assert str(error.value) == f"{mode} expects logits {text}, not {logits} and {mask}"
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"class_weights": [1.0, 2.0]}, "class_weights are 2 numbers for 3 classes"),
-        ({"class_weights": "enet"}, "class_weights 'enet' is a name, which build_loss resolves; give numbers"),
+        ({"class_weights": [1.0, 2.0]}, "class_weights has 2 numbers for 3 classes"),
+        ({"class_weights": "enet"}, "class_weights 'enet' is a name, which only build_loss resolves; give numbers"),
     ],
 )
 def test_class_weights_must_fit(arguments, text):

@@ -122,5 +122,5 @@ def test_cldice_refuses_less_than_no_iterations():
 def test_ohem_is_for_classes_that_exclude_each_other():
     from segtrain.losses import CrossEntropyLoss
 
-    with pytest.raises(ConfigError, match="a single class is binary: take BCEWithLogitsLoss"):
+    with pytest.raises(ConfigError, match="one class is binary: use BCEWithLogitsLoss"):
         CrossEntropyLoss("binary", ohem=0.7)

@@ -80,4 +80,4 @@ def test_wrong_modes_and_shapes_are_told() -> None:
     ):
         with pytest.raises(ValueError) as error:
             SELoss(mode)(torch.zeros(presence), torch.zeros(mask, dtype=torch.int64))
-        assert str(error.value) == f"{mode} takes presence {text}, not {presence} and {mask}"
+        assert str(error.value) == f"{mode} expects presence {text}, not {presence} and {mask}"

@@ -165,12 +165,12 @@ ERRORS = [
     (
         {"CrossEntropyLoss": term()},
         "binary",
-        "loss.CrossEntropyLoss: no mode 'binary'; it has: multiclass; a single class is binary: take BCEWithLogitsLoss",
+        "loss.CrossEntropyLoss: no mode 'binary'; it has: multiclass; one class is binary: use BCEWithLogitsLoss",
     ),
     (
         {"MCCLoss": term()},
         "multilabel",
-        "loss.MCCLoss: no mode 'multilabel'; it has: multiclass, binary; classes overlap: take BCEWithLogitsLoss",
+        "loss.MCCLoss: no mode 'multilabel'; it has: multiclass, binary; classes overlap: use BCEWithLogitsLoss",
     ),
     ({"DiceLoss": term(smoth=1)}, "binary", f"loss.DiceLoss: DiceLoss.{UNEXPECTED} 'smoth'"),
     ({"FocalLoss": term(gamma=-1)}, "binary", "loss.FocalLoss: gamma is -1, but must be 0 or more"),
@@ -183,9 +183,9 @@ ERRORS = [
     (
         {"FocalLoss": term(alpha=0.5)},
         "multiclass",
-        "loss.FocalLoss: alpha weighs positives against negatives; in multiclass use class_weights",
+        "loss.FocalLoss: alpha weights positives against negatives; for multiclass use class_weights",
     ),
-    ({"DiceLoss": term(class_weights=[1])}, "binary", "loss.DiceLoss: class_weights have no meaning in mode binary"),
+    ({"DiceLoss": term(class_weights=[1])}, "binary", "loss.DiceLoss: class_weights have no effect in mode binary"),
     (
         {"DiceLoss": term(class_weights="enett")},
         "multiclass",
@@ -199,14 +199,14 @@ ERRORS = [
     (
         {"DiceLoss": term(ignore_index=0)},
         "binary",
-        "loss.DiceLoss.ignore_index: is taken from data.ignore_index; leave it out",
+        "loss.DiceLoss.ignore_index: is set from data.ignore_index; remove it",
     ),
     (
         {"SoftBCEWithLogitsLoss": term(smoth=1)},
         "binary",
         f"loss.SoftBCEWithLogitsLoss: SoftBCEWithLogitsLoss.{UNEXPECTED} 'smoth'",
     ),
-    ({"functional": term()}, "binary", "'functional' does not derive from torch.nn.Module"),
+    ({"functional": term()}, "binary", "'functional' is not a subclass of torch.nn.Module"),
 ]
 
 
@@ -261,8 +261,8 @@ def test_a_term_takes_its_own_output_in_training_alone():
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ({"name": "FPN", "aux": 0.4}, "loss.SELoss: takes an output 'presence', and FPN has none"),
-        ({"name": "EncNet"}, "loss.SELoss: takes an auxiliary output; write model.aux: 1, or another factor"),
+        ({"name": "FPN", "aux": 0.4}, "loss.SELoss: needs an output 'presence', which FPN does not have"),
+        ({"name": "EncNet"}, "loss.SELoss: needs an auxiliary output; write model.aux: 1 or another factor"),
         ({"name": "EncNet", "aux": 1}, None),
     ],
 )

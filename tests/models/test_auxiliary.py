@@ -78,10 +78,11 @@ def test_a_network_without_an_encoder_is_refused(monkeypatch, tmp_path):
     with pytest.raises(ConfigError) as error:
         build(name="plain_net.Net", encoder_name=None)
     assert str(error.value) == (
-        "model.aux: plain_net.Net has no auxiliary outputs, and no encoder with two features; write model.aux: 0"
+        "model.aux: plain_net.Net has no auxiliary outputs and no encoder with at least two feature maps; write "
+        "model.aux: 0"
     )
 
 
 def test_an_encoder_of_one_feature_is_refused():
-    with pytest.raises(ConfigError, match=r"^model\.aux: DPT has no auxiliary outputs, and no encoder with two"):
+    with pytest.raises(ConfigError, match=r"^model\.aux: DPT has no auxiliary outputs and no encoder with"):
         build(name="DPT", **DPT | {"encoder_depth": 1, "decoder_intermediate_channels": [8]})

@@ -116,7 +116,7 @@ def test_a_checkpoint_says_how_it_was_dilated(tmp_path):
 
 def test_the_hub_folder_is_refused_that_smp_would_dilate_otherwise(tmp_path):
     run = train(tmp_path / "run", data=CAMVID, model={"name": "PAN", "encoder_name": "resnet18"})
-    message = "--to hub: smp would build resnet18 with other dilations at output stride 16, and predict otherwise; "
+    message = "--to hub: smp would build resnet18 with other dilations at output stride 16, which changes the "
     with pytest.raises(ExportError) as error:
         export(run, tmp_path / "hub")
-    assert str(error.value) == message + "write --to onnx, or train with an encoder of timm (tu-...)"
+    assert str(error.value) == message + "predictions; write --to onnx, or train with an encoder of timm (tu-...)"

@@ -91,7 +91,7 @@ def hub(weights, classifier):
 
 
 def test_weights_by_name_come_from_the_hub(tmp_path, hub, weights, classifier):
-    said = ["built smp-hub/mobilenet_v2.imagenet", "built timm/mobilenetv3_small_050.lamb_in1k, licence apache-2.0"]
+    said = ["built smp-hub/mobilenet_v2.imagenet", "built timm/mobilenetv3_small_050.lamb_in1k, license apache-2.0"]
     assert build_from_hub(tmp_path, SMP, f"tu-{TIMM}", HF_ENDPOINT=hub) == said
     built = load_file(tmp_path / f"{SMP}.safetensors")
     torch.testing.assert_close(built.pop("mean").flatten(), torch.tensor([0.1, 0.2, 0.3]) * 255)
@@ -125,5 +125,5 @@ def test_a_hub_that_cannot_be_reached_is_told_in_seconds(tmp_path, kind):
     for line, encoder in zip(lines, (SMP, f"tu-{TIMM}"), strict=True):
         seconds, _, text = line.partition(" ")
         assert float(seconds) < 15
-        assert text.startswith(f"model: FPN with encoder {encoder}: the weights 'imagenet' cannot be fetched: ")
-        assert text.endswith("; write model.encoder_weights: null, or the path to a local file")
+        assert text.startswith(f"model: FPN with encoder {encoder}: the weights 'imagenet' cannot be downloaded: ")
+        assert text.endswith("; write model.encoder_weights: null or the path of a local file")

@@ -172,12 +172,12 @@ def test_what_the_libraries_refuse_is_told_in_one_line():
         "`decoder_channels` for 2 blocks."
     )
     assert fails(encoder="tu-test_vit") == (
-        "model: Unet with encoder tu-test_vit: Unsupported model downsampling pattern. "
-        "(a plain transformer has one resolution: take DPT, LinearHead or EoMT)"
+        "model: Unet with encoder tu-test_vit: Unsupported model downsampling pattern. (a plain transformer has a "
+        "single resolution: use DPT, LinearHead or EoMT)"
     )
     assert fails(name="DPT") == (
         "model: DPT with encoder tu-mobilenetv3_small_050: "
-        "DPT takes plain transformers of timm that accept images of any size, and this is none"
+        "DPT needs a plain transformer of timm that accepts any image size, unlike this one"
     )
     assert "\n" not in fails(name="DPT", encoder="resnet18")
 

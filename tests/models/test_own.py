@@ -74,15 +74,15 @@ def test_the_trial_leaves_no_trace():
     assert torch.equal(torch.rand(1), drawn)
 
 
-SHAPES = "{name} gives logits {given} for images (2, 3, 65, 97), not (2, 3, 65, 97)"
-HALF = "; logits of a quarter of the size need logits_stride = 4 in the class"
+SHAPES = "{name} returns logits {given} for images (2, 3, 65, 97), not (2, 3, 65, 97)"
+HALF = "; for logits of a quarter of the size, set logits_stride = 4 in the class"
 REFUSED = {
     "Half": SHAPES.format(name=f"model.name: {__name__}.Half", given="(2, 3, 33, 49)") + HALF,
     "FewChannels": SHAPES.format(name=f"model.name: {__name__}.FewChannels", given="(2, 2, 65, 97)"),
     "WrongAuxiliary": SHAPES.format(name=f"model.name: {__name__}.WrongAuxiliary", given="(2, 1, 65, 97)"),
     "Fails": f"model.name: {__name__}.Fails: test_own.py:LINE: AttributeError: 'Fails' object has no attribute 'lost'",
     "Unbuilt": f"model: {__name__}.Unbuilt: a file is missing",
-    "NoStride": f"model: {__name__}.NoStride: it has no stride, and no encoder of smp that has one",
+    "NoStride": f"model: {__name__}.NoStride: it has neither a stride nor an encoder of smp that has one",
 }
 
 

@@ -27,7 +27,7 @@ def test_prefixes_of_a_state_dict(tmp_path, weights, prefix):
     save_file({prefix + key: tensor for key, tensor in weights.items()} | {"classifier.1.bias": torch.ones(5)}, path)
     encoder, said = load(path, SMP)
     assert equal(encoder.state_dict(), weights)
-    assert said == f"{len(weights)} tensors of {path}; 1 left: classifier.1.bias"
+    assert said == f"{len(weights)} tensors of {path}; 1 not used: classifier.1.bias"
 
 
 LIGHTNING = {
@@ -53,7 +53,7 @@ def test_a_checkpoint_of_lightning(tmp_path, weights):
     torch.save(LIGHTNING | {"state_dict": state | {"model.decoder.x.weight": torch.ones(2)}}, path)
     encoder, said = load(path, SMP)
     assert equal(encoder.state_dict(), weights)
-    assert said == f"{len(weights)} tensors of {path}; 1 left: state_dict.model.decoder.x.weight"
+    assert said == f"{len(weights)} tensors of {path}; 1 not used: state_dict.model.decoder.x.weight"
 
 
 # As timm names what its pyramids rename: FeatureListNet with and without its underscores, and FeatureGetterNet.
@@ -68,7 +68,7 @@ def test_whole_networks_of_timm(tmp_path, name):
     expected = timm.create_model(name, features_only=True, **overlay).state_dict()
     assert equal({key.removeprefix("model."): value for key, value in encoder.state_dict().items()}, expected)
     left = len(whole.state_dict()) - len(expected)
-    assert said.startswith(f"{len(expected)} tensors of {path}; {left} left: ")
+    assert said.startswith(f"{len(expected)} tensors of {path}; {left} not used: ")
 
 
 def test_a_tensor_of_several_names_that_is_in_the_file_once(tmp_path):
@@ -89,7 +89,7 @@ def test_a_plain_transformer_at_another_size(tmp_path):
     save_file(timm.create_model("test_vit", img_size=96).state_dict(), path)
     config = ModelConfig(name="DPT", encoder_name="tu-test_vit", encoder_weights=str(path))
     model = build_model(config, channels=3, outputs=2)
-    assert model.origin.endswith("; some of them resized or cut up by timm")
+    assert model.origin.endswith("; some of them resized or split by timm")
 
 
 def test_efficientnets_of_lukemelas(tmp_path):
@@ -105,7 +105,7 @@ def test_efficientnets_of_lukemelas(tmp_path):
     encoder, said = load(path, "tu-tf_efficientnet_b0")
     images = torch.randn(1, 3, 64, 96)
     torch.testing.assert_close(encoder.eval()(images)[-1], his(images)[-1])
-    assert said.endswith("; 7 left: _conv_head.weight, _bn1.weight, _bn1.bias and 4 more")
+    assert said.endswith("; 7 not used: _conv_head.weight, _bn1.weight, _bn1.bias and 4 more")
 
 
 def test_names_of_older_densenets(tmp_path):
@@ -143,7 +143,7 @@ def test_a_first_convolution_for_another_number_of_channels(tmp_path, weights):
     rgb = weights[FIRST]
     for channels in (1, 5):
         encoder, said = load(path, SMP, channels)
-        # Grey: the sum of red, green and blue. Five: they are repeated, and weigh 3/5 as much.
+        # Gray: the sum of red, green and blue. Five: they are repeated, and weigh 3/5 as much.
         expected = rgb.sum(1, keepdim=True) if channels == 1 else rgb[:, [0, 1, 2, 0, 1]] * 3 / 5
         torch.testing.assert_close(encoder.state_dict()[FIRST], expected)
         assert said == f"{len(weights)} tensors of {path}; {FIRST} adapted to {channels} channels"
@@ -160,7 +160,7 @@ def test_the_weights_of_another_encoder(tmp_path, weights, classifier):
     torch.save(classifier, path)
     assert refused(path).startswith(
         f"model.encoder_weights: {path} does not fit this encoder: 260 of its 312 tensors are missing, "
-        f"like {FIRST}; the file holds conv_stem.weight, "
+        f"like {FIRST}; the file contains conv_stem.weight, "
     )
     torch.save(weights | {FIRST: torch.zeros(8, 3, 3, 3)}, path)
     assert refused(path) == (
@@ -192,12 +192,12 @@ def test_files_that_hold_no_weights(tmp_path):
         torch.save(content, path)
         assert refused(path) == f"model.encoder_weights: {path} is not a state dict of tensors"
     torch.save({"encoder": Touch(tmp_path / "proof")}, path)
-    assert refused(path) == f"model.encoder_weights: {path} holds more than tensors, and is not loaded"
+    assert refused(path) == f"model.encoder_weights: {path} was not loaded: it contains more than tensors"
     assert not (tmp_path / "proof").exists()
     path.write_text("<html>not found</html>")
-    assert refused(path) == f"model.encoder_weights: {path} holds more than tensors, and is not loaded"
+    assert refused(path) == f"model.encoder_weights: {path} was not loaded: it contains more than tensors"
     path.write_bytes(b"")
-    assert refused(path) == f"model.encoder_weights: {path} cannot be read: it ends too early"
+    assert refused(path) == f"model.encoder_weights: {path} cannot be read: the file is truncated"
     path = tmp_path / "encoder.safetensors"
     path.write_bytes(save({"a": torch.zeros(9)})[:-1])
     assert refused(path).startswith(f"model.encoder_weights: {path} cannot be read: ")

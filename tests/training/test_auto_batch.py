@@ -45,7 +45,7 @@ def test_a_run_keeps_the_number(dataset, main, tmp_path, capsys):
     common = [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path}", "train.device=cpu", "train.epochs=1"]
     assert main(*common, "data.batch_size=auto") == 0
     assert "batch    2 images of 64 x 64 pixels, by estimate, " in (out := capsys.readouterr().out)
-    assert "of memory are free (data.batch_size: auto)" in out and "1 epochs of 4 steps of 2 images" in out
+    assert "of memory free (data.batch_size: auto)" in out and "1 epochs of 4 steps of 2 images" in out
     assert load_yaml(tmp_path / "street-1" / "config.yml").plain()["data"]["batch_size"] == 2
     assert main(*common, "data.batch_size=2") == 0
     first, second = (load_checkpoint(tmp_path / f"street-{number}" / "last.pt")["model"] for number in (1, 2))
@@ -54,7 +54,7 @@ def test_a_run_keeps_the_number(dataset, main, tmp_path, capsys):
     for size in ("auto", "8"):  # what the run has counts, unless another number is written
         assert main("train.epochs=1", f"data.batch_size={size}", resume=tmp_path / "street-2") == 0
     out = capsys.readouterr().out
-    assert "batch    2 images as the run began" in out and "1 steps of 8 images" in out
+    assert "batch    2 images as at the start of the run" in out and "1 steps of 8 images" in out
 
 
 def test_a_split_can_be_scored_before_there_is_a_number(dataset):
@@ -86,4 +86,4 @@ def test_on_a_gpu_steps_are_tried(gpu, dataset, tmp_path):
     samples = read_splits(config.data, seed=0)["train"].take([*range(8)] * 8)
     sample = _read_sample(config, samples)
     share, reason = _try_on_gpu(config, sample, len(samples), torch.device("cpu"))
-    assert (share, reason) == (8, "the largest tried that takes at most 90% of the 1000 MiB that are free")
+    assert (share, reason) == (8, "the largest tried that uses at most 90% of the 1000 MiB that are free")

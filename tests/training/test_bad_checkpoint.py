@@ -30,16 +30,16 @@ CHECKPOINTS = {
     ),
     "not ours": (
         lambda path: torch.save({"state_dict": {}}, path),
-        r"FILE: is not a checkpoint of segtrain; it has no 'segtrain' entry",
+        r"FILE: is not a segtrain checkpoint; it has no 'segtrain' entry",
     ),
     "would run code": (
         lambda path: torch.save({"segtrain": 1, "model": Code(path.parent / "pwned")}, path),
-        r"FILE: holds more than tensors and plain values, and is not loaded: it could run code",
+        r"FILE: was not loaded: it contains more than tensors and plain values, which could run code",
     ),
     "text": (lambda path: path.write_text("weights"), r"FILE: .+"),
     "of a later version": (
         lambda path: torch.save({"segtrain": 2}, path),
-        r"FILE: has format 2, this version reads 1; update segtrain",
+        r"FILE: has format 2, but this version reads 1; update segtrain",
     ),
     "missing": (lambda path: path.unlink(), r"RUN: has no NAME; the run stopped before it was first saved"),
 }
@@ -66,7 +66,7 @@ def test_a_checkpoint_that_cannot_be_used(main, kept, tmp_path, capsys, case, na
 def test_the_best_checkpoint_is_none_to_resume_from(main, kept, capsys):
     shutil.copy(kept / "best.pt", kept / "last.pt")
     assert main(resume=kept) == 2
-    line = f"{kept / 'last.pt'}: is not a checkpoint to resume from, it holds only weights; take the run's own last.pt"
+    line = f"{kept / 'last.pt'}: cannot be resumed, because it contains only weights; use last.pt of the run"
     assert capsys.readouterr().err == line + "\n"
 
 

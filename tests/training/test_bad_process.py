@@ -46,7 +46,7 @@ def test_process_with_wrong_keys(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert sorted(done.stderr.splitlines()) == [
         f"{tmp_path / 'bad.yml'}:2: optimiser: unknown key; did you mean 'optimizer'?",
-        f"{tmp_path / 'bad.yml'}:4: train.epochs: expected a whole number, not 'soon'",
+        f"{tmp_path / 'bad.yml'}:4: train.epochs: expected an integer, not 'soon'",
     ]
 
 
@@ -65,8 +65,8 @@ def test_a_full_shared_memory_is_told_by_the_worker(dataset, tmp_path, main, mon
     assert main(*ONE_EPOCH, f"data.root={dataset}", f"runs_dir={tmp_path / 'runs'}", "data.workers=1") == 2
     assert_one_line(
         capsys.readouterr().err,
-        r"/dev/shm, through which batches are handed over, is full; lower data\.workers \(now 1\) or write 0; in a "
-        r"container give more shared memory, like --shm-size=4g",
+        r"/dev/shm, which passes batches between processes, is full; lower data\.workers \(now 1\) or write 0; in a "
+        r"container, raise shared memory, like --shm-size=4g",
     )
 
 
@@ -76,8 +76,8 @@ def test_process_without_a_hub(tmp_path):
     done = run("train.py", "--check", *layers, **environment)
     assert_failed(
         done,
-        r"model: Unet with encoder resnet18: the weights 'imagenet' cannot be fetched: .+; "
-        r"write model\.encoder_weights: null, or the path to a local file",
+        r"model: Unet with encoder resnet18: the weights 'imagenet' cannot be downloaded: .+; "
+        r"write model\.encoder_weights: null or the path of a local file",
     )
 
 
@@ -95,8 +95,8 @@ def test_process_without_memory(dataset, tmp_path, layers):
     done = limited("resource.RLIMIT_AS, (used + 2**31, used + 2**31)", layers)
     assert_failed(
         done,
-        r"not enough memory \(.+\); lower data\.batch_size \(now 4; train\.accumulate_steps makes up for it\), "
-        r"the crop in transforms\.train, data\.eval_batch_size, or take a smaller model\.encoder_name \(now .+\)",
+        r"not enough memory \(.+\); lower data\.batch_size \(now 4; train\.accumulate_steps compensates for it\), "
+        r"the crop in transforms\.train or data\.eval_batch_size, or use a smaller model\.encoder_name \(now .+\)",
     )
 
 
@@ -104,7 +104,10 @@ def test_process_without_memory(dataset, tmp_path, layers):
 def test_process_without_disk_space_keeps_the_older_checkpoints(kept):
     before = contents(kept)
     done = limited("resource.RLIMIT_FSIZE, (2**17, 2**17)", ["--resume", str(kept), "train.epochs=2"])
-    pattern = r": cannot be saved \(\d+ MiB\): File too large; the older one is kept; free some space and --resume"
+    pattern = (
+        r": cannot be saved \(\d+ MiB\): File too large; the previous one is kept; free some disk space, then "
+        "use --resume"
+    )
     assert_failed(done, re.escape(str(kept)) + r"/\w+\.pt" + pattern)
     after = contents(kept)
     assert {name: after[name] for name in ("best.pt", "last.pt")} == {
@@ -139,13 +142,13 @@ def test_process_that_fails_while_it_trains(dataset, tmp_path, how):
     done = run("train.py", *layers, f"loss={{own_loss.Failing: {{how: {how}}}}}", cwd=tmp_path)
     if how == "nan":
         place = r"training stopped at step 3 \(epoch 2\): own_loss\.Failing is nan; "
-        assert_failed(done, place + r"the last checkpoint before it is kept; lower optimizer\.lr, set .+")
+        assert_failed(done, place + r"the last checkpoint before it was kept; lower optimizer\.lr or set .+")
         (told,) = find_runs(tmp_path / "runs" / "street-1")
         assert [record.exit.exit_code for record in read_records(told) if record.HasField("exit")] == [1]
         assert [row["epoch"] for row in read_history(told) if "epoch" in row] == [1]
     else:
         reason = r"\(.*\)"  # it depends on what the process was doing
-        assert_failed(done, rf"a process that reads images was ended from outside {reason}, .+ lower data\.workers .+")
+        assert_failed(done, rf"a process that reads images was killed {reason}, .+ lower data\.workers .+")
     last = load_checkpoint(tmp_path / "runs" / "street-1" / "last.pt")
     assert last["position"]["epoch"] >= 1
     assert all(torch.isfinite(tensor).all() for tensor in last["model"].values())
@@ -168,7 +171,7 @@ def test_a_training_that_is_killed_while_it_saves(dataset, tmp_path):
             refused = run("train.py", "--resume", folder)
             assert (refused.returncode, refused.stderr) == (
                 2,
-                f"{folder}: another process trains in it; wait for its end\n",
+                f"{folder}: another process is training in it; wait until it ends\n",
             )
             wait_for(folder, ".*.part.pt", training)
         finally:
@@ -182,7 +185,7 @@ def test_a_training_that_is_killed_while_it_saves(dataset, tmp_path):
 def test_a_run_folder_that_another_process_was_faster_in(kept, prepare):
     config = prepare().config
     before = contents(kept)
-    with pytest.raises(CheckpointError, match="another process has just begun this run; repeat the command to go on"):
+    with pytest.raises(CheckpointError, match="another process has just started it; repeat the command to resume it"):
         start_run(config, folder=kept)
     assert contents(kept) == before
 
@@ -196,7 +199,7 @@ def test_a_run_folder_of_a_process_that_was_killed_at_once(tmp_path, prepare):
         assert (folder / "config.yml").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").touch()
-    with pytest.raises(CheckpointError, match="holds other files than a run's"):
+    with pytest.raises(CheckpointError, match="contains files that are not from a run"):
         start_run(config, folder=tmp_path / "other")
 
 

@@ -57,7 +57,7 @@ TIMING = ["images_per_second", "data_wait", "train_seconds", "val_seconds"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Where the processes run: a network of its own and a data set."""
+    """Where the processes run: a network of its own and a dataset."""
     root = tmp_path_factory.mktemp("distributed")
     (root / "my_network.py").write_text(NETWORK)
     (root / "config.yml").write_bytes((PROJECT / "config.yml").read_bytes())
@@ -119,7 +119,7 @@ def stopped(folder) -> list[SimpleNamespace]:
 def test_a_signal_to_one_process_saves_and_ends_them_all(stopped):
     first, _ = stopped
     assert first.position == {"epoch": 2, "step": 2, "total_steps": 8}
-    assert first.told == ["stopped and saved; go on with: python train.py --resume two"]
+    assert first.told == ["stopped and saved; resume with: python train.py --resume two"]
     assert first.status == 1 and "exitcode  : 143" in first.err  # torchrun's own
     assert "train    7 epochs of 3 steps of 4 images, float32 on cpu, 2 processes" in first.out
 
@@ -139,7 +139,7 @@ def test_the_number_of_processes_does_not_change_the_training(folder, stopped):
     assert len(list((folder / "two" / "predictions").iterdir())) == 2
     on = run("train.py", "--run-folder", "two", *EQUAL, cwd=folder)
     assert (on.returncode, on.stderr) == (0, "")
-    assert "note: the number of processes is now 1, and was 2: images, their order and " in on.stdout
+    assert "note: the number of processes has changed from 2 to 1: the images, their order and " in on.stdout
 
 
 def test_a_bad_image_of_one_process_ends_all_in_one_line(folder):
@@ -208,7 +208,7 @@ def test_a_killed_process_ends_the_others_in_one_line(folder):
     started = time.monotonic()
     done = finish(process)
     assert done.status == 1 and time.monotonic() - started < 30
-    assert done.told == ["another process has ended before its time, most likely killed; start all of them again"]
+    assert done.told == ["another process ended early, most likely killed; restart all processes"]
     load_checkpoint(folder / "killed" / "last.pt")
 
 
@@ -227,7 +227,7 @@ def environment_of(number: int) -> list[bytes]:
     [
         (
             ["data.batch_size=5"],
-            "data.batch_size: 5 of 12 training images cannot be shared evenly by 2 processes; write 4 or 6",
+            "data.batch_size: 5 of 12 training images cannot be divided evenly among 2 processes; write 4 or 6",
         ),
         (["train.epoch=1"], "command line: train.epoch=1: train.epoch: unknown key; did you mean 'epochs'?"),
     ],

@@ -150,7 +150,7 @@ def test_a_loss_without_a_value_in_validation(fitted):
     assert made.table["val/loss"].isna().all()
     with pytest.raises(ConfigError) as error:
         fitted(*settings, *terms, "train.epochs=1", "train.monitor=min loss")
-    expected = "train.monitor: min loss: MaskMatchingLoss has no value in validation; write miou, or add another term"
+    expected = "train.monitor: min loss: MaskMatchingLoss has no value in validation; write miou or add another term"
     assert str(error.value) == expected
 
 
@@ -188,16 +188,16 @@ def test_a_training_ends_with_its_steps_and_is_evaluated(fitted, capsys, steps, 
     assert made.table["step"].iloc[-1] == steps and len(made.table) == epochs
     assert made.table["val/miou"].notna().tolist() == [False] * (epochs - 1) + [True]
     assert made.table["lr"].iloc[-1] < 1e-5  # the schedule ends there too
-    assert capsys.readouterr().out.endswith(f"stopping early: {steps} steps are done\n")
+    assert capsys.readouterr().out.endswith(f"stopping early: {steps} steps are complete\n")
     fitted(resume=made.folder)
-    text = f"nothing is left to train: {steps} steps are done; to go on, raise train.max_steps\n"
+    text = f"nothing is left to train: {steps} steps are complete; to continue, raise train.max_steps\n"
     assert capsys.readouterr().out.endswith(text)
 
 
 def test_hours_count_before_and_after_a_resume(fitted, capsys):
     made = fitted("train.epochs=9", "train.max_hours=1e-9")
     assert made.table["step"].tolist() == [1] and made.table["val/miou"].notna().all()
-    assert capsys.readouterr().out.endswith("stopping early: 1e-09 hours are over\n")
+    assert capsys.readouterr().out.endswith("stopping early: 1e-09 hours have passed\n")
     saved = load_checkpoint(made.folder / "last.pt")["seconds"]
     again = fitted("train.epochs=2", "train.max_hours=1", resume=made.folder)
     assert 0 < saved < again.state.seconds < 3600 and again.state.epoch == 2
@@ -226,11 +226,11 @@ def test_stops_early_and_says_so_when_resumed(fitted, capsys):
     made = fitted(*STANDSTILL, "train.epochs=9", "train.patience=2")
     assert made.table["val/miou"].nunique() == 1
     assert (len(made.table), made.state.best.epoch) == (3, 1)
-    assert capsys.readouterr().out.endswith("stopping early: no better miou in 2 evaluations\n")
+    assert capsys.readouterr().out.endswith("stopping early: no improvement of miou in 2 evaluations\n")
     saved = (made.folder / "last.pt").read_bytes()
 
     fitted(resume=made.folder)
-    line = "nothing is left to train: no better miou in 2 evaluations; to go on, raise train.patience\n"
+    line = "nothing is left to train: no improvement of miou in 2 evaluations; to continue, raise train.patience\n"
     assert capsys.readouterr().out.endswith(line)
     assert (made.folder / "last.pt").read_bytes() == saved
     assert fitted("train.patience=3", resume=made.folder).state.epoch == 4

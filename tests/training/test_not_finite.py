@@ -35,8 +35,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(prepare, tmp_p
     with pytest.raises(TrainingError) as caught:
         fit(made.state, made.loaders, made.loss, made.config.train, made.run)
     assert str(caught.value) == (
-        "training stopped at step 4 (epoch 2): own_losses.NanLoss is nan; the last checkpoint before it is kept; "
-        "lower optimizer.lr, set train.clip_norm: 1.0, or train.precision: fp32"
+        "training stopped at step 4 (epoch 2): own_losses.NanLoss is nan; the last checkpoint before it was kept; "
+        "lower optimizer.lr or set train.clip_norm: 1.0 or train.precision: fp32"
     )
     last = load_checkpoint(made.folder / "last.pt")
     assert last["position"] == {"epoch": 1, "step": 0, "total_steps": 2}

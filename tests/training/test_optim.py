@@ -106,8 +106,8 @@ def test_the_arguments_of_an_optimizer():
     assert type(optimizer_of("Lamb")).__module__ == "timm.optim.lamb"
     assert message(lambda: optimizer_of("SGD", momentum=-1)) == "optimizer: SGD: Invalid momentum value: -1"
     assert message(lambda: optimizer_of("AdamW", betas=0.9)).startswith("optimizer: AdamW: ")
-    assert message(lambda: optimizer_of("LBFGS")).startswith("optimizer: LBFGS evaluates the loss many times a step")
-    assert message(lambda: optimizer_of("SparseAdam")).startswith("optimizer: SparseAdam takes sparse gradients alone")
+    assert message(lambda: optimizer_of("LBFGS")).startswith("optimizer: LBFGS evaluates the loss several times")
+    assert message(lambda: optimizer_of("SparseAdam")).startswith("optimizer: SparseAdam needs sparse gradients")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -242,8 +242,8 @@ def test_a_warmup_that_is_resumed_goes_on_as_if_nothing_had_been():
 @pytest.mark.parametrize(
     ("warmup", "text"),
     [
-        (10, "10 steps, and the training has 10; write fewer, or a share"),
-        (2.5, "2.5 is neither a share below 1 nor a whole number of steps"),
+        (10, "10 steps, but the training has 10; write fewer, or a share"),
+        (2.5, "2.5 is neither a share below 1 nor an integer number of steps"),
     ],
 )
 def test_a_warmup_is_a_number_of_steps_that_leaves_some(warmup, text):

@@ -77,15 +77,15 @@ def test_the_state_of_another_configuration_is_refused():
     for change in ({"model": {}}, {"optimizer": {"state": {}, "param_groups": []}}, {"position": {}}):
         with pytest.raises(CheckpointError) as error:
             state_of().load_dict(content | change)
-        assert str(error.value).startswith("last.pt does not fit this configuration: ")
+        assert str(error.value).startswith("last.pt does not match this configuration: ")
     content.pop("best")
-    with pytest.raises(CheckpointError, match=r"^last\.pt does not fit this configuration: 'best'$"):
+    with pytest.raises(CheckpointError, match=r"^last\.pt does not match this configuration: 'best'$"):
         state_of().load_dict(content)
 
 
 def test_another_optimizer_cannot_go_on():
     content = state_of().to_dict()
-    with pytest.raises(CheckpointError, match=r"optimizer\.name was AdamW and is RMSprop, which cannot go on with"):
+    with pytest.raises(CheckpointError, match=r"optimizer\.name has changed from AdamW to RMSprop, which cannot use"):
         state_of(name="RMSprop").load_dict(content)
 
 

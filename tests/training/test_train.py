@@ -114,7 +114,7 @@ def test_a_finished_run_says_so_when_resumed(finished, main, capsys):
     saved = {name: (finished.folder / name).read_bytes() for name in names}
     assert main(resume=finished.folder) == 0
     out = capsys.readouterr().out.splitlines()
-    assert "nothing is left to train: 2 epochs are trained; to go on, raise train.epochs" in out
+    assert "nothing is left to train: 2 epochs are complete; to continue, raise train.epochs" in out
     assert any(line.startswith("best epoch ") for line in out)
     assert {name: (finished.folder / name).read_bytes() for name in saved} == saved
 
@@ -125,7 +125,7 @@ def test_values_that_change_classes_are_told_when_resumed(finished, main, capsys
     classes = [{"name": name, "value": index, "color": [index, 9, 9]} for index, name in enumerate(CLASSES)]
     classes[0]["value"], classes[value]["value"] = value, 0
     assert main(f"data.classes={json.dumps(classes)}", resume=run) == 0
-    text = "warning: data.classes and data.ignore_values read the masks in another way than the run did before"
+    text = "warning: data.classes and data.ignore_values read the masks differently than before in this run"
     assert (text in capsys.readouterr().out) == told
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_resumed(finished, main, capsys, tmp_path):
     assert nowhere == f"{tmp_path / 'nowhere'}: is not a run folder; it has no config.yml"
     assert empty == f"{tmp_path / 'empty'}: is not a run folder; it has no config.yml"
     assert early == f"{tmp_path / 'early'}: has no last.pt; the run stopped before it was first saved"
-    assert other.startswith("last.pt does not fit this configuration: ")
+    assert other.startswith("last.pt does not match this configuration: ")
     assert load_config([], resume=str(finished.folder)).model.arguments["decoder_channels"] == [16, 16, 8, 8, 8]
 
 
@@ -168,18 +168,19 @@ def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, t
     assert main(*layers, overfit=3) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "data     60 training and 3 validation images"  # the three, for 20 steps
-    assert re.fullmatch(r"overfit: mIoU 0\.9[5-9]\d\d on 3 images, network and data fit", lines[-1])
+    assert re.fullmatch(r"overfit: mIoU 0\.9[5-9]\d\d on 3 images, the network can learn the data", lines[-1])
     table = pandas.read_csv(tmp_path / "street-overfit-1" / "metrics.csv")
     assert table["lr"].nunique() == 1 and len(table) < overfit.MOST_EPOCHS and table["val/miou"].iloc[-1] >= 0.95
 
     monkeypatch.setattr(overfit, "MOST_EPOCHS", 1)
     assert main(*layers, "optimizer.lr=1e-30", overfit=1) == 1
     line = capsys.readouterr().out.splitlines()[-1]
-    assert "on 1 images, not learnt by heart, which takes 0.95; look at " in line
+    assert "on 1 images, not memorized, which takes 0.95; look at " in line
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "--overfit N: at least one image"), (99, "--overfit 99: there are 8 training images")]
+    ("count", "text"),
+    [(0, "--overfit N: needs at least one image"), (99, "--overfit 99: there are only 8 training images")],
 )
 def test_a_wrong_number_of_images_to_overfit(finished, main, capsys, count, text):
     assert main(*finished.layers, overfit=count) == 2
@@ -284,7 +285,7 @@ def interrupted(tmp_path_factory) -> SimpleNamespace:
 def test_signals_save_and_set_the_exit_status(interrupted):
     assert (interrupted.done.returncode, interrupted.done.stderr) == (0, "")
     (terminated, first), (aborted, second), (killed, third), (ended, last) = interrupted.parts
-    line = "stopped and saved; go on with: python train.py --resume again/street-1\n"
+    line = "stopped and saved; resume with: python train.py --resume again/street-1\n"
     assert (terminated.returncode, terminated.stderr) == (143, line)
     assert first == {"epoch": 0, "step": 4, "total_steps": 4}  # in batch 3 of an update of two
     assert (aborted.returncode, aborted.stderr) == (130, line)

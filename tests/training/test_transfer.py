@@ -63,7 +63,7 @@ def test_classes_keep_the_outputs_of_their_names(trained):
     ).net.state_dict()
     assert torch.equal(state[f"{HEAD}.weight"][[0, 2]], untrained[f"{HEAD}.weight"][[0, 2]])
     assert all(torch.equal(state[key], weights[key]) for key in state if HEAD not in key)
-    assert said.endswith("; outputs that start anew: tree, pole")
+    assert said.endswith("; outputs initialized from scratch: tree, pole")
 
 
 def test_one_class_has_one_output(trained):
@@ -87,7 +87,7 @@ def test_a_folder_of_smp(tmp_path):
     network.save_pretrained(tmp_path / "smp")
     state, said, _ = start(config_of(["sky", "road"], weights=str(tmp_path / "smp")))
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items() if HEAD not in key)
-    assert said == f"FPN mobilenet_v2 of {tmp_path}/smp; outputs that start anew: sky, road"
+    assert said == f"FPN mobilenet_v2 of {tmp_path}/smp; outputs initialized from scratch: sky, road"
 
 
 def test_dilations_are_those_that_the_weights_were_trained_with(tmp_path):
@@ -108,7 +108,7 @@ def test_dilations_are_those_that_the_weights_were_trained_with(tmp_path):
 WRONG = {
     "another network": ({"name": "Unet"}, "is another network, FPN mobilenet_v2, not Unet mobilenet_v2: "),
     "another encoder": ({"encoder_name": "resnet18"}, "is another network, FPN mobilenet_v2, not FPN resnet18: "),
-    "another width": ({"decoder_pyramid_channels": 32}, "is built otherwise: "),
+    "another width": ({"decoder_pyramid_channels": 32}, "is built differently: "),
 }
 
 
@@ -121,7 +121,7 @@ def test_networks_that_do_not_fit(trained, case):
     config = Config.model_validate(config.model_dump() | {"model": model})
     with pytest.raises(ConfigError, match=f"^model.weights: {re.escape(f'{run} {text}')}.* differs; ") as error:
         start(config)
-    assert str(error.value).endswith(f"or take its encoder alone: model.encoder_weights: {run}/best.pt")
+    assert str(error.value).endswith(f"or use only its encoder: model.encoder_weights: {run}/best.pt")
 
 
 def test_what_is_not_there(tmp_path, monkeypatch):
@@ -138,4 +138,4 @@ def test_an_exported_file_is_not_loaded(tmp_path):
     path.write_bytes(b"a program")
     with pytest.raises(CheckpointError) as error:
         start(config_of(["sky"], weights=str(path)))
-    assert str(error.value) == f"{path}: is an exported file; name the run or the folder that it was made from"
+    assert str(error.value) == f"{path}: is an exported file; give the run or checkpoint that it was exported from"

@@ -1,9 +1,9 @@
-"""Train several experiments, each with several seeds and folds: a process per run, named after the three.
+"""Train several experiments, each with several seeds and folds. Each run is a process and has the name of all three.
 
 python -m segtrain batch experiments/a.yml experiments/b.yml --seeds 0,1,2
 python -m segtrain batch experiments/a.yml --folds all -- data.folds=5 train.epochs=20
 
-Repeat the command to go on: finished runs are skipped, stopped ones are resumed. A run that fails does not stop the
+Repeat the command to continue: finished runs are skipped, stopped runs are resumed. A run that fails does not stop the
 others; the exit status is then 1.
 """
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "arguments",
         nargs="*",
         metavar="experiment.yml | key.sub=value",
-        help="each file is an experiment, merged into config.yml; the values hold for all of them",
+        help="each file is an experiment, merged into config.yml; the values apply to all of them",
     )
     parser.add_argument(
         "--seeds",
@@ -36,10 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_folds,
         default=[None],
         metavar="all | 0,1,..",
-        help="validate on each of these folds, of the data.folds that there are",
+        help="validate on each of these folds (of data.folds)",
     )
     parser.add_argument(
-        "--parallel", type=parse_parallel, default=1, metavar="N", help="train N runs at a time, on a GPU each (1)"
+        "--parallel",
+        type=parse_parallel,
+        default=1,
+        metavar="N",
+        help="train N runs at a time, each on its own GPU (1)",
     )
 
 
@@ -48,7 +52,7 @@ def parse_numbers(text: str) -> list[int]:
     try:
         return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected whole numbers like 0,1,2, not {text!r}") from error
+        raise argparse.ArgumentTypeError(f"expected integers like 0,1,2, not {text!r}") from error
 
 
 def parse_folds(text: str) -> list[int] | None:
@@ -56,20 +60,20 @@ def parse_folds(text: str) -> list[int] | None:
     try:
         return None if text == "all" else parse_numbers(text)
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"expected all, or folds like 0,1,2, not {text!r}") from error
+        raise argparse.ArgumentTypeError(f"expected all or folds like 0,1,2, not {text!r}") from error
 
 
 def parse_parallel(text: str) -> int:
     """A number from 1 on. Raises ArgumentTypeError for anything else."""
     if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"expected a number of runs from 1 on, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number of runs of at least 1, not {text!r}")
     return int(text)
 
 
 def main(options: argparse.Namespace) -> int:
     """Check all runs, train those that are not finished, and report. The exit status: 1 where one failed, else 0."""
     if is_shared():
-        raise ConfigError("batch starts a process for each run by itself; start it without torchrun")
+        raise ConfigError("batch itself starts a process for each run; run it without torchrun")
 
     from segtrain.commands.batch.plan import plan_runs
     from segtrain.commands.batch.runner import BatchRunner

@@ -35,14 +35,14 @@ def report_folds(runs: Sequence[PlannedRun]) -> None:
         scores = compute_metrics(matrix, names)
         monitor = monitor if monitor in scores else "miou"
         print(
-            f"{title}: out-of-fold {monitor} {scores[monitor]:.4f}: one confusion matrix of all {images:,} images, "
+            f"{title}: out-of-fold {monitor} {scores[monitor]:.4f}: one confusion matrix over all {images:,} images, "
             "each scored by the model that was not trained on it.\n"
-            "It is optimistic in so far as the best epoch of each model was chosen on the images that it is scored on."
+            "It is slightly optimistic: the best epoch of each model was chosen on the images that it is scored on."
         )
         print(format_table(matrix, names))
         folders = shlex.join(str(run.folder) for run in group)
         print(f"ensemble of the folds: python predict.py {folders} IMAGES -o OUTPUT")
-        print(f"its score on a test split, if there is one: python -m segtrain evaluate {folders} --split test")
+        print(f"its score on the test split, if there is one: python -m segtrain evaluate {folders} --split test")
 
 
 def sum_matrices(saved: Sequence[Saved]) -> tuple[np.ndarray, int]:
@@ -55,7 +55,7 @@ def sum_matrices(saved: Sequence[Saved]) -> tuple[np.ndarray, int]:
     held_out = sum(each.samples["validation"][0] for each in saved)
     whole = max(sum(number for number, _ in each.samples.values()) for each in saved)
     if held_out != whole:
-        raise ValueError(f"these folds hold {held_out:,} of {whole:,} images")
+        raise ValueError(f"these folds cover {held_out:,} of {whole:,} images")
     if not all(each.best.matrix for each in saved):
-        raise ValueError("a fold has no evaluation that gave a score")
+        raise ValueError("a fold has no evaluation with a score")
     return np.sum([each.best.matrix for each in saved], axis=0), held_out

@@ -68,7 +68,10 @@ def plan_runs(
             for run in _runs_of(file, [*([file] if files else []), *overrides], seeds, folds):
                 if sources.setdefault(run.folder, file) != file:
                     name = run.config.name
-                    raise ConfigError(f"{file}: has the name {name} of {sources[run.folder]}; write a name in each")
+                    raise ConfigError(
+                        f"{file}: has the same name, {name}, as {sources[run.folder]}; give each "
+                        f"experiment its own name"
+                    )
                 _require_same(run)
                 runs[run.folder] = run
         except SegtrainError as error:
@@ -84,9 +87,9 @@ def _runs_of(
     config = load_config(layers)
     by_table = "val_fold" in config.data.arguments
     if folds != [None] and not by_table and config.data.folds is None:
-        raise ConfigError(f"{file}: --folds needs data.folds, their number; add data.folds=5 to the command")
+        raise ConfigError(f"{file}: --folds needs data.folds, the number of folds; add data.folds=5 to the command")
     if folds is None and by_table:
-        raise ConfigError(f"{file}: the folds are those of a table; name them, like --folds 0,1,2")
+        raise ConfigError(f"{file}: the folds are those of a table; list them, like --folds 0,1,2")
     if config.log.wandb.group is None:
         layers = [*layers, f"log.wandb.group='{config.name}'"]
     for seed in seeds:
@@ -102,7 +105,7 @@ def _runs_of(
 
 
 def _require_same(run: PlannedRun) -> None:
-    """Raises ConfigError where the run was begun with another configuration and has saved what it learnt."""
+    """Raises ConfigError where the run was begun with another configuration and has saved what it learned."""
     record = run.read()
     if record is None or record.state == FAILED:
         return
@@ -110,6 +113,6 @@ def _require_same(run: PlannedRun) -> None:
     for key in [*was, *now]:
         if not key.startswith(MAY_CHANGE) and str(was.get(key)) != str(now.get(key)):
             raise ConfigError(
-                f"{run.folder}: was trained with {key}: {was.get(key)}, not {now.get(key)}; move it away, or give the "
-                "experiment another name"
+                f"{run.folder}: was trained with {key}: {was.get(key)}, not {now.get(key)}; move it elsewhere or "
+                f"give the experiment another name"
             )

@@ -67,13 +67,15 @@ class BatchRunner:
                 self._bar.close()
         if self._signals:
             done = sum(pace.left == 0 for pace in self._paces.values()) - len(self.failures)
-            text = f"stopped: {done} of {len(self.runs)} runs are finished; repeat the command to go on"
+            text = f"stopped: {done} of {len(self.runs)} runs are finished; repeat the command to continue"
             raise Stopped(self._signals[0], text)
         return self.failures
 
     def _stop(self, *, kill: bool) -> None:
         if self._children:
-            self._say("killing them" if kill else "stopping: what is being trained is saved first; again to kill it")
+            self._say(
+                "killing the runs" if kill else "stopping: saving the running trainings first; press again to kill them"
+            )
         for child in self._children:
             child.process.kill() if kill else child.process.terminate()
 
@@ -99,14 +101,14 @@ class BatchRunner:
             self._waiting.remove(run)
             if record is not None and record.state == FINISHED:
                 by_other = run.name in self._elsewhere
-                self._finish(run, record, "finished by another process" if by_other else "was finished before")
+                self._finish(run, record, "finished by another process" if by_other else "was already finished")
             else:
                 self._start(run)
             self._elsewhere.discard(run.name)
 
     def _leave(self, run: PlannedRun) -> None:
         if run.name not in self._elsewhere:
-            self._say(f"{run.name}: another process trains it; waiting for its end")
+            self._say(f"{run.name}: another process is training it; waiting until it ends")
         self._elsewhere.add(run.name)
 
     def _start(self, run: PlannedRun) -> None:

@@ -45,8 +45,8 @@ def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
         yield report.finding(
             "warning",
             f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
-            "Nobody can learn that, and the score says so. Are the values in data.classes right?"
-            + (" If this set has no such class, leave it out, as the lines do." if fix else ""),
+            "A model cannot learn it, which lowers the score. Are the values in data.classes correct?"
+            + (" If this dataset does not have that class, remove it, as the lines below do." if fix else ""),
             fix,
         )
     for split, there in present.items():
@@ -58,19 +58,19 @@ def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
 def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) -> Finding:
     """Classes, by their indices, that a split lacks and another has."""
     names, config = [report.labelling.names[index] for index in missing], report.config
-    meaning = {"train": "What validation scores cannot be learnt.", "val": "What is learnt is never scored."}
+    meaning = {"train": "A model cannot learn what validation scores.", "val": "What the model learns is never scored."}
     having = np.flatnonzero((report.class_pixels[:, missing] > 0).any(axis=1))
     unfolded = split in ("train", "val") and (config is None or config.data.folds is None)
     if unfolded and not report.is_published and len(report.records) >= FOLDS and len(having) > 1:
         fix = yaml_fix(data={"folds": FOLDS})
-        advice = "The lines split training and validation images anew, so that each has its share of every class."
+        advice = "The lines below split the training and validation images again, with every class in both."
     else:
-        fix, advice = None, f"Move one of the listed pairs into {split}, or leave the class out."
+        fix, advice = None, f"Move one of the listed pairs into {split}, or remove the class."
     others = " and ".join(other for other in report.splits if other != split)
     return report.finding(
         "error" if split == "train" else "warning",
         f"The {split} split has no pixel of {name_some(names, _LISTED)}",
-        f"{meaning.get(split, 'It says nothing about that class.')} {count_of(len(having), 'image')} of {others} "
+        f"{meaning.get(split, 'Its score does not measure that class.')} {count_of(len(having), 'image')} of {others} "
         f"{'has' if len(having) == 1 else 'have'} such pixels. {advice}",
         fix,
         images=having.tolist(),
@@ -104,8 +104,9 @@ def find_slips(report: DatasetReport) -> Iterator[Finding]:
     shown = [f"{name} {count_of(int(n), 'pixel')}" for name, n in zip(names, pixels.sum(axis=0), strict=True)]
     yield report.finding(
         "warning",
-        f"{name_some(names, _LISTED)}: next to no pixels, in {count_of(len(masks), 'mask')}",
-        f"{', '.join(shown)} in the whole set: a slip, or too little to be learnt or scored. The lines ignore it.",
+        f"{name_some(names, _LISTED)}: almost no pixels, in {count_of(len(masks), 'mask')}",
+        f"{', '.join(shown)} in the entire dataset: a mistake, or too little to learn or score. The lines below "
+        f"ignore it.",
         _without(report, names, ignore=[as_written(code, as_color=labelling.as_color) for code in codes]),
         masks=masks,
         marked=codes,
@@ -148,7 +149,7 @@ def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "note",
         f"{count_of(len(rare), 'class')} below 1 % of the pixels",
-        f"{listed}: a plain cross entropy can do without them. The lines weight the classes (the rarest "
+        f"{listed}: plain cross entropy may neglect them. The lines below weight the classes (the rarest "
         f"{weights.max() / weights.min():.0f} times as much as the most frequent) and add an overlap loss.",
         yaml_fix(loss=loss),
     )
@@ -163,7 +164,7 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
     ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
     if ignored.any() and not ignored[read].all():
         title = f"{count_of(ignored.sum(), 'mask', 'is')} ignored by 95 % or more"
-        explanation = "Next to nothing can be learnt from them: perhaps not annotated, or exported wrong."
+        explanation = "Almost nothing can be learned from them. They may not be annotated, or the export may be wrong."
         yield report.finding("warning", title, explanation, "set-aside-ignored", masks=np.flatnonzero(ignored).tolist())
     kinds, usual = (pixels > 0).sum(axis=1), read & ~ignored
     alone = np.flatnonzero((kinds == 1) & ~ignored).tolist()
@@ -171,13 +172,13 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
         return
     if labelling.binary:
         level, what = "note", f"all '{labelling.names[1]}' or all background"
-        explanation = "That is right where the images are so. Look at them."
+        explanation = "That is correct if the images show it. Look at them."
     elif np.median(kinds[usual]) >= 3:
         level, what = "warning", "of a single class"
         held = sorted({labelling.names[int(pixels[index].argmax())] for index in alone})
         explanation = (
-            f"All pixels are {' or '.join(held)}, in a set where the others hold more: an export that failed? If "
-            "they are right, leave them."
+            f"All pixels are {' or '.join(held)}, while other masks contain more classes. Did an export fail? If "
+            f"they are correct, keep them."
         )
     else:
         return
@@ -213,15 +214,15 @@ def find_inverted(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "warning",
         f"{count_of(len(chosen), 'mask', 'is')} most likely inverted",
-        f"'{labelling.names[1]}' lies where the background lies in the other masks: along the frame, and on its "
-        "colours. Look at them in check.html; this fix exchanges the two values.",
+        f"'{labelling.names[1]}' is where the background is in the other masks: along the frame, and on its colors. "
+        f"Look at them in check.html; this fix swaps the two values.",
         apply_fix("invert-masks", changes) if len(codes) == 2 else None,
         masks=chosen,
     )
 
 
 def _look_at_object(report: DatasetReport, index: int) -> tuple[float, float, NDArray] | None:
-    """The object's share of the pixels and of the frame, and how its mean colour differs from the background's: a
+    """The object's share of the pixels and of the frame, and how its mean color differs from the background's: a
     direction of length 1, or zeros; None where one of the two is missing."""
     record, labelling = report.records[index], report.labelling
     if not record.is_pair or (codes := labelling.codes_of(record.mask)) is None:
@@ -243,8 +244,8 @@ def _describe_all_inverted(report: DatasetReport, share: float) -> Iterator[Find
     value = own.value if own.value is not None else 1
     yield report.finding(
         "note",
-        f"'{name}' surrounds what is called background",
-        f"It covers {show_share(share)} of a typical mask and nearly all of its frame. If the object is what has "
-        "the value 0, write two classes; with one, 0 is always the background.",
+        f"'{name}' surrounds the background",
+        f"It covers {show_share(share)} of a typical mask and nearly all of its frame. If value 0 is the object, "
+        f"write two classes; with a single class, 0 is always the background.",
         report.classes_fix([ClassConfig(name="background", value=value), ClassConfig(name=name, value=0)]),
     )

@@ -19,9 +19,12 @@ def find_one_folder(report: DatasetReport) -> Iterator[Finding]:
     """One folder that was given for images and for masks; the names of the files have told them apart."""
     folders = report.source.folders
     if folders is not None and os.path.realpath(folders[0]) == os.path.realpath(folders[1]):
-        advice = "Training stops there until these lines tell them apart; the rest was looked at with them."
+        advice = (
+            "Training stops here until these lines distinguish them; everything else was checked as if they "
+            "were written."
+        )
         fix = yaml_fix(data=report.source.data)
-        yield Finding("error", "Images and masks lie in one folder", advice, fix)
+        yield Finding("error", "Images and masks are in the same folder", advice, fix)
 
 
 def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
@@ -30,7 +33,7 @@ def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
     if large:
         reasons = [reason for r in (report.records[i] for i in large) for reason in (r.image_error, r.mask_error)]
         title = f"{count_of(len(large), 'pair', 'is')} too large to be read"
-        advice = "Training stops there. Save them as tiled TIFFs, of which data.tile: 1024 reads windows."
+        advice = "Training stops here. Save them as tiled TIFFs, which data.tile: 1024 reads in windows."
         yield report.finding("error", title, advice, images=large, files=[r for r in reasons if TOO_LARGE in r])
     broken = report.where(lambda r: (r.image_error or r.mask_error) and TOO_LARGE not in r.image_error + r.mask_error)
     if not broken:
@@ -40,7 +43,7 @@ def find_unreadable(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "error",
         f"{count_of(len(reasons), 'file')} cannot be read",
-        "Training stops there; the reason follows each name. Repair them at their source.",
+        "Training stops here; the reason follows each name. Export or copy them again.",
         "set-aside-unreadable",
         images=broken,
         files=reasons,
@@ -70,20 +73,20 @@ def _describe_not_turned(report: DatasetReport, indices: list[int], *, of_image:
         files = {file: how for file, how in files.items() if not (unsure and os.path.exists(f"{file}.aside"))}
         changes = [Change(file, partial(upright, orientation=how)) for file, how in files.items()]
         fix = apply_fix("turn-unsure-masks" if unsure else "turn-masks", changes)
-        advice = "This fix turns the masks."
+        advice = "This fix rotates the masks."
     else:
-        fix, advice = report.take_out(indices), "Annotate them upright, or leave them out."
-    mask = "perhaps not the mask" if unsure else "the mask is not"
-    title = f"{count_of(len(indices), 'image', 'is')} turned by EXIF and {mask}"
+        fix, advice = report.take_out(indices), "Annotate them upright or leave them out."
+    mask = "perhaps not their masks" if unsure else "their masks are not"
+    title = f"{count_of(len(indices), 'image', 'is')} rotated by EXIF, {mask}"
     reason = (
-        "The camera stored them lying and wrote into the file how to hold them. segtrain and every viewer turn "
-        "them; their masks were drawn on what is stored."
+        "The camera stored them rotated and recorded their orientation in the file. segtrain and every viewer rotate "
+        "them, but their masks were drawn on the stored pixels."
     )
     if not of_image:
-        title = f"{count_of(len(indices), 'mask', 'is')} {'perhaps ' if unsure else ''}not turned as EXIF asks"
-        reason = "The files say how to hold them, as a viewer does. A training reads masks as they are stored."
+        title = f"{count_of(len(indices), 'mask', 'is')} {'perhaps ' if unsure else ''}not rotated as EXIF says"
+        reason = "The files record an orientation, which viewers apply. Training reads masks as they are stored."
     if unsure:
-        reason = "The size fits both ways and so do the edges. Look at them in check.html; only if they do not fit:"
+        reason = "Size and edges match either way. Look at them in check.html; only if they do not match:"
     level, marks = ("warning" if unsure else "error"), {"images" if of_image else "masks": indices}
     return report.finding(level, title, f"{reason} {advice}", fix, **marks)
 
@@ -118,8 +121,8 @@ def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
         yield report.finding(
             "error",
             f"{count_of(len(scaled), 'mask', 'is')} smaller or larger than the image",
-            "They have the image's proportions, so they were exported at another size. Best export them again; "
-            "this fix resizes them, each pixel to the value of the nearest one.",
+            "They have the proportions of the image, so they were exported at another size. Exporting them again is "
+            "best; this fix resizes them with nearest-neighbor interpolation.",
             apply_fix("resize-masks", changes),
             masks=scaled,
             files=_list_sizes(report, scaled),
@@ -127,8 +130,8 @@ def find_other_sizes(report: DatasetReport) -> Iterator[Finding]:
     if other := [index for index in wrong if index not in scaled]:
         yield report.finding(
             "error",
-            f"{count_of(len(other), 'mask', 'is')} not of the size of the image",
-            "The proportions differ too: a mask of another image, turned, or cut. Find the right masks.",
+            f"{count_of(len(other), 'mask', 'is')} not the size of the image",
+            "The proportions differ too: masks of other images, rotated, or cropped. Find the correct masks.",
             "set-aside-other-size",
             masks=other,
             files=_list_sizes(report, other),
@@ -145,7 +148,7 @@ def _is_scaled(record: Record) -> bool:
 
 def _list_sizes(report: DatasetReport, indices: list[int]) -> list[str]:
     return [
-        f"{r.sample.mask_file}: {r.mask.width} x {r.mask.height}, its image {r.image.width} x {r.image.height}"
+        f"{r.sample.mask_file}: {r.mask.width} x {r.mask.height}, but its image is {r.image.width} x {r.image.height}"
         for r in (report.records[index] for index in indices)
     ]
 
@@ -156,16 +159,19 @@ def find_elsewhere(report: DatasetReport) -> Iterator[Finding]:
         yield report.finding(
             "error",
             f"{count_of(len(apart), 'mask', 'is')} elsewhere on the map than the image",
-            "Image and mask have one size, but their georeference says that they show different places. Find the right "
-            "masks, or make them again on the grid of the images; where only the georeference is wrong, remove it.",
+            "Image and mask have the same size, but their georeferences say that they show different places. Find "
+            "the correct masks, or create them again on the grid of the images; if only the georeference is wrong, "
+            "remove it.",
             masks=apart,
             files=[report.records[index].apart for index in apart],
         )
 
 
 def find_flat_images(report: DatasetReport) -> Iterator[Finding]:
-    """Images that are one colour all over."""
+    """Images that are one color all over."""
     if flat := report.where(lambda r: r.image and r.image.is_flat):
-        title = f"{count_of(len(flat), 'image', 'is')} a single colour"
-        explanation = "Nothing can be learnt from them: an export that failed, or tiles outside of what was recorded."
+        title = f"{count_of(len(flat), 'image', 'is')} a single color"
+        explanation = (
+            "Nothing can be learned from them. An export may have failed, or they are tiles outside the recorded area."
+        )
         yield report.finding("warning", title, explanation, "set-aside-flat", images=flat)

@@ -41,8 +41,8 @@ def find_ignored_class(report: DatasetReport) -> Finding | None:
     return report.finding(
         "error" if alone else "warning",
         f"'{names[index]}' has no pixel: its value in the masks is {perhaps}{value}, which is ignored",
-        f"The masks hold {held} and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
-        "unless a class has it. The lines make it that class.",
+        f"The masks contain {held} and {value} ({show_share(share)} of the pixels), and {value} is data.ignore_index "
+        "unless a class has it. The lines below assign it to that class.",
         report.classes_fix(classes, data.ignore_values or []),
         masks=report.holding([value]),
         marked=[value],
@@ -59,8 +59,11 @@ def _find_ignored_layers(report: DatasetReport) -> Finding | None:
         has, perhaps = "has" if len(names) == 1 else "have", "" if absent.all() else "perhaps "
         level = "error" if absent.all() else "warning"
         title = f"{name_some(names, 6)} {has} no pixel: the value in the masks is {perhaps}{value}, which is ignored"
-        advice = f"A class has the value 1 in its mask, and {value} is data.ignore_index, unless it says otherwise. "
-        advice += "The lines do."
+        advice = (
+            f"A class has the value 1 in its mask, and {value} is data.ignore_index unless data.classes says "
+            f"otherwise. "
+        )
+        advice += "The lines below do."
         change, masks = {"value": value, "values": None}, ignored.nonzero()[0].tolist()
     else:
         names = [item.name for item in data.classes if item.value is None and not item.values]
@@ -68,7 +71,9 @@ def _find_ignored_layers(report: DatasetReport) -> Finding | None:
         if not masks or not names or value in (data.ignore_values or []):
             return None
         level, title = "error", f"{count_of(len(masks), 'mask', 'has')} areas of {value}, which is ignored"
-        advice = "No pixel there is the class, which has the value 1 in other masks. The lines give it both values; "
+        advice = (
+            "No pixel in them is the class, which has the value 1 in other masks. The lines below give it both values; "
+        )
         advice += f"if {value} is to be ignored, write data.ignore_values: [{value}]."
         change = {"value": None, "values": [1, value]}
     classes = [item.model_copy(update=change) if item.name in names else item for item in data.classes]
@@ -92,8 +97,8 @@ def find_ignored_areas(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "warning" if areas else "note",
         f"{show_share(ignored / total)} of the pixels are ignored" + (f": {value} fills areas" if areas else ""),
-        f"They are neither trained nor scored; most have the value {value}. If that is a class, the lines make it one"
-        + (f"; if not, write data.ignore_values: [{value}]." if areas else "."),
+        f"They are neither trained on nor scored; most have the value {value}. If that is a class, the lines below "
+        f"make it one" + (f"; if not, write data.ignore_values: [{value}]." if areas else "."),
         report.classes_fix(report.with_new([code]), [item for item in data.ignore_values or [] if item != value]),
         masks=report.holding([code]) if areas else (),
         marked=[code],

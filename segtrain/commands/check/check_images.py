@@ -44,10 +44,10 @@ def find_deep_images(report: DatasetReport) -> Iterator[Finding]:
         scale = report.config.data.scale
         if scale is None:
             level, title = "error", f"{title}, and data.scale is missing"
-            explanation = f"{meaning}. Training must know which value means white."
+            explanation = f"{meaning}. Training needs to know which value means white."
         elif scale >= DARK * white:
             level, title = "warning", f"data.scale is {scale:g}, but the images end at {white:g}"
-            explanation = f"{meaning}. As it is, training sees them nearly black."
+            explanation = f"{meaning}. Now, training sees them nearly black."
         else:
             return
     yield report.finding(level, title, explanation, yaml_fix(data={"scale": white}), images=deep)
@@ -60,8 +60,8 @@ def _describe_mixed(report: DatasetReport, deep: list[int]) -> Finding:
     return report.finding(
         "error",
         f"{count_of(len(deep), 'image', 'is')} {dtypes}, {len(plain):,} {'is' if len(plain) == 1 else 'are'} uint8",
-        "One data.scale, the value that means white, holds for all images: training refuses the others. Export them "
-        "all alike.",
+        "data.scale, the value that means white, applies to all images, so training rejects the others. Export all "
+        "images with the same type.",
         images=min(deep, plain, key=len),
     )
 
@@ -76,12 +76,12 @@ def find_white(images: Sequence[ImageRecord]) -> tuple[float, str]:
     # of 8 bits written twice, the bits that occur at all are the same in both bytes
     ends = [value for image in images for value in (image.low, image.high, image.used_bits)]
     if all(i.dtype == "uint16" and i.high > 255 for i in images) and not any(end % _COPIED_BYTE for end in ends):
-        return 65535, "They hold 8 bits, stretched to 16 (each byte twice)"
+        return 65535, "They contain 8 bits, stretched to 16 (each byte twice)"
     spare = (used & -used).bit_length() - 1  # zeros below the lowest bit that is ever set
     if used.bit_length() == 16 and spare >= 2:
-        return 65535, f"They hold {16 - spare} bits, moved up to 16"
+        return 65535, f"They contain {16 - spare} bits, shifted up to 16"
     if used.bit_length() <= 14:
-        return white, f"They hold {max(used.bit_length(), 8)} bits: no value is above {high:g}"
+        return white, f"They contain {max(used.bit_length(), 8)} bits: no value is above {high:g}"
     return white, f"Their values end at {high:g}"
 
 
@@ -101,7 +101,7 @@ def find_refused_images(report: DatasetReport) -> Iterator[Finding]:
             read_image(report.records[indices[0]].sample.image, **data.image_options)
         except DataError as error:
             kind = f"{file_type}, {count_of(channels, 'channel')}, {dtype}"
-            title = f"{count_of(len(indices), 'image')} ({kind}) would be refused"
+            title = f"{count_of(len(indices), 'image')} ({kind}) would be rejected"
             other = data.bands is None and data.channels != channels
             fix = yaml_fix(data={"channels": channels}) if other else None
             yield report.finding("error", title, str(error), fix, images=indices)
@@ -124,9 +124,9 @@ def find_channel_statistics(report: DatasetReport) -> Iterator[Finding]:
     own = {} if config is not None else {"data": {"channels": channels}}
     yield Finding(
         "note",
-        f"The images have {count_of(channels, 'channel')}, and no known mean",
-        "An encoder knows the mean and standard deviation of RGB photographs alone. These are those of the "
-        "training images.",
+        f"The images have {count_of(channels, 'channel')}, with unknown mean",
+        "Mean and standard deviation are known only for RGB photographs. The lines below have those of the training "
+        "images.",
         yaml_fix(**own, model={"mean": mean, "std": std}),
     )
 
@@ -199,7 +199,7 @@ def _describe_refused(report: DatasetReport, refused: dict[Size, str]) -> Findin
     return Finding(
         "error",
         f"transforms.train fails on images of {width} x {height}",
-        "The crop is larger than the image. Padded pixels are ignored." if crops else f"{text}.",
+        "The crop is larger than the image. The line below pads; padded pixels are ignored." if crops else f"{text}.",
         _change_crops(items, pad_if_needed=True) if crops else None,
         [f"{file}: {width} x {height}" for file, height, width in images if (height, width) in refused],
     )
@@ -212,7 +212,7 @@ def _describe_unequal(sizes: Counter[Size], made: set[Size], items: Sequence[Tra
     return Finding(
         "error",
         f"The images of a batch would differ in size: {shown}{' and others' if len(made) > 3 else ''}",
-        f"The set has {count_of(len(sizes), 'size')}, and transforms.train leaves them different. A crop fixes that.",
+        f"The set has {count_of(len(sizes), 'size')}, and transforms.train does not make them equal. A crop does.",
         yaml_fix(transforms={"train": [*items, crop]}),
     )
 
@@ -230,7 +230,7 @@ def _find_much_larger(sizes: Counter[Size], items: Sequence[TransformItem]) -> I
     yield Finding(
         "note",
         f"A crop of {crop[1]} x {crop[0]} shows {100 / ratio:.1f} % of an image of {full[1]} x {full[0]}",
-        "An epoch sees each image once, and reads all of it for that. Take a larger crop, as the lines do, or write "
+        "An epoch uses each image once, and must read all of it. Use a larger crop, as in the lines below, or write "
         "data.tile: 1024, which takes a crop from each window of an image.",
         _change_crops(items, height=height, width=width),
     )

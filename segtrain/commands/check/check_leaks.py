@@ -36,7 +36,7 @@ _CHUNK = 1 << 16  # pairs of thumbnails that are compared at once
 
 class Pair(NamedTuple):
     """Two images, by their indices, first < second. `exact`: the same pixels; `same`: the same picture, compressed or
-    resized; else nearly the same, like neighbouring frames."""
+    resized; else nearly the same, like neighboring frames."""
 
     first: int
     second: int
@@ -144,20 +144,21 @@ def find_leaks(report: DatasetReport) -> Iterator[Finding]:
         fix, advice = report.leave_out(
             "set-aside-contradicting",
             seconds,
-            "This fix leaves the second of each out; check first which one it should be.",
+            "This fix leaves out the second of each; check first which one is wrong.",
         )
         yield _about_pairs(report, "warning", title, f"One of the two masks is wrong. {advice}", fix, pairs)
     if pairs := inside["copies"]:
         copies = sorted({pair.second for pair in pairs})
         title = f"{count_of(len(copies), 'image', 'occurs')} twice or more"
         explanation = (
-            "Copies, some perhaps compressed anew: they count double in training and score, and a split at random puts "
-            "them on both sides. "
+            "They are copies, some perhaps recompressed: they count twice in training and score, and a random split "
+            "puts them on both sides. "
         )
-        fix, advice = report.leave_out("set-aside-copies", copies, "This fix leaves all but the first out.")
+        fix, advice = report.leave_out("set-aside-copies", copies, "This fix leaves out all but the first.")
         explanation += advice
         if report.is_published:
-            explanation, fix = "Copies within a published split: keep them, scores can be compared only so.", None
+            explanation = "They are copies within a published split: keep them, or scores are no longer comparable."
+            fix = None
         yield _about_pairs(report, "note" if report.is_published else "warning", title, explanation, fix, pairs)
     yield from _find_look_alikes(report, inside["alike"])
 
@@ -171,32 +172,32 @@ def _about_pairs(
 
 
 def _between(report: DatasetReport, first: str, second: str, pairs: list[Pair], *, near: bool) -> Finding:
-    """Images of one split that are in another too: what is scored was memorised."""
+    """Images of one split that are in another too: what is scored was memorized."""
     number = len({pair.second for pair in pairs})
     if report.has_own_splits:
-        alike = "look nearly like" if near else "are copies of"
-        alike = alike if number != 1 else "looks nearly like" if near else "is a copy of"
+        alike = "look almost like" if near else "are copies of"
+        alike = alike if number != 1 else "looks almost like" if near else "is a copy of"
         title = f"{count_of(number, 'image')} of {second} {alike} {'one' if number == 1 else 'images'} of {first}"
-        explanation = "Where the split is the published one, keep it: scores can be compared only so. Where it is "
-        explanation += "your own, the score is that of images that were all but memorised: split by scene."
+        explanation = "If the split is the published one, keep it, or scores are no longer comparable. If it is "
+        explanation += "your own, the score is on images that were almost memorized: split by scene."
         level = "note" if near or report.is_published else "error"
         return _about_pairs(report, level, title, explanation, None, pairs)
     pattern = find_pattern(report.records, pairs) if near else None
     if pattern is not None and (report.config is None or report.config.data.folds is None):
         fix = yaml_fix(data=pattern)
-        advice = "The lines split the images anew; images whose names begin alike stay together."
+        advice = "The lines below split the images again; images whose names start alike stay together."
     else:
         name = "set-aside-near-leaks" if near else "set-aside-leaks"
         seen = sorted({pair.first for pair in pairs})
-        fix, advice = report.leave_out(name, seen, f"This fix takes them out of {first}.")
+        fix, advice = report.leave_out(name, seen, f"This fix removes them from {first}.")
     if near:
-        level, what = "warning", "Neighbouring frames, overlapping tiles or edited copies"
-        alike = f"{'looks' if number == 1 else 'look'} nearly like {'one' if number == 1 else 'images'} of {first}"
+        level, what = "warning", "They are neighboring frames, overlapping tiles or edited copies"
+        alike = f"{'looks' if number == 1 else 'look'} almost like {'one' if number == 1 else 'images'} of {first}"
     else:
-        level, what = "error", "Copies, some perhaps compressed anew"
+        level, what = "error", "They are copies, some perhaps recompressed"
         alike = f"{'is' if number == 1 else 'are'} in {first} too"
     title = f"{count_of(number, 'image')} of {second} {alike}"
-    explanation = f"{what}: the score is that of images that were all but memorised. {advice}"
+    explanation = f"{what}: the score is on images that were almost memorized. {advice}"
     return _about_pairs(report, level, title, explanation, fix, pairs)
 
 
@@ -215,17 +216,19 @@ def find_pattern(records: Sequence[Record], pairs: Sequence[Pair]) -> dict[str, 
 
 
 def _find_look_alikes(report: DatasetReport, pairs: list[Pair]) -> Iterator[Finding]:
-    """Neighbouring frames within a set that is not split yet, or that is split at random."""
+    """Neighboring frames within a set that is not split yet, or that is split at random."""
     alike = {index for pair in pairs for index in (pair.first, pair.second)}
     folders = report.source.folders
     if folders is None or "all" not in report.splits or len(alike) < max(4, SOME * len(report.records)):
         return
     pattern = find_pattern(report.records, pairs)
     if pattern is not None:
-        fix, advice = yaml_fix(data=pattern), "The lines keep images together whose names begin alike."
+        fix, advice = yaml_fix(data=pattern), "The lines below keep images together whose names start alike."
     else:
         fix = Fix("run", [f"python -m segtrain init {shlex.join(folders)} -o experiments/mine.yml"])
-        advice = "The line makes a split that keeps them together."
-    title = f"{count_of(len(alike), 'image')} of {len(report.records):,} look nearly like another one"
-    explanation = f"Neighbouring frames or overlapping tiles: a split at random would put them on both sides. {advice}"
+        advice = "The command below makes a split that keeps them together."
+    title = f"{count_of(len(alike), 'image')} of {len(report.records):,} look almost like another one"
+    explanation = (
+        f"They are neighboring frames or overlapping tiles: a random split would put them on both sides. {advice}"
+    )
     yield _about_pairs(report, "note", title, explanation, fix, pairs)

@@ -29,8 +29,8 @@ def find_same_class(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "error",
         f"One class has the values {' and '.join(map(str, same))}",
-        f"{held}: each mask has areas of one of them. The lines make them one class; if one is to be ignored, "
-        "write it into data.ignore_values.",
+        f"{held}: each mask has areas of only one of them. The lines below make them one class; to ignore one, add "
+        f"it to data.ignore_values.",
         report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in same]),
         masks=report.holding(same),
         marked=same,
@@ -55,7 +55,7 @@ def find_stretched_classes(report: DatasetReport) -> Iterator[Finding]:
     yield report.finding(
         "error",
         f"Some masks have {shown[0]}, and others {shown[1]}",
-        "They are most likely the same classes, stretched so that they can be seen. The lines join them.",
+        "They are most likely the same classes, stretched to be visible. The lines below merge them.",
         report.classes_fix(classes, [value for value in data.ignore_values or [] if value not in pairs.values()]),
         masks=report.holding([*pairs.values()]),
         marked=[*pairs.values()],

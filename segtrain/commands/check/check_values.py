@@ -44,8 +44,8 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
         if ignored and ignored.level == "error":
             yield ignored
         if report.masked and (report.config is None or not report.config.data.multilabel):
-            advice = "All pixels have the value that the files declare as no data: there is nothing to learn."
-            yield report.finding("error", "The masks hold no data", advice, masks=report.masked)
+            advice = "All pixels have the value that the files declare as nodata, so there is nothing to learn."
+            yield report.finding("error", "The masks contain no data", advice, masks=report.masked)
         return
     no_masks = _find_no_masks(report)
     if no_masks:
@@ -76,7 +76,7 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
 
 
 def find_palettes(report: DatasetReport) -> Iterator[Finding]:
-    """Palettes that give a value different colours, where the classes are values, or were proposed."""
+    """Palettes that give a value different colors, where the classes are values, or were proposed."""
     labelling, proposal = report.labelling, report.proposal
     if proposal is None or (report.config is not None and (labelling.multilabel or labelling.as_color)):
         return
@@ -90,12 +90,12 @@ def find_palettes(report: DatasetReport) -> Iterator[Finding]:
     for line in find_other_colors(pairs):
         by_color = report.values.is_color and bool(proposal.classes)
         classes = _renamed(report.data.classes, proposal.classes) if report.config is not None else proposal.classes
-        advice = "Read by their values, one colour is several classes; the lines read the masks by their colours."
+        advice = "Read by value, one color is several classes; the lines below read the masks by color."
         yield report.finding(
             "error" if by_color else "warning",
             "The palettes of the masks differ",
             f"{line.partition(';')[0][0].upper()}{line.partition(';')[0][1:]}. "
-            + (advice if by_color else "The colours are others in each mask, so the values are taken for the classes."),
+            + (advice if by_color else "The colors differ between the masks, so the values are used as the classes."),
             report.classes_fix(classes, proposal.ignore_values) if by_color else None,
             masks=[index for index in report.masked if report.records[index].mask.palette is not None],
         )
@@ -113,10 +113,13 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
     """Files that are not masks of classes."""
     proposal, values = report.proposal, report.values
     number = f"{len(values.codes) + values.further_values:,}"
-    found = f"They hold {number} {'colours' if values.is_color else 'values'}"
+    found = f"They contain {number} {'colors' if values.is_color else 'values'}"
     fix = None
     if proposal.kind == "photographs":
-        title, advice = "The masks look like photographs", f"{found} and no areas of one. Are images and masks swapped?"
+        title, advice = (
+            "The masks look like photographs",
+            (f"{found} and no uniform areas. Are images and masks swapped?"),
+        )
         if report.source.folders is not None:
             images, masks = map(shlex.quote, report.source.folders)
             fix = Fix("run", [f"python -m segtrain check --images {masks} --masks {images}"])
@@ -128,24 +131,26 @@ def _find_no_masks(report: DatasetReport) -> Finding | None:
             elif {"images", "masks"} <= given.keys():
                 fix = yaml_fix(data={"images": given["masks"], "masks": given["images"]})
     elif proposal.kind == "instances":
-        title = "The masks hold numbers of objects, not classes"
+        title = "The masks contain object ids, not classes"
         advice = (
-            f"{found}, most of them in few masks. Export the class of each object instead (semantic, not instance)."
+            f"{found}, most of them in few masks. Export the class of each object instead (semantic, not instance, "
+            f"masks)."
         )
     elif proposal.kind == "outside":
-        title = "The masks hold values that no class can have"
+        title = "The masks contain values that no class can have"
         advice = (
             f"{found}, {as_written(int(values.codes[0]), as_color=False)} to "
-            f"{as_written(int(values.codes[-1]), as_color=False)}; a mask holds 0 to {LARGEST_VALUE}. "
-            "Export them again."
+            f"{as_written(int(values.codes[-1]), as_color=False)}; mask values are 0 to {LARGEST_VALUE}. Export them "
+            f"again."
         )
     elif proposal.kind == "nothing" and report.config is None:
-        title, only = "All masks hold one value", as_written(int([*proposal.codes, 0][0]), as_color=values.is_color)
-        advice = f"It is {only}: there is nothing to learn. Are these the right files?"
+        title = "All masks contain a single value"
+        only = as_written(int([*proposal.codes, 0][0]), as_color=values.is_color)
+        advice = f"It is {only}, so there is nothing to learn. Are these the right files?"
         if len(values.codes) > 1:
-            title = "The masks hold one value, but for edges and a few pixels"
+            title = "The masks contain a single value, except for edges and a few pixels"
             advice = f"{found}, and only {only} fills areas. " + (
-                "Export them again as PNG, without smoothing; if one channel alone holds the classes, write "
+                "Export them again as PNG, without smoothing; if only one channel contains the classes, write "
                 "data.mask_band: 1 for red."
                 if values.is_color
                 else "Are these the right files?"
@@ -166,9 +171,9 @@ def _find_no_data(report: DatasetReport) -> Finding | None:
     ignored = [item for item in (report.data.ignore_values if report.data else None) or [] if item not in written]
     return report.finding(
         "warning" if usual and -1 not in far and report.config is None else "error",
-        "The masks hold values that no class can have",
-        f"{list_values(values, np.searchsorted(values.codes, far))}; a mask holds 0 to {LARGEST_VALUE}. "
-        + ("If they mean no data, the line ignores them; otherwise e" if usual else "E")
+        "The masks contain values that no class can have",
+        f"{list_values(values, np.searchsorted(values.codes, far))}; mask values are 0 to {LARGEST_VALUE}. "
+        + ("If they mean nodata, the line below ignores them; otherwise e" if usual else "E")
         + "xport the masks again.",
         yaml_fix(data={"ignore_values": [*ignored, *written]}) if usual else None,
         masks=[i for i in report.masked if np.isin(report.records[i].mask.codes, far).any()],
@@ -187,22 +192,22 @@ def _find_smoothed(report: DatasetReport) -> Finding | None:
         known = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
         apart = all(is_near(claimed, claimed[meant][[i]], is_color=is_color).sum() == 1 for i in range(meant.sum()))
         codes = known if apart or len(codes) < 2 else codes  # 0 and 1 are one in a JPEG of 0 and 255
-    thing = "colours" if is_color else "values"
+    thing = "colors" if is_color else "values"
     if proposal.cause == "jpeg":
         title = f"{count_of(values.lossy, 'mask', 'is')} JPEG"
-        reason = "JPEG changes the values of a mask, and training refuses it"
+        reason = "JPEG changes the values of a mask, so training rejects it"
     else:
         title = "The values in the masks are blended"
         reason = (
-            "Smoothed edges (antialiasing), resizing, or a JPEG in between leave values that no class has, or that "
-            "another class has"
+            "Smoothed edges (antialiasing), resizing, or an intermediate JPEG create values that belong to no class "
+            "or to another class"
         )
     chosen = report.where(lambda r: r.mask and r.mask.file_type == "JPEG") or report.masked
     change = partial(snap_pixels, values=[as_written(code, as_color=is_color) for code in codes])
     explanation = (
-        f"{reason}: {len(proposal.codes)} {thing} fill areas, {proposal.noise_values:,} others lie between them "
-        f"({show_share(proposal.noise)} of the pixels). Best export them again as PNG without smoothing; this fix "
-        f"gives each pixel the nearest of the {len(codes)} {thing}."
+        f"{reason}: {len(proposal.codes)} {thing} fill areas, {proposal.noise_values:,} others are in between "
+        f"({show_share(proposal.noise)} of the pixels). Exporting them again as PNG without smoothing is best; this "
+        f"fix gives each pixel the nearest of the {len(codes)} {thing}."
     )
     blended = values.codes[~np.isin(values.codes, codes)].tolist()[:100_000]
     fix = apply_fix("snap-masks", [Change(file, change, ".png") for file in report.masks_of(chosen)])
@@ -210,15 +215,15 @@ def _find_smoothed(report: DatasetReport) -> Finding | None:
 
 
 def _describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) -> Finding:
-    """Values (packed colours) that are slips, and the line that ignores them."""
+    """Values (packed colors) that are slips, and the line that ignores them."""
     read = report.read
     known = report.data.ignore_values or []
     new = [value for code in codes if (value := as_written(code, as_color=read.is_color)) not in known]
     return report.finding(
         level,
-        f"{count_of(len(codes), 'mask value', 'is')} most likely a slip",
+        f"{count_of(len(codes), 'mask value', 'is')} most likely a mistake",
         f"{list_values(read, np.searchsorted(read.codes, codes))}: a few pixels that the annotator or a program left "
-        "behind. The line ignores them.",
+        f"behind. The line below ignores them.",
         yaml_fix(data={"ignore_values": [*known, *new]}),
         masks=report.holding(codes),
         marked=codes,
@@ -229,33 +234,33 @@ def _find_wrong_kind(report: DatasetReport) -> Finding | None:
     """RGB masks where the classes have values, and the other way round."""
     data, proposal = report.data, report.proposal
     if report.labelling.as_color:
-        have, want = "pictures of values", "colours"
+        have, want = "images of values", "colors"
         plain = report.where(lambda r: r.mask and not r.mask.is_color and r.mask.palette is None)
         wrong = [index for index in plain if report.counts[index][UNCLAIMED]]
         if any(report.class_pixels[index].sum() for index in wrong):
             return None
     else:
-        have, want = "RGB pictures", "values"
+        have, want = "RGB images", "values"
         wrong = report.where(lambda r: r.mask and (r.mask.is_color or r.mask.band))
     if not wrong:
         return None
     have = "in the alpha channel" if all(report.records[index].mask.band for index in wrong) else have
     as_most = report.values.is_color == report.labelling.as_color and proposal.mask_band is None
     if as_most or not proposal.classes:
-        fix, advice = "set-aside-other-kind", "Export them as the others are."
+        fix, advice = "set-aside-other-kind", "Export them like the others."
     elif proposal.mask_band is not None and {*proposal.codes.tolist()} <= report.labelling.claims.keys():
         fix = yaml_fix(data={"mask_band": proposal.mask_band})
-        advice = "One of their channels holds the values, the others hold nothing."
+        advice = "One of their channels contains the values, the others are empty."
     else:
         band = {} if proposal.mask_band is None else {"mask_band": proposal.mask_band}
         fix = report.classes_fix(_renamed(data.classes, proposal.classes), proposal.ignore_values, **band)
-        advice = "The lines are what the masks hold; check that every name is in its place."
+        advice = "The lines below match the masks; check that every name is at its value."
     title = f"{count_of(len(wrong), 'mask', 'is')} {have}, but the classes have {want}"
-    return report.finding("error", title, f"Training stops there. {advice}", fix, masks=wrong)
+    return report.finding("error", title, f"Training stops here. {advice}", fix, masks=wrong)
 
 
 def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[ClassConfig]:
-    """What was found, in the order of the experiment and with its names where colours or names agree; values in their
+    """What was found, in the order of the experiment and with its names where colors or names agree; values in their
     order where there are as many."""
     by_color = {tuple(item.color): item.name for item in own if item.color}
     order = [item.name for item in own]
@@ -272,7 +277,7 @@ def _find_unclaimed(report: DatasetReport, *, noisy: bool) -> Iterator[Finding]:
     if read is None:
         return
     solid = np.ones(len(read.codes), bool)
-    if noisy:  # compression moves a colour that is meant, too
+    if noisy:  # compression moves a color that is meant, too
         claimed = np.array(sorted(labelling.claims), np.int64)
         solid = find_solid(read)[0] & ~is_near(read.codes, claimed, is_color=read.is_color)
     unclaimed = (labelling.indices_of(read.codes) == UNCLAIMED) & solid
@@ -301,8 +306,8 @@ def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
     classes = [item.model_copy(update={"value": item.value + step}) for item in explicit(data.classes)]
     title = f"The masks count from {low + step}, the classes from {low}"
     explanation = (
-        f"The masks hold {min(found)} to {max(found)}, the classes mean {low} to {max(own)}: every class would be "
-        "learnt as its neighbour."
+        f"The masks contain {min(found)} to {max(found)}, but the classes {low} to {max(own)}: every class would be "
+        f"learned as its neighbor."
     )
     wrong = found - own
     return report.finding(
@@ -320,17 +325,17 @@ def _describe_forgotten(report: DatasetReport, rows: list[int]) -> Finding:
     read, data = report.read, report.config.data
     codes = read.codes[rows].tolist()
     classes = report.with_new(codes)
-    advice = "The lines make classes of them: give them their names, or write them into ignore_values."
+    advice = "The lines below make them classes: name them, or move them to ignore_values."
     in_order = [item.value for item in explicit(data.classes)] == [*range(len(data.classes))]
     most_is_0 = read.codes[np.argmax(read.pixels)] == 0 and "background" not in data.classes[0].name.lower()
     if not read.is_color and codes == [len(data.classes)] and in_order and most_is_0:
         classes = [ClassConfig(name="background", value=0)]
         classes += [item.model_copy(update={"value": index}) for index, item in enumerate(data.classes, start=1)]
         advice = (
-            "There is one value more than names, and 0 is the most frequent one: the background, which has no name. "
-            "The lines name it; the others move up by one."
+            "There is one more value than names, and 0 is the most frequent: the background, which has no name. The "
+            "lines below name it; the others move up by one."
         )
     title = f"{count_of(len(codes), 'mask value', 'belongs')} to no class"
-    explanation = f"{list_values(read, rows)}: training stops. {advice}"
+    explanation = f"{list_values(read, rows)}: training stops here. {advice}"
     fix = report.classes_fix(classes, data.ignore_values or [])
     return report.finding("error", title, explanation, fix, masks=report.holding(codes), marked=codes)

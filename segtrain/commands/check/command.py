@@ -1,8 +1,7 @@
-"""Find what is wrong with images and masks, and write a page to look at. Exit status 1 where there is an error.
+"""Find problems in images and masks, and write a page that shows them. The exit status is 1 if there is an error.
 
-Nothing is changed but by --apply NAME, which does what the findings that name this fix say. Every file that it replaces
-or takes out of the data set is kept beside it as FILE.aside. The fixes:
-
+Nothing is changed without --apply NAME, which does what the findings with that fix describe. Every file that it
+replaces or removes from the dataset is kept next to it as FILE.aside. The fixes:
 """
 
 import argparse
@@ -17,22 +16,22 @@ if TYPE_CHECKING:
     from segtrain.commands.check.dataset_report import DatasetReport
 
 FIXES = {
-    "resize-masks": "give masks the size of their images",
-    "snap-masks": "give each pixel the nearest value or colour that is meant, as PNG",
-    "invert-masks": "exchange object and background",
-    "turn-masks": "turn masks as EXIF turns their images",
-    "turn-unsure-masks": "the same for those where the edges do not tell; look at check.html first",
-    "set-aside-unreadable": "take out pairs with a file that cannot be read",
-    "set-aside-unpaired": "take out images without a mask and masks without an image",
-    "set-aside-other-size": "take out pairs whose proportions differ",
-    "set-aside-other-kind": "take out pairs whose masks are RGB where the others hold values, or the reverse",
-    "set-aside-flat": "take out images of a single colour",
-    "set-aside-ignored": "take out masks that are ignored nearly everywhere",
-    "set-aside-one-class": "take out masks of a single class",
-    "set-aside-copies": "take out all but the first of images that occur more than once",
-    "set-aside-contradicting": "take out the second of two images that are the same with different masks",
-    "set-aside-leaks": "take images out of one split that are in another too",
-    "set-aside-near-leaks": "take images out of one split that look nearly like one of another",
+    "resize-masks": "resize masks to the size of their images",
+    "snap-masks": "give each pixel the nearest intended value or color, as PNG",
+    "invert-masks": "swap object and background",
+    "turn-masks": "rotate masks as EXIF rotates their images",
+    "turn-unsure-masks": "the same where edges do not show whether it is needed; look at check.html first",
+    "set-aside-unreadable": "remove pairs with a file that cannot be read",
+    "set-aside-unpaired": "remove images without a mask and masks without an image",
+    "set-aside-other-size": "remove pairs whose proportions differ",
+    "set-aside-other-kind": "remove pairs whose masks are RGB where the others have values, or the reverse",
+    "set-aside-flat": "remove images of a single color",
+    "set-aside-ignored": "remove masks that are ignored almost everywhere",
+    "set-aside-one-class": "remove masks of a single class",
+    "set-aside-copies": "remove all but the first of duplicate images",
+    "set-aside-contradicting": "remove the second of two identical images with different masks",
+    "set-aside-leaks": "remove images from one split that are in another",
+    "set-aside-near-leaks": "remove images from one split that look almost like one of another",
 }
 __doc__ = (__doc__ or "") + "\n".join(f"  {name:26} {what}" for name, what in FIXES.items())
 
@@ -43,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", help="folder or glob of images, instead of an experiment")
     parser.add_argument("--masks", help="folder or glob of their masks")
     parser.add_argument(
-        "-o", "--output", type=parse_output, default=Path("check.html"), help="page to write (check.html)"
+        "-o", "--output", type=parse_output, default=Path("check.html"), help="HTML page to write (check.html)"
     )
-    parser.add_argument("--apply", choices=FIXES, metavar="NAME", help="change files, by one of the fixes above")
+    parser.add_argument("--apply", choices=FIXES, metavar="NAME", help="change files with one of the fixes above")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -56,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
     DataError for a wrong command line or configuration.
     """
     if (options.images is None) != (options.masks is None) or (options.images and options.layers):
-        raise ConfigError("check: give an experiment, or --images DIR and --masks DIR")
+        raise ConfigError("check: give an experiment or --images DIR and --masks DIR")
     if not options.output.parent.is_dir():
         raise ConfigError(f"-o {options.output}: the folder {options.output.parent} does not exist")
     from segtrain.commands.check.dataset_report import gather
@@ -74,13 +73,13 @@ def main(options: argparse.Namespace) -> int:
         changes = {c.file: c for f in findings if f.fix and f.fix.name == options.apply for c in f.fix.changes}
         for change in changes.values():
             print(f"{change.file}: kept as {make_change(change).name}")
-        done = f"{count_of(len(changes), 'file')} changed" if changes else "no finding asks for it"
+        done = f"{count_of(len(changes), 'file')} changed" if changes else "nothing to fix"
         print(f"{options.apply}: {done}")
         return 0
     proposal = write_proposal(report)
     print("\n".join(describe_set(report)))
     if proposal:
-        print("", "an experiment for it, with names to be changed:", *(f"  {line}" for line in proposal), sep="\n")
+        print("", "a proposed experiment; change the names:", *(f"  {line}" for line in proposal), sep="\n")
     write_page(options.output, report, findings, proposal=proposal)
     print("\n".join(write_report(findings, source.command, options.output)))
     return int(any(finding.level == "error" for finding in findings))
@@ -121,7 +120,7 @@ def find_all(report: "DatasetReport") -> list[Finding]:
             check_ignored.find_ignored_areas,
             check_classes.find_imbalance,
         ]
-    if report.has_windows:  # in which one class, or one colour, is nothing unusual
+    if report.has_windows:  # in which one class, or one color, is nothing unusual
         unusual = (check_files.find_flat_images, check_classes.find_inverted, check_classes.find_empty_masks)
         checks = [check for check in checks if check not in unusual]
     found = [*report.source.findings, *(finding for check in checks for finding in check(report))]

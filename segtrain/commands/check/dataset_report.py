@@ -42,7 +42,7 @@ class DatasetReport:
     """The records of all samples and what follows from them.
 
     `data` has the classes of the experiment, for two folders those of the proposal; None where nothing is proposed.
-    `values` are those of the masks as they are, `read` as the labelling reads them (colours or values). `counts` int64
+    `values` are those of the masks as they are, `read` as the labeling reads them (colors or values). `counts` int64
     (N, classes + 2) are as Labelling.count has them: zeros where a mask was not read, or there are no classes.
     """
 
@@ -62,12 +62,12 @@ class DatasetReport:
 
     @property
     def is_published(self) -> bool:
-        """Whether this is a published data set, with its own splits and its own classes."""
+        """Whether this is a published dataset, with its own splits and its own classes."""
         return self.config is not None and self.config.data.format in published()
 
     @property
     def has_own_splits(self) -> bool:
-        """Whether the files lie in folders of splits, or the data set is published with its splits."""
+        """Whether the files lie in folders of splits, or the dataset is published with its splits."""
         if self.config is None:
             return "all" not in self.source.splits
         data = self.config.data
@@ -108,7 +108,7 @@ class DatasetReport:
         return self.counts[:, :-2]
 
     def holding(self, codes: Iterable[int]) -> list[int]:
-        """The indices of the records whose masks have a pixel of one of these values, as the labelling reads them."""
+        """The indices of the records whose masks have a pixel of one of these values, as the labeling reads them."""
         own = [None if r.mask is None else self.labelling.codes_of(r.mask) for r in self.records]
         return [index for index, held in enumerate(own) if held is not None and np.isin(held, list(codes)).any()]
 
@@ -171,7 +171,7 @@ class DatasetReport:
         return True
 
     def with_new(self, codes: Sequence[int]) -> list[ClassConfig]:
-        """The classes and one for each of these values (packed colours); a class that was alone has a background."""
+        """The classes and one for each of these values (packed colors); a class that was alone has a background."""
         is_color, classes = self.labelling.as_color, explicit(self.data.classes)
         key = "color" if is_color else "value"
         if self.labelling.binary and 0 not in codes and 0 in self.read.codes:
@@ -186,19 +186,19 @@ class DatasetReport:
     def take_out(self, indices: Iterable[int]) -> Fix:
         """Names of samples for the user to take out of a list that segtrain does not change."""
         names = [self.records[index].sample.name for index in indices]
-        return Fix("take out of the lists of the data set", names[:LISTED])
+        return Fix("remove from the lists of the dataset", names[:LISTED])
 
     def leave_out(
         self, name: str, indices: Sequence[int], text: str = "This fix leaves them out."
     ) -> tuple[Fix | None, str]:
-        """Take samples out of the data set, and the `text` that says so: the fix `name` renames their files where
+        """Take samples out of the dataset, and the `text` that says so: the fix `name` renames their files where
         folders are read as they are; otherwise their names are for the user to take out of a list. No fix for more
         than MOST_LEFT_OUT of the data: then something else is wrong."""
         if self.has_windows:
             return None, ""
         if len({*indices}) > max(1, MOST_LEFT_OUT * len(self.records)):
             share = f"{len({*indices}):,} of {len(self.records):,}"
-            return None, f"They are {share}, too many to leave out: look for what they have in common."
+            return None, f"They are {share}, too many to leave out; look for what they have in common."
         if self.config is not None and self.config.data.format != "folders":
             return self.take_out(indices), text
         samples = [self.records[index].sample for index in indices]

@@ -23,7 +23,7 @@ from segtrain.visualize import flatten_layers
 
 THUMBNAIL_PX = 32
 KEPT_VALUES = 300
-TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colours below the values of its mask
+TONE_SAMPLES = 4096  # pixels of an image that are looked at for the colors below the values of its mask
 NODATA = np.iinfo(np.int64).min  # the code of pixels whose value the file, or the experiment, notes as no data
 MOSTLY = 0.95  # of a mask
 BORDER = 0.012  # half of the width of the widest border, as a share of the longer side; VOC's have 5 of 500 pixels
@@ -35,7 +35,7 @@ class ImageRecord(NamedTuple):
 
     `low` and `high` are its smallest and largest value, without those that are not finite or that the file itself notes
     as no data; `used_bits` is the bitwise or of all values of integers wider than 8 bits, else 0; `mean` and `square`
-    are means of the values and of their squares, one per channel. `thumbnail` is THUMBNAIL_PX squared bytes of grey.
+    are means of the values and of their squares, one per channel. `thumbnail` is THUMBNAIL_PX squared bytes of gray.
     """
 
     height: int
@@ -60,12 +60,12 @@ class ImageRecord(NamedTuple):
 
 
 class MaskRecord(NamedTuple):
-    """A mask: which values it holds, HW integers or colours that are packed into one number (see pack_color).
+    """A mask: which values it holds, HW integers or colors that are packed into one number (see pack_color).
 
     The KEPT_VALUES values with most pixels are kept, `codes` int64 (n,); `counts` int64 (n, 3) are their pixels, those
-    of them in a square of 2 x 2 equal ones (lower and right neighbours), and those in the outermost frame. `tones`
-    float32 (n, 3) are the mean colour of the image below them, nan where that is not known. `palette` int64 (n,) are
-    the packed colours of a palette's indices. `is_rgb` says that the file has three channels, also where it is grey.
+    of them in a square of 2 x 2 equal ones (lower and right neighbors), and those in the outermost frame. `tones`
+    float32 (n, 3) are the mean color of the image below them, nan where that is not known. `palette` int64 (n,) are
+    the packed colors of a palette's indices. `is_rgb` says that the file has three channels, also where it is gray.
     `orientation` is that of EXIF, which a training does not apply to masks.
     `thick` are the pixels of data.ignore_index in areas too wide for borders (in layers, if these have no pixel of the
     class), `band` the alpha that holds the values.
@@ -88,7 +88,7 @@ class MaskRecord(NamedTuple):
 
     @property
     def colors(self) -> NDArray[np.int64]:
-        """The packed colours (n,) that the values are when the mask is read as RGB."""
+        """The packed colors (n,) that the values are when the mask is read as RGB."""
         if self.is_color:
             return self.codes
         return np.where(self.codes == NODATA, NODATA, self.codes * 0x010101) if self.palette is None else self.palette
@@ -125,18 +125,18 @@ class Record(NamedTuple):
 
 
 def pack_colors(colors: NDArray) -> NDArray[np.int32]:
-    """RGB colours (.., 3), 0..255, as one number each, (..,)."""
+    """RGB colors (.., 3), 0..255, as one number each, (..,)."""
     red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
     return (red << 16) | (green << 8) | blue
 
 
 def split_colors(codes: NDArray) -> NDArray:
-    """Packed colours (..,) as RGB (.., 3)."""
+    """Packed colors (..,) as RGB (.., 3)."""
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
 
 
 def as_written(code: int, *, as_color: bool) -> float | list[int]:
-    """A value, or a packed colour as [r, g, b]: as an experiment has it."""
+    """A value, or a packed color as [r, g, b]: as an experiment has it."""
     if as_color:
         return split_colors(np.asarray(code)).tolist()
     return code if abs(code) <= LARGEST_WHOLE else np.array(code, np.int64).view(np.float64).item()
@@ -231,7 +231,7 @@ def _colors_of(picture: Picture) -> NDArray[np.uint8]:
 
 
 def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageRecord, NDArray[np.uint8]]:
-    """The record of an image, HWC, and the image in grey, HW uint8."""
+    """The record of an image, HWC, and the image in gray, HW uint8."""
     height, width, channels = pixels.shape
     pixels = np.ascontiguousarray(pixels)
     known = pixels
@@ -295,16 +295,16 @@ def _ignored_values(picture: Picture, data: DataConfig | None) -> list[float]:
 
 
 def to_codes(picture: Picture, path: str, *, nodata: Sequence[float] = ()) -> tuple[NDArray, bool]:
-    """What a mask file holds as HW integers, and whether they are packed colours. Grey RGB pictures are values. Pixels
+    """What a mask file holds as HW integers, and whether they are packed colors. Gray RGB pictures are values. Pixels
     with a value of `nodata` are NODATA; what float64 cannot hold as a whole number is its bits (as_written).
 
     Raises DataError for fractions and for a number of channels that a mask cannot have.
     """
     pixels, is_color = picture.pixels, False
     if pixels.ndim == 3 and (pixels.shape[2] == 1 or (pixels.dtype != np.uint8 and pixels.shape[2] in (3, 4))):
-        pixels = one_plane(pixels[..., :3], path)  # colours of more than 8 bits are no classes
+        pixels = one_plane(pixels[..., :3], path)  # colors of more than 8 bits are no classes
     if pixels.ndim == 3 and pixels.shape[2] not in (3, 4):
-        raise DataError(f"{path}: expected a mask of HW values or RGB colours, not {pixels.dtype} of {pixels.shape}")
+        raise DataError(f"{path}: expected a mask of HW values or RGB colors, not {pixels.dtype} of {pixels.shape}")
     hidden = is_one_of(pixels, nodata)
     if pixels.ndim == 3:
         hidden = hidden[..., :3].all(axis=-1)
@@ -314,7 +314,7 @@ def to_codes(picture: Picture, path: str, *, nodata: Sequence[float] = ()) -> tu
         floats = pixels.astype(np.float64)
         far = ~(abs(floats) <= LARGEST_WHOLE)  # nan is far
         if (~far & ~hidden & (floats != np.rint(floats))).any():
-            raise DataError(f"{path}: a mask holds whole numbers, not {pixels.dtype} with fractions")
+            raise DataError(f"{path}: mask values are integers, not {pixels.dtype} with fractions")
         pixels = np.where(far, floats.view(np.int64), np.where(far | hidden, 0, floats).astype(np.int64))
     return np.where(hidden, NODATA, pixels.astype(np.int64)) if hidden.any() else pixels, is_color
 
@@ -367,7 +367,7 @@ def count_values(planes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The mean colour of an image (HWC, its first three channels) below each of these codes: float32 (n, 3), nan where
+    """The mean color of an image (HWC, its first three channels) below each of these codes: float32 (n, 3), nan where
     none of the pixels that are looked at has the code."""
     step = max(1, math.isqrt(planes.size // TONE_SAMPLES))
     colors, chosen = image[::step, ::step].astype(np.float64), planes[::step, ::step]
@@ -379,7 +379,7 @@ def compute_tones(image: NDArray, planes: NDArray, codes: NDArray[np.int64]) -> 
 
 def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) -> float:
     """How much better a mask (HW) follows the edges of its image as stored than those of the image as EXIF turns it
-    (HW grey): the mean gradient along the mask's edges by that of the whole image, of the one by the other. nan where
+    (HW gray): the mean gradient along the mask's edges by that of the whole image, of the one by the other. nan where
     a size does not match, or nothing has edges."""
     # Of the eight orientations only 6 and 8 are not their own inverse.
     stored = upright(turned, {6: 8, 8: 6}.get(orientation, orientation))

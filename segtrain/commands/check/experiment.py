@@ -39,7 +39,7 @@ LEAST_CROP_PX = 64
 PIXELS_PER_CROP = {"cpu": 320 * 320, "gpu": 512 * 512}
 UPDATES = {"cpu": 2000, "gpu": 8000}  # of the optimizer
 EPOCHS = (10, 200)
-RARE_SHARE = 0.02  # of the labelled pixels: a class below it is weighted up
+RARE_SHARE = 0.02  # of the labeled pixels: a class below it is weighted up
 RARE_IMAGES = 0.1  # of the images: a class in fewer is drawn more often
 
 
@@ -64,7 +64,7 @@ def init_experiment(found: ExportSource, given: Sequence[str], output: Path, *, 
     by_table = by_group or not source.data
     data_lines = describe_files(source, output, table if by_table else None, by_group=by_group)
     shown = shlex.join(["python", "-m", "segtrain", "init", *given, "-o", str(output)])
-    counted = f"from {report.count_text}; look over the classes, then: python train.py {output}"
+    counted = f"from {report.count_text}; check the classes, then run: python train.py {output}"
     text = write_experiment(
         name=re.sub(r"[^\w.-]+", "-", output.stem).strip("-.") or "mine",
         head=[f"Made by {shown}", counted, *notes],
@@ -81,7 +81,7 @@ def init_experiment(found: ExportSource, given: Sequence[str], output: Path, *, 
           f"{settings['epochs']} epochs")  # fmt: skip
     for note in notes:
         print(f"note: {note}")
-    print(f"look over its classes, then: python train.py {output}")
+    print(f"check its classes, then run: python train.py {output}")
 
 
 def is_annotated(source: Source) -> bool:
@@ -95,7 +95,7 @@ def _refuse(source: Source, findings: Iterable[Finding]) -> None:
         if finding.level == "error":
             files = ", ".join(finding.files[:3])
             advice = finding.explanation.partition(" This fix ")[0]  # only `check` shows fixes
-            hint = f"{source.command} says how to fix it" if source.arguments else advice
+            hint = f"{source.command} shows how to fix it" if source.arguments else advice
             raise DataError(f"{source.place}: {finding.title}; {files}; {hint}")
 
 
@@ -106,8 +106,8 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
         if {"train", "val"} <= source.splits.keys():
             return source.splits, [finding.title for finding in find_leaks(report)]
         raise DataError(
-            f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; "
-            "give the folders of the training images and masks alone"
+            f"{source.title}: there are folders for {' and '.join(source.splits)}, but not for train and val; give "
+            f"only the folders of the training images and masks"
         )
     if report.has_windows:
         return split_wholes(source.splits["all"])
@@ -117,11 +117,11 @@ def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
     sizes = np.bincount(groups)
     if sizes.max() > LARGEST_GROUP * len(samples):
         note = f"{sizes.max()} of {len(samples)} images look alike (frames of a video?) and are on both sides of the "
-        notes = [f"{note}split: scores will be too high; better hold out a whole scene"]
+        notes = [f"{note}split, so scores will be too high; hold out an entire scene instead"]
     elif sizes.max() > 1:
         pairs = zip(samples, groups.tolist(), strict=True)
         samples = SampleTable(sample._replace(group=f"{group}") for sample, group in pairs)
-        notes = [f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps those together"]
+        notes = [f"{(sizes[sizes > 1]).sum()} images look like others; the split keeps them together"]
     return split_by_fraction(samples, VAL_FRACTION, 0) | others, notes
 
 
@@ -157,7 +157,7 @@ def describe_files(source: Source, output: Path, table: Path | None, *, by_group
     data = {"format": "folders", **source.data} | ({"split_table": str(table)} if table is not None else {})
     lines = write_lines({"data": data})[1:]
     if "tile" in source.data:
-        why = "side of the windows that TIFFs are read in; a crop of one decodes no more"
+        why = "side of the windows in which TIFFs are read; each crop is within one window"
         lines = [f"{line:32} # {why}" if line.startswith("  tile:") else line for line in lines]
     held_out = f"  val_fraction: {VAL_FRACTION}         # held out, chosen by name and seed"
     return [*lines, held_out] if "all" in source.splits and table is None else lines
@@ -180,7 +180,7 @@ def write_table(splits: Splits, folder: Path, *, by_name: bool) -> str:
 
 
 def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str, Any]:
-    """The recipe, and how the images are read, as write_experiment takes it; grey images are read as RGB, as a set of
+    """The recipe, and how the images are read, as write_experiment takes it; gray images are read as RGB, as a set of
     photographs may have some.
 
     Raises DataError where images are of several kinds.
@@ -190,7 +190,7 @@ def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str,
         kinds.setdefault((3 if record.image.channels == 1 else record.image.channels, record.image.dtype), record)
     if len(kinds) > 1:
         each = ", ".join(f"{r.sample.image} has {c} channels of {dtype}" for (c, dtype), r in list(kinds.items())[:3])
-        raise DataError(f"{report.source.place}: images are of several kinds: {each}; make them alike")
+        raise DataError(f"{report.source.place}: the images have different types: {each}; convert them to one type")
     ((channels, dtype),) = kinds
     images = [record.image for record in report.records]
     scale = float(find_white(images)[0]) if dtype != "uint8" else None
@@ -225,7 +225,7 @@ def choose_recipe(
 
     Args:
         sizes: height and width in pixels of each training image, (N, 2).
-        shares: share of the labelled pixels of each class, a binary task with its background first.
+        shares: share of the labeled pixels of each class, a binary task with its background first.
         image_shares: share of the images that each class occurs in.
         binary: whether there is one class.
         upright: whether there is an up in the images.

@@ -1,4 +1,4 @@
-"""Source of an export: its samples, classes with the names that it gives them, and what to say of both."""
+"""Source of an export: its samples, its classes with their names in the export, and notes about both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,12 +21,12 @@ from segtrain.formats.polygons import fold_name
 from segtrain.formats.sample import Label, OneSampleError, SampleTable, Splits
 
 _IGNORED = frozenset({"ignore", "ignored", "void"})
-_FEW_OUTSIDE = 0.02  # of the pixels: where objects cover the rest, what is outside of them is hardly a class
+_FEW_OUTSIDE = 0.02  # a smaller share of pixels outside all objects is hardly a class
 
 
 class ExportSource(NamedTuple):
-    """A source, its classes as an experiment has them, none where the masks alone tell them, the number of objects of
-    each by its name, and what to say of the export."""
+    """A source; its classes as in an experiment, empty if only the masks show them; the number of objects of each
+    class, by name; and notes about the export."""
 
     source: Source
     classes: Sequence[ClassConfig] = ()
@@ -35,8 +35,8 @@ class ExportSource(NamedTuple):
 
 
 def from_export(path: Path, images: Path | None = None) -> ExportSource:
-    """The samples of an export, with an experiment of its classes; `images` see find_export. Raises DataError for what
-    is none, and where it contradicts itself."""
+    """The samples of an export, and an experiment with its classes; for `images` see find_export. Raises DataError if
+    it is not an export, or is inconsistent."""
     export = find_export(path, images)
     if export.folders is not None:
         return ExportSource(from_folders(*export.folders), notes=export.notes)
@@ -47,12 +47,14 @@ def from_export(path: Path, images: Path | None = None) -> ExportSource:
         if lines := [label for label in labels if label.lines]:
             data["lines"] = "skip"
             listed = name_some([f"{label.name} ({label.lines})" for label in lines])
-            notes.append(f"lines and points cover no area and are left out: {listed}")
+            notes.append(f"lines and points do not cover an area and are left out: {listed}")
         classes, objects, own, told = choose_classes(path, labels)
         data, notes = data | own, notes + told
     for item in classes:
         if item.name.encode("utf-8", "replace").decode() != item.name:
-            raise DataError(f"{path}: the class {item.name!a} is not in UTF-8; save the file that names it as UTF-8")
+            raise DataError(
+                f"{path}: the class name {item.name!a} is not in UTF-8; save the file that contains it as UTF-8"
+            )
     config = _make_config(classes, data) if classes else None
     read: list[str] = []
     provided = {} if config is None else config.data.provided
@@ -62,7 +64,7 @@ def from_export(path: Path, images: Path | None = None) -> ExportSource:
         try:
             splits = read_dataset(data["format"], Path(data["root"]), keys, notes=read, **provided)
         except OneSampleError as error:
-            text = "has 1 image, and one has to be held out for validation; label another one"
+            text = "has 1 image, but another one is needed for validation; label at least one more"
             raise DataError(f"{path}: {text}") from error
     source = Source(
         f"{export.title} at {path}",
@@ -77,7 +79,7 @@ def from_export(path: Path, images: Path | None = None) -> ExportSource:
 
 
 def _pooled(splits: Splits, *, has_val: bool) -> Splits:
-    """One split `all` of what was held out at random, or is not split yet; others stay."""
+    """The splits, with one split `all` instead of a random train and val."""
     if has_val or "all" in splits:
         return splits
     pool = SampleTable(sample for split in ("train", "val") for sample in splits.get(split, ()))
@@ -95,10 +97,11 @@ def _make_config(classes: Sequence[ClassConfig], data: Mapping[str, Any]) -> Con
 def choose_classes(
     path: Path, labels: Sequence[Label]
 ) -> tuple[list[ClassConfig], dict[str, int], dict[str, Any], list[str]]:
-    """The classes that labels make, the number of objects of each, further keys of `data`, and what to say of them.
+    """The classes for these labels, the number of objects of each class, further keys of `data`, and notes.
 
-    Labels that differ only in case or spaces are one class; those without objects are left out; `background` is the
-    class of what is outside all objects, and `ignore` no class. Raises DataError where no label has an object.
+    Labels that differ only in case or spaces are one class. Labels without objects are left out. `background` is the
+    class of pixels outside all objects; labels like `ignore` are not a class. Raises DataError if no label has an
+    object.
     """
     joined: dict[str, list[Label]] = {}
     for label in labels:
@@ -108,19 +111,17 @@ def choose_classes(
     used = {key: own for key, own in used.items() if own}
     keys, notes = {}, []
     if unused and used:
-        notes.append(f"labels without objects become no class: {name_some(unused, most=6)}")
+        notes.append(f"labels without objects are left out: {name_some(unused, most=6)}")
     for key in _IGNORED & used.keys():
         keys["other_labels"] = "ignore"
-        notes.append(f"objects labelled {used[key][0].name} are ignored; data.other_labels says so")
+        notes.append(f"objects labeled {used[key][0].name} are ignored; see data.other_labels")
         del used[key]
     if not used.keys() - {"background"}:
-        raise DataError(
-            f"{path}: has no objects with an area, so there is nothing to learn; is the labelling finished?"
-        )
+        raise DataError(f"{path}: has no objects with an area, so there is nothing to learn; is the labeling finished?")
     for own in used.values():
         if len(own) > 1:
             names = " and ".join(repr(item.name) for item in own)
-            notes.append(f"the labels {names} differ only in case or spaces and become one class")
+            notes.append(f"the labels {names} differ only in case or spaces, so they are one class")
     background = used.pop("background", None)
     classes = [_make_class("background", background or [])] if background or len(used) > 1 else []
     classes += [_make_class("", own) for own in used.values()]
@@ -130,7 +131,7 @@ def choose_classes(
 
 
 def _make_class(name: str, labels: Sequence[Label]) -> ClassConfig:
-    """A class of these labels, called after the first of them where it has no name."""
+    """A class for these labels, named after the first of them unless a name is given."""
     own = [label.name for label in labels]
     first = own[0].strip() if own else name
     name = name or (f"class_{first}" if first.isdecimal() else first)
@@ -139,8 +140,8 @@ def _make_class(name: str, labels: Sequence[Label]) -> ClassConfig:
 
 
 def describe_classes(report: DatasetReport, found: ExportSource) -> tuple[list[str], list[str]]:
-    """The lines of a data section with the classes of an export, each with its objects and pixels, and what to say of
-    them. Where objects cover every pixel, there is no background."""
+    """The lines for the classes in the data section, with the objects and pixels of each class, and notes. If objects
+    cover every pixel, there is no background."""
     pixels, names = report.class_pixels, report.labelling.names
     comments, total = {}, max(int(pixels.sum()), 1)
     for name, column in zip(names, pixels.T, strict=True):
@@ -157,5 +158,5 @@ def describe_classes(report: DatasetReport, found: ExportSource) -> tuple[list[s
     if outside >= _FEW_OUTSIDE * total:
         return lines, []
     share = f"only {show_share(outside / total)} of the pixels are outside all objects"
-    advice = "take background out of classes and write unlabelled: ignore, if everything is labelled"
+    advice = "if everything is labeled, remove background from classes and write unlabelled: ignore"
     return lines, [f"{share}: {advice}"]

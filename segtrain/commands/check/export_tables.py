@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from segtrain.commands.check.export_masks import has_images
+from segtrain.commands.check.export import Export, files_in, has_images
 from segtrain.commands.check.finding import count_of
 from segtrain.errors import DataError, name_some
 from segtrain.formats.coco_geometry import lie_along_rows
@@ -25,17 +25,17 @@ _IMAGE_COLUMN = re.compile(
 _MASK_COLUMN = re.compile(
     r"(mask|label|annotation|segmentation|seg|gt|target)s?([ _-]?(path|file|name|filename|id))?", re.I
 )
-_LOOKED_AT = 20  # rows that are tried
-_MANIFEST = ["image", "width", "height", "files", "error"]  # how the table of a prediction begins
-_LISTED = 200  # of its rows
+_LOOKED_AT = 20  # rows that are looked at
+_MANIFEST = ["image", "width", "height", "files", "error"]  # the first columns of a prediction's manifest
+_LISTED = 200  # rows of a manifest that are looked at
 
 
-def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> dict[str, Any] | None:
-    """The table among these files, and the keys that read it with the images below `folder`: the only one that holds
-    masks, or the only of these that is called train. Raises DataError where it is one of several, and with `strict`
-    where a file is not a table of masks."""
+def find_table(folder: Path, files: Sequence[Path] | None = None) -> Export | None:
+    """The table of masks in a folder, with the keys that read it. If there are several, it is the one with train in its
+    name. Raises DataError if there are several of those and, if `files` are given, if none of them is a table of
+    masks."""
     tables, problems = {}, []
-    for path in files:
+    for path in files_in(folder, ".csv", ".tsv") if files is None else files:
         if re.search("submission|_classes", path.name, re.IGNORECASE):
             continue
         try:
@@ -47,14 +47,14 @@ def find_table(folder: Path, files: Sequence[Path], *, strict: bool = False) -> 
         tables = {path: found for path, found in tables.items() if "train" in path.stem.casefold()} or tables
     if len(tables) > 1:
         listed = name_some([str(path) for path in tables], most=6)
-        raise DataError(f"{folder}: holds {len(tables)} tables of masks: {listed}; give one of them")
-    if not tables and strict and problems:
+        raise DataError(f"{folder}: contains {len(tables)} tables of masks: {listed}; write the path of one of them")
+    if not tables and files and problems:
         raise problems[0]
     return next(iter(tables.values()), None)
 
 
-def _find_paths(folder: Path, path: Path) -> dict[str, Any] | None:
-    """The keys of a table with a column of images and one of masks, whose files are there."""
+def _find_paths(folder: Path, path: Path) -> Export | None:
+    """The keys for a table with a column of images and a column of masks, if their files exist."""
     _, header = find_header(path)
     images = [cell for cell in header if _IMAGE_COLUMN.fullmatch(cell)]
     masks = [cell for cell in header if _MASK_COLUMN.fullmatch(cell) and cell not in images]
@@ -69,43 +69,44 @@ def _find_paths(folder: Path, path: Path) -> dict[str, Any] | None:
     for key, column, usual in (("image_column", images[0], "image"), ("mask_column", masks[0], "mask")):
         data |= {key: column} if column != usual else {}
     splits = {SPLIT_NAMES.get(row.get("split", "").casefold()) for row in rows}
-    return {"title": "CSV", "data": data, "has_val": {"train", "val"} <= splits}
+    return Export("CSV", data, has_val={"train", "val"} <= splits)
 
 
-def _find_runs(folder: Path, path: Path) -> dict[str, Any] | None:
-    """The keys of a table of run lengths, and of the folder that holds its images."""
+def _find_runs(folder: Path, path: Path) -> Export | None:
+    """The keys for a table of run lengths and the folder of its images."""
     rows = read_table(path, None, None, None)
     if not any(re.match(r"\d+ \d+( |$)", row.runs) for row in rows):
         first = next((row for row in rows if row.runs), None)
         if first is None:
             return None
-        what = "neither a mask that is there nor starts and lengths like 1 3 10 5"
-        raise DataError(f"{path}:{first.line}: holds {first.runs[:40]!r}, {what}; write one of them")
+        what = "neither the path of an existing mask nor starts and lengths like 1 3 10 5"
+        raise DataError(f"{path}:{first.line}: {first.runs[:40]!r} is {what}; write one of them")
     images = _find_images(folder, path, rows)
     data: dict[str, Any] = {"format": "rle", "root": str(folder), "file": path.relative_to(folder).as_posix()}
     data["images"] = images.relative_to(folder).as_posix()
     there, notes = list_images(images), []
     if _go_along_rows(images, there, rows):
         data["order"] = "rows"
-        notes = ["the runs go along the rows of the images; data.order says so"]
+        notes = ["run lengths are counted along rows, not down columns; see data.order"]
     without = len(set(there.values()) - {there.get(row.image) for row in rows})
     if not without:
-        return {"title": "run lengths", "data": data, "notes": notes}
+        return Export("run lengths", data, notes)
     data["without_row"] = "background"
     note = (
-        f"taken for background: {count_of(without, 'image')} without a row in {path}; without_row: skip leaves them out"
+        f"taken as background: {count_of(without, 'image')} without a row in {path}; write without_row: skip to leave "
+        "them out"
     )
-    return {"title": "run lengths", "data": data, "notes": [*notes, note]}
+    return Export("run lengths", data, [*notes, note])
 
 
 def _go_along_rows(images: Path, there: dict[str, str], rows: Sequence[RunsRow]) -> bool:
-    """Whether most of the runs lie together along the rows of their images alone, and not down the columns."""
+    """Whether most masks are connected if runs are counted along rows, but not if they are counted down columns."""
     votes = []
     for row in (row for row in rows if row.runs and row.image in there):
         try:
             height, width = image_size(f"{images}/{there[row.image]}")
             runs = parse_runs(row.runs, height, width)
-        except (DataError, ValueError):  # reading the mask tells
+        except (DataError, ValueError):  # reported when the mask is read
             continue
         votes.append(lie_along_rows(runs, height, width))
         if len(votes) == _LOOKED_AT:
@@ -122,13 +123,14 @@ def _find_images(folder: Path, path: Path, rows: Sequence[RunsRow]) -> Path:
         if any(name in there for name in names):
             return place
     raise DataError(
-        f"{path}: its images are not below {folder}: {name_some(names)}; put the table beside the folder of its images"
+        f"{path}: its images are not below {folder}: {name_some(names)}; move the table next to its image folder"
     )
 
 
 def find_predicted(annotations: Path, names: Sequence[str]) -> Path | None:
-    """The folder of the images that predict.py wrote these annotations for, by the manifest.csv beside them; None where
-    there is none. Raises DataError where it does not say it: pictures beside them are predictions."""
+    """The folder of the images for which predict.py wrote these annotations, from the manifest.csv in the same folder;
+    None if there is no manifest. Raises DataError if its images do not exist, since the images next to it are
+    predictions."""
     manifest = annotations.with_name("manifest.csv")
     try:
         with manifest.open(newline="", encoding="utf-8") as file:
@@ -143,5 +145,5 @@ def find_predicted(annotations: Path, names: Sequence[str]) -> Path | None:
         for image in images:
             if image.parts[-len(parts) :] == parts and image.is_file():
                 return Path(*image.parts[: -len(parts)])
-    advice = f"write their folder too: python -m segtrain init {quote(str(annotations))} IMAGES"
-    raise DataError(f"{annotations}: the images that {manifest} lists are not there; {advice}")
+    advice = f"add their folder: python -m segtrain init {quote(str(annotations))} IMAGES"
+    raise DataError(f"{annotations}: the images listed in {manifest} do not exist; {advice}")

@@ -1,59 +1,43 @@
-"""Exports of labelling tools: which one a folder or file is, and the keys of `data` that read it."""
+"""Exports of labeling tools: which kind a folder or file is, and the keys of `data` that read it."""
 
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any
 
-from segtrain.commands.check.export_masks import SPLIT_ORDER, find_roboflow_masks, find_voc_masks, guess_mask_folders
+from segtrain.commands.check.export import SPLIT_ORDER, Export, files_in, folders_in, split_of, walk_images
+from segtrain.commands.check.export_masks import find_mask_folders, find_roboflow_masks, find_voc_masks
 from segtrain.commands.check.export_tables import find_predicted, find_table
 from segtrain.commands.check.finding import count_of
-from segtrain.config.data_schema import ClassConfig
 from segtrain.errors import DataError, name_some
 from segtrain.formats import polygons
 from segtrain.formats.coco_file import COCO_FILE, COCO_LISTS
 from segtrain.formats.coco_images import ImageFinder
 from segtrain.formats.cvat_file import read_cvat
-from segtrain.formats.sample import IMAGE_SUFFIXES, SPLIT_NAMES, Splits, require_path
+from segtrain.formats.sample import SPLIT_NAMES, require_path
 
-_LOOKED_INTO = 200  # files of one kind in a folder; the folders in a folder
-_SAMPLED = 20  # JSON files in a folder that are opened to see what they are
-_BESIDE_OBJECTS = ("captions_", "image_info_", "panoptic_", "person_keypoints_", "stuff_")  # files of COCO itself
-_HEAD = 4096  # bytes of an XML file that tell what it is
+_SAMPLED = 20  # files in a folder that are opened to see what they are
+_BESIDE_OBJECTS = (
+    "captions_",
+    "image_info_",
+    "panoptic_",
+    "person_keypoints_",
+    "stuff_",
+)  # files of the COCO dataset itself
+_HEAD = 4096  # bytes of a file that are read to see what it is
 _KNOWN = (
     "an export of CVAT (CVAT for images 1.1, Segmentation mask 1.1, COCO 1.0), Label Studio (COCO), Roboflow (COCO "
     "Segmentation, Semantic Segmentation Masks), labelme, a VOC-like folder, a table of paths or of run lengths, or "
-    "folders images and masks"
+    "folders named images and masks"
 )
 
 
-class Export(NamedTuple):
-    """What was found: the tool's format for messages, the keys of `data` without classes, and what to say of it.
-
-    `classes` are those of masks whose values or colours the export names; empty for annotations, whose labels are
-    names, and where nothing names the values. `splits` are the samples where no keys can say which they are. `folders`
-    are those of images and masks where there is nothing but these. `has_val` says that the export has a split for
-    validation of its own.
-    """
-
-    title: str
-    data: dict[str, Any]
-    notes: Sequence[str] = ()
-    classes: Sequence[ClassConfig] = ()
-    splits: Splits | None = None
-    folders: tuple[str, str] | None = None
-    has_val: bool = False
-
-
 def find_export(path: Path, images: Path | None = None) -> Export:
-    """What a folder or file is; `images` is the folder of the images of an annotation file, None where they lie beside
-    it. Raises DataError where it is nothing that can be read, with what to export instead, and where it is several
-    exports."""
+    """The export in a folder or file. `images` is the folder of the images of an annotation file, None if they are next
+    to it. Raises DataError if nothing can be read, with what to export instead, and if there are several exports."""
     require_path(path, "init")
     if path.is_file():
         return _of_file(path, images)
@@ -62,7 +46,7 @@ def find_export(path: Path, images: Path | None = None) -> Export:
     if found is not None:
         return found
     below = []
-    for folder in _folders(path):
+    for folder in folders_in(path):
         try:
             below += [(folder, inner) for inner in [_in_folder(folder, problems)] if inner is not None]
         except DataError as error:
@@ -74,17 +58,17 @@ def find_export(path: Path, images: Path | None = None) -> Export:
     if problems:
         raise problems[0]
     _refuse_others(path)
-    tables = _files(path, ".csv", ".tsv")
-    if tables:
-        find_table(path, tables, strict=True)
-    raise DataError(f"{path}: is not known to init; it reads {_KNOWN}; or give two folders, of images and of masks")
+    find_table(path, files_in(path, ".csv", ".tsv"))
+    raise DataError(
+        f"{path}: init does not recognize it; it reads {_KNOWN}; or write two folders, of images and of masks"
+    )
 
 
 def _list_choices(what: str, path: Path, choices: Sequence[Path]) -> None:
     listed = name_some([str(choice) for choice in choices], most=6)
     raise DataError(
-        f"{path}: holds {len(choices)} {what}: {listed}; give one of them, as in python -m segtrain init "
-        f"{quote(str(choices[0]))} -o mine.yml, or put them together where you labelled them"
+        f"{path}: contains {len(choices)} {what}: {listed}; choose one, as in python -m segtrain init "
+        f"{quote(str(choices[0]))} -o mine.yml, or merge them in the labeling tool"
     )
 
 
@@ -92,86 +76,54 @@ def _of_file(path: Path, images: Path | None) -> Export:
     suffix = path.suffix.lower()
     if suffix in (".zip", ".gz", ".tgz", ".7z", ".rar"):
         unpack = f"python -m zipfile -e {quote(str(path))} {quote(str(path.with_suffix('')))}"
-        raise DataError(f"{path}: is packed; unpack it{f', {unpack},' * (suffix == '.zip')} and give the folder")
+        raise DataError(
+            f"{path}: is an archive; unpack it{f' ({unpack})' * (suffix == '.zip')} and write the path of the folder"
+        )
     above = path.parent.parent if path.parent.name.lower() in ("annotations", "labels", "annotation") else path.parent
     found: Export | None = None
     if suffix == ".json":
         kind = _json_kind(path)
         found = _coco(above, [path], images) if kind == "coco" else None
         if kind == "labelme":
-            raise DataError(f"{path}: is a file of labelme for one image; give the folder, {path.parent}")
+            raise DataError(f"{path}: is a labelme file of one image; write the path of the folder, {path.parent}")
         _refuse_json(path, kind)
     elif suffix == ".xml":
         found = _cvat_of(path, images)
     elif suffix in (".csv", ".tsv", ".txt"):
-        found = _as_export(find_table(path.parent, [path], strict=True))
+        found = find_table(path.parent, [path])
     if found is None:
         _refuse_others(path.parent, [path])
-        raise DataError(f"{path}: is not known to init; it reads {_KNOWN}")
+        raise DataError(f"{path}: init does not recognize it; it reads {_KNOWN}")
     return found
 
 
 def _in_folder(folder: Path, problems: list[DataError]) -> Export | None:
-    """The export that lies in a folder; JSON files that are broken, and may be of something else, are added to the
-    problems."""
+    """The export in a folder. Errors in JSON files, which may belong to something else, are added to the problems."""
     found = _find_coco(folder, problems)
-    for find in (_find_cvat, _find_masks, _find_labelme, _find_tables, _find_folders):
-        found = find(folder) if found is None else found
+    for find in (_find_cvat, find_roboflow_masks, find_voc_masks, _find_labelme, find_table, find_mask_folders):
+        found = found or find(folder)
     return found
 
 
-def _folders(path: Path) -> list[Path]:
-    with suppress(OSError):
-        inside = (item for item in path.iterdir() if item.is_dir() and not item.name.startswith((".", "__")))
-        return sorted(islice(inside, _LOOKED_INTO))
-    return []
-
-
-def _files(folder: Path, *suffixes: str) -> list[Path]:
-    with suppress(OSError):
-        inside = (
-            item for item in folder.iterdir() if item.suffix.lower() in suffixes and not item.name.startswith(".")
-        )
-        return sorted(islice((item for item in inside if item.is_file()), _LOOKED_INTO))
-    return []
-
-
-def split_of(name: str) -> str:
-    """The split that a name of a file or folder says: instances_train2017, valid; else empty."""
-    words = re.findall("[a-z]+", name.casefold())
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")
-
-
 def _json_kind(path: Path) -> str:
-    """What a JSON file is: coco, labelme, or a word for what it is instead. Raises DataError for broken JSON."""
-    try:
-        polygons.load_json(path, COCO_FILE, lists=COCO_LISTS)
+    """What a JSON file is: coco, labelme, or something else. Raises DataError for broken JSON."""
+    content = polygons.read_json(path)
+    first = content[0] if isinstance(content, list) and content else content
+    keys = first.keys() if isinstance(first, dict) else set()
+    if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in COCO_LISTS):
         return "coco"
-    except DataError as error:
-        text = str(error)
-    if ": is not an annotation" not in text:
-        raise DataError(text)
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
-    keys = set(content if isinstance(content, dict) else content[0] if _is_list_of_mappings(content) else ())
-    if {"shapes", "imagePath"} <= keys:
+    if keys >= {"shapes", "imagePath"}:
         return "labelme"
-    if {"images", "annotations"} <= keys or {"images", "categories"} <= keys:
+    if keys >= {"images", "annotations"} or keys >= {"images", "categories"}:
         return "incomplete"
-    for kind, needed in _OTHER_JSON.items():
-        if needed & keys:
-            return kind
-    return "unknown"
-
-
-def _is_list_of_mappings(content: Any) -> bool:
-    return isinstance(content, list) and bool(content) and isinstance(content[0], dict)
+    return next((kind for kind, needed in _OTHER_JSON.items() if needed & keys), "unknown")
 
 
 _OTHER_JSON = {
     "Label Studio's own JSON": {"data", "completions"},
-    "a project of VIA": {"_via_img_metadata", "_via_settings"},
-    "a file of CreateML": {"image", "annotations"},
-    "a file of Labelbox": {"data_row"},
+    "a VIA project": {"_via_img_metadata", "_via_settings"},
+    "a CreateML file": {"image", "annotations"},
+    "a Labelbox file": {"data_row"},
     "a GeoJSON file": {"features"},
 }
 
@@ -179,7 +131,9 @@ _OTHER_JSON = {
 def _refuse_json(path: Path, kind: str) -> None:
     if kind in _OTHER_JSON:
         advice = (
-            "burn it into masks as GeoTIFF" if kind == "a GeoJSON file" else "export as COCO, with polygons or masks"
+            "rasterize it to masks in GeoTIFF files"
+            if kind == "a GeoJSON file"
+            else "export as COCO, with polygons or masks"
         )
         raise DataError(f"{path}: is {kind}; {advice}")
     if kind == "incomplete":
@@ -187,10 +141,10 @@ def _refuse_json(path: Path, kind: str) -> None:
 
 
 def _find_coco(folder: Path, problems: list[DataError]) -> Export | None:
-    """Files of COCO in a folder, its annotations/, or its folders of splits."""
-    places = [folder, *(item for item in _folders(folder) if item.name == "annotations" or split_of(item.name))]
+    """COCO files in a folder, in its annotations/, or in its folders of splits."""
+    places = [folder, *(item for item in folders_in(folder) if item.name == "annotations" or split_of(item.name))]
     found = []
-    for file in (file for place in places for file in _files(place, ".json")[:_SAMPLED]):
+    for file in (file for place in places for file in files_in(place, ".json")[:_SAMPLED]):
         try:
             if not file.name.startswith(_BESIDE_OBJECTS) and _json_kind(file) == "coco":
                 found.append(file)
@@ -205,7 +159,7 @@ def _coco(root: Path, files: Sequence[Path], given: Path | None = None) -> Expor
     )
     splits = [_split_of_file(file) for file in files]
     if len(files) > 1 and (len(set(splits)) < len(files) or "" in splits or "train" not in splits):
-        _list_choices("files of COCO", root, files)
+        _list_choices("COCO files", root, files)
     images, crowds, objects = [], 0, 0
     for file, split in zip(files, splits, strict=True):
         content = polygons.load_json(file, COCO_FILE, lists=COCO_LISTS)
@@ -220,8 +174,8 @@ def _coco(root: Path, files: Sequence[Path], given: Path | None = None) -> Expor
     notes = []
     if crowds:
         data["crowd"] = "class" if 20 * crowds > objects else "ignore"
-        meaning = "what is painted (CVAT writes so)" if data["crowd"] == "class" else "crowds, which are ignored"
-        notes = [f"{crowds} of {objects} objects have iscrowd: 1 and are taken for {meaning}; data.crowd says so"]
+        meaning = "ordinary masks painted in CVAT" if data["crowd"] == "class" else "crowds, which are ignored"
+        notes = [f"{crowds} of {objects} objects have iscrowd: 1 and are treated as {meaning}; see data.crowd"]
     return Export("COCO", data, notes, has_val="val" in splits and len(splits) > 1)
 
 
@@ -241,7 +195,7 @@ def _below(path: Path, root: Path) -> str:
 
 
 def _below_one_root(*paths: Path) -> list[Path]:
-    """A folder that all paths lie in, the first of them where that is one, and the others as seen from where it is."""
+    """A folder that contains all paths, if possible the first path, and the other paths below that folder."""
     root, *others = paths
     if all(path.is_relative_to(root) for path in others):
         return [*paths]
@@ -251,7 +205,7 @@ def _below_one_root(*paths: Path) -> list[Path]:
 
 
 def _find_images(root: Path, file: Path, split: str, names: Sequence[str]) -> Path:
-    """The folder that the names in an annotation file start in. Raises DataError where none holds any of them."""
+    """The folder to which the image names in an annotation file are relative. Raises DataError if there is none."""
     last = file.stem.rpartition("_")[2]  # train2017 of instances_train2017
     words = [word for word, meant in SPLIT_NAMES.items() if meant == split]
     tried = [file.parent / "images", *(root / f"images/{word}" for word in (last, *words))]
@@ -265,8 +219,7 @@ def _find_images(root: Path, file: Path, split: str, names: Sequence[str]) -> Pa
         if not names or any(finder.find(name) for name in names):
             return place
     raise DataError(
-        f"{file}: its images are not below {root}: {name_some(names)}; export with images, or put them into "
-        f"{root}/images"
+        f"{file}: its images are not below {root}: {name_some(names)}; export with images, or put them in {root}/images"
     )
 
 
@@ -276,9 +229,9 @@ def _xml_root(path: Path) -> str:
 
 
 def _find_cvat(folder: Path) -> Export | None:
-    files = [file for file in _files(folder, ".xml") if _xml_root(file) == "annotations"]
+    files = [file for file in files_in(folder, ".xml") if _xml_root(file) == "annotations"]
     if len(files) > 1:
-        _list_choices("files of CVAT", folder, files)
+        _list_choices("CVAT files", folder, files)
     return _cvat_of(files[0]) if files else None
 
 
@@ -293,26 +246,14 @@ def _cvat_of(path: Path, images: Path | None = None) -> Export:
     return Export("CVAT", data, has_val={"train", "val"} <= splits and "" not in splits)
 
 
-def _find_masks(folder: Path) -> Export | None:
-    return _as_export(find_roboflow_masks(folder) or find_voc_masks(folder))
-
-
-def _find_tables(folder: Path) -> Export | None:
-    return _as_export(find_table(folder, _files(folder, ".csv", ".tsv")))
-
-
-def _as_export(found: Mapping[str, Any] | None) -> Export | None:
-    return None if found is None else Export(**found)
-
-
 def _find_labelme(folder: Path) -> Export | None:
-    """JSON files of labelme in a folder, or in its folders of splits."""
+    """labelme files in a folder, or in its folders of splits."""
 
     def holds(place: Path) -> bool:
-        inside = [place, *_folders(place)]
-        return any(_is_labelme(file) for item in inside for file in _files(item, ".json")[:3])
+        inside = [place, *folders_in(place)]
+        return any(_is_labelme(file) for item in inside for file in files_in(item, ".json")[:3])
 
-    splits = {split_of(item.name): item.name for item in _folders(folder) if split_of(item.name) and holds(item)}
+    splits = {split_of(item.name): item.name for item in folders_in(folder) if split_of(item.name) and holds(item)}
     if {"train", "val"} <= splits.keys():
         places: Any = {split: splits[split] for split in SPLIT_ORDER if split in splits}
     elif holds(folder):
@@ -320,48 +261,40 @@ def _find_labelme(folder: Path) -> Export | None:
     else:
         return None
     data, has_val = {"format": "labelme", "root": str(folder), "annotations": places}, isinstance(places, dict)
-    images = {path.with_suffix("") for path in _walk_images(folder)}
+    images = {path.with_suffix("") for path in walk_images(folder)}
     alone = len(images - {path.with_suffix("") for path in folder.rglob("*.json")})
     beside = {path.parent for path in folder.rglob("*.json")} & {path.parent for path in images}
     if alone and beside:
         data["without_annotation"] = "skip"
-        note = f"left out: {count_of(alone, 'image')} without a JSON file; if there is nothing in them, write "
+        note = f"left out: {count_of(alone, 'image')} without a JSON file; if they show no objects, write "
         return Export("labelme", data, [f"{note}without_annotation: background"], has_val=has_val)
     return Export("labelme", data, has_val=has_val)
 
 
 def _is_labelme(path: Path) -> bool:
-    try:
-        polygons.load_json(path, "a labelme file", lists=["shapes"], texts=["imagePath"])
-    except DataError:
-        return False
-    return True
-
-
-def _walk_images(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _find_folders(folder: Path) -> Export | None:
-    both = guess_mask_folders(folder)
-    return None if both is None else Export("folders", {}, folders=both)
+    with suppress(DataError):
+        return _json_kind(path) == "labelme"
+    return False
 
 
 def _refuse_others(folder: Path, files: Sequence[Path] = ()) -> None:
-    """Raises DataError for exports that hold no masks, with what to export instead."""
-    inside = [folder, *_folders(folder), *(inner for item in _folders(folder) for inner in _folders(item))]
+    """Raises DataError for exports without masks, with what to export instead."""
+    inside = [folder, *folders_in(folder), *(inner for item in folders_in(folder) for inner in folders_in(item))]
     for place in inside if not files else ():
-        files = [*files, *_files(place, ".json", ".xml", ".yaml", ".yml", ".txt", ".csv", ".zip")[:_SAMPLED]]
+        files = [*files, *files_in(place, ".json", ".xml", ".yaml", ".yml", ".txt", ".csv", ".zip")[:_SAMPLED]]
     checks: list[tuple[Callable[[Path], bool], str]] = [
-        (lambda file: file.suffix == ".zip", "is packed; unpack it and give the folder"),
-        (lambda file: file.suffix == ".xml" and _xml_root(file) == "annotation", "is an export of boxes (PASCAL VOC)"),
-        (_is_yolo, "is an export for YOLO"),
-        (_is_box_table, "is a table of boxes"),
+        (lambda file: file.suffix == ".zip", "is an archive; unpack it and write the path of the folder"),
+        (
+            lambda file: file.suffix == ".xml" and _xml_root(file) == "annotation",
+            "is an export of bounding boxes (PASCAL VOC)",
+        ),
+        (_is_yolo, "is a YOLO export"),
+        (_is_box_table, "is a table of bounding boxes"),
     ]
     for is_other, what in checks:
         for file in files:
             if is_other(file):
-                advice = "" if "packed" in what else "; export the same data as COCO, with polygons or masks"
+                advice = "" if "archive" in what else "; export the same data as COCO, with polygons or masks"
                 raise DataError(f"{file}: {what}{advice}")
     for file in files:
         if file.suffix == ".json":
@@ -369,7 +302,7 @@ def _refuse_others(folder: Path, files: Sequence[Path] = ()) -> None:
 
 
 def _head(file: Path) -> str:
-    """The beginning of a file as text; empty where it cannot be read."""
+    """The beginning of a file as text; empty if it cannot be read."""
     with suppress(OSError), open(file, "rb") as opened:
         return opened.read(_HEAD).decode("utf-8", "replace")
     return ""
@@ -380,7 +313,7 @@ def _is_box_table(file: Path) -> bool:
 
 
 def _is_yolo(file: Path) -> bool:
-    """Whether a file is YOLO's data.yaml, or a text of a class and numbers from 0 to 1 a line."""
+    """Whether a file is YOLO's data.yaml, or has a class and numbers from 0 to 1 in each line."""
     if file.suffix in (".yaml", ".yml"):
         return bool(re.search(r"^nc\s*:|^names\s*:", _head(file), re.MULTILINE))
     return file.suffix == ".txt" and bool(re.match(r"\d+( +[01]?\.\d+){4,}", _head(file)))

@@ -1,4 +1,4 @@
-"""Findings: what is wrong with a data set, and what to do about it, in lines of YAML as a user would write them."""
+"""Findings: what is wrong with a dataset, and what to do about it, in lines of YAML as a user would write them."""
 
 import json
 import math
@@ -15,7 +15,7 @@ INTO_EXPERIMENT = "write in the experiment"
 
 
 class Change(NamedTuple):
-    """A file to be taken out of the data set, or to be replaced: `edit` makes the new pixels (HW or HWC) from the old
+    """A file to be taken out of the dataset, or to be replaced: `edit` makes the new pixels (HW or HWC) from the old
     ones, and `suffix` is that of the new file where it is another type."""
 
     file: str
@@ -44,7 +44,7 @@ class Finding:
     worth knowing (note), and the one thing to do about it.
 
     `files` are those concerned, the worst first; `records` are the indices of the records to look at, and `marked` the
-    mask values (packed colours) to be shown in them.
+    mask values (packed colors) to be shown in them.
     """
 
     level: Level

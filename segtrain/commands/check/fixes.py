@@ -24,7 +24,7 @@ def make_change(change: Change) -> Path:
     target = path.with_suffix(change.suffix or path.suffix)
     aside = next(a for a in (Path(f"{path}.aside{n}") for n in chain([""], count(2))) if not a.exists())
     if target != path and target.exists():
-        raise DataError(f"{path}: cannot become {target}, which exists; move one of them away")
+        raise DataError(f"{path}: cannot be renamed to {target}, which exists; move one of them elsewhere")
     with explained_write(path):
         if change.edit is None:
             path.rename(aside)
@@ -44,7 +44,7 @@ def _edit(source: Path, target: Path, edit: Callable[[NDArray], NDArray]) -> Non
         with Image.open(source, formats=TYPES) as picture:
             pixels, palette = np.asarray(picture), picture.getpalette() if picture.mode == "P" else []
     except UnidentifiedImageError as error:
-        raise DataError(f"{source}: cannot be changed here: it is not of a type that Pillow reads") from error
+        raise DataError(f"{source}: cannot be changed: Pillow cannot read its type") from error
     edited = Image.fromarray(np.ascontiguousarray(edit(pixels)))
     if palette:
         edited.putpalette(palette + [0] * (768 - len(palette)))  # a short one would be written with fewer bits
@@ -59,7 +59,7 @@ def pick_pixels(pixels: NDArray, height: int, width: int) -> NDArray:
 
 
 def snap_pixels(pixels: NDArray, values: Sequence[int] | Sequence[Sequence[int]]) -> NDArray[np.uint8]:
-    """HW or HWC, and n values or RGB colours, 0..255 -> HW or HWC uint8: the nearest one by the sum over channels."""
+    """HW or HWC, and n values or RGB colors, 0..255 -> HW or HWC uint8: the nearest one by the sum over channels."""
     table = np.array(values, np.int64).reshape(len(values), -1)  # (n, 1) or (n, 3)
     pixels = np.atleast_3d(pixels).astype(np.int64)[..., : table.shape[1]]
     nearest = np.argmin([abs(pixels - value).sum(axis=2) for value in table], axis=0)

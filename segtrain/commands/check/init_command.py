@@ -1,4 +1,4 @@
-"""Look at images and masks, or at what a labelling tool exported, and write the experiment that trains on them."""
+"""Look at images and masks, or at an export of a labeling tool, and write the experiment that trains on them."""
 
 import argparse
 from pathlib import Path
@@ -13,13 +13,13 @@ TABLE = ".csv"  # of the images, beside the experiment, where some look alike
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument(
-        "images", metavar="EXPORT | IMAGES", help="export of a labelling tool, or folder or glob of images"
+        "images", metavar="EXPORT | IMAGES", help="export of a labeling tool, or a folder or glob of images"
     )
     parser.add_argument(
         "masks",
         nargs="?",
         metavar="MASKS",
-        help="folder or glob of the masks, of the same names; or an annotation file",
+        help="folder or glob of masks with the same names, or an annotation file",
     )
     parser.add_argument(
         "-o", "--output", type=parse_output, default=Path("config.yml"), help="file to write (config.yml)"
@@ -34,10 +34,10 @@ def main(options: argparse.Namespace) -> None:
     """
     output: Path = options.output
     if output.suffix not in (".yml", ".yaml"):
-        raise ConfigError(f"{output}: an experiment is a YAML file; write -o {output.with_suffix('.yml')}")
+        raise ConfigError(f"{output}: an experiment must be a YAML file; write -o {output.with_suffix('.yml')}")
     for file in (output, output.with_suffix(TABLE)):
         if file.exists():
-            raise ConfigError(f"{file}: exists; write -o another file, like -o experiments/mine.yml")
+            raise ConfigError(f"{file}: exists; choose another file, like -o experiments/mine.yml")
     from segtrain.commands.check.experiment import init_experiment
     from segtrain.commands.check.export_source import ExportSource, from_export
     from segtrain.commands.check.source import from_folders

@@ -37,7 +37,7 @@ def take_band(mask: MaskRecord, band: int) -> MaskRecord:
 
 def find_same(masks: Sequence[MaskRecord], values: Values) -> list[int]:
     """Values that are one class: no mask has two of them, each fills areas beside 0 in a tenth of the masks, and they
-    are whites of different files (1, 255, ..) and all that is beside 0, or have one colour in the palettes; or each
+    are whites of different files (1, 255, ..) and all that is beside 0, or have one color in the palettes; or each
     mask has 255 in areas or the other one."""
     if values.is_color or 0 not in values.codes:
         return []

@@ -16,7 +16,7 @@ from segtrain.visualize import Color, default_colors
 IGNORED, UNCLAIMED = -1, -2  # indices behind the classes in a row of counts
 LOOSE = 0.2  # a value is one of edges where fewer of its pixels are in squares of 2 x 2; thin poles have 0.3 and more
 LEAST_LOOSE = 8  # so many values on edges, and half of all, are smoothing or compression and no classes
-MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or colour, at JPEG quality 20 to 95
+MERGED, MERGED_COLORS = 8, 12  # how far compression carries areas from their value or color, at JPEG quality 20 to 95
 VOID = 0xE0E0C0  # the border in the palette of VOC, in masks that were made RGB
 NO_DATA = (
     1 << 31
@@ -27,18 +27,18 @@ STRAY_PIXELS, STRAY_SHARE = 16, 1e-5
 MOST_INDICES = 250  # data.ignore_index is 255
 LEAST_THICK = 0.01  # of all pixels: where more are in areas of 255, it is not a border alone
 FAR_BELOW_BORDER = 200  # 255 is a border, to be ignored, where the other values end here
-SPREAD = 32  # how far JPEG carries most of the pixels of a mask from their colours
-SHIFTED = 4  # how far compression moves a colour, when it is compared with those of published sets
+SPREAD = 32  # how far JPEG carries most of the pixels of a mask from their colors
+SHIFTED = 4  # how far compression moves a color, when it is compared with those of published sets
 Kind = Literal["binary", "indices", "values", "colors", "photographs", "instances", "outside", "nothing"]
 
 
 class Values(NamedTuple):
-    """The values of many masks, or their packed colours, in rising order; all arrays have shape (n,).
+    """The values of many masks, or their packed colors, in rising order; all arrays have shape (n,).
 
     `pixels` hold the value, `square` of them lie in squares of 2 x 2 equal ones; `masks` is the number of masks that
     have it. `total_masks` and `total_pixels` are those of all masks, `lossy` the number of them that are JPEG, and
     `thick` their pixels of data.ignore_index that are in areas, as MaskRecord has it.
-    `palette` is the packed colour of each value where masks are palette pictures with the same colours, else None.
+    `palette` is the packed color of each value where masks are palette pictures with the same colors, else None.
     """
 
     is_color: bool
@@ -60,7 +60,7 @@ class Values(NamedTuple):
 
 
 def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -> Values | None:
-    """The values of all masks as colours, or those of the masks that hold values; by default whatever most hold, and
+    """The values of all masks as colors, or those of the masks that hold values; by default whatever most hold, and
     then of those that hold it. Pixels without data are left out. None without a mask."""
     masks = list(masks)
     if is_color is None:
@@ -89,13 +89,13 @@ def merge_values(masks: Iterable[MaskRecord], *, is_color: bool | None = None) -
 
 
 def _has_colors(mask: MaskRecord) -> bool:
-    """Whether a mask holds colours, or a palette of them; a grey picture in RGB does where it may be a class alone."""
+    """Whether a mask holds colors, or a palette of them; a gray picture in RGB does where it may be a class alone."""
     return mask.is_color or mask.palette is not None or (mask.is_rgb and len(mask.codes) == 1)
 
 
 def _mean_colors(masks: Sequence[MaskRecord]) -> bool:
-    """Whether the colours are the classes: where most masks have some and RGB pictures are among them, and where
-    palettes differ in a value but not in their colours: one colour has two values, or each mask numbers one class."""
+    """Whether the colors are the classes: where most masks have some and RGB pictures are among them, and where
+    palettes differ in a value but not in their colors: one color has two values, or each mask numbers one class."""
     colored = [mask for mask in masks if _has_colors(mask)]
     if any(mask.is_color for mask in masks):
         return 2 * len(colored) > len(masks)
@@ -103,19 +103,19 @@ def _mean_colors(masks: Sequence[MaskRecord]) -> bool:
         return False
     pairs = {pair for mask in colored for pair in zip(mask.codes.tolist(), mask.palette.tolist(), strict=True)}
     if len({color for _, color in pairs}) == len(pairs) and any(len(mask.codes) > 2 for mask in colored):
-        return False  # drawn in other colours
+        return False  # drawn in other colors
     colors = merge_values(colored, is_color=True)
-    return 2 * (colors.masks > 1).sum() > len(colors.codes)  # colours at random are in one mask each
+    return 2 * (colors.masks > 1).sum() > len(colors.codes)  # colors at random are in one mask each
 
 
 def palettes_differ(masks: Iterable[MaskRecord]) -> bool:
-    """Whether a value that is used has different colours in the palettes of two masks."""
+    """Whether a value that is used has different colors in the palettes of two masks."""
     pairs = {pair for m in masks if m.palette is not None for pair in zip(m.codes.tolist(), m.palette.tolist())}  # noqa: B905
     return len(pairs) > len({value for value, _ in pairs})
 
 
 def _merge_palettes(masks: list[MaskRecord], codes: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """The colours of the values where every mask has a palette, and no two differ in a value; else None."""
+    """The colors of the values where every mask has a palette, and no two differ in a value; else None."""
     colors = np.full(len(codes), -1, np.int64)
     for mask in masks:
         if mask.palette is None:
@@ -128,8 +128,8 @@ def _merge_palettes(masks: list[MaskRecord], codes: NDArray[np.int64]) -> NDArra
 
 
 class Labelling(NamedTuple):
-    """Names and colours of the classes (a binary task has two, its background first), and which mask value or packed
-    colour is which: `claims` gives a class's index, or IGNORED."""
+    """Names and colors of the classes (a binary task has two, its background first), and which mask value or packed
+    color is which: `claims` gives a class's index, or IGNORED."""
 
     names: list[str]
     colors: list[Color]
@@ -139,7 +139,7 @@ class Labelling(NamedTuple):
     multilabel: bool = False
 
     def codes_of(self, mask: MaskRecord) -> NDArray[np.int64] | None:
-        """The mask's values as these classes read them; None where they cannot: colours where values are expected, or
+        """The mask's values as these classes read them; None where they cannot: colors where values are expected, or
         the values are in the alpha channel."""
         if mask.band is not None:
             return None
@@ -148,7 +148,7 @@ class Labelling(NamedTuple):
         return None if mask.is_color else mask.codes
 
     def indices_of(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The class's index of each value or packed colour, IGNORED, or UNCLAIMED."""
+        """The class's index of each value or packed color, IGNORED, or UNCLAIMED."""
         claims = {NODATA: IGNORED} | self.claims
         return np.array([claims.get(code, UNCLAIMED) for code in codes.tolist()], np.int64)
 
@@ -190,9 +190,9 @@ def labelling_of(data: DataConfig) -> Labelling:
 class Proposal(NamedTuple):
     """What masks most likely mean.
 
-    `classes` and `ignore_values` can be written as they are; `codes` are the values or packed colours that they cover.
+    `classes` and `ignore_values` can be written as they are; `codes` are the values or packed colors that they cover.
     `strays` are values that a handful of pixels have in one mask. `noise` is the share of the pixels that have one of
-    `noise_values` others: smoothed edges or JPEG, by `cause`. `known` names the published data set whose colours these
+    `noise_values` others: smoothed edges or JPEG, by `cause`. `known` names the published dataset whose colors these
     are. `same` are values that are one class, `mask_band` is the channel that holds the values where two are empty.
     `lines` are the YAML. Without classes, `kind` says what the masks are instead.
     """
@@ -214,7 +214,7 @@ class Proposal(NamedTuple):
 def propose_classes(
     values: Values, known: Mapping[str, Labels] = {}, *, same: Sequence[int] = (), mask_band: int | None = None
 ) -> Proposal:
-    """The classes of these values; `known` are the labels of published sets, by name, whose colours are recognised.
+    """The classes of these values; `known` are the labels of published sets, by name, whose colors are recognized.
     `same` and `mask_band` are those of Proposal."""
     far = np.array([not (values.is_color or is_in_range(code)) for code in values.codes.tolist()])
     usual = all(code < 0 or code >= NO_DATA for code in values.codes[far].tolist())
@@ -238,8 +238,8 @@ def propose_classes(
         return proposal._replace(kind="instances")
     palette = real.codes if real.is_color else real.palette
     if palette is not None and not real.is_color:
-        palette = palette[real.codes != 255]  # the border of VOC, in whatever colour
-    title, names = recognise(palette, known) if palette is not None else ("", {})
+        palette = palette[real.codes != 255]  # the border of VOC, in whatever color
+    title, names = recognize(palette, known) if palette is not None else ("", {})
     kind, classes, ignored = _name_classes(real, names, same)
     if not classes:
         return proposal._replace(kind=kind, known=title)
@@ -254,10 +254,10 @@ def propose_classes(
     if fills_areas(real) and claim_values(classes, [], ignore_index=-1).get(255, -1) == -1:
         share = show_share(real.pixels[real.codes == 255].sum() / real.total_pixels)
         lines.insert(
-            2 + len(classes), f"    # Is 255 a class, too? It fills areas, {share} of the pixels; now it is ignored."
+            2 + len(classes), f"    # Is 255 a class too? It fills areas, {share} of the pixels; now it is ignored."
         )
     if title:
-        lines[1] += f"   # by the colours of {title}"
+        lines[1] += f"   # named by the colors of {title}"
     return proposal._replace(kind=kind, classes=classes, ignore_values=ignored, known=title, lines=lines)
 
 
@@ -296,13 +296,13 @@ def find_strays(values: Values) -> NDArray[np.bool_]:
 
 
 def _distance(planes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The largest difference in a channel between each of n and each of m colours or values: (n, m)."""
+    """The largest difference in a channel between each of n and each of m colors or values: (n, m)."""
     columns = [abs(planes - other).max(axis=1) for other in others]
     return np.stack(columns, axis=1) if columns else np.zeros((len(planes), 0), np.int64)
 
 
 def is_near(codes: NDArray[np.int64], others: NDArray[np.int64], *, is_color: bool) -> NDArray[np.bool_]:
-    """Which of n values, or packed colours, are where compression carries one of m others: (n,)."""
+    """Which of n values, or packed colors, are where compression carries one of m others: (n,)."""
     distance = _distance(_planes(codes, is_color), _planes(others, is_color))
     return (distance <= (MERGED_COLORS if is_color else MERGED)).any(axis=1)
 
@@ -312,10 +312,10 @@ def _planes(codes: NDArray[np.int64], is_color: bool) -> NDArray[np.int64]:
     return split_colors(codes) if is_color else codes[:, None]
 
 
-def recognise(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:
-    """The published set whose colours these packed ones are, and the class of each, "" where it is ignored.
+def recognize(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:
+    """The published set whose colors these packed ones are, and the class of each, "" where it is ignored.
 
-    Three colours at least must be its classes', and none a stranger, within what compression changes. Of several sets
+    Three colors at least must be its classes', and none a stranger, within what compression changes. Of several sets
     it is the one with the fewest classes.
     """
     for title, labels in sorted(known.items(), key=lambda item: len(item[1].classes)):
@@ -341,7 +341,7 @@ def _published(labels: Labels) -> tuple[list[ClassConfig], list[int | list[int]]
 def _name_classes(
     real: Values, names: dict[int, str], same: Sequence[int]
 ) -> tuple[Kind, list[ClassConfig], list[int | list[int]]]:
-    """The kind of masks, classes in their order, and what is ignored; `names` are by packed colour, the values `same`
+    """The kind of masks, classes in their order, and what is ignored; `names` are by packed color, the values `same`
     are one class."""
     is_color, codes = real.is_color, real.codes.tolist()
     colors = dict(zip(codes, codes if is_color or real.palette is None else real.palette.tolist(), strict=True))
@@ -349,7 +349,7 @@ def _name_classes(
         codes = real.codes[np.argsort(-real.pixels, kind="stable")].tolist()
     elif 255 in codes and 255 not in same and len(codes) > 2 and sorted(codes)[-2] < FAR_BELOW_BORDER:
         others = [code for code in codes if code != 255]
-        if not fills_areas(real) or others[-1] - others[0] == len(others) - 1:  # not one of several greys
+        if not fills_areas(real) or others[-1] - others[0] == len(others) - 1:  # not one of several grays
             codes.remove(255)  # a border, which is data.ignore_index
     if len(codes) < 2:
         return "nothing", [], []

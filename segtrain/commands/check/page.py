@@ -149,8 +149,8 @@ def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
 def paint(
     planes: NDArray, mask: MaskRecord, labelling: Labelling | None, *, marked: frozenset[int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A mask (HW codes) in the colours of its classes, HWC uint8, and where it is not ignored, HW. What nothing claims
-    has the colour of errors; without classes every value has a colour of its own."""
+    """A mask (HW codes) in the colors of its classes, HWC uint8, and where it is not ignored, HW. What nothing claims
+    has the color of errors; without classes every value has a color of its own."""
     codes, index = np.unique(planes, return_inverse=True)
     index = index.reshape(planes.shape)
     read = None if labelling is None else labelling.codes_of(mask)
@@ -216,14 +216,14 @@ def describe_set(report: DatasetReport) -> list[str]:
 def count_levels(findings: Sequence[Finding]) -> str:
     """`2 errors, 1 note`, or that there is nothing."""
     counts = Counter(finding.level for finding in findings)
-    return ", ".join(count_of(counts[level], level) for level in LEVELS if counts[level]) or "nothing found"
+    return ", ".join(count_of(counts[level], level) for level in LEVELS if counts[level]) or "no problems found"
 
 
 def write_report(findings: Sequence[Finding], command: str, page: Path) -> list[str]:
     """The lines of the table: level, what was found, and what to do about it; without findings, one line. `command` is
     the check that made them."""
     width = max(WIDTH[0], min(WIDTH[1], shutil.get_terminal_size((100, 24)).columns))
-    lines = ["", f"{'level':9}finding, and what to do", "-" * width] if findings else []
+    lines = ["", f"{'level':9}finding and what to do", "-" * width] if findings else []
     for finding in findings:
         level = f"{finding.level:9}"
         if sys.stdout.isatty():
@@ -241,7 +241,7 @@ def write_report(findings: Sequence[Finding], command: str, page: Path) -> list[
             if len(fix) > FIX_LINES:
                 lines.append(f"{_INDENT}  ... {len(fix) - FIX_LINES} more lines in {page}")
         lines.append("-" * width)
-    return [*lines, f"{count_levels(findings)}; to look at: {page}"]
+    return [*lines, f"{count_levels(findings)}; details and images: {page}"]
 
 
 def write_proposal(report: DatasetReport) -> list[str]:

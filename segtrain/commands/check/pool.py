@@ -1,4 +1,4 @@
-"""Process pool: every sample of a data set looked at with all cores."""
+"""Process pool: every sample of a dataset looked at with all cores."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +48,7 @@ def _examine_alone(split: str, sample: Sample, examine: Examine) -> Record:
         try:
             return pool.submit(examine, split, sample).result()
         except BrokenProcessPool:
-            reason = "the process that read it was ended from outside, most likely for lack of memory"
+            reason = "the process that read it was killed, most likely for lack of memory"
             return Record(split, sample, image_error=f"{sample.image}: {reason}")
 
 

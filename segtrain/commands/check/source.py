@@ -71,13 +71,13 @@ def from_experiment(layers: Sequence[str]) -> Source:
     notes: list[str] = []
     try:
         splits = without_unions(read_splits(data, seed=config.seed, notes=notes, thorough=True))
-        findings = [Finding("warning", "Files may not be read as you expect", note) for note in notes]
+        findings = [Finding("warning", "Files may be read differently than you expect", note) for note in notes]
     except DataError as error:
         splits, findings = _salvage(data, config.seed)
-        findings = findings or [Finding("error", "Training would stop: the samples cannot be listed", str(error))]
+        findings = findings or [Finding("error", "Training would stop here: the samples cannot be listed", str(error))]
     windows, found = cut_large(splits, data.tile)
     if windows is not splits and data.tile is None:
-        advice = "A training would decode all of an image for each crop. With this line it decodes a window."
+        advice = "Training would decode an entire image for each crop. With this line it decodes a window."
         title_large = f"TIFFs of more than {LARGE_PX >> 20} megapixels"
         findings.append(Finding("warning", title_large, advice, yaml_fix(data={"tile": TILE_PX})))
     return Source(title, windows, [*findings, *found], layers, config)
@@ -132,8 +132,8 @@ def cut_large(splits: Splits, tile: int | None = None) -> tuple[Splits, list[Fin
                 parts[split].append(sample)
     findings = []
     if problems:
-        title = f"{count_of(len(problems), 'mask', 'is')} not of the size of the image"
-        advice = "Training stops there. A mask has a pixel for each pixel of its image: export it on the same grid."
+        title = f"{count_of(len(problems), 'mask', 'is')} not the size of the image"
+        advice = "Training stops here. A mask needs one pixel for each pixel of its image: export it on the same grid."
         findings.append(Finding("error", title, advice, files=problems))
     if not problems and all(len(parts[split]) == len(samples) for split, samples in splits.items()):
         return splits, []
@@ -177,7 +177,7 @@ def _salvage(data: DataConfig, seed: int) -> tuple[Splits, list[Finding]]:
             found = {}
         if problems:
             title = f"{count_of(len(problems), 'line')} of {root / options['file']} cannot be used"
-            findings.append(Finding("error", title, "Correct the lines, or take them out.", files=problems))
+            findings.append(Finding("error", title, "Correct the lines or remove them.", files=problems))
         for split, samples in found.items():
             splits.setdefault(split, []).extend(samples)
     renamed = {data.train_split: "train", data.val_split: "val"}
@@ -210,10 +210,10 @@ def _salvage_folders(root: Path, options: dict[str, Any], findings: list[Finding
     if told:
         title = "The names of images and masks have different endings"
         if "images" in told or "masks" in told:
-            title = "Images and masks lie in one folder"
+            title = "Images and masks are in the same folder"
         explanation = (
-            "Images and masks are paired by name. They pair once the lines are written; the rest was looked at like "
-            "that."
+            "Images and masks are paired by name. The lines below pair them; everything else was checked as if they "
+            "were written."
         )
         findings.insert(0, Finding("error", title, explanation, yaml_fix(data=told)))
     if len(splits.get("", ())) < 2:
@@ -326,15 +326,15 @@ def _find_alone(
     if len(files) == len(here):
         quoted = [shlex.quote(folder) for folder in (os.path.dirname(files[0]), where)]
         fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
-        advice = "Add what is missing, or rename the files."
+        advice = "Add the missing files or rename them."
     elif not movable or len(files) > max(1, MOST_LEFT_OUT * len(here)):
-        fix, advice = None, "Add what is missing, rename the files, or give a glob that leaves them out."
+        fix, advice = None, "Add the missing files, rename them, or give a glob that leaves them out."
     else:
         fix = apply_fix("set-aside-unpaired", map(Change, files))
-        advice = "Add what is missing; the line takes the files out of the data set instead."
+        advice = "Add the missing files; the command below removes these files from the dataset instead."
     has = "has" if len(files) == 1 else "have"
     title = f"{len(files):,} of {count_of(len(here), kind)} {has} no {other}"
-    yield Finding("error", title, f"Nothing of the same name is in {where}. {advice}", fix, files)
+    yield Finding("error", title, f"No file of the same name is in {where}. {advice}", fix, files)
 
 
 def split_by_folder(samples: SampleTable) -> Splits:

@@ -1,8 +1,8 @@
-"""Compare runs: what differs, scores with their intervals, classes, and the images that changed most.
+"""Compare runs: different settings, scores with their intervals, classes, and the images that changed most.
 
-Runs are ordered by the metric that they monitor, the best first. Those that differ in their seed alone, or in their
-fold alone, are one line with mean and standard deviation. Intervals, and the comparison image by image, need an
-evaluation of each run: python -m segtrain evaluate RUN. Nothing is written without -o.
+Runs are sorted by the metric that they monitor, best first. Runs that differ only in their seed, or only in their fold,
+share one line with mean and standard deviation. Intervals and the comparison image by image need an evaluation of each
+run: python -m segtrain evaluate RUN. Nothing is written without -o.
 """
 
 import argparse
@@ -14,17 +14,17 @@ from segtrain.command import parse_output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run folders, folders that evaluate wrote, or globs like 'runs/street-*'"
+        "runs", nargs="+", metavar="RUN", help="run folders, folders written by evaluate, or globs like 'runs/street-*'"
     )
     parser.add_argument(
         "-o",
         "--output",
         type=parse_output,
         metavar="FOLDER",
-        help="write compare.html, compare.csv and changes.csv into this folder",
+        help="write compare.html, compare.csv and changes.csv to this folder",
     )
     parser.add_argument(
-        "--trust", action="store_true", help="run networks of your own and exported programs for the pictures too"
+        "--trust", action="store_true", help="also run networks of your own and exported programs for the images"
     )
 
 

@@ -38,6 +38,6 @@ def write_comparison(folder: Path, comparison: Comparison, *, trust: bool) -> li
         written.append(CHANGES_FILE)
     shown, reason = draw_changes(comparison.pairs[0], trust=trust) if comparison.pairs else ([], "")
     if reason:
-        print(f"\nwarning: no pictures of the images: {reason}")
+        print(f"\nwarning: no images in the page: {reason}")
     render_comparison(folder / PAGE_FILE, comparison, shown)
     return [*written, PAGE_FILE]

@@ -37,7 +37,7 @@ def gather_rows(arguments: Sequence[str], problems: list[str]) -> list[RunRow]:
         if evaluation is None:
             rows.append(RunRow(path, names[key], record, find_evaluation(record, split, problems)))
         elif evaluation.info.split != split:
-            problems.append(f"{path}: scores the {evaluation.info.split} split, the others {split}; left out")
+            problems.append(f"{path}: scores the {evaluation.info.split} split, but the others {split}; left out")
         else:
             rows.append(RunRow(path, names[key], _find_run(evaluation), evaluation, is_evaluation=True))
     return rows
@@ -59,7 +59,7 @@ def _find_paths(arguments: Sequence[str], problems: list[str]) -> list[Path]:
 
 def _read(path: Path) -> tuple[Path, RunRecord | None, EvaluationRecord | None]:
     if path.is_file():
-        raise CheckpointError(f"{path}: is a file; name the folder of a run, like {path.parent}")
+        raise CheckpointError(f"{path}: is a file; give the folder of a run, like {path.parent}")
     if (path / INFO_FILE).exists() or (path / NUMBERS_FILE).exists():
         return path, None, read_evaluation(path)
     if not (path / "config.yml").exists() and any(path.glob("*/config.yml")):
@@ -114,25 +114,25 @@ def choose_measure(rows: Sequence[RunRow], problems: list[str]) -> tuple[list[Ru
     for row in rows:
         if not most & set(row.classes):
             names = name_some(row.classes, MOST_NAMED)
-            problems.append(f"{row.path}: its classes ({names}) are not those of the others; left out")
+            problems.append(f"{row.path}: its classes ({names}) differ from those of the others; left out")
     rows = [row for row in rows if most & set(row.classes)]
     names = tuple(name for name in rows[0].classes if all(name in row.classes for row in rows))
     if not names:
         names = tuple(sorted(most))
         for row in rows:
             if not most <= set(row.classes):
-                problems.append(f"{row.path}: has other classes than most of the others; left out")
+                problems.append(f"{row.path}: has different classes than most of the others; left out")
         rows = [row for row in rows if most <= set(row.classes)]
     whole = all(set(row.classes) == set(names) for row in rows)
     if not whole:
         others = list(dict.fromkeys(name for row in rows for name in row.classes if name not in names))
         problems.append(
-            f"the classes differ: compared are {name_some(names, MOST_NAMED)}, which all have; "
-            f"left out are {name_some(others, MOST_NAMED)}"
+            f"the classes differ: comparing {name_some(names, MOST_NAMED)}, which all have; leaving out "
+            f"{name_some(others, MOST_NAMED)}"
         )
     if len(modes := {row.mode: row.name for row in rows}) > 1:
         listed = ", ".join(f"{name} is {mode}" for mode, name in modes.items())
-        problems.append(f"the tasks differ ({listed}): a class of the same name may not mean the same")
+        problems.append(f"the tasks differ ({listed}): classes of the same name may have different meanings")
     return rows, Measure(_choose_key(rows, names, whole, problems), names, whole)
 
 
@@ -140,13 +140,13 @@ def _choose_key(rows: Sequence[RunRow], names: Sequence[str], whole: bool, probl
     monitors = {row.record.monitor.removeprefix("val/") for row in rows if row.record is not None}
     key = monitors.pop() if len(monitors) == 1 else "miou"
     if monitors:
-        problems.append(f"the runs monitor different metrics ({', '.join(sorted(monitors))}): compared is mIoU")
+        problems.append(f"the runs monitor different metrics ({', '.join(sorted(monitors))}): comparing mIoU instead")
         return "miou"
     _, _, name = key.partition("/")
     if key == "loss" and any(row.is_evaluation for row in rows):
-        problems.append("an evaluation has no loss, which the runs monitor: compared is mIoU")
+        problems.append("an evaluation has no loss, which the runs monitor: comparing mIoU instead")
         return "miou"
     if (name and name not in names) or (not whole and not name and key != "miou"):
-        problems.append(f"{key} is not over the same classes everywhere: compared is mIoU")
+        problems.append(f"{key} is not over the same classes everywhere: comparing mIoU instead")
         return "miou"
     return key

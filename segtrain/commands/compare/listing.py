@@ -13,11 +13,13 @@ from segtrain.log.show import format_columns, show_duration
 
 def format_runs(folder: Path) -> str:
     """A line for each run, the one that was written last first, then one for each folder that is not a run or is
-    broken. Raises CheckpointError if the folder holds no runs."""
+    broken. Raises CheckpointError if the folder contains no runss."""
     try:
         paths = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_order(path.name))
     except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be listed: {error.strerror}; name a folder that holds runs") from error
+        raise CheckpointError(
+            f"{folder}: cannot be listed: {error.strerror}; give a folder that contains runs"
+        ) from error
     records, problems = [], []
     for path in paths:
         try:
@@ -29,8 +31,8 @@ def format_runs(folder: Path) -> str:
             problems.append(f"warning: {path}: cannot be read: {error.strerror}")
     if not records:
         if (folder / "config.yml").is_file():
-            raise CheckpointError(f"{folder}: is a run itself; name the folder that it is in")
-        raise CheckpointError(f"{folder}: holds no run", *problems)
+            raise CheckpointError(f"{folder}: is itself a run; give the folder that contains it")
+        raise CheckpointError(f"{folder}: contains no runs", *problems)
     ages = {record.folder: find_age(record) for record in records}
     records.sort(key=lambda record: ages[record.folder])
     lines = [["run", "state", "score", "metric", "epoch", "age"]]
@@ -40,7 +42,7 @@ def format_runs(folder: Path) -> str:
 
 def describe_other(path: Path) -> str:
     """What a folder is that holds runs, but is not one; empty for any other."""
-    return f"{path}: holds runs itself: python -m segtrain runs {path}" if any(path.glob("*/config.yml")) else ""
+    return f"{path}: contains runs: python -m segtrain runs {path}" if any(path.glob("*/config.yml")) else ""
 
 
 def describe_run(record: RunRecord, age: float) -> Sequence[str]:

@@ -25,13 +25,14 @@ from segtrain.log.show import show_duration
 from segtrain.metrics import show_score
 from segtrain.page import write_html
 
-COLORED = 8  # the best entries have a colour each, the others are grey
+COLORED = 8  # the best entries have a color each, the others are gray
 DEFINITIONS = {
     "interval": INTERVAL_DEFINITION,
     "pairs": (
-        f"Differences are on the same images. Their intervals hold the middle {LEVEL:.0%} of the differences on images "
-        "drawn anew, the same for both (paired bootstrap). One without 0 in it, in color, is more than the choice of "
-        "the images explains; how far another seed would be it does not tell."
+        f"Differences are on the same images. Their intervals contain the middle {LEVEL:.0%} of the differences on "
+        f"resampled images, the same for both runs (paired bootstrap). A difference whose interval does not contain "
+        f"0 is in color: the choice of images does not explain it. The interval does not include the effect of "
+        f"another seed."
     ),
 }
 

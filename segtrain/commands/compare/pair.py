@@ -58,10 +58,10 @@ def pair_entries(first: RunEntry, second: RunEntry, measure: Measure) -> EntryPa
     before, after = (measure.of_counts(each).mean(axis=0) for each in counts)
     notes = []
     if alone := len(every) - len(common):
-        notes.append(f"{alone} images are not in every evaluation, and left out")
+        notes.append(f"{alone} images are not in every evaluation and are left out")
     true = np.concatenate(counts)[:, :, 1]
     if masks := int((true != true[0]).any(axis=(0, 2)).sum()):
-        notes.append(f"the ground truth of {masks} images is not the same in both")
+        notes.append(f"the ground truth of {masks} images differs between the two")
     return EntryPair(first, second, measure, difference, low, high, pandas.Series(after - before, images), notes)
 
 

@@ -78,7 +78,7 @@ def _load(row: RunRow, *, trust: bool) -> Predictor:
     """What was evaluated: the run, where it is one, else the models as they were named."""
     info = row.evaluation.info
     if info.predictions is not None:
-        raise CheckpointError(f"{row.name} scores the files in {info.predictions}, without a model")
+        raise CheckpointError(f"{row.name} scores the files in {info.predictions} without a model")
     sources = info.models if row.is_evaluation else [str(row.path)]
     return Predictor.load(*sources, options=info.options, trust=trust)
 
@@ -86,7 +86,7 @@ def _load(row: RunRow, *, trust: bool) -> Predictor:
 def _order(model: Task, task: Task, row: RunRow) -> list[int]:
     """The index of each of a model's classes in the task of the images."""
     if model.mode != task.mode or sorted(model.names) != sorted(task.names):
-        raise CheckpointError(f"{row.name} has other classes")
+        raise CheckpointError(f"{row.name} has different classes")
     return [task.names.index(name) for name in model.names]
 
 
@@ -105,7 +105,7 @@ def draw_change(
         image: HWC uint8 RGB.
         mask: HW class indices, or CHW layers, of `task`.
         predictions: two of the same.
-        task: the classes and their colours.
+        task: the classes and their colors.
         names: of the two models.
     """
     step = max(1, -(-max(image.shape) // PICTURE_SIDE_PX))  # rows left out: no index is invented

@@ -55,7 +55,7 @@ def write_notes(rows: Sequence[RunRow], measure: Measure, pairs: Sequence[EntryP
     if without:
         whose = f" for {len(without)} of {len(rows)} rows" if len(without) < len(rows) else ""
         command = f"python -m segtrain evaluate {shlex.quote(str(without[0].path))}"
-        notes.append(f"no interval{whose}: {command} gives it")
+        notes.append(f"no interval{whose}: {command} computes it")
     others = []
     for row in rows:
         if row.evaluation is not None and not row.is_evaluation:
@@ -64,8 +64,8 @@ def write_notes(rows: Sequence[RunRow], measure: Measure, pairs: Sequence[EntryP
                 applied = row.evaluation.info.options.describe()
                 others.append(f"{row.name} {show_score(evaluated)}{f' with {applied}' if applied else ''}")
     if others:
-        notes.append(f"the newest evaluation, which the interval is of, gives another score: {name_some(others)}")
-    notes += [f"{pair.second.name} beside {pair.first.name}: {note}" for pair in pairs for note in pair.notes]
+        notes.append(f"the interval is from the newest evaluation, which has another score: {name_some(others)}")
+    notes += [f"{pair.second.name} vs. {pair.first.name}: {note}" for pair in pairs for note in pair.notes]
     return notes
 
 
@@ -155,7 +155,7 @@ def format_differences(comparison: Comparison) -> str:
         lines.append(textwrap.fill(f"{key}: {listed}", LINE_WIDTH, initial_indent="  ", subsequent_indent="    "))
     left = len(lines) - SHOWN_SETTINGS
     more = [f"  and {left} more settings: -o FOLDER shows them"] if left > 0 else []
-    return "\n".join(["what differs", *lines[:SHOWN_SETTINGS], *more]) if lines else ""
+    return "\n".join(["differences", *lines[:SHOWN_SETTINGS], *more]) if lines else ""
 
 
 def _owned(names: Sequence[str]) -> str:
@@ -195,13 +195,13 @@ def format_pairs(pairs: Sequence[EntryPair]) -> str:
     """The differences to the best row, on the same images."""
     if not pairs:
         return ""
-    head = [f"beside {pairs[0].first.name}", pairs[0].measure.title, f"{LEVEL:.0%} interval", "better", "worse", "same"]
+    head = [f"vs. {pairs[0].first.name}", pairs[0].measure.title, f"{LEVEL:.0%} interval", "better", "worse", "same"]
     lines = [head]
     for pair in pairs[:SHOWN_PAIRS]:
         interval = "" if math.isnan(pair.low) else f"{pair.low:+.4f} to {pair.high:+.4f}"
         counts = [str(pair.count(sign)) for sign in (1, -1, 0)]
         lines.append([pair.second.name, show_change(pair.difference), interval, *counts])
-    explained = "better, worse, same: images. The intervals are of the difference (paired bootstrap)."
+    explained = "better, worse, same: number of images. The intervals are for the difference (paired bootstrap)."
     left = len(pairs) - SHOWN_PAIRS
     more = f"and {left} more rows: -o FOLDER shows them\n" if left > 0 else ""
     return f"{format_columns(lines)}\n{more}{explained}"
@@ -248,6 +248,4 @@ def _csv_row(comparison: Comparison, entry: RunEntry, within: str = "") -> dict[
 def build_changes_csv(pairs: Sequence[EntryPair]) -> str:
     """The change of each image's score from the best row to each other: a row an image, a column a row."""
     table = pandas.DataFrame({pair.second.name: pair.changes for pair in pairs})
-    return table.to_csv(
-        index_label=f"name ({pairs[0].measure.title} beside {pairs[0].first.name})", lineterminator="\n"
-    )
+    return table.to_csv(index_label=f"name ({pairs[0].measure.title} vs. {pairs[0].first.name})", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""List the runs of a folder, the newest first: state, best score and epoch so far, and how long ago it was written."""
+"""List the runs in a folder, newest first: state, best score and epoch so far, and the time since the last change."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="folder that holds runs (runs)")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("runs"), help="folder that contains runs (default: runs)"
+    )
 
 
 def main(options: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""`python -m segtrain datasets` and `download`: published data sets."""
+"""`python -m segtrain datasets` and `download`: published datasets."""

@@ -1,8 +1,8 @@
-"""Download a public data set, as far as it may be downloaded, and unpack it.
+"""Download a public dataset, as far as this is allowed, and unpack it.
 
-Its archives are taken one after the other, each fetched, checked, unpacked and recorded. Records and what is being
-fetched lie in the folder .download below the root. An archive is removed when it is unpacked; one that the user has put
-into the root, or where it is to be unpacked, is taken instead, and stays.
+Its archives are downloaded, checked, unpacked and recorded one after another. Records and unfinished downloads are in
+the folder .download below the root. An archive is removed after it is unpacked; an archive that you put into the root,
+or where it is to be unpacked, is used instead and kept.
 """
 
 import argparse
@@ -35,24 +35,24 @@ RECORD = ".files.json"  # end of the name of a record: which files came out of a
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("name", help="as `datasets` lists it")
-    parser.add_argument("root", type=parse_output, help="folder to put it in, like data/voc")
+    parser.add_argument("name", help="name, as listed by `datasets`")
+    parser.add_argument("root", type=parse_output, help="folder to download it to, like data/voc")
 
 
 def main(options: argparse.Namespace) -> None:
-    """Fetch and unpack the data set `options.name` below the folder `options.root`, and say what it is read as."""
+    """Fetch and unpack the dataset `options.name` below the folder `options.root`, and say what it is read as."""
     name, root = options.name, options.root
     if name not in published():
-        raise ConfigError(f"download: no data set '{name}'; {suggest(name, published())}")
+        raise ConfigError(f"download: no dataset '{name}'; {suggest(name, published())}")
     about = load_dataset(name).about
     unpacked_before = any((root / STORE).glob(f"*{RECORD}"))
     if not unpacked_before and about.images == count_images(name, root)[0] != {}:
-        print(f"{root}: all images of {name} are there; nothing to do")
+        print(f"{root}: already contains all images of {name}; nothing to do")
         return
     try:
         fetch_dataset(name, about, root)
     except KeyboardInterrupt:
-        kept = f"what has arrived is kept in {root / STORE}; the same command goes on from there"
+        kept = f"the part received so far is kept in {root / STORE}; the same command continues from there"
         raise Stopped(signal.SIGINT, f"stopped; {kept}") from None
     counts, mistake = count_images(name, root)
     print(f"note: {mistake}" if mistake else f"{root}: read as data.format: {name}, it has {show_counts(counts)}")
@@ -61,7 +61,7 @@ def main(options: argparse.Namespace) -> None:
 def count_images(name: str, root: Path) -> tuple[dict[str, int], str]:
     """The images that a format finds below a folder, by split, and why it finds none."""
     if load_dataset(name).labels() is None:
-        return {}, f"name the classes that you want in data.classes; {name} finds them by their names"
+        return {}, f"list the classes that you want in data.classes; {name} finds them by name"
     try:
         return {split: len(samples) for split, samples in read_dataset(name, root, {}).items()}, ""
     except DataError as error:
@@ -69,22 +69,22 @@ def count_images(name: str, root: Path) -> tuple[dict[str, int], str]:
 
 
 def fetch_dataset(name: str, about: About, root: Path, *, pauses_s: Sequence[float] = PAUSES_S) -> None:
-    """Fetch what is missing of a data set and unpack it below `root`; nothing that is there is replaced.
+    """Fetch what is missing of a dataset and unpack it below `root`; nothing that is there is replaced.
 
     A later call goes on where one was stopped, and does nothing where all is there. `pauses_s` are those between
     attempts. Raises DataError where that is not possible: one line that says what is there and what to do.
     """
     page = f"its page is {about.home}"
     if not about.archives:
-        raise DataError(f"{name}: cannot be fetched without you; {about.by_hand}; {page}")
+        raise DataError(f"{name}: cannot be downloaded automatically; {about.by_hand}; {page}")
     try:
         (root / STORE).mkdir(parents=True, exist_ok=True)
         missing = [archive for archive in about.archives if not is_unpacked(archive, root)]
         announce(name, about, missing, root)
         if missing:
-            require_space(root, estimate_disk_bytes(missing, root), f"to fetch and unpack {name}, as estimated")
+            require_space(root, estimate_disk_bytes(missing, root), f"to download and unpack {name} (estimated)")
         for archive in missing:
-            bring(archive, root, hint=f"fetch it by hand into {root} and call this again; {page}", pauses_s=pauses_s)
+            bring(archive, root, hint=f"download it by hand to {root} and run this again; {page}", pauses_s=pauses_s)
     except OSError as error:
         raise DataError(f"{error.filename or root}: {error.strerror or error}") from error
     if missing and about.by_hand:
@@ -92,15 +92,17 @@ def fetch_dataset(name: str, about: About, root: Path, *, pauses_s: Sequence[flo
 
 
 def announce(name: str, about: About, missing: Sequence[Archive], root: Path) -> None:
-    """Print what is going to be fetched, under which licence, and whether it fits on the disk."""
+    """Print what is going to be fetched, under which license, and whether it fits on the disk."""
     print(f"{name}: {about.title}\nlicence: {about.licence}; see {about.home}")
     if not missing:
-        print(f"{root}: all of its {len(about.archives)} file(s) were fetched and unpacked before; nothing to do")
+        print(
+            f"{root}: all of its {len(about.archives)} file(s) have been downloaded and unpacked already; nothing to do"
+        )
         return
     for archive in missing:
         print(f"  {show_archive(archive)}")
     free = show_decimal(shutil.disk_usage(root).free)
-    print(f"to fetch: {show_size(missing)}; free on the disk of {root}: {free}", flush=True)
+    print(f"to download: {show_size(missing)}; free on the disk of {root}: {free}", flush=True)
 
 
 def estimate_disk_bytes(archives: Iterable[Archive], root: Path) -> int:
@@ -125,8 +127,8 @@ def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float])
     paths = (root / name, folder / name) if is_archive(name) else (folder / name,)
     path = next((path for path in paths if path.is_file()), None)
     if path:
-        right = check_sum(path, archive.checksum, f"{path}: has", "remove it, and the same command fetches it")
-        proof = f"{path} is taken, {right}" if right else f"{path} is taken; no checksum of it is known"
+        right = check_sum(path, archive.checksum, f"{path}: has", "remove it, and the same command downloads it")
+        proof = f"{path} is used as it is; {right}" if right else f"{path} is used as it is; its checksum is unknown"
     else:
         path, proof = fetch_file(archive, root / STORE, hint=hint, pauses_s=pauses_s)
     own = path.parent != root / STORE
@@ -134,11 +136,11 @@ def bring(archive: Archive, root: Path, *, hint: str, pauses_s: Sequence[float])
         files = unpack(path, folder)
     except DamagedError as error:
         if own:
-            raise DataError(f"{error}; remove it, and the same command fetches it") from error
+            raise DataError(f"{error}; remove it, and the same command downloads it") from error
         path.unlink()
-        raise DataError(f"{error}; it is removed, and the same command fetches it anew") from error
+        raise DataError(f"{error}; it was removed; the same command downloads it again") from error
     if is_archive(name) and not archive.checksum:  # a tar alone has none inside, but a mark at its end
-        proof += ", it is whole up to its end mark" if name.endswith(".tar") else ", the checksums inside are right"
+        proof += ", complete up to its end mark" if name.endswith(".tar") else ", the checksums inside are correct"
     written = {f"{archive.folder}/{file}".lstrip("/"): size for file, size in files.items()}
     note = {"archive": archive._replace(bytes=0), "files": written}
     record_path(archive, root).write_text(json.dumps(note), encoding="utf-8")

@@ -28,7 +28,7 @@ from segtrain.errors import DataError
 from segtrain.formats.dataset_info import Archive
 
 PAUSES_S = (2.0, 5.0, 15.0, 45.0)  # before the second, third, .. attempt that brings nothing
-TIMEOUT_S = 60.0  # without a byte; the servers of old data sets are slow to answer
+TIMEOUT_S = 60.0  # without a byte; the servers of old datasets are slow to answer
 CHUNK_BYTES = 1 << 18
 MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers after which it is worth trying again
 WEAK = "W/"  # start of an ETag that does not promise the same bytes: it may not be sent as If-Range
@@ -48,7 +48,9 @@ class SafeRedirects(HTTPRedirectHandler):
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise DataError(f"{req.full_url}: sends on to {newurl}, which is not encrypted; that is not followed")
+            raise DataError(
+                f"{req.full_url}: redirects to {newurl}, which is not encrypted; segtrain does not follow it"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -90,7 +92,7 @@ def check_sum(path: Path, checksum: str, whose: str, hint: str) -> str:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != expected:
         raise DataError(f"{whose} {algorithm} {found}, but {expected} was expected; {hint}")
-    return f"its {algorithm} is right"
+    return f"its {algorithm} is correct"
 
 
 class Part:
@@ -119,7 +121,7 @@ class Part:
     def there(self) -> str:
         """How much has arrived, and that it is not lost; "" where nothing has."""
         total = f" of {show_decimal(self.bytes)}" if self.bytes else ""
-        there = f"{show_decimal(self.size)}{total} are in {self.path}; the same command goes on from there"
+        there = f"{show_decimal(self.size)}{total} are in {self.path}; the same command continues from there"
         return there if self.size else ""
 
     def restart(self, validator: str = "", count: int = 0) -> None:
@@ -135,15 +137,15 @@ class Part:
         Raises DataError, and removes the part, where its checksum is wrong: nothing of it can be trusted.
         """
         self.note_path.unlink()
-        hint = "it is removed, and the same command fetches it anew"
+        hint = "it was removed; the same command downloads it again"
         try:
-            right = check_sum(self.path, self.checksum, f"{self.url}: what came has", hint)
+            right = check_sum(self.path, self.checksum, f"{self.url}: the received file has", hint)
         except DataError:
             self.path.unlink()
             raise
         os.replace(self.path, self.target)
-        told = "it has the size that the server told" if self.bytes else "the server told no size"
-        return right or f"no checksum of it is known, {told}"
+        told = "it has the size that the server announced" if self.bytes else "the server announced no size"
+        return right or f"its checksum is unknown, {told}"
 
 
 def fetch_file(
@@ -158,11 +160,11 @@ def fetch_file(
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / file_name(archive.url)
     if target.exists():
-        return target, "it was fetched and checked before"
+        return target, "already downloaded and checked"
     part, attempt = Part(archive, target), 0
     furthest = part.size
     if part.size:
-        tqdm.write(f"{target.name}: {show_decimal(part.size)} are here already")
+        tqdm.write(f"{target.name}: {show_decimal(part.size)} are already here")
     with tqdm(desc=target.name, unit="B", unit_scale=True, initial=part.size, disable=None) as bar:
         while not part.complete:
             try:
@@ -210,7 +212,7 @@ def receive(part: Part, bar: tqdm, *, hint: str, timeout_s: float) -> None:
                 part.size += len(block)
                 bar.update(len(block))
     if part.bytes and part.size < part.bytes:
-        raise CutError("the connection was cut")
+        raise CutError("the connection was interrupted")
     part.ended = True
 
 
@@ -219,11 +221,13 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
     if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is left to send, or it became shorter
         if response.headers["Content-Range"] != f"bytes */{part.size}":
             part.restart()
-            raise CutError("the file on the server is shorter than what was here")
+            raise CutError("the file on the server is shorter than the part received before")
         part.bytes = part.size
         return
     if response.headers.get_content_type() == "text/html" and is_archive(part.target.name):
-        raise DataError(f"{part.url}: sends a web page instead of the file; it has moved, or wants a login; {hint}")
+        raise DataError(
+            f"{part.url}: sends a web page instead of the file; the file has moved or needs a login; {hint}"
+        )
     told = response.headers["ETag"] or ""
     if not told or told.startswith(WEAK):
         told = response.headers["Last-Modified"] or told
@@ -232,11 +236,13 @@ def begin(part: Part, response: HTTPResponse | HTTPError, *, hint: str) -> None:
         start, total = map(int, piece.groups()) if piece else (-1, 0)
         if start != part.size or part.bytes not in (0, total) or (told and part.validator not in ("", told)):
             part.restart()
-            raise CutError("the server sent a piece of another file than the one that was begun")
+            raise CutError("the server sent part of a different file")
         part.bytes = total
     else:
         if part.size:
-            tqdm.write(f"{part.target.name}: the server begins anew: its file has changed, or it cannot go on")
+            tqdm.write(
+                f"{part.target.name}: starting again: the file on the server has changed, or the server cannot resume"
+            )
         length = response.headers["Content-Length"] or ""
         part.restart(told, int(length) if length.isdecimal() else 0)
     require_space(part.path.parent, max(part.bytes - part.size, 0), f"for {part.target.name}")
@@ -254,14 +260,16 @@ def readable_errors(url: str, *, hint: str, timeout_s: float) -> Iterator[None]:
             raise CutError(answer) from error
         raise DataError(f"{url}: {answer}; {hint}") from error
     except HTTPException as error:
-        raise CutError("the connection was cut") from error
+        raise CutError("the connection was interrupted") from error
     except OSError as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise DataError(f"{url}: its certificate is not valid: {reason.verify_message}; {hint}") from error
         if isinstance(reason, socket.gaierror):
             host = urlsplit(url).hostname
-            raise UnknownHostError(f"no address is known for {host} (no connection, or a proxy to be set?)") from error
+            raise UnknownHostError(
+                f"the address of {host} cannot be found (no connection, or is a proxy needed?)"
+            ) from error
         if isinstance(reason, TimeoutError):
-            raise CutError(f"not a byte came for {timeout_s:g} s") from error
+            raise CutError(f"no data received for {timeout_s:g} s") from error
         raise CutError(f"the connection failed: {reason}") from error

@@ -24,7 +24,7 @@ from segtrain.commands.datasets.http import is_archive, require_space
 from segtrain.errors import DataError
 
 MODES = {".gz": "r:gz", ".tgz": "r:gz", ".bz2": "r:bz2", ".xz": "r:xz"}  # of tarfile; it would guess in vain
-NOTHING = "nothing of it was unpacked"
+NOTHING = "nothing was unpacked"
 
 
 class DamagedError(DataError):
@@ -110,12 +110,12 @@ def _safe_name(name: str, archive: Path) -> str:
     the filters of the standard library would write an absolute path below the folder."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if name.startswith(("/", "\\")) or PureWindowsPath(name).drive or ".." in parts:
-        _refuse(archive, name, "a path outside of its folder")
+        _refuse(archive, name, "a path outside its folder")
     return "/".join(parts)
 
 
 def _refuse(archive: Path, name: str, what: str) -> None:
-    raise DataError(f"{archive}: holds {name!r}, {what}; {NOTHING}")
+    raise DataError(f"{archive}: contains {name!r}, {what}; {NOTHING}")
 
 
 @contextmanager
@@ -124,15 +124,15 @@ def _readable_errors(archive: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise DamagedError(f"{archive}: is damaged or cut off: {error}") from error
+        raise DamagedError(f"{archive}: is damaged or truncated: {error}") from error
     except RuntimeError as error:  # of a password, or of a compression that zipfile does not know
         raise DataError(f"{archive}: cannot be unpacked here: {error}; unpack it by hand") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         name = str(error.filename).partition(".unpacking/")[2]
-        raise DataError(f"{archive}: holds a file where a folder belongs, or the reverse: {name}") from error
+        raise DataError(f"{archive}: contains a file in the place of a folder, or the reverse: {name}") from error
     except OSError as error:
         if error.errno is None:  # gzip and bz2 mean by it that the data are broken
-            raise DamagedError(f"{archive}: is damaged or cut off: {error}") from error
+            raise DamagedError(f"{archive}: is damaged or truncated: {error}") from error
         raise
 
 
@@ -141,14 +141,14 @@ def _refuse_conflicts(files: dict[str, int], beside: Path, folder: Path, *, arch
     for above in {parent for name in files for parent in list(Path(name).parents)[:-1]}:
         if os.path.lexists(folder / above) and not (folder / above).is_dir():
             raise DataError(
-                f"{folder / above}: is a file, but a folder in {archive.name}; move it away. Nothing was changed"
+                f"{folder / above}: is a file, but a folder in {archive.name}; move it elsewhere. Nothing was changed"
             )
     for name in files:
         target = folder / name
         if os.path.lexists(target) and not (target.is_file() and cmp(beside / name, target, shallow=False)):
             raise DataError(
-                f"{target}: is there already, and {archive.name} holds another one; move it away, or choose another "
-                "folder. Nothing was changed"
+                f"{target}: exists, and {archive.name} contains a different one; move it elsewhere or choose another "
+                f"folder. Nothing was changed"
             )
 
 

@@ -1,4 +1,4 @@
-"""Draw a demo dataset: street scenes, or orthophotos of towns."""
+"""Generate a demo dataset: street scenes or orthophotos of towns."""
 
 import argparse
 
@@ -7,12 +7,12 @@ from segtrain.command import parse_output
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("root", type=parse_output, help="folder to draw it into, like data/street")
+    parser.add_argument("root", type=parse_output, help="folder to write it to, like data/street")
     parser.add_argument(
         "--scene",
         choices=["street", "town"],
         default="street",
-        help="street: seven classes seen from a car; town: buildings in GeoTIFFs seen from above (default: street)",
+        help="street: seven classes seen from a car; town: buildings seen from above, as GeoTIFFs (default: street)",
     )
 
 
@@ -21,4 +21,4 @@ def main(options: argparse.Namespace) -> None:
     from segtrain.commands.demo.demo import draw_demo, draw_town_set
 
     {"street": draw_demo, "town": draw_town_set}[options.scene](options.root)
-    print(f"{options.root}: the demo dataset is there")
+    print(f"{options.root}: the demo dataset is ready")

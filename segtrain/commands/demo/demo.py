@@ -158,15 +158,15 @@ def draw_once(root: Path, contents: str, files: list[str], draw: Callable[[Path]
                 os.rename(folder / "set", root)
         except OSError as error:
             if not root.exists():  # else another process was quicker
-                raise DataError(f"{root}: the demo set cannot be written there: {error}") from error
+                raise DataError(f"{root}: the demo dataset cannot be written there: {error}") from error
     note = root / "demo.txt"
     if not (note.is_file() and note.read_text() == contents and all((root / file).is_file() for file in files)):
-        what = f"exists and is not the demo set ({contents.strip()})"
-        raise DataError(f"{root}: {what}; move it away or name another folder")
+        what = f"exists and is not this demo dataset ({contents.strip()})"
+        raise DataError(f"{root}: {what}; move it elsewhere or choose another folder")
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write HW or HWC pixels, colours as BGR. Encoded and written apart: on a full disk cv2.imwrite returns False,
+    """Write HW or HWC pixels, colors as BGR. Encoded and written apart: on a full disk cv2.imwrite returns False,
     write_bytes says why."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

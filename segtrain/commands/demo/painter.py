@@ -1,6 +1,6 @@
 """Painter: one camera, one light, and two canvases that every shape goes to by the same call.
 
-A scene is a small world in metres (x to the right, y up, z ahead of the camera), painted far to near.
+A scene is a small world in meters (x to the right, y up, z ahead of the camera), painted far to near.
 """
 
 from typing import NamedTuple
@@ -35,7 +35,7 @@ LIGHTS = [
 class Painter:
     """The two canvases of one scene, its camera and its light.
 
-    image: HWC uint8 RGB, mask: HW uint8, both oversampled. Points are (..., 3) arrays in metres.
+    image: HWC uint8 RGB, mask: HW uint8, both oversampled. Points are (..., 3) arrays in meters.
     """
 
     def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
@@ -47,13 +47,13 @@ class Painter:
         self.focal_px = self.width * rng.uniform(0.72, 0.92)
         self.centre = self.width * rng.uniform(0.42, 0.58), self.height * rng.uniform(0.42, 0.54)
         self.eye = rng.uniform(0.3, 2.2), rng.uniform(1.4, 2.1)
-        self.bend = rng.normal(0, 0.0006)  # of the street, 1 / (2 * radius in metres)
+        self.bend = rng.normal(0, 0.0006)  # of the street, 1 / (2 * radius in meters)
         self.visibility_m = rng.uniform(60, 260)
         self.sun = np.array([rng.choice([-1, 1]) * rng.uniform(0.3, 1.1), 0, rng.uniform(-0.5, 0.6)])
         self.glows: list[tuple[list[int], int]] = []
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points in metres to (..., 2) int32 pixels; what lies behind the camera is pulled before it."""
+        """Points in meters to (..., 2) int32 pixels; what lies behind the camera is pulled before it."""
         z = np.maximum(points[..., 2], NEAREST_M)
         x = points[..., 0] - self.eye[0] + self.bend * np.minimum(z, FARTHEST_M) ** 2
         scale, pixels = self.focal_px / z, np.empty((*z.shape, 2), np.int32)
@@ -62,13 +62,13 @@ class Painter:
         return pixels
 
     def expose(self, colours: np.ndarray, distance_m: np.ndarray) -> list:
-        """The RGB that is seen of surfaces at a distance: their colour in this light, fading into haze."""
+        """The RGB that is seen of surfaces at a distance: their color in this light, fading into haze."""
         clear = np.exp(-np.maximum(distance_m, 0) / self.visibility_m)[..., None]
         haze = np.multiply(0.85, self.light.horizon)
         return np.clip(colours * np.array(self.light.tint) * clear + haze * (1 - clear), 0, 255).tolist()
 
     def fill(self, corners: np.ndarray, colour, label: int) -> None:
-        """Paint convex polygons in their order, (N, corners, 3), in one colour or in N."""
+        """Paint convex polygons in their order, (N, corners, 3), in one color or in N."""
         colours = self.expose(np.broadcast_to(colour, (len(corners), 3)), corners[..., 2].mean(axis=1))
         for polygon, seen in zip(self.project(corners), colours, strict=True):
             cv2.fillConvexPoly(self.image, polygon, seen)
@@ -83,7 +83,7 @@ class Painter:
     def rods(self, rods: list[tuple], label: int, *, thinnest_px: int = 2) -> None:
         """Paint thick lines with round ends in their order, none thinner than thinnest_px of the finished scene.
 
-        Each rod is (x, y) of its start, (x, y) of its end, metres ahead, width in metres, colour.
+        Each rod is (x, y) of its start, (x, y) of its end, meters ahead, width in meters, color.
         """
         starts, ends, ahead, widths, colours = (np.array(column, float) for column in zip(*rods, strict=True))
         lines = self.project(np.stack([np.insert(starts, 2, ahead, axis=1), np.insert(ends, 2, ahead, axis=1)], axis=1))
@@ -94,7 +94,7 @@ class Painter:
             cv2.line(self.mask, start, end, label, wide)
 
     def discs(self, centres: np.ndarray, radii_m: np.ndarray, colours: np.ndarray, label: int) -> None:
-        """Paint N discs in their order: centres (N, 3), radii (N,), colours (N, 3)."""
+        """Paint N discs in their order: centers (N, 3), radii (N,), colors (N, 3)."""
         radii = np.rint(self.focal_px * radii_m / np.maximum(centres[:, 2], NEAREST_M)).astype(int).tolist()
         for centre, radius, seen in zip(
             self.project(centres).tolist(), radii, self.expose(colours, centres[:, 2]), strict=True
@@ -107,7 +107,7 @@ class Painter:
         self.glows.append((self.project(np.array(point, float)).tolist(), round(self.focal_px * radius_m / point[2])))
 
     def pick(self, colours: list) -> np.ndarray:
-        """One of the colours, slightly varied."""
+        """One of the colors, slightly varied."""
         return np.array(colours[self.rng.integers(len(colours))]) * self.rng.uniform(0.85, 1.12, 3)
 
 

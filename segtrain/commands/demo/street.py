@@ -1,6 +1,6 @@
 """Street: what stands on it, each drawn by a Painter: ground, houses, trees, poles, cars, people.
 
-x is metres to the right of the middle of the street, z metres ahead of the camera; colours are RGB, 0..255.
+x is meters to the right of the middle of the street, z meters ahead of the camera; colors are RGB, 0..255.
 """
 
 import cv2
@@ -60,7 +60,7 @@ def draw_ground(painter: Painter, kerb_m: float, shadows: list) -> None:
 
 
 def shade_ground(painter: Painter, shadows: list) -> None:
-    """Roughen the ground in perspective and darken it inside the shadows, (corners, 3) outlines in metres."""
+    """Roughen the ground in perspective and darken it inside the shadows, (corners, 3) outlines in meters."""
     shadow = np.zeros_like(painter.mask)
     for outline in shadows:
         cv2.fillConvexPoly(shadow, cv2.convexHull(painter.project(outline)), 255)
@@ -78,7 +78,7 @@ def shade_ground(painter: Painter, shadows: list) -> None:
 
 
 def draw_wall(painter: Painter, start: np.ndarray, end: np.ndarray, height_m: float, look: dict) -> None:
-    """A wall over the ground line from start to end, (x, z) in metres, with a grid of windows."""
+    """A wall over the ground line from start to end, (x, z) in meters, with a grid of windows."""
     rng = painter.rng
     bays = max(1, round(np.hypot(*(end - start)) / look["bay_m"]))
     floors = max(1, round(height_m / 3.2))
@@ -109,7 +109,7 @@ def draw_wall(painter: Painter, start: np.ndarray, end: np.ndarray, height_m: fl
 
 
 def draw_building(painter: Painter, side: int, front_m: float, near: float, far: float, height_m: float) -> None:
-    """A house at one side of the street, its front front_m off the middle, from near to far metres ahead."""
+    """A house at one side of the street, its front front_m off the middle, from near to far meters ahead."""
     rng = painter.rng
     x, depth_m = side * front_m, side * 14
     look = {
@@ -193,7 +193,7 @@ def draw_pole(painter: Painter, x: float, z: float, kind: str) -> None:
 
 
 def draw_car(painter: Painter, x: float, z: float, *, oncoming: bool) -> None:
-    """A car whose end near the camera is z metres ahead, with the side that faces the camera."""
+    """A car whose end near the camera is z meters ahead, with the side that faces the camera."""
     rng, paint = painter.rng, painter.pick(PAINTS)
     length_m, half_m, waist_m = rng.uniform(3.8, 4.8), rng.uniform(0.82, 0.95), rng.uniform(0.88, 1.0)
     roof_m = waist_m + rng.uniform(0.5, 0.85)
@@ -221,7 +221,7 @@ def draw_car(painter: Painter, x: float, z: float, *, oncoming: bool) -> None:
     draw_wheels(painter, seen_side, z, length_m)
     painter.rods([((x + u, 0.1), (x + u, 0.3), z + 0.2, 0.22, (22, 22, 24)) for u in (0.16 - half_m, half_m - 0.16)],
                  CAR, thinnest_px=1)  # fmt: skip
-    ends = [  # bottom, top, half width at either, how far ahead, colour
+    ends = [  # bottom, top, half width at either, how far ahead, color
         (waist_m, roof_m, half_m, half_m - 0.16, front * 0.6, paint),
         (waist_m + 0.04, roof_m - 0.1, half_m - 0.12, half_m - 0.24, front * 0.6, glass),
         (0.2, waist_m, half_m, half_m, 0, paint),
@@ -274,7 +274,7 @@ def draw_bin(painter: Painter, x: float, z: float) -> None:
 
 
 def draw_bonnet(painter: Painter) -> None:
-    """The bonnet of the car that the camera rides in, which a data set would mask out."""
+    """The bonnet of the car that the camera rides in, which a dataset would mask out."""
     rng, colour = painter.rng, painter.pick(PAINTS) * painter.light.tint
     centre = (round(painter.width * rng.uniform(0.44, 0.56)), painter.height)
     half_width, rise = painter.width * rng.uniform(0.42, 0.6), painter.height * rng.uniform(0.05, 0.095)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 DILATION_SHARE = 0.02
 
 BOUNDARY_DEFINITION = (
-    "Boundary IoU is the IoU of the pixels of a class that lie within "
-    f"{DILATION_SHARE:.0%} of the image's diagonal from its outline, summed over all images."
+    f"Boundary IoU is the IoU of those pixels of a class that are within {DILATION_SHARE:.0%} of the image diagonal "
+    f"from its outline, summed over all images."
 )
 
 

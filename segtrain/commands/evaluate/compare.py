@@ -31,8 +31,8 @@ class PredictedSamples(RawSamples):
         samples: of the split.
         decoder: of its masks.
         task: says which classes there are.
-        numbering: index, for files of class indices or of the classes' colours, as predict.py writes them; data, for
-            files that hold what the masks of the data set hold.
+        numbering: index, for files of class indices or of the classes' colors, as predict.py writes them; data, for
+            files that hold what the masks of the dataset hold.
         partial: samples without a prediction are left out.
 
     Raises DataError as pair_predictions does; for files of indices that agree with the masks far better as the data
@@ -56,7 +56,9 @@ class PredictedSamples(RawSamples):
         self.task = task
         self.numbering = numbering
         if numbering == "data" and (decoder.multilabel or any("\t" in sample.mask for sample in self.samples)):
-            raise ConfigError("--numbering data: this data set has no mask files whose values a prediction could hold")
+            raise ConfigError(
+                "--numbering data: this dataset has no mask files whose values a prediction could contain"
+            )
         if numbering == "index" and not decoder.multilabel and not decoder.identity:
             self._refuse_raw_values(folder)
 
@@ -70,8 +72,8 @@ class PredictedSamples(RawSamples):
                     hits[numbering] += int((self._read(sample, mask, numbering) == mask)[known].sum())
         if hits["data"] > 2 * hits["index"]:
             raise DataError(
-                f"--against {folder}: the files agree with the masks in {hits['index']:,} pixels as class indices, and "
-                f"in {hits['data']:,} as values of the data set; write --numbering data"
+                f"--against {folder}: read as class indices, the files agree with the masks in {hits['index']:,} "
+                f"pixels; read as values of the dataset, in {hits['data']:,}; write --numbering data"
             )
 
     def _read(self, sample: Sample, mask: np.ndarray, numbering: str) -> np.ndarray:
@@ -82,7 +84,7 @@ class PredictedSamples(RawSamples):
         require_same_size(files[0], prediction, sample.image, mask)
         undecided = (prediction == self.task.ignore_index) & (mask != self.task.ignore_index)
         if undecided.any():
-            raise DataError(f"{files[0]}: {int(undecided.sum())} pixels that are scored are of no class")
+            raise DataError(f"{files[0]}: {int(undecided.sum())} scored pixels have no class")
         return np.where(prediction == self.task.ignore_index, 0, prediction)
 
     def batch(self, keys: list[int]) -> list[Batch]:
@@ -103,7 +105,7 @@ def pair_predictions(
     with a band for each.
 
     A prediction is NAME.png or NAME.tif in or below `folder`. NAME is the image's path without suffix, with as many of
-    its folders as are needed, or the sample's name in the data set. In multilabel it is NAME.tif or NAME_0_CLASS.png
+    its folders as are needed, or the sample's name in the dataset. In multilabel it is NAME.tif or NAME_0_CLASS.png
     and so on, as predict.py writes them. Other files that begin with NAME_ are ignored. With `partial`, samples without
     one are left out. Raises DataError for predictions that are missing, that belong to no image, and for one that
     belongs to two.
@@ -127,14 +129,14 @@ def pair_predictions(
             missing.append(f"{parts[-1]}{apart[0]}.png")
         elif stem in stems:
             raise DataError(
-                f"{files[stem + endings(stem)[0]]}: could belong to {stems[stem].image} and to {sample.image}; "
-                "put predictions into folders like those of the images"
+                f"{files[stem + endings(stem)[0]]}: could belong to {stems[stem].image} or to {sample.image}; put "
+                f"predictions into the same folders as the images"
             )
         else:
             stems[stem] = sample
             missing += [f"{stem}{ending}.png" for ending in endings(stem) if stem + ending not in files]
     if missing and not (partial and stems and not layered):
-        hint = f"; --partial scores the {len(stems)} images that have one" if stems and not layered else ""
+        hint = f"; --partial scores only the {len(stems)} images that have one" if stems and not layered else ""
         raise DataError(f"--against {folder}: {len(missing)} prediction(s) are missing: {name_some(missing)}{hint}")
     used = {stem + ending for stem in stems for ending in endings(stem)}
     others = [
@@ -143,7 +145,7 @@ def pair_predictions(
         if key not in used and not any(sign == "_" and key[:index] in stems for index, sign in enumerate(key))
     ]
     if others:
-        raise DataError(f"{name_some(others)}: belongs to no image of the split; --split may name another one")
+        raise DataError(f"{name_some(others)}: belongs to no image of this split; check --split")
     return {sample.name: [files[stem + ending] for ending in endings(stem)] for stem, sample in stems.items()}
 
 
@@ -154,9 +156,11 @@ def _find_predictions(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() in (".png", *TIFF_SUFFIXES) and not path.name.startswith("."):
             other = files.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
             if other != path:
-                raise DataError(f"{other} and {path}: either may be the prediction; remove one of them")
+                raise DataError(f"{other} and {path}: both could be the prediction; remove one of them")
     if not files:
-        raise DataError(f"--against {folder}: holds no PNG or TIFF; predictions are named after their images, NAME.png")
+        raise DataError(
+            f"--against {folder}: contains no PNG or TIFF; predictions must be named after their images, like NAME.png"
+        )
     return files
 
 
@@ -194,7 +198,7 @@ def require_same_size(path: Path, prediction: np.ndarray, image: str, mask: np.n
 
 
 def _read_indices(path: Path, task: Task) -> np.ndarray:
-    """HW values of a file; of an RGB picture the indices of the classes with its colours."""
+    """HW values of a file; of an RGB picture the indices of the classes with its colors."""
     pixels = read_picture(str(path)).pixels
     if pixels.ndim == 2:
         return pixels
@@ -205,5 +209,5 @@ def _read_indices(path: Path, task: Task) -> np.ndarray:
     found, inverse = np.unique(packed, return_inverse=True)
     for color in found:
         if int(color) not in colors:
-            raise DataError(f"{path}: {show_value(int(color), as_color=True)} is not that of a class")
+            raise DataError(f"{path}: {show_value(int(color), as_color=True)} is not the color of a class")
     return np.array([colors[int(color)] for color in found])[inverse].reshape(packed.shape)

@@ -46,8 +46,8 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> Path | None:
     config = with_data(read_data_config(options.config, models, members, trust=options.trust), overrides)
     if options.tune_threshold and config.data.mode == "multiclass":
         raise ConfigError(
-            f"--tune-threshold: {models[0]} tells {len(config.data.classes)} classes apart by the largest probability; "
-            "thresholds are for one class, or for classes that overlap"
+            f"--tune-threshold: {models[0]} chooses the most probable of {len(config.data.classes)} classes; "
+            f"thresholds are for a single class or for overlapping classes"
         )
     split = find_split(config, options.split)
     with output_folder(options.output, (models or [options.against])[0], options.split) as folder:
@@ -64,7 +64,7 @@ def evaluate(options: argparse.Namespace, infer: InferOptions) -> Path | None:
             require_same_task(split, predictor.task, models[0])
             if options.tune_threshold and predictor.gives_labels:
                 raise ConfigError(
-                    "--tune-threshold: a model gives labels, not probabilities; export it without --labels"
+                    "--tune-threshold: a model returns labels, not probabilities; export it without --labels"
                 )
             given = {"ignore_index": config.data.ignore_index, "names": config.data.class_names}  # if it names none
             task = predictor.task.model_copy(update=given)
@@ -89,9 +89,9 @@ def _split_arguments(options: argparse.Namespace) -> tuple[list[Path], list[str]
     overrides = [argument for argument in options.models if is_override(argument)]
     models = [Path(argument) for argument in options.models if argument not in overrides]
     if options.against and len(models) > 1:
-        raise ConfigError("--against scores one folder of predictions; name one run, for its data")
+        raise ConfigError("--against scores one folder of predictions; give exactly one run, for its data")
     if not models and not (options.against and options.config):
-        raise ConfigError("name a model: a run folder, a checkpoint or an exported file")
+        raise ConfigError("give a model: a run folder, a checkpoint or an exported file")
     return models, overrides
 
 
@@ -103,20 +103,20 @@ def tune_thresholds(scores: Scores, predictor: Predictor, models: Sequence[Path]
     tuned = tune(scores.histogram, names=task.names[foreground], thresholds=task.thresholds, before=before)
     if len(models) > 1 or find_kind(models[0]) not in TRAINED:
         flag = f"--threshold {','.join(f'{item.threshold:g}' for item in tuned)}"
-        where = f"written nowhere, since they do not belong to a single run; use them with {flag}"
+        where = f"not saved, because they do not belong to a single run; use them with {flag}"
     else:
         path = thresholds_path(find_checkpoint(models[0], BEST))
         epoch = predictor.networks[0].trained.get("epoch")  # of the checkpoint that they are for
         content = {"epoch": epoch, "thresholds": {item.name: item.threshold for item in tuned}}
         write_whole(path, json.dumps(content, indent=2) + "\n")
-        where = f"written to {path}, where every command finds them; delete it to use 0.5 again"
+        where = f"written to {path}, which every command reads; delete it to use 0.5 again"
     width = max(len(item.name) for item in tuned)
     lines = [
         f"{item.name:{width}}  threshold {item.threshold:.3f}, IoU {item.before:.4f} before, {item.after:.4f} after"
         for item in tuned
     ]
-    lines += [where, "The scores above are with the previous thresholds. The IoU after is optimistic: the thresholds"]
-    return "\n".join(lines) + " were chosen on these very images."
+    lines += [where, "The scores above use the previous thresholds. The IoU after tuning is optimistic: the thresholds"]
+    return "\n".join(lines) + " were chosen on the same images."
 
 
 def describe_evaluation(info: EvaluationInfo, split: EvaluatedSplit, task: Task, *, scored: int) -> str:
@@ -124,7 +124,7 @@ def describe_evaluation(info: EvaluationInfo, split: EvaluatedSplit, task: Task,
     data = split.config.data
     what = f"the predictions in {info.predictions}" if info.predictions else " + ".join(info.models)
     if scored < len(split.samples):
-        what += f" (--partial: of {scored} images)"
+        what += f" (--partial: only {scored} images)"
     roots = " and ".join(map(str, data.roots))
     lines = [f"{what}, on the {len(split.samples)} images of the {split.name} split of {roots} ({data.format})"]
     applied = replace(info.options, thresholds=None).describe()
@@ -134,7 +134,7 @@ def describe_evaluation(info: EvaluationInfo, split: EvaluatedSplit, task: Task,
     if applied:
         lines.append(f"applied with {applied}")
     if info.split == "train" and info.predictions is None:
-        lines.append("the model was trained on these images: the scores do not tell how it does on others")
+        lines.append("the model was trained on these images: the scores do not show how well it does on others")
     return "\n".join(lines)
 
 

@@ -48,12 +48,14 @@ def output_folder(asked: Path | None, source: Path, split: str) -> Iterator[Path
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"{asked or source}: cannot make a folder there: {error.strerror}; name another with -o"
+            f"{asked or source}: cannot create a folder there: {error.strerror}; choose another with -o"
         ) from error
     if asked is not None and not (folder / NUMBERS_FILE).exists():
         for name in (TEXT_FILE, IMAGES_FILE, SHEET_FILE, CONFUSION_FILE, CALIBRATION_FILE):
             if (folder / name).exists():
-                raise DataError(f"{folder}: has a {name} that no evaluation wrote; name another folder with -o")
+                raise DataError(
+                    f"{folder}: contains a {name} that was not written by an evaluation; choose another folder with -o"
+                )
     try:
         yield folder
     except BaseException:

@@ -66,14 +66,16 @@ def draw_calibration(counted: NDArray, task: Task, path: Path) -> None:
     top = task.mode == "multiclass"
     figure = new_figure(7, 8)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
-    upper.bar(middles[there], right[there] / pixels[there], width=0.9 / BINS, color=BLUE, label="share that is right")
+    upper.bar(
+        middles[there], right[there] / pixels[there], width=0.9 / BINS, color=BLUE, label="share of correct pixels"
+    )
     means = confidence[there] / pixels[there]
-    upper.plot(means, right[there] / pixels[there], "o", color=ORANGE, clip_on=False, label="mean of the bin")
-    upper.plot([0, 1], [0, 1], "--", color=PALE, label="as it should be")
+    upper.plot(means, right[there] / pixels[there], "o", color=ORANGE, clip_on=False, label="mean per bin")
+    upper.plot([0, 1], [0, 1], "--", color=PALE, label="ideal")
     error = calibration_error(counted)
     prepare_axes(upper, f"Reliability, calibration error {error:.4f}")
     upper.set(xlim=(0, 1), ylim=(0, 1))
-    upper.set_ylabel("share of pixels that are right" if top else "share of pixels that are of the class")
+    upper.set_ylabel("share of pixels that are correct" if top else "share of pixels of the class")
     upper.legend(loc="upper left", frameon=False)
     lower.bar(middles, pixels / max(pixels.sum(), 1), width=0.9 / BINS, color=PALE)
     lower.set(xlabel="probability of the predicted class" if top else "probability of the class")

@@ -10,12 +10,12 @@ STEPS = 1000
 EDGES = (np.arange(1, STEPS) / STEPS).astype(np.float32)  # the thresholds that are tried
 
 TOP_LABEL_DEFINITION = (
-    f"Calibration error (top label, {BINS} bins): how far the probability of the predicted class is from the share of "
-    "pixels that are right, in bins of equal width, weighted by their pixels."
+    f"Calibration error (top label, {BINS} bins): difference between the probability of the predicted class and the "
+    f"share of correct pixels, in bins of equal width, weighted by pixels."
 )
 CLASS_DEFINITION = (
-    f"Calibration error ({BINS} bins): how far the probability of a class is from the share of pixels that are of it, "
-    "in bins of equal width, weighted by their pixels; the mean over the classes."
+    f"Calibration error ({BINS} bins): difference between the probability of a class and the share of pixels of that "
+    f"class, in bins of equal width, weighted by pixels; mean over the classes."
 )
 
 

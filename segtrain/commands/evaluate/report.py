@@ -71,7 +71,7 @@ def format_report(values: dict[str, Estimate], task: Task) -> str:
     if "images_per_second" in values:
         lines.append(
             f"{plain['images_per_second']:.1f} images/s from files to scores; one image at a time: median "
-            f"{plain['image_ms_median']:.1f} ms, nine of ten within {plain['image_ms_p90']:.1f} ms"
+            f"{plain['image_ms_median']:.1f} ms, 90 % within {plain['image_ms_p90']:.1f} ms"
         )
     lines += ["", MULTILABEL_DEFINITION if task.mode == "multilabel" else MIOU_DEFINITION]
     lines += [BOUNDARY_DEFINITION, INTERVAL_DEFINITION]

@@ -160,8 +160,8 @@ def score_model(
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"not enough memory ({' '.join(str(error).split())[:120]}); lower --batch-size (now {batch_size}), or cut "
-            "the images into tiles with --tile 512"
+            f"not enough memory ({' '.join(str(error).split())[:120]}); lower --batch-size (now {batch_size}) or "
+            f"predict tiles with --tile 512"
         ) from error
     images_per_second = len(dataset) / (time.perf_counter() - started)
     scores.speed = {"images_per_second": images_per_second, "image_ms_median": median_ms, "image_ms_p90": p90_ms}

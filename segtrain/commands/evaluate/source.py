@@ -46,8 +46,8 @@ def read_data_config(
     without one, that of the first model. Raises ConfigError where that holds none."""
     if source is None and models[0] not in members:
         raise ConfigError(
-            f"{models[0]}: an exported file does not say where the images are; name the run or the experiment that "
-            "does, like --config runs/street-1"
+            f"{models[0]}: an exported file does not say where the images are; give the run or experiment that does, "
+            f"like --config runs/street-1"
         )
     if source is None:
         return members[models[0]]
@@ -64,7 +64,7 @@ def with_data(config: Config, overrides: Sequence[str]) -> Config:
     for override in overrides:
         if not override.startswith("data."):
             raise ConfigError(
-                f"command line: {override}: evaluate takes data.KEY=VALUE only; the rest is as it was trained"
+                f"command line: {override}: evaluate accepts only data.KEY=VALUE; everything else stays as trained"
             )
     kept = config.model_dump(mode="json", include={"name", "seed", "runs_dir", "data"})
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def with_data(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def find_split(config: Config, split: str) -> EvaluatedSplit:
-    """The samples of a split. Raises DataError where the data set has no such split, or an empty one."""
+    """The samples of a split. Raises DataError where the dataset has no such split, or an empty one."""
     notes: list[str] = []
     splits = read_splits(config.data, seed=config.seed, cache=config.cache_dir, notes=notes)
     for note in notes:
@@ -81,7 +81,9 @@ def find_split(config: Config, split: str) -> EvaluatedSplit:
     if not splits.get(split):
         there = ", ".join(f"{name} ({len(samples)})" for name, samples in splits.items() if samples)
         roots = " and ".join(map(str, config.data.roots))
-        raise DataError(f"--split {split}: missing or empty; {roots} as format {config.data.format} gives: {there}")
+        raise DataError(
+            f"--split {split}: missing or empty; {roots} read as format {config.data.format} contains: {there}"
+        )
     return EvaluatedSplit(config, split, splits[split], build_decoder(config.data))
 
 
@@ -99,15 +101,15 @@ def require_unseen(evaluated: EvaluatedSplit, members: Mapping[Path, Config], ov
                 continue  # read_splits has held them apart, or was asked not to
             trained = read_splits(config.data, seed=config.seed, cache=config.cache_dir)["train"]
         except (ConfigError, DataError) as error:
-            print(f"warning: cannot tell which images {model} was trained on: {error}")
+            print(f"warning: cannot determine which images {model} was trained on: {error}")
             continue
         seen = find_shared(evaluated.samples, trained)
         if seen:
             count = len(evaluated.samples)
             raise DataError(
-                f"{model}: was trained on {len(seen)} of the {count} images of the {evaluated.name} split, "
-                f"such as {seen[0]}: its score would not be that of unseen images; evaluate with --split test, or only "
-                "models together that held out the same images (one data.fold, one seed)"
+                f"{model}: was trained on {len(seen)} of the {count} images of the {evaluated.name} split, such as "
+                f"{seen[0]}, so the score would not be on unseen images; use --split test, or combine only models "
+                f"that held out the same images (same data.fold and seed)"
             )
 
 

@@ -34,7 +34,7 @@ def find_entry(
     section = config.log.wandb if config is not None else WandbConfig()
     mode = resolve_mode("online" if section.mode == "disabled" else section.mode)  # the command line asks for it
     if mode == "disabled":
-        raise ConfigError("--wandb: WANDB_MODE or WANDB_DISABLED switches it off; unset it")
+        raise ConfigError("--wandb: disabled by WANDB_MODE or WANDB_DISABLED; unset it")
     flags = asdict(infer) | {"device": options.device, "precision": options.precision}
     described: dict[str, Any] = {"models": [*map(str, models)], "split": options.split, "flags": flags}
     if config is not None:

@@ -40,19 +40,20 @@ class Limits:
         reasons = []
         if found.largest is not None and not found.largest <= self.difference:
             reasons.append(
-                f"a probability differs by {found.largest:.4g}, at most {self.difference:g} may (--max-difference)"
+                f"a probability differs by {found.largest:.4g}, but at most {self.difference:g} is accepted "
+                f"(--max-difference)"
             )
         if found.share > self.changed:
             reasons.append(
-                f"{found.share:.4%} of the labels change, at most {100 * self.changed:g}% may (--max-changed)"
+                f"{found.share:.4%} of the labels change, but at most {100 * self.changed:g}% may (--max-changed)"
             )
         return ", and ".join(reasons)
 
     def explain_loss(self, before: float, after: float) -> str:
-        """As `explain`, of two mIoU. Where no pixel is labelled both are NaN, and nothing is lost."""
+        """As `explain`, of two mIoU. Where no pixel is labeled both are NaN, and nothing is lost."""
         if not before - after > self.loss:
             return ""
-        return f"{before - after:.4f} of mIoU is lost, at most {self.loss:g} may be (--max-loss)"
+        return f"{before - after:.4f} of mIoU is lost, but at most {self.loss:g} is accepted (--max-loss)"
 
 
 # In 8 bits single probabilities may be anywhere on the borders between classes; labels and the score tell.
@@ -150,4 +151,4 @@ def _run(exported: Network, images: Tensor) -> Tensor:
         advice = "--size H W" if exported.input_size is None else "another --to"
         # What TorchScript and OpenVINO say before their last line is where they were.
         reason = reason_of(error.__cause__ or error, line=-1)
-        raise ExportError(f"what was exported fails on {shape}: {reason}; write {advice}") from error
+        raise ExportError(f"the exported model fails on {shape}: {reason}; write {advice}") from error

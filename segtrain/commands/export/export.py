@@ -40,12 +40,12 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
         licence=options.licence,
     )
     with staged(path) as draft:
-        print(f"{path}: being written, then compared on {len(images)} images", flush=True)
+        print(f"{path}: writing, then comparing on {len(images)} images", flush=True)
         with explained_write(path):
             module.export(network, draft, settings)
         exported = load_network(draft / form.model, device="cpu", precision=options.precision, trust=True)
         if reason := _compare(network, exported, images, splits and splits["val"], path=path, options=options):
-            return f"{path}: is not kept: {reason}; {_advise(settings, options.to)}"
+            return f"{path}: was not kept: {reason}; {_advise(settings, options.to)}"
         if options.to == "hub":
             module.keep_edited(draft, path)
         elif form.model:
@@ -58,15 +58,15 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
 
 
 def _read_splits(network: TorchNetwork, options: argparse.Namespace) -> Splits | None:
-    """The data set of the run; None where it is not there and not needed."""
+    """The dataset of the run; None where it is not there and not needed."""
     config = network.config
     try:
         return read_splits(config.data, seed=config.seed, cache=config.cache_dir)
     except DataError as error:
         if options.precision == "int8":
-            raise DataError(f"--int8 looks at training images: {error}") from error
+            raise DataError(f"--int8 needs training images: {error}") from error
         if options.images is None:
-            raise DataError(f"{error}; or name images to compare with: --images FOLDER") from error
+            raise DataError(f"{error}; or give images for the comparison: --images FOLDER") from error
         return None
 
 
@@ -87,7 +87,7 @@ def _compare(
     if (reason := limits.explain(difference)) or options.precision == "fp32":
         return reason
     if samples is None:
-        print(f"{path}: mIoU was not measured, the run's data set is not there", flush=True)
+        print(f"{path}: mIoU was not measured, because the run's dataset was not found", flush=True)
         return ""
     (before, after), number = compute_mious([network, exported], samples, network.config)
     score = f"mIoU {after:.4f} on {number} validation images, before {before:.4f}: {after - before:+.4f}"
@@ -98,7 +98,7 @@ def _compare(
 def _advise(settings: ExportOptions, form: str) -> str:
     """What could help an export that differs too much."""
     if settings.precision != "fp32":
-        return f"leave --{settings.precision} out"
+        return f"remove --{settings.precision}"
     if settings.size is None and form != "hub":
-        return "write --size H W, or another --to"
+        return "write --size H W or another --to"
     return "write another --to"

@@ -57,11 +57,11 @@ class ExportOptions:
 
 
 class Graph(nn.Module):
-    """Normalisation, padding, the network, and what makes of its logits what a Note calls `output`, where the shapes
+    """Normalization, padding, the network, and what makes of its logits what a Note calls `output`, where the shapes
     of images and of what comes out are said.
 
     It holds a copy of the network, in the order of memory that every runtime has. In fp16 the weights of smp's network
-    are halves, and what goes through it; normalisation and activation stay in float32.
+    are halves, and what goes through it; normalization and activation stay in float32.
     """
 
     def __init__(self, network: TorchNetwork, options: ExportOptions):
@@ -128,6 +128,6 @@ def explained_failure(network: TorchNetwork, options: ExportOptions) -> Iterator
         model, reason = network.config.model, reason_of(error)
         extent, advice = "of any size", "write --size H W, the size you need"
         if options.size:
-            extent, advice = "of one size", "write another --to, or train another encoder"
+            extent, advice = "of one size", "write another --to or train another encoder"
         named = model.title
         raise ExportError(f"{named} cannot be exported for images {extent}: {reason}; {advice}") from error

@@ -25,19 +25,21 @@ FILES = [CARD, "config.json", WEIGHTS, "albumentations_config_eval.json", NOTE]
 def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     """See the package. Raises ExportError for options that mean nothing here, and where the files cannot be written."""
     if options.labels or options.size is not None:
-        raise ExportError("--to hub writes the weights for images of any size: take --labels and --size out")
+        raise ExportError("--to hub writes the weights, for images of any size: remove --labels and --size")
     if not type(network.model.net).__module__.startswith("segmentation_models_pytorch."):
         name = type(network.model.net).__name__
-        raise ExportError(f"--to hub: smp reads such a folder, and {name} is not one of its networks")
+        raise ExportError(f"--to hub: smp must be able to load the folder, but {name} is not one of its networks")
     if network.model.net._version == CORRECTED:
         name, stride = network.config.model.encoder_name, network.model.net.encoder.output_stride
         raise ExportError(
-            f"--to hub: smp would build {name} with other dilations at output stride {stride}, and predict otherwise; "
-            "write --to onnx, or train with an encoder of timm (tu-...)"
+            f"--to hub: smp would build {name} with other dilations at output stride {stride}, which changes the "
+            f"predictions; write --to onnx, or train with an encoder of timm (tu-...)"
         )
     if hasattr(network.model.net, "logits_stride"):
         name = network.config.model.encoder_name
-        raise ExportError(f"--to hub: smp has no DPT for {name}, whose patch is not a power of two; write --to onnx")
+        raise ExportError(
+            f"--to hub: smp has no DPT for {name}, whose patch size is not a power of two; write --to onnx"
+        )
     if options.push is not None:
         _require_token(options.push)
     card = write_card(network, source=options.push or "path/to/this/folder", licence=options.licence)
@@ -72,12 +74,12 @@ def keep_edited(draft: Path, path: Path) -> None:
     card = path / CARD
     if card.is_file() and read_hub_note(path).card != _digest(card):
         (draft / CARD).unlink()
-        print(f"{card}: was edited and stays as it is; delete it to have it written again")
+        print(f"{card}: was edited and is kept; delete it to have it written again")
 
 
 def build_preprocessing(network: TorchNetwork) -> albumentations.Compose:
     """What the bare network of smp wants to have done to an image (HWC uint8, or float32 in 0..1 where task.scale is
-    set): transforms.val, then the normalisation that segtrain's model does by itself."""
+    set): transforms.val, then the normalization that segtrain's model does by itself."""
     task, model = network.task, network.model
     pipeline = build_eval_transform(task.transforms)
     normalize = albumentations.Normalize(
@@ -94,7 +96,7 @@ def publish(path: Path, repository: str) -> None:
     Raises ExportError where the hub is not reached or refuses.
     """
     require_hub()
-    kept = f"the folder {path} is complete, push it later"
+    kept = f"the folder {path} is complete; push it later"
     if constants.HF_HUB_OFFLINE:
         raise ExportError(f"--push {repository}: {constants.ENDPOINT} cannot be reached; {kept}")
     api = HfApi(token=_require_token(repository))

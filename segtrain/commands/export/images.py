@@ -45,7 +45,7 @@ def images_to_compare(given: str | None, samples: SampleTable | None, *, output:
         return [Path(sample.image) for sample in spread(samples, COMPARED_IMAGES)]
     found = [path for path in find_images([given], output=output) if not is_video(path)]
     if not found:
-        raise DataError(f"--images {given}: holds videos alone; name a folder of images")
+        raise DataError(f"--images {given}: contains only videos; give a folder of images")
     return spread(found, COMPARED_IMAGES)
 
 

@@ -67,7 +67,7 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
 
 
 def _known_set(config: Config) -> About | None:
-    """The published data set that was trained on. Its format may have been used for other data, with other classes or
+    """The published dataset that was trained on. Its format may have been used for other data, with other classes or
     some of its own: only where all are there it is taken for the set."""
     return load_dataset(config.data.format).about if _names(config) == _published_names(config) else None
 
@@ -85,7 +85,7 @@ def _published_names(config: Config) -> set[str]:
 def describe_start(model: ModelConfig, origin: str | None) -> str:
     """What training began with, without the paths of this computer."""
     if model.weights:
-        return f"a whole network, {Path(model.weights).name}"
+        return f"a complete network, {Path(model.weights).name}"
     if not model.encoder_weights:
         return "random"
     return "a local file" if is_file_name(model.encoder_weights) else origin or str(model.encoder_weights)

@@ -28,7 +28,7 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
 
 
 def build_onnx(network: TorchNetwork, options: ExportOptions) -> onnx.ModelProto:
-    """The graph, without its note and not yet quantised. Raises ExportError where it cannot be had."""
+    """The graph, without its note and not yet quantized. Raises ExportError where it cannot be had."""
     graph = Graph(network, options)
     replace_pools(graph)
     program = trace_program(graph, network, options)

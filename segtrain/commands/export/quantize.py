@@ -1,4 +1,4 @@
-"""Quantisation: static, of ONNX graphs to 8 bits with ONNX Runtime."""
+"""Quantization: static, of ONNX graphs to 8 bits with ONNX Runtime."""
 
 import io
 import logging
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segtrain.files import explained_write, workshop
 
-# What has 8-bit kernels; normalisation before it and activation behind it stay in float32.
+# What has 8-bit kernels; normalization before it and activation behind it stay in float32.
 OPERATIONS = [
     "Add",
     "AveragePool",

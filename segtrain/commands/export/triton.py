@@ -34,7 +34,7 @@ def build_model_config(model: onnx.ModelProto) -> str:
     """
     metadata = {item.key: item.value for item in model.metadata_props}
     blocks = [
-        "# Written by segtrain; the model is called as this folder is.",
+        "# Written by segtrain; the model has the name of this folder.",
         'backend: "onnxruntime"',
         f"max_batch_size: {TRITON_BATCH}",
         *(f"input [ {_tensor(value)} ]" for value in model.graph.input),

@@ -27,19 +27,21 @@ def choose_path(given: Path | None, default: Path, target: str) -> Path:
     path = given or default
     if target in FOLDER_NOTES:
         if os.path.lexists(path) and not path.is_dir():
-            raise ConfigError(f"{path}: exists and is not a folder; name a new one with -o")
+            raise ConfigError(f"{path}: exists and is not a folder; choose a new one with -o")
         if path.is_dir() and any(path.iterdir()) and not _holds_note(path / FOLDER_NOTES[target]):
-            raise ConfigError(f"{path}: is a folder of other files; name a new one with -o")
+            raise ConfigError(f"{path}: is a folder with other files; choose a new one with -o")
         return path
     path = path / default.name if path.is_dir() else path
     if path.suffix.lower() != default.suffix:
-        raise ConfigError(f"-o {path}: a model of --to {target} ends in {default.suffix}, by which predict.py knows it")
+        raise ConfigError(
+            f"-o {path}: a model of --to {target} must end in {default.suffix}, by which predict.py recognizes it"
+        )
     own = _holds_note(path)
     for file in (path, path.with_suffix(".bin")) if target == "openvino" else (path,):
         if file.is_dir():
-            raise ConfigError(f"{file}: is a folder; name another file with -o")
+            raise ConfigError(f"{file}: is a folder; choose another file with -o")
         if os.path.lexists(file) and not own:
-            raise ConfigError(f"{file}: exists, and segtrain did not write it; name another file with -o")
+            raise ConfigError(f"{file}: exists and was not written by segtrain; choose another file with -o")
     return path
 
 
@@ -85,4 +87,4 @@ def keep_changed(draft: Path, path: Path, model: str) -> None:
         there = path / name
         if file.is_file() and name != Path(model) and there.exists() and there.read_bytes() != file.read_bytes():
             file.unlink()
-            print(f"{there}: is not what would be written and stays as it is; delete it to have it written again")
+            print(f"{there}: differs from what would be written and is kept; delete it to have it written again")

@@ -1,10 +1,10 @@
-"""Find a learning rate: train a few steps at a rate that rises from step to step, and look where the loss falls fastest
-(Smith: Cyclical Learning Rates for Training Neural Networks, WACV 2017, arXiv 1506.01186).
+"""Find a learning rate: train a few steps while the learning rate rises, and find where the loss falls fastest (Smith:
+Cyclical Learning Rates for Training Neural Networks, WACV 2017, arXiv 1506.01186).
 
 python -m segtrain lr-find experiments/x.yml
 
-Loss, optimizer, precision and the encoder's factor are those of the experiment; its schedule is left out. The weights
-are thrown away.
+Loss, optimizer, precision and encoder_lr_factor are those of the experiment; its schedule is not used. The weights are
+discarded.
 """
 
 import argparse
@@ -22,16 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
     )
-    parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps of the optimizer (100)")
+    parser.add_argument("--steps", type=int, default=100, metavar="N", help="optimizer steps (100)")
     parser.add_argument(
-        "-o", "--output", type=parse_output, metavar="FOLDER", help="folder to write to (RUNS_DIR/NAME-lr-find)"
+        "-o",
+        "--output",
+        type=parse_output,
+        metavar="FOLDER",
+        help="folder to write to (default: RUNS_DIR/NAME-lr-find)",
     )
 
 
 def main(options: argparse.Namespace) -> None:
     """Read and check the configuration, then train the steps and write what they gave."""
     if options.steps < FEWEST_STEPS:
-        raise ConfigError(f"--steps {options.steps}: too few to see a curve; write {FEWEST_STEPS} or more")
+        raise ConfigError(f"--steps {options.steps}: too few for a curve; write {FEWEST_STEPS} or more")
     config = load_config(options.layers)
 
     from segtrain.commands.lr_find.find import find_rate

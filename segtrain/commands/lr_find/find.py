@@ -63,11 +63,11 @@ def find_rate(config: Config, layers: Sequence[str], *, steps: int, folder: Path
         f"steps    {len(losses)} of {steps}, learning rates {rates[0]:.1e} to {rates[-1]:.1e}; {folder / PICTURE_FILE}"
     )
     if index is None:
-        raise TrainingError(f"{config.name}: the loss falls at no learning rate; look at {folder / PICTURE_FILE}")
+        raise TrainingError(
+            f"{config.name}: the loss does not fall at any learning rate; look at {folder / PICTURE_FILE}"
+        )
     chosen = f"{rates[index]:.2g}"
-    print(
-        f"suggest  optimizer.lr: {chosen}  (where the loss falls fastest; the experiment has {config.optimizer.lr:g})"
-    )
+    print(f"suggest  optimizer.lr: {chosen}  (where the loss falls fastest; now {config.optimizer.lr:g})")
     print(f"train    {shlex.join(['python', 'train.py', *layers, f'optimizer.lr={chosen}'])}")
 
 
@@ -127,7 +127,7 @@ def draw_test(table: pandas.DataFrame, index: int | None, path: Path, *, name: s
     """
     figure = new_figure(10, 6)
     axes = figure.subplots()
-    axes.plot(table["lr"], table["loss"], "o", color=PALE, markersize=4, label="loss of each step")
+    axes.plot(table["lr"], table["loss"], "o", color=PALE, markersize=4, label="loss per step")
     axes.plot(table["lr"], table["smoothed"], color=BLUE, linewidth=2.2, label="smoothed")
     if index is not None:
         row = table.iloc[index]

@@ -1,4 +1,4 @@
-"""List networks and encoders, or measure one network."""
+"""List networks and encoders, or measure the size and cost of one."""
 
 import argparse
 import csv
@@ -26,8 +26,12 @@ COSTS_FILE = Path(__file__).with_name("costs.csv")  # python -m tools.network_co
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("words", nargs="*", help="a word that names must contain; or a network and its encoder")
-    parser.add_argument("--size", nargs=2, type=int, default=(512, 512), metavar=("H", "W"), help="for multiply-adds")
+    parser.add_argument(
+        "words", nargs="*", help="show names that contain this word; or measure a network and its encoder"
+    )
+    parser.add_argument(
+        "--size", nargs=2, type=int, default=(512, 512), metavar=("H", "W"), help="image size for multiply-adds"
+    )
 
 
 def main(options: argparse.Namespace) -> None:
@@ -50,14 +54,14 @@ def main(options: argparse.Namespace) -> None:
     chosen = [[line for line in lines if word.lower() in line.split()[0].lower()] for lines in groups.values()]
     if not any(chosen):
         names = [line.split()[0] for lines in groups.values() for line in lines]
-        raise ConfigError(f"models: no network and no encoder has '{word}' in its name; {suggest(word, names)}")
+        raise ConfigError(f"models: no network or encoder has '{word}' in its name; {suggest(word, names)}")
     for number, (title, lines) in enumerate(zip(groups, chosen, strict=True)):
         if lines:
             print(f"{title}: {len(lines)}")
             print("".join(f"  {line}\n" for line in lines), end="")
         if number == networks - 1 and any(chosen[:networks]):
-            print("M parameters, G multiply-adds for an image of 512 x 512, with 19 classes, and resnet18 or")
-            print("tu-vit_small_patch16_224 where an encoder is taken; `models NETWORK ENCODER` measures others")
+            print("M parameters, G multiply-adds for an image of 512 x 512 with 19 classes, and resnet18 or")
+            print("tu-vit_small_patch16_224 as the encoder, if any; `models NETWORK ENCODER` measures others")
 
 
 @cache
@@ -77,12 +81,12 @@ def _describe(name: str) -> str:
 def measure_model(network: str, encoder: str | None = None, *, size: tuple[int, int]) -> None:
     """Print parameters, multiply-adds and stride of a network with an encoder, at an input of `size` (H, W)."""
     if min(size) < 1:
-        raise ConfigError(f"--size {size[0]} {size[1]}: a height and a width of at least 1")
+        raise ConfigError(f"--size {size[0]} {size[1]}: height and width must be at least 1")
     mistakes = [*check_arguments("model", network, (), path=(), refused=REFUSED_MODEL_ARGUMENTS)]
     if takes_encoder(network):
         mistakes += check_encoder(encoder, path=(), architecture=network)
     elif encoder is not None:
-        mistakes.append(Mistake((), f"{network} takes no encoder; write its name alone"))
+        mistakes.append(Mistake((), f"{network} has no encoder to choose; write only its name"))
     if mistakes:
         raise ConfigError(*render_mistakes(Value({}, "models"), mistakes))
 
@@ -91,7 +95,7 @@ def measure_model(network: str, encoder: str | None = None, *, size: tuple[int, 
     from segtrain.models.model import build_model
 
     model = build_model(ModelConfig(name=network, encoder_name=encoder), channels=3, outputs=1)
-    parts = {"encoder": model.encoder, "whole model": model}
+    parts = {"encoder": model.encoder, "full model": model}
     for name, part in parts.items():
         if part is None:
             continue
@@ -103,4 +107,4 @@ def measure_model(network: str, encoder: str | None = None, *, size: tuple[int, 
     if network in NETWORKS:
         print(f"paper         {NETWORKS[network].paper}, {NETWORKS[network].url}")
     for name, licence in (list_hub_weights(encoder) if encoder else {}).items():
-        print(f"pretrained    {name}{f', licence {licence}' if licence else ''}")
+        print(f"pretrained    {name}{f', license {licence}' if license else ''}")

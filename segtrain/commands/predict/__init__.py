@@ -1,1 +1,1 @@
-"""Predictions from files to files."""
+"""Predictions of files, written to files."""

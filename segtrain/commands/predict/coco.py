@@ -1,6 +1,6 @@
-"""COCO: predictions of many images as one annotation file, https://cocodataset.org/#format-data.
+"""COCO: predictions of many images in one annotation file, https://cocodataset.org/#format-data.
 
-Categories are numbered from 1 in the order of the model's classes; a binary task has its foreground alone.
+Categories are numbered from 1 in the order of the model's classes; a binary task has only its foreground.
 """
 
 import json
@@ -22,7 +22,7 @@ Annotation = tuple[int, Any, list[int], int]  # category_id, segmentation, [left
 
 def polygon_annotations(result: Result) -> Iterator[Annotation]:
     """An object for each connected region: polygons that do not overlap, in pixels from the top left corner of the
-    image, for holes are cut open (COCO knows none)."""
+    image. Regions with holes are cut into several polygons, because COCO has no holes."""
     first = min(classes_drawn(result.task))
     for region in result.regions:
         polygons = [ring.ravel().tolist() for ring in cut_holes(region)]
@@ -30,7 +30,7 @@ def polygon_annotations(result: Result) -> Iterator[Annotation]:
 
 
 def run_annotations(result: Result) -> Iterator[Annotation]:
-    """An object for each class that occurs, as COCO's compressed runs."""
+    """An object for each class in the image, as COCO's compressed run lengths."""
     for number, index in enumerate(classes_drawn(result.task), start=1):
         runs = coco_mask.encode(np.asfortranarray(result.layer(index), np.uint8))
         if area := int(coco_mask.area(runs)):
@@ -39,7 +39,7 @@ def run_annotations(result: Result) -> Iterator[Annotation]:
 
 
 class CocoFile:
-    """An annotation file that grows image by image, in the context of `writing`."""
+    """An annotation file that is written image by image, in the context of `writing`."""
 
     def __init__(self, path: Path, task: Task, annotate: Callable[[Result], Iterable[Annotation]]):
         self.path = path
@@ -51,7 +51,7 @@ class CocoFile:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write the file; it has its name once the block ends without an error. Raises DataError where it cannot be
+        """Write the file; it gets its name when the block ends without an error. Raises DataError if it cannot be
         written."""
         temporary = replacing(self.path)
         with explained_write(self.path), temporary as path, path.open("w", encoding="utf-8") as self._file:
@@ -61,7 +61,7 @@ class CocoFile:
             self._file.write(f"\n],{rest[1:]}\n")
 
     def take(self, result: Result) -> tuple[dict[str, Any], list[str]]:
-        """The entries of an image, for `add`; may be called from any thread."""
+        """The entries of an image, for `add`. May be called from any thread."""
         height, width = result.size
         image = {"file_name": result.file_name, "height": height, "width": width}
         keys = ("category_id", "segmentation", "bbox", "area")
@@ -69,7 +69,7 @@ class CocoFile:
         return image, [json.dumps(item, separators=(",", ":")) for item in objects]
 
     def add(self, taken: tuple[dict[str, Any], list[str]]) -> None:
-        """Add what was taken."""
+        """Add what `take` returned."""
         image, annotations = taken
         self._images.append({"id": len(self._images) + 1, **image})
         with explained_write(self.path):

@@ -1,7 +1,7 @@
 """CVAT: predictions as "CVAT for images 1.1", https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/.
 
-A region is a mask, which CVAT's brush edits: its polygons know no holes. CVAT reads it as `load_anno` of
-cvat/apps/dataset_manager/formats/cvat.py does, and finds the image by its name in the task.
+A region is written as a mask, which CVAT's brush can edit; CVAT's polygons have no holes. The reader is `load_anno` in
+cvat/apps/dataset_manager/formats/cvat.py, which looks images up by their names in the task.
 """
 
 import json
@@ -25,26 +25,29 @@ from segtrain.visualize import show_color
 CVAT_FILE = "annotations.xml"
 CVAT_LABELS = "cvat_labels.json"
 
-# CVAT takes the frame of this number where no image has the name, which would be a wrong one: no task has so many.
+# If no image in a task has the name, CVAT uses the frame with this number. No task has so many frames, so it reports an
+# error instead of using a wrong image.
 FIRST_IMAGE_ID = 10_000_000
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 
 def require_xml(text: str, *, what: str) -> None:
-    """Raises DataError for characters that no XML file can hold."""
+    """Raises DataError for characters that are not allowed in XML."""
     if found := _NOT_IN_XML.search(text):
-        raise DataError(f"{what}: has the character {found[0]!a}, which XML cannot hold; rename it")
+        raise DataError(f"{what}: contains the character {found[0]!a}, which is not allowed in XML; rename it")
 
 
 def class_colors(task: Task) -> dict[str, str]:
-    """Name and colour, as #rrggbb, of the classes that are drawn."""
-    colors = task.colors[-len(task.names) :]  # in multilabel the first is that of no class
-    return {name: show_color(colors[index]) for index, name in classes_drawn(task).items()}
+    """The names of the classes that are drawn, and their colors as #rrggbb. Raises DataError for a name that is not
+    allowed in XML."""
+    for name in task.names:
+        require_xml(name, what=f"the class {name!a}")
+    return {name: show_color(task.name_colors[index]) for index, name in classes_drawn(task).items()}
 
 
 def count_runs(pixels: np.ndarray) -> list[int]:
-    """Lengths of the runs of a mask, bool HW, row by row: outside, inside, outside and so on; the first may be 0."""
+    """The run lengths of a mask, bool HW, row by row: outside, inside, outside and so on; the first may be 0."""
     flat = pixels.ravel()
     bounds = [0, *(np.flatnonzero(flat[1:] != flat[:-1]) + 1).tolist(), flat.size]
     runs = [end - start for start, end in pairwise(bounds)]
@@ -52,14 +55,12 @@ def count_runs(pixels: np.ndarray) -> list[int]:
 
 
 class CvatTable:
-    """annotations.xml, which grows image by image in the context of `writing`, and cvat_labels.json, the labels that
-    the task needs."""
+    """annotations.xml, which is written image by image in the context of `writing`, and cvat_labels.json with the
+    labels that the task needs."""
 
     files = (CVAT_FILE, CVAT_LABELS)
 
     def __init__(self, output: Path, task: Task):
-        for name in task.names:
-            require_xml(name, what=f"the class {name!a}")
         self.path = output / CVAT_FILE
         self._labels = class_colors(task)
         self._names = classes_drawn(task)
@@ -67,8 +68,8 @@ class CvatTable:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write the files; they have their names once the block ends without an error. Raises DataError where one
-        cannot be written."""
+        """Write the files; they get their names when the block ends without an error. Raises DataError if one cannot be
+        written."""
         labels = [{"name": name, "color": color, "attributes": []} for name, color in self._labels.items()]
         items = "".join(
             f"<label><name>{escape(name)}</name><color>{color}</color><attributes/></label>\n"
@@ -83,7 +84,7 @@ class CvatTable:
         write_whole(self.path.with_name(CVAT_LABELS), json.dumps(labels, ensure_ascii=False, indent=1) + "\n")
 
     def take(self, result: Result) -> tuple[str, str]:
-        """The attributes and masks of an image, for `add`; may be called from any thread."""
+        """The attributes and masks of an image, for `add`. May be called from any thread."""
         height, width = result.size
         masks = "".join(self._draw(result))
         return f'name={quoteattr(result.file_name)} width="{width}" height="{height}"', masks
@@ -99,7 +100,7 @@ class CvatTable:
                 yield f'{what} rle="{",".join(map(str, runs))}" {box}></mask>\n'
 
     def add(self, taken: tuple[str, str]) -> None:
-        """Add what was taken."""
+        """Add what `take` returned."""
         attributes, masks = taken
         with explained_write(self.path):
             self._file.write(f'<image id="{FIRST_IMAGE_ID + self._count}" {attributes}>\n{masks}</image>\n')

@@ -1,4 +1,4 @@
-"""GeoTIFF: class indices in blocks, with the classes' colours and the place of the image."""
+"""GeoTIFF: class indices in blocks, with the class colors and the georeference of the image."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,21 +12,21 @@ import tifffile
 from segtrain.images.bands import GDAL_NODATA
 from segtrain.inference.task import Task
 
-BLOCK_PX = 256  # side of the blocks that a file is stored in
+BLOCK_PX = 256  # side of the blocks in which the pixels are stored
 BIG_TIFF_BYTES = 2**31
 GDAL_METADATA = 42112
-NO_LAYER = 127  # of layers of 0 and 255, where the image has no data
+NO_LAYER = 127  # in layers of 0 and 255: no data
 
 
 def no_class(task: Task) -> int:
-    """The value that marks pixels without data, in class indices or in the bands of layers; no class has it."""
+    """The value of pixels without data, in class indices or layers. No class has this value."""
     if task.mode == "multilabel":
         return NO_LAYER
     return 255 if len(task.names) < 256 else 65535
 
 
 def index_dtype(task: Task, *, with_nodata: bool) -> np.dtype:
-    """That of the pixels of write_geotiff."""
+    """The dtype of the pixels that write_geotiff writes."""
     classes = 1 if task.mode == "multilabel" else len(task.names) + with_nodata
     return np.dtype(np.uint8 if classes <= 256 else np.uint16)
 
@@ -40,15 +40,16 @@ def write_geotiff(
     tags: Sequence[tuple[int, int | str, int, Any, bool]],
     with_nodata: bool,
 ) -> None:
-    """Write class indices of 8 bits, or 16 where they need them, with the classes' colours as a palette; in multilabel
-    a band of 0 and 255 for each class, called by its name.
+    """Write class indices in 8 bits with the class colors as a palette, or in 16 bits if there are too many classes. In
+    multilabel, write a band of 0 and 255 for each class, with the name of the class as its description.
 
     Args:
-        target: a path, or a file that is open for writing.
-        strips: rows (rows, W) from top to bottom, or layers (classes, rows, W) of 0 and 1; without data no_class.
-        size: height and width of the whole in pixels.
-        task: has the classes.
-        tags: of the place, as Georeference has them.
+        target: a path, or a file opened for writing.
+        strips: class indices (rows, W), or layers (classes, rows, W) of 0 and 1, from top to bottom; no_class where
+            there is no data.
+        size: height and width of the whole image in pixels.
+        task: the task with the classes.
+        tags: the tags of a Georeference.
         with_nodata: declare the value of no_class as no data.
     """
     layered, dtype = task.mode == "multilabel", index_dtype(task, with_nodata=with_nodata)
@@ -60,7 +61,7 @@ def write_geotiff(
         items = "".join(item(index, escape(name)) for index, name in enumerate(task.names))
         extra.append((GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>".encode(), True))
     elif dtype == np.uint8:
-        palette = np.zeros((3, 256), np.uint16)  # 0..65535, as TIFF has colours
+        palette = np.zeros((3, 256), np.uint16)  # colors in a TIFF are 0..65535
         palette[:, : len(task.colors)] = np.array(task.colors, np.uint16).T * 257
         options = {"photometric": "palette", "colormap": palette}
     if with_nodata:
@@ -77,7 +78,7 @@ def write_geotiff(
         bigtiff=math.prod(shape) * dtype.itemsize > BIG_TIFF_BYTES,
         extratags=extra,
         metadata=None,
-        maxworkers=1,  # more would ask for all blocks at once, and keep them
+        maxworkers=1,  # with more, tifffile would request all blocks at once and keep them in memory
         **options,
     )
 
@@ -85,7 +86,7 @@ def write_geotiff(
 def _blocks(
     strips: Iterable[np.ndarray], size: tuple[int, int], dtype: np.dtype, *, layered: bool
 ) -> Iterator[np.ndarray]:
-    """The pixels in blocks of BLOCK_PX x BLOCK_PX, row by row; the last ones are smaller."""
+    """The pixels in blocks of BLOCK_PX x BLOCK_PX, row by row; those at the right and lower border are smaller."""
     height, width = size
     rest: list[np.ndarray] = []
     done = 0

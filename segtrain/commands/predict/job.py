@@ -1,5 +1,5 @@
-"""Prediction job: images, videos and large TIFFs, from files to files, through a Predictor. Several processes share
-them, and the first one writes the tables and has the whole report."""
+"""Prediction job: images, videos and large TIFFs, predicted from files to files. Several processes share the inputs;
+the first one writes the tables and has the complete report."""
 
 from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,20 +41,21 @@ from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 from segtrain.inference.uncertainty import Meter
 
-# What a TIFF that is predicted in rows can be written as.
+# The outputs of a TIFF that is predicted in rows.
 IN_ROWS = ("index", "color", "overlay", "geojson", "geopackage")
 
 
 def predict_files(predictor: Predictor, images: dict[Path, Path], output: Path, wanted: Wanted = DEFAULTS) -> Report:
-    """Predict images and videos as find_images gives them; write what is wanted of each, and manifest.csv.
+    """Predict the images and videos that find_images returned. Write the wanted files for each, and manifest.csv.
 
-    An image that cannot be predicted is noted in the report and in the manifest. Videos become NAME_overlay.mp4, and
-    with `wanted.fps` so do folders of images, FOLDER_overlay.mp4; of their frames kinds are written only where given.
-    Files of earlier predictions stay in the folder, or are replaced where they have the same name, with a note.
+    An image that cannot be predicted is listed in the report and in the manifest. Each video gets an overlay video,
+    NAME_overlay.mp4, as does each folder of images with `wanted.fps`, FOLDER_overlay.mp4. Other files of their frames
+    are written only if `wanted.kinds` is given. Files of earlier predictions stay in the folder, unless they have the
+    same name as a new one; then they are replaced, and a note says so.
 
-    Raises DataError where two images would write one file, for a folder that holds files, but no manifest, for a sample
-    that does not fit and where something cannot be written, and ConfigError for what cannot be written of a video or
-    with this model.
+    Raises DataError if two images would write the same file, if the output folder has files but no manifest, if a
+    sample submission does not fit and if something cannot be written. Raises ConfigError for outputs that a video or
+    this model does not have.
     """
     require_output(output)
     _require_possible(predictor, images, wanted.kinds or (), ranked=wanted.ranked)
@@ -84,23 +85,23 @@ def predict_files(predictor: Predictor, images: dict[Path, Path], output: Path, 
 
 
 def _require_possible(predictor: Predictor, images: dict[Path, Path], kinds: Sequence[str], *, ranked: bool) -> None:
-    """Raises ConfigError for kinds that videos, or the model, cannot be written as, and DataError for names of images
-    that XML cannot hold."""
+    """Raises ConfigError for kinds that videos or the model do not have, and DataError for image names that are not
+    allowed in XML."""
     if ranked and predictor.gives_labels:
-        raise ConfigError("--rank: a model gives labels, not probabilities; export it without --labels")
+        raise ConfigError("--rank needs probabilities, but a model gives only labels; export it without --labels")
     if "values" in kinds and predictor.task.mask_values is None:
-        reason = "the model does not know the values of its masks; it is an older export, or not segtrain's"
-        raise ConfigError(f"--save values: {reason}: export it again, or write --save index, which has class indices")
+        reason = "the model does not know the values of its masks, because it is an older export or not from segtrain"
+        raise ConfigError(f"--save values: {reason}; export it again, or write --save index for class indices")
     of_files = [kind for kind in kinds if kind in OF_FILES]
     if of_files and (video := next(filter(is_video, images), None)):
-        fix = f"write them out (ffmpeg -i {video.name} frames/%06d.png) and predict the folder"
-        raise ConfigError(f"{video}: --save {of_files[0]} needs image files, and frames have none; {fix}")
+        fix = f"extract them (ffmpeg -i {video.name} frames/%06d.png) and predict the folder"
+        raise ConfigError(f"{video}: --save {of_files[0]} needs image files, but video frames are not files; {fix}")
     for path, name in images.items() if "cvat" in kinds else ():
         require_xml(file_name_of(path, name), what=f"{str(path)!a}")
 
 
 def _read_headers(stills: Iterable[Path]) -> tuple[set[Path], dict[Path, Georeference]]:
-    """The images that are too large for memory, and the georeferences of those that have one."""
+    """The images that are too large for memory, and the georeferences of images that have one."""
     with ThreadPoolExecutor(THREADS) as readers:
         large = set(compress(stills, readers.map(raster.is_large, stills)))
         found = zip(stills, readers.map(read_georeference, map(str, stills)), strict=True)
@@ -108,33 +109,33 @@ def _read_headers(stills: Iterable[Path]) -> tuple[set[Path], dict[Path, Georefe
 
 
 def _suffixes(path: Path, kinds: Sequence[str], task: Task, large: Container[Path], shaping: Shaping) -> list[str]:
-    """The endings of the files of an image."""
-    if path in large:  # its classes are always written, with their colours
+    """The suffixes of the files of an image."""
+    if path in large:  # its class indices are always written, with the class colors
         kinds = ["index", *(kind for kind in kinds if kind in IN_ROWS and kind not in ("index", "color"))]
     georeference = shaping.georeferences.get(path)
     return list_suffixes(kinds, task, in_tiff=path in large or bool(georeference and georeference.tags))
 
 
 def _own(items: Iterable) -> list:
-    """The share of this process, of several."""
+    """The items of this process, if there are several."""
     return list(items)[rank() :: size()]
 
 
 def _choose_sheet(
     images: dict[Path, Path], kinds: Sequence[str], sample: Path | None, task: Task
 ) -> tuple[Sheet | None, list[str]]:
-    """The table of runs that is asked for, and what is to be said about it."""
+    """The wanted table of run lengths, if any, and notes about it."""
     if sample is None and "rle" not in kinds:
         return None, []
     if video := next(filter(is_video, images), None):
-        raise ConfigError(f"{video}: a table of runs has a row for each image, and a video none; predict them apart")
+        raise ConfigError(f"{video}: a table of run lengths has rows for images only; predict videos without it")
     names = [file_name_of(path, name) for path, name in images.items()]
     if sample is None:
         return plain_sheet(names, task), []
     sheet = read_sheet(sample, names, task)
     asked = {image for image, _ in sheet.keys}
     missing = [name for name in names if name not in asked]
-    note = f"{sample}: has no row for {len(missing)} of {len(names)} images: {name_some(missing)}"
+    note = f"{sample}: has no rows for {len(missing)} of {len(names)} images: {name_some(missing)}"
     return sheet, [note] if missing else []
 
 
@@ -145,7 +146,9 @@ def _predict_stills(predictor: Predictor, stills: dict[Path, Path], writer: Writ
     def read(path: Path) -> np.ndarray:
         image = read_image(path, **predictor.task.image_options)
         if (count := count_pictures(path)) > 1 and predictor.task.channels in (1, 3) and not predictor.task.bands:
-            notes.append(f"{path}: holds {count} pictures, the first is predicted; save them one by one for all")
+            notes.append(
+                f"{path}: contains {count} images, of which the first is predicted; save them as separate files"
+            )
         return image
 
     def handle(result: Result) -> Written | DataError:
@@ -180,9 +183,9 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer,
     """A TIFF that is read and written in rows, always in tiles."""
     if predictor.options.tile_px is None:
         predictor = Predictor(predictor.networks, replace(predictor.options, tile_px=raster.TILE_PX))
-        writer.report.notes.append(f"{path}: large, so predicted in tiles as with --tile {raster.TILE_PX}")
+        writer.report.notes.append(f"{path}: is large, so it is predicted in tiles, as with --tile {raster.TILE_PX}")
     if beyond := [kind for kind in writer.kinds if kind not in IN_ROWS]:
-        writer.report.notes.append(f"{path}: too large for {', '.join(beyond)}; {name}.tif holds its classes")
+        writer.report.notes.append(f"{path}: is too large for {', '.join(beyond)}; see {name}.tif for its classes")
     options = {"kinds": writer.kinds, "shaping": shaping}
     options["meter"] = meter = Meter(predictor.task.mode) if writer.with_uncertainty else None
     try:
@@ -190,11 +193,11 @@ def _predict_large(predictor: Predictor, path: Path, name: Path, writer: Writer,
     except DataError as error:
         return writer.add(path, error)
     except ConfigError as error:
-        return writer.add(path, DataError(f"{path}: is too large to be predicted as a whole: {error}"))
+        return writer.add(path, DataError(f"{path}: is too large to be predicted without tiles: {error}"))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
+        reason = "there is not enough memory, even with tiles; write a smaller --tile or --batch-size"
         return writer.add(path, DataError(f"{path}: {reason}"))
     names = [file.relative_to(writer.output).as_posix() for file in files]
     writer.report.images += 1

@@ -1,6 +1,6 @@
-"""labelme: outlines of each image as its JSON file, Kentaro Wada, https://github.com/wkentaro/labelme.
+"""labelme: a JSON file of polygons for each image. Kentaro Wada, https://github.com/wkentaro/labelme.
 
-Polygons, which annotators can correct; labelme's masks can only be moved and deleted.
+Annotators can correct polygons; labelme's masks can only be moved and deleted.
 """
 
 import os
@@ -13,19 +13,19 @@ import numpy as np
 from segtrain.commands.predict.polygons import Region, classes_drawn, cut_holes
 from segtrain.inference.prediction import PredictedImage
 
-LABELME_VERSION = "5.5.0"  # of labelme, the oldest that knows all that is written here
+LABELME_VERSION = "5.5.0"  # the oldest labelme version that supports everything written here
 
-# labelme fills polygons with Pillow, which takes the whole part of a number as a pixel and fills the outline too, where
-# pycocotools, and so segtrain, fills what lies inside of it. Right and lower sides that are moved in by less than a
-# tenth of a pixel (pycocotools works in fifths, rounded) give both the same pixels.
+# labelme fills polygons with Pillow, which truncates coordinates to pixels and fills the outline too. pycocotools, and
+# therefore segtrain, fills only the inside. If the right and lower sides are moved inwards by less than a tenth of a
+# pixel, both fill the same pixels, because pycocotools rounds to fifths of a pixel.
 INSET_PX = 0.05
 
 
 def build_labelme(result: PredictedImage, regions: Sequence[Region], image: Path, folder: Path) -> dict[str, Any]:
-    """The JSON, in `folder`, of a prediction and its regions, for the image at that path.
+    """The content of the JSON file in `folder` for the image at a path, its prediction and its regions.
 
-    Where each pixel is in one region, holes are filled by the regions in them, which are drawn later: largest first.
-    Elsewhere regions with holes are cut open.
+    If every pixel is in a region, holes are not cut out: regions are drawn from the largest to the smallest, so those
+    in a hole cover it. Otherwise regions with holes are cut into several polygons.
     """
     height, width = result.size
     names = classes_drawn(result.task)
@@ -50,13 +50,13 @@ def build_labelme(result: PredictedImage, regions: Sequence[Region], image: Path
 
 
 def move_in(rings: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Rings (N, 2), clockwise to the eye, float64, whose right and lower sides are moved in by INSET_PX; and twice the
-    area inside each, before that, (rings,) int64."""
+    """The rings (N, 2) float64, clockwise as seen on screen, with their right and lower sides moved inwards by
+    INSET_PX; and twice the area of each ring before that, (rings,) int64."""
     if not rings:
         return [], np.zeros(0, np.int64)
     points, lengths = np.concatenate(rings), np.array([len(ring) for ring in rings])
     starts = np.cumsum(lengths) - lengths
-    follower = np.arange(1, len(points) + 1)  # of each point in its ring
+    follower = np.arange(1, len(points) + 1)  # the next point in the ring
     follower[starts + lengths - 1] = starts
     goes = points[follower] - points
     came = np.empty_like(goes)
@@ -69,7 +69,7 @@ def move_in(rings: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def _path_from(folder: Path, image: Path) -> str:
-    """The path of an image as seen from a folder; the whole one where it lies on another drive."""
+    """The path of an image relative to a folder, or the absolute path if it is on another drive."""
     try:
         return Path(os.path.relpath(image, folder)).as_posix()
     except ValueError:

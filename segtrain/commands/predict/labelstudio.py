@@ -1,8 +1,8 @@
-"""Label Studio: tasks with a prediction each, https://labelstud.io/guide/predictions.
+"""Label Studio: a task with a prediction for each image, https://labelstud.io/guide/predictions.
 
-Each class is one region of the brush, whose run lengths are exact, which polygons in percent of the image are not. The
-runs are those of @thi.ng/rle-pack, as `label_studio_sdk.converter.brush` writes them: of red, green, blue and alpha of
-each pixel, row by row.
+Each class is one brush region. Its run lengths are exact, unlike polygons, whose points are percentages of the image
+size. They have the format of @thi.ng/rle-pack, as `label_studio_sdk.converter.brush` writes it: red, green, blue and
+alpha of each pixel, row by row.
 """
 
 import json
@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from segtrain.commands.predict.cvat import class_colors, require_xml
+from segtrain.commands.predict.cvat import class_colors
 from segtrain.commands.predict.polygons import classes_drawn
 from segtrain.commands.predict.result import Result
 from segtrain.files import explained_write, replacing, write_whole
@@ -25,16 +25,18 @@ from segtrain.inference.task import Task
 TASKS = "labelstudio.json"
 LABELING = "labelstudio.xml"
 LOCAL_FILES = "/data/local-files/?d="
-CONTROL, SUBJECT = "label", "image"  # names in the labelling configuration
+CONTROL, SUBJECT = "label", "image"  # names in the labeling configuration
 
 _RUN_BITS = (3, 4, 8, 16)  # of a run's length, chosen for each run
 _LONGEST = 1 << _RUN_BITS[-1]
 
 
 def encode_brush(mask: np.ndarray) -> list[int]:
-    """Bytes, 0..255, of the runs of a mask HW (not 0: inside): 32 bits for the number of values, 5 for the bits of one
-    less one, 4 times 4 for those of the lengths less one; then for each run 1, two bits that choose the length's bits,
-    the length less one, and the value, 8 bits of 0 or 255."""
+    """The run lengths of a mask HW (inside is not 0), as bytes 0..255.
+
+    The header has 32 bits for the number of values, 5 bits for the bits per value minus 1, and four times 4 bits for
+    the four possible widths of a run length, minus 1. Each run has a bit that is 1, two bits that choose the width, the
+    length minus 1, and the value in 8 bits, 0 or 255."""
     flat = mask.ravel() != 0
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     lengths, values = 4 * np.diff(starts, append=flat.size), flat[starts] * 255
@@ -52,25 +54,23 @@ def encode_brush(mask: np.ndarray) -> list[int]:
 
 
 def address_of(result: Result, prefix: str | None) -> str:
-    """Where Label Studio finds an image: what stands before its name below the folder that was given, or without it
-    local files, whose root is the folder that this folder lies in."""
+    """Where Label Studio finds an image: the prefix and the image's path below the input folder. Without a prefix it is
+    a path of Label Studio's local files, whose root is the parent of the input folder."""
     name = result.file_name
     if prefix is None:
         folder = Path(os.path.abspath(result.path)).parents[len(result.name.parts) - 1].name
         prefix, name = LOCAL_FILES, f"{folder}/{name}"
-    is_address = prefix.startswith(("http:", "https:", "/"))  # others, like s3://, are taken as they stand
+    is_address = prefix.startswith(("http:", "https:", "/"))  # others, like s3://, are not URL-encoded
     return prefix + (quote(os.fsencode(name)) if is_address else name)
 
 
 class LabelStudioFile:
-    """labelstudio.json, which grows image by image in the context of `writing`, and labelstudio.xml, the labelling
-    configuration that the project needs. `model` is the version of the predictions, `prefix` see address_of."""
+    """labelstudio.json, which is written image by image in the context of `writing`, and labelstudio.xml, the labeling
+    configuration that the project needs. `model` is the version of the predictions; for `prefix` see address_of."""
 
     files = (TASKS, LABELING)
 
     def __init__(self, output: Path, task: Task, *, model: str, prefix: str | None):
-        for name in task.names:
-            require_xml(name, what=f"the class {name!a}")
         self.path = output / TASKS
         self._model, self._prefix = model, prefix
         self._names, self._colors = classes_drawn(task), class_colors(task)
@@ -78,8 +78,8 @@ class LabelStudioFile:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write the files; they have their names once the block ends without an error. Raises DataError where one
-        cannot be written."""
+        """Write the files; they get their names when the block ends without an error. Raises DataError if one cannot be
+        written."""
         temporary = replacing(self.path)
         with explained_write(self.path), temporary as path, path.open("w", encoding="utf-8") as self._file:
             self._file.write("[")
@@ -95,8 +95,8 @@ class LabelStudioFile:
         )
 
     def take(self, result: Result) -> str:
-        """The task of an image, for `add`; may be called from any thread. Its score, by which Label Studio sorts, is 1
-        less the uncertainty, where that was asked for."""
+        """The task of an image, for `add`. May be called from any thread. If uncertainty is measured, the task has a
+        score, by which Label Studio can sort: 1 minus the uncertainty."""
         prediction = {"model_version": self._model, "result": list(self._regions(result))}
         if result.uncertainty is not None:
             prediction["score"] = round(1 - result.uncertainty.entropy, 6)
@@ -120,7 +120,7 @@ class LabelStudioFile:
                 }
 
     def add(self, taken: str) -> None:
-        """Add what was taken."""
+        """Add what `take` returned."""
         with explained_write(self.path):
             self._file.write(("\n" if self._count == 0 else ",\n") + taken)
         self._count += 1

@@ -25,17 +25,19 @@ from segtrain.inference.inputs import is_video
 from segtrain.inference.predictor import Predictor
 from segtrain.inference.task import Task
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it would explain broken files at length; read when first used
+os.environ.setdefault(
+    "OPENCV_FFMPEG_LOGLEVEL", "-8"
+)  # otherwise it prints details about broken files; read at first use
 
 SUFFIX = "_overlay.mp4"
 CODEC = "mp4v"  # MPEG-4 part 2, which every build of OpenCV writes
-UNKNOWN_FPS = 25.0  # of files that do not say
-MISSING_FRAMES = 2  # that the count in a header may be off, or one hundredth of it
+UNKNOWN_FPS = 25.0  # for files that do not say
+MISSING_FRAMES = 2  # the count in a header may be too large by so many frames, or by 1 %
 
 
 class Movie(NamedTuple):
-    """A video file (`frames` is None) or a folder of frames in their order, file -> name of what is written for it.
-    `name` is that of the overlay video, without SUFFIX."""
+    """A video file (`frames` is None), or a folder of frames: `frames` maps each file, in order, to the name of its
+    outputs. `name` is the name of the overlay video without SUFFIX."""
 
     path: Path
     name: Path
@@ -43,7 +45,7 @@ class Movie(NamedTuple):
 
 
 def find_movies(images: dict[Path, Path], *, with_folders: bool) -> list[Movie]:
-    """The videos among images as find_images gives them; where asked, each folder of them too."""
+    """The videos among the results of find_images and, with `with_folders`, each folder of images."""
     movies = [Movie(path, name, None) for path, name in images.items() if is_video(path)]
     folders: dict[Path, dict[Path, Path]] = {}
     for path, name in images.items():
@@ -59,11 +61,11 @@ def find_movies(images: dict[Path, Path], *, with_folders: bool) -> list[Movie]:
 def predict_movie(
     predictor: Predictor, movie: Movie, writer: Writer, *, fps: float | None, with_files: bool, shaping: Shaping
 ) -> None:
-    """Write the overlay video, `fps` frames a second where it is made from a folder; `with_files` also the kinds of
-    `writer` for each frame. All show the frames as `shaping` makes them.
+    """Write the overlay video, with `fps` frames per second if it is made from a folder, and with `with_files` also the
+    kinds of `writer` for each frame. All of them show the frames after `shaping`.
 
-    Frames of a folder that cannot be predicted are left out, and noted; so is a file that ends early. Raises DataError
-    where something cannot be written.
+    Frames of a folder that cannot be predicted are skipped and reported, as is a video file that is truncated. Raises
+    DataError if something cannot be written.
     """
     with ExitStack() as stack:
         if movie.frames is None:
@@ -100,7 +102,7 @@ def predict_movie(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence OpenCV's log: the errors below say what it would."""
+    """Silence OpenCV's log: the errors below say the same."""
     before = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -110,17 +112,17 @@ def _quiet() -> Iterator[None]:
 
 
 class VideoReader:
-    """The frames of a video file in their order. It is closed when nobody has it any more.
+    """The frames of a video file in order. The file is closed when the reader is garbage-collected.
 
-    `fps`; `size`, height and width; `count`, the frames that the file says it has, 0 where it does not. Raises
-    DataError for a file without a frame, and for a task whose images are not pictures of 8 bits.
+    `fps` are the frames per second, `size` is height and width, `count` the number of frames in the header, 0 if it has
+    none. Raises DataError for a file without frames, and for a task whose images are not 8-bit pictures.
     """
 
     def __init__(self, path: Path, task: Task):
         self.path = path
         self.task = task
         if task.bands or task.channels not in (1, 3) or (task.scale or 0) > 255:
-            raise DataError(f"{path}: a video has three channels of 8 bits, which are not the images of this model")
+            raise DataError(f"{path}: this model needs other images than a video has, which are RGB in 8 bits")
         with _quiet():
             self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         self._first = self._decode()
@@ -134,14 +136,14 @@ class VideoReader:
         self._ended = False
 
     def sources(self, name: Path) -> Iterator[ImageSource]:
-        """Frames as NAME/000000 and so on, to be read in this order, one at a time; the last may be past the end."""
+        """Frames named NAME/000000 and so on, to be read in this order, one at a time. The last may be past the end."""
         index = 0
         while not self._ended:
             yield ImageSource(self.path, name / f"{index:06d}", self.size, self._read)
             index += 1
 
     def missing(self) -> str | None:
-        """A line about a file that ended early; None for one that did not."""
+        """An error message if the file is truncated, otherwise None."""
         if self.count - self.frames <= max(MISSING_FRAMES, self.count // 100):
             return None
         return f"{self.path}: ends after {self.frames} of {self.count} frames; is the file complete?"
@@ -153,7 +155,7 @@ class VideoReader:
             return None
         self.frames += 1
         if pixels.shape[:2] != self.size:
-            raise DataError(f"{self.path}: frame {self.frames - 1} is of another size than the first")
+            raise DataError(f"{self.path}: frame {self.frames - 1} has another size than the first frame")
         if self.task.channels == 1:
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
         return pixels if self.task.scale is None else pixels.astype(np.float32) / np.float32(self.task.scale)
@@ -165,8 +167,8 @@ class VideoReader:
 
 @dataclass
 class _Track:
-    """An overlay video on its way, and the sum of what its frames show. `stack` closes it: it has its name once the
-    stack ends without an error."""
+    """An overlay video that is being written, and the sum of the class shares of its frames. `stack` closes it; the
+    file gets its name when the stack ends without an error."""
 
     writer: Writer
     name: str
@@ -179,14 +181,14 @@ class _Track:
     video: cv2.VideoWriter | None = None
 
     def handle(self, result: Result) -> Written | DataError:
-        """Add a frame to the video; called for one after the other. Raises DataError where it cannot be written."""
+        """Add the next frame to the video. Raises DataError if it cannot be written."""
         if self.video is None:
             self.size = result.size
             self.video = self.stack.enter_context(self._writing(self.writer.output / self.name))
         height, width = self.size
         if result.size != self.size:
-            found = f"is {result.size[1]} x {result.size[0]} pixels, the video {width} x {height}"
-            return DataError(f"{result.path}: {found}; frames of a video have one size")
+            found = f"is {result.size[1]} x {result.size[0]} pixels, but the video is {width} x {height}"
+            return DataError(f"{result.path}: {found}; resize it to that size")
         self.video.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
         self.frames += 1
         self.shares += result.shares
@@ -194,11 +196,11 @@ class _Track:
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[cv2.VideoWriter]:
-        """An MP4 file. The codec leaves out the last row or column of an odd number. OpenCV says nothing about a full
+        """An MP4 file. The codec drops the last row or column if their number is odd. OpenCV does not report a full
         disk, so the frames are counted at the end."""
         height, width = self.size
         with explained_write(path), replacing(path) as temporary:
-            temporary.touch()  # which says why it cannot be written; OpenCV does not
+            temporary.touch()  # unlike OpenCV, this says why a file cannot be written
             code = cv2.VideoWriter_fourcc(*CODEC)
             with _quiet():
                 video = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, code, self.fps, (width, height))
@@ -213,4 +215,4 @@ class _Track:
             frames = written.get(cv2.CAP_PROP_FRAME_COUNT) if written.isOpened() else 0
             written.release()
             if frames != self.frames:
-                raise DataError(f"{path}: cannot be written as a whole; is the disk full?")
+                raise DataError(f"{path}: could not be written completely; is the disk full?")

@@ -1,5 +1,6 @@
-"""Parts of a label raster that are connected by sides of pixels, found in bands of rows from top to bottom."""
+"""Parts: connected components of a label raster, found in bands of rows from top to bottom."""
 
+from collections.abc import Set
 from typing import NamedTuple
 
 import cv2
@@ -11,8 +12,8 @@ from scipy.sparse.csgraph import connected_components
 class PartTable(NamedTuple):
     """All parts of a raster, class by class, each from top to bottom.
 
-    `numbers` (given,) int64 is the part of each id that PartFinder.add gave. Of each part: `classes` (parts,) int64,
-    `areas` (parts,) int64 in pixels, `boxes` (parts, 4) int64 of left, top, width, height.
+    `numbers` (ids,) int64 is the part of each id that PartFinder.add returned. `classes` (parts,) int64 is the class of
+    each part, `areas` (parts,) int64 its pixels, `boxes` (parts, 4) int64 its left, top, width and height.
     """
 
     numbers: np.ndarray
@@ -22,13 +23,14 @@ class PartTable(NamedTuple):
 
 
 class PartFinder:
-    """Numbers the parts of a raster whose rows come in bands. Memory grows with the number of parts, not of pixels.
+    """Numbers the parts of a raster whose rows are added in bands. Pixels of a part are connected by their sides.
+    Memory grows with the number of parts, not of pixels.
 
     Args:
-        indices: the classes whose parts are wanted; None is all of them.
+        indices: the classes whose parts are numbered; None means all classes.
     """
 
-    def __init__(self, indices: set[int] | None = None):
+    def __init__(self, indices: Set[int] | None = None):
         self._indices = indices
         self._classes: list[np.ndarray] = []
         self._stats: list[np.ndarray] = []
@@ -37,8 +39,8 @@ class PartFinder:
         self._rows = self._count = 0
 
     def add(self, labels: np.ndarray) -> np.ndarray:
-        """Ids (rows, W) int64, from 0, of the parts of the next rows, (rows, W) integers; -1 for other classes. A part
-        that goes on in another band has several; `table` says which are one."""
+        """Add the next rows, (rows, W) integers. Returns the ids of their parts, (rows, W) int64 from 0, and -1 for
+        other classes. A part that continues in another band has several ids; `table` has the part of each id."""
         ids = np.full(labels.shape, -1, np.int64)
         for index in np.unique(labels).tolist():
             if self._indices is not None and index not in self._indices:

@@ -1,4 +1,4 @@
-"""Prediction pipeline: reads, computes and writes at the same time."""
+"""Prediction pipeline: images are read, predicted and written at the same time."""
 
 import os
 import sys
@@ -24,25 +24,26 @@ from segtrain.inference.task import Task
 from segtrain.inference.uncertainty import Uncertainty, measure_pixels, reduce_pixels
 from segtrain.memory import read_available_bytes, show_bytes
 
-THREADS = min(os.cpu_count() or 2, 8)  # that read, and as many that write
-IN_FLIGHT_BYTES = 2**29  # of images and results between reading and writing
-AHEAD_IMAGES = 32  # that are read before their turn
-BATCH_BYTES = 2**30  # of the probabilities of a batch
-SAFE_PX = 2**24  # images of more pixels are only begun where there is memory for them
-NICE = 10  # how far the threads that read and write step back behind the network's
-LEAST_CHANNELS = 32  # of float32 at full size that a network holds at once, whichever it is
+THREADS = min(os.cpu_count() or 2, 8)  # for reading, and as many for writing
+IN_FLIGHT_BYTES = 2**29  # images and results between reading and writing
+AHEAD_IMAGES = 32  # images that are read in advance
+BATCH_BYTES = 2**30  # probabilities of a batch
+SAFE_PX = 2**24  # larger images are only read if there is enough memory
+NICE = 10  # how much lower the priority of the reading and writing threads is than the network's
+LEAST_CHANNELS = 32  # every network has at least so many float32 channels of full size in memory
 
-# image, labels, probabilities; means and map of the uncertainty
+# image, labels, probabilities, and the means and map of the uncertainty
 Computed = tuple[np.ndarray, Tensor, Tensor | None, tuple[Tensor, Tensor] | None]
 
 
 def helping_threads(count: int, device: torch.device) -> ThreadPoolExecutor:
-    """Threads that read and write while the network computes on `device`, and step back for it where that is the CPU.
+    """Threads that read and write while the network computes on `device`. If that is the CPU, they have a lower
+    priority.
 
-    A network's threads wait for one another after every operation: one that is kept off its core for a while holds up
-    all. Where they share the cores evenly with the others, reading and writing cost twice their time.
+    A network's threads wait for one another after every operation, so one that has to wait for a core delays all of
+    them. With equal priorities, reading and writing would cost twice their time.
     """
-    # Elsewhere than on Linux it would be for the whole process.
+    # On other systems than Linux, the priority would be that of the whole process.
     in_its_way = device.type == "cpu" and sys.platform == "linux"
     return ThreadPoolExecutor(count, initializer=_step_back if in_its_way else None)
 
@@ -53,9 +54,9 @@ def _step_back() -> None:
 
 
 class ImageSource(NamedTuple):
-    """An image that is to be predicted. `path` and `name` are those of Result; `size` is height and width
-    in pixels. `read` gives it as read_image does, None where a video has ended, or raises DataError; where there is a
-    `fault`, it is not read, and the size is (0, 0)."""
+    """An image to be predicted. `path` and `name` are those of Result; `size` is height and width in pixels. `read`
+    returns it as read_image does, or None at the end of a video; it raises DataError. If there is a `fault`, the image
+    is not read, and its size is (0, 0)."""
 
     path: Path
     name: Path
@@ -64,19 +65,19 @@ class ImageSource(NamedTuple):
     fault: DataError | None = None
 
     def load(self) -> np.ndarray | DataError | None:
-        """What `read` gives or raises, or the fault."""
+        """What `read` returns or raises, or the fault."""
         try:
             return self.fault or self.read()
         except DataError as error:
             return error
         except MemoryError:
             height, width = self.size
-            reason = f"{width} x {height} pixels need more memory than there is, already to be read"
+            reason = f"there is not enough memory to read {width} x {height} pixels"
             return DataError(f"{self.path}: {reason}")
 
 
 def image_source(path: Path, name: Path, read: Callable[[], np.ndarray]) -> ImageSource:
-    """The source of an image file; an error in its header is raised when it is read."""
+    """The source of an image file. An error in its header is raised when it is read."""
     try:
         return ImageSource(path, name, image_size(path), read)
     except DataError as error:
@@ -93,14 +94,13 @@ def predict_stream(
     readers: int = THREADS,
     writers: int = THREADS,
 ) -> Iterator[tuple[ImageSource, Any]]:
-    """Predict images that are read in `readers` threads and handled in `writers` threads while others are computed in
-    this one.
+    """Predict images. They are read in `readers` threads and handled in `writers` threads while others are predicted.
 
-    Images of one size that follow one another are computed together. Memory is bounded by IN_FLIGHT_BYTES, or by one
-    batch where it alone is more.
+    Consecutive images of the same size form batches. Memory is limited by IN_FLIGHT_BYTES, or by one batch if that
+    needs more.
 
-    Yields (source, what `handle` returned), in the order of the sources; a DataError instead for an image that cannot
-    be read or predicted. An error of `handle` ends the whole; so does closing the iterator. Both wait for the threads.
+    Yields each source, in order, with what `handle` returned, or with a DataError if the image cannot be read or
+    predicted. An error in `handle` stops everything, as does closing the iterator. Both wait for the threads.
     """
     batches = _group(sources, predictor, with_probabilities=with_probabilities)
     compute = partial(_compute, predictor, with_probabilities=with_probabilities, with_uncertainty=with_uncertainty)
@@ -136,17 +136,17 @@ def predict_stream(
 
 
 class _Batch(NamedTuple):
-    """Images of one size, and the bytes that they and their results take between reading and writing."""
+    """Images of the same size, and the memory that they and their results need between reading and writing."""
 
     sources: list[ImageSource]
     bytes: int
 
 
 def _group(sources: Iterable[ImageSource], predictor: Predictor, *, with_probabilities: bool) -> Iterator[_Batch]:
-    """Images of one size that follow one another, as many as go into a batch."""
+    """Batches of consecutive images of the same size."""
     task = predictor.task
     layers = len(task.names) if task.mode == "multilabel" else 1
-    bytes_per_px = task.channels * (1 if task.scale is None else 4) + layers + 6  # 6: colours and overlay
+    bytes_per_px = task.channels * (1 if task.scale is None else 4) + layers + 6  # 6: colors and overlay
     bytes_per_px += 4 * task.outputs if with_probabilities else 0
     checked = (_refuse_too_large(source, predictor) for source in sources)
     for (height, width), alike in groupby(checked, key=lambda source: source.size):
@@ -157,17 +157,17 @@ def _group(sources: Iterable[ImageSource], predictor: Predictor, *, with_probabi
 
 
 def _refuse_too_large(source: ImageSource, predictor: Predictor) -> ImageSource:
-    """A small file may hold an image that no memory does: the system would end the whole process for it."""
+    """A small file may contain an image that does not fit into memory; the system would kill the process for it."""
     height, width = source.size
     tile, outputs = predictor.options.tile_px, predictor.task.outputs
     pixels = tile * max(width, tile) if tile else predictor.count_pixels(source.size)
     if pixels <= SAFE_PX or predictor.device.type != "cpu":
         return source
-    needed = 4 * pixels * (outputs if tile else 2 * outputs + LEAST_CHANNELS)  # in tiles, those of one row of them
+    needed = 4 * pixels * (outputs if tile else 2 * outputs + LEAST_CHANNELS)  # with tiles, of one row of tiles
     free = read_available_bytes()
     if free is None or needed <= free:
         return source
-    what = f"{width} x {height} pixels need at least {show_bytes(needed)} of memory, {show_bytes(free)} are free"
+    what = f"{width} x {height} pixels need at least {show_bytes(needed)} of memory, but {show_bytes(free)} are free"
     fix = "a smaller --tile" if tile else "--tile 512"
     return source._replace(size=(0, 0), fault=DataError(f"{source.path}: {what}; write {fix}"))
 
@@ -188,8 +188,8 @@ def _predict(
 def _compute(
     predictor: Predictor, images: list[np.ndarray], *, with_probabilities: bool, with_uncertainty: bool
 ) -> list[Computed | str]:
-    """Tensors on the device, whose work goes on meanwhile; instead of them the reason why an image fails. Where a batch
-    fails, each of its images by itself."""
+    """Tensors on the device, which may still be computing, or the reason why an image fails. If a batch fails, its
+    images are tried one by one."""
     dtype, nothing = label_dtype(predictor.task), [None] * len(images)
     functions = [lambda probabilities: predictor.labels(probabilities).to(dtype)]
     if with_uncertainty:
@@ -209,7 +209,7 @@ def _compute(
             raise
         height, width = images[0].shape[:2]
         fix = "--tile 512" if predictor.options.tile_px is None else "a smaller --tile or --batch-size"
-        reason = f"{width} x {height} pixels need more memory than there is; write {fix}"
+        reason = f"there is not enough memory to predict {width} x {height} pixels; write {fix}"
     if len(images) == 1:
         return [reason]
     wanted = {"with_probabilities": with_probabilities, "with_uncertainty": with_uncertainty}

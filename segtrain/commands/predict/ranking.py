@@ -1,4 +1,4 @@
-"""Ranking: which images to label next, those that the model is most unsure of first."""
+"""Ranking: which images to label next; those with the most uncertain predictions come first."""
 
 import csv
 import io
@@ -20,12 +20,12 @@ RANK_SHEET = "rank.jpg"
 SHOWN_IMAGES = 12
 PANELS_IN_A_ROW = 2
 
-Ranked = tuple[str, Uncertainty, np.ndarray | None]  # name in tables, without map; panel where it may be on the sheet
+Ranked = tuple[str, Uncertainty, np.ndarray | None]  # name, uncertainty without its map, and a panel if it may be shown
 
 
 class Ranking:
-    """rank.csv, all images from the largest entropy on (inference/uncertainty.py), and rank.jpg, the first SHOWN_IMAGES
-    of them beside a map of where they are uncertain. Written in the context of `writing`."""
+    """rank.csv, all images by falling entropy (inference/uncertainty.py), and rank.jpg, the first SHOWN_IMAGES of them
+    with maps of their uncertainty. Written in the context of `writing`."""
 
     files = (RANK_TABLE, RANK_SHEET)
 
@@ -33,11 +33,11 @@ class Ranking:
         self.path = output / RANK_TABLE
         self._rows: list[tuple[str, Uncertainty]] = []
         self._panels: list[tuple[float, str, np.ndarray]] = []
-        self._highest: list[float] = []  # of what this process has seen
+        self._highest: list[float] = []  # entropies that this process has seen
         self._lock = threading.Lock()
 
     def take(self, result: Result) -> Ranked:
-        """What is kept of an image; may be called from any thread."""
+        """What is kept of an image. May be called from any thread."""
         measured = result.uncertainty
         with self._lock:
             self._highest = sorted([*self._highest, measured.entropy], reverse=True)[:SHOWN_IMAGES]
@@ -45,7 +45,7 @@ class Ranking:
         return result.file_name, measured._replace(map=None), _draw(result) if is_shown else None
 
     def add(self, taken: Ranked) -> None:
-        """Add what was taken."""
+        """Add what `take` returned."""
         name, measured, panel = taken
         self._rows.append((name, measured))
         if panel is not None:
@@ -55,7 +55,7 @@ class Ranking:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write the files once the block ends without an error. Raises DataError where one cannot be written."""
+        """Write the files when the block ends without an error. Raises DataError if one cannot be written."""
         yield
         rows = sorted(self._rows, key=lambda row: (-row[1].entropy, row[0]))
         text = io.StringIO()
@@ -70,7 +70,7 @@ class Ranking:
 
 
 def _draw(result: Result) -> np.ndarray:
-    """The panel of an image at the size of its map, HWC uint8 RGB."""
+    """The panel of an image, in the size of its map, HWC uint8 RGB."""
     height, width = result.uncertainty.map.shape
     small = [
         cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from segtrain.commands.predict.geotiff import index_dtype, no_class, write_geotiff
-from segtrain.commands.predict.polygons import Region, Tracer, classes_drawn
+from segtrain.commands.predict.polygons import Region, build_tracers
 from segtrain.commands.predict.result import Result, encode_jpeg
-from segtrain.commands.predict.shaping import Shaping
+from segtrain.commands.predict.shaping import IN_THE_IMAGE, Shaping
 from segtrain.commands.predict.sieve import AT_ONCE_PX, sieve_bands
 from segtrain.commands.predict.tiff_rows import TiffRows
 from segtrain.commands.predict.vectors import write_geojson, write_geopackage
@@ -24,14 +24,14 @@ from segtrain.inference.predictor import Predictor
 from segtrain.inference.tiles import tile_starts
 from segtrain.inference.uncertainty import Meter
 
-LARGE_PX = 2**26  # pixels of an image from which on it is not held in memory as a whole
-TILE_PX = 512  # side of the tiles where --tile is not given
-PREVIEW_PX = 2048  # longest side of the overlay, which is for looking at
+LARGE_PX = 2**26  # larger images are not kept in memory as a whole
+TILE_PX = 512  # side of the tiles without --tile
+PREVIEW_PX = 2048  # longest side of the overlay
 
 
 class PredictedRaster(NamedTuple):
-    """Height and width in pixels, the files, and the share of the pixels with data that each class has (in multilabel,
-    each layer), float64."""
+    """Height and width in pixels; the written files; the share of each class (in multilabel, of each layer) in the
+    pixels with data, float64."""
 
     size: tuple[int, int]
     files: list[Path]
@@ -39,10 +39,10 @@ class PredictedRaster(NamedTuple):
 
 
 def is_large(path: Path) -> bool:
-    """True for a TIFF of more than LARGE_PX pixels; a file that cannot be read is reported later."""
+    """Whether a file is a TIFF of more than LARGE_PX pixels. A file that cannot be read is reported later."""
     try:
         return is_tiff(str(path)) and math.prod(tiff_size(str(path))) > LARGE_PX
-    except Exception:  # a file that is broken in any way
+    except Exception:  # a file may be broken in any way
         return False
 
 
@@ -55,13 +55,12 @@ def predict_raster(
     shaping: Shaping,
     meter: Meter | None = None,
 ) -> PredictedRaster:
-    """Write STEM.tif as write_geotiff does and, where `kinds` has them, STEM_overlay.jpg, reduced to PREVIEW_PX,
-    STEM.geojson and STEM.gpkg. `meter` is given all probabilities.
+    """Write STEM.tif with write_geotiff and, if they are in `kinds`, STEM_overlay.jpg, reduced to PREVIEW_PX,
+    STEM.geojson and STEM.gpkg. `meter` gets all probabilities.
 
-    Memory beside the model: the tiles of one row, task.outputs * tile_px * width * 4 bytes, as many rows of the image,
-    and what Tracer and sieve_bands need. The predictor's options must have a tile. Raises DataError for a file that is
-    damaged or of a kind that cannot be read in rows, and where the result cannot be written; nothing half written is
-    left.
+    Memory in addition to the model: one row of tiles, task.outputs * tile_px * width * 4 bytes, the same rows of the
+    image, and what Tracer and sieve_bands need. The predictor's options must have a tile. Raises DataError for a file
+    that is damaged or cannot be read in rows, and if a result cannot be written; no partial file is left.
     """
     target = stem.with_name(f"{stem.name}.tif")
     with TiffRows(str(path)) as rows:
@@ -85,7 +84,7 @@ def predict_raster(
 
 
 class _Pass:
-    """One way through the image: gives the prediction in strips, and keeps what the rest is made of."""
+    """One pass over the image: yields the prediction in strips, and keeps what the other outputs need."""
 
     def __init__(
         self,
@@ -109,18 +108,15 @@ class _Pass:
         self.counts = np.zeros(len(self.task.names), np.int64)
         self.pixels = 0  # with data
         self.layered = self.task.mode == "multilabel"
-        drawn = [{1}] * len(self.task.names) if self.layered else [set(classes_drawn(self.task))]
-        tracer = partial(Tracer, rows.width, simplify_px=shaping.simplify_px)
-        self._tracers = (
-            [tracer(indices) for indices in drawn] if not {"geojson", "geopackage"}.isdisjoint(kinds) else []
-        )
+        tracers = partial(build_tracers, self.task, rows.width, simplify_px=shaping.simplify_px)
+        self._tracers = [] if IN_THE_IMAGE.isdisjoint(kinds) else tracers()
         self._small_image: list[np.ndarray] = []  # every `step`-th row and column
         self._small: list[np.ndarray] = []  # the same of the prediction
         self._latest: tuple[int, np.ndarray, np.ndarray | None] = (0, np.zeros(0), None)
 
     def strips(self, spool: BinaryIO) -> Iterator[np.ndarray]:
-        """The prediction of rows, (rows, W) or (classes, rows, W), every row once, in order, as write_geotiff takes
-        them; `spool` is a file that may be written."""
+        """The prediction as write_geotiff needs it: (rows, W) or (classes, rows, W), from top to bottom. `spool` is a
+        temporary file to write to."""
         strips = self._predicted()
         if self.shaping.min_area_px > 1:
             strips = self._sieved(strips, spool)
@@ -138,11 +134,8 @@ class _Pass:
         return Result(self.path, self.path, self.task, image, labels, nodata=hidden if hidden.any() else None).overlay
 
     def regions(self) -> Iterator[Region]:
-        """The regions of the whole, once all strips are through."""
-        if not self.layered:
-            return self._tracers[0].regions()
-        layers = (map(partial(_of_layer, index), tracer.regions()) for index, tracer in enumerate(self._tracers))
-        return chain.from_iterable(layers)
+        """The regions of the whole image, once all strips have been yielded."""
+        return chain.from_iterable(tracer.regions() for tracer in self._tracers)
 
     def _predicted(self) -> Iterator[np.ndarray]:
         dtype = index_dtype(self.task, with_nodata=self.with_nodata)
@@ -168,7 +161,7 @@ class _Pass:
         return image
 
     def _sieved(self, strips: Iterator[np.ndarray], spool: BinaryIO) -> Iterator[np.ndarray]:
-        """The strips without small regions; all go through the spool first."""
+        """The strips without small regions. All strips are written to the spool first."""
         bands: list[tuple[int, tuple[int, ...], np.dtype]] = []
         rows = max(AT_ONCE_PX // self.rows.width, 1)
         for strip in strips:
@@ -205,7 +198,3 @@ class _Pass:
         self._small.append(strip[..., -top % self.step :: self.step, :: self.step].copy())
         for tracer, layer in zip(self._tracers, strip if self.layered else [strip], strict=False):
             tracer.add(layer)
-
-
-def _of_layer(index: int, region: Region) -> Region:
-    return region._replace(index=index)

@@ -1,4 +1,4 @@
-"""Result: a predicted image, and the files that show it alone."""
+"""Result: a predicted image, and the files that are written for each image."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from segtrain.inference.uncertainty import Uncertainty
 from segtrain.visualize import Color, class_suffixes
 
 JPEG_QUALITY = 95
-JPEG_MOST_PX = 65_500  # of a side, in libjpeg-turbo
+JPEG_MOST_PX = 65_500  # longest side that libjpeg-turbo writes
 FILE_SUFFIXES = {
     "color": "_color.png",
     "overlay": "_overlay.jpg",
@@ -38,12 +38,12 @@ FILE_SUFFIXES = {
 
 @dataclass(frozen=True)
 class Result(PredictedImage):
-    """A predicted image, and where it comes from.
+    """A predicted image, and the file it comes from.
 
-    `path` is the file that it comes from, `name` what is written for it, below the output folder and without suffix.
-    `image` and `labels` are those of PredictedImage. `probabilities` are (task.outputs, H, W) float32, None where they
-    are not wanted, as is `uncertainty`. `nodata`, bool HW, is where the image has no data, None where it has some
-    everywhere. `georeference` is that of the file, where it has one. `simplify_px` says how far outlines may move.
+    `path` is that file, and `name` the path of the outputs below the output folder, without suffix. `image` and
+    `labels` are those of PredictedImage. `probabilities` are (task.outputs, H, W) float32; they and `uncertainty` are
+    None if they are not needed. `nodata`, bool HW, is true for pixels without data; None if there are none.
+    `georeference` is that of the file, if it has one. `simplify_px` is how far outlines may move.
     """
 
     path: Path
@@ -59,36 +59,37 @@ class Result(PredictedImage):
 
     @property
     def in_tiff(self) -> bool:
-        """Whether its class indices are a TIFF, which has a place."""
+        """Whether its class indices are written as a GeoTIFF."""
         return self.georeference is not None and bool(self.georeference.tags)
 
     @cached_property
     def regions(self) -> list[Region]:
-        """What every file of outlines is made of."""
+        """The regions, from which all outlines are written."""
         return list(find_regions(self.labels, self.task, simplify_px=self.simplify_px))
 
     @property
     def file_name(self) -> str:
-        """What tables call it."""
+        """The name of the image in tables."""
         return file_name_of(self.path, self.name)
 
 
 def file_name_of(path: Path, name: Path) -> str:
-    """The name of an image in tables: its path below the folder that was given, with its suffix; frames of videos have
-    none."""
+    """The name of an image in tables: its path below the input folder. Video frames have no suffix."""
     return name.as_posix() + ("" if is_video(path) else path.suffix)
 
 
 def list_suffixes(kinds: Sequence[str], task: Task, *, in_tiff: bool = False) -> list[str]:
-    """The endings of all files that these kinds write for each image, after its name."""
+    """What is appended to the name of an image for each of its files, for these kinds."""
     suffixes: list[str] = []
     for kind in kinds:
         if kind == "index" and in_tiff:
             suffixes.append(".tif")
         elif kind in ("index", "values"):
-            layers = class_suffixes(task.names, numbered=kind == "index")  # masks: {class} finds those of values
+            layers = class_suffixes(
+                task.names, numbered=kind == "index"
+            )  # without numbers, data.masks: {class} finds the values
             suffixes += layers if task.mode == "multilabel" else [".png"]
-        elif kind in ("prob8", "prob16"):  # of a binary task, the foreground alone
+        elif kind in ("prob8", "prob16"):  # of a binary task, only the foreground
             suffixes += class_suffixes(task.names[-task.outputs :], "_prob")
         elif kind in FILE_SUFFIXES:
             suffixes.append(FILE_SUFFIXES[kind])
@@ -96,8 +97,8 @@ def list_suffixes(kinds: Sequence[str], task: Task, *, in_tiff: bool = False) ->
 
 
 def encode_files(result: Result, kind: str, *, output: Path = Path()) -> list[bytes]:
-    """The contents of the files of one kind, in the order of list_suffixes; `output` is the folder that `result.name`
-    starts in, for files that say where their image lies."""
+    """The contents of the files of one kind, in the order of list_suffixes. `output` is the output folder, for files
+    that contain the relative path of their image."""
     task, labels = result.task, result.labels
     match kind:
         case "index" if result.in_tiff:
@@ -117,7 +118,7 @@ def encode_files(result: Result, kind: str, *, output: Path = Path()) -> list[by
         case "npz":
             packed = io.BytesIO()
             probabilities = result.probabilities.astype(np.float16)
-            # Not compressed: that takes 30 times as long and saves a fifth.
+            # Not compressed: compression takes 30 times as long and saves a fifth.
             np.savez(packed, probabilities=probabilities, names=np.array(task.names[-task.outputs :]))
             return [packed.getvalue()]
         case "prob8" | "prob16":
@@ -133,8 +134,8 @@ def encode_files(result: Result, kind: str, *, output: Path = Path()) -> list[by
 
 
 def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]:
-    """Write those of `kinds` that belong to one image; their names below `output`. Raises DataError where one cannot be
-    written."""
+    """Write the files of one image, of those `kinds` that have any. Returns their paths below `output`. Raises
+    DataError if one cannot be written."""
     written = []
     for kind in kinds:
         suffixes = list_suffixes([kind], result.task, in_tiff=result.in_tiff)
@@ -149,9 +150,9 @@ def write_files(result: Result, kinds: Sequence[str], output: Path) -> list[str]
 
 
 def encode_values(labels: np.ndarray, task: Task) -> list[bytes]:
-    """PNGs as the masks of the data set are: task.mask_values of HW class indices, grey of 8 or 16 bits or RGB; or of
-    CHW layers each class's value, and 0. Pixels of no class, where the image has no data, are ignore_index, or among
-    colours the first class: a training ignores them by the image."""
+    """PNGs like the masks of the dataset: task.mask_values for HW class indices, gray in 8 or 16 bits or RGB; for CHW
+    layers, the value of each class, and 0. Pixels without data get ignore_index or, if the masks have colors, the color
+    of the first class, since training ignores such pixels because of the image."""
     values = np.array(task.mask_values)
     if labels.ndim == 3:
         values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
@@ -172,15 +173,15 @@ def _encode_geotiff(result: Result) -> bytes:
 
 
 def encode_png(pixels: np.ndarray, *, smooth: bool = False) -> bytes:
-    """HW uint8 or uint16, or HWC uint8 RGB, as a PNG; where neighbours differ little, as the differences to the row
-    above. zlib's runs alone take a quarter of the time of its search: classes are long runs, probabilities end in
-    noise."""
+    """HW uint8 or uint16, or HWC uint8 RGB, as a PNG. If it is `smooth`, the differences from the row above are
+    compressed. Looking for runs only takes zlib a quarter of the time of its full search; classes are long runs, and
+    the low bits of probabilities are noise."""
     options = {"strategy": imagecodecs.PNG.STRATEGY.RLE, "filter": imagecodecs.PNG.FILTER["UP" if smooth else "NONE"]}
     return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1, **options)
 
 
 def encode_palette(mask: np.ndarray, colors: Sequence[Color]) -> bytes:
-    """HW uint8 as a PNG with these at most 256 colours as its palette."""
+    """HW uint8 as a PNG with these colors, 256 at most, as its palette."""
     picture, packed = Image.fromarray(mask), io.BytesIO()
     picture.putpalette(np.array(colors, np.uint8).tobytes())
     picture.save(packed, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
@@ -188,8 +189,7 @@ def encode_palette(mask: np.ndarray, colors: Sequence[Color]) -> bytes:
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:
-    """HWC uint8 RGB as a JPEG with colours as sharp as its brightness; only every nth pixel of what is too long for the
-    format."""
+    """HWC uint8 RGB as a JPEG without chroma subsampling; every nth pixel of an image that is too large for JPEG."""
     step = -(-max(pixels.shape[:2]) // JPEG_MOST_PX)
     reduced = np.ascontiguousarray(pixels[::step, ::step])
     return imagecodecs.jpeg8_encode(reduced, level=JPEG_QUALITY, subsampling="444")

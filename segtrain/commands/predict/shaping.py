@@ -1,5 +1,4 @@
-"""Shaping of a prediction before anything is written: what the image declares to be no data, regions that are too
-small, outlines that are simplified."""
+"""Shaping of a prediction before it is written: pixels without data, small regions, simplified outlines."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,10 @@ IN_THE_IMAGE = frozenset({"geojson", "geopackage"})  # kinds whose coordinates a
 
 @dataclass(frozen=True)
 class Shaping:
-    """What is done with each result.
+    """What is done to each result.
 
-    `min_area_px` is the least number of pixels of a region, see sieve_labels. `simplify_px` says how far outlines may
-    move, see simplify_rings. `georeferences` are those of the images that have one.
+    `min_area_px` is the smallest allowed number of pixels in a region, see sieve_labels. `simplify_px` is how far
+    outlines may move, see simplify_rings. `georeferences` are those of the images that have one.
     """
 
     min_area_px: int = 0
@@ -31,7 +30,7 @@ class Shaping:
     georeferences: Mapping[Path, Georeference] = field(default_factory=dict)
 
     def apply(self, result: Result) -> Result:
-        """The result, shaped. Raises DataError where the file cannot be read again."""
+        """The shaped result. Raises DataError if the image file cannot be read again."""
         georeference, nodata = self.georeferences.get(result.path), None
         if georeference is not None:
             nodata = _read_nodata(result.path, result.task)
@@ -45,7 +44,7 @@ class Shaping:
 
 
 def hide_nodata(labels: np.ndarray, nodata: np.ndarray, task: Task) -> np.ndarray:
-    """Labels of a PredictedImage whose pixels without data, bool HW, are of no class."""
+    """The labels of a PredictedImage, with no class where `nodata`, bool HW, is true."""
     if labels.ndim == 3:
         return labels * ~nodata
     value = no_class(task)
@@ -58,25 +57,25 @@ def _read_nodata(path: Path, task: Task) -> np.ndarray | None:
     try:
         return read_nodata(str(path), channels=task.channels, bands=task.bands)
     except (OSError, ValueError, RuntimeError, LookupError) as error:
-        raise DataError(f"{path}: its pixels without data cannot be read: {reason_of(error)}") from error
+        raise DataError(f"{path}: cannot be read again to find its pixels without data: {reason_of(error)}") from error
 
 
 def explain_georeferences(found: Mapping[Path, Georeference], kinds: Iterable[str]) -> list[str]:
-    """Lines about images whose files will not lie where one might expect them, one for each reason."""
+    """Notes about images whose outputs are not located as a user might expect, one for each reason."""
     vectors = not IN_THE_IMAGE.isdisjoint(kinds)
     paths: dict[str, list[str]] = {}
     for path, georeference in found.items():
         place, fault = georeference.place, georeference.fault
         if not georeference.tags:
-            reason = f"the georeference cannot be used ({fault}); class indices become a PNG, outlines are in pixels"
+            reason = f"the georeference cannot be used ({fault}); class indices are written as PNG, outlines in pixels"
         elif not vectors:
             continue
         elif place is None:
-            reason = f"the georeference is not a grid ({fault}); outlines are in pixels; gdalwarp makes a grid of it"
+            reason = f"the georeference is not a grid ({fault}); outlines are in pixels; use gdalwarp to make a grid"
         elif not place.epsg:
-            reason = "the georeference names no EPSG code; outlines have its coordinates, GeoJSON without a system"
+            reason = "the georeference has no EPSG code; outlines use its coordinates, and GeoJSON names no system"
         elif not place.unit_m:
-            reason = f"EPSG:{place.epsg} is not in metres or feet, as far as the file says; outlines have no area_m2"
+            reason = f"EPSG:{place.epsg} is not in meters or feet, as far as the file says; outlines have no area_m2"
         else:
             continue
         paths.setdefault(reason, []).append(str(path))

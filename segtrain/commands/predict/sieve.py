@@ -1,7 +1,8 @@
-"""Sieve: regions of few pixels become part of their surroundings.
+"""Sieve: small regions are merged into their surroundings.
 
-GDAL's sieve, which rasterio and others call, gives a region to its largest neighbour, whichever side it lies on; here
-it goes to the one that surrounds most of it. It also needs no more memory than the regions, for rasters in rows.
+GDAL's sieve, which rasterio calls, merges a region into its largest neighbor, however short their border is. Here a
+region is merged into the neighbor with the longest border, and large rasters are processed in rows, with memory for the
+regions only.
 """
 
 import heapq
@@ -13,16 +14,16 @@ import numpy as np
 from segtrain.commands.predict.parts import PartFinder, PartTable
 
 ID_BITS = 32
-AT_ONCE_PX = 2**20  # pixels that are sieved at a time
+AT_ONCE_PX = 2**20  # pixels that are sieved at once
 
 
 def sieve_labels(labels: np.ndarray, min_area_px: int, *, nodata: np.ndarray | None = None) -> np.ndarray:
-    """Labels without regions of fewer pixels: HW class indices, or CHW layers of 0 and 1, each by itself, where holes
-    of fewer pixels are filled too.
+    """Labels without regions of fewer than `min_area_px` pixels: HW class indices, or CHW layers of 0 and 1, which are
+    sieved one by one. In layers, small holes are filled too.
 
-    Regions are connected by sides. The smallest goes first; it takes the class of the neighbour with which it shares
-    the longest border, of several the largest, and is one with all neighbours of that class. `nodata`, bool HW, is
-    nobody's neighbour and stays as it is.
+    Pixels of a region are connected by their sides. The smallest region is merged first. It gets the class of the
+    neighbor with the longest common border (if there are several, of the largest), and is joined with all neighbors of
+    that class. Pixels where `nodata`, bool HW, is true stay as they are and are not neighbors.
     """
     if labels.ndim == 3:
         return np.stack([sieve_labels(layer, min_area_px, nodata=nodata) for layer in labels])
@@ -37,8 +38,8 @@ def sieve_labels(labels: np.ndarray, min_area_px: int, *, nodata: np.ndarray | N
 
 
 def sieve_bands(bands: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], min_area_px: int) -> Iterator[np.ndarray]:
-    """What sieve_labels gives for a raster in bands of rows, from top to bottom: labels and nodata, which are asked for
-    twice."""
+    """The result of sieve_labels for a raster in bands of rows, from top to bottom. `bands` yields labels and nodata;
+    it is called twice."""
     finder = PartFinder()
     borders: list[np.ndarray] = []
     above = None
@@ -55,8 +56,8 @@ def sieve_bands(bands: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], mi
 
 
 def _count_borders(ids: np.ndarray, skip_first: bool) -> np.ndarray:
-    """Two ids, and how many sides of pixels they share, (3, borders); those in the first row, where it is another
-    band's, are left out."""
+    """(3, borders): two ids, and the number of pixel sides they share. Borders within the first row are left out if it
+    belongs to another band."""
     own = ids[1:] if skip_first else ids
     pairs = []
     for first, second in ((own[:, 1:], own[:, :-1]), (ids[1:], ids[:-1])):
@@ -68,19 +69,19 @@ def _count_borders(ids: np.ndarray, skip_first: bool) -> np.ndarray:
 
 
 def _small_parts(table: PartTable, borders: np.ndarray, min_area_px: int) -> dict[int, dict[int, int]]:
-    """Each part that is too small: its neighbours, and the length of the border with each."""
+    """The parts that are too small: the neighbors of each, and the length of the border with each neighbor."""
     one, other = table.numbers[borders[:2]]
     one, other, lengths = np.append(one, other), np.append(other, one), np.append(borders[2], borders[2])
     small = (table.areas[one] < min_area_px) & (one != other)
     around: dict[int, dict[int, int]] = {part: {} for part in np.flatnonzero(table.areas < min_area_px).tolist()}
-    for part, neighbour, length in zip(*(column[small].tolist() for column in (one, other, lengths)), strict=True):
+    for part, neighbor, length in zip(*(column[small].tolist() for column in (one, other, lengths)), strict=True):
         nearby = around[part]
-        nearby[neighbour] = nearby.get(neighbour, 0) + length
+        nearby[neighbor] = nearby.get(neighbor, 0) + length
     return around
 
 
 def _merge(table: PartTable, borders: np.ndarray, min_area_px: int) -> np.ndarray:
-    """The class of each part once all that are too small have gone to a neighbour."""
+    """The class of each part after all that are too small have been merged into a neighbor."""
     areas, classes = table.areas.tolist(), table.classes.tolist()
     around = _small_parts(table, borders, min_area_px)
     goes_to = list(range(len(areas)))
@@ -91,14 +92,14 @@ def _merge(table: PartTable, borders: np.ndarray, min_area_px: int) -> np.ndarra
         return part
 
     def unite(part: int, other: int) -> int:
-        """The larger one, which the other has become part of."""
+        """Merge the smaller of two parts into the larger one, which is returned."""
         kept, gone = (part, other) if areas[part] >= areas[other] else (other, part)
         goes_to[gone] = kept
         areas[kept] += areas[gone]
         nearby, own = around.pop(gone, {}), around.get(kept)
         if own is not None:
-            for neighbour, length in nearby.items():
-                own[neighbour] = own.get(neighbour, 0) + length
+            for neighbor, length in nearby.items():
+                own[neighbor] = own.get(neighbor, 0) + length
         return kept
 
     waiting = [(areas[part], part) for part in around if classes[part] >= 0]
@@ -106,7 +107,7 @@ def _merge(table: PartTable, borders: np.ndarray, min_area_px: int) -> np.ndarra
     while waiting:
         area, part = heapq.heappop(waiting)
         if goes_to[part] != part or areas[part] != area:
-            continue  # it is part of another, or has grown and waits again
+            continue  # it has been merged, or has grown and is queued again
         lengths: dict[int, int] = defaultdict(int)
         for other, length in around[part].items():
             if (root := find(other)) != part:

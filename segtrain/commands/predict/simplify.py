@@ -1,7 +1,8 @@
-"""Simplified outlines whose shared borders stay shared.
+"""Simplified outlines, in which adjacent regions still share their borders.
 
-Borders are cut at the corners where three or more regions meet, and each piece is simplified once, for both regions
-beside it, by Douglas and Peucker (1973): corners are left out as long as all lie within the tolerance of the new line.
+Borders are cut at the corners where three or more regions meet. Each piece is simplified once, for the regions on both
+sides, by Douglas and Peucker (1973): corners are removed as long as all of them are within the tolerance of the new
+line.
 """
 
 from collections.abc import Iterator
@@ -10,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-EASIER = (1.0, 0.5, 0.25, 0.0)  # shares of the tolerance that a border is tried with until its regions are valid
+EASIER = (1.0, 0.5, 0.25, 0.0)  # shares of the tolerance, tried in this order until the regions of a border are valid
 
 
 class Rings(NamedTuple):
-    """Rings of numbered owners, one behind the other.
+    """Rings of numbered owners, one after another.
 
-    `points` (N, 2) int64 of x and y; `bounds` (rings,) where each begins; `owners` (rings,) int64; `stops` (N,) bool:
-    points that every simplification keeps.
+    `points` (N, 2) int64 are x and y; `bounds` (rings,) is where each ring begins; `owners` (rings,) int64 are their
+    owners; `stops` (N,) bool marks points that simplification must keep.
     """
 
     points: np.ndarray
@@ -31,7 +32,7 @@ class Rings(NamedTuple):
         return np.diff(np.append(self.bounds, len(self.points)))
 
     def twice_areas(self) -> np.ndarray:
-        """Twice the area of each ring, int64: that of an outline is positive, that of a hole negative."""
+        """Twice the area of each ring, int64: positive for an outline, negative for a hole."""
         if not len(self.bounds):
             return np.zeros(0, np.int64)
         after = np.arange(1, len(self.points) + 1)
@@ -40,7 +41,7 @@ class Rings(NamedTuple):
         return np.add.reduceat(x * next_y - next_x * y, self.bounds)
 
     def by_owner(self) -> Iterator[tuple[int, list[np.ndarray]]]:
-        """Each owner, in order, with its rings: the outline first."""
+        """The owners in order, each with its rings, of which the outline is first."""
         order = np.lexsort((np.arange(len(self.owners)), self.twice_areas() < 0, self.owners))
         owners, lengths = self.owners[order], self.lengths[order]
         firsts = self.bounds[order]
@@ -51,12 +52,12 @@ class Rings(NamedTuple):
 
 
 def simplify_rings(rings: Rings, tolerance: float) -> Rings:
-    """Rings with fewer points, all of them points of `rings`, which together cover the same area without gaps and
-    overlaps: every point of an old border lies within `tolerance` pixels of the new one and the other way round, and
-    each region is a valid polygon, with its holes in it.
+    """Rings with fewer points, all from `rings`, that together cover the same area without gaps and overlaps.
 
-    Owners must cover a rectangle: then they do not overlap if each is valid by itself, for the windings of all rings
-    add up to what they were, one. Borders of those that are not are tried with less, and in the end kept as they are.
+    Every point of an old border is within `tolerance` pixels of the new border and vice versa, and each region is a
+    valid polygon that contains its holes. The owners must cover a rectangle. Then they do not overlap if each of them
+    is valid, because the winding numbers of all rings add up to 1 everywhere, as before. Borders of regions that are
+    not valid are tried with a smaller tolerance, and finally kept as they were.
     """
     import shapely
 
@@ -73,8 +74,8 @@ def simplify_rings(rings: Rings, tolerance: float) -> Rings:
 
 
 class _Arcs:
-    """The pieces of rings between two stops. `exact` (lines,) are LineStrings of shapely; in the order of the rings,
-    `line_of` is the line of each piece, for two pieces may be one, and `ring_of` its ring."""
+    """The pieces of rings between two stops. `exact` (lines,) are shapely LineStrings. `line_of` is the line of each
+    piece, in the order of the rings, and `ring_of` its ring; two pieces that are the same border have the same line."""
 
     def __init__(self, rings: Rings):
         import shapely
@@ -95,7 +96,7 @@ class _Arcs:
         self.exact = np.where(self._backwards[firsts], shapely.reverse(lines[firsts]), lines[firsts])
 
     def join(self, lines: np.ndarray, wanted: np.ndarray) -> Rings:
-        """The rings that are wanted, bool (rings,), made of these lines."""
+        """The wanted rings, bool (rings,), put together from these lines."""
         import shapely
 
         points, line_of_point = shapely.get_coordinates(lines, return_index=True)
@@ -113,8 +114,8 @@ class _Arcs:
         return Rings(points[taken].astype(np.int64), bounds, self._rings.owners[wanted], np.ones(len(taken), bool))
 
     def find_wrong(self, lines: np.ndarray, wanted: np.ndarray, free: np.ndarray) -> np.ndarray:
-        """Which of the `free` lines, bool (lines,), leave one of the wanted rings without an area, turn it over, or
-        meet others of an owner that is not a valid polygon; all of an owner that is none for another reason."""
+        """Which of the `free` lines, bool (lines,), make a wanted ring flat or reverse it, or intersect other lines of
+        an owner whose polygon is not valid. If it is not valid for another reason, all of its lines are wrong."""
         import shapely
 
         rings = self.join(lines, wanted)
@@ -141,7 +142,7 @@ class _Arcs:
 
 
 def _meet_between_ends(lines: np.ndarray) -> np.ndarray:
-    """Which LineStrings meet another, or themselves, elsewhere than at ends that they share; indices."""
+    """The indices of LineStrings that intersect themselves, or another one elsewhere than at common ends."""
     import shapely
 
     first, second = shapely.STRtree(lines).query(lines, predicate="intersects")
@@ -155,10 +156,12 @@ def _meet_between_ends(lines: np.ndarray) -> np.ndarray:
 
 
 def _cut_rings(rings: Rings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of the points of all pieces, one behind the other, each with its last point; their lengths and rings.
+    """The indices of the points of all pieces, one piece after another, including its last point; the pieces' lengths
+    and rings.
 
-    A ring without a stop is cut at its first point in reading order and at the one that is farthest from it, so that
-    both regions that it parts cut it at the same ones; one with a single stop there and at the farthest.
+    A ring without a stop is cut at its first point in reading order and at the point farthest from it, so that the
+    regions on both sides cut it at the same points. A ring with one stop is cut there and at the point farthest from
+    it.
     """
     count, lengths = len(rings.points), rings.lengths
     ring_of_point = np.repeat(np.arange(len(lengths)), lengths)
@@ -185,8 +188,8 @@ def _cut_rings(rings: Rings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def cut_polygon(rings: list[np.ndarray]) -> list[np.ndarray]:
-    """Rings (N, 2) float64 that together cover a polygon with holes, outline first: it is cut down the middle of each
-    hole."""
+    """Rings (N, 2) float64 that together cover a polygon with holes, whose outline is the first ring. The polygon is
+    cut along the middle of each hole."""
     import shapely
 
     outline, *holes = rings

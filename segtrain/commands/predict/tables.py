@@ -1,4 +1,4 @@
-"""Tables of a prediction: the files that all images are in."""
+"""Tables of a prediction: files with the results of all images."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,27 +17,27 @@ from segtrain.inference.task import Task
 
 
 class Table(Protocol):
-    """Files that take what they need of each image, and are written in the context of `writing`; `files` are their
-    names below the output folder."""
+    """One or more files with the results of all images, written in the context of `writing`. `files` are their names
+    below the output folder."""
 
     files: Sequence[str]
 
     def take(self, result: Result) -> Any:
-        """What `add` needs of an image; called from any thread."""
+        """What `add` needs from an image. Called from any thread."""
         ...
 
     def add(self, taken: Any) -> None:
-        """Add what was taken."""
+        """Add what `take` returned."""
         ...
 
     def writing(self) -> AbstractContextManager[None]:
-        """Raises DataError where a file cannot be written."""
+        """Raises DataError if a file cannot be written."""
         ...
 
 
 def build_tables(task: Task, output: Path, wanted: Wanted, *, sheet: Sheet | None = None) -> list[Table]:
-    """The tables that are wanted. `sheet` is the table of runs, None without. Raises DataError for names that a table
-    cannot hold."""
+    """The wanted tables. `sheet` is the table of run lengths, if there is one. Raises DataError for names that a table
+    cannot contain."""
     builders = {
         "coco": partial(CocoFile, output / "coco.json", task, polygon_annotations),
         "coco-rle": partial(CocoFile, output / "coco_rle.json", task, run_annotations),

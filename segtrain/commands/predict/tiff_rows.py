@@ -1,4 +1,4 @@
-"""TIFF rows: a TIFF that is too large to be read as a whole."""
+"""TIFF rows: a TIFF that is too large to be read at once."""
 
 from typing import Self
 
@@ -10,14 +10,14 @@ from segtrain.files import Window
 from segtrain.images.bands import ORIENTATION, Bands, bands_of_page, may_lack_data
 from segtrain.images.windows import LARGEST_SEGMENT_BYTES, TiffSegments
 
-PHOTOMETRICS = (1, 2, 6)  # grey, RGB, and the YCbCr of JPEG, which its codec turns into RGB
+PHOTOMETRICS = (1, 2, 6)  # gray, RGB, and JPEG's YCbCr, which the codec converts to RGB
 
 
 class TiffRows:
-    """The first image of a TIFF file, opened for reading rows from top to bottom. Close it, or use it as a context.
+    """The first image of a TIFF file, opened for reading rows from top to bottom. Use it as a context manager.
 
-    `height` and `width` are in pixels; `may_lack_data` is that of the page. Raises DataError for a file whose bands lie
-    in several pages, that has to be turned, or whose colours need a palette or a conversion.
+    `height` and `width` are in pixels; for `may_lack_data` see images.bands. Raises DataError for a file whose bands
+    are in several pages, that is stored rotated, or whose colors need a palette or a conversion.
     """
 
     def __init__(self, path: str):
@@ -43,10 +43,10 @@ class TiffRows:
         self._file.close()
 
     def read(self, top: int, bottom: int) -> Bands:
-        """Rows top..bottom - 1 as the file holds them. What lies above `top` is forgotten, so that rows asked for once
-        more cost nothing only as long as the next ones lie at or below them.
+        """Rows top..bottom - 1 as they are stored. Rows above `top` are removed from memory, so reading them again
+        later means decoding them again.
 
-        Raises DataError where the file is damaged or ends too early.
+        Raises DataError if the file is damaged or truncated.
         """
         together = self._segments.rows_together
         first, end = top // together, -(-bottom // together)
@@ -60,26 +60,31 @@ class TiffRows:
                     self._decoded[row] = self._segments.read(strip)
         except (OSError, ValueError, RuntimeError, LookupError) as error:
             text = " ".join(str(error).split())
-            raise DataError(f"{self.path}: rows {top} to {bottom} cannot be read: {text}; is it complete?") from error
+            raise DataError(
+                f"{self.path}: rows {top} to {bottom} cannot be read: {text}; is the file complete?"
+            ) from error
         pixels = np.concatenate([self._decoded[row] for row in range(first, end)])
         pixels = pixels[top - first * together :][: bottom - top]
-        if self._segments.is_plain:  # to read it again costs nothing
+        if self._segments.is_plain:  # reading them again costs nothing
             self._decoded.clear()
         return bands_of_page(pixels, self._page)
 
     def _require_plain(self) -> None:
         page = self._page
         refusals = [
-            (len(self._file.series[0].pages) > 1, "its bands lie in several pages; save them as one page"),
-            (page.tags.valueof(ORIENTATION, 1) != 1, "it is stored turned; save it upright"),
-            (page.photometric not in PHOTOMETRICS, f"its colours are {page.photometric.name}; save it as RGB or grey"),
+            (len(self._file.series[0].pages) > 1, "its bands are in several pages; save them in one page"),
+            (page.tags.valueof(ORIENTATION, 1) != 1, "it is stored rotated; save it upright"),
+            (page.photometric not in PHOTOMETRICS, f"its colors are {page.photometric.name}; save it as RGB or gray"),
             (
                 page.compression != 1 and TiffSegments(self._file).segment_bytes > LARGEST_SEGMENT_BYTES,
                 "its compressed strips are as large as the image; save it in tiles",
             ),
-            (page.bitspersample not in (8, 16, 32, 64), f"it holds {page.bitspersample} bits; save it with 8 or 16"),
+            (
+                page.bitspersample not in (8, 16, 32, 64),
+                f"it has {page.bitspersample} bits per sample; save it with 8 or 16",
+            ),
         ]
         for refused, reason in refusals:
             if refused:
                 self._file.close()
-                raise DataError(f"{self.path}: is too large to be read at once, and {reason}")
+                raise DataError(f"{self.path}: is too large to be read at once, and cannot be read in rows: {reason}")

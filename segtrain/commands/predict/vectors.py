@@ -1,7 +1,7 @@
-"""Vector files of one prediction: GeoJSON and GeoPackage, in the coordinates of the image where it has some.
+"""Vector files of one prediction: GeoJSON and GeoPackage, in the coordinates of the image if it has a georeference.
 
-GeoJSON: RFC 7946, and the member `crs` of the GeoJSON of 2008, as GDAL and QGIS read and write it for other systems.
-GeoPackage: OGC 12-128r18; the table layer_styles is the one in which QGIS keeps styles.
+GeoJSON: RFC 7946, with the member `crs` of the GeoJSON specification of 2008, which GDAL and QGIS read and write for
+other coordinate systems. GeoPackage: OGC 12-128r18, with the table layer_styles, in which QGIS stores styles.
 """
 
 import json
@@ -19,19 +19,18 @@ from segtrain.errors import DataError, reason_of
 from segtrain.files import explained_write, replacing
 from segtrain.images.georeference import Georeference, Place
 from segtrain.inference.task import Task
-from segtrain.visualize import Color
 
 LAYER = "prediction"
-AT_ONCE = 10_000  # regions that are held before they are written
+AT_ONCE = 10_000  # regions that are kept in memory before they are written
 FRACTION_DIGITS = 6  # of a pixel, in GeoJSON
 WGS84 = 4326
-NO_SYSTEM = 'LOCAL_CS["Undefined Cartesian SRS"]'  # GDAL writes it as srs_id -1 of GeoPackage
+NO_SYSTEM = 'LOCAL_CS["Undefined Cartesian SRS"]'  # in a GeoPackage, GDAL writes it as srs_id -1
 
 
 def build_geojson(regions: Iterable[Region], task: Task, georeference: Georeference | None = None) -> Iterator[str]:
-    """The text of a FeatureCollection with a Polygon for each region, in parts; its properties are `class`, `index`,
-    `area_px` and, where the unit of the system is a length, `area_m2`, both of the pixels. Coordinates are those of the
-    image's place, or else pixels, not degrees."""
+    """The text of a FeatureCollection with a Polygon for each region, in parts. The properties are `class`, `index`,
+    `area_px` and, if the unit of the coordinate system is a length, `area_m2`; both areas are those of the pixels.
+    Coordinates are those of the image's place, or else pixels rather than degrees."""
     place = georeference and georeference.place
     yield f'{{"type":"FeatureCollection",{_crs_member(place)}"features":['
     digits = _digits(place)
@@ -48,7 +47,7 @@ def build_geojson(regions: Iterable[Region], task: Task, georeference: Georefere
 
 
 def write_geojson(path: Path, regions: Iterable[Region], task: Task, georeference: Georeference | None) -> None:
-    """Write build_geojson. Raises DataError where that cannot be done."""
+    """Write the text of build_geojson. Raises DataError if the file cannot be written."""
     with explained_write(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(build_geojson(regions, task, georeference))
 
@@ -56,15 +55,15 @@ def write_geojson(path: Path, regions: Iterable[Region], task: Task, georeferenc
 def write_geopackage(
     path: Path, regions: Iterable[Region], task: Task, georeference: Georeference | None, *, image: Path
 ) -> None:
-    """Write a layer of polygons with the columns of build_geojson and, for QGIS, the colours of the classes. Raises
-    DataError where that cannot be done."""
+    """Write a layer of polygons with the columns of build_geojson and, for QGIS, the class colors. Raises DataError if
+    the file cannot be written."""
     import pyogrio
 
     place = georeference and georeference.place
     waiting, names = iter(regions), classes_drawn(task)
     with explained_write(path), replacing(path) as temporary:
-        temporary.unlink(missing_ok=True)  # what a process that was killed has left is not to be added to
-        temporary.touch()  # which says why it cannot be written; GDAL does not
+        temporary.unlink(missing_ok=True)  # of a process that was killed; GDAL would append to it
+        temporary.touch()  # unlike GDAL, this says why a file cannot be written
         temporary.unlink()
         try:
             system = _system_of(place, image)
@@ -72,14 +71,14 @@ def write_geopackage(
             _add_polygons(temporary, chunk, names, place, system, append=False)
             while chunk := list(islice(waiting, AT_ONCE)):
                 _add_polygons(temporary, chunk, names, place, system, append=True)
-            _add_style(temporary, names, task)
+            _add_style(temporary, task)
         except (pyogrio.errors.CRSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
             raise DataError(f"{path}: cannot be written: {reason_of(error)}") from error
 
 
 def _to_map(points: np.ndarray, place: Place | None) -> np.ndarray:
-    """Points (N, 2) in pixels as coordinates, float64. The outline of a region stays counterclockwise where y points
-    up: most images are mirrored on the way."""
+    """Points (N, 2) in pixels as coordinates, float64. Most images are mirrored by this, so points are reversed where
+    needed: the outline of a region stays counterclockwise with y pointing up."""
     if place is None:
         return points.astype(np.float64)
     moved = points @ place.matrix[:, :2].T + place.matrix[:, 2]
@@ -95,7 +94,7 @@ def _numbers_of(region: Region, place: Place | None) -> dict[str, Any]:
 
 
 def _digits(place: Place | None) -> int:
-    """Behind the point, so that coordinates are right to a millionth of a pixel."""
+    """The decimal places that give coordinates to a millionth of a pixel."""
     if place is None:
         return 0
     smallest = min(np.hypot(*place.matrix[:, :2]))
@@ -105,14 +104,14 @@ def _digits(place: Place | None) -> int:
 def _crs_member(place: Place | None) -> str:
     if place is None or not place.epsg:
         return ""
-    # GDAL takes coordinates as x and y, whatever the order of the axes is; CRS84 says so of WGS 84.
+    # GDAL reads coordinates as x and y, whatever the axis order of the system; for WGS 84, CRS84 has that order.
     name = "OGC:1.3:CRS84" if place.epsg == WGS84 else f"EPSG::{place.epsg}"
     return f'"crs":{{"type":"name","properties":{{"name":"urn:ogc:def:crs:{name}"}}}},'
 
 
 def _system_of(place: Place | None, image: Path) -> str:
-    """The coordinate system as pyogrio takes it; of a file that has it without a number, as GDAL reads it there; none
-    for a number that EPSG does not have."""
+    """The coordinate system in WKT: from its EPSG code or, if the image has a system without a code, as GDAL reads it.
+    NO_SYSTEM for a code that EPSG does not have."""
     if place is None:
         return NO_SYSTEM
     import rasterio.crs
@@ -148,18 +147,17 @@ def _add_polygons(
     pyogrio.raw.write(path, **geometry, **data, layer=LAYER, driver="GPKG", encoding="UTF-8", append=append)
 
 
-def _add_style(path: Path, names: dict[int, str], task: Task) -> None:
-    """The colours of the classes, in the table that QGIS asks when it opens the file."""
+def _add_style(path: Path, task: Task) -> None:
+    """Add the class colors, in the table that QGIS reads when it opens the file."""
     import pyogrio
 
-    colors = dict(zip(names, task.colors[-len(names) :], strict=True))
     style = {
         "f_table_catalog": "",
         "f_table_schema": "",
         "f_table_name": LAYER,
         "f_geometry_column": "geom",
         "styleName": "classes",
-        "styleQML": _style_qml(names, colors),
+        "styleQML": _style_qml(task),
         "styleSLD": "",
     }
     columns = [*(np.array([text], object) for text in style.values()), np.array([True])]
@@ -167,11 +165,11 @@ def _add_style(path: Path, names: dict[int, str], task: Task) -> None:
     pyogrio.raw.write(path, None, **data, layer="layer_styles", driver="GPKG", encoding="UTF-8")
 
 
-def _style_qml(names: dict[int, str], colors: dict[int, Color]) -> str:
+def _style_qml(task: Task) -> str:
     """A categorized renderer of QGIS for the column `index`."""
     categories, symbols = [], []
-    for number, (index, name) in enumerate(names.items()):
-        red, green, blue = colors[index]
+    for number, (index, name) in enumerate(classes_drawn(task).items()):
+        red, green, blue = task.name_colors[index]
         label = quoteattr(name)
         categories.append(f'<category value="{index}" symbol="{number}" label={label} render="true" type="long"/>')
         options = {"color": f"{red},{green},{blue},255", "style": "solid", "outline_color": "35,35,35,255"}

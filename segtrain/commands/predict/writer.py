@@ -1,4 +1,4 @@
-"""Writer of predictions: the files of each image, the tables of all, and the report."""
+"""Writer of predictions: the files of each image, the tables of all images, and the report."""
 
 import csv
 import io
@@ -19,12 +19,12 @@ from segtrain.files import TooLongName, write_whole
 from segtrain.inference.task import Task
 from segtrain.inference.uncertainty import Uncertainty
 
-UNFINISHED = "the prediction was ended before this image was done"
+UNFINISHED = "the prediction was stopped before this image was finished"
 
 
 @dataclass
 class Report:
-    """How many images, and frames of videos, were predicted; a line for each that was not; lines about what may be
+    """How many images and video frames were predicted, a line for each that was not, and notes about what may be
     unexpected."""
 
     images: int = 0
@@ -34,29 +34,29 @@ class Report:
 
     @property
     def status(self) -> int:
-        """Exit status: 0 where all were predicted, 1 where some were, 2 where none was."""
+        """Exit status: 0 if all were predicted, 1 if some were, 2 if none was."""
         return (1 if self.images or self.frames else 2) if self.failures else 0
 
     def summary(self, output: Path, seconds: float) -> str:
-        """A line about what was done in that time."""
+        """A line about what was predicted in that time."""
         counts = [(self.images, "images"), (self.frames, "frames")]
         done = " and ".join(f"{count} {what}" for count, what in counts if count) or "no images"
         count = self.images + self.frames
         slow = 0 < count < seconds / 10  # large rasters
-        speed = f"{seconds / count:.0f} s an image" if slow else f"{count / max(seconds, 1e-9):.1f} images/s"
+        speed = f"{seconds / count:.0f} s per image" if slow else f"{count / max(seconds, 1e-9):.1f} images/s"
         return f"{done} predicted, written to {output} ({speed})"
 
 
-Written = list[Any]  # what each table takes of an image, or None
+Written = list[Any]  # for each table, what it takes from an image, or None
 
 
 class Manifest:
-    """A row for each image: its path, width and height in pixels, its files below the output folder, separated by
-    semicolons, the error where it was skipped, and `share_CLASS`: the share of the pixels that each class has; where
-    asked for the entropy and margin of uncertainty.Uncertainty.
+    """A row for each image: its path, its width and height in pixels, its files below the output folder, separated by
+    semicolons, the error if it was skipped, the share of the pixels of each class, `share_CLASS`, and, if wanted, the
+    entropy and margin of uncertainty.Uncertainty.
 
-    Rows may be added from any thread; they are written in the order of `images`, others behind them. The table is that
-    of one prediction: files of earlier ones in the folder are not in it.
+    Rows may be added from any thread. They are written in the order of `images`, followed by those of other images. The
+    table lists the files of one prediction, not those of earlier predictions in the folder.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], images: Iterable[Path], *, with_uncertainty: bool = False):
@@ -75,7 +75,7 @@ class Manifest:
         uncertainty: Uncertainty | None = None,
         error: str = "",
     ) -> None:
-        """Add an image of this size, (height, width), that was predicted, or a video, at least in part."""
+        """Add an image or a video of this size, (height, width), that was predicted, at least partly."""
         measured = [] if uncertainty is None else [uncertainty.entropy, uncertainty.margin]
         numbers = [f"{number:.6g}" for number in (*shares, *measured)]
         values = [str(image), size[1], size[0], ";".join(files), error, *numbers]
@@ -87,8 +87,8 @@ class Manifest:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write the table at the start of the block, for the case that the process is killed, and at its end. Raises
-        DataError where that cannot be done."""
+        """Write the table at the start of the block, in case the process is killed, and at its end. Raises DataError if
+        it cannot be written."""
         self._write(missing=UNFINISHED)
         try:
             yield
@@ -99,7 +99,7 @@ class Manifest:
         self._write()
 
     def _write(self, *, missing: str = "") -> None:
-        """Write the table; images without a row have the error `missing`, or none."""
+        """Write the table. Images without a row get one with the error `missing`, if that is not empty."""
         text = io.StringIO()
         table = csv.DictWriter(text, self._header, lineterminator="\n")
         table.writeheader()
@@ -109,9 +109,9 @@ class Manifest:
 
 
 class Writer:
-    """Writes `kinds` (outputs.KINDS) of the images below `output` and `tables` of all, in the context of `writing`. The
-    manifest has a row for each of `paths`. `files` are those of single images that are known before; a note tells which
-    of all are there already."""
+    """Writes `kinds` (outputs.KINDS) of each image below `output`, and `tables` of all images, in the context of
+    `writing`. The manifest has a row for each of `paths`. `files` are the outputs of single images that are known in
+    advance; a note lists the outputs that exist already."""
 
     def __init__(
         self,
@@ -135,12 +135,12 @@ class Writer:
         self._tables = tables
         names = (*files, *(name for table in tables for name in table.files))
         if replaced := [name for name in names if os.path.isfile(output / name)]:  # unlike is_file, takes any length
-            files_are = "file is" if len(replaced) == 1 else "files are"
-            self.report.notes.append(f"{output}: {len(replaced)} earlier {files_are} replaced: {name_some(replaced)}")
+            what = "file" if len(replaced) == 1 else "files"
+            self.report.notes.append(f"{output}: replaced {len(replaced)} earlier {what}: {name_some(replaced)}")
 
     def handle(self, result: Result) -> Written | DataError:
-        """Write the files of an image and note them; may be called from any thread. A name that is too long is given
-        back as its error; raises DataError where a file cannot be written for another reason."""
+        """Write the files of an image and add them to the manifest. May be called from any thread. Returns an error if
+        a file name is too long; raises DataError if a file cannot be written for another reason."""
         try:
             files = write_files(result, self.kinds, self.output)
         except TooLongName as error:
@@ -158,14 +158,14 @@ class Writer:
         *,
         uncertainty: Uncertainty | None,
     ) -> None:
-        """Add an image that was written in rows: it is too large for all tables but the ranking."""
+        """Add an image that was written in rows. It is too large for all tables except the ranking."""
         self.manifest.add(path, size, files, shares, uncertainty=uncertainty)
         row = (file_name_of(path, name), uncertainty, None)
         self.add(path, [row if isinstance(table, Ranking) else None for table in self._tables])
 
     def add(self, path: Path, written: Written | DataError) -> bool:
-        """Add what `handle` returned for an image to the tables, or note why it could not be predicted; whether it
-        could."""
+        """Add what `handle` returned for an image to the tables, or its error to the report. Returns whether the image
+        was predicted."""
         if isinstance(written, DataError):
             self.report.failures.append(str(written))
             self.manifest.add_failure(path, str(written))
@@ -183,9 +183,9 @@ class Writer:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Write the tables at the end of the block; raises DataError where one cannot be written. After an error those
-        of all images are not written, and the manifest says what is there. Only the first of several processes has
-        tables; the others give it what belongs into them."""
+        """Write the tables at the end of the block. Raises DataError if one cannot be written. After an error only the
+        manifest is written, which lists the files that exist. Of several processes, the first one writes the tables;
+        the others send it their rows."""
         with ExitStack() as stack:
             for table in () if rank() else (self.manifest, *self._tables):
                 stack.enter_context(table.writing())

@@ -75,7 +75,7 @@ class Guard:
     def _refusal(self, headers: Headers) -> str | None:
         host = headers.get("host", "")
         if self.names is not None and _host_name(host) not in self.names:
-            return f"this server does not answer to the name '{host[:80]}'; use 127.0.0.1 or localhost"
+            return f"this server does not respond to the name '{host[:80]}'; use 127.0.0.1 or localhost"
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return f"pages of {origin[:80]} may not use this server"
@@ -97,14 +97,14 @@ async def _page(request: Request) -> Response:
 async def _refuse(request: Request, error: HTTPException) -> Response:
     text = error.detail
     if error.status_code == 404:
-        text = f"there is nothing at {request.url.path[:80]}; there are GET /, /health, /model and POST /predict"
+        text = f"there is nothing at {request.url.path[:80]}; available are GET /, /health, /model and POST /predict"
     elif error.status_code == 405:
         allowed = " or ".join(sorted(error.headers["Allow"].split(", ")))
-        text = f"{request.method} is not for {request.url.path}; write {allowed}"
+        text = f"{request.method} is not allowed for {request.url.path}; use {allowed}"
     return JSONResponse({"error": text}, error.status_code, headers=error.headers)
 
 
 async def _fail(_: Request, error: Exception) -> Response:
     if is_out_of_files(error):
         return JSONResponse({"error": "the server has too many files open; send the image again later"}, 503)
-    return JSONResponse({"error": "the prediction failed; the server's own output says why"}, 500)
+    return JSONResponse({"error": "the prediction failed; see the server's output for the reason"}, 500)

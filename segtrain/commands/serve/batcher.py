@@ -59,7 +59,7 @@ class Batcher:
             give_back_memory()
 
     def _predict(self, batch: dict[Future[np.ndarray], np.ndarray]) -> None:
-        if not batch:  # all were cancelled
+        if not batch:  # all were canceled
             return
         try:
             predicted = self._predictor.label_batch(list(batch.values()), dtype=self._dtype).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Answer images over HTTP with masks, overlays or polygons, and show a page to try a model on.
+"""Serve a model over HTTP: send an image, receive masks, overlays or polygons. Includes a page to try the model on.
 
 python -m segtrain serve runs/street-1                     then open http://127.0.0.1:8000
 python -m segtrain serve runs/street-1 runs/street-2       an ensemble
@@ -17,14 +17,16 @@ REQUIRED = ("uvicorn", "starlette", "python_multipart")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the command."""
     parser.add_argument(
-        "models", nargs="+", metavar="MODEL", help="run folder, checkpoint or exported file; several are an ensemble"
+        "models", nargs="+", metavar="MODEL", help="run folder, checkpoint or exported file; several form an ensemble"
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine alone; 0.0.0.0: everybody)"
+        "--host", default="127.0.0.1", help="address to listen on (127.0.0.1: only this machine; 0.0.0.0: everybody)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000); 0 takes a free one")
-    parser.add_argument("--max-mb", type=_positive, default=32, help="largest request, in million bytes (32)")
-    parser.add_argument("--max-megapixels", type=_positive, default=16, help="largest image (16)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000); 0 chooses a free one")
+    parser.add_argument("--max-mb", type=_positive, default=32, help="largest accepted request, in MB (32)")
+    parser.add_argument(
+        "--max-megapixels", type=_positive, default=16, help="largest accepted image, in million pixels (16)"
+    )
     add_infer_arguments(parser)
 
 
@@ -48,8 +50,8 @@ def main(options: argparse.Namespace) -> None:
         )
         if not is_loopback(listener):
             print(
-                f"warning: --host {options.host}: whoever reaches this machine can use the model; there is neither a "
-                "password nor encryption",
+                f"warning: --host {options.host}: everyone who can reach this machine can use the model; there is no "
+                f"password and no encryption",
                 file=sys.stderr,
             )
         serve(predictor, listener, names=[Path(model).resolve().name for model in options.models], limits=limits)
@@ -59,4 +61,4 @@ def _positive(text: str) -> float:
     with suppress(ValueError):
         if 1e-6 <= (value := float(text)) < float("inf"):
             return value
-    raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number greater than 0")

@@ -33,12 +33,12 @@ MARGIN_S = 1.0  # for the answer that a request did not come in time
 def open_socket(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises ConfigError where the address is not available."""
     if not 0 <= port <= 65535:
-        raise ConfigError(f"--port {port}: a port lies between 0 and 65535")
+        raise ConfigError(f"--port {port}: a port is between 0 and 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
     except UnicodeError as error:
-        raise ConfigError(f"--host {host}: is not the name of a machine") from error
+        raise ConfigError(f"--host {host}: is not a known host name") from error
     except OSError as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)
         raise ConfigError(f"--host {host} --port {port}: cannot listen there: {reason}") from error
@@ -58,7 +58,7 @@ def serve(predictor: Predictor, listener: socket.socket, *, names: Sequence[str]
             server = build_server(service, address=host if is_loopback(listener) else None)
             with _noting_signals(server) as signals:
                 shown = f"[{host}]" if ":" in host else host
-                print(f"{', '.join(names)}: http://{shown}:{port} (Ctrl-C ends it)", flush=True)
+                print(f"{', '.join(names)}: http://{shown}:{port} (press Ctrl-C to stop)", flush=True)
                 server.run(sockets=[listener])
         finally:
             service.batcher.close()

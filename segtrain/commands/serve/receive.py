@@ -49,13 +49,13 @@ def check_length(request: Request, max_bytes: int) -> None:
     """Raises HTTPException where a request does not say how long its body is, or it is empty or too long."""
     length = request.headers.get("content-length")
     if length is None or "transfer-encoding" in request.headers:
-        raise HTTPException(411, "the request does not say how long it is; send Content-Length")
+        raise HTTPException(411, "the request does not declare its length; send Content-Length")
     if int(length) > max_bytes:
         raise HTTPException(
-            413, f"the request has {_millions(int(length))} MB; at most {_millions(max_bytes)} are taken"
+            413, f"the request has {_millions(int(length))} MB; at most {_millions(max_bytes)} are accepted"
         )
     if int(length) == 0:
-        raise HTTPException(400, "the request is empty; send an image as its body, or as a file of a form")
+        raise HTTPException(400, "the request is empty; send an image as the body or as a file in a form")
 
 
 async def receive_file(request: Request, path: Path, limits: RequestLimits) -> Path:
@@ -71,10 +71,10 @@ async def receive_file(request: Request, path: Path, limits: RequestLimits) -> P
                     async for chunk in request.stream():
                         file.write(chunk)
     except TimeoutError as error:
-        late = f"the request did not come in whole within {allowed_s:.3g} seconds"
+        late = f"the request did not arrive completely within {allowed_s:.3g} seconds"
         raise HTTPException(408, late, headers={"Connection": "close"}) from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "the connection ended before the request did") from error
+        raise HTTPException(400, "the connection was closed before the request was complete") from error
     except OSError as error:
         if is_out_of_files(error):
             raise
@@ -88,7 +88,7 @@ async def _write_form(request: Request, path: Path) -> None:
     async with request.form(max_files=1, max_fields=8) as form:
         uploads = [part for part in form.values() if isinstance(part, UploadFile)]
         if not uploads:
-            raise HTTPException(400, "the form holds no file; send one like curl -F image=@photo.jpg")
+            raise HTTPException(400, "the form contains no file; send one like curl -F image=@photo.jpg")
         with path.open("wb") as file:
             while chunk := await uploads[0].read(COPY_BYTES):
                 file.write(chunk)
@@ -115,9 +115,9 @@ def _refusal(error: Exception, path: Path, max_pixels: int) -> HTTPException:
     if not isinstance(error, DataError):  # decoders raise anything at bytes that are made to confuse them
         return HTTPException(422, f"the file cannot be read as an image: {type(error).__name__}")
     if isinstance(error.__cause__, UnidentifiedImageError):
-        return HTTPException(415, f"the file is not an image of a known type: {', '.join((*TYPES, 'NumPy'))}")
+        return HTTPException(415, f"the file is not an image of a supported type: {', '.join((*TYPES, 'NumPy'))}")
     if isinstance(error.__cause__, Image.DecompressionBombError):
-        many = f"the image has far more than the {_millions(max_pixels)} million pixels that are taken"
+        many = f"the image has far more than the {_millions(max_pixels)} million pixels that are accepted"
         return HTTPException(413, many)
     return HTTPException(422, f"the file {str(error).removeprefix(f'{path}: ')}")
 
@@ -127,9 +127,9 @@ def check_size(path: Path, predictor: Predictor, max_pixels: int) -> None:
     height, width = image_size(path)
     pixels, task = predictor.count_pixels((height, width)), predictor.task
     if pixels > max_pixels:
-        padded = " when it is prepared for the network" if pixels > height * width else ""
+        padded = " when prepared for the network" if pixels > height * width else ""
         found = f"the image has {width} x {height} pixels, {_millions(pixels)} million{padded}"
-        raise HTTPException(413, f"{found}; at most {_millions(max_pixels)} million are taken")
+        raise HTTPException(413, f"{found}; at most {_millions(max_pixels)} million are accepted")
     if not is_tiff(str(path)):
         return
     # A compressed TIFF of a few bytes may have any number of bands, in tiles of any size, and all are unpacked.
@@ -139,7 +139,7 @@ def check_size(path: Path, predictor: Predictor, max_pixels: int) -> None:
     most = max_pixels * max(task.channels, *(task.bands or []), 4)
     if values > most:
         raise HTTPException(
-            413, f"the TIFF unpacks to {_millions(values)} million values; at most {_millions(most)} are taken"
+            413, f"the TIFF decompresses to {_millions(values)} million values; at most {_millions(most)} are accepted"
         )
 
 

@@ -63,7 +63,7 @@ class Service:
         """The answer to a request with an image, as its `output` says. Raises HTTPException for what is refused."""
         output = request.query_params.get("output", OUTPUTS[0])
         if output not in OUTPUTS:
-            raise HTTPException(400, f"there is no output '{output[:40]}'; write one of {', '.join(OUTPUTS)}")
+            raise HTTPException(400, f"there is no output '{output[:40]}'; use one of {', '.join(OUTPUTS)}")
         check_length(request, self.limits.max_bytes)
         with self._slot(), self._file() as path:
             path = await receive_file(request, path, self.limits)
@@ -76,7 +76,7 @@ class Service:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if self.waiting >= self.limits.max_waiting:
-            busy = f"{self.waiting} images are waiting already; come again in {RETRY_AFTER_S} seconds"
+            busy = f"{self.waiting} images are already waiting; try again in {RETRY_AFTER_S} seconds"
             raise HTTPException(503, busy, headers={"Retry-After": str(RETRY_AFTER_S)})
         self.waiting += 1
         try:
@@ -96,9 +96,9 @@ class Service:
 
 
 def list_classes(task: Task) -> list[dict[str, str]]:
-    """Name and colour, as #rrggbb, of each of task.names."""
-    colors = task.colors[-len(task.names) :]  # in multilabel the first is that of no class
-    return [{"name": name, "color": show_color(color)} for name, color in zip(task.names, colors, strict=True)]
+    """Name and color, as #rrggbb, of each of task.names."""
+    pairs = zip(task.names, task.name_colors, strict=True)
+    return [{"name": name, "color": show_color(color)} for name, color in pairs]
 
 
 def _answer(result: Result, kind: str) -> Response:

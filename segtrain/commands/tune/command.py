@@ -1,10 +1,10 @@
-"""Search for better values of an experiment: the keys and ranges of its section `tune`, with Optuna.
+"""Search for better hyperparameters with Optuna, over the keys and ranges in the section `tune` of an experiment.
 
-python -m segtrain tune experiments/x.yml                    search; the same command goes on with a search
-python -m segtrain tune experiments/x.yml tune.trials=40     then 40 trials in all
+python -m segtrain tune experiments/x.yml                    search; repeat the command to continue
+python -m segtrain tune experiments/x.yml tune.trials=40     continue to 40 trials in total
 
-Each trial is a training in a process and a run folder of its own. Trials that are behind half of the others are ended
-early. Weights are kept of the best trial only.
+Each trial is a training in its own process and run folder. Trials that are worse than half of the others are stopped
+early. Only the weights of the best trial are kept.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "layers", nargs="*", metavar="experiment.yml | key.sub=value", help="merged into config.yml, in this order"
     )
     parser.add_argument(
-        "-o", "--output", type=parse_output, metavar="FOLDER", help="folder of the search (RUNS_DIR/NAME-tune)"
+        "-o", "--output", type=parse_output, metavar="FOLDER", help="folder of the search (default: RUNS_DIR/NAME-tune)"
     )
 
 
@@ -30,8 +30,8 @@ def main(options: argparse.Namespace) -> None:
     config = load_config(options.layers)
     if config.tune is None:
         raise ConfigError(
-            "tune: is missing; write what to search over into the experiment, like "
-            "tune: {ranges: {optimizer.lr: {low: 1e-4, high: 1e-2, log: true}}}"
+            "tune: is missing; write the ranges to search into the experiment, like tune: {ranges: {optimizer.lr: "
+            "{low: 1e-4, high: 1e-2, log: true}}}"
         )
     require_libraries("tune", "tune", ["optuna"])
     folder: Path = options.output or config.runs_dir / f"{config.name}-tune"

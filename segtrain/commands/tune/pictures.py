@@ -28,13 +28,13 @@ def draw_history(table: pandas.DataFrame, path: Path, *, monitor: str, lowest: b
     axes = figure.subplots()
     prepare_axes(axes, f"{monitor} of {len(table)} trials")
     complete = table[table["state"] == "complete"]
-    early = table[table["state"] == "ended early"]
+    early = table[table["state"] == "stopped early"]
     failed = table[table["state"] == "failed"]
     so_far = complete[monitor].cummin() if lowest else complete[monitor].cummax()
     axes.step(complete["trial"], so_far, where="post", color=BLUE, linewidth=1.6, label="best so far")
     axes.plot(complete["trial"], complete[monitor], "o", color=BLUE, label="complete")
     if len(early):
-        axes.plot(early["trial"], early[monitor], "o", color=PALE, markeredgecolor="grey", label="ended early")
+        axes.plot(early["trial"], early[monitor], "o", color=PALE, markeredgecolor="gray", label="stopped early")
     for index, number in enumerate(failed["trial"]):
         axes.axvline(number, color=RED, linewidth=1, linestyle=":", label="failed" if index == 0 else None)
     for score in complete[complete["as_written"]][monitor]:
@@ -64,7 +64,7 @@ def draw_keys(table: pandas.DataFrame, study: Study, path: Path, *, monitor: str
         name = key if len(key) <= TITLE_CHARACTERS else "…" + key[1 - TITLE_CHARACTERS :]
         prepare_axes(axes, f"{name}  {shares[key]:.0%}" if key in shares else name)
         places = _place(axes, scored[key], study, key)
-        for state, edge in (("complete", INK), ("ended early", "none")):
+        for state, edge in (("complete", INK), ("stopped early", "none")):
             chosen = (scored["state"] == state).to_numpy()
             shown = {"c": scored["trial"][chosen], "cmap": "Blues", "vmin": -0.3 * len(table), "vmax": len(table)}
             axes.scatter(places[chosen], scored[monitor][chosen], s=45, edgecolors=edge, linewidths=0.8, **shown)
@@ -72,7 +72,7 @@ def draw_keys(table: pandas.DataFrame, study: Study, path: Path, *, monitor: str
     for axes in all_axes[len(keys) :]:
         axes.set_visible(False)
     legend = "dark: late trials; outlined: complete"
-    legend = f"percent: share in what sets the best quarter apart (PED-ANOVA); {legend}" if shares else legend
+    legend = f"percent: importance for being in the best quarter (PED-ANOVA); {legend}" if shares else legend
     figure.suptitle(legend, fontsize=10, color=INK)
     figure.savefig(path)
 

@@ -16,7 +16,7 @@ from segtrain.files import explained_write, write_whole
 
 BEST_FILE, TABLE_FILE = "best.yml", "trials.csv"
 HISTORY_FILE, KEYS_FILE = "history.png", "importance.png"
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "ended early", TrialState.FAIL: "failed"}
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "stopped early", TrialState.FAIL: "failed"}
 
 
 def show_values(values: dict[str, str]) -> str:

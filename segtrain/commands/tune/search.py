@@ -46,7 +46,7 @@ def search(config: Config, layers: Sequence[str], folder: Path) -> None:
             lock.acquire()
         except Timeout as error:
             raise ConfigError(
-                f"{folder}: another search is at work in it; wait for its end, or write -o FOLDER"
+                f"{folder}: another search is running in it; wait until it ends or write -o FOLDER"
             ) from error
     stop = StopSignal()
     try:
@@ -67,11 +67,11 @@ class _Search:
         trials, keys, done = self.config.tune.trials, len(self.study.ranges), len(self.study.finished)
         goal = "lowest" if self.study.lowest else "highest"
         print(
-            f"search   {self.folder}: {done} of {trials} trials are done; {keys} keys, the {goal} {self.monitor} counts"
+            f"search   {self.folder}: {done} of {trials} trials are complete; {keys} keys, by the {goal} {self.monitor}"
         )
         if not done and self.study.as_written is None:
             print(
-                "note: a value of the experiment is outside of its range: the experiment itself is not among the trials"
+                "note: a value of the experiment is outside its range, so the experiment itself is not among the trials"
             )
         try:
             while len(self.study.finished) < trials:
@@ -109,7 +109,7 @@ class _Search:
         goes_on()  # the last epochs
         if self.stop.number and status != 0 and not is_behind:
             raise Stopped(
-                self.stop.number, f"stopped in trial {trial.number}, which is saved; the same command goes on"
+                self.stop.number, f"stopped in trial {trial.number}, which is saved; repeat the command to continue"
             )
         scores = read_scores(run, column)
         best = (min if self.study.lowest else max)(scores, key=scores.get, default=None)
@@ -129,7 +129,7 @@ class _Search:
         """Print what a trial gave."""
         text = {
             TrialState.COMPLETE: f"{self.monitor} {score or 0:.4f}",
-            TrialState.PRUNED: f"ended after epoch {epoch}, {self.monitor} {score or 0:.4f}",
+            TrialState.PRUNED: f"stopped after epoch {epoch}, {self.monitor} {score or 0:.4f}",
             TrialState.FAIL: f"failed: {reason}",
         }[state]
         is_best = self.study.best is not None and trial.number == self.study.best.number
@@ -139,15 +139,13 @@ class _Search:
     def _report(self) -> None:
         best, written = self.study.best, self.study.as_written
         if best is None:
-            raise TrainingError(f"no trial came to its end; see {self.folder}/trial-*.log")
+            raise TrainingError(f"no trial was completed; see {self.folder}/trial-*.log")
         than = ""
         if written is not None and written.value is not None:
             than = f"; the experiment as written (trial {written.number}) {written.value:.4f}"
         print(f"\nbest     trial {best.number}: {self.monitor} {best.value:.4f}{than}")
         print(f"values   {show_values(self.study.values(best))}")
         print(f"train    {shlex.join(['python', 'train.py', *self.layers, str(self.folder / BEST_FILE)])}")
-        print(
-            "note: the best score of many is too high by chance; train it anew with other seeds before you believe it"
-        )
+        print("note: the best score of many is too high by chance; retrain it with other seeds before you trust it")
         made = (BEST_FILE, TABLE_FILE, HISTORY_FILE, KEYS_FILE, self._run_of(best).name)
         print(f"{self.folder}: {', '.join(made)}")

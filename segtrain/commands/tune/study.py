@@ -60,8 +60,9 @@ class Study:
             self._begin(config, now)
         elif differing := sorted(key for key in now.keys() | known.keys() if now.get(key) != known.get(key)):
             raise ConfigError(
-                f"{path}: is a search of another experiment; {differing[0]} was {known.get(differing[0], 'not there')} "
-                f"and is {now.get(differing[0], 'not there')}; begin a new search with -o FOLDER"
+                f"{path}: is a search over another experiment; {differing[0]} was "
+                f"{known.get(differing[0], 'not set')} and is now {now.get(differing[0], 'not set')}; start a new "
+                f"search with -o FOLDER"
             )
 
     @property
@@ -159,7 +160,7 @@ class Study:
                 cause = below
             reason = reason_of(cause)
             if "locked" in reason:
-                reason = "is locked by another program; close that, then repeat the command: it goes on where it was"
+                reason = "is locked by another program; close it, then repeat the command to continue"
                 raise DataError(f"{self.path}: {reason}") from error
             raise DataError(f"{self.path}: cannot be used: {reason}") from error
 

@@ -1,1 +1,1 @@
-"""Published data sets: a YAML file each, and modules for what is in no table."""
+"""Published datasets: a YAML file each, and modules for what is in no table."""

@@ -1,4 +1,4 @@
-"""CamVid in 960x720, with colours: one folder of images, whose names tell the split."""
+"""CamVid in 960x720, with colors: one folder of images, whose names tell the split."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Masks of published data sets that hold something else than class values: MAT files, trimaps, grey shadows.
+"""Masks of published datasets that hold something else than class values: MAT files, trimaps, gray shadows.
 
 Each function reads one file and returns the published values, HW integers. With `as_color`, where a format's masks may
 be pictures in RGB, it is HWC. All raise DataError for a file that is broken.
@@ -29,7 +29,7 @@ def read_trimap(mask: str, *, as_color: bool, border: str = "class") -> "np.ndar
 
 
 def read_shadow(mask: str, *, as_color: bool) -> "np.ndarray":
-    """A mask of SBU Shadow, uint8, 0 and 255, whatever the file type: what is grey at the edge of a shadow goes to the
+    """A mask of SBU Shadow, uint8, 0 and 255, whatever the file type: what is gray at the edge of a shadow goes to the
     nearer side. Raises DataError also for a mask of 0 and 1, which would hold no shadow."""
     import numpy as np
 
@@ -38,7 +38,8 @@ def read_shadow(mask: str, *, as_color: bool) -> "np.ndarray":
     grey = read_image(mask, channels=1)[..., 0]
     if grey.max() == 1:
         raise DataError(
-            f"{mask}: holds 0 and 1, but shadow is 255 in SBU's masks; take the published ones, or format folders with "
+            f"{mask}: contains 0 and 1, but shadow is 255 in SBU's masks; use the published masks, or format folders "
+            f"with "
             "data.classes: [{name: shadow, value: 1}]"
         )
     shadow = np.where(grey > LARGEST_LIT, 255, 0).astype(np.uint8)
@@ -71,17 +72,17 @@ def read_coco_stuff(mask: str, *, as_color: bool) -> "np.ndarray":
     if not mask.endswith(".mat"):
         return read_mask(mask, as_color=as_color)
     if as_color:
-        raise DataError(f"{mask}: holds ids, not colours; give every class in data.classes its value")
+        raise DataError(f"{mask}: contains ids, not colors; write the value of every class in data.classes")
     content = _load_mat(mask, variable_names=["S", "names"])
     if "S" not in content:
         raise DataError(f"{mask}: has no label map S; is it from cocostuff-10k-v1.1.zip, and complete?")
     if np.size(content.get("names", ())) == 172:
-        raise DataError(f"{mask}: is of version 1.0, with other ids; take annotations/ of cocostuff-10k-v1.1.zip")
+        raise DataError(f"{mask}: has version 1.0, with different ids; use annotations/ of cocostuff-10k-v1.1.zip")
     values = content["S"]
     whole = values.ndim == 2 and values.dtype.kind in "biuf" and np.isfinite(values).all() and (values % 1 == 0).all()
     if not whole:
         raise DataError(
-            f"{mask}: S is not a label map, but {values.dtype} of shape {values.shape}; expected HW integers"
+            f"{mask}: S is not a label map but {values.dtype} of shape {values.shape}; expected HW integers"
         )
     return values.astype(np.int32)
 

@@ -14,13 +14,12 @@ FIRST_LABEL = {"train": 5050, "test": 0}
 
 
 def read(root: Path, *, files: dict[str, str] | None = None, val_fraction: float, seed: int = 0) -> Splits:
-    """The published training and test images; `val_fraction` of the training images is held out for validation, never
-    any of the test images.
+    """The published training and test images; `val_fraction` of the training images, and none of the test images, is
+    held out for validation.
 
-    `files` is the list of each split (a list val is used as it is), with a line `image,mask` for each image, relative
-    to `root`; without it they are train.txt and test.txt where they are there. Without lists,
-    sunrgbd_train_image/img-N.jpg has the mask N + 5050 of sunrgbd_train_test_labels, and sunrgbd_test_image/img-N.jpg
-    the mask N: the same pairs.
+    `files` is the list of each split (a list val is used as is), with a line `image,mask` for each image, relative to
+    `root`; the default is train.txt and test.txt, if they exist. Without lists, sunrgbd_train_image/img-N.jpg has mask
+    N + 5050 of sunrgbd_train_test_labels, and sunrgbd_test_image/img-N.jpg has mask N: the same pairs.
     """
     if files is None:
         files = {split: f"{split}.txt" for split in FIRST_LABEL if (root / f"{split}.txt").exists()}

@@ -16,20 +16,21 @@ OWN_FILES = ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png")  # VOC's o
 
 
 def read(root: Path, *, annotations: Literal["png", "sbd"], train_list: Paths | None = None) -> Splits:
-    """VOC 2012 with more training images. val is VOC's own, with its own masks; no image of it is trained on.
+    """VOC 2012 with more training images. val is VOC's own, with its own masks; none of its images is used for
+    training.
 
-    png: root is the folder VOC2012, as for format voc, with the folder SegmentationClassAug beside SegmentationClass
-    and `train_list`, a list of the training images below root. A line is a name, or the paths of image and mask as in
-    DeepLab's lists. An image that has no mask in SegmentationClassAug has that of SegmentationClass.
+    png: root is the folder VOC2012, as for format voc, with the folder SegmentationClassAug next to SegmentationClass,
+    and `train_list` is a list of the training images below root. A line is a name, or the paths of image and mask as in
+    DeepLab's lists. An image that has no mask in SegmentationClassAug uses its mask in SegmentationClass.
 
-    sbd: root is a folder that holds VOC2012 (or VOCdevkit/VOC2012) and benchmark_RELEASE, as published. Training images
-    are those of VOC's train and of SBD's train and val without those of VOC's val; where VOC has a mask it is taken,
-    else that of benchmark_RELEASE/dataset/cls/NAME.mat.
+    sbd: root is a folder that contains VOC2012 (or VOCdevkit/VOC2012) and benchmark_RELEASE, as published. Training
+    images are those of VOC's train and of SBD's train and val, except those of VOC's val; the mask is VOC's if there is
+    one, otherwise benchmark_RELEASE/dataset/cls/NAME.mat.
     """
     if annotations == "png":
         return _read_png(root, train_list)
     if train_list is not None:
-        raise DataError("data.train_list: is for data.annotations: png; with sbd the lists are those of VOC and SBD")
+        raise DataError("data.train_list: needs data.annotations: png; with sbd, the lists are those of VOC and SBD")
     return _read_sbd(root)
 
 
@@ -59,8 +60,8 @@ def _refuse_validation(root: Path, path: Path, names: Iterable[tuple[int, str]])
     if leaked:
         line, name = leaked[0]
         raise DataError(
-            f"{path}:{line}: {name} is a validation image, {root / VAL_LIST}:{held_out[name]}, as "
-            f"{len(leaked)} name(s) of this list are; take them out, or what is scored is trained on"
+            f"{path}:{line}: {name} is a validation image ({root / VAL_LIST}:{held_out[name]}), like "
+            f"{len(leaked)} name(s) in this list; remove them, because validation images must not be trained on"
         )
 
 

@@ -43,7 +43,7 @@ class Note(BaseModel):
     batch_size: PositiveInt | None = None
 
     def metadata(self) -> dict[str, str]:
-        """The note, and for others the names and RGB colours of what comes out, as JSON each.
+        """The note, and for others the names and RGB colors of what comes out, as JSON each.
 
         There is one of each for every channel: for a single class it is that class, without its background. Where
         indices come out instead of channels, names[i] is the index i: background and class for a single one.
@@ -62,8 +62,8 @@ def read_note(text: str | bytes | None, path: Path, precision: str | None) -> No
     """
     if not text:
         raise CheckpointError(
-            f"{path}: was not exported by segtrain: its metadata has no '{KEY}'; write one with "
-            "python -m segtrain export RUN"
+            f"{path}: was not exported by segtrain: its metadata has no '{KEY}'; export one with python -m segtrain "
+            f"export RUN"
         )
     try:
         note = Note.model_validate_json(text)
@@ -71,7 +71,7 @@ def read_note(text: str | bytes | None, path: Path, precision: str | None) -> No
         raise CheckpointError(f"{path}: its metadata '{KEY}' is damaged: {first_fault(error)}") from error
     check_transforms(note.task.transforms, path)
     if precision not in (None, "auto", note.precision):
-        raise ConfigError(f"--precision {precision}: {path} was exported in {note.precision}; leave --precision out")
+        raise ConfigError(f"--precision {precision}: {path} was exported in {note.precision}; remove --precision")
     return note
 
 
@@ -123,8 +123,8 @@ class ExportedNetwork:
         dtype = integer if self.gives_labels else torch.float32
         if tuple(given.shape) != shape or given.dtype != dtype:
             raise CheckpointError(
-                f"{self.path}: gives {_show(given.shape, given.dtype)} for images {_show(images.shape, images.dtype)}, "
-                f"and its metadata '{KEY}' says {_show(shape, dtype)}"
+                f"{self.path}: returns {_show(given.shape, given.dtype)} for images "
+                f"{_show(images.shape, images.dtype)}, but its metadata '{KEY}' says {_show(shape, dtype)}"
             )
 
 
@@ -142,7 +142,7 @@ def explained_damage(path: Path, kind: str, *, line: int = 0) -> Iterator[None]:
         if isinstance(error, SegtrainError) or is_out_of_memory(error):
             raise
         reason = reason_of(error, line=line)
-        raise CheckpointError(f"{path}: is not {kind}, or is damaged: {reason}") from error
+        raise CheckpointError(f"{path}: is not {kind} or is damaged: {reason}") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from segtrain.files import require_regular
 from segtrain.inference.description import read_config
 from segtrain.inference.network import TorchNetwork, rebuild
 from segtrain.inference.task import BACKGROUND_COLOR, UNNAMED, Task
-from segtrain.models.model import choose_normalisation
+from segtrain.models.model import choose_normalization
 from segtrain.visualize import default_colors
 
 NOTE = "segtrain.json"
@@ -87,7 +87,7 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> TorchNet
 
 
 def _read_smp(folder: Path) -> HubNote:
-    """The note of a folder that smp's save_pretrained wrote. Its classes have no names, and images are normalised as
+    """The note of a folder that smp's save_pretrained wrote. Its classes have no names, and images are normalized as
     its preprocessing of albumentations says, or else as its encoder was pretrained with. Raises CheckpointError where
     it is damaged."""
     about = _read_json(folder / SMP)
@@ -95,7 +95,7 @@ def _read_smp(folder: Path) -> HubNote:
         task = _unnamed_task(about["classes"], about.get("in_channels", 3))
         given = {key: value for key, value in about.items() if key not in (*REFUSED_MODEL_ARGUMENTS, "_model_class")}
         model = ModelConfig(name=about["_model_class"], **given | {"encoder_weights": None})
-        mean, std = choose_normalisation(model, task.channels, from_hub=False)
+        mean, std = choose_normalization(model, task.channels, from_hub=False)
         steps = (
             _read_json(folder / PREPROCESSING)["transform"]["transforms"] if (folder / PREPROCESSING).exists() else []
         )
@@ -106,7 +106,7 @@ def _read_smp(folder: Path) -> HubNote:
         return HubNote(task=task, model=model, **numbers, precision="auto", channels_last=True)
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
         reason = first_fault(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
-        raise CheckpointError(f"{folder / SMP}: is not the description of a network of smp: {reason}") from error
+        raise CheckpointError(f"{folder / SMP}: does not describe a network of smp: {reason}") from error
 
 
 def _unnamed_task(count: Any, channels: Any) -> Task:
@@ -138,8 +138,8 @@ def read_hub_note(folder: Path) -> HubNote:
         return HubNote.model_validate_json(file.read_bytes())
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{folder}: was not exported by segtrain: it has no {NOTE}; write one with "
-            "python -m segtrain export RUN --to hub"
+            f"{folder}: was not exported by segtrain: it has no {NOTE}; export one with python -m segtrain export "
+            f"RUN --to hub"
         ) from error
     except ValidationError as error:
         raise CheckpointError(f"{file}: is damaged: {first_fault(error)}") from error

@@ -27,14 +27,16 @@ def load(path: Path, *, device: torch.device, precision: str | None) -> Network:
     providers: list = ["CPUExecutionProvider"]
     if device.type == "cuda":
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise ConfigError(f"{path}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or --device cpu")
+            raise ConfigError(
+                f"{path}: this onnxruntime does not support CUDA; pip install onnxruntime-gpu, or use --device cpu"
+            )
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
     try:
         session = onnxruntime.InferenceSession(path, options, providers=providers)
         text = session.get_modelmeta().custom_metadata_map.get(KEY)
     except Exception as error:  # the classes that onnxruntime raises have no common base
         reason = reason_of(ValueError(PREAMBLE.sub("", str(error))))
-        raise CheckpointError(f"{path}: is not an ONNX file that can be run, or is damaged: {reason}") from error
+        raise CheckpointError(f"{path}: is not an ONNX file that can be run or is damaged: {reason}") from error
 
     def run(images: Tensor) -> Tensor:
         (given,) = session.run(None, {INPUT: np.ascontiguousarray(images.numpy())})

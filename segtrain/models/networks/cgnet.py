@@ -30,7 +30,7 @@ class CGNet(nn.Module):
     def __init__(self, in_channels: int = 3, classes: int = 1, blocks: tuple[int, int] = (3, 21), width: int = 32):
         super().__init__()
         if len(blocks) != 2 or min(blocks) < 2:
-            raise ValueError(f"blocks is {list(blocks)}, but must be two numbers from 2 on, like [3, 21]")
+            raise ValueError(f"blocks is {list(blocks)}, but must be two numbers of at least 2, like [3, 21]")
         if width < 8 or width % 8:
             raise ValueError(f"width is {width}, but must be a multiple of 8")
         self.stem = nn.Sequential(

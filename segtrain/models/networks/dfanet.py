@@ -44,7 +44,7 @@ class DFANet(nn.Module):
         if variant not in _CHANNELS:
             raise ValueError(f"variant is {variant}, but must be A or B")
         if len(blocks) != 3 or min(blocks) < 1:
-            raise ValueError(f"blocks is {list(blocks)}, but must be three numbers from 1 on, like [4, 6, 4]")
+            raise ValueError(f"blocks is {list(blocks)}, but must be three numbers of at least 1, like [4, 6, 4]")
         channels = _CHANNELS[variant]
         first, middle, last = channels
         self.stem = conv_norm(in_channels, 8, 3, stride=2)

@@ -60,7 +60,7 @@ class DUC(nn.Module):
 def _dilate_in_turn(encoder: nn.Module, name: str) -> None:
     stages = getattr(encoder, "model", encoder)  # timm's lies within smp's
     if not all(hasattr(stages, stage) for stage in HYBRID_RATES):
-        raise ValueError(f"hybrid dilation is for ResNets, and {name} is not one; write model.hybrid_dilation: false")
+        raise ValueError(f"hybrid dilation needs a ResNet, and {name} is not one; write model.hybrid_dilation: false")
     for stage, rates in HYBRID_RATES.items():
         for block, rate in zip(getattr(stages, stage), cycle(rates), strict=False):
             for conv in block.modules():

@@ -12,7 +12,7 @@ from segtrain.models.networks.blocks import build_encoder, conv_norm, resize
 
 
 class DUNet(nn.Module):
-    """All features from 1/4 on, joined at the size of the last, and an upsampling that is learnt.
+    """All features from 1/4 on, joined at the size of the last, and an upsampling that is learned.
 
     Args:
         encoder_output_stride: 8, 16, or 32 for an encoder that cannot be dilated; also the side of a block.
@@ -64,7 +64,7 @@ class _Fusion(nn.Module):
 
 
 class _DataDependentUpsampling(nn.Module):
-    """A block of logits for every pixel, divided by a temperature that is learnt."""
+    """A block of logits for every pixel, divided by a temperature that is learned."""
 
     def __init__(self, inputs: int, classes: int, side: int):
         super().__init__()

@@ -54,11 +54,15 @@ class EoMT(nn.Module):
         self.encoder = PlainEncoder(encoder_name, encoder_weights, in_channels)
         model = self.encoder.model
         if not isinstance(model, (VisionTransformer, Eva)):
-            raise ValueError(f"{type(model).__name__} takes no queries beside its patches; LinearHead and DPT take it")
+            raise ValueError(
+                f"{type(model).__name__} does not accept queries in addition to its patches; use LinearHead or DPT"
+            )
         depth = len(model.blocks)
         num_blocks = num_blocks or (3 if depth <= 12 else 4 if depth <= 24 else 5)
         if not 1 <= num_blocks <= depth:
-            raise ValueError(f"num_blocks is {num_blocks}, but must be in 1..{depth}, the encoder's blocks")
+            raise ValueError(
+                f"num_blocks is {num_blocks}, but must be in 1..{depth}, the number of blocks of the encoder"
+            )
         self.first = depth - num_blocks
         for block in model.blocks[self.first :]:
             if isinstance(model, Eva):  # whose rotary embedding leaves as many of the first tokens alone

@@ -1,10 +1,10 @@
 """Fully convolutional networks with skips, on any encoder: FCN-32s, FCN-16s and FCN-8s.
 
 Long et al. 2015, https://arxiv.org/abs/1411.4038. The paper makes its scores from fc6 and fc7 of VGG-16
-(`fc_channels: 4096`); common copies make them from one convolution of a quarter of the channels, which is the default
-here. As in the paper, scores are enlarged twofold by convolutions that begin as bilinear ones and are learnt, which the
-copies interpolate, and the last enlargement is bilinear and fixed. The paper pads images by 100 pixels, because its fc6
-does not keep the size; here it does.
+(`fc_channels: 4096`); common ports make them from one convolution of a quarter of the channels, which is the default
+here. As in the paper, scores are upsampled twofold by learned convolutions that start as bilinear interpolation (the
+ports only interpolate), and the last upsampling is bilinear and fixed. The paper pads images by 100 pixels, because its
+fc6 does not keep the size; here it does.
 """
 
 from torch import Tensor, nn

@@ -38,7 +38,9 @@ class LEDNet(nn.Module):
     ):
         super().__init__()
         if width <= in_channels or width % 2:
-            raise ValueError(f"width is {width}, but must be even and more than the {in_channels} channels of images")
+            raise ValueError(
+                f"width is {width}, but must be even and more than the {in_channels} channels of the images"
+            )
         self.body = nn.Sequential(
             _Halve(in_channels, width),
             *(_SplitShuffleBlock(width, dilation=1, dropout=0.03) for _ in range(3)),

@@ -16,7 +16,7 @@ class PlainEncoder(TimmViTEncoder):
 
     def __init__(self, name: str, weights: str | bool | None, in_channels: int):
         if not name.startswith("tu-"):
-            raise ValueError("it takes plain transformers of timm, like tu-vit_small_patch16_224")
+            raise ValueError("it needs a plain transformer of timm, like tu-vit_small_patch16_224")
         super().__init__(
             name[3:], pretrained=weights is not None, in_channels=in_channels, **any_size(name, plain=True)
         )

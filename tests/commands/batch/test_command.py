@@ -8,12 +8,12 @@ from tests.conftest import PROJECT, SMALL, run
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--seeds", "a"], "argument --seeds: expected whole numbers like 0,1,2, not 'a'"),
-        (["--seeds", ""], "argument --seeds: expected whole numbers like 0,1,2, not ''"),
-        (["--seeds", "1,"], "argument --seeds: expected whole numbers like 0,1,2, not '1,'"),
-        (["--folds", "some"], "argument --folds: expected all, or folds like 0,1,2, not 'some'"),
-        (["--parallel", "0"], "argument --parallel: expected a number of runs from 1 on, not '0'"),
-        (["--parallel", "-2"], "argument --parallel: expected a number of runs from 1 on, not '-2'"),
+        (["--seeds", "a"], "argument --seeds: expected integers like 0,1,2, not 'a'"),
+        (["--seeds", ""], "argument --seeds: expected integers like 0,1,2, not ''"),
+        (["--seeds", "1,"], "argument --seeds: expected integers like 0,1,2, not '1,'"),
+        (["--folds", "some"], "argument --folds: expected all or folds like 0,1,2, not 'some'"),
+        (["--parallel", "0"], "argument --parallel: expected a number of runs of at least 1, not '0'"),
+        (["--parallel", "-2"], "argument --parallel: expected a number of runs of at least 1, not '-2'"),
     ],
 )
 def test_wrong_numbers(batch, capsys, arguments, message) -> None:
@@ -30,9 +30,7 @@ def test_a_seed_that_is_none(batch, capsys) -> None:
 def test_torchrun_is_not_needed(batch, capsys, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert batch("one.yml") == 2
-    assert capsys.readouterr().err.endswith(
-        "batch starts a process for each run by itself; start it without torchrun\n"
-    )
+    assert capsys.readouterr().err.endswith("batch itself starts a process for each run; run it without torchrun\n")
 
 
 def test_a_real_run(dataset, tmp_path) -> None:

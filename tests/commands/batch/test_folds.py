@@ -58,7 +58,7 @@ def test_the_out_of_fold_score_is_that_of_scikit_learn(folds, capsys) -> None:
     report_folds(folds)
     expected = jaccard_score(truth, guess, average="macro", labels=np.union1d(truth, guess))
     out = capsys.readouterr().out
-    assert f"\nstreet, seed 0: out-of-fold miou {expected:.4f}: one confusion matrix of all 12 images, " in out
+    assert f"\nstreet, seed 0: out-of-fold miou {expected:.4f}: one confusion matrix over all 12 images, " in out
     scores = [read_record(each.folder).best["val/miou"] for each in folds]
     deviations = f"mean {statistics.mean(scores):.4f}, standard deviation {statistics.stdev(scores):.4f}\n"
     assert f"\nstreet, seed 0: miou of 3 folds: {deviations}" in out
@@ -78,7 +78,7 @@ def test_the_models_of_the_folds_are_an_ensemble(folds) -> None:
 
 def test_a_missing_fold_gives_no_score(folds, capsys) -> None:
     report_folds([folds[0], folds[2]])
-    assert capsys.readouterr().out == "\nstreet, seed 0: no out-of-fold score: these folds hold 8 of 12 images\n"
+    assert capsys.readouterr().out == "\nstreet, seed 0: no out-of-fold score: these folds cover 8 of 12 images\n"
 
 
 def test_a_damaged_fold_gives_no_score(folds, capsys) -> None:
@@ -87,7 +87,7 @@ def test_a_damaged_fold_gives_no_score(folds, capsys) -> None:
     path.write_bytes(whole[:-200])
     report_folds(folds)
     assert capsys.readouterr().out == (
-        f"\nstreet, seed 0: no out-of-fold score: {path}: is truncated, or not a checkpoint\n"
+        f"\nstreet, seed 0: no out-of-fold score: {path}: is truncated or is not a checkpoint\n"
     )
     path.write_bytes(whole)
 
@@ -95,5 +95,5 @@ def test_a_damaged_fold_gives_no_score(folds, capsys) -> None:
 def test_a_fold_without_a_score(folds) -> None:
     saved = [Saved.model_validate(load_checkpoint(each.folder / "last.pt")) for each in folds]
     saved[1].best.matrix = []
-    with pytest.raises(ValueError, match="a fold has no evaluation that gave a score"):
+    with pytest.raises(ValueError, match="a fold has no evaluation with a score"):
         sum_matrices(saved)

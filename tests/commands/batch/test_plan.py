@@ -35,7 +35,7 @@ def test_runs_are_grouped_in_wandb_unless_the_experiment_says_otherwise(workplac
 
 def test_the_experiment_may_be_the_config_of_the_folder(workplace) -> None:
     assert mistakes() == [
-        f"config.yml: is not in this folder ({Path.cwd()}); name an experiment file, like my_experiment.yml"
+        f"config.yml: is not in this folder ({Path.cwd()}); give an experiment file, like my_experiment.yml"
     ]
     Path("config.yml").write_text(Path("one.yml").read_text())
     assert [run.name for run in plan("seed=3")] == ["one"]
@@ -54,19 +54,25 @@ def test_all_mistakes_are_told_before_a_run_is_started(workplace) -> None:
 
 
 def test_two_experiments_of_one_name(workplace) -> None:
-    assert mistakes("one.yml", "two.yml", "name=x") == ["two.yml: has the name x of one.yml; write a name in each"]
+    assert mistakes("one.yml", "two.yml", "name=x") == [
+        "two.yml: has the same name, x, as one.yml; give each experiment its own name"
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "folds", "message"),
     [
-        ([], None, "one.yml: --folds needs data.folds, their number; add data.folds=5 to the command"),
-        ([], [0], "one.yml: --folds needs data.folds, their number; add data.folds=5 to the command"),
-        (["data.folds=2"], [2], "command line: data.fold=2: data.fold: 2 is none of the 2 folds, which count from 0"),
+        ([], None, "one.yml: --folds needs data.folds, the number of folds; add data.folds=5 to the command"),
+        ([], [0], "one.yml: --folds needs data.folds, the number of folds; add data.folds=5 to the command"),
+        (
+            ["data.folds=2"],
+            [2],
+            "command line: data.fold=2: data.fold: 2 is too large; the 2 folds are numbered from 0",
+        ),
         (
             ["data.format=csv", "data.classes=[a, b]", "data.val_fold=0"],
             None,
-            "one.yml: the folds are those of a table; name them, like --folds 0,1,2",
+            "one.yml: the folds are those of a table; list them, like --folds 0,1,2",
         ),
     ],
 )
@@ -93,7 +99,7 @@ def test_a_run_of_another_configuration_is_not_trained_over(workplace) -> None:
     begin(plan("one.yml", "log.wandb.mode=disabled")[0])
     assert [run.name for run in plan("one.yml", "train.device=cuda:1", "data.workers=3", "log.images=1")] == ["one"]
     assert mistakes("one.yml", "optimizer.lr=0.5") == [
-        "runs/one: was trained with optimizer.lr: 0.001, not 0.5; move it away, or give the experiment another name"
+        "runs/one: was trained with optimizer.lr: 0.001, not 0.5; move it elsewhere or give the experiment another name"
     ]
     assert mistakes("one.yml", "loss={DiceLoss: 1}")[0].startswith("runs/one: was trained with loss.CrossEntropyLoss.")
     assert mistakes("one.yml", "optimizer.betas=[0.5, 0.9]")[0].startswith(

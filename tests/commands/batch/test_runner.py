@@ -28,7 +28,7 @@ def test_all_runs_are_trained_and_the_finished_ones_skipped(batch, capsys) -> No
 
     assert batch("one.yml", "two.yml", "--seeds", "0,1,2") == 0
     out = capsys.readouterr().out
-    assert "one-seed2: was finished before, miou 0.2000" in out and "one-seed1: started" in out
+    assert "one-seed2: was already finished, miou 0.2000" in out and "one-seed1: started" in out
     assert console("one-seed0") == "one-seed0 None None 1\n"  # as before
 
 
@@ -39,7 +39,7 @@ def test_a_failure_does_not_stop_the_rest(batch, capsys) -> None:
     Path("gone.yml").write_text(Path("one.yml").read_text().replace("one", "gone\nlog: {wandb: {notes: killed}}"))
     assert batch("bad.yml", "gone.yml", "two.yml") == 1
     out, err = capsys.readouterr()
-    killed = "killed by SIGKILL, as the system does when memory runs out"
+    killed = "killed by SIGKILL, which the system does when it runs out of memory"
     for name, reason in (("bad", "training stopped at step 1: loss is nan"), ("gone", killed)):
         (line,) = [line for line in out.splitlines() if line.startswith(f"{name}: failed: ")]
         assert line.startswith(f"{name}: failed: {reason} (00:") and line.endswith(f"; runs/.console/{name}.txt)")
@@ -48,7 +48,7 @@ def test_a_failure_does_not_stop_the_rest(batch, capsys) -> None:
 
     assert batch("gone.yml", "two.yml", "log.wandb.notes=better") == 0
     out = capsys.readouterr().out
-    assert "gone: resumed after epoch 1\n" in out and "two: was finished before" in out
+    assert "gone: resumed after epoch 1\n" in out and "two: was already finished" in out
 
 
 def test_what_cannot_be_read_later_fails_alone(batch, capsys) -> None:
@@ -69,8 +69,8 @@ def test_a_signal_stops_the_processes_and_the_command_goes_on(batch, capsys, num
     threading.Thread(target=send).start()
     assert batch("one.yml", "--seeds", "1,2", "--", "log.wandb.notes=slow") == 128 + number
     out, err = capsys.readouterr()
-    assert "stopping: what is being trained is saved first; again to kill it\none-seed1: stopped after 00:" in out
-    assert err == "stopped: 0 of 2 runs are finished; repeat the command to go on\n"
+    assert "stopping: saving the running trainings first; press again to kill them\none-seed1: stopped after 00:" in out
+    assert err == "stopped: 0 of 2 runs are finished; repeat the command to continue\n"
     assert console("one-seed1").endswith("stopped and saved\n")
     assert not Path("runs/one-seed2").exists() and signal.getsignal(number) == before
 
@@ -88,7 +88,7 @@ def test_a_second_signal_kills_them(batch, capsys) -> None:
 
     threading.Thread(target=send).start()
     assert batch("one.yml", "log.wandb.notes=stubborn") == 128 + signal.SIGTERM
-    assert "to kill it\nkilling them\none: stopped after 00:" in capsys.readouterr().out
+    assert "to kill them\nkilling the runs\none: stopped after 00:" in capsys.readouterr().out
 
 
 def test_a_run_that_another_process_trains_is_waited_for(batch, capsys) -> None:
@@ -106,9 +106,9 @@ def test_a_run_that_another_process_trains_is_waited_for(batch, capsys) -> None:
     assert locked.wait(5)
     assert batch("one.yml", "two.yml") == 0
     lines = capsys.readouterr().out.splitlines()
-    waiting = "one: another process trains it; waiting for its end"
+    waiting = "one: another process is training it; waiting until it ends"
     assert lines.count(waiting) == 1
-    assert lines.index(waiting) < lines.index("two: was finished before, miou 0.0000")
+    assert lines.index(waiting) < lines.index("two: was already finished, miou 0.0000")
     assert "one: finished by another process, miou 0.0000" in lines
     assert "another process" not in console("one")
 
@@ -131,4 +131,4 @@ def test_a_finished_run_without_a_score(batch, capsys) -> None:
     assert batch("one.yml") == 0
     Path("runs/one/summary.json").write_text(json.dumps({"epochs": 3}))
     assert batch("one.yml") == 0
-    assert "one: was finished before, no miou\n" in capsys.readouterr().out
+    assert "one: was already finished, no miou\n" in capsys.readouterr().out

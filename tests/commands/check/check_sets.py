@@ -1,4 +1,4 @@
-"""Planted data sets: a small clean set, what is found in it, and the fixes done to it."""
+"""Planted datasets: a small clean set, what is found in it, and the fixes done to it."""
 
 from pathlib import Path
 

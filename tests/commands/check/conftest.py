@@ -1,4 +1,4 @@
-"""What the tests of check and init share: a clean data set, from the project's folder."""
+"""What the tests of check and init share: a clean dataset, from the project's folder."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.conftest import PROJECT
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """The data set of draw_clean; the working directory is that of config.yml."""
+    """The dataset of draw_clean; the working directory is that of config.yml."""
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("COLUMNS", "100")
     return draw_clean(tmp_path / "street")

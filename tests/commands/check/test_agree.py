@@ -40,7 +40,7 @@ def truth(index: int, classes: int) -> np.ndarray:
 
 
 def values(table, dtype=np.uint8) -> Save:
-    """A picture, TIFF or array in which class n is table[n], a value or a colour."""
+    """A picture, TIFF or array in which class n is table[n], a value or a color."""
 
     def save(mask: np.ndarray, file: Path, index: int) -> None:
         pixels = np.array(table, dtype)[mask]
@@ -65,7 +65,7 @@ def palette(*, same: bool) -> Save:
 
 
 def recolored(mask: np.ndarray, file: Path, index: int) -> None:
-    """The same values, drawn in other colours in every other mask."""
+    """The same values, drawn in other colors in every other mask."""
     picture = Image.fromarray(mask)
     picture.putpalette((COLORS[:3] + index % 2 * np.uint8([[0], [2], [9]])).ravel().tolist())
     picture.save(file)
@@ -143,11 +143,11 @@ SETS: dict[str, tuple[Save, int, str]] = {
     "nan": (without_data(np.nan, np.float32), 3, ".tif"),
     "border of 255": (bordered, 3, ".png"),
     "JPEG": (lossy, 2, ".jpg"),
-    "palettes in other colours": (recolored, 3, ".png"),
+    "palettes in other colors": (recolored, 3, ".png"),
     "alpha": (banded(4, 4), 3, ".png"),
-    "grey and alpha": (banded(2, 2), 3, ".png"),
-    "grey in RGB of 16 bits": (grey_rgb, 3, ".tif"),
-    "grey in an array of three channels": (grey_rgb, 3, ".npy"),
+    "gray and alpha": (banded(2, 2), 3, ".png"),
+    "gray in RGB of 16 bits": (grey_rgb, 3, ".tif"),
+    "gray in an array of three channels": (grey_rgb, 3, ".npy"),
     "npy": (values([0, 1, 2], np.int64), 3, ".npy"),
     "1 in some, 255 in others": (mixed(values([0, 1]), values([0, 255])), 2, ".png"),
     "1 2 in some, 127 255 in others": (mixed(values([0, 1, 2]), values([0, 127, 255])), 3, ".png"),

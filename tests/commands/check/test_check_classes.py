@@ -46,7 +46,7 @@ def test_a_class_with_a_handful_of_pixels(root):
     mask[20, 20:24] = 3
     write(path, mask)
     (found,) = look(root, "data.classes=[sky, road, car, pole]")
-    assert shown([found]) == [("warning", "pole: next to no pixels, in 1 mask")]
+    assert shown([found]) == [("warning", "pole: almost no pixels, in 1 mask")]
     assert lines(found)[-1] == "  ignore_values: [3]" and found.files == [str(path)]
     assert [line for line in lines(found) if "pole" in line] == []
 
@@ -63,14 +63,14 @@ def test_empty_masks(root):
         ("warning", "1 mask is of a single class"),
     ]
     assert ignored.files == [f"{root}/train/masks/004.png"] and alone.files == [f"{root}/train/masks/003.png"]
-    assert alone.explanation.startswith("All pixels are sky, in a set where the others hold more")
+    assert alone.explanation.startswith("All pixels are sky, while other masks contain more classes")
     run_fix(ignored)
     run_fix(alone)
     assert look(root) == []
 
 
 def test_an_inverted_mask(root):
-    """A disc of 1 in the others; in one its surroundings, which have their colours still."""
+    """A disc of 1 in the others; in one its surroundings, which have their colors still."""
     discs(root)
     change(root, lambda mask: np.minimum(mask, 1))
     path = root / "train/masks/003.png"
@@ -88,7 +88,7 @@ def test_a_set_whose_object_is_0(root):
     discs(root)
     change(root, lambda mask: np.where(mask == 1, 0, 255))
     (found,) = look(root, "data.classes=[{name: disc, value: 255}]", "loss={BCEWithLogitsLoss: 1.0}")
-    assert shown([found]) == [("note", "'disc' surrounds what is called background")]
+    assert shown([found]) == [("note", "'disc' surrounds the background")]
     assert class_lines(found) == [
         "{name: background, value: 255}",
         "{name: disc, value: 0}",

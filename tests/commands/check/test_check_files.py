@@ -43,7 +43,7 @@ def test_truncated_files(root):
         "train/images/003.png",
         "val/masks/001.png",
     ]
-    assert found.files[1] == f"{mask}: is not an image of a known type; is the file complete?"
+    assert found.files[1] == f"{mask}: is not an image of a supported type; is the file complete?"
     pair = [image, root / "train/masks/003.png", root / "val/images/001.png", mask]
     assert set_aside(found) == ("set-aside-unreadable", pair)
     run_fix(found)
@@ -82,7 +82,7 @@ def test_a_split_that_is_not_there(root):
         ("error", "The val split cannot be listed"),
         ("error", "1 file cannot be read"),
     ]
-    assert split.explanation == f"data (val).images: {root}/val/images does not exist; {root} holds: train"
+    assert split.explanation == f"data (val).images: {root}/val/images does not exist; {root} contains: train"
 
 
 def test_a_root_that_is_not_there(tmp_path, monkeypatch):
@@ -99,7 +99,7 @@ def test_images_that_exif_turns_and_masks_that_it_does_not(root, orientation, tu
     upright = read(mask)
     Image.open(mask).transpose(turned).save(mask)
     (found,) = look(root)
-    assert shown([found]) == [("error", "1 image is turned by EXIF and the mask is not")]
+    assert shown([found]) == [("error", "1 image is rotated by EXIF, their masks are not")]
     assert found.files == [str(path.with_suffix(".jpg"))]
     assert found.fix.name == "turn-masks"
     run_fix(found)
@@ -134,7 +134,7 @@ def test_orientations_that_the_mask_does_not_follow(orientation, kind, root, cap
         else:
             save_turned(picture, path.with_suffix(kind), orientation)
         Image.open(mask).transpose(how).save(mask)
-    title = "3 images are turned by EXIF and the mask is not"
+    title = "3 images are rotated by EXIF, their masks are not"
     (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
     assert shown([found]) == [("error", title)]
     assert init_refuses(root, capsys) == title
@@ -151,8 +151,8 @@ def test_masks_that_a_viewer_turns(orientation, root, capsys):
     assert [finding for finding in look(root) if "EXIF" in finding.title] == []  # as it is stored it fits
     save_turned(Image.fromarray(upright).transpose(Image.Transpose[STORED[orientation]]), path, orientation)
     (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
-    assert shown([found]) == [("error", "1 mask is not turned as EXIF asks")] and found.files == [str(path)]
-    assert init_refuses(root, capsys) == "1 mask is not turned as EXIF asks"
+    assert shown([found]) == [("error", "1 mask is not rotated as EXIF says")] and found.files == [str(path)]
+    assert init_refuses(root, capsys) == "1 mask is not rotated as EXIF says"
     run_fix(found)
     assert np.array_equal(read(path), upright) and not [f for f in look(root) if "EXIF" in f.title]
 
@@ -175,7 +175,7 @@ def test_an_upside_down_mask_is_seen_by_the_edges(root):
     path, mask = root / "train/images/003.png", root / "train/masks/003.png"
     save_turned(Image.open(path), path, 3)
     (found,) = look(root)
-    assert shown([found]) == [("error", "1 image is turned by EXIF and the mask is not")]
+    assert shown([found]) == [("error", "1 image is rotated by EXIF, their masks are not")]
     run_fix(found)
     assert look(root) == []
     mask.unlink()
@@ -189,7 +189,7 @@ def test_a_flat_mask_says_nothing_of_the_orientation(root):
     save_turned(Image.open(path), path, 3)
     write(mask, np.ones((64, 80)))
     (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
-    assert shown([found]) == [("warning", "1 image is turned by EXIF and perhaps not the mask")]
+    assert shown([found]) == [("warning", "1 image is rotated by EXIF, perhaps not their masks")]
     assert (found.fix.name, len(found.fix.changes)) == ("turn-unsure-masks", 1)
     run_fix(found)
     (found,) = [finding for finding in look(root) if "EXIF" in finding.title]
@@ -202,7 +202,7 @@ def test_masks_at_another_scale(root):
     write(mask, half)
     (found,) = look(root)
     assert shown([found]) == [("error", "1 mask is smaller or larger than the image")]
-    assert found.files == [f"{mask}: 40 x 32, its image 80 x 64"]
+    assert found.files == [f"{mask}: 40 x 32, but its image is 80 x 64"]
     run_fix(found)
     assert np.array_equal(read(mask), half.repeat(2, axis=0).repeat(2, axis=1))
     assert look(root) == []
@@ -212,8 +212,8 @@ def test_masks_of_other_proportions(root):
     mask, image = root / "train/masks/003.png", root / "train/images/003.png"
     write(mask, read(mask)[:, :60])
     (found,) = look(root)
-    assert shown([found]) == [("error", "1 mask is not of the size of the image")]
-    assert found.files == [f"{mask}: 60 x 64, its image 80 x 64"]
+    assert shown([found]) == [("error", "1 mask is not the size of the image")]
+    assert found.files == [f"{mask}: 60 x 64, but its image is 80 x 64"]
     assert set_aside(found) == ("set-aside-other-size", [image, mask])
 
 
@@ -237,7 +237,7 @@ def test_masks_that_are_elsewhere_on_the_map(root, shift, capsys):
         assert found == []
         return
     assert shown(found) == [("error", "8 masks are elsewhere on the map than the image")]
-    assert found[0].files[0] == f"{root}/train/masks/000.tif: lies 4.0 pixels away from its image"
+    assert found[0].files[0] == f"{root}/train/masks/000.tif: is 4.0 pixels away from its image"
     assert segtrain(["init", f"{root}/train/images", f"{root}/train/masks", "-o", f"{root}/mine.yml"]) == 2
     assert "8 masks are elsewhere on the map than the image; " in capsys.readouterr().err
 
@@ -245,7 +245,7 @@ def test_masks_that_are_elsewhere_on_the_map(root, shift, capsys):
 def test_images_of_one_colour(root):
     write(root / "train/images/003.png", np.full((64, 80, 3), 9))
     (found,) = look(root)
-    assert shown([found]) == [("warning", "1 image is a single colour")]
+    assert shown([found]) == [("warning", "1 image is a single color")]
     run_fix(found)
     assert look(root) == []
 
@@ -263,7 +263,7 @@ def test_a_table_names_files_that_are_not_there(root):
         f"{root}/data.csv:4: mask {root}/train/masks/2.png does not exist; paths are relative to the CSV file"
     )
     assert shown([file]) == [("error", "1 file cannot be read")]
-    assert file.fix.label == "take out of the lists of the data set" and lines(file) == ["train/images/001"]
+    assert file.fix.label == "remove from the lists of the dataset" and lines(file) == ["train/images/001"]
 
 
 def test_a_split_that_is_made_of_others_is_looked_at_once(root):
@@ -323,7 +323,7 @@ def test_what_is_no_picture(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     np.save(tmp_path / "a.npy", np.zeros(3))
     expected = {
-        "a.png": "R/a.png: is not an image of a known type; is the file complete?",
+        "a.png": "R/a.png: is not an image of a supported type; is the file complete?",
         "b.png": "R/b.png: does not exist",
         "a.npy": "R/a.npy: expected an image of HWC numbers, not float64 of shape (3,)",
     }

@@ -58,7 +58,7 @@ def test_areas_are_asked_about(case, tmp_path):
     (found,) = (finding for finding in findings if "255 fills areas" in finding.title)
     assert found.level == "warning" and "if not, write data.ignore_values: [255]" in found.explanation
     assert any("255" in line for line in class_lines(found)) and found.files
-    assert [line for line in report.proposal.lines if line.startswith("    # Is 255 a class, too?")]
+    assert [line for line in report.proposal.lines if line.startswith("    # Is 255 a class too?")]
 
 
 def test_an_area_is_wider_than_a_border():

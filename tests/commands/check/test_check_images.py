@@ -14,7 +14,7 @@ from tests.conftest import PROJECT, draw_sample
 
 
 def make_deep(root, function):
-    """Every image becomes function(grey image as float, 0..255), uint16."""
+    """Every image becomes function(gray image as float, 0..255), uint16."""
     for path in sorted(root.glob("*/images/*.png")):
         grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float64)
         assert cv2.imwrite(str(path), np.rint(function(grey)).astype(np.uint16))
@@ -22,10 +22,10 @@ def make_deep(root, function):
 
 # what 8 bits become, the scale to write, and what is said of them
 DEEP = {
-    "12 bits": (lambda grey: grey * 16 + 15, 4095, "They hold 12 bits: no value is above "),
-    "8 bits": (lambda grey: grey, 255, "They hold 8 bits: no value is above "),
-    "stretched": (lambda grey: grey * 257, 65535, "They hold 8 bits, stretched to 16 (each byte twice)"),
-    "moved up": (lambda grey: (grey * 16 + grey % 16) * 16, 65535, "They hold 12 bits, moved up to 16"),
+    "12 bits": (lambda grey: grey * 16 + 15, 4095, "They contain 12 bits: no value is above "),
+    "8 bits": (lambda grey: grey, 255, "They contain 8 bits: no value is above "),
+    "stretched": (lambda grey: grey * 257, 65535, "They contain 8 bits, stretched to 16 (each byte twice)"),
+    "moved up": (lambda grey: (grey * 16 + grey % 16) * 16, 65535, "They contain 12 bits, shifted up to 16"),
     "16 bits": (lambda grey: grey * 256 + 3, 65535, "Their values end at "),
 }
 
@@ -47,7 +47,7 @@ def test_images_of_8_and_16_bits(own, root):
     """Training refuses the ones without a scale, and the others with it; the fewer are listed."""
     path = root / "train/images/003.png"
     assert cv2.imwrite(str(path), cv2.imread(str(path)).astype(np.uint16) * 257)
-    (found,) = (finding for finding in look(root, *own) if "refused" not in finding.title)
+    (found,) = (finding for finding in look(root, *own) if "rejected" not in finding.title)
     assert shown([found]) == [("error", "1 image is uint16, 11 are uint8")]
     assert found.files == [str(path)] and found.fix is None
 
@@ -86,7 +86,7 @@ def test_mean_and_std_of_grey_images(root):
         cells = rng.permutation(np.repeat([51, 153], 40)).reshape(8, 10)
         write(path, np.kron(cells, np.ones((8, 8))))
     (found,) = look(root, "data.channels=1")
-    assert shown([found]) == [("note", "The images have 1 channel, and no known mean")]
+    assert shown([found]) == [("note", "The images have 1 channel, with unknown mean")]
     assert lines(found) == ["model:", "  mean: [0.4]", "  std: [0.2]"]
     assert look(root, "data.channels=1", "model.mean=[0.4]", "model.std=[0.2]") == []
     (found,) = look_at_folders(root / "train/images", root / "train/masks")
@@ -99,8 +99,8 @@ def test_channels_that_training_refuses(root):
         path.unlink()
         np.save(path.with_suffix(".npy"), np.concatenate([image, image[..., :2]], axis=2))
     (found,) = look(root)
-    assert shown([found]) == [("error", "12 images (NPY, 5 channels, uint8) would be refused")]
-    assert found.explanation.endswith("has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first")
+    assert shown([found]) == [("error", "12 images (NPY, 5 channels, uint8) would be rejected")]
+    assert found.explanation.endswith("has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first")
     assert lines(found) == ["data:", "  channels: 5"]
 
 

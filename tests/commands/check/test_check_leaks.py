@@ -48,7 +48,7 @@ def test_a_training_image_in_the_validation_split(case, root):
     assert shown([found]) == [("error", "1 image of val is a copy of one of train")]
     suffix = COPIES[case].get("suffix", ".png")
     assert found.files == [f"{root}/train/images/003.png and {root}/val/images/9{suffix}"]
-    assert found.fix is None and "Where the split is the published one, keep it" in found.explanation
+    assert found.fix is None and "If the split is the published one, keep it" in found.explanation
 
 
 def test_copies_on_both_sides_of_a_random_split(root):
@@ -64,7 +64,7 @@ def test_an_edited_copy_looks_nearly_like_it(root):
     other = Image.open(root / "val/images/000.png")
     copy(root, "train/{}/003.png", "val/{}/9.png", lambda picture: Image.blend(picture, other, 0.12))
     (found,) = look(root)
-    assert shown([found]) == [("note", "1 image of val looks nearly like one of train")]
+    assert shown([found]) == [("note", "1 image of val looks almost like one of train")]
     assert found.fix is None
 
 
@@ -104,18 +104,18 @@ def test_frames_on_both_sides_of_a_random_split(tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     root = frames(tmp_path, 6, 4)
     folders = ["data.images=images", "data.masks=masks"]
-    across = [finding for finding in look(root, *folders) if "nearly like" in finding.title]
+    across = [finding for finding in look(root, *folders) if "almost like" in finding.title]
     assert [finding.level for finding in across] == ["warning"]
     assert lines(across[0]) == ["data:", "  folds: 5", "  group_pattern: ^[^_]+(?=_)"]
     grouped = look(root, *folders, "data.folds=5", "data.group_pattern=^[^_]+(?=_)")
-    assert [finding for finding in grouped if "nearly like" in finding.title] == []
+    assert [finding for finding in grouped if "almost like" in finding.title] == []
 
 
 def test_frames_that_are_not_split_yet(tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     root = frames(tmp_path, 6, 4)
     note = look_at_folders(root / "images", root / "masks")[-1]
-    assert shown([note]) == [("note", "24 images of 24 look nearly like another one")]
+    assert shown([note]) == [("note", "24 images of 24 look almost like another one")]
     assert lines(note) == ["data:", "  folds: 5", "  group_pattern: ^[^_]+(?=_)"]
     for kind in ("images", "masks"):
         for index, path in enumerate(sorted((root / kind).iterdir())):

@@ -30,13 +30,13 @@ def test_one_stray_value(root):
     mask[20, 20:23] = 77
     write(path, mask)
     (found,) = look(root)
-    assert shown([found]) == [("error", "1 mask value is most likely a slip")]
+    assert shown([found]) == [("error", "1 mask value is most likely a mistake")]
     assert found.explanation.startswith("77 (3 pixels in 1 mask): ")
     assert found.files == [str(path)] and found.marked == {77}
     assert lines(found) == ["data:", "  ignore_values: [77]"]
     assert look(root, "data.ignore_values=[77]") == []
     (warned,) = look_at_folders(root / "*/images", root / "*/masks")
-    assert shown([warned]) == [("warning", "1 mask value is most likely a slip")]
+    assert shown([warned]) == [("warning", "1 mask value is most likely a mistake")]
     assert lines(warned) == ["data:", "  ignore_values: [77]"]
 
 
@@ -83,7 +83,7 @@ def test_masks_that_count_from_another_number(root, step, counts):
 def test_rgb_masks_where_the_classes_have_values(root):
     change(root, to_colors)
     (found,) = look(root)
-    assert shown([found]) == [("error", "12 masks are RGB pictures, but the classes have values")]
+    assert shown([found]) == [("error", "12 masks are RGB images, but the classes have values")]
     written = [line.partition("   #")[0].rstrip() for line in lines(found)]
     assert written[:2] == ["data:", "  classes:"]
     assert sorted(line.split("color: ")[1] for line in written[2:]) == [
@@ -106,7 +106,7 @@ def test_rgb_masks_where_the_classes_have_values(root):
 
 def test_masks_of_values_where_the_classes_have_colors(root):
     (found,) = look(root, f"data.classes=[{', '.join(COLORED)}]")
-    assert shown([found]) == [("error", "12 masks are pictures of values, but the classes have colours")]
+    assert shown([found]) == [("error", "12 masks are images of values, but the classes have colors")]
     assert class_lines(found) == NAMES
     assert look(root) == []
 
@@ -130,7 +130,7 @@ def test_0_and_255_where_255_is_ignored(root):
 
 @pytest.mark.parametrize("kind", ["jpeg", "smooth"])
 def test_blended_colors(root, kind):
-    """The fix finds every pixel's own colour again, but for some on the edges."""
+    """The fix finds every pixel's own color again, but for some on the edges."""
     discs(root)
     plain = {path: read(path) for path in sorted(root.glob("*/masks/*.png"))}
     for path, mask in plain.items():
@@ -198,14 +198,14 @@ def test_numbers_of_objects_instead_of_classes(root):
         cells = np.arange(80, dtype=np.uint16).reshape(8, 10) + 80 * index
         Image.fromarray(np.kron(cells, np.ones((8, 8), np.uint16))).save(path)
     (found,) = look_at_folders(root / "train/images", root / "train/masks")
-    assert shown([found]) == [("error", "The masks hold numbers of objects, not classes")]
+    assert shown([found]) == [("error", "The masks contain object ids, not classes")]
 
 
 def test_masks_of_one_value(root):
     change(root, np.zeros_like, splits=["train"])
     (found,) = look_at_folders(root / "train/images", root / "train/masks")
-    assert shown([found]) == [("error", "All masks hold one value")]
-    assert found.explanation == "It is 0: there is nothing to learn. Are these the right files?"
+    assert shown([found]) == [("error", "All masks contain a single value")]
+    assert found.explanation == "It is 0, so there is nothing to learn. Are these the right files?"
 
 
 @pytest.mark.parametrize("value", [-1, 70000])
@@ -214,4 +214,4 @@ def test_values_that_no_class_can_have(root, value):
         np.save(path.with_suffix(".npy"), np.where(read(path) == 2, value, read(path).astype(np.int64)))
         path.unlink()
     for found in (look(root), look_at_folders(root / "train/images", root / "train/masks")):
-        assert shown(found) == [("error", "The masks hold values that no class can have")]
+        assert shown(found) == [("error", "The masks contain values that no class can have")]

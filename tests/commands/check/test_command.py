@@ -35,7 +35,7 @@ def test_a_clean_set(root, check, capsys, tmp_path):
     assert printed.out.splitlines() == [
         f"street: folders at {root}",
         "12 pairs (train 8, val 4), 80 x 64, PNG with 3 channels of uint8",
-        f"nothing found; to look at: {tmp_path}/check.html",
+        f"no problems found; details and images: {tmp_path}/check.html",
     ]
     assert (tmp_path / "check.html").is_file()
 
@@ -48,30 +48,30 @@ def test_an_error_is_exit_status_1(root, check, capsys, tmp_path):
     assert check(f"data.root={root}", *CLEAN) == 1
     assert capsys.readouterr().out.splitlines()[2:] == [
         "",
-        "level    finding, and what to do",
+        "level    finding and what to do",
         "-" * 100,
-        "error    1 mask value is most likely a slip",
+        "error    1 mask value is most likely a mistake",
         "         77 (3 pixels in 1 mask): a few pixels that the annotator or a program left behind. The line",
-        "         ignores them.",
+        "         below ignores them.",
         f"         {path}",
         "         write in the experiment:",
         "           data:",
         "             ignore_values: [77]",
         "-" * 100,
-        f"1 error; to look at: {tmp_path}/check.html",
+        f"1 error; details and images: {tmp_path}/check.html",
     ]
 
 
 def test_warnings_and_notes_are_exit_status_0(root, check, capsys):
     write(root / "train/images/003.png", np.zeros((64, 80, 3)))
     assert check(f"data.root={root}", *CLEAN) == 0
-    assert "\nwarning  1 image is a single colour\n" in capsys.readouterr().out
+    assert "\nwarning  1 image is a single color\n" in capsys.readouterr().out
 
 
 def test_two_folders_give_an_experiment(root, check, capsys, tmp_path):
     assert check(images=str(root / "train/images"), masks=str(root / "train/masks")) == 0
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("an experiment for it, with names to be changed:") + 1
+    start = lines.index("a proposed experiment; change the names:") + 1
     text = "\n".join(line.removeprefix("  ") for line in lines[start:-1])
     written = parse_yaml(text, origin="lines").plain()
     assert written == {
@@ -132,7 +132,7 @@ def test_a_fix_is_one_line_that_does_what_it_says(root, check, capsys, tmp_path)
         assert path.with_name(f"{path.name}.aside").read_bytes() == before[path] and read(path).shape == (64, 80)
     after = {path: path.read_bytes() for path in root.rglob("*.*")}
     assert check(*arguments, apply="resize-masks") == 0
-    assert capsys.readouterr().out == "resize-masks: no finding asks for it\n"
+    assert capsys.readouterr().out == "resize-masks: nothing to fix\n"
     assert {path: path.read_bytes() for path in root.rglob("*.*")} == after
     assert not (tmp_path / "check.html").exists() and check(*arguments) == 0
 
@@ -156,10 +156,10 @@ def test_a_fix_that_does_not_exist_is_told_with_those_that_do(capsys):
 
 
 WRONG_USAGE = {
-    "masks missing": ({"images": "a"}, "check: give an experiment, or --images DIR and --masks DIR"),
+    "masks missing": ({"images": "a"}, "check: give an experiment or --images DIR and --masks DIR"),
     "both": (
         {"layers": ["x.yml"], "images": "a", "masks": "b"},
-        "check: give an experiment, or --images DIR and --masks DIR",
+        "check: give an experiment or --images DIR and --masks DIR",
     ),
     "no such experiment": ({"layers": ["nothing.yml"]}, "nothing.yml: cannot be read: No such file or directory"),
     "a wrong key": (

@@ -45,7 +45,7 @@ def run_init(folder: Path, output: Path, images="images", masks="masks") -> int:
 
 
 def encode(folder: Path, how: str) -> str:
-    """Write the masks of a data set in another way; the name of their folder."""
+    """Write the masks of a dataset in another way; the name of their folder."""
     for path in sorted((folder / "masks").glob("*.png")):
         mask = np.asarray(Image.open(path))
         target = folder / how / path.name
@@ -129,7 +129,7 @@ def test_images_that_look_alike_stay_together(pairs, main):
             mask.save(pairs / f"masks/{index:03d}{copy}.png")
     experiment = pairs / "mine.yml"
     assert run_init(pairs, experiment) == 0
-    assert "# 15 images look like others; the split keeps those together" in experiment.read_text()
+    assert "# 15 images look like others; the split keeps them together" in experiment.read_text()
     table = pandas.read_csv(pairs / "mine.csv")
     assert list(table.columns) == ["image", "mask", "split", "group"] and len(table) == 30
     assert table.groupby("group")["split"].nunique().max() == 1 and table["group"].nunique() == 20
@@ -181,7 +181,7 @@ def test_images_and_masks_in_one_folder(case, pairs, main, monkeypatch, capsys):
     monkeypatch.chdir(pairs)
     (pairs / "config.yml").write_text((PROJECT / "config.yml").read_text())
     assert segtrain(["check", "--images", given[0], "--masks", given[1]]) == (1 if given == ("d", "d") else 0)
-    assert ("Images and masks lie in one folder" in capsys.readouterr().out) == (given == ("d", "d"))
+    assert ("Images and masks are in the same folder" in capsys.readouterr().out) == (given == ("d", "d"))
     assert segtrain(["init", *given, "-o", "mine.yml"]) == 0
     assert "set-aside-unpaired" not in capsys.readouterr().out
     splits = read_splits(load_config(["mine.yml"]).data, seed=0)
@@ -208,7 +208,7 @@ def test_masks_of_two_annotators_are_chosen_from(pairs, monkeypatch, capsys):
     for command in (["check", "--images", "d", "--masks", "d"], ["init", "d", "d"]):
         assert segtrain(command) == 2
         assert capsys.readouterr().err == (
-            "data: the files in d pair in several ways, like I_00L.png with I_00L_1stHO.png or I_00L.png with "
+            "data: the files in d can be paired in several ways: I_00L.png with I_00L_1stHO.png or I_00L.png with "
             "I_00L_2ndHO.png; give the images and masks as 'd/*[L].png' 'd/*_1stHO.png', or 'd/*[L].png' "
             "'d/*_2ndHO.png'\n"
         )
@@ -235,7 +235,7 @@ def test_an_experiment_of_one_folder_is_told_its_keys(pairs, monkeypatch, capsys
     (pairs / "mine.yml").write_text(experiment)
     assert segtrain(["check", "mine.yml"]) == 1
     shown = capsys.readouterr().out
-    assert "Images and masks lie in one folder" in shown and "set-aside-unpaired" not in shown
+    assert "Images and masks are in the same folder" in shown and "set-aside-unpaired" not in shown
     assert "images: {train: train/*.jpg, val: valid/*.jpg}" in shown
 
 
@@ -295,19 +295,19 @@ MISTAKES = {
     ),
     "no folder": (
         lambda folder: (folder / "masks").rename(folder / "labels"),
-        "data.masks: M does not exist; .+ holds: images, labels",
+        "data.masks: M does not exist; .+ contains: images, labels",
     ),
     "a table that is there": (
         lambda folder: (folder / "mine.csv").write_text("mine"),
-        "F/mine.csv: exists; write -o another file, .+",
+        "F/mine.csv: exists; choose another file, .+",
     ),
     "images of two kinds": (
         mix,
-        "I: images are of several kinds: I/000.png has 3 channels of uint8, I/003.tif has 3 channels of uint16; .+",
+        "I: the images have different types: I/000.png has 3 channels of uint8, I/003.tif has 3 channels of uint16; .+",
     ),
     "a file that is there": (
         lambda folder: (folder / "mine.yml").touch(),
-        "F/mine.yml: exists; write -o another file, .+",
+        "F/mine.yml: exists; choose another file, .+",
     ),
 }
 
@@ -319,14 +319,16 @@ def test_what_cannot_be_trained_is_refused_and_nothing_is_written(case, pairs, c
     before = {path: path.stat().st_mtime_ns for path in pairs.rglob("*")}
     assert run_init(pairs, pairs / "mine.yml") == 2
     line = capsys.readouterr().err.removesuffix("\n").replace(f"{pairs}/images", "I").replace(f"{pairs}/masks", "M")
-    hint = "python -m segtrain check --images I --masks M says how to fix it"
+    hint = "python -m segtrain check --images I --masks M shows how to fix it"
     assert re.fullmatch(pattern.replace("HINT", re.escape(hint)), line.replace(str(pairs), "F")), line
     assert {path: path.stat().st_mtime_ns for path in pairs.rglob("*")} == before
 
 
 def test_the_experiment_is_yaml(pairs, capsys):
     assert run_init(pairs, pairs / "mine.csv") == 2
-    assert capsys.readouterr().err == f"{pairs}/mine.csv: an experiment is a YAML file; write -o {pairs}/mine.yml\n"
+    assert capsys.readouterr().err == (
+        f"{pairs}/mine.csv: an experiment must be a YAML file; write -o {pairs}/mine.yml\n"
+    )
 
 
 def test_an_experiment_that_cannot_be_written(pairs, capsys):

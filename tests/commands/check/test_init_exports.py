@@ -94,20 +94,20 @@ AS_IMAGES = 'in CVAT, export the task as "CVAT for images 1.1"'
 MISTAKES = {
     "nothing": (
         lambda root: root.mkdir(),
-        "D: is not known to init; it reads an export of CVAT (.+); or give two folders, .+",
+        "D: init does not recognize it; it reads an export of CVAT (.+); or write two folders, .+",
     ),
     "two tasks": (
         lambda root: [drawn.cvat_images(root / task) for task in ("task 1", "task2")],
-        "D: holds 2 exports: D/task 1, D/task2; give one of them, as in python -m segtrain init 'D/task 1' -o mine.yml"
-        ", or put them together where you labelled them",
+        "D: contains 2 exports: D/task 1, D/task2; choose one, as in python -m segtrain init 'D/task 1' -o mine.yml"
+        ", or merge them in the labeling tool",
     ),
     "two files of COCO": (
         lambda root: [
             drawn.cvat_coco(root),
             drawn.write_json(root / "annotations/instances_b.json", drawn.coco_content([0])),
         ],
-        "D: holds 2 files of COCO: D/annotations/instances_b.json, D/annotations/instances_default.json; give one of "
-        "them, .+",
+        "D: contains 2 COCO files: D/annotations/instances_b.json, D/annotations/instances_default.json; choose "
+        "one, .+",
     ),
     "half a JSON file": (
         edit(drawn.cvat_coco, INSTANCES, lambda text: text[:200]),
@@ -119,20 +119,20 @@ MISTAKES = {
     ),
     "a newer version": (
         edit(drawn.cvat_images, XML, lambda text: text.replace(">1.1<", ">1.2<")),
-        f"D/annotations.xml:3: is of version 1.2, but 1.1 is read; {AS_IMAGES}",
+        f"D/annotations.xml:3: has version 1.2, but 1.1 is supported; {AS_IMAGES}",
     ),
     "a video": (
         edit(
             drawn.cvat_images, XML, lambda text: text.replace("<image", '<track id="0" label="car"></track><image', 1)
         ),
-        f'D/annotations.xml:26: is of a video, "CVAT for video 1.1"; {AS_IMAGES}',
+        f'D/annotations.xml:26: is an annotation of a video, "CVAT for video 1.1"; {AS_IMAGES}',
     ),
     "boxes of COCO": (
         edit(
             drawn.cvat_coco, INSTANCES, content(annotations=lambda all: [item | {"segmentation": []} for item in all])
         ),
-        "D/annotations/instances_default.json: 19 of 19 objects have no segmentation, annotation 1 for one; boxes make "
-        "no masks: this is an export for detection, export it for segmentation",
+        "D/annotations/instances_default.json: 19 of 19 objects have no segmentation, for example annotation 1; "
+        "boxes do not make masks: export the dataset for segmentation, not for detection",
     ),
     "segmentations of another kind": (
         edit(
@@ -141,20 +141,20 @@ MISTAKES = {
         "COCO at D: 10 files cannot be read; D/annotations/instances_default.json: annotation 1 of 00.jpg: its "
         "segmentation is neither a list of polygons .+",
     ),
-    "boxes of PASCAL VOC": (draw_boxes, f"D/a.xml: is an export of boxes .PASCAL VOC.; {NO_MASKS}"),
-    "an export for YOLO": (draw_yolo, f"D/data.yaml: is an export for YOLO; {NO_MASKS}"),
+    "boxes of PASCAL VOC": (draw_boxes, f"D/a.xml: is an export of bounding boxes .PASCAL VOC.; {NO_MASKS}"),
+    "an export for YOLO": (draw_yolo, f"D/data.yaml: is a YOLO export; {NO_MASKS}"),
     "classes of Roboflow without values": (
         edit(drawn.roboflow_masks, "train/_classes.csv", lambda _: "filename, car\na.jpg, 1\n"),
-        "D/train/_classes.csv: has no pixel values, but filename, car; export it as Semantic Segmentation Masks, or .+",
+        "D/train/_classes.csv: has no column of pixel values, only filename, car; export it as Semantic .+",
     ),
     "no objects": (
         edit(drawn.cvat_coco, INSTANCES, content(annotations=lambda _: [])),
-        "D: has no objects with an area, so there is nothing to learn; is the labelling finished.",
+        "D: has no objects with an area, so there is nothing to learn; is the labeling finished.",
     ),
     "no images": (
         without(*(f"images/{name}.jpg" for name in drawn.NAMES)),
         "D/annotations/instances_default.json: its images are not below D: 00.jpg, 01.jpg, 02.jpg and 7 more; export "
-        "with images, or put them into D/images",
+        "with images, or put them in D/images",
     ),
     "one image less": (
         without("images/03.jpg"),
@@ -162,36 +162,36 @@ MISTAKES = {
     ),
     "another size": (
         edit(drawn.cvat_images, XML, lambda text: text.replace('width="56"', 'width="57"', 1)),
-        "CVAT at D: 1 file cannot be read; D/annotations.xml: has an image of 57 x 40 pixels, but D/images/00.jpg is "
-        "56 x 40; .+",
+        "CVAT at D: 1 file cannot be read; D/annotations.xml: says that the image has 57 x 40 pixels, but "
+        "D/images/00.jpg has 56 x 40; .+",
     ),
     "an image that is cut off": (
         lambda root: [drawn.cvat_images(root), (root / "images/00.jpg").write_bytes(b"\xff\xd8\xff\xe0")],
-        "CVAT at D: 1 file cannot be read; D/images/00.jpg: is not an image of a known type; .+; Training stops there; "
-        "the reason follows each name. Repair them at their source.",
+        "CVAT at D: 1 file cannot be read; D/images/00.jpg: is not an image of a supported type; .+; Training stops "
+        "here; the reason follows each name. Export or copy them again.",
     ),
     "one image": (
         edit(drawn.cvat_images, "annotations.xml", lambda text: text.partition('<image id="1"')[0] + "</annotations>"),
-        "D: has 1 image, and one has to be held out for validation; label another one",
+        "D: has 1 image, but another one is needed for validation; label at least one more",
     ),
     "runs as a list": (
         edit(drawn.kaggle, "train.csv", lambda text: re.sub(r",(\d+) .+", r",[\1]", text)),
-        r"D/train.csv:2: holds '.\d+.', neither a mask that is there nor starts and lengths like 1 3 10 5; write .+",
+        r"D/train.csv:2: '.\d+.' is neither the path of an existing mask nor starts and lengths like 1 3 10 5; .+",
     ),
     "names that are not UTF-8": (
         lambda root: [
             drawn.kaggle(root),
             (root / "train.csv").write_bytes((root / "train.csv").read_bytes().replace(b"car", b"\xe4u")),
         ],
-        r"D: the class '.udce4u' is not in UTF-8; save the file that names it as UTF-8",
+        r"D: the class name '.udce4u' is not in UTF-8; save the file that contains it as UTF-8",
     ),
     "a shape without a label": (
         edit(drawn.labelme, "03.json", lambda text: text.replace('"road"', "null")),
-        r"D/03.json: shapes.0. has no label and points",
+        r"D/03.json: shapes.0. has no label or no points",
     ),
     "a packed export": (
         lambda root: (root.mkdir(), (root / "a.zip").write_bytes(b"PK")),
-        "D/a.zip: is packed; unpack it and give the folder",
+        "D/a.zip: is an archive; unpack it and write the path of the folder",
     ),
     "Label Studio's own JSON": (
         lambda root: drawn.write_json(root / "export.json", [{"id": 1, "data": {}, "annotations": []}]),
@@ -199,7 +199,7 @@ MISTAKES = {
     ),
     "a table of something else": (
         edit(drawn.kaggle, "train.csv", lambda _: "a,b\n1,2\n"),
-        "D/train.csv: no column 'ImageId'; it has: a, b; write data.image_column: NAME if one of these is it",
+        "D/train.csv: no column 'ImageId'; it has: a, b; if one of these is meant, write data.image_column: NAME",
     ),
     "runs past the end": (
         edit(drawn.kaggle, "train.csv", lambda text: text.replace("00.jpg,car,", "00.jpg,car,2240 2 ")),
@@ -208,7 +208,7 @@ MISTAKES = {
     ),
     "a mask of Roboflow with another value": (
         edit(drawn.roboflow_masks, "test/_classes.csv", lambda text: text.replace("2, road", "2, street")),
-        "D/test/_classes.csv: value 2 is 'street', but 'road' in another split",
+        "D/test/_classes.csv: value 2 is 'street', but 'road' in another split; make them agree",
     ),
 }
 
@@ -228,7 +228,7 @@ def test_images_that_look_alike_stay_together_in_a_table_of_names(tmp_path, caps
     for index in (1, 2, 3):
         drawn.draw_image(tmp_path / f"D/images/{index:02d}.jpg", 0)
     assert segtrain(["init", "D", "-o", "mine.yml"]) == 0
-    assert "note: 4 images look like others; the split keeps those together" in capsys.readouterr().out
+    assert "note: 4 images look like others; the split keeps them together" in capsys.readouterr().out
     assert "split_table: mine.csv" in (tmp_path / "mine.yml").read_text()
     rows = (tmp_path / "mine.csv").read_text().splitlines()
     assert rows[0] == "name,split,group" and len(rows) == 11
@@ -243,7 +243,7 @@ def test_images_that_look_alike_stay_together_in_a_table_of_names(tmp_path, caps
 NOTES = {
     "labels in two spellings": (
         edit(drawn.cvat_images, XML, lambda text: text.replace('polygon label="car"', 'polygon label="Car "', 3)),
-        "the labels 'car' and 'Car ' differ only in case or spaces and become one class",
+        "the labels 'car' and 'Car ' differ only in case or spaces, so they are one class",
         "{name: car, color: [250, 50, 83], labels: [car, 'Car ']}",
     ),
     "lines among polygons": (
@@ -251,22 +251,22 @@ NOTES = {
             drawn.cvat_images(root),
             (root / XML).write_text(drawn.cvat_xml(range(10), shapes='<polyline label="edge" points="1,1;2,2"/>\n')),
         ),
-        "lines and points cover no area and are left out: edge (10)",
+        "lines and points do not cover an area and are left out: edge (10)",
         "lines: skip",
     ),
     "images without a file of labelme": (
         lambda root: (drawn.labelme(root), (root / "03.json").unlink()),
-        "left out: 1 image without a JSON file; if there is nothing in them, write without_annotation: background",
+        "left out: 1 image without a JSON file; if they show no objects, write without_annotation: background",
         "without_annotation: skip",
     ),
     "images without a row": (
         edit(drawn.kaggle, "train.csv", lambda text: re.sub("03.jpg.*\n", "", text)),
-        "taken for background: 1 image without a row in D/train.csv; without_row: skip leaves them out",
+        "taken as background: 1 image without a row in D/train.csv; write without_row: skip to leave them out",
         "without_row: background",
     ),
     "a label to be ignored": (
         edit(drawn.cvat_images, XML, lambda text: text.replace('polygon label="road"', 'polygon label="__ignore__"')),
-        "objects labelled __ignore__ are ignored; data.other_labels says so",
+        "objects labeled __ignore__ are ignored; see data.other_labels",
         "other_labels: ignore",
     ),
     "frames without a mask": (

@@ -46,9 +46,9 @@ def test_init_proposes_a_tile_and_a_training_has_the_same_splits(rasters, monkey
     found = ExportSource(from_folders(*folders))
     init_experiment(found, folders, rasters / "mine.yml", table=rasters / "mine.csv")
     text = (rasters / "mine.yml").read_text()
-    why = "# side of the windows that TIFFs are read in; a crop of one decodes no more"
+    why = "# side of the windows in which TIFFs are read; each crop is within one window"
     assert f"  tile: 128                      {why}\n" in text
-    assert "# from 12 windows of 2 images; look over the classes" in text
+    assert "# from 12 windows of 2 images; check the classes" in text
     assert capsys.readouterr().out.startswith(f"{rasters}/mine.yml: 6 train, 6 val windows; ")
     config = load_config(["mine.yml"])
     splits = read_splits(config.data, seed=0)
@@ -77,14 +77,14 @@ def test_a_mask_elsewhere_is_told_once_for_an_image(rasters):
     report = gather(from_folders(str(rasters / "images"), str(rasters / "masks")))
     (finding,) = find_all(report)
     assert finding.title == "1 mask is elsewhere on the map than the image"
-    assert finding.files == [f"{rasters / 'masks' / 'b.tif'}: lies 200.0 pixels away from its image"]
+    assert finding.files == [f"{rasters / 'masks' / 'b.tif'}: is 200.0 pixels away from its image"]
 
 
 def test_a_mask_of_another_size_is_told_and_left_out(rasters):
     tifffile.imwrite(rasters / "masks" / "b.tif", np.zeros((256, 383), np.uint8), tile=(32, 32))
     report = gather(from_folders(str(rasters / "images"), str(rasters / "masks")))
     finding = find_all(report)[0]
-    assert (finding.level, finding.title) == ("error", "1 mask is not of the size of the image")
+    assert (finding.level, finding.title) == ("error", "1 mask is not the size of the image")
     image, mask = (f"{rasters / kind / 'b.tif'}" for kind in ("images", "masks"))
     assert finding.files == [f"{mask}: is 383 x 256 pixels, but its image {image} is 384 x 256 pixels"]
     assert len(report.records) == 6

@@ -113,7 +113,7 @@ def test_no_data_is_no_class(tmp_path, value, kind, written, declared) -> None:
 
     folders = draw(tmp_path, save, ".tif")
     doubtful = value == -1 and not declared  # it may be a class that was shifted
-    assert errors(look_at_folders(*folders)) == ["The masks hold values that no class can have"] * doubtful
+    assert errors(look_at_folders(*folders)) == ["The masks contain values that no class can have"] * doubtful
     ignored = [] if declared else [f"ignore_values: {written}"]
     assert proposed(folders) == ["data:", "classes:", "- class_0", "- class_1", "- class_2", *ignored]
 
@@ -156,7 +156,7 @@ def test_masks_of_values_beside_rgb_ones_are_refused(tmp_path) -> None:
         Image.fromarray(mask if index % 4 == 0 else COLORS[mask]).save(file)
 
     titles = errors(look_at_folders(*draw(tmp_path, save)))
-    assert titles == ["2 masks are pictures of values, but the classes have colours"]
+    assert titles == ["2 masks are images of values, but the classes have colors"]
 
 
 def test_the_border_of_voc_is_ignored_in_rgb_masks(tmp_path) -> None:

@@ -65,7 +65,7 @@ def build(path, source):
 
 def test_the_page_of_a_clean_set(root, tmp_path):
     page, _ = build(tmp_path / "check.html", from_experiment([f"data.root={root}", *CLEAN]))
-    assert "nothing found" in page.texts and "80 x 64" in "".join(page.texts)
+    assert "no problems found" in page.texts and "80 x 64" in "".join(page.texts)
     assert {"Classes", "Samples", "Sizes"} <= set(page.texts)
     assert len(page.named("img")) == 12 and page.blocks == []
     cells = [text for text in page.texts if text in ("sky", "road", "car")]

@@ -43,5 +43,5 @@ def test_a_sample_that_ends_its_process_is_told():
     assert [record.sample.name for record in records] == [f"{number}" for number in range(100)]
     broken = np.flatnonzero([record.image_error != "" for record in records])
     assert broken.tolist() == [30]
-    reason = "the process that read it was ended from outside, most likely for lack of memory"
+    reason = "the process that read it was killed, most likely for lack of memory"
     assert records[30].image_error == f"30.png: {reason}"

@@ -57,8 +57,8 @@ def test_values_are_counted(dtype):
 
 def test_what_a_mask_cannot_hold():
     for pixels, text in (
-        (np.full((2, 2), 0.5), "m.png: a mask holds whole numbers, not float64 with fractions"),
-        (np.zeros((2, 2, 7), np.uint8), "m.png: expected a mask of HW values or RGB colours, not uint8 of (2, 2, 7)"),
+        (np.full((2, 2), 0.5), "m.png: mask values are integers, not float64 with fractions"),
+        (np.zeros((2, 2, 7), np.uint8), "m.png: expected a mask of HW values or RGB colors, not uint8 of (2, 2, 7)"),
     ):
         with pytest.raises(DataError) as error:
             to_codes(Picture(pixels, ""), "m.png")
@@ -135,7 +135,7 @@ def test_known_colors():
         "    - {name: car, color: [200, 0, 0]}",
         "  ignore_values: [[0, 0, 0]]",
     ]
-    assert proposal.lines[1] == "  classes:   # by the colours of street"
+    assert proposal.lines[1] == "  classes:   # named by the colors of street"
     stranger = np.vstack([colors, [[1, 99, 1]]]).astype(np.uint8)
     assert propose(stranger[stripes([1, 2, 3, 4])], known={"street": STREET}).known == ""
 

@@ -20,8 +20,8 @@ def line_of(text: str, start: str) -> list[str]:
 
 
 def beside(text: str, best: str) -> list[str]:
-    """The words of the first row below `beside BEST`, without its name."""
-    return text.split(f"beside {best} ")[1].splitlines()[2].split()[1:]
+    """The words of the first row below `vs. BEST`, without its name."""
+    return text.split(f"vs. {best} ")[1].splitlines()[2].split()[1:]
 
 
 def test_the_best_is_first_with_what_the_run_has_said(tmp_path, capsys):
@@ -34,7 +34,7 @@ def test_the_best_is_first_with_what_the_run_has_said(tmp_path, capsys):
     assert "  optimizer.lr: 0.02 (a-2); 0.01 (a-1)\n" in said
     assert line_of(said, "sky") == ["0.7000", "-0.1000"]
     flat = " ".join(said.split())
-    assert flat.count("python -m segtrain evaluate") == 1 and f"evaluate {tmp_path}/a-1 gives it" in flat
+    assert flat.count("python -m segtrain evaluate") == 1 and f"evaluate {tmp_path}/a-1 computes it" in flat
     assert said.endswith("as a page with curves and images, and as CSV: -o FOLDER\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-1", "a-2"]  # nothing is written
 
@@ -58,10 +58,10 @@ def test_images_are_compared_in_pairs(tmp_path, capsys):
     assert (better, worse, same) == ("0", "20", "10")
     with (tmp_path / "out" / "changes.csv").open() as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["name (mIoU beside good)", "bad"]
+    assert rows[0] == ["name (mIoU vs. good)", "bad"]
     assert sum(float(change) < 0 for _, change in rows[1:]) == 20 and len(rows) == 31
-    assert "warning: no pictures of the images: " in said
-    told = "the newest evaluation, which the interval is of, gives another score: bad 0."
+    assert "warning: no images in the page: " in said
+    told = "the interval is from the newest evaluation, which has another score: bad 0."
     assert told in " ".join(said.split())
 
 
@@ -100,7 +100,7 @@ def test_what_is_wrong_costs_a_line_and_the_rest_is_compared(tmp_path, capsys):
         assert f"warning: {tmp_path}/{name}" in flat
     assert f"warning: {tmp_path}/words/metrics.csv: cannot be read: is not a table of numbers with a column" in flat
     assert f"warning: {tmp_path}/notes: is not a run folder; it has no config.yml" in flat
-    assert "gone: does not exist" in flat and "zz*': matches no folder" in flat and "file: is a file; name the" in flat
+    assert "gone: does not exist" in flat and "zz*': matches no folder" in flat and "file: is a file; give the" in flat
     _, refused = compare(capsys, tmp_path / "gone", tmp_path / "zz*", tmp_path / ("long" * 99))
     assert len(refused.splitlines()) == 3 and "longlong: cannot be read: File name too long" in refused
     _, refused = compare(capsys, tmp_path)
@@ -116,8 +116,8 @@ def test_runs_of_other_classes_are_compared_by_what_is_common(tmp_path, capsys):
     draw_run(tmp_path / "strange", [0.9], names=["cat", "dog"])
     said, _ = compare(capsys, tmp_path / "*")
     assert said.splitlines()[0].split()[:4] == ["mIoU", "of", "2", "classes"]
-    assert "compared are sky, car, which all have; left out are road, tree" in " ".join(said.split())
-    assert "its classes (cat, dog) are not those of the others; left out" in " ".join(said.split())
+    assert "comparing sky, car, which all have; leaving out road, tree" in " ".join(said.split())
+    assert "its classes (cat, dog) differ from those of the others; left out" in " ".join(said.split())
     assert beside(said, "one") == ["+0.0000", "+0.0000", "to", "+0.0000", "0", "0", "10"]
 
 
@@ -135,9 +135,9 @@ def test_evaluations_are_rows_too_and_another_split_is_left_out(tmp_path, capsys
         draw_evaluation(run / name, draw_counts(10, seed=len(name)), split=split)
     said, _ = compare(capsys, run / "evaluation-test-*", run / "evaluation-val-1")
     assert said.count("a-1/evaluation-test-") >= 2
-    assert "evaluation-val-1: scores the val split, the others test; left out" in " ".join(said.split())
+    assert "evaluation-val-1: scores the val split, but the others test; left out" in " ".join(said.split())
     said, _ = compare(capsys, run, run / "evaluation-test-1")
-    assert "evaluation-test-1: scores the test split, the others val; left out" in " ".join(said.split())
+    assert "evaluation-test-1: scores the test split, but the others val; left out" in " ".join(said.split())
 
 
 def test_images_that_one_lacks_are_left_out_and_told(tmp_path, capsys):
@@ -147,7 +147,7 @@ def test_images_that_one_lacks_are_left_out_and_told(tmp_path, capsys):
         names = [str(index) for index in images]
         draw_evaluation(run / "evaluation-val-1", counts[list(images)], images=names)
     said, _ = compare(capsys, tmp_path / "*")
-    assert "b beside a: 4 images are not in every evaluation, and left out" in said
+    assert "b vs. a: 4 images are not in every evaluation and are left out" in said
     assert beside(said, "a")[-3:] == ["0", "0", "8"]
 
 
@@ -170,7 +170,7 @@ def test_folds_of_other_images_are_one_line_and_not_compared_by_image(tmp_path, 
     draw_evaluation(run / "evaluation-val-1", draw_counts(4), images=["00", "01", "02", "03"])
     said, _ = compare(capsys, tmp_path / "*")
     assert line_of(said, "2 folds: a-0, -1")[:3] == ["0.6000", "±", "0.1414"]
-    assert "beside" not in said
+    assert "vs." not in said
 
 
 def test_one_path_is_one_row(tmp_path, capsys):
@@ -216,6 +216,6 @@ def test_pictures_of_what_changed_most(trained, tmp_path, capsys):
     assert 1 <= len(shown) <= 4 and page.count("data:image/jpeg;base64,") == 5 * len(shown)
     (run / "best.pt").unlink()  # the rest of the page is there
     said, _ = compare(capsys, run / "evaluation-val-*", "-o", tmp_path / "out")
-    assert f"warning: no pictures of the images: {run}: has no best.pt; " in " ".join(said.split())
+    assert f"warning: no images in the page: {run}: has no best.pt; " in " ".join(said.split())
     page = (tmp_path / "out" / "compare.html").read_text()
     assert "Image by image" in page and "data:image" not in page

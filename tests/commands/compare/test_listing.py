@@ -34,15 +34,15 @@ def test_runs_with_state_score_and_age(tmp_path, capsys):
     assert len(lines) == 7
     assert lines[4].startswith(f"warning: {broken}/config.yml")
     assert lines[5] == f"warning: {tmp_path}/notes: is not a run folder; it has no config.yml"
-    assert lines[6] == f"warning: {tmp_path}/sweep: holds runs itself: python -m segtrain runs {tmp_path}/sweep"
+    assert lines[6] == f"warning: {tmp_path}/sweep: contains runs: python -m segtrain runs {tmp_path}/sweep"
 
 
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("gone", "gone: cannot be listed: No such file or directory; name a folder that holds runs"),
-        ("empty", "empty: holds no run"),
-        ("run", "run: is a run itself; name the folder that it is in"),
+        ("gone", "gone: cannot be listed: No such file or directory; give a folder that contains runs"),
+        ("empty", "empty: contains no runs"),
+        ("run", "run: is itself a run; give the folder that contains it"),
     ],
 )
 def test_a_folder_without_runs(tmp_path, monkeypatch, capsys, folder, message):

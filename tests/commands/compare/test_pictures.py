@@ -30,7 +30,7 @@ def test_the_change_has_the_color_of_who_is_right(mode):
     assert [name for name, _ in pictures] == ["image", "ground truth", "one", "two", "change"]
     file = io.BytesIO(base64.b64decode(pictures[-1][1].removeprefix("data:image/jpeg;base64,")))
     change = np.asarray(Image.open(file, formats=["JPEG"])).astype(int)
-    expected = [ONLY_COLORS[0], ONLY_COLORS[1], (72, 72, 72)]  # dark and without colour where ignored
+    expected = [ONLY_COLORS[0], ONLY_COLORS[1], (72, 72, 72)]  # dark and without color where ignored
     for column, color in zip((16, 48, 80), expected, strict=True):
         assert abs(change[16, column] - color).max() <= 4
 

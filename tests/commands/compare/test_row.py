@@ -50,7 +50,7 @@ def test_what_varies_within_an_entry_does_not_differ_between_them(tmp_path):
         (["miou", "miou"], "miou", ""),
         (["iou/car", "iou/car"], "iou/car", ""),
         (["min loss", "min loss"], "loss", ""),
-        (["min loss", "miou"], "miou", "the runs monitor different metrics (loss, miou): compared is mIoU"),
+        (["min loss", "miou"], "miou", "the runs monitor different metrics (loss, miou): comparing mIoU instead"),
     ],
 )
 def test_the_measure_is_what_all_runs_monitor(tmp_path, monitors, key, problem):

@@ -15,7 +15,7 @@ from segtrain.commands.datasets.http import fetch_file, file_name
 from segtrain.errors import DataError
 from segtrain.formats.dataset_info import Archive
 
-BODY = hashlib.shake_256(b"a data set").digest(100_000)
+BODY = hashlib.shake_256(b"a dataset").digest(100_000)
 NEW = hashlib.shake_256(b"its next version").digest(100_000)
 HINT = "ask its page"
 NOW = (0.0, 0.0, 0.0)  # attempts without pauses

@@ -1,4 +1,4 @@
-"""The list of published data sets, and what every one of them says of itself."""
+"""The list of published datasets, and what every one of them says of itself."""
 
 import re
 from argparse import Namespace
@@ -22,7 +22,7 @@ LONG = "https://a.example/a/very/long/address/that/does/not/fit/into/a/line/of/e
 DRAWN = """\
 # Drawn for a test.
 about:
-  title: "Drawn: blocks of colour, in two shades | and a third"
+  title: "Drawn: blocks of color, in two shades | and a third"
   layout:
     - images/NAME.jpg
     - "masks/{train,val}/NAME.png, and a path that goes on and on until the line is full"
@@ -41,7 +41,7 @@ data:
   classes: [{name: sky, value: 7, color: [0, 0, 255]}, {name: road, values: [8, 11], color: [128, 64, 128]}]
   ignore_values: [0]
 """.replace("LONG", LONG)
-ANTS = DRAWN.replace('"Drawn: blocks of colour, in two shades | and a third"', "Ants").split("  by_hand")[0]
+ANTS = DRAWN.replace('"Drawn: blocks of color, in two shades | and a third"', "Ants").split("  by_hand")[0]
 ANTS = re.sub(r"  archives:\n(    .*\n)+", "  by_hand: ask for a login\n", ANTS).replace(
     "free for research, and for whatever else comes to mind on a long evening", "CC0"
 )
@@ -50,7 +50,7 @@ ANTS += "data: {format: folders}\n"
 
 @pytest.fixture
 def only(monkeypatch, tmp_path):
-    """Make these YAML files the only published data sets."""
+    """Make these YAML files the only published datasets."""
 
     def clear() -> None:
         published.cache_clear()
@@ -82,18 +82,18 @@ def test_the_list(only, capsys):
         """\
 name   classes  images           get it
 ant      yours  train 12, val 3  by hand
-    Ants. Licence: CC0
+    Ants. License: CC0
     - images/NAME.jpg
     - masks/{train,val}/NAME.png, and a path that goes on and on until the line
       is full
 zebra        2  train 12, val 3  download, more than 2.5 MB
-    Drawn: blocks of colour, in two shades | and a third. Licence: free for
+    Drawn: blocks of color, in two shades | and a third. License: free for
     research, and for whatever else comes to mind on a long evening
     - images/NAME.jpg
     - masks/{train,val}/NAME.png, and a path that goes on and on until the line
       is full
 
-python -m segtrain datasets NAME prints the file that defines one
+python -m segtrain datasets NAME prints the file that defines a dataset
 """,
         "",
     )
@@ -101,13 +101,13 @@ python -m segtrain datasets NAME prints the file that defines one
     assert call(capsys, list_datasets, word="zebro") == (
         2,
         "",
-        "datasets: no name or title has 'zebro'; did you mean 'zebra'?\n",
+        "datasets: no name or title contains 'zebro'; did you mean 'zebra'?\n",
     )
 
 
 def test_one_of_them_is_its_file(only, capsys):
     only(drawn=DRAWN, ant=ANTS)
-    use = "use it:  data: {format: drawn, root: data/drawn}; what you write in data: goes before the keys below"
+    use = "use it:  data: {format: drawn, root: data/drawn}; keys that you write in data: override those below"
     text = f"# get it:  python -m segtrain download drawn data/drawn\n# {use}\n\n{DRAWN}"
     assert call(capsys, list_datasets, word="Drawn") == (0, text, "")
     assert call(capsys, list_datasets, word="ant") == (0, f"# {use.replace('drawn', 'ant')}\n\n{ANTS}", "")
@@ -131,10 +131,10 @@ def test_wrapped_lines():
 def test_the_table_of_the_readme(only):
     only(zebra=DRAWN, ant=ANTS)
     assert build_datasets_table() == (
-        "| `format` | data set | classes | images | licence | get it |\n"
+        "| `format` | dataset | classes | images | license | get it |\n"
         "|---|---|---|---|---|---|\n"
         "| `ant` | [Ants](https://set.example/) | yours | train 12, val 3 | CC0 | by hand |\n"
-        "| `zebra` | [Drawn: blocks of colour, in two shades \\| and a third](https://set.example/) | 2 | "
+        "| `zebra` | [Drawn: blocks of color, in two shades \\| and a third](https://set.example/) | 2 | "
         "train 12, val 3 | free for research, and for whatever else comes to mind on a long evening | "
         "download, more than 2.5 MB |\n"
     )
@@ -168,7 +168,7 @@ def changed(**about: object) -> str:
 def test_what_was_unpacked_by_hand_is_not_fetched(only, capsys, tmp_path):
     only(drawn=changed(images={"train": 1, "val": 1}))
     draw_pairs(tmp_path)
-    expected = (0, f"{tmp_path}: all images of drawn are there; nothing to do\n", "")
+    expected = (0, f"{tmp_path}: already contains all images of drawn; nothing to do\n", "")
     assert call(capsys, download_dataset, name="drawn", root=tmp_path) == expected
     assert not (tmp_path / STORE).exists()
     (tmp_path / STORE).mkdir()  # of a call that could not fetch it
@@ -182,7 +182,7 @@ def test_a_download_ends_with_what_is_read(only, capsys, tmp_path):
         only(drawn=changed(archives=[{"url": f"{got.url}/list.txt"}], images={"train": 1, "val": 1}))
         status, out, err = call(capsys, download_dataset, name="drawn", root=root)
         assert (status, err) == (0, "") and out.splitlines()[-1] == (
-            f"note: data.images: {root}/i does not exist; {root} holds: list.txt"
+            f"note: data.images: {root}/i does not exist; {root} contains: list.txt"
         )
         draw_pairs(root)
         (root / "list.txt").unlink()  # all images are there, but not all that was unpacked
@@ -198,15 +198,15 @@ def test_a_data_set_whose_classes_are_the_users(only, capsys, tmp_path):
         only(ant=ANTS.replace("by_hand: ask for a login", f"archives: [{{url: '{got.url}/list.txt'}}]"))
         status, out, err = call(capsys, download_dataset, name="ant", root=tmp_path / "R")
     assert (status, err) == (0, "")
-    assert out.splitlines()[-1] == "note: name the classes that you want in data.classes; ant finds them by their names"
+    assert out.splitlines()[-1] == "note: list the classes that you want in data.classes; ant finds them by name"
 
 
 def test_names_that_cannot_be_fetched(only, capsys, tmp_path):
     only(drawn=changed(archives=[], by_hand="ask for a login"))
     for name, message in (
-        ("drawm", "download: no data set 'drawm'; did you mean 'drawn'?"),
-        ("folders", "download: no data set 'folders'; known: drawn"),
-        ("drawn", "drawn: cannot be fetched without you; ask for a login; its page is https://set.example/"),
+        ("drawm", "download: no dataset 'drawm'; did you mean 'drawn'?"),
+        ("folders", "download: no dataset 'folders'; known: drawn"),
+        ("drawn", "drawn: cannot be downloaded automatically; ask for a login; its page is https://set.example/"),
     ):
         assert call(capsys, download_dataset, name=name, root=tmp_path / "R") == (2, "", f"{message}\n")
     assert not (tmp_path / "R").exists()

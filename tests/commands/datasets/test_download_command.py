@@ -1,4 +1,4 @@
-"""A whole data set is got from a server on this machine, in one call or in several, or one line says what is wrong."""
+"""A whole dataset is got from a server on this machine, in one call or in several, or one line says what is wrong."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ ALL = IMAGES | {f"set/{name}": body for name, body in MASKS.items()} | {"set/lis
 
 @pytest.fixture
 def got(got):
-    """A server that has the three files of a data set."""
+    """A server that has the three files of a dataset."""
     got.files = {"/images.zip": pack(".zip", IMAGES), "/masks.tgz": pack(".tgz", MASKS), "/list.txt": b"a\nb\n"}
     return got
 
@@ -51,7 +51,7 @@ def about(got):
 
 @pytest.fixture
 def call(got, about, capsys):
-    """Get the data set into R: the lines that were printed, with R and URL for what differs from run to run."""
+    """Get the dataset into R: the lines that were printed, with R and URL for what differs from run to run."""
 
     def call(about=about, **arguments):
         fetch_dataset("drawn", about, got.folder, **{"pauses_s": ()} | arguments)
@@ -78,7 +78,7 @@ def visible(folder) -> dict[str, bytes]:
     return {name: body for name, body in contents(folder).items() if not name.startswith(STORE)}
 
 
-HINT = "fetch it by hand into R and call this again; its page is https://set.example/"
+HINT = "download it by hand to R and run this again; its page is https://set.example/"
 
 
 def test_everything_is_fetched_checked_and_unpacked(got, call):
@@ -86,13 +86,14 @@ def test_everything_is_fetched_checked_and_unpacked(got, call):
         "drawn: Drawn: two images",
         "licence: CC0; see https://set.example/",
         "  URL/images.zip (5.3 kB, sha256)",
-        "  URL/masks.tgz (size not known, no checksum known, into set/)",
+        "  URL/masks.tgz (size unknown, no known checksum, into set/)",
         "  URL/list.txt (4 bytes, md5, into set/)",
-        "to fetch: more than 5.3 kB; free on the disk of R: N",
-        "images.zip: its sha256 is right; 2 file(s) are in R",
-        "masks.tgz: no checksum of it is known, it has the size that the server told, the checksums inside are right; "
+        "to download: more than 5.3 kB; free on the disk of R: N",
+        "images.zip: its sha256 is correct; 2 file(s) are in R",
+        "masks.tgz: its checksum is unknown, it has the size that the server announced, the checksums inside are "
+        "correct; "
         "1 file(s) are in R/set",
-        "list.txt: its md5 is right; 1 file(s) are in R/set",
+        "list.txt: its md5 is correct; 1 file(s) are in R/set",
         "then: data.root is the folder set",
     ]
     assert visible(got.folder) == ALL
@@ -106,7 +107,7 @@ def test_a_second_call_does_nothing(got, call):
     assert call() == [
         "drawn: Drawn: two images",
         "licence: CC0; see https://set.example/",
-        "R: all of its 3 file(s) were fetched and unpacked before; nothing to do",
+        "R: all of its 3 file(s) have been downloaded and unpacked already; nothing to do",
     ]
     assert contents(got.folder) == before and len(got.requests) == count
 
@@ -128,7 +129,7 @@ def test_a_file_that_became_shorter_is_not_replaced(got, call, error):
     call()
     (got.folder / "set/images/a.jpg").write_bytes(b"short")
     assert error() == (
-        "R/set/images/a.jpg: is there already, and images.zip holds another one; move it away, or choose another "
+        "R/set/images/a.jpg: exists, and images.zip contains a different one; move it elsewhere or choose another "
         "folder. Nothing was changed"
     )
     (got.folder / "set/images/a.jpg").unlink()
@@ -140,8 +141,8 @@ def test_a_file_that_became_shorter_is_not_replaced(got, call, error):
 def test_a_call_that_fails_in_the_middle_is_taken_up(got, call, error):
     got.answers = [Answer(), Answer(cut=50)]
     assert error() == (
-        f"URL/masks.tgz: the connection was cut; 50 bytes of {len(got.files['/masks.tgz'])} bytes are in "
-        f"R/{STORE}/masks.tgz.part; the same command goes on from there"
+        f"URL/masks.tgz: the connection was interrupted; 50 bytes of {len(got.files['/masks.tgz'])} bytes are in "
+        f"R/{STORE}/masks.tgz.part; the same command continues from there"
     )
     assert visible(got.folder) == IMAGES
     got.requests.clear()
@@ -160,7 +161,7 @@ def test_an_archive_of_the_user_is_taken(got, call, folder):
     own = got.folder / folder / "masks.tgz"
     own.parent.mkdir(parents=True)
     own.write_bytes(got.files.pop("/masks.tgz"))
-    line = "is taken; no checksum of it is known, the checksums inside are right; 1 file(s) are in R/set"
+    line = "is used as it is; its checksum is unknown, the checksums inside are correct; 1 file(s) are in R/set"
     assert f"masks.tgz: {own} {line}".replace(str(got.folder), "R") in call()
     assert visible(got.folder) == ALL | {str(own.relative_to(got.folder)): own.read_bytes()}
 
@@ -170,7 +171,7 @@ def test_a_wrong_archive_of_the_user_is_named(got, error):
     (got.folder / "images.zip").write_bytes(b"half")
     right, found = (hashlib.sha256(body).hexdigest() for body in (got.files["/images.zip"], b"half"))
     assert error() == (
-        f"R/images.zip: has sha256 {found}, but {right} was expected; remove it, and the same command fetches it"
+        f"R/images.zip: has sha256 {found}, but {right} was expected; remove it, and the same command downloads it"
     )
     assert contents(got.folder) == {"images.zip": b"half"} and got.requests == []
 
@@ -179,8 +180,8 @@ def test_damage_that_only_the_checksums_inside_show(got, call, error):
     whole = got.files["/masks.tgz"]
     got.files["/masks.tgz"] = whole[:-8] + bytes(8)
     assert re.fullmatch(
-        rf"R/{STORE}/masks.tgz: is damaged or cut off: CRC check failed .+; it is removed, and the same command "
-        "fetches it anew",
+        rf"R/{STORE}/masks.tgz: is damaged or truncated: CRC check failed .+; it was removed; the same command "
+        f"downloads it again",
         error(),
     )
     assert visible(got.folder) == IMAGES
@@ -190,7 +191,7 @@ def test_damage_that_only_the_checksums_inside_show(got, call, error):
 
     (got.folder / "set/masks/a.png").unlink()
     (got.folder / "masks.tgz").write_bytes(whole[:-8])
-    assert error().endswith("; remove it, and the same command fetches it")
+    assert error().endswith("; remove it, and the same command downloads it")
     assert (got.folder / "masks.tgz").read_bytes() == whole[:-8]  # it is the user's
 
 
@@ -198,7 +199,7 @@ def test_a_single_file_is_not_written_over_another(got, error):
     (got.folder / "set").mkdir(parents=True)
     (got.folder / "set/list.txt").write_bytes(b"mine")
     right, found = (hashlib.md5(body).hexdigest() for body in (b"a\nb\n", b"mine"))
-    text = f"R/set/list.txt: has md5 {found}, but {right} was expected; remove it, and the same command fetches it"
+    text = f"R/set/list.txt: has md5 {found}, but {right} was expected; remove it, and the same command downloads it"
     assert error() == text
     assert (got.folder / "set/list.txt").read_bytes() == b"mine"
 
@@ -206,7 +207,7 @@ def test_a_single_file_is_not_written_over_another(got, error):
 def test_a_set_that_nobody_may_fetch_for_you(about, error, got):
     closed = about._replace(archives=(), by_hand="ask for a login and unpack set.zip into data.root")
     assert error(closed) == (
-        "drawn: cannot be fetched without you; ask for a login and unpack set.zip into data.root; its page is "
+        "drawn: cannot be downloaded automatically; ask for a login and unpack set.zip into data.root; its page is "
         "https://set.example/"
     )
     assert not got.folder.exists()
@@ -215,7 +216,7 @@ def test_a_set_that_nobody_may_fetch_for_you(about, error, got):
 def test_a_disk_that_is_too_small(about, got, error):
     archives = (about.archives[0]._replace(bytes=10**18), *about.archives[1:])
     text = error(about._replace(archives=archives))
-    assert text.startswith("R: 2000000 TB are needed to fetch and unpack drawn, as estimated, but ")
+    assert text.startswith("R: 2000000 TB are needed to download and unpack drawn (estimated), but ")
     assert got.requests == []
 
 
@@ -274,6 +275,6 @@ def test_control_c_leaves_what_has_arrived(got, tmp_path):
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    kept = f"what has arrived is kept in {got.folder / STORE}; the same command goes on from there"
+    kept = f"the part received so far is kept in {got.folder / STORE}; the same command continues from there"
     assert err.splitlines() == [f"stopped; {kept}"]
     assert 0 < part.stat().st_size <= 60_000 and part.read_bytes() == BODY[: part.stat().st_size]

@@ -24,7 +24,7 @@ from tests.commands.datasets.file_server import BODY, HINT, NEW, Answer
 
 
 def test_a_file_arrives_whole(got):
-    assert got.fetch() == "no checksum of it is known, it has the size that the server told"
+    assert got.fetch() == "its checksum is unknown, it has the size that the server announced"
     assert got.folder_holds() == {"x.bin": BODY}
     [(path, headers)] = got.requests
     assert path == "/set/x.bin" and headers["User-Agent"] == "segtrain (urllib)" and "Range" not in headers
@@ -36,30 +36,30 @@ def test_its_checksum_is_compared(got, algorithm):
     got.files["/set/x.bin"] = NEW
     found = hashlib.new(algorithm, NEW).hexdigest()
     assert got.error(checksum=f"{algorithm}:{right}") == (
-        f"URL/set/x.bin: what came has {algorithm} {found}, but {right} was expected; it is removed, and the same "
-        "command fetches it anew"
+        f"URL/set/x.bin: the received file has {algorithm} {found}, but {right} was expected; it was removed; the "
+        f"same command downloads it again"
     )
     assert got.folder_holds() == {}
     got.files["/set/x.bin"] = BODY
-    assert got.fetch(checksum=f"{algorithm}:{right}") == f"its {algorithm} is right"
+    assert got.fetch(checksum=f"{algorithm}:{right}") == f"its {algorithm} is correct"
     assert got.folder_holds() == {"x.bin": BODY} and got.asked == [None, None]
 
 
 def test_a_server_that_tells_no_length(got):
     got.answers = [Answer(chunked=True, cut=70_000), Answer(chunked=True)]
-    assert got.fetch() == "no checksum of it is known, it has the size that the server told"  # with the second piece
+    assert got.fetch() == "its checksum is unknown, it has the size that the server announced"  # with the second piece
     assert got.folder_holds() == {"x.bin": BODY} and got.asked == [None, "bytes=70000-"]
     (got.folder / "x.bin").unlink()
     got.answers = [Answer(chunked=True)]
-    assert got.fetch() == "no checksum of it is known, the server told no size"
+    assert got.fetch() == "its checksum is unknown, the server announced no size"
     assert got.folder_holds() == {"x.bin": BODY}
 
 
 def test_a_length_that_is_wrong(got):
     got.answers = [Answer(length=100_001)] * 2
     assert got.error(pauses_s=()) == (
-        "URL/set/x.bin: the connection was cut; 100 kB of 100 kB are in R/x.bin.part; the same command goes on from "
-        "there"
+        "URL/set/x.bin: the connection was interrupted; 100 kB of 100 kB are in R/x.bin.part; the same command "
+        "continues from there"
     )
     (got.folder / "x.bin.part.json").unlink()
     got.answers = [Answer(length=99_999)]
@@ -96,7 +96,7 @@ def test_a_web_page_instead_of_an_archive(got):
     got.headers = {"Content-Type": "text/html; charset=utf-8"}
     got.files |= {"/x.tar.gz": b"<html>", "/x.txt": b"list"}
     assert got.error(path="/x.tar.gz") == (
-        "URL/x.tar.gz: sends a web page instead of the file; it has moved, or wants a login; ask its page"
+        "URL/x.tar.gz: sends a web page instead of the file; the file has moved or needs a login; ask its page"
     )
     got.fetch(path="/x.txt")  # lists of names often come under a wrong type
     assert got.folder_holds()["x.txt"] == b"list"
@@ -125,8 +125,8 @@ def test_no_connection_at_all(got, monkeypatch, capsys):
     capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", getaddrinfo)
-        text = "URL/set/x.bin: no address is known for 127.0.0.1 (no connection, or a proxy to be set?)"
-        assert got.error() == f"{text}; 500 bytes of 100 kB are in R/x.bin.part; the same command goes on from there"
+        text = "URL/set/x.bin: the address of 127.0.0.1 cannot be found (no connection, or is a proxy needed?)"
+        assert got.error() == f"{text}; 500 bytes of 100 kB are in R/x.bin.part; the same command continues from there"
         assert len(capsys.readouterr().out.splitlines()) == 4  # in the middle of a file it may come back
         (got.folder / "x.bin.part.json").unlink()
         assert got.error() == f"{text}; ask its page"
@@ -139,15 +139,15 @@ FAILURES = {
     "a name that is not found": (
         URLError(socket.gaierror(-2, "Name or service not known")),
         UnknownHostError,
-        "no address is known for a.example (no connection, or a proxy to be set?)",
+        "the address of a.example cannot be found (no connection, or is a proxy needed?)",
     ),
-    "a time that is over": (URLError(TimeoutError("timed out")), CutError, "not a byte came for 60 s"),
+    "a time that is over": (URLError(TimeoutError("timed out")), CutError, "no data received for 60 s"),
     "a proxy that refuses": (
         URLError(OSError("Tunnel connection failed: 403 Forbidden")),
         CutError,
         "the connection failed: Tunnel connection failed: 403 Forbidden",
     ),
-    "an answer that is none": (http.client.BadStatusLine("hi"), CutError, "the connection was cut"),
+    "an answer that is none": (http.client.BadStatusLine("hi"), CutError, "the connection was interrupted"),
 }
 
 
@@ -182,7 +182,8 @@ def test_redirects_from_https_to_http_are_refused():
     with pytest.raises(DataError) as error:
         follow(secure, None, 302, "Found", {}, "http://b.example/x.zip")
     assert str(error.value) == (
-        "https://a.example/x.zip: sends on to http://b.example/x.zip, which is not encrypted; that is not followed"
+        "https://a.example/x.zip: redirects to http://b.example/x.zip, which is not encrypted; segtrain does not "
+        "follow it"
     )
     for asked, new in ((secure, "https://b.example/x.zip"), (Request("http://a.example"), "http://b.example/x.zip")):
         assert follow(asked, None, 302, "Found", {}, new).full_url == new

@@ -9,30 +9,30 @@ from tests.commands.datasets.file_server import BODY, NEW, Answer
 
 def test_a_cut_connection_is_taken_up_again(got, capsys):
     got.answers = [Answer(cut=30_000), Answer(cut=1), Answer(cut=60_000)]
-    assert got.fetch(checksum=f"md5:{hashlib.md5(BODY).hexdigest()}", pauses_s=(0.0,)) == "its md5 is right"
+    assert got.fetch(checksum=f"md5:{hashlib.md5(BODY).hexdigest()}", pauses_s=(0.0,)) == "its md5 is correct"
     assert got.folder_holds() == {"x.bin": BODY}
     assert got.asked == [None, "bytes=30000-", "bytes=30001-", "bytes=90001-"]
     assert [headers.get("If-Range") for _, headers in got.requests] == [None, '"1"', '"1"', '"1"']
     assert capsys.readouterr().out.splitlines() == [
-        "x.bin: the connection was cut; 30.0 kB are here; trying again in 0 s",
-        "x.bin: the connection was cut; 30.0 kB are here; trying again in 0 s",
-        "x.bin: the connection was cut; 90.0 kB are here; trying again in 0 s",
+        "x.bin: the connection was interrupted; 30.0 kB are here; trying again in 0 s",
+        "x.bin: the connection was interrupted; 30.0 kB are here; trying again in 0 s",
+        "x.bin: the connection was interrupted; 90.0 kB are here; trying again in 0 s",
     ]
 
 
 def test_a_later_call_goes_on(got, capsys):
     got.answers = [Answer(cut=30_000), Answer(cut=0)]
     assert got.error(pauses_s=(0.0,)) == (
-        "URL/set/x.bin: the connection was cut; 30.0 kB of 100 kB are in R/x.bin.part; the same command goes on from "
-        "there"
+        "URL/set/x.bin: the connection was interrupted; 30.0 kB of 100 kB are in R/x.bin.part; the same command "
+        "continues from there"
     )
     assert got.folder_holds()["x.bin.part"] == BODY[:30_000]
     capsys.readouterr()
     got.fetch(checksum=f"sha1:{hashlib.sha1(BODY).hexdigest()}")
     assert got.folder_holds() == {"x.bin": BODY} and got.asked[-1] == "bytes=30000-"
-    assert capsys.readouterr().out == "x.bin: 30.0 kB are here already\n"
+    assert capsys.readouterr().out == "x.bin: 30.0 kB are already here\n"
     count = len(got.requests)
-    assert got.fetch() == "it was fetched and checked before" and len(got.requests) == count
+    assert got.fetch() == "already downloaded and checked" and len(got.requests) == count
 
 
 def test_all_had_arrived_before_the_call_was_killed(got):
@@ -126,7 +126,7 @@ def test_another_piece_than_the_one_that_was_asked_for(got, capsys):
     got.fetch()
     assert got.folder_holds() == {"x.bin": BODY} and got.asked == [None, "bytes=500-", None]
     assert capsys.readouterr().out.splitlines()[1] == (
-        "x.bin: the server sent a piece of another file than the one that was begun; trying again in 0 s"
+        "x.bin: the server sent part of a different file; trying again in 0 s"
     )
 
 
@@ -138,9 +138,9 @@ def test_a_redirect_keeps_the_range(got):
 
 def test_a_server_that_falls_silent(got):
     got.answers = [Answer(stall=True), Answer(stall=True, cut=20_000)]
-    assert got.error(timeout_s=0.1, pauses_s=()) == "URL/set/x.bin: not a byte came for 0.1 s; ask its page"
+    assert got.error(timeout_s=0.1, pauses_s=()) == "URL/set/x.bin: no data received for 0.1 s; ask its page"
     assert got.error(timeout_s=0.1, pauses_s=()) == (
-        "URL/set/x.bin: not a byte came for 0.1 s; 20.0 kB of 100 kB are in R/x.bin.part; the same command goes on "
-        "from there"
+        "URL/set/x.bin: no data received for 0.1 s; 20.0 kB of 100 kB are in R/x.bin.part; the same command "
+        "continues from there"
     )
     assert got.folder_holds()["x.bin.part"] == BODY[:20_000]

@@ -71,7 +71,7 @@ def test_paths_outside_are_refused(name, suffix, given):
     if suffix != ".zip":
         packed = PACK[suffix](tar_of([member("a", b"1"), member(name, b"evil")]))
     assert message(*given(suffix, packed)) == (
-        f"../x{suffix}: holds {name!r}, a path outside of its folder; nothing of it was unpacked"
+        f"../x{suffix}: contains {name!r}, a path outside its folder; nothing was unpacked"
     )
 
 
@@ -79,26 +79,26 @@ def test_paths_outside_are_refused(name, suffix, given):
 def test_links_are_refused(target, given):
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
         packed = tar_of([member("set/a", b"1"), member("l", type=kind, linkname=target)])
-        assert message(*given(".tar", packed)) == "../x.tar: holds 'l', a link; nothing of it was unpacked"
+        assert message(*given(".tar", packed)) == "../x.tar: contains 'l', a link; nothing was unpacked"
     packed = zip_of([("set/a", b"1", 0o100644), ("l", target.encode(), stat.S_IFLNK | 0o777)])
-    assert message(*given(".zip", packed)) == "../x.zip: holds 'l', a link; nothing of it was unpacked"
+    assert message(*given(".zip", packed)) == "../x.zip: contains 'l', a link; nothing was unpacked"
 
 
 def test_nothing_is_written_through_a_link(given):
     packed = tar_of([member("d", type=tarfile.SYMTYPE, linkname=".."), member("d/evil", b"evil")])
-    assert "holds 'd', a link" in message(*given(".tar", packed))
+    assert "contains 'd', a link" in message(*given(".tar", packed))
 
 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_devices_are_refused(kind, given):
     packed = tar_of([member("a", b"1"), member("dev", type=kind)])
-    assert message(*given(".tar", packed)) == "../x.tar: holds 'dev', a device; nothing of it was unpacked"
+    assert message(*given(".tar", packed)) == "../x.tar: contains 'dev', a device; nothing was unpacked"
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK])
 def test_devices_in_a_zip_are_refused(kind, given):
     packed = zip_of([("a", b"1", 0o100644), ("dev", b"", kind | 0o644)])
-    assert message(*given(".zip", packed)) == "../x.zip: holds 'dev', a device; nothing of it was unpacked"
+    assert message(*given(".zip", packed)) == "../x.zip: contains 'dev', a device; nothing was unpacked"
 
 
 @pytest.mark.parametrize("suffix", [".zip", *PACK])
@@ -108,7 +108,7 @@ def test_cut_off_archives(suffix, given):
     blocks = range(0, end + 512, 512) if suffix == ".tar" else ()
     for cut in sorted({0, 1, 9, 100, end // 3, end // 2, end - 100, end - 9, end - 1, *blocks}):
         text = message(*given(suffix, packed[:cut]), DamagedError)
-        assert text.startswith(f"../x{suffix}: is damaged or cut off: "), cut
+        assert text.startswith(f"../x{suffix}: is damaged or truncated: "), cut
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tgz", ".tar.bz2", ".tar.xz"])
@@ -122,7 +122,7 @@ def test_a_damaged_header_in_a_tar(given):
     packed = bytearray(pack(".tar", FILES))
     packed[packed.index(b"./set/masks/a.png")] ^= 1  # tarfile would take it for the end of the archive
     assert message(*given(".tar", bytes(packed)), DamagedError) == (
-        "../x.tar: is damaged or cut off: it has no end mark (bad checksum)"
+        "../x.tar: is damaged or truncated: it has no end mark (bad checksum)"
     )
 
 
@@ -154,7 +154,7 @@ def test_a_zip_with_a_password(given):
 
 def test_a_file_and_a_folder_of_one_name(given):
     packed = tar_of([member("a", b"1"), member("a/b", b"2")])
-    assert message(*given(".tar", packed)) == "../x.tar: holds a file where a folder belongs, or the reverse: a/b"
+    assert message(*given(".tar", packed)) == "../x.tar: contains a file in the place of a folder, or the reverse: a/b"
 
 
 def test_another_file_is_never_replaced(given):
@@ -162,19 +162,21 @@ def test_another_file_is_never_replaced(given):
     (folder / "set/images").mkdir(parents=True)
     (folder / "set/images/a.jpg").write_bytes(FILES["set/images/a.jpg"][:-1] + b"x")
     assert message(archive, folder) == (
-        "../R/set/images/a.jpg: is there already, and x.zip holds another one; move it away, or choose another folder. "
-        "Nothing was changed"
+        "../R/set/images/a.jpg: exists, and x.zip contains a different one; move it elsewhere or choose another "
+        "folder. Nothing was changed"
     )
     (folder / "set/images/a.jpg").unlink()
     (folder / "set/images/a.jpg").symlink_to("nowhere")
-    with pytest.raises(DataError, match="is there already, and x"):
+    with pytest.raises(DataError, match="exists, and x"):
         unpack(archive, folder)
 
 
 def test_a_file_where_a_folder_belongs(given):
     archive, folder = given(".zip", pack(".zip", FILES))
     (folder / "set").write_bytes(b"mine")
-    assert message(archive, folder) == ("../R/set: is a file, but a folder in x.zip; move it away. Nothing was changed")
+    assert message(archive, folder) == (
+        "../R/set: is a file, but a folder in x.zip; move it elsewhere. Nothing was changed"
+    )
 
 
 def test_what_is_there_is_joined(given):

@@ -119,8 +119,8 @@ def test_anything_else_is_refused_and_left_alone(tmp_path, change):
     with pytest.raises(DataError) as refusal:
         draw_demo(root, train=1, val=1, height=64, width=96, seed=seed)
     assert str(refusal.value) == (
-        f"{root}: exists and is not the demo set (1 train, 1 val scenes, 96 x 64, seed {seed}, drawing {DRAWING}); "
-        "move it away or name another folder"
+        f"{root}: exists and is not this demo dataset (1 train, 1 val scenes, 96 x 64, seed {seed}, drawing "
+        f"{DRAWING}); move it elsewhere or choose another folder"
     )
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -142,7 +142,7 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "taken").write_text("a file, no folder")
     root = tmp_path / "taken" / "demo"
-    with pytest.raises(DataError, match="the demo set cannot be written there") as refusal:
+    with pytest.raises(DataError, match="the demo dataset cannot be written there") as refusal:
         draw_demo(root, train=1, val=1, height=64, width=96)
     assert str(refusal.value).startswith(f"{root}: ")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

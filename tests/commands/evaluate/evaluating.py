@@ -57,7 +57,7 @@ def scores_of_training(run: Path) -> dict[str, float]:
 
 
 def draw_layers(root: Path) -> None:
-    """Beside the masks of a drawn data set those of two classes that overlap, in which some pixels are ignored."""
+    """Beside the masks of a drawn dataset those of two classes that overlap, in which some pixels are ignored."""
     for path in [*root.glob("*/masks/*.png")]:
         mask = np.asarray(Image.open(path))
         for name, members in (("warm", (0, 1, 2, 3)), ("cold", (2, 3, 4, 5))):

@@ -71,7 +71,7 @@ def test_what_it_says_and_leaves(evaluated):
     assert [line.split()[0] for line in lines[4:11]] == NAMES and lines[12].startswith("mean ")
     assert said.endswith(f"\n{folder}: {', '.join(FILES)}\n")
     assert (folder / "evaluation.txt").read_text() == said.removesuffix(f"\n{folder}: {', '.join(FILES)}\n")
-    for definition in ("mIoU is ", "Boundary IoU is ", "The intervals hold ", "Calibration error (top label"):
+    for definition in ("mIoU is ", "Boundary IoU is ", "The intervals contain ", "Calibration error (top label"):
         assert f"\n{definition}" in said
     rows = {row["name"]: row for row in read_rows(folder / "evaluation.csv")}
     assert float(rows["miou"]["low"]) <= float(rows["miou"]["value"]) <= float(rows["miou"]["high"])
@@ -120,7 +120,7 @@ def test_the_flags_are_those_of_the_predictor(kept, capsys):
 def test_nothing_is_overwritten_unless_it_is_asked_for(kept, tmp_path, capsys):
     assert evaluate(kept) == evaluate(kept / "best.pt", "--split", "train") == evaluate(kept) == 0
     assert (
-        "the model was trained on these images: the scores do not tell how it does on others\n"
+        "the model was trained on these images: the scores do not show how well it does on others\n"
         in capsys.readouterr().out
     )
     assert {path.name for path in kept.glob("evaluation-*")} == {
@@ -134,11 +134,11 @@ def test_nothing_is_overwritten_unless_it_is_asked_for(kept, tmp_path, capsys):
     assert evaluate(kept, "--flip", "-o", out) == 0
     assert numbers_in(out)["miou"] != before["miou"] and sorted(path.name for path in out.iterdir()) == FILES
     assert refused(capsys, kept, "-o", kept) == (
-        f"{kept}: has a confusion.png that no evaluation wrote; name another folder with -o"
+        f"{kept}: contains a confusion.png that was not written by an evaluation; choose another folder with -o"
     )
     (tmp_path / "file").write_text("")
     assert refused(capsys, kept, "-o", tmp_path / "file") == (
-        f"{tmp_path / 'file'}: cannot make a folder there: File exists; name another with -o"
+        f"{tmp_path / 'file'}: cannot create a folder there: File exists; choose another with -o"
     )
 
 
@@ -165,7 +165,7 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     assert evaluate(run, "--tune-threshold") == 0
     said = capsys.readouterr().out
     path = run / "best.thresholds.json"
-    assert f"written to {path}, where every command finds them; delete it to use 0.5 again\n" in said
+    assert f"written to {path}, which every command reads; delete it to use 0.5 again\n" in said
     assert "optimistic" in said
     kept = json.loads(path.read_text())["thresholds"]
     found = re.findall(r"^(\w+) +threshold (\S+), IoU (\S+) before, (\S+) after$", said, re.MULTILINE)
@@ -186,7 +186,7 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     assert numbers_in(run / "half")["miou"] == before["miou"]
     labels = run / "labels.torchscript"
     torchscript.export(load_trained(run, device="cpu"), labels, options_of(labels=True))
-    reason = "a model gives labels, not probabilities; export it without --labels"
+    reason = "a model returns labels, not probabilities; export it without --labels"
     assert refused(capsys, labels, "--trust", "--config", run, "--tune-threshold") == f"--tune-threshold: {reason}"
     assert refused(capsys, labels, "--trust", "--config", run, "--threshold", "0.4") == f"--threshold: {reason}"
 
@@ -196,19 +196,19 @@ def test_thresholds_are_found_kept_and_taken(overrides, names, fitted, dataset, 
     [
         (
             ["--tune-threshold"],
-            "--tune-threshold: {run} tells 7 classes apart by the largest probability; thresholds are for one class, "
-            "or for classes that overlap",
+            "--tune-threshold: {run} chooses the most probable of 7 classes; thresholds are for a single class or "
+            "for overlapping classes",
         ),
         (
             ["--tune-threshold", "--split", "test"],
-            "--tune-threshold: thresholds chosen on the test split would make its score worthless; use --split val",
+            "--tune-threshold: choosing thresholds on the test split would bias its score; use --split val",
         ),
-        (["--tune-threshold", "--vote"], "--tune-threshold: votes have no threshold; remove --vote"),
+        (["--tune-threshold", "--vote"], "--tune-threshold: votes do not have thresholds; remove --vote"),
         (
             ["--tune-threshold", "--threshold", "0.4"],
             "--tune-threshold finds what --threshold sets; remove one of them",
         ),
-        (["--scales", "9"], "--scales 9: each must be above 0 and at most 8"),
+        (["--scales", "9"], "--scales 9: each must be greater than 0 and at most 8"),
         (["--batch-size", "0"], "--batch-size 0: must be at least 1"),
     ],
 )

@@ -85,7 +85,7 @@ def test_masks_as_predictions_are_right_everywhere(trained, tmp_path):
         (lambda out: (out / "002.png").unlink(), "--against {out}: 1 prediction(s) are missing: 002.png"),
         (
             lambda out: shutil.copy(out / "002.png", out / "007.png"),
-            "{out}/007.png: belongs to no image of the split; --split may name another one",
+            "{out}/007.png: belongs to no image of this split; check --split",
         ),
         (
             lambda out: Image.new("L", (64, 80)).save(out / "001.png"),
@@ -101,7 +101,7 @@ def test_masks_as_predictions_are_right_everywhere(trained, tmp_path):
         ),
         (
             lambda out: [path.unlink() for path in out.iterdir()],
-            "--against {out}: holds no PNG or TIFF; predictions are named after their images, NAME.png",
+            "--against {out}: contains no PNG or TIFF; predictions must be named after their images, like NAME.png",
         ),
         (shutil.rmtree, "--against {out}: is not a folder"),
     ],
@@ -117,9 +117,9 @@ def test_what_is_wrong_with_predictions_is_named(trained, copied, change, messag
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--flip"], "--against scores predictions as they are; remove the flags that apply a model"),
-        (["--tune-threshold"], "--against has no probabilities; remove --tune-threshold"),
-        (["--wandb"], "--wandb logs what the run itself predicts; remove it or --against"),
+        (["--flip"], "--against scores predictions as they are; remove the flags for running a model"),
+        (["--tune-threshold"], "--against does not have probabilities; remove --tune-threshold"),
+        (["--wandb"], "--wandb logs predictions of the run itself; remove it or --against"),
     ],
 )
 def test_flags_that_make_no_sense(trained, predicted, flags, message, capsys):
@@ -128,9 +128,9 @@ def test_flags_that_make_no_sense(trained, predicted, flags, message, capsys):
 
 def test_one_run_alone_says_what_the_data_are(trained, predicted, capsys):
     assert refused(capsys, trained, trained, "--against", predicted) == (
-        "--against scores one folder of predictions; name one run, for its data"
+        "--against scores one folder of predictions; give exactly one run, for its data"
     )
-    assert refused(capsys, "--against", predicted) == "name a model: a run folder, a checkpoint or an exported file"
+    assert refused(capsys, "--against", predicted) == "give a model: a run folder, a checkpoint or an exported file"
 
 
 def lay(folder, *names: str):
@@ -160,8 +160,8 @@ def test_a_prediction_of_two_images(tmp_path):
     with pytest.raises(DataError) as error:
         pair_predictions(lay(tmp_path, "1.png"), samples, TASK)
     assert str(error.value) == (
-        f"{tmp_path}/1.png: could belong to /set/a/1.jpg and to /set/b/1.jpg; put predictions into folders like those "
-        "of the images"
+        f"{tmp_path}/1.png: could belong to /set/a/1.jpg or to /set/b/1.jpg; put predictions into the same folders "
+        f"as the images"
     )
 
 
@@ -212,8 +212,8 @@ def agreement(raw, **options) -> float:
 COLORS = np.array(TASK.colors)
 NUMBERINGS = {
     "indices": (lambda mask: mask, "index"),
-    "colours of the classes": (lambda mask: COLORS[mask], "index"),
-    "values of the data set": (lambda mask: 10 + 10 * mask, "data"),
+    "colors of the classes": (lambda mask: COLORS[mask], "index"),
+    "values of the dataset": (lambda mask: 10 + 10 * mask, "data"),
 }
 
 
@@ -228,13 +228,13 @@ def test_values_of_the_data_set_are_not_taken_for_indices(raw):
     write_predictions(raw, lambda mask: 10 + 10 * mask)
     with pytest.raises(DataError) as error:
         agreement(raw)
-    text = "the files agree with the masks in 0 pixels as class indices, and in 288 as values of the data set"
+    text = "read as class indices, the files agree with the masks in 0 pixels; read as values of the dataset, in 288"
     assert str(error.value) == f"--against {raw[2]}: {text}; write --numbering data"
 
 
 def test_a_colour_of_no_class(raw):
     write_predictions(raw, lambda mask: COLORS[mask] ^ (mask == 2)[..., None])
-    with pytest.raises(DataError, match=r"/a.png: colour \[\d+, \d+, \d+\] is not that of a class$"):
+    with pytest.raises(DataError, match=r"/a.png: color \[\d+, \d+, \d+\] is not the color of a class$"):
         agreement(raw)
 
 
@@ -244,7 +244,7 @@ def test_a_part_of_the_split_is_scored_when_asked(raw):
         (raw[2] / f"{name}.png").unlink()
     with pytest.raises(DataError) as error:
         agreement(raw)
-    text = "2 prediction(s) are missing: b.png, d.png; --partial scores the 2 images that have one"
+    text = "2 prediction(s) are missing: b.png, d.png; --partial scores only the 2 images that have one"
     assert str(error.value) == f"--against {raw[2]}: {text}"
     samples, decoder, folder = raw
     left = PredictedSamples(folder, samples, decoder, TASK, partial=True)

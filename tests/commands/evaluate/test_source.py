@@ -18,7 +18,7 @@ MASKS = {split: f"{split}/masks" for split in ("train", "val", "test")}
 
 @pytest.fixture(scope="module")
 def street(trained) -> Path:
-    """The data set of the run, with a test split."""
+    """The dataset of the run, with a test split."""
     root = Path(load_checkpoint(trained / "best.pt")["config"]["data"]["root"])
     shutil.copytree(root / "val", root / "test")
     for path in (root / "test").glob("*/*.png"):
@@ -43,9 +43,9 @@ def variant(trained, tmp_path):
 
 def learnt(model: Path, count: int, of: int, image: Path, split: str = "val") -> str:
     return (
-        f"{model}: was trained on {count} of the {of} images of the {split} split, such as {image}: its score would "
-        "not be that of unseen images; evaluate with --split test, or only models together that held out the same "
-        "images (one data.fold, one seed)"
+        f"{model}: was trained on {count} of the {of} images of the {split} split, such as {image}, so the score "
+        f"would not be on unseen images; use --split test, or combine only models that held out the same images "
+        f"(same data.fold and seed)"
     )
 
 
@@ -61,22 +61,22 @@ def test_other_splits(trained, variant, street, tmp_path, capsys):
     assert evaluate(run, "--split", "test") == 0
     assert numbers_in(run / "evaluation-test-1")["miou"] == load_checkpoint(trained / "best.pt")["score"]
     assert refused(capsys, trained, "--split", "test") == (
-        f"--split test: missing or empty; {street} as format folders gives: train (8), val (4)"
+        f"--split test: missing or empty; {street} read as format folders contains: train (8), val (4)"
     )
     assert refused(capsys, run, "--split", "tset") == (
-        f"--split tset: missing or empty; {street} as format folders gives: test (4), train (8), val (4)"
+        f"--split tset: missing or empty; {street} read as format folders contains: test (4), train (8), val (4)"
     )
 
 
 def test_what_may_be_said_of_the_data(trained, capsys):
     assert refused(capsys, trained, "train.epochs=3") == (
-        "command line: train.epochs=3: evaluate takes data.KEY=VALUE only; the rest is as it was trained"
+        "command line: train.epochs=3: evaluate accepts only data.KEY=VALUE; everything else stays as trained"
     )
     assert refused(capsys, trained, "data.rot=x") == (
         "command line: data.rot=x: data.rot: unknown key; format folders has no 'rot'; did you mean 'root'?"
     )
     assert refused(capsys, trained, "data.root=/not/there").startswith(
-        "data.root: /not/there does not exist; / holds: "
+        "data.root: /not/there does not exist; / contains: "
     )
     assert refused(capsys, trained, "data.channels=1", "data.classes=[a, b]") == (
         f"{trained}: has classes {', '.join(NAMES)}, but the data to evaluate on have classes a, b"
@@ -88,12 +88,12 @@ def test_what_may_be_said_of_the_data(trained, capsys):
 
 
 def test_what_is_no_model(trained, tmp_path, capsys):
-    assert refused(capsys) == "name a model: a run folder, a checkpoint or an exported file"
+    assert refused(capsys) == "give a model: a run folder, a checkpoint or an exported file"
     assert refused(capsys, tmp_path / "gone") == f"{tmp_path / 'gone'}: does not exist"
     (tmp_path / "model.onnx").write_bytes(b"")
     assert refused(capsys, tmp_path / "model.onnx") == (
-        f"{tmp_path / 'model.onnx'}: an exported file does not say where the images are; name the run or the "
-        "experiment that does, like --config runs/street-1"
+        f"{tmp_path / 'model.onnx'}: an exported file does not say where the images are; give the run or experiment "
+        f"that does, like --config runs/street-1"
     )
 
 
@@ -104,7 +104,7 @@ def test_files_that_cannot_be_read_are_named(trained, street, tmp_path, capsys):
     assert refused(capsys, trained, f"data.root={moved}").startswith(f"{image}: cannot be read as an image: ")
     mask.write_text("no picture")
     said = refused(capsys, trained, f"data.root={moved}")
-    assert said == f"{mask}: is not an image of a known type; is the file complete?"
+    assert said == f"{mask}: is not an image of a supported type; is the file complete?"
 
 
 def test_an_ensemble_of_other_classes(trained, variant, street, capsys):
@@ -147,7 +147,7 @@ def test_a_split_that_was_trained_on_under_another_name(trained, variant, street
 def test_a_member_whose_data_are_gone_is_warned_of(trained, variant, street, tmp_path, capsys):
     other = variant("elsewhere", root=str(tmp_path / "gone"))
     assert evaluate(trained, other, "-o", tmp_path / "out") == 0
-    assert f"warning: cannot tell which images {other} was trained on: " in capsys.readouterr().out
+    assert f"warning: cannot determine which images {other} was trained on: " in capsys.readouterr().out
 
 
 def test_the_data_of_an_experiment_file(trained, street, tmp_path, monkeypatch, capsys):

@@ -113,7 +113,7 @@ def test_a_model_that_was_trained_without_wandb(kept, monkeypatch):
 @pytest.mark.parametrize(("name", "value"), [("WANDB_MODE", "disabled"), ("WANDB_DISABLED", "true")])
 def test_wandb_that_is_switched_off(entered, capsys, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    assert refused(capsys, entered, "--wandb") == "--wandb: WANDB_MODE or WANDB_DISABLED switches it off; unset it"
+    assert refused(capsys, entered, "--wandb") == "--wandb: disabled by WANDB_MODE or WANDB_DISABLED; unset it"
 
 
 def test_a_failure_costs_a_line(entered, capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""Runs of networks that learnt nothing, and their form for the hub."""
+"""Runs of networks that learned nothing, and their form for the hub."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ BEST = {
 
 
 def train(folder: Path, *, data: dict, model: dict = MODEL, val: list | None = None) -> Path:
-    """A run folder with a network that learnt nothing, in fp32."""
+    """A run folder with a network that learned nothing, in fp32."""
     settings = {
         "name": "street-scenes",
         "data": data,

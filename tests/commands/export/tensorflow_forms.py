@@ -45,7 +45,7 @@ KINDS = {
 
 
 class Colours(nn.Module):
-    """Logits are the normalised channels: a pixel is of the class of its strongest colour."""
+    """Logits are the normalized channels: a pixel is of the class of its strongest color."""
 
     def __init__(self):
         super().__init__()
@@ -174,7 +174,7 @@ def saved(tmp_path) -> Path:
 def test_a_damaged_saved_model(saved, file):
     content = (saved / file).read_bytes()
     (saved / file).write_bytes(content[: len(content) // 2])
-    assert refused(saved).startswith(f"{saved}: is not a SavedModel, or is damaged: ")
+    assert refused(saved).startswith(f"{saved}: is not a SavedModel or is damaged: ")
 
 
 def test_a_note_of_another_saved_model(saved):

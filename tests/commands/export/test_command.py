@@ -26,7 +26,7 @@ DATA = {"images": {"train": "train/images", "val": "val/images"}, "masks": {"tra
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    """A folder with the best.pt of a network that has seen nothing; its data set lies beside it."""
+    """A folder with the best.pt of a network that has seen nothing; its dataset lies beside it."""
     network = real_network(**UNET)
     config = network.config.model_dump(mode="json")
     config["data"] |= {"root": str(draw_folders(tmp_path / "data", train=5, val=4, classes=3)), **DATA}
@@ -58,7 +58,7 @@ def test_it_is_compared_and_lies_in_the_run_folder(run, capsys):
     assert export(run, "--to", "torchscript") == 0
     path = run / "model.torchscript"
     began, found = capsys.readouterr().out.splitlines()
-    assert began == f"{path}: being written, then compared on 4 images"
+    assert began == f"{path}: writing, then comparing on 4 images"
     # of each image 1 x 64 x 80, 3 x 55 x 61 and 2 x 41 x 23
     says = rf"{path}: largest difference in probability \S+ \(at \d x \d+ x \d+ pixels\), 0.0000% of 68,284 labels "
     assert re.fullmatch(says + "change, in batches of 3 shapes", found)
@@ -80,14 +80,18 @@ def test_what_differs_too_much_is_not_kept(run, capsys):
 
     # -1 is below any difference
     line = reason("--to", "torchscript", "--max-difference", -1, "--max-changed", 0.25)
-    start = f"{re.escape(str(run / 'model.torchscript'))}: is not kept: a probability differs by "
-    assert re.fullmatch(start + r"\S+, at most -1 may \(--max-difference\); write --size H W, or another --to", line)
+    start = f"{re.escape(str(run / 'model.torchscript'))}: was not kept: a probability differs by "
+    assert re.fullmatch(
+        start + r"\S+, but at most -1 is accepted \(--max-difference\); write --size H W or another --to", line
+    )
     line = reason("--to", "torchscript", "--max-changed", -1, "--size", 48, 64)
-    changed = "0.0000% of the labels change, at most -100% may (--max-changed)"
-    assert line == f"{run / 'model-48x64.torchscript'}: is not kept: {changed}; write another --to"
+    changed = "0.0000% of the labels change, but at most -100% may (--max-changed)"
+    assert line == f"{run / 'model-48x64.torchscript'}: was not kept: {changed}; write another --to"
     line = reason("--to", "torchscript", "--fp16", "--max-loss", -1)
-    start = f"{re.escape(str(run / 'model-fp16.torchscript'))}: is not kept: "
-    assert re.fullmatch(start + r"-?0\.\d{4} of mIoU is lost, at most -1 may be \(--max-loss\); leave --fp16 out", line)
+    start = f"{re.escape(str(run / 'model-fp16.torchscript'))}: was not kept: "
+    assert re.fullmatch(
+        start + r"-?0\.\d{4} of mIoU is lost, but at most -1 is accepted \(--max-loss\); remove --fp16", line
+    )
     assert names_in(run) == ["best.pt"]
 
 
@@ -109,7 +113,7 @@ def test_all_files_of_a_form_are_moved_and_replace_older_ones(run, capsys):
     path = folder / "model-labels-fp16.xml"
     path.write_text("<annotation/>")
     arguments = [run, "--to", "openvino", "--labels", "--fp16", "-o", folder]
-    says = f"{path}: exists, and segtrain did not write it; name another file with -o"
+    says = f"{path}: exists and was not written by segtrain; choose another file with -o"
     assert refused(capsys, *arguments) == says and path.read_text() == "<annotation/>"
     path.write_text('<segtrain value="{&quot;format&quot;:1,&quot;task&quot;:{&quot;mode&quot;:&quot;binary')
     assert export(*arguments) == 0
@@ -153,13 +157,13 @@ def test_a_clone_of_a_model_is_brought_up_to_date(run, capsys):
     (folder / "README.md").write_text("my words")
     for _ in range(2):  # it is not taken for ours the second time
         assert export(run, "--to", "hub") == 0
-        line = f"{folder / 'README.md'}: was edited and stays as it is; delete it to have it written again"
+        line = f"{folder / 'README.md'}: was edited and is kept; delete it to have it written again"
         assert capsys.readouterr().out.splitlines()[-1] == line
         assert (folder / "README.md").read_text() == "my words"
     (folder / "README.md").unlink()
     assert export(run, "--to", "hub") == 0 and (folder / "README.md").read_text() == card
     (folder / "segtrain.json").unlink()
-    says = f"{folder}: is a folder of other files; name a new one with -o"
+    says = f"{folder}: is a folder with other files; choose a new one with -o"
     assert refused(capsys, run, "--to", "hub") == says
 
 
@@ -167,14 +171,14 @@ def test_other_images_stand_in_for_a_data_set_that_is_gone(run, capsys):
     others = run.parent / "others"
     shutil.copytree(run.parent / "data/train/images", others)
     shutil.rmtree(run.parent / "data")
-    assert refused(capsys, run, "--to", "torchscript").endswith("; or name images to compare with: --images FOLDER")
+    assert refused(capsys, run, "--to", "torchscript").endswith("; or give images for the comparison: --images FOLDER")
     assert refused(capsys, run, "--to", "onnx", "--int8", "--images", others).startswith(
-        "--int8 looks at training images: "
+        "--int8 needs training images: "
     )
     assert export(run, "--to", "openvino", "--fp16", "--images", others) == 0
     out = capsys.readouterr().out
-    assert "compared on 5 images" in out
-    assert out.endswith(f"{run / 'model-fp16.xml'}: mIoU was not measured, the run's data set is not there\n")
+    assert "comparing on 5 images" in out
+    assert out.endswith(f"{run / 'model-fp16.xml'}: mIoU was not measured, because the run's dataset was not found\n")
 
 
 def test_one_size(run):
@@ -185,21 +189,21 @@ def test_one_size(run):
 
 
 def test_wrong_flags(run, capsys, monkeypatch):
-    says = "--int8: --to torchscript has no such form; write --to onnx, openvino"
+    says = "--int8: --to torchscript does not support it; write --to onnx, openvino"
     assert refused(capsys, run, "--to", "torchscript", "--int8").startswith(says)
-    assert refused(capsys, run, "--to", "onnx", "--push", "me/model") == "--push: goes with --to hub alone"
-    assert refused(capsys, run, "--to", "onnx", "--licence", "mit") == "--licence: goes with --to hub or --to space"
-    assert refused(capsys, run, "--to", "onnx", "--size", 0, 5) == "--size 0 5: a height and a width of at least 1"
+    assert refused(capsys, run, "--to", "onnx", "--push", "me/model") == "--push: needs --to hub"
+    assert refused(capsys, run, "--to", "onnx", "--licence", "mit") == "--licence: needs --to hub or --to space"
+    assert refused(capsys, run, "--to", "onnx", "--size", 0, 5) == "--size 0 5: height and width must be at least 1"
     path = run / "model.bin"
     assert refused(capsys, run, "--to", "onnx", "-o", path) == (
-        f"-o {path}: a model of --to onnx ends in .onnx, by which predict.py knows it"
+        f"-o {path}: a model of --to onnx must end in .onnx, by which predict.py recognizes it"
     )
     assert refused(capsys, run, "--to", "hub", "-o", run) == (
-        f"{run}: is a folder of other files; name a new one with -o"
+        f"{run}: is a folder with other files; choose a new one with -o"
     )
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert refused(capsys, run, "--to", "onnx") == (
-        '--to onnx needs onnxscript; in the folder of segtrain: pip install -e ".[onnx]"'
+        '--to onnx needs onnxscript; in the segtrain folder, run: pip install -e ".[onnx]"'
     )
     assert names_in(run) == ["best.pt"]
 
@@ -228,6 +232,6 @@ def test_a_run_is_left_as_it_is_where_tracing_fails(run, capsys, monkeypatch):
         "write --size H W, the size you need"
     )
     assert refused(capsys, run, "--to", "torchscript", "--size", 32, 32).endswith(
-        "cannot be exported for images of one size: no such operator; write another --to, or train another encoder"
+        "cannot be exported for images of one size: no such operator; write another --to or train another encoder"
     )
     assert names_in(run) == ["best.pt"]

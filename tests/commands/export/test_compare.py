@@ -61,7 +61,7 @@ def test_the_largest_difference_and_where_it_is(images):
     assert found.where == (2, 3, 41, 23) and 0.5 < found.largest <= 1.5
     assert found.changed == changed > 0
     assert str(found).startswith(f"largest difference in probability {found.largest:.2g} (at 2 x 41 x 23 pixels), 0.00")
-    passes = f"a probability differs by {found.largest:.4g}, at most {{}} may (--max-difference)"
+    passes = f"a probability differs by {found.largest:.4g}, but at most {{}} is accepted (--max-difference)"
     assert LIMITS["fp32"].explain(found) == passes.format("0.001")
     assert Limits(0.4, 1.0, 1.0).explain(found) == passes.format("0.4")
 
@@ -75,7 +75,9 @@ def test_no_number_does_not_pass(images, height):
 
     found = compare(network, exported_as(network, run), images)
     assert np.isnan(found.largest)
-    assert Limits(1.0, 1.0, 1.0).explain(found) == "a probability differs by nan, at most 1 may (--max-difference)"
+    assert Limits(1.0, 1.0, 1.0).explain(found) == (
+        "a probability differs by nan, but at most 1 is accepted (--max-difference)"
+    )
 
 
 def test_labels_alone_are_compared_where_labels_come_out(images):
@@ -92,7 +94,7 @@ def test_labels_alone_are_compared_where_labels_come_out(images):
     assert str(found) == "0.0684% of 35,074 labels change, in batches of 3 shapes"
     assert LIMITS["fp32"].explain(found) == ""
     reason = Limits(0.0, 0.0005, 0.0).explain(found)
-    assert reason == "0.0684% of the labels change, at most 0.05% may (--max-changed)"
+    assert reason == "0.0684% of the labels change, but at most 0.05% may (--max-changed)"
 
 
 def test_a_rare_class_that_is_gone_is_seen_in_the_score(images, tmp_path):
@@ -114,9 +116,9 @@ def test_a_rare_class_that_is_gone_is_seen_in_the_score(images, tmp_path):
 
 def test_what_is_lost_in_the_score():
     assert LIMITS["int8"].explain_loss(0.75, 0.71) == "" and LIMITS["int8"].explain_loss(0.5, 0.6) == ""
-    reason = "0.0600 of mIoU is lost, at most 0.05 may be (--max-loss)"
+    reason = "0.0600 of mIoU is lost, but at most 0.05 is accepted (--max-loss)"
     assert LIMITS["int8"].explain_loss(0.75, 0.69) == reason
-    assert LIMITS["int8"].explain_loss(float("nan"), float("nan")) == ""  # no pixel is labelled
+    assert LIMITS["int8"].explain_loss(float("nan"), float("nan")) == ""  # no pixel is labeled
 
 
 def test_one_size_is_compared_at_that_size(images):
@@ -139,9 +141,9 @@ def test_a_form_that_fails_says_on_what(images):
             compare(tiny_network(), exported_as(tiny_network(), run, **changes), images)
         return str(error.value)
 
-    assert fails() == "what was exported fails on 1 x 60 x 90 pixels: bad shape; write --size H W"
+    assert fails() == "the exported model fails on 1 x 60 x 90 pixels: bad shape; write --size H W"
     advice = "write another --to"
-    assert fails(size=(48, 64)) == f"what was exported fails on 1 x 48 x 64 pixels: bad shape; {advice}"
+    assert fails(size=(48, 64)) == f"the exported model fails on 1 x 48 x 64 pixels: bad shape; {advice}"
 
 
 def test_batches_have_odd_sides_and_several_images():
@@ -168,7 +170,7 @@ def test_which_images_are_taken(images, tmp_path):
     (tmp_path / "films" / "film.mp4").touch()
     with pytest.raises(DataError) as error:
         images_to_compare(str(tmp_path / "films"), None, output=tmp_path / "model.onnx")
-    assert str(error.value) == f"--images {tmp_path / 'films'}: holds videos alone; name a folder of images"
+    assert str(error.value) == f"--images {tmp_path / 'films'}: contains only videos; give a folder of images"
 
 
 def test_calibration_images_come_one_after_the_other(images):

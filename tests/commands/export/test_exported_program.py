@@ -112,8 +112,8 @@ def test_a_file_of_somebody_else(tmp_path):
     path = tmp_path / "theirs.pt2"
     torch.export.save(torch.export.export(torch.nn.ReLU(), (torch.zeros(1),)), path)
     assert refused(path) == (
-        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; write one with "
-        "python -m segtrain export RUN"
+        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; export one with python -m segtrain "
+        f"export RUN"
     )
 
 
@@ -123,8 +123,8 @@ def test_damaged_files(tmp_path, written, capfd):
     whole = written.read_bytes()
     for content in (whole[: len(whole) // 2], b"no model", b""):
         path.write_bytes(content)
-        assert refused(path).startswith(f"{path}: is not a program of torch.export, or is damaged: ")
+        assert refused(path).startswith(f"{path}: is not a program of torch.export or is damaged: ")
     for text in (b"[]", b"{", b'{"graph_module": 1}', b"[" * 100_000):
         rewritten(written, path, text)
-        assert refused(path).startswith(f"{path}: is not a program of torch.export, or is damaged: ")
+        assert refused(path).startswith(f"{path}: is not a program of torch.export or is damaged: ")
     assert capfd.readouterr() == ("", "")

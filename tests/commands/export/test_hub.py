@@ -70,7 +70,7 @@ def test_card_and_weights_are_of_one_checkpoint(run, tmp_path):
 
 def test_flags_that_mean_nothing_here(run, tmp_path):
     for given in ({"labels": True}, {"size": (64, 64)}):
-        with pytest.raises(ExportError, match=r"^--to hub writes the weights .*: take --labels and --size out$"):
+        with pytest.raises(ExportError, match=r"^--to hub writes the weights, .*: remove --labels and --size$"):
             export(run, tmp_path / "hub", **given)
 
 
@@ -95,7 +95,7 @@ def test_a_folder_of_somebody_else(broken):
     folder, refused = broken
     (folder / hub.NOTE).unlink()
     (folder / "config.json").unlink()
-    how = "write one with python -m segtrain export RUN --to hub"
+    how = "export one with python -m segtrain export RUN --to hub"
     assert refused() == f": was not exported by segtrain: it has no segtrain.json; {how}"
 
 
@@ -104,10 +104,10 @@ def test_a_folder_of_somebody_else(broken):
     [
         ({"format": 2}, "is damaged: format: Input should be 1"),
         ({"std": [0.0, 1.0, 1.0]}, "is damaged: std.0: Input should be greater than 0"),
-        ({"model": {"name": "os.system"}}, "names the model 'os.system', which neither segtrain nor smp has"),
+        ({"model": {"name": "os.system"}}, "uses the model 'os.system', which neither segtrain nor smp has"),
         (
             {"model": {"encoder_name": "tu-hf-hub:me/code"}},
-            "model.encoder_name: timm has no model 'hf-hub:me/code'; none of 1371 known names is close",
+            "model.encoder_name: timm has no model 'hf-hub:me/code'; none of the 1371 known names is similar",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_note_that_was_changed(broken, change, reason):
 def test_a_note_that_is_no_json(broken):
     folder, refused = broken
     (folder / hub.NOTE).write_text("{")
-    assert refused().startswith("/segtrain.json: is damaged: the whole: Invalid JSON: ")
+    assert refused().startswith("/segtrain.json: is damaged: the content: Invalid JSON: ")
 
 
 def test_damaged_weights(broken):
@@ -147,11 +147,11 @@ def test_weights_of_another_network(broken, change, reason):
     content = json.loads((folder / hub.NOTE).read_text())
     change = change | ({"task": content["task"] | change["task"]} if "task" in change else {})
     (folder / hub.NOTE).write_text(json.dumps(content | change))
-    assert refused().startswith(f"/model.safetensors: its weights do not fit its configuration: {reason}")
+    assert refused().startswith(f"/model.safetensors: its weights do not match its configuration: {reason}")
 
 
 def test_a_network_that_smp_does_not_have(tmp_path):
     with pytest.raises(ExportError) as error:
         hub.export(tiny_network(3), tmp_path / "hub", options_of())
-    assert str(error.value) == "--to hub: smp reads such a folder, and TinyNet is not one of its networks"
+    assert str(error.value) == "--to hub: smp must be able to load the folder, but TinyNet is not one of its networks"
     assert not (tmp_path / "hub").exists()

@@ -91,7 +91,7 @@ def test_a_push_that_is_refused(run, folder, server):
     with pytest.raises(ExportError) as error:
         hub.publish(folder, "me/street")
     assert str(error.value).startswith("--push me/street: refused: ") and "403" in str(error.value)
-    assert str(error.value).endswith(f"; the folder {folder} is complete, push it later") and "\n" not in str(
+    assert str(error.value).endswith(f"; the folder {folder} is complete; push it later") and "\n" not in str(
         error.value
     )
 
@@ -110,5 +110,5 @@ def test_a_push_without_a_network(run, folder, server):
     server.server_close()
     with pytest.raises(ExportError) as error:
         hub.publish(folder, "me/street")
-    kept = f"the folder {folder} is complete, push it later"
+    kept = f"the folder {folder} is complete; push it later"
     assert str(error.value) == f"--push me/street: {server.url} cannot be reached; {kept}"

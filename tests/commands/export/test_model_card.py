@@ -68,7 +68,7 @@ def test_thresholds_that_were_tuned_go_along(tmp_path, monkeypatch):
     (run / "best.thresholds.json").write_text('{"epoch": 7, "thresholds": {"crack": 0.25}}')
     folder = export(run, tmp_path / "hub")
     assert Predictor.load(folder, device="cpu").task.thresholds == [0.25]
-    card, note = (folder / "README.md").read_text(), "At thresholds of 0.5: those below were tuned afterwards."
+    card, note = (folder / "README.md").read_text(), "With thresholds of 0.5: those below were tuned later."
     assert "| 0 | background | 60 60 60 | - | - |\n| 1 | crack | 102 68 221 | - | 0.25 |" in card and note in card
     labels = run_card(folder, IMAGE, tmp_path, monkeypatch)
     assert np.array_equal(labels, Predictor.load(run, device="cpu").predict(IMAGE))
@@ -116,17 +116,17 @@ def test_a_card_without_a_score_or_a_licence(tmp_path):
     save_checkpoint(run / "best.pt", {key: content[key] for key in ("config", "model")})
     _, head, body = (export(run, tmp_path / "hub") / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(head).keys() == {"library_name", "pipeline_tag", "tags"}
-    assert "## Score\n\nThe checkpoint holds none.\n" in body and "| 0 | a\\|b | 102 68 221 | - |" in body
-    assert "The weights: their authors have not said. The code of segtrain" in body
+    assert "## Score\n\nThe checkpoint contains no scores.\n" in body and "| 0 | a\\|b | 102 68 221 | - |" in body
+    assert "The weights: not specified by their authors. The code of segtrain" in body
 
 
 STARTS = [
     ({}, "", "random"),
-    ({"encoder_weights": "imagenet"}, "timm/x.a1_in1k, licence mit", "timm/x.a1_in1k, licence mit"),
+    ({"encoder_weights": "imagenet"}, "timm/x.a1_in1k, license mit", "timm/x.a1_in1k, license mit"),
     ({"encoder_weights": "imagenet"}, "", "imagenet"),  # a run from before origins were kept
     ({"encoder_weights": "/home/somebody/x.pth"}, "9 tensors of /home/somebody/x.pth", "a local file"),
-    ({"weights": "/home/somebody/runs/street-1"}, "Unet of /home/somebody", "a whole network, street-1"),
-    ({"weights": "smp-hub/segformer-b0"}, "Segformer", "a whole network, segformer-b0"),
+    ({"weights": "/home/somebody/runs/street-1"}, "Unet of /home/somebody", "a complete network, street-1"),
+    ({"weights": "smp-hub/segformer-b0"}, "Segformer", "a complete network, segformer-b0"),
 ]
 
 

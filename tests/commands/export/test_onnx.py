@@ -159,8 +159,8 @@ def test_a_file_of_somebody_else(tmp_path):
     graph = onnx.helper.make_graph([node], "theirs", values[:1], values[1:])
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), path)
     assert refused(path) == (
-        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; write one with "
-        "python -m segtrain export RUN"
+        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; export one with python -m segtrain "
+        f"export RUN"
     )
 
 
@@ -170,7 +170,7 @@ def test_damaged_files(tmp_path, tiny):
     for name, content in (("half.onnx", path.read_bytes()[:700]), ("text.onnx", b"no model"), ("empty.onnx", b"")):
         (tmp_path / name).write_bytes(content)
         text = refused(tmp_path / name)
-        assert text.startswith(f"{tmp_path / name}: is not an ONNX file that can be run, or is damaged: ")
+        assert text.startswith(f"{tmp_path / name}: is not an ONNX file that can be run or is damaged: ")
         assert "ONNXRuntimeError" not in text and "/" not in text.partition("damaged: ")[2]
 
 
@@ -179,7 +179,7 @@ def test_a_file_for_later_runtimes(tiny):
     model = onnx.load(path)
     model.ir_version = 99
     onnx.save(model, path)
-    start = f"{path}: is not an ONNX file that can be run, or is damaged: Unsupported model IR version: 99, "
+    start = f"{path}: is not an ONNX file that can be run or is damaged: Unsupported model IR version: 99, "
     assert refused(path).startswith(start)
 
 
@@ -203,7 +203,9 @@ def test_without_cuda(tiny):
     _, path = tiny
     with pytest.raises(ConfigError) as error:
         onnx_runtime.load(path, device=torch.device("cuda"), precision=None)
-    assert str(error.value) == f"{path}: this onnxruntime has no CUDA; pip install onnxruntime-gpu, or --device cpu"
+    assert str(error.value) == (
+        f"{path}: this onnxruntime does not support CUDA; pip install onnxruntime-gpu, or use --device cpu"
+    )
 
 
 def test_what_is_missing_says_how_it_is_installed(tiny, monkeypatch):
@@ -211,4 +213,4 @@ def test_what_is_missing_says_how_it_is_installed(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError) as error:
         loaded(path)
-    assert str(error.value) == f'{path} needs onnxruntime; in the folder of segtrain: pip install -e ".[onnx]"'
+    assert str(error.value) == f'{path} needs onnxruntime; in the segtrain folder, run: pip install -e ".[onnx]"'

@@ -80,8 +80,8 @@ def test_a_file_of_somebody_else(tmp_path):
     path = tmp_path / "theirs.xml"
     openvino.save_model(openvino.Core().read_model(tmp_path / "x.onnx"), path)
     assert refused(path) == (
-        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; write one with "
-        "python -m segtrain export RUN"
+        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; export one with python -m segtrain "
+        f"export RUN"
     )
 
 
@@ -91,7 +91,7 @@ def test_damaged_files(tmp_path, tiny):
     whole = tiny.read_bytes()
     for content in (whole[: len(whole) // 2], b"no model", b""):
         tiny.write_bytes(content)
-        assert refused(tiny).startswith(f"{tiny}: is not a model of OpenVINO, or is damaged: ")
+        assert refused(tiny).startswith(f"{tiny}: is not a model of OpenVINO or is damaged: ")
     tiny.write_bytes(whole)
     tiny.with_suffix(".bin").unlink()
     assert refused(tiny) == f"{tiny}: there is no tiny.bin; OpenVINO needs both files"
@@ -101,4 +101,4 @@ def test_without_the_library(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError) as error:
         loaded(tiny)
-    assert str(error.value) == f'{tiny} needs openvino; in the folder of segtrain: pip install -e ".[openvino]"'
+    assert str(error.value) == f'{tiny} needs openvino; in the segtrain folder, run: pip install -e ".[openvino]"'

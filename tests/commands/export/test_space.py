@@ -45,18 +45,18 @@ def test_large_images_are_reduced_and_none_is_no_error(tmp_path):
 @pytest.mark.parametrize(
     ("network", "options", "says"),
     [
-        (tiny_network(), {"size": (64, 64)}, "--to space takes images of any size: take --size out"),
+        (tiny_network(), {"size": (64, 64)}, "--to space accepts images of any size: remove --size"),
         (
             tiny_network(channels=5),
             {},
-            "--to space takes grey or RGB images of 8 bits, and this model others (channels 5): "
-            "write --to onnx, and prepare them in an app of your own",
+            "--to space supports 8-bit grayscale or RGB images, but this model needs others (channels 5): write --to "
+            "onnx, and prepare the images in your own app",
         ),
         (
             tiny_network(scale=10000.0),
             {},
-            "--to space takes grey or RGB images of 8 bits, and this model others (channels 3, scale 10000.0): "
-            "write --to onnx, and prepare them in an app of your own",
+            "--to space supports 8-bit grayscale or RGB images, but this model needs others (channels 3, scale "
+            "10000.0): write --to onnx, and prepare the images in your own app",
         ),
     ],
 )

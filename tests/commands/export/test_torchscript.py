@@ -87,8 +87,8 @@ def test_a_file_of_somebody_else(tmp_path):
     with quiet():
         torch.jit.save(torch.jit.script(nn.ReLU()), path)
     assert refused(path) == (
-        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; write one with "
-        "python -m segtrain export RUN"
+        f"{path}: was not exported by segtrain: its metadata has no 'segtrain'; export one with python -m segtrain "
+        f"export RUN"
     )
 
 
@@ -99,4 +99,4 @@ def test_damaged_files(tmp_path):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"no model", b""):
         path.write_bytes(content)
-        assert refused(path).startswith(f"{path}: is not a TorchScript file, or is damaged: ")
+        assert refused(path).startswith(f"{path}: is not a TorchScript file or is damaged: ")

@@ -64,22 +64,22 @@ def test_tflite_files_that_segtrain_wrote_are_replaced(tmp_path):
 def test_files_of_others_stay(tmp_path, target, name):
     path = tmp_path / name
     path.write_text("<annotation><folder>segtrain</folder></annotation>")
-    assert refused(path, target) == f"{path}: exists, and segtrain did not write it; name another file with -o"
+    assert refused(path, target) == f"{path}: exists and was not written by segtrain; choose another file with -o"
     path.unlink()
     path.mkdir()
     (path / name).mkdir()
-    assert refused(path, target) == f"{path / name}: is a folder; name another file with -o"
+    assert refused(path, target) == f"{path / name}: is a folder; choose another file with -o"
 
 
 def test_what_lies_beside_an_xml_of_ours_is_ours(tmp_path):
     path, beside = tmp_path / "model.xml", tmp_path / "model.bin"
     beside.write_text("firmware")
-    assert refused(path, "openvino") == f"{beside}: exists, and segtrain did not write it; name another file with -o"
+    assert refused(path, "openvino") == f"{beside}: exists and was not written by segtrain; choose another file with -o"
     path.write_text(f'<segtrain value="{NOTE.replace(chr(34), "&quot;")}" />')
     assert choose_path(path, path, "openvino") == path
     beside.unlink()
     beside.mkdir()
-    assert refused(path, "openvino") == f"{beside}: is a folder; name another file with -o"
+    assert refused(path, "openvino") == f"{beside}: is a folder; choose another file with -o"
 
 
 @pytest.mark.parametrize(
@@ -92,24 +92,24 @@ def test_folders_of_others_stay(tmp_path, target, marker, note):
     path.mkdir()
     assert choose_path(path, path, target) == path
     (path / marker).write_text("of another program")
-    assert refused(path, target) == f"{path}: is a folder of other files; name a new one with -o"
+    assert refused(path, target) == f"{path}: is a folder with other files; choose a new one with -o"
     (path / note).parent.mkdir(exist_ok=True)
     (path / note).write_text('{"version": 1}')
-    assert refused(path, target) == f"{path}: is a folder of other files; name a new one with -o"
+    assert refused(path, target) == f"{path}: is a folder with other files; choose a new one with -o"
     (path / note).write_text(NOTE)
     assert choose_path(path, path, target) == path
     other = "hub" if target == "savedmodel" else "savedmodel"
-    assert refused(path, other) == f"{path}: is a folder of other files; name a new one with -o"
+    assert refused(path, other) == f"{path}: is a folder with other files; choose a new one with -o"
     file = tmp_path / "file"
     file.write_text(NOTE)
-    assert refused(file, target) == f"{file}: exists and is not a folder; name a new one with -o"
+    assert refused(file, target) == f"{file}: exists and is not a folder; choose a new one with -o"
 
 
 def test_a_link_to_nothing_is_not_followed(tmp_path):
     path = tmp_path / "model.onnx"
     path.symlink_to(tmp_path / "gone")
-    assert refused(path, "onnx") == f"{path}: exists, and segtrain did not write it; name another file with -o"
-    assert refused(path, "hub") == f"{path}: exists and is not a folder; name a new one with -o"
+    assert refused(path, "onnx") == f"{path}: exists and was not written by segtrain; choose another file with -o"
+    assert refused(path, "hub") == f"{path}: exists and is not a folder; choose a new one with -o"
 
 
 def test_in_a_folder_only_our_files_are_replaced(tmp_path):
@@ -161,7 +161,7 @@ def test_a_folder_around_a_model(tmp_path, target, model):
     path = tmp_path / "there"
     (path / model).parent.mkdir(parents=True)
     (path / model).write_text("somebody's")
-    assert refused(path, target) == f"{path}: is a folder of other files; name a new one with -o"
+    assert refused(path, target) == f"{path}: is a folder with other files; choose a new one with -o"
     (path / model).write_text(NOTE)
     assert choose_path(path, path, target) == path
 
@@ -172,5 +172,5 @@ def test_what_was_changed_around_a_model_stays(tmp_path, capsys):
     keep_changed(draft, path, "model.txt")
     assert contents(draft) == {"model.txt": "new", "more.txt": "more", "same.txt": "same"}
     assert capsys.readouterr().out == (
-        f"{path / 'app.txt'}: is not what would be written and stays as it is; delete it to have it written again\n"
+        f"{path / 'app.txt'}: differs from what would be written and is kept; delete it to have it written again\n"
     )

@@ -49,7 +49,7 @@ def test_the_command(tmp_path):
     assert table["lr"].tolist() == pytest.approx(np.geomspace(1e-6, 10, 40)[: len(table)].tolist())
     chosen = float(done.stdout.split("optimizer.lr: ")[1].split()[0])
     assert np.isclose(table["lr"], chosen, rtol=0.05).any()
-    assert f"optimizer.lr={chosen:.2g}" in done.stdout and "the experiment has 0.003" in done.stdout
+    assert f"optimizer.lr={chosen:.2g}" in done.stdout and "now 0.003" in done.stdout
     again = run("-m segtrain", "lr-find", *layers, "--steps", 40, "-o", tmp_path / "again")
     assert again.returncode == 0
     assert pandas.read_csv(tmp_path / "again" / "lr_find.csv").equals(table)  # the same seed, the same curve
@@ -57,4 +57,4 @@ def test_the_command(tmp_path):
 
 def test_too_few_steps(tmp_path):
     done = run("-m segtrain", "lr-find", "--steps", 5)
-    assert done.returncode == 2 and done.stderr == "--steps 5: too few to see a curve; write 20 or more\n"
+    assert done.returncode == 2 and done.stderr == "--steps 5: too few for a curve; write 20 or more\n"

@@ -1,5 +1,5 @@
-"""What predict.py writes for labelling tools, read by the tools' own code: `make others`. Not among the tests that need
-nothing but requirements-dev.txt."""
+"""Predictions for labeling tools, read by the tools' own code: `make others`. These tests need more than
+requirements-dev.txt."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ TASKS = {
 
 @pytest.fixture(scope="module", params=TASKS)
 def predicted(request, tmp_path_factory) -> tuple[Path, Task]:
-    """The folder of a prediction of `in` into `out`, and its task."""
+    """The folder in which `in` was predicted to `out`, and the task."""
     folder, task = tmp_path_factory.mktemp(request.param), TASKS[request.param]
     for name, labels in IMAGES.items():
         planes = {
@@ -75,7 +75,7 @@ def predicted(request, tmp_path_factory) -> tuple[Path, Task]:
 
 
 def layers_of(folder: Path, name: str, task: Task) -> dict[str, np.ndarray]:
-    """The mask of each class that is drawn, bool HW, in the index PNGs."""
+    """The mask of each class that is drawn, bool HW, from the index PNGs."""
     stem = folder / "out" / Path(name).with_suffix("")
     if task.mode == "multilabel":
         (files,) = [sorted(stem.parent.glob(f"{stem.name}_*.png"))]
@@ -85,7 +85,7 @@ def layers_of(folder: Path, name: str, task: Task) -> dict[str, np.ndarray]:
 
 
 def united(masks: Iterator[tuple[str, np.ndarray]], names: list[str], shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """All masks of each class as one; those of one class may not overlap."""
+    """The union of all masks of each class; masks of the same class must not overlap."""
     found = {name: np.zeros(shape, int) for name in names}
     for name, mask in masks:
         found[name] += mask
@@ -137,7 +137,7 @@ def test_datumaro_reads_coco(predicted, tmp_path, file):
 
 
 def test_cvat_decodes_each_mask(predicted):
-    """As its server reads the file: the runs, then the box with its last column and row."""
+    """As CVAT's server has it: the run lengths, then the box with its last column and row."""
     folder, task = predicted
     for image in ElementTree.parse(folder / "out" / "annotations.xml").iter("image"):
         size = {f"image_{side}": int(image.get(side)) for side in ("width", "height")}

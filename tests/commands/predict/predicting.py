@@ -1,4 +1,4 @@
-"""Folders of painted images, predicted; and what lies in a folder afterwards."""
+"""Predictions of folders of painted images, and the files in a folder."""
 
 import resource
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.painted import painted
 
 
 def run(source: Path, output: Path, predictor: Predictor | None = None, **options) -> Report:
-    """predict_files for a file, or for all in a folder."""
+    """predict_files for a file, or for all files in a folder."""
     return predict_files(predictor or painted(), find_images([str(source)], output=output), output, Wanted(**options))
 
 
@@ -25,7 +25,7 @@ def names_in(folder: Path) -> list[str]:
 
 @contextmanager
 def small_disk(size: int) -> Iterator[None]:
-    """As on a disk on which no file grows above `size` bytes."""
+    """As on a disk where no file can be larger than `size` bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

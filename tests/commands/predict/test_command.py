@@ -41,7 +41,8 @@ def test_two_images_that_would_write_one_file(tmp_path, files, kinds, clash):
         run(tmp_path / "in", tmp_path / "out", kinds=kinds)
     one, other = (tmp_path / "in" / name for name in files)
     assert (
-        str(error.value) == f"{one} and {other} would both be written to {tmp_path / 'out' / clash}; predict them apart"
+        str(error.value)
+        == f"{one} and {other} would both be written to {tmp_path / 'out' / clash}; use a separate -o for each"
     )
     assert not (tmp_path / "out").exists()
 
@@ -80,7 +81,7 @@ def test_three_files_for_each_image_at_its_own_size(tmp_path):
 def test_an_empty_output_is_not_the_current_folder(capsys):
     with pytest.raises(SystemExit):
         segtrain(["predict", "runs/a", "images", "-o", ""], prog="predict.py")
-    assert capsys.readouterr().err.endswith("argument -o/--output: is empty; name what is to be written\n")
+    assert capsys.readouterr().err.endswith("argument -o/--output: is empty; give a file or folder to write to\n")
 
 
 def test_images_of_one_size_that_follow_one_another_go_together(tmp_path):
@@ -120,7 +121,8 @@ def test_the_manifest_says_what_was_written(tmp_path):
     assert (out / "manifest.csv").read_text() == (
         "image,width,height,files,error,share_sky,share_road,share_car\n"
         f"{tmp_path}/in/b/a.png,4,2,b/a.png;b/a_overlay.jpg,,0.5,0.375,0.125\n"
-        f"{tmp_path}/in/none.jpg,,,,{tmp_path}/in/none.jpg: is not an image of a known type; is the file complete?,,,\n"
+        f"{tmp_path}/in/none.jpg,,,,{tmp_path}/in/none.jpg: is not an image of a supported type; is the file "
+        f"complete?,,,\n"
     )
 
 
@@ -141,7 +143,7 @@ def test_failures_are_skipped_and_told(tmp_path):
     report = run(tmp_path / "in", tmp_path / "out")
     first, second = report.failures
     assert first == f"{broken}: cannot be read as an image: image file is truncated; is the file complete?"
-    assert second == f"{tmp_path}/in/d.jpg: is not an image of a known type; is the file complete?"
+    assert second == f"{tmp_path}/in/d.jpg: is not an image of a supported type; is the file complete?"
     assert report.images == 2 and report.status == 1
     assert names_in(tmp_path / "out") == sorted(
         [f"{name}{end}" for name in "ac" for end in DEFAULT_FILES] + ["manifest.csv"]
@@ -176,7 +178,7 @@ def test_an_image_that_memory_cannot_hold_is_not_begun(tmp_path, monkeypatch):
     paint(tmp_path / "in" / "b.png", [[1]])
     report = run(tmp_path / "in", tmp_path / "out")
     pattern = (
-        rf"{tmp_path}/in/a.png: 30 x 40 pixels need at least 8388608.0 GiB of memory, \d+\.\d [GM]iB are free; "
+        rf"{tmp_path}/in/a.png: 30 x 40 pixels need at least 8388608.0 GiB of memory, but \d+\.\d [GM]iB are free; "
         "write --tile 512"
     )
     assert_one_line(report.failures[0], pattern)
@@ -210,7 +212,7 @@ def test_where_memory_ends_images_are_computed_alone(tmp_path, error, tile_px, m
     predictor = Predictor([Failing(error, most=1)], InferOptions(tile_px=tile_px))
     report = run(tmp_path / "in", tmp_path / "out", predictor, kinds=["index"])
     assert report.images == 3
-    expected = f"{tmp_path}/in/wide.png: 50 x 20 pixels need more memory than there is; write {mend}"
+    expected = f"{tmp_path}/in/wide.png: there is not enough memory to predict 50 x 20 pixels; write {mend}"
     assert report.failures == [expected]
 
 
@@ -266,7 +268,7 @@ def test_an_interruption_leaves_whole_files_and_says_which(tmp_path):
     for name in pictures:
         assert np.array_equal(read(tmp_path / "out" / name), random_classes(int(name[:2])))
     rows = (tmp_path / "out" / "manifest.csv").read_text().splitlines()[1:]
-    assert [row.split(",")[3] for row in rows if "was ended" not in row] == pictures and len(rows) == 30
+    assert [row.split(",")[3] for row in rows if "was stopped" not in row] == pictures and len(rows) == 30
 
 
 def test_threads_step_back_only_where_the_network_needs_the_cores():

@@ -17,15 +17,17 @@ def test_a_file_where_the_output_folder_should_be(tmp_path, there):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(DataError) as error:
         require_output(tmp_path / there)
-    expected = f"{tmp_path / there}: cannot be the output folder, {tmp_path / 'out'} is a file; write -o another folder"
+    expected = (
+        f"{tmp_path / there}: cannot be the output folder: {tmp_path / 'out'} is a file; write another folder after -o"
+    )
     assert str(error.value) == expected
 
 
 def test_an_output_folder_that_cannot_be_written_to():
     with pytest.raises(DataError) as error:
         require_output(Path("/proc/out"))  # not even root makes files there
-    expected = "/proc/out: cannot be the output folder, nothing can be written to /proc (No such file or directory)"
-    assert str(error.value) == f"{expected}; write -o another folder"
+    expected = "/proc/out: cannot be the output folder: /proc is not writable (No such file or directory)"
+    assert str(error.value) == f"{expected}; write another folder after -o"
 
 
 def test_predict_py_writes_and_reports(trained, tmp_path, capsys):
@@ -36,7 +38,7 @@ def test_predict_py_writes_and_reports(trained, tmp_path, capsys):
     assert segtrain(["predict", *arguments, "--device", "cpu"], prog="predict.py") == 1
     printed = capsys.readouterr()
     assert_one_line(printed.out, rf"1 images predicted, written to {out} \(\d+\.\d images/s\)")
-    assert printed.err == f"{tmp_path}/in/b.png: is not an image of a known type; is the file complete?\n"
+    assert printed.err == f"{tmp_path}/in/b.png: is not an image of a supported type; is the file complete?\n"
     ensemble = Predictor.load(trained, trained / "last.pt", device="cpu")
     expected = ensemble.probabilities([read(tmp_path / "in" / "a.png")])
     assert np.array_equal(np.load(out / "a.npz")["probabilities"], expected[0].numpy().astype(np.float16))
@@ -51,7 +53,7 @@ def test_flags_may_stand_between_models_and_images(trained, tmp_path):
     assert np.array_equal(read(tmp_path / "out" / "a.png"), tiled.predict(read(tmp_path / "in" / "a.png")))
 
 
-@pytest.mark.parametrize(("name", "reason"), [("out", "is a file"), ("out/mine.txt", "it holds mine.txt, but no")])
+@pytest.mark.parametrize(("name", "reason"), [("out", "is a file"), ("out/mine.txt", "it contains mine.txt, but no")])
 def test_an_output_folder_is_refused_before_the_model_is_read(tmp_path, capsys, name, reason):
     paint(tmp_path / "in" / "a.png", [[0]])
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -74,13 +76,16 @@ def test_help_names_every_kind(capsys):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--save", "index,colour"], "argument --save: 'colour' cannot be saved; did you mean 'color'?"),
-        (["--save", "prob8,prob16"], "argument --save: prob8 and prob16 have the same file names; take one of them"),
-        (["--save", "values,index"], "argument --save: index and values have the same file names; take one of them"),
-        (["--min-area", "-3"], "argument --min-area: '-3' is not a number of pixels, like 50"),
-        (["--simplify", "nan"], "argument --simplify: 'nan' is not a number of pixels from 0 to 1000, like 1.5"),
-        (["--video", "0"], "argument --video: '0' is not a number of frames per second, like 25"),
-        (["--video", "fast"], "argument --video: 'fast' is not a number of frames per second, like 25"),
+        (["--save", "index,colour"], "argument --save: 'colour' is not a kind of output; did you mean 'color'?"),
+        (["--save", "prob8,prob16"], "argument --save: prob8 and prob16 have the same file names; write one of them"),
+        (["--save", "values,index"], "argument --save: index and values have the same file names; write one of them"),
+        (["--min-area", "-3"], "argument --min-area: '-3' is not a number of pixels; write a whole number, like 50"),
+        (
+            ["--simplify", "nan"],
+            "argument --simplify: 'nan' is not a number of pixels; write a number from 0 to 1000, like 1.5",
+        ),
+        (["--video", "0"], "argument --video: '0' is not a number of frames per second; write a number like 25"),
+        (["--video", "fast"], "argument --video: 'fast' is not a number of frames per second; write a number like 25"),
     ],
 )
 def test_flags_that_are_wrong(capsys, flags, text):
@@ -94,12 +99,12 @@ def test_a_model_without_images(tmp_path, capsys):
     (tmp_path / "best.pt").write_text("x")
     line = [str(tmp_path), "-o", str(tmp_path / "out")]
     assert segtrain(["predict", *line], prog="predict.py") == 2
-    expected = f"no images after the model {tmp_path}; name folders, files or globs of them\n"
+    expected = f"no images after the model {tmp_path}; give folders, files or globs\n"
     assert capsys.readouterr().err == expected
 
 
 def test_an_address_is_for_label_studio(tmp_path, capsys):
     line = ["model", "image.png", "-o", str(tmp_path / "out"), "--image-url", "s3://bucket/"]
     assert segtrain(["predict", *line], prog="predict.py") == 2
-    expected = "--image-url needs --save labelstudio, which writes it before the names of images\n"
+    expected = "--image-url has an effect only with --save labelstudio; add that, or remove --image-url\n"
     assert capsys.readouterr().err == expected

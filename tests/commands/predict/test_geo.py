@@ -146,7 +146,7 @@ def test_a_picture_with_a_world_file_becomes_a_geotiff(tmp_path):
     paint(tmp_path / "in" / "a.png", CLASSES)
     (tmp_path / "in" / "a.pgw").write_text(f"{PX_M}\n0\n0\n-{PX_M}\n{X + PX_M / 2}\n{Y - PX_M / 2}\n")
     paint(tmp_path / "in" / "b.png", CLASSES)
-    reason = "the georeference names no EPSG code; outlines have its coordinates, GeoJSON without a system"
+    reason = "the georeference has no EPSG code; outlines use its coordinates, and GeoJSON names no system"
     assert predict(tmp_path) == [f"{tmp_path / 'in' / 'a.png'}: {reason}"]
     with rasterio.open(tmp_path / "out" / "a.tif") as file:
         assert np.allclose(file.transform[:6], (PX_M, 0, X, 0, -PX_M, Y), 0, 1e-6)
@@ -171,7 +171,7 @@ def test_without_the_extra(missing, options, what, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ConfigError) as error:
         predict(tmp_path, **{"kinds": ["geojson"], **options})
-    install = f'{what} needs {missing}; in the folder of segtrain: pip install -e ".[geo]"'
+    install = f'{what} needs {missing}; in the segtrain folder, run: pip install -e ".[geo]"'
     assert str(error.value) == install and not (tmp_path / "out").exists()
 
 
@@ -192,15 +192,15 @@ def test_two_images_that_would_write_one_geotiff(tmp_path):
     with pytest.raises(DataError) as error:
         predict(tmp_path)
     first, second = tmp_path / "in" / "a.tif", tmp_path / "in" / "a.tiff"
-    clash = f"{first} and {second} would both be written to {tmp_path / 'out' / 'a.tif'}; predict them apart"
+    clash = f"{first} and {second} would both be written to {tmp_path / 'out' / 'a.tif'}; use a separate -o for each"
     assert str(error.value) == clash
 
 
-UNUSABLE = "the georeference cannot be used ({}); class indices become a PNG, outlines are in pixels"
-NO_GRID = "the georeference is not a grid ({}); outlines are in pixels; gdalwarp makes a grid of it"
-NO_CODE = "the georeference names no EPSG code; outlines have its coordinates, GeoJSON without a system"
-DEGREES = "EPSG:4326 is not in metres or feet, as far as the file says; outlines have no area_m2"
-NOT_FINITE = "pixels without a size, or numbers that are not finite"
+UNUSABLE = "the georeference cannot be used ({}); class indices are written as PNG, outlines in pixels"
+NO_GRID = "the georeference is not a grid ({}); outlines are in pixels; use gdalwarp to make a grid"
+NO_CODE = "the georeference has no EPSG code; outlines use its coordinates, and GeoJSON names no system"
+DEGREES = "EPSG:4326 is not in meters or feet, as far as the file says; outlines have no area_m2"
+NOT_FINITE = "its pixels have no size, or numbers are not finite"
 SCALE, POINT = GRID[33550], GRID[33922]
 ODD = {
     "no keys": ({33550: SCALE, 33922: POINT}, NO_CODE),
@@ -214,10 +214,10 @@ ODD = {
     "no size": ({**GRID, 33550: (0.0, 0.0, 0.0)}, UNUSABLE.format(NOT_FINITE)),
     "huge": ({**GRID, 33550: (1e200, 1e200, 0.0)}, UNUSABLE.format(NOT_FINITE)),
     "tie points": ({33922: (*POINT, 9.0, 0.0, 0.0, X + 4, Y, 0.0) * 2}, NO_GRID.format("it has 4 tie points")),
-    "a camera": ({50844: (0.0,) * 92}, NO_GRID.format("it has the coefficients of a camera, RPC")),
+    "a camera": ({50844: (0.0,) * 92}, NO_GRID.format("it has the RPC coefficients of a camera")),
     "one tie point": (
         {33922: POINT},
-        UNUSABLE.format("of the tags ModelPixelScale and ModelTiepoint one is missing"),
+        UNUSABLE.format("one of the tags ModelPixelScale and ModelTiepoint is missing"),
     ),
 }  # fmt: skip
 
@@ -244,7 +244,7 @@ def test_a_turned_image_stays_a_png(tmp_path):
     content = tifffile.imread(turned)
     extra = [(code, TYPES[code], len(value), value, True) for code, value in GRID.items()]
     tifffile.imwrite(turned, content, photometric="rgb", extratags=[*extra, (274, "H", 1, 3, True)])
-    assert predict(tmp_path, kinds=["index"]) == [f"{turned}: {UNUSABLE.format('the image is stored turned')}"]
+    assert predict(tmp_path, kinds=["index"]) == [f"{turned}: {UNUSABLE.format('the image is stored rotated')}"]
     assert np.array_equal(read(tmp_path / "out" / "b.png"), CLASSES[::-1, ::-1])
 
 
@@ -261,7 +261,7 @@ def test_images_with_one_fault_are_one_line(tmp_path):
     for name in "abcd":
         save(tmp_path / "in" / f"{name}.tif", CLASSES, {33550: SCALE})
         (tmp_path / "in" / f"{name}.tfw").write_text("1 2 3")
-    fault = UNUSABLE.format("of the tags ModelPixelScale and ModelTiepoint one is missing")
+    fault = UNUSABLE.format("one of the tags ModelPixelScale and ModelTiepoint is missing")
     names = ", ".join(str(tmp_path / "in" / f"{name}.tif") for name in "abc")
     assert predict(tmp_path, kinds=["index"]) == [f"{names} and 1 more: {fault}"]
 
@@ -270,5 +270,5 @@ def test_images_with_one_fault_are_one_line(tmp_path):
 def test_a_world_file_that_is_none(text, tmp_path):
     image = save(tmp_path / "in" / "a.tif", CLASSES, {})
     (tmp_path / "in" / "a.tfw").write_text(text, encoding="latin-1")
-    reason = UNUSABLE.format("a.tfw does not hold six numbers")
+    reason = UNUSABLE.format("a.tfw does not contain six numbers")
     assert predict(tmp_path, kinds=["index"]) == [f"{image}: {reason}"]

@@ -1,4 +1,4 @@
-"""Predictions for labelling tools, read by hand and by segtrain. `make others` reads them with the tools' own code."""
+"""Predictions for labeling tools, read by hand and by segtrain. `make others` reads them with the tools' own code."""
 
 import json
 from pathlib import Path
@@ -187,7 +187,7 @@ def test_noise_of_many_regions_is_written(tmp_path):
     assert (tmp_path / "out" / "annotations.xml").read_text().count("<mask ") > 10_000
 
 
-BAD_CLASS = "the class 'a\\x07': has the character '\\x07', which XML cannot hold; rename it"
+BAD_CLASS = "the class 'a\\x07': contains the character '\\x07', which is not allowed in XML; rename it"
 
 
 @pytest.mark.parametrize("kind", ["cvat", "labelstudio"])
@@ -205,7 +205,7 @@ def test_names_of_images_that_xml_cannot_hold(tmp_path, name, shown):
     (tmp_path / "in" / "b.png").rename(tmp_path / "in" / name)
     with pytest.raises(DataError) as error:
         run(tmp_path / "in", tmp_path / "out", kinds=["cvat"])
-    assert str(error.value).endswith(f": has the character {shown}, which XML cannot hold; rename it")
+    assert str(error.value).endswith(f": contains the character {shown}, which is not allowed in XML; rename it")
     assert run(tmp_path / "in", tmp_path / "out", kinds=["labelstudio", "labelme"]).status == 0
 
 
@@ -222,7 +222,7 @@ def test_frames_have_no_files(tmp_path, kind):
     with pytest.raises(ConfigError) as error:
         run(tmp_path / "clip.mp4", tmp_path / "out", kinds=[kind])
     assert str(error.value) == (
-        f"{tmp_path / 'clip.mp4'}: --save {kind} needs image files, and frames have none; write them out "
+        f"{tmp_path / 'clip.mp4'}: --save {kind} needs image files, but video frames are not files; extract them "
         "(ffmpeg -i clip.mp4 frames/%06d.png) and predict the folder"
     )
 
@@ -231,7 +231,7 @@ def test_an_image_that_is_called_as_a_table(tmp_path):
     paint(tmp_path / "in" / "coco.png", [[0]])
     with pytest.raises(DataError) as error:
         run(tmp_path / "in", tmp_path / "out", kinds=["coco", "labelme"])
-    reason = "its coco.json would have the name of the table of all images; rename the image"
+    reason = "its output coco.json would have the same name as the table of all images; rename the image"
     assert str(error.value) == f"{tmp_path / 'in' / 'coco.png'}: {reason}"
     assert run(tmp_path / "in", tmp_path / "out", kinds=["labelme"]).status == 0
     assert names_in(tmp_path / "out") == ["coco.json", "manifest.csv"]

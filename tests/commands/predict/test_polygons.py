@@ -9,16 +9,11 @@ from segtrain.commands.predict.polygons import cut_holes, find_regions, trace_re
 from segtrain.commands.predict.vectors import build_geojson
 from segtrain.images import rle
 from segtrain.inference.task import Task
+from tests.painted import BINARY, LAYERS, TASK
 
 
 def geojson_of(labels: np.ndarray, task: Task) -> dict:
     return json.loads("".join(build_geojson(find_regions(labels, task, simplify_px=0), task)))
-
-
-COLORS = [(10, 20, 30), (200, 0, 0), (0, 200, 0), (0, 0, 200)]
-TASK = Task(mode="multiclass", names=["sky", "road", "car"], colors=COLORS[:3])
-BINARY = Task(mode="binary", names=["background", "road"], colors=COLORS[:2], thresholds=[0.5])
-LAYERS = Task(mode="multilabel", names=["wet", "road"], colors=COLORS[:3], thresholds=[0.5, 0.5])
 
 
 def mask_of(text: str) -> np.ndarray:
@@ -30,7 +25,7 @@ def rings_of(labels: np.ndarray, index: int = 1) -> list[list[list[list[int]]]]:
 
 
 def fill(rings: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Pixels whose middle lies in the first ring and in none of the others."""
+    """Pixels whose center is in the first ring and in none of the others."""
     y, x = np.mgrid[:height, :width] + 0.5
     middles = np.stack([x.ravel(), y.ravel()], axis=1)
     inside = [Outline(ring).contains_points(middles).reshape(height, width) for ring in rings]
@@ -160,12 +155,12 @@ def test_the_background_of_one_class_is_not_drawn():
 
 
 def test_layers_are_drawn_one_by_one():
-    layers = np.stack([mask_of("11 00"), mask_of("01 01")]).astype(np.uint8)
+    layers = np.stack([mask_of("11 00"), mask_of("01 01"), mask_of("00 00")]).astype(np.uint8)
     found = [
         (item["properties"]["class"], item["geometry"]["coordinates"])
         for item in geojson_of(layers, LAYERS)["features"]
     ]
     assert found == [
         ("wet", [[[0, 0], [2, 0], [2, 1], [0, 1], [0, 0]]]),
-        ("road", [[[1, 0], [2, 0], [2, 2], [1, 2], [1, 0]]]),
+        ("road/lane", [[[1, 0], [2, 0], [2, 2], [1, 2], [1, 0]]]),
     ]

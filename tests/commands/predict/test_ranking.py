@@ -94,5 +94,5 @@ def test_a_model_that_gives_labels_is_never_unsure(tmp_path):
     paint(tmp_path / "in" / "a.png", [[0]])
     with pytest.raises(ConfigError) as error:
         run(tmp_path / "in", tmp_path / "out", Predictor([Labels(TASK)], InferOptions()), ranked=True)
-    assert str(error.value) == "--rank: a model gives labels, not probabilities; export it without --labels"
+    assert str(error.value) == "--rank needs probabilities, but a model gives only labels; export it without --labels"
     assert not (tmp_path / "out").exists()

@@ -149,16 +149,16 @@ def refused(path: Path, **options) -> str:
 
 
 def test_kinds_that_cannot_be_read_in_rows(tmp_path):
-    large = "is too large to be read at once, and"
+    large = "is too large to be read at once, and cannot be read in rows:"
     path = write(tmp_path / "turned.tif", PIXELS, extratags=[(274, "H", 1, 6, True)])
-    assert refused(path) == f"{path}: {large} it is stored turned; save it upright"
+    assert refused(path) == f"{path}: {large} it is stored rotated; save it upright"
     path = tmp_path / "pages.tif"
     tifffile.imwrite(path, np.moveaxis(PIXELS, -1, 0), photometric="minisblack")
-    assert refused(path) == f"{path}: {large} its bands lie in several pages; save them as one page"
+    assert refused(path) == f"{path}: {large} its bands are in several pages; save them in one page"
     path = write(
         tmp_path / "palette.tif", PIXELS[..., 0], photometric="palette", colormap=np.zeros((3, 256), np.uint16)
     )
-    assert refused(path) == f"{path}: {large} its colours are PALETTE; save it as RGB or grey"
+    assert refused(path) == f"{path}: {large} its colors are PALETTE; save it as RGB or gray"
     path = tmp_path / "none.tif"
     path.write_bytes(b"II*\0 nothing")
     assert refused(path).startswith(f"{path}: cannot be read as a TIFF: ")
@@ -178,7 +178,7 @@ def test_channels_that_do_not_fit_are_named(tmp_path):
     path = write(
         tmp_path / "a.tif", np.dstack([PIXELS, PIXELS])[..., :5], photometric="minisblack", planarconfig="contig"
     )
-    assert refused(path) == (f"{path}: has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first")
+    assert refused(path) == (f"{path}: has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first")
 
 
 def test_transforms_that_see_the_whole_image(tmp_path):
@@ -191,7 +191,10 @@ def test_transforms_that_see_the_whole_image(tmp_path):
         raster.predict_raster(
             Predictor([network], InferOptions(tile_px=64)), path, tmp_path / "out", kinds=[], shaping=Shaping()
         )
-    expected = "an image in strips cannot go through transforms.val, which has {'Resize': {'height': 32, 'width': 32}}"
+    expected = (
+        "an image that is read in strips does not support transforms.val, which contains {'Resize': "
+        "{'height': 32, 'width': 32}}"
+    )
     assert str(error.value) == expected
 
 
@@ -214,4 +217,4 @@ def test_a_compressed_strip_that_is_as_large_as_the_image_is_refused(tmp_path, m
     path = write(tmp_path / "a.tif", PIXELS, rowsperstrip=300, compression="zlib")
     monkeypatch.setattr("segtrain.commands.predict.tiff_rows.LARGEST_SEGMENT_BYTES", 300 * 270 * 3 - 1)
     reason = "its compressed strips are as large as the image; save it in tiles"
-    assert refused(path) == f"{path}: is too large to be read at once, and {reason}"
+    assert refused(path) == f"{path}: is too large to be read at once, and cannot be read in rows: {reason}"

@@ -1,4 +1,4 @@
-"""From a prediction back to an experiment: `init` of what predict.py wrote for labelling tools."""
+"""From a prediction back to an experiment: `init` of predictions for labeling tools."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ NUMBER = 10
 
 @pytest.fixture(autouse=True)
 def predicted(monkeypatch, tmp_path):
-    """labels[i], HW class indices, of the images in walk/, predicted into out/ in the current folder."""
+    """labels[i], HW class indices, of the images in walk/, predicted to out/ in the current folder."""
     machine = {"gpu": False, "free_bytes": 8 << 30, "pretrained": False}
     monkeypatch.setattr(experiment, "look_at_machine", lambda: machine)
     monkeypatch.chdir(tmp_path)
@@ -56,6 +56,6 @@ def test_without_the_images_it_says_what_to_give(predicted, tmp_path, capsys):
     run(tmp_path / "walk", tmp_path / "out", kinds=["cvat"])
     (tmp_path / "walk").rename(tmp_path / "moved")
     assert segtrain(["init", "out", "-o", "mine.yml"]) == 2
-    said = "the images that out/manifest.csv lists are not there; write their folder too: python -m segtrain init "
+    said = "the images listed in out/manifest.csv do not exist; add their folder: python -m segtrain init "
     assert capsys.readouterr().err == f"out/annotations.xml: {said}out/annotations.xml IMAGES\n"
     assert segtrain(["init", "out/annotations.xml", "moved", "-o", "mine.yml"]) == 0

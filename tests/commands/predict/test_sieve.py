@@ -1,4 +1,4 @@
-"""--min-area: regions of few pixels become part of their surroundings."""
+"""--min-area: small regions are merged into their surroundings."""
 
 import numpy as np
 import pytest

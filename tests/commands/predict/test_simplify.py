@@ -1,4 +1,4 @@
-"""--simplify: outlines with fewer corners, whose shared borders stay shared."""
+"""--simplify: outlines with fewer corners, in which adjacent regions still share their borders."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.commands.predict.test_polygons import mask_of, nested
 
 
 def blobs(seed: int, height: int, width: int, classes: int) -> np.ndarray:
-    """HW uint8 of classes with round borders: the nearest of some points decides, and its distance once more."""
+    """HW uint8 of classes with round borders, from the nearest of some points and the distance to it."""
     rng = np.random.default_rng(seed)
     points = rng.random((height * width // 60 + 1, 2)) * (height, width)
     away = np.hypot(*(np.indices((height, width))[:, None] - points.T[:, :, None, None]))
@@ -27,7 +27,7 @@ def polygons_of(labels: np.ndarray, tolerance: float) -> tuple[list[int], list[s
 
 
 def require_sound(labels: np.ndarray, tolerance: float) -> None:
-    """Valid polygons without gaps and overlaps, each of which has its region; changed pixels near the old border."""
+    """All regions are valid polygons without gaps and overlaps; only pixels near the old borders change."""
     indices, exact = polygons_of(labels, 0)
     after, simple = polygons_of(labels, tolerance)
     assert after == indices and all(polygon.is_valid and polygon.area > 0 for polygon in simple)
@@ -63,7 +63,7 @@ def test_borders_stay_shared(tolerance):
 
 
 def test_twelve_aerial_tiles():
-    """As large as those of an orthophoto that was cut up: buildings at an angle, streets, single trees."""
+    """Like tiles of an orthophoto: rotated buildings, streets, single trees."""
     corners = {0: 0, 1.5: 0}
     for tile in range(12):
         y, x = np.indices((128, 160))
@@ -97,4 +97,7 @@ def test_kinds_without_outlines_are_refused(tmp_path):
     with pytest.raises(ConfigError) as error:
         run(tmp_path / "in", tmp_path / "out", kinds=["index", "coco-rle", "rle"], simplify_px=1.0)
     options = "geojson, geopackage, coco, labelme"
-    assert str(error.value) == f"--simplify changes outlines, and --save names none; write one of {options} there"
+    assert (
+        str(error.value)
+        == f"--simplify changes outlines, but --save lists no output that has them; add one of {options} to --save"
+    )

@@ -68,7 +68,7 @@ def test_numbers_of_classes_that_overlap_count_from_1(tmp_path):
 def test_images_without_a_row_are_told(tmp_path):
     text, notes = submit(tmp_path, "id,rle\na,\n", BINARY)
     assert text == "id,rle\na,3 1 5 2\n"
-    assert notes == [f"{tmp_path}/sample.csv: has no row for 1 of 2 images: sub/b.png"]
+    assert notes == [f"{tmp_path}/sample.csv: has no rows for 1 of 2 images: sub/b.png"]
 
 
 def test_rows_of_an_image_that_was_skipped_stay_empty(tmp_path):
@@ -90,19 +90,17 @@ def test_without_a_sample_there_is_a_row_for_each_class_of_each_image(tmp_path):
 
 
 REFUSED = {
-    "id,rle\n": "has a header and no rows",
-    "id\na\n": "is not a table; its first line has neither tab, comma nor semicolon",
+    "id,rle\n": "has a header but no rows",
+    "id\na\n": "is not a table; its first line needs cells separated by tabs, commas or semicolons",
     "id,rle\na,1 1\nb\n": "FILE:3: has 1 cells, but the first line has 2",
-    "id,rle\na,1\nb,1 2\n": "0 of its 2 columns hold nothing but runs ('1 5 20 3') and empty cells; it must be one",
-    "id,class,rle\na,,\n": "2 of its 3 columns hold nothing but runs ('1 5 20 3') and empty cells; it must be one",
-    "id,class,rle,more\na,sky,1 1,x\n": "has 4 columns; image, class and runs are known",
-    "id,class,rle\na,sky,\nc,sky,\nd,car,\n": "names 2 images that are not there: c, d",
-    "id,class,rle\na,fish,\nb,7,\n": (
-        "names classes that the model does not have: fish, 7; it has 0, 1, 2, sky, road, car"
-    ),
-    "id,rle\na_sky,\nb_fish,\n": "names 1 images that are not there: b_fish",
-    "id,rle\na,\nb,\n": "'a' names no class; the model's are sky, road, car",
-    "id,class,rle\na,sky,\nb,sky,\na.png,0,\n": "FILE:4: has the image and class of line 2 again",
+    "id,rle\na,1\nb,1 2\n": "0 of its 2 columns contain only run lengths ('1 5 20 3') or empty cells; exactly one must",
+    "id,class,rle\na,,\n": "2 of its 3 columns contain only run lengths ('1 5 20 3') or empty cells; exactly one must",
+    "id,class,rle,more\na,sky,1 1,x\n": "has 4 columns; at most three are supported: image, class and run lengths",
+    "id,class,rle\na,sky,\nc,sky,\nd,car,\n": "names images that are not among those to predict: c, d",
+    "id,class,rle\na,fish,\nb,7,\n": ("the model does not have the classes fish, 7; it has 0, 1, 2, sky, road, car"),
+    "id,rle\na_sky,\nb_fish,\n": "names images that are not among those to predict: b_fish",
+    "id,rle\na,\nb,\n": "'a' names an image but no class; the model has sky, road, car",
+    "id,class,rle\na,sky,\nb,sky,\na.png,0,\n": "FILE:4: has the same image and class as line 2",
 }
 
 
@@ -120,7 +118,7 @@ def test_a_name_that_two_images_have_is_none(tmp_path):
     (tmp_path / "sample.csv").write_text("id,class,rle\nx/a,sky,\na,sky,\n")
     with pytest.raises(DataError) as error:
         read_sheet(tmp_path / "sample.csv", ["x/a.png", "y/a.png"], TASK)
-    assert str(error.value) == f"{tmp_path}/sample.csv: names 1 images that are not there: a"
+    assert str(error.value) == f"{tmp_path}/sample.csv: names images that are not among those to predict: a"
 
 
 def test_an_image_whose_name_ends_like_a_class(tmp_path):
@@ -136,7 +134,8 @@ def test_runs_that_are_longer_than_the_csv_module_likes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "No such file or directory"), (b"\xff\xfe\x00", "'utf-8' codec")]
+    ("content", "reason"),
+    [(None, "--rle-sample: PATH does not exist; "), (b"\xff\xfe\x00", "PATH: is not ")],
 )
 def test_a_sample_that_cannot_be_read(tmp_path, content, reason):
     path = tmp_path / "sample.csv"
@@ -144,14 +143,14 @@ def test_a_sample_that_cannot_be_read(tmp_path, content, reason):
         path.write_bytes(content)
     with pytest.raises(DataError) as error:
         read_sheet(path, ["a.png"], TASK)
-    assert str(error.value).startswith(f"{path}: cannot be read as a sample: {reason}")
+    assert str(error.value).startswith(reason.replace("PATH", str(path)))
 
 
 def test_videos_have_no_rows(tmp_path):
     (tmp_path / "clip.mp4").touch()
     with pytest.raises(ConfigError) as error:
         run(tmp_path / "clip.mp4", tmp_path / "out", kinds=["rle"])
-    expected = f"{tmp_path}/clip.mp4: a table of runs has a row for each image, and a video none; predict them apart"
+    expected = f"{tmp_path}/clip.mp4: a table of run lengths has rows for images only; predict videos without it"
     assert str(error.value) == expected
 
 

@@ -92,7 +92,7 @@ def test_of_an_animation_the_first_frame_is_predicted_with_a_note(tmp_path, name
     path = tmp_path / "in" / name
     frames(path, **({"lossless": True} if name == "a.webp" else {}))
     report, out = run(tmp_path)
-    assert report.notes == [f"{path}: holds 3 pictures, the first is predicted; save them one by one for all"]
+    assert report.notes == [f"{path}: contains 3 images, of which the first is predicted; save them as separate files"]
     assert report.status == 0
     assert (np.asarray(Image.open(out / "a.png")) == 1).all()
 
@@ -103,7 +103,7 @@ def test_of_pages_the_first_is_predicted_with_a_note(tmp_path):
     pages = [np.full((20, 30), value, np.uint8) for value in (1, 2, 0)]
     tifffile.imwrite(path, np.stack(pages), photometric="minisblack")
     report, out = run(tmp_path)
-    assert report.notes == [f"{path}: holds 3 pictures, the first is predicted; save them one by one for all"]
+    assert report.notes == [f"{path}: contains 3 images, of which the first is predicted; save them as separate files"]
     assert (np.asarray(Image.open(out / "a.png")) == 1).all()
 
 
@@ -151,13 +151,13 @@ def broken(path: Path, kind: str) -> None:
             np.save(path, np.full((4, 4, 3), 0.5, np.float32))
 
 
-NO_IMAGE = "is not an image of a known type; is the file complete?"
+NO_IMAGE = "is not an image of a supported type; is the file complete?"
 CUT = "cannot be read as an image: image file is truncated"
 SCALE = "write data.scale: {0}, the value that means white ({0} is a guess from that range), and train with it"
-DEEP = f"holds uint16 values from 0 to 599; {SCALE.format(1023)}"
+DEEP = f"has uint16 values from 0 to 599; {SCALE.format(1023)}"
 LIMIT = (
     "exceeds limit of 178956970 pixels, could be decompression bomb DOS attack; save it as a tiled TIFF, which "
-    "predict.py reads in rows, and a training with data.tile in windows"
+    "predict.py reads in rows and training reads in windows with data.tile"
 )
 BROKEN = {
     "a.png empty": NO_IMAGE,
@@ -169,8 +169,8 @@ BROKEN = {
     "a.png deep": DEEP,
     "a.png deep rgb": DEEP,
     "a.npy no rows": "expected an image of HWC numbers, not uint8 of shape (0, 4, 3)",
-    "a.npy channels": "has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first",
-    "a.npy floats": f"holds float32 values from 0.5 to 0.5; {SCALE.format(1)}",
+    "a.npy channels": "has 5 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first",
+    "a.npy floats": f"has float32 values from 0.5 to 0.5; {SCALE.format(1)}",
 }
 
 
@@ -210,8 +210,8 @@ def test_a_large_tiff_is_written_in_rows(tmp_path, monkeypatch):
     report, out = run(tmp_path, kinds=["index", "overlay", "coco"])
     path = tmp_path / "in" / "big.tif"
     assert report.notes == [
-        f"{path}: large, so predicted in tiles as with --tile 16",
-        f"{path}: too large for coco; big.tif holds its classes",
+        f"{path}: is large, so it is predicted in tiles, as with --tile 16",
+        f"{path}: is too large for coco; see big.tif for its classes",
     ]
     assert report.images == 2 and not report.failures
     written = ["big.tif", "big_overlay.jpg", "coco.json", "manifest.csv", "small.png", "small_overlay.jpg"]
@@ -229,7 +229,7 @@ def test_a_large_tiff_that_cannot_be_read_in_rows_is_skipped(tmp_path, monkeypat
     colors = np.zeros((3, 256), np.uint16)
     tifffile.imwrite(path, RED, photometric="palette", colormap=colors)
     report, _ = run(tmp_path)
-    why = "is too large to be read at once, and its colours are PALETTE; save it as RGB or grey"
+    why = "is too large to be read at once, and cannot be read in rows: its colors are PALETTE; save it as RGB or gray"
     assert report.failures == [f"{path}: {why}"] and report.status == 2
 
 
@@ -240,7 +240,7 @@ def test_large_tiffs_that_would_write_one_file(tmp_path, monkeypatch):
     with pytest.raises(DataError) as error:
         run(tmp_path, kinds=["coco"])
     first, second = (tmp_path / "in" / name for name in ("big.tif", "big.tiff"))
-    clash = f"{first} and {second} would both be written to {tmp_path}/out/big.tif; predict them apart"
+    clash = f"{first} and {second} would both be written to {tmp_path}/out/big.tif; use a separate -o for each"
     assert str(error.value) == clash and not (tmp_path / "out").exists()
 
 
@@ -249,8 +249,8 @@ def test_a_large_tiff_that_has_to_be_seen_as_a_whole_is_skipped(tmp_path, monkey
     task = TASK.model_copy(update={"transforms": ["ToGray"]})
     paint(tmp_path / "in" / "big.tif", RED)
     report, _ = run(tmp_path, task)
-    why = "an image in strips cannot go through transforms.val, which has ToGray"
-    assert report.failures == [f"{tmp_path}/in/big.tif: is too large to be predicted as a whole: {why}"]
+    why = "an image that is read in strips does not support transforms.val, which contains ToGray"
+    assert report.failures == [f"{tmp_path}/in/big.tif: is too large to be predicted without tiles: {why}"]
     assert report.status == 2
 
 
@@ -267,7 +267,7 @@ def test_a_large_tiff_that_memory_does_not_hold_is_skipped(tmp_path, monkeypatch
             return super().probabilities(images)
 
     report = predicting.run(tmp_path / "in", tmp_path / "out", Predictor([Small(TASK)]), kinds=["index"])
-    reason = "needs more memory than there is, even in tiles; write a smaller --tile or --batch-size"
+    reason = "there is not enough memory, even with tiles; write a smaller --tile or --batch-size"
     assert (report.images, report.failures) == (1, [f"{tmp_path}/in/big.tif: {reason}"])
 
 
@@ -280,7 +280,7 @@ def test_an_image_that_memory_does_not_hold_is_skipped(tmp_path):
     source = image_source(path, Path("a"), read)
     ((_, error),) = predict_stream(painted(), [source], str, with_probabilities=False)
     assert isinstance(error, DataError)
-    assert str(error) == f"{path}: 30 x 20 pixels need more memory than there is, already to be read"
+    assert str(error) == f"{path}: there is not enough memory to read 30 x 20 pixels"
 
 
 def test_links_that_lead_nowhere_are_told(tmp_path):

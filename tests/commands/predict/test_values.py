@@ -1,4 +1,4 @@
-"""`--save values`: predictions as the masks of the data set are, which its own decoder reads again."""
+"""`--save values`: predictions like the masks of the dataset, which its decoder reads again."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_one_class_and_its_background(tmp_path, item, expected):
 
 
 def test_classes_that_overlap_have_masks_of_their_own(tmp_path):
-    """In files that `{class}` in data.masks finds."""
+    """Files that `{class}` in data.masks finds."""
     classes = ["wet", {"name": "road lane", "value": 200, "color": [9, 9, 9]}]
     config = config_of(classes, multilabel=True)
     layers = [[[0, 1, 1]], [[1, 1, 0]]]
@@ -102,6 +102,6 @@ def test_a_model_that_does_not_know_them(tmp_path):
     with pytest.raises(ConfigError) as error:
         run(tmp_path / "in", tmp_path / "out", painted(TASK), kinds=["values"])
     assert str(error.value) == (
-        "--save values: the model does not know the values of its masks; it is an older export, or not segtrain's: "
-        "export it again, or write --save index, which has class indices"
+        "--save values: the model does not know the values of its masks, because it is an older export or not from "
+        "segtrain; export it again, or write --save index for class indices"
     )

@@ -61,7 +61,7 @@ def test_a_video_becomes_an_overlay_of_the_same_speed_and_size(tmp_path, name, c
     path = write_video(tmp_path / name, 9, code=code)
     report, out = run(path)
     assert (report.images, report.frames, report.failures, report.status) == (0, 9, [], 0)
-    assert report.summary(out, 900.0).endswith("(100 s an image)")
+    assert report.summary(out, 900.0).endswith("(100 s per image)")
     assert report.summary(out, 2.0) == f"9 frames predicted, written to {out} (4.5 images/s)"
     assert names_in(out) == ["clip_overlay.mp4", "manifest.csv"]
     fps, frames = read_video(out / "clip_overlay.mp4")
@@ -130,7 +130,10 @@ def test_frames_that_would_write_one_file(tmp_path):
     with pytest.raises(DataError) as error:
         run(tmp_path / "walk", fps=5.0, kinds=["index"])
     first, second = (tmp_path / "walk" / name for name in ("0.bmp", "0.png"))
-    assert str(error.value) == f"{first} and {second} would both be written to {tmp_path}/out/0.png; predict them apart"
+    assert (
+        str(error.value)
+        == f"{first} and {second} would both be written to {tmp_path}/out/0.png; use a separate -o for each"
+    )
     assert run(tmp_path / "walk", fps=5.0)[0].frames == 2
 
 
@@ -140,8 +143,8 @@ def test_frames_that_do_not_go_into_the_video_are_left_out(tmp_path):
     (tmp_path / "walk" / "3.png").write_text("no picture")
     report, out = run(tmp_path / "walk", predictor=painted(TASK), fps=5.0)
     assert report.failures == [
-        f"{tmp_path}/walk/1.png: is 66 x 48 pixels, the video 64 x 48; frames of a video have one size",
-        f"{tmp_path}/walk/3.png: is not an image of a known type; is the file complete?",
+        f"{tmp_path}/walk/1.png: is 66 x 48 pixels, but the video is 64 x 48; resize it to that size",
+        f"{tmp_path}/walk/3.png: is not an image of a supported type; is the file complete?",
     ]
     assert report.frames == 2 and report.status == 1
     assert len(read_video(out / "walk_overlay.mp4")[1]) == 2
@@ -189,7 +192,7 @@ def test_what_is_no_video_is_named(tmp_path, content, capfd):
 def test_a_model_that_takes_no_pictures(tmp_path, change):
     path = write_video(tmp_path / "clip.mp4", 2)
     report, _ = run(path, predictor=painted(BINARY.model_copy(update=change)))
-    expected = "a video has three channels of 8 bits, which are not the images of this model"
+    expected = "this model needs other images than a video has, which are RGB in 8 bits"
     assert report.failures == [f"{path}: {expected}"]
 
 
@@ -218,7 +221,7 @@ def test_a_full_disk(tmp_path):
     path = write_video(tmp_path / "clip.avi", 60, code="MJPG", noise=True)
     with small_disk(2**15), pytest.raises(DataError) as error:
         run(path)
-    assert str(error.value) == f"{tmp_path}/out/clip_overlay.mp4: cannot be written as a whole; is the disk full?"
+    assert str(error.value) == f"{tmp_path}/out/clip_overlay.mp4: could not be written completely; is the disk full?"
     assert names_in(tmp_path / "out") == ["manifest.csv"]
 
 

@@ -1,4 +1,4 @@
-"""Output folders that hold something already, and names that cannot be written."""
+"""Output folders that already contain files, and names that cannot be written."""
 
 import shutil
 import time
@@ -25,7 +25,7 @@ def rows_of(output: Path) -> list[list[str]]:
     return [[Path(row[0]).name, row[3], row[4]] for row in rows]
 
 
-WHY = "cannot be the output folder, it holds {0}, but no manifest.csv of an earlier prediction"
+WHY = "cannot be the output folder: it contains {0}, but no manifest.csv of an earlier prediction"
 
 
 @pytest.mark.parametrize("name", ["b.png", "manifest.csv"])
@@ -34,7 +34,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path, name):
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_text("image,price\n")
-    assert refusal(tmp_path / "in", out) == f"{out}: {WHY.format(name)}; write -o another folder"
+    assert refusal(tmp_path / "in", out) == f"{out}: {WHY.format(name)}; write another folder after -o"
     assert names_in(out) == [name] and (out / name).read_text() == "image,price\n"
 
 
@@ -54,7 +54,7 @@ def test_a_folder_may_be_predicted_into_again_and_again(tmp_path):
     assert rows_of(out) == [["a.png", "a_color.png", ""]]  # the manifest is that of the latest
     assert names_in(out) == ["a.png", "a_color.png", "b;c.png", "coco.json", "manifest.csv"]
     paint(tmp_path / "in" / "a.png", [[2]])
-    note = f"{out}: 2 earlier files are replaced: a.png, coco.json"
+    note = f"{out}: replaced 2 earlier files: a.png, coco.json"
     assert run(tmp_path / "in", out, kinds=["index", "coco"]).notes == [note]
     assert read(out / "a.png").tolist() == [[2]]
 
@@ -75,7 +75,7 @@ def test_what_was_killed_may_be_predicted_again(tmp_path):
     run(tmp_path / "in", out, Predictor([Watched(TASK)], InferOptions(batch_size=1)), kinds=["index"])
     killed = tmp_path / "killed"
     assert names_in(killed) == ["a.png", "manifest.csv"]
-    why = "the prediction was ended before this image was done"
+    why = "the prediction was stopped before this image was finished"
     assert rows_of(killed) == [["a.png", "", why], ["b.png", "", why]]
     assert run(tmp_path / "in", killed, kinds=["index"]).images == 2
     assert rows_of(killed) == [["a.png", "a.png", ""], ["b.png", "b.png", ""]]

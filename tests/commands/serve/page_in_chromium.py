@@ -54,7 +54,7 @@ def legend(page) -> list[list[str]]:
 
 
 def pixel(page, identity: str, x: int, y: int) -> list[int]:
-    """The colour of a pixel of an <img>, RGB."""
+    """The color of a pixel of an <img>, RGB."""
     drawn = f"context.drawImage(image, 0, 0); return [...context.getImageData({x}, {y}, 1, 1).data]"
     canvas = "const context = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d')"
     return page.run(f"((image) => {{ {canvas}; {drawn} }})(document.getElementById('{identity}'))")[:3]
@@ -122,11 +122,11 @@ def test_what_goes_wrong_is_said_and_the_next_image_works(page, tmp_path):
     page.drop_file(400, 300, tmp_path / "notes.txt")
     page.wait(FAILED)
     types = "PNG, JPEG, BMP, TIFF, GIF, WEBP, PPM, JPEG2000, AVIF, NumPy"
-    assert text(page, "message") == f"notes.txt: the file is not an image of a known type: {types}."
+    assert text(page, "message") == f"notes.txt: the file is not an image of a supported type: {types}."
     noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
     page.drop_file(400, 300, save(tmp_path / "noise.png", noise))
     page.wait("document.getElementById('message').textContent.startsWith('noise.png')")
-    assert text(page, "message") == "noise.png has 0.03 MB; at most 0.02 MB are taken."
+    assert text(page, "message") == "noise.png has 0.03 MB; at most 0.02 MB are accepted."
     page.drop_file(400, 300, save(tmp_path / "street.png"))
     page.wait(SHOWN)
     assert not page.run("document.getElementById('result').classList.contains('old')")

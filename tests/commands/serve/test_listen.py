@@ -56,7 +56,7 @@ def test_requests_are_batched_and_more_than_fit_are_told_to_come_again(tmp_path)
         wait_for(lambda: client.service.waiting == 5 and len(client.service.batcher._waiting) == 4)
         refused = client.send(png(draw(9)))
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
-        assert refused.json == {"error": "5 images are waiting already; come again in 2 seconds"}
+        assert refused.json == {"error": "5 images are already waiting; try again in 2 seconds"}
         assert client.ask("GET", "/health").json["waiting"] == 5  # answered while a batch is computed
         network.opened.set()
         for seed, job in enumerate(jobs):
@@ -83,7 +83,7 @@ def test_a_request_that_stops_half_way_is_ended(tmp_path):
         assert client.say(b"GET / HTTP/1.1\r\nHos") == b""
         reply = client.say(head + b"half")
         assert reply.startswith(b"HTTP/1.1 408 ")
-        assert reply.endswith(b'{"error":"the request did not come in whole within 0.201 seconds"}')
+        assert reply.endswith(b'{"error":"the request did not arrive completely within 0.201 seconds"}')
         assert client.ask("GET", "/health").json["waiting"] == 0
 
 
@@ -145,8 +145,8 @@ def options_of(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--port", 70000), "--port 70000: a port lies between 0 and 65535"),
-        (("--host", "a..b"), "--host a..b: is not the name of a machine"),
+        (("--port", 70000), "--port 70000: a port is between 0 and 65535"),
+        (("--host", "a..b"), "--host a..b: is not a known host name"),
         (("--batch-size", 0), "--batch-size 0: must be at least 1"),
     ],
 )
@@ -161,13 +161,13 @@ def test_wrong_flags_are_told_before_a_model_is_loaded(arguments, text, capsys):
 def test_limits_are_numbers_above_0(flag, value, capsys):
     with pytest.raises(SystemExit):
         options_of("no/such/run", flag, value)
-    assert capsys.readouterr().err.endswith(f"argument {flag}: '{value}' is not a number above 0\n")
+    assert capsys.readouterr().err.endswith(f"argument {flag}: '{value}' is not a number greater than 0\n")
 
 
 def test_what_has_to_be_installed(monkeypatch, capsys):
     monkeypatch.setattr(command, "REQUIRED", ("uvicorn", "no_such_server"))
     assert run_command(command.main, options_of("no/such/run")) == 2
-    expected = 'serve needs no_such_server; in the folder of segtrain: pip install -e ".[serve]"\n'
+    expected = 'serve needs no_such_server; in the segtrain folder, run: pip install -e ".[serve]"\n'
     assert capsys.readouterr().err == expected
 
 
@@ -257,7 +257,7 @@ def test_a_signal_ends_the_server_after_the_answers_that_are_under_way(trained, 
     before = signal.getsignal(number)
     status, printed = serve_until_ended(capsys, act, trained)
     assert status == 128 + number and signal.getsignal(number) is before
-    assert re.fullmatch(r"street-1: http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)\n", printed.out)
+    assert re.fullmatch(r"street-1: http://127\.0\.0\.1:\d+ \(press Ctrl-C to stop\)\n", printed.out)
     assert printed.err == "stopped; images predicted: 1\n"
     assert replies[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert replies[1].startswith(b"HTTP/1.1 200 OK")
@@ -271,6 +271,6 @@ def test_a_server_for_everybody_says_so_and_a_signal_at_once_ends_it(trained, ca
     )
     assert status == 143
     assert printed.err == (
-        "warning: --host 0.0.0.0: whoever reaches this machine can use the model; there is neither a password nor "
+        "warning: --host 0.0.0.0: everyone who can reach this machine can use the model; there is no password and no "
         "encryption\nstopped; images predicted: 0\n"
     )

@@ -45,7 +45,7 @@ def numpy_error(content: bytes) -> str:
 
 KINDS = {
     "turned.jpg": with_orientation(Image.fromarray(IMAGE)),
-    "grey.png": encode(Image.fromarray(IMAGE[..., 0])),
+    "gray.png": encode(Image.fromarray(IMAGE[..., 0])),
     "rgba.png": encode(Image.fromarray(np.dstack([IMAGE, IMAGE[..., :1]]))),
     "cmyk.jpg": encode(Image.fromarray(IMAGE).convert("CMYK"), "JPEG"),
     "palette.gif": encode(Image.fromarray(IMAGE).quantize(16), "GIF"),
@@ -73,7 +73,7 @@ def test_sixteen_bits_are_read_with_the_scale_of_the_task(tmp_path):
         assert np.array_equal(decode(client.send(as_tiff(deep)).body), Predictor([Channels()]).predict(IMAGE))
     with serving(tmp_path) as client:
         reply = client.send(as_tiff(deep))
-    assert (reply.status, reply.json["error"][:47]) == (422, "the file holds uint16 values from 0 to 10200; w")
+    assert (reply.status, reply.json["error"][:47]) == (422, "the file has uint16 values from 0 to 10200; wri")
 
 
 def huge_png() -> bytes:
@@ -92,10 +92,14 @@ def many_bands() -> bytes:
 
 TYPES = "PNG, JPEG, BMP, TIFF, GIF, WEBP, PPM, JPEG2000, AVIF, NumPy"
 REFUSED = {
-    "text": (b"hello", 415, f"the file is not an image of a known type: {TYPES}"),
-    "page": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, f"the file is not an image of a known type: {TYPES}"),
-    "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n", 415, f"the file is not an image of a known type: {TYPES}"),
-    "head alone": (b"\x89PNG\r\n\x1a\n", 415, f"the file is not an image of a known type: {TYPES}"),
+    "text": (b"hello", 415, f"the file is not an image of a supported type: {TYPES}"),
+    "page": (
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        415,
+        f"the file is not an image of a supported type: {TYPES}",
+    ),
+    "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n", 415, f"the file is not an image of a supported type: {TYPES}"),
+    "head alone": (b"\x89PNG\r\n\x1a\n", 415, f"the file is not an image of a supported type: {TYPES}"),
     "garbage": (
         b"BM" + bytes(range(256)),
         422,
@@ -106,12 +110,12 @@ REFUSED = {
         422,
         "the file cannot be read as an image: image file is truncated; is the file complete?",
     ),
-    "bomb": (huge_png(), 413, "the image has far more than the 16 million pixels that are taken"),
-    "empty": (b"", 400, "the request is empty; send an image as its body, or as a file of a form"),
+    "bomb": (huge_png(), 413, "the image has far more than the 16 million pixels that are accepted"),
+    "empty": (b"", 400, "the request is empty; send an image as the body or as a file in a form"),
     "array": (
         as_numpy(np.zeros((4, 5, 7), np.uint8)),
         422,
-        "the file has 7 channels, but data.channels is 3; data.bands: [1, 2, 3] picks the first",
+        "the file has 7 channels, but data.channels is 3; data.bands: [1, 2, 3] selects the first",
     ),
     "odd array": (
         as_numpy(IMAGE).replace(b"}", b"("),
@@ -145,7 +149,7 @@ def test_a_server_with_too_many_open_files_is_not_the_fault_of_the_image(client,
 def test_a_tiff_may_not_unpack_to_more_than_an_image(tmp_path):
     with serving(tmp_path, max_pixels=2048) as client:
         reply = client.send(many_bands())
-        text = "the TIFF unpacks to 0.024 million values; at most 0.008192 are taken"
+        text = "the TIFF decompresses to 0.024 million values; at most 0.008192 are accepted"
         assert (reply.status, reply.json["error"]) == (413, text)
         assert client.send(as_tiff(IMAGE)).status == 200
 
@@ -155,11 +159,11 @@ def test_images_and_requests_have_a_largest_size(tmp_path):
         assert client.send(png(IMAGE)).status == 200
         for shape, size, pixels in (((32, 64), "64 x 32", 0.002048), ((1, 999), "999 x 1", 0.032768)):
             reply = client.send(png(np.zeros((*shape, 3), np.uint8)))
-            padded = " when it is prepared for the network" if shape[0] == 1 else ""
-            text = f"the image has {size} pixels, {pixels:.4g} million{padded}; at most 0.001024 million are taken"
+            padded = " when prepared for the network" if shape[0] == 1 else ""
+            text = f"the image has {size} pixels, {pixels:.4g} million{padded}; at most 0.001024 million are accepted"
             assert (reply.status, reply.json["error"]) == (413, text)
         reply = client.send(bytes(3001))
-        assert (reply.status, reply.json["error"]) == (413, "the request has 0.003001 MB; at most 0.003 are taken")
+        assert (reply.status, reply.json["error"]) == (413, "the request has 0.003001 MB; at most 0.003 are accepted")
         assert client.send(bytes(20_000_000)).status == 413  # the answer is there though the request was not read
 
 
@@ -171,7 +175,7 @@ def test_images_and_requests_have_a_largest_size(tmp_path):
         (
             b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nhello\r\n--x--\r\n',
             "multipart/form-data; boundary=x",
-            "the form holds no file; send one like curl -F image=@photo.jpg",
+            "the form contains no file; send one like curl -F image=@photo.jpg",
         ),
     ],
 )
@@ -187,7 +191,7 @@ def test_a_request_says_how_long_it_is(client):
         )
         assert reply.startswith(b"HTTP/1.1 411 ")
         assert json.loads(reply.split(b"\r\n\r\n")[1]) == {
-            "error": "the request does not say how long it is; send Content-Length"
+            "error": "the request does not declare its length; send Content-Length"
         }
 
 

@@ -85,21 +85,21 @@ def test_layers_come_as_a_zip_and_have_shares_that_overlap(tmp_path):
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
-        ("GET", "/predict", 405, "GET is not for /predict; write POST"),
-        ("POST", "/health", 405, "POST is not for /health; write GET or HEAD"),
-        ("GET", "/etc", 404, "there is nothing at /etc; there are GET /, /health, /model and POST /predict"),
+        ("GET", "/predict", 405, "GET is not allowed for /predict; use POST"),
+        ("POST", "/health", 405, "POST is not allowed for /health; use GET or HEAD"),
+        ("GET", "/etc", 404, "there is nothing at /etc; available are GET /, /health, /model and POST /predict"),
         (
             "GET",
             "/../page.js",
             404,
-            "there is nothing at /../page.js; there are GET /, /health, /model and POST /predict",
+            "there is nothing at /../page.js; available are GET /, /health, /model and POST /predict",
         ),
-        ("POST", "/predict", 400, "the request is empty; send an image as its body, or as a file of a form"),
+        ("POST", "/predict", 400, "the request is empty; send an image as the body or as a file in a form"),
         (
             "POST",
             "/predict?output=gif",
             400,
-            "there is no output 'gif'; write one of index, color, overlay, geojson, json",
+            "there is no output 'gif'; use one of index, color, overlay, geojson, json",
         ),
     ],
 )
@@ -113,7 +113,7 @@ def test_other_names_and_other_pages_are_refused(client):
     for host in ("evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.:80"):
         reply = client.ask("GET", "/health", Host=host)
         assert reply.status == 403, host
-    text = "this server does not answer to the name 'evil.example'; use 127.0.0.1 or localhost"
+    text = "this server does not respond to the name 'evil.example'; use 127.0.0.1 or localhost"
     assert client.ask("GET", "/", Host="evil.example").json == {"error": text}
     for host in ("localhost", "127.0.0.1:1", "[::1]:8000", "LOCALHOST:80"):
         assert client.ask("GET", "/health", Host=host).status == 200, host
@@ -153,7 +153,7 @@ def test_what_fails_is_told_without_a_traceback_and_harms_nobody_else(tmp_path, 
         reply = client.send(png(white))
         assert (reply.status, reply.json) == (
             500,
-            {"error": "the prediction failed; the server's own output says why"},
+            {"error": "the prediction failed; see the server's output for the reason"},
         )
         assert client.send(png(IMAGE)).status == 200
     assert "RuntimeError: a white corner" in caplog.text

@@ -85,7 +85,7 @@ def test_what_is_left_is_a_table_the_best_values_and_the_best_weights(folder, ca
     best = int(table["miou"].idxmax())
     assert [path.parent.name for path in folder.glob("*/best.pt")] == [f"it-trial-{best}"]
     out = capsys.readouterr().out
-    assert "runs/it-tune: 0 of 3 trials are done; 3 keys, the highest miou counts" in out
+    assert "runs/it-tune: 0 of 3 trials are complete; 3 keys, by the highest miou" in out
     assert f"best     trial {best}: miou {table['miou'][best]:.4f}; the experiment as written (trial 0) 0.2000" in out
     assert "train    python train.py x.yml runs/it-tune/best.yml" in out.replace(str(folder.parent.parent) + "/", "")
     assert {"history.png", "importance.png", "study.db"} <= set(os.listdir(folder))
@@ -103,7 +103,7 @@ def test_best_yml_is_the_experiment_of_the_best_trial(folder):
 def test_the_same_command_goes_on(folder, capsys):
     first = search_for(folder)
     assert search_for(folder).equals(first)
-    assert "3 of 3 trials are done" in capsys.readouterr().out
+    assert "3 of 3 trials are complete" in capsys.readouterr().out
     more = search_for(folder, "tune.trials=4")
     assert len(more) == 4 and more[:3].equals(first)
 
@@ -129,7 +129,7 @@ def test_a_signal_stops_it_and_the_trial_goes_on_later(folder):
     kill = subprocess.Popen(
         ["bash", "-c", f"until [ -e {folder}/it-trial-0/metrics.csv ]; do sleep 0.05; done; kill -TERM {pid}"]
     )
-    with pytest.raises(Stopped, match="stopped in trial 0, which is saved; the same command goes on") as stopped:
+    with pytest.raises(Stopped, match="stopped in trial 0, which is saved; repeat the command to continue") as stopped:
         search_for(folder)
     kill.wait()
     assert stopped.value.exit_code == 128 + signal.SIGTERM
@@ -159,7 +159,7 @@ def test_a_training_that_a_killed_search_has_left_is_awaited(folder):
 
 def test_a_second_search_in_the_folder_is_refused(folder):
     folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"), pytest.raises(ConfigError, match="another search is at work in it; wait for its"):
+    with FileLock(folder / ".lock"), pytest.raises(ConfigError, match="another search is running in it; wait until it"):
         search_for(folder)
 
 
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(output, folder):
 def test_an_experiment_without_ranges_is_one_line(tmp_path):
     done = run("-m segtrain", "tune", "data.root=x", cwd=PROJECT)
     assert done.returncode == 2
-    assert done.stderr.startswith("tune: is missing; write what to search over") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("tune: is missing; write the ranges to search") and done.stderr.count("\n") == 1
 
 
 def test_a_search_of_one_training(tmp_path):
@@ -193,4 +193,4 @@ def test_without_optuna_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.chdir(PROJECT)
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main(["tune", "tune={ranges: {optimizer.lr: [1e-3, 1e-2]}}"]) == 2
-    assert capsys.readouterr().err == 'tune needs optuna; in the folder of segtrain: pip install -e ".[tune]"\n'
+    assert capsys.readouterr().err == 'tune needs optuna; in the segtrain folder, run: pip install -e ".[tune]"\n'

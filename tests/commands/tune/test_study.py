@@ -109,17 +109,17 @@ def test_trials_are_ended_early_behind_the_median(tmp_path):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"optimizer": {"lr": 0.01}}, r"optimizer\.lr was 0\.001 and is 0\.01"),
+        ({"optimizer": {"lr": 0.01}}, r"optimizer\.lr was 0\.001 and is now 0\.01"),
         (
             {"tune": {"ranges": {"optimizer.lr": [1, 2]}}},
-            r"tune\.ranges\.data\.batch_size\.choices was null and is not",
+            r"tune\.ranges\.data\.batch_size\.choices was null and is now not",
         ),
-        ({"model": {"aux": 0.4}}, r"model\.aux was 0\.0 and is 0\.4"),
+        ({"model": {"aux": 0.4}}, r"model\.aux was 0\.0 and is now 0\.4"),
     ],
 )
 def test_another_experiment_is_refused(values, said, tmp_path):
     Study(tmp_path / "study.db", experiment())
-    with pytest.raises(ConfigError, match=rf"study\.db: is a search of another experiment; {said}.*; .* -o FOLDER"):
+    with pytest.raises(ConfigError, match=rf"study\.db: is a search over another experiment; {said}.*; .* -o FOLDER"):
         Study(tmp_path / "study.db", experiment(**values))
 
 
@@ -144,7 +144,7 @@ def test_a_locked_database_is_one_line_and_loses_nothing(tmp_path, monkeypatch):
     trial = study.next_trial()
     other = sqlite3.connect(tmp_path / "study.db")
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(DataError, match=r"study\.db: is locked by another program; close that, then repeat") as error:
+    with pytest.raises(DataError, match=r"study\.db: is locked by another program; close it, then repeat") as error:
         study.report(trial, 1, 0.5)
     assert len(str(error.value).splitlines()) == 1
     with pytest.raises(DataError, match="is locked by another program"):

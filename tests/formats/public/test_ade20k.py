@@ -57,10 +57,10 @@ def test_a_split_alone(root):
     assert names(read(root)) == {"val": ["ADE_val_00000001"]}
     (root / "annotations" / "validation").rename(root / "annotations" / "val")
     assert error_of(read, root) == (
-        "data (val).masks: R/annotations/validation does not exist; R/annotations holds: val"
+        "data (val).masks: R/annotations/validation does not exist; R/annotations contains: val"
     )
     (root / "images" / "validation").rename(root / "images" / "val")
-    assert error_of(read, root) == "data (train).images: R/images/training does not exist; R/images holds: val"
+    assert error_of(read, root) == "data (train).images: R/images/training does not exist; R/images contains: val"
 
 
 def test_wrong_roots_and_images_without_annotations(root):

@@ -135,6 +135,6 @@ def test_an_id_that_is_none(root):
     draw(root / "gtFine/val/munster/munster_000000_000019_gtFine_labelIds.png", [[7, 34]])
     mask = "R/gtFine/val/munster/munster_000000_000019_gtFine_labelIds.png"
     assert error_of(lambda root: decoded(root, "cityscapes"), root) == (
-        f"{mask}: no class claims value 34 (1 pixels); give it to a class in data.classes, {{name: .., value: 34}}, or "
-        "write data.ignore_values: [34]"
+        f"{mask}: no class claims value 34 (1 pixels); assign it to a class in data.classes, like "
+        f"{{name: .., value: 34}}, or write data.ignore_values: [34]"
     )

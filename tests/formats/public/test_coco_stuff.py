@@ -98,8 +98,8 @@ def test_an_id_that_is_never_used(tmp_path):
     draw_164k(tmp_path)
     draw(tmp_path / "annotations/val2017/000000000139.png", [[11, 11, 0]])  # id 12, street sign
     assert error_of(lambda root: decoded(root, "coco_stuff"), tmp_path) == (
-        "R/annotations/val2017/000000000139.png: no class claims value 11 (2 pixels); give it to a class in "
-        "data.classes, {name: .., value: 11}, or write data.ignore_values: [11]"
+        "R/annotations/val2017/000000000139.png: no class claims value 11 (2 pixels); assign it to a class in "
+        "data.classes, like {name: .., value: 11}, or write data.ignore_values: [11]"
     )
 
 
@@ -117,7 +117,7 @@ def test_the_annotations_of_coco_are_none(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/instances_train2017.json").touch()
     assert error_of(read, tmp_path) == (
-        "data (train).masks: R/annotations/train2017 does not exist; R/annotations holds: instances_train2017.json"
+        "data (train).masks: R/annotations/train2017 does not exist; R/annotations contains: instances_train2017.json"
     )
 
 
@@ -150,15 +150,15 @@ BROKEN = {
     ),
     "version 1.0": (
         lambda path: draw_10k(path.parent.parent, path.stem, np.ones((2, 2)), count=172),
-        "is of version 1.0, with other ids; take annotations/ of cocostuff-10k-v1.1.zip",
+        "has version 1.0, with different ids; use annotations/ of cocostuff-10k-v1.1.zip",
     ),
     "no whole numbers": (
         lambda path: savemat(path, {"S": np.array([[0.5, np.nan]])}),
-        "S is not a label map, but float64 of shape (1, 2); expected HW integers",
+        "S is not a label map but float64 of shape (1, 2); expected HW integers",
     ),
     "a stack of maps": (
         lambda path: savemat(path, {"S": np.zeros((2, 2, 3), np.uint8)}),
-        "S is not a label map, but uint8 of shape (2, 2, 3); expected HW integers",
+        "S is not a label map but uint8 of shape (2, 2, 3); expected HW integers",
     ),
 }
 
@@ -175,4 +175,6 @@ def test_annotations_that_are_broken(case, root_10k):
 def test_colours_are_no_ids(root_10k):
     path = f"{root_10k}/annotations/{FIRST}.mat"
     text = error_of(lambda _: masks.read_coco_stuff(path, as_color=True), root_10k)
-    assert text == f"R/annotations/{FIRST}.mat: holds ids, not colours; give every class in data.classes its value"
+    assert text == (
+        f"R/annotations/{FIRST}.mat: contains ids, not colors; write the value of every class in data.classes"
+    )

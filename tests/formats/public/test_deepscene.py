@@ -77,8 +77,8 @@ def test_two_masks_of_a_frame(root):
     draw(root / "train/GT_color/b10-495_Clipped.png", ALL)
     folder = "R/train/GT_color"
     assert error_of(read, root) == (
-        f"data (train).masks: {folder}/b10-495_Clipped.png and {folder}/b10-495_mask.png have the same name; which one "
-        "is meant? remove or rename one"
+        f"data (train).masks: {folder}/b10-495_Clipped.png and {folder}/b10-495_mask.png have the same name; remove "
+        f"or rename one of them"
     )
 
 

@@ -69,5 +69,6 @@ def test_what_is_wrong(tmp_path):
     )
     (root / "train_id.txt").unlink()
     assert error_of(read, root) == (
-        f"data.files.train: R/train_id.txt does not exist; R holds: {MASK_FOLDER}, train_images, val_id.txt, val_images"
+        f"data.files.train: R/train_id.txt does not exist; R contains: {MASK_FOLDER}, train_images, val_id.txt, "
+        f"val_images"
     )

@@ -1,4 +1,4 @@
-"""The meter data set, drawn in its published layout."""
+"""The meter dataset, drawn in its published layout."""
 
 import pytest
 

@@ -21,7 +21,7 @@ TRAINVAL, TEST = ["pug_1", "Abyssinian_100", "Bombay_7", "american_bulldog_10"],
 
 @pytest.fixture
 def root(tmp_path):
-    """A drawn data set with what the published one has besides: hidden files, .mat files, images in no list."""
+    """A drawn dataset with what the published one has besides: hidden files, .mat files, images in no list."""
     folder = tmp_path / "oxford-iiit-pet"
     for name, trimap in TRIMAPS.items():
         draw_image(folder / "images" / f"{name}.jpg", trimap)
@@ -120,4 +120,4 @@ def test_what_is_wrong(root):
         "missing"
     )
     write_list(root / "annotations/trainval.txt", "pug_1 1 1 1", "pug_1 1 1 1")
-    assert error_of(read, root) == ("R/annotations/trainval.txt:2: pug_1 stands in line 1 already; remove one of them")
+    assert error_of(read, root) == ("R/annotations/trainval.txt:2: pug_1 is already in line 1; remove one of them")

@@ -58,7 +58,7 @@ def test_validation_is_cut_from_the_training_images(root):
 
 
 def test_masks_of_another_file_type(root):
-    """Flat JPEG blocks keep their grey; the name pairs them."""
+    """Flat JPEG blocks keep their gray; the name pairs them."""
     path = root / TEST / "ShadowMasks"
     (path / "lssd1.png").unlink()
     draw(path / "lssd1.jpg", [[20] * 8 + [240] * 8] * 8)
@@ -74,7 +74,7 @@ def test_masks_of_zeros_and_ones_are_refused(root):
     with pytest.raises(DataError) as error:
         masks.read_shadow(str(path), as_color=False)
     assert str(error.value) == (
-        f"{path}: holds 0 and 1, but shadow is 255 in SBU's masks; take the published ones, or format folders with "
+        f"{path}: contains 0 and 1, but shadow is 255 in SBU's masks; use the published masks, or format folders with "
         "data.classes: [{name: shadow, value: 1}]"
     )
 

@@ -9,7 +9,7 @@ from tests.formats.format_reading import data_config
 
 
 def read(root, **keys):
-    """The splits, with the classes of the data set."""
+    """The splits, with the classes of the dataset."""
     config = data_config(format="tianchi", root=root)
     return read_dataset("tianchi", root, keys, classes=config.classes, seed=keys.pop("seed", 0))
 
@@ -74,12 +74,12 @@ def test_the_split_is_that_of_the_seed(root):
 MISTAKES = {
     "a name without an image": (
         ["A.jpg\t1 1", "X.jpg\t1 1"],
-        "R/train_mask.csv:2: 1 of 2 images are not in R/train, or their names are not the only ones there: X.jpg",
+        "R/train_mask.csv:2: 1 of 2 images are not in R/train, or their names are not unique there: X.jpg",
     ),
     "an image without a line": (
         [f"{name}.jpg\t" for name in "ABD"],
-        "R/train_mask.csv: 2 of the 5 images in R/train have no row, C.jpg, E.jpg; write data.without_row: background "
-        "if there is nothing in them, or skip",
+        "R/train_mask.csv: 2 of the 5 images in R/train have no row: C.jpg, E.jpg; write data.without_row: "
+        "background if they contain nothing, or skip to leave them out",
     ),
     "nothing": ([""], "R/train_mask.csv: is empty; expected a header like ImageId,ClassId,EncodedPixels"),
 }
@@ -95,8 +95,8 @@ def test_tables_that_are_wrong(root, case):
 
 
 BROKEN = {
-    "1 2 5": "has 3 numbers; a run is a start and a length",
-    "1 x": "'x' is not a number; a run is a start and a length",
+    "1 2 5": "has 3 numbers; a run consists of a start and a length",
+    "1 x": "'x' is not a number; a run consists of a start and a length",
     "12 2": "the run 12 2 ends past the 12 pixels of the image, 4 x 3",
     "1 3 2 2": "the runs 1 3 and 2 2 overlap",
 }

@@ -64,7 +64,7 @@ def test_splits_that_have_a_list(root):
     write_list(root / LISTS / "test.txt", "2008_000006")
     assert names(read(root)) == {"val": ["2007_000033"]}
     (root / LISTS / "val.txt").unlink()
-    assert error_of(read, root) == f"data.files.train: R/{LISTS}/train.txt does not exist; R/{LISTS} holds: test.txt"
+    assert error_of(read, root) == f"data.files.train: R/{LISTS}/train.txt does not exist; R/{LISTS} contains: test.txt"
 
 
 def test_the_folder_above_or_below(root):
@@ -83,4 +83,4 @@ def test_files_that_are_missing(root):
         "list are missing"
     )
     write_list(root / LISTS / "train.txt", "2007_000039", "2007_000039")
-    assert error_of(read, root) == (f"R/{LISTS}/train.txt:2: 2007_000039 stands in line 1 already; remove one of them")
+    assert error_of(read, root) == (f"R/{LISTS}/train.txt:2: 2007_000039 is already in line 1; remove one of them")

@@ -119,16 +119,16 @@ def test_both_archives_unpacked_beside_one_another(sbd_root):
 def test_a_list_that_leaks_validation_images(voc_root):
     write_list(voc_root / LISTS / "trainaug.txt", "2008_000015", "2007_000042", "2007_000033", "2008_000008")
     assert error_of(read, voc_root) == (
-        f"R/{LISTS}/trainaug.txt:2: 2007_000042 is a validation image, R/{LISTS}/val.txt:2, as 2 name(s) of this list "
-        "are; take them out, or what is scored is trained on"
+        f"R/{LISTS}/trainaug.txt:2: 2007_000042 is a validation image (R/{LISTS}/val.txt:2), like 2 name(s) in this "
+        f"list; remove them, because validation images must not be trained on"
     )
 
 
 def test_a_training_list_of_voc_that_leaks(sbd_root):
     write_list(sbd_root / "VOC2012" / LISTS / "train.txt", "2007_000032", "2007_000033")
     assert error_of(read, sbd_root, annotations="sbd") == (
-        f"R/VOC2012/{LISTS}/train.txt:2: 2007_000033 is a validation image, R/VOC2012/{LISTS}/val.txt:1, as 1 name(s) "
-        "of this list are; take them out, or what is scored is trained on"
+        f"R/VOC2012/{LISTS}/train.txt:2: 2007_000033 is a validation image (R/VOC2012/{LISTS}/val.txt:1), like 1 "
+        f"name(s) in this list; remove them, because validation images must not be trained on"
     )
 
 
@@ -148,14 +148,14 @@ def test_what_is_not_there(voc_root, sbd_root):
     )
     (voc_root / LISTS / "trainaug.txt").unlink()
     assert error_of(read, voc_root) == (
-        f"data.train_list: R/{LISTS}/trainaug.txt does not exist; R/{LISTS} holds: train.txt, val.txt"
+        f"data.train_list: R/{LISTS}/trainaug.txt does not exist; R/{LISTS} contains: train.txt, val.txt"
     )
     assert error_of(read, voc_root, train_list="mine.txt") == (
-        "data.train_list: R/mine.txt does not exist; R holds: ImageSets, JPEGImages, SegmentationClass, "
+        "data.train_list: R/mine.txt does not exist; R contains: ImageSets, JPEGImages, SegmentationClass, "
         "SegmentationClassAug"
     )
     assert error_of(read, sbd_root, annotations="sbd", train_list="mine.txt") == (
-        "data.train_list: is for data.annotations: png; with sbd the lists are those of VOC and SBD"
+        "data.train_list: needs data.annotations: png; with sbd, the lists are those of VOC and SBD"
     )
 
 

@@ -42,15 +42,15 @@ def test_a_note_is_read_as_it_was_written():
     assert read_note(note.metadata()["segtrain"], PATH, None) == read_note(note.model_dump_json(), PATH, "fp16") == note
     with pytest.raises(ConfigError) as error:
         read_note(note.model_dump_json(), PATH, "bf16")
-    assert str(error.value) == "--precision bf16: model.onnx was exported in fp16; leave --precision out"
+    assert str(error.value) == "--precision bf16: model.onnx was exported in fp16; remove --precision"
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"", "was not exported by segtrain: its metadata has no 'segtrain'; write one with "),
+        (b"", "was not exported by segtrain: its metadata has no 'segtrain'; export one with "),
         (b"{}", "its metadata 'segtrain' is damaged: task: Field required"),
-        (b"[", "its metadata 'segtrain' is damaged: the whole: Invalid JSON: "),
+        (b"[", "its metadata 'segtrain' is damaged: the content: Invalid JSON: "),
     ],
 )
 def test_a_note_that_is_damaged_or_not_ours(text, reason):
@@ -64,7 +64,7 @@ def test_a_note_cannot_name_foreign_code(tmp_path):
     note["task"]["transforms"] = [{"os.mkdir": {"path": str(tmp_path / "made")}}]
     with pytest.raises(CheckpointError) as error:
         read_note(json.dumps(note), PATH, None)
-    assert str(error.value) == "model.onnx: transforms.val names os.mkdir, which albumentations does not have"
+    assert str(error.value) == "model.onnx: transforms.val contains os.mkdir, which albumentations does not have"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_note_that_does_not_fit(task, changes, says):
     network = ExportedNetwork(options_of(**changes).note(KINDS[task][0]), CPU, Tensor.float, PATH)
     with pytest.raises(CheckpointError) as error:
         network.probabilities(images_of(2, 45, 70))
-    gives = "gives 2 x 3 x 45 x 70 float32 for images 2 x 3 x 45 x 70 uint8"
-    assert str(error.value) == f"model.onnx: {gives}, and its metadata 'segtrain' says {says}"
+    gives = "returns 2 x 3 x 45 x 70 float32 for images 2 x 3 x 45 x 70 uint8"
+    assert str(error.value) == f"model.onnx: {gives}, but its metadata 'segtrain' says {says}"
 
 
 def labels() -> ExportedNetwork:
@@ -88,7 +88,7 @@ def labels() -> ExportedNetwork:
 def test_labels_have_no_threshold():
     with pytest.raises(ConfigError) as error:
         Predictor([labels()], InferOptions(thresholds=(0.3,)))
-    assert str(error.value) == "--threshold: a model gives labels, not probabilities; export it without --labels"
+    assert str(error.value) == "--threshold: a model returns labels, not probabilities; export it without --labels"
 
 
 def test_labels_in_views_are_votes():

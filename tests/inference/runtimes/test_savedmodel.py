@@ -28,7 +28,7 @@ def test_a_folder_is_known_by_its_graph(folder):
 
 def test_a_model_of_somebody_else(folder):
     (folder / "assets.extra" / "segtrain.json").unlink()
-    advice = "write one with python -m segtrain export RUN"
+    advice = "export one with python -m segtrain export RUN"
     expected = f"{folder}: was not exported by segtrain: its metadata has no 'segtrain'; {advice}"
     assert refused(folder) == expected
 
@@ -37,12 +37,12 @@ def test_without_the_libraries(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ConfigError) as error:
         loaded(folder)
-    assert str(error.value) == f'{folder} needs tensorflow; in the folder of segtrain: pip install -e ".[savedmodel]"'
+    assert str(error.value) == f'{folder} needs tensorflow; in the segtrain folder, run: pip install -e ".[savedmodel]"'
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(ConfigError) as error:
         savedmodel.export(tiny_network(), tmp_path / "new", options_of(size=(32, 48)))
     assert str(error.value) == (
-        "--to savedmodel needs litert_torch; in the folder of segtrain: "
+        "--to savedmodel needs litert_torch; in the segtrain folder, run: "
         'python3 -m venv .venv-export && . .venv-export/bin/activate && pip install -e ".[savedmodel-export]"'
     )
     assert not (tmp_path / "new").exists()

@@ -13,11 +13,11 @@ from segtrain.inference.options import InferOptions
 from segtrain.inference.predictor import Predictor
 from tests.commands.export.exporting import CPU, images_of, loaded, options_of, refused, tiny_network
 
-# Logits are the channels of a pixel, normalised by mean 0.5 and std 0.25; commands/export/tensorflow_forms.py
+# Logits are the channels of a pixel, normalized by mean 0.5 and std 0.25; commands/export/tensorflow_forms.py
 # writes it.
 COLOURS = Path(__file__).parent / "colours.tflite"
 SIZE = (20, 48)
-ADVICE = "write one with python -m segtrain export RUN"
+ADVICE = "export one with python -m segtrain export RUN"
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_damaged_graph(copied):
     content = bytearray(copied.read_bytes())
     content[8:400] = b"\xff" * 392
     copied.write_bytes(content)
-    assert refused(copied).startswith(f"{copied}: is not a TFLite model, or is damaged: ")
+    assert refused(copied).startswith(f"{copied}: is not a TFLite model or is damaged: ")
 
 
 def test_a_note_of_another_model(copied):
@@ -105,8 +105,8 @@ def test_a_note_of_another_model(copied):
     with pytest.raises(CheckpointError) as error:
         loaded(copied).probabilities(images_of(1, *SIZE))
     assert str(error.value) == (
-        f"{copied}: gives 1 x 3 x 20 x 48 float32 for images 1 x 3 x 20 x 48 uint8, and its metadata 'segtrain' says "
-        "1 x 20 x 48 uint8"
+        f"{copied}: returns 1 x 3 x 20 x 48 float32 for images 1 x 3 x 20 x 48 uint8, but its metadata 'segtrain' "
+        f"says 1 x 20 x 48 uint8"
     )
 
 
@@ -124,7 +124,7 @@ def test_an_archive_that_cannot_be_read(copied):
         archive.writestr("segtrain.json", " " * 100_000)
     says = f"{copied}: its metadata 'segtrain' is damaged: "
     swollen = copied.read_bytes()
-    assert refused(copied).startswith(f"{says}the whole: Invalid JSON")
+    assert refused(copied).startswith(f"{says}the content: Invalid JSON")
     copied.write_bytes(bare[: bare.index(b"PK\3\4")])
     with zipfile.ZipFile(copied, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("segtrain.json", bytes(range(256)))
@@ -142,12 +142,14 @@ def test_without_the_libraries(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(ConfigError) as error:
         loaded(COLOURS)
-    assert str(error.value) == f'{COLOURS} needs ai_edge_litert; in the folder of segtrain: pip install -e ".[tflite]"'
+    assert (
+        str(error.value) == f'{COLOURS} needs ai_edge_litert; in the segtrain folder, run: pip install -e ".[tflite]"'
+    )
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(ConfigError) as error:
         tflite.export(tiny_network(), tmp_path / "model.tflite", options_of(size=SIZE))
     assert str(error.value) == (
-        "--to tflite needs litert_torch; in the folder of segtrain: "
+        "--to tflite needs litert_torch; in the segtrain folder, run: "
         'python3 -m venv .venv-export && . .venv-export/bin/activate && pip install -e ".[tflite-export]"'
     )
     assert list(tmp_path.iterdir()) == []

@@ -86,7 +86,7 @@ def test_pixels_of_a_cell_are_channels_and_begin_equal() -> None:
 
 def test_an_encoder_without_stages_of_blocks_has_plain_dilation_or_none() -> None:
     message = (
-        "hybrid dilation is for ResNets, and tu-mobilenetv3_small_050 is not one; write model.hybrid_dilation: false"
+        "hybrid dilation needs a ResNet, and tu-mobilenetv3_small_050 is not one; write model.hybrid_dilation: false"
     )
     with pytest.raises(ValueError) as error:
         DUC("tu-mobilenetv3_small_050", **SMALL)

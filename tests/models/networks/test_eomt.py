@@ -118,11 +118,11 @@ def test_the_further_output_is_what_the_logits_are_made_of() -> None:
     [
         (
             {"encoder_name": "tu-samvit_base_patch16"},
-            "VisionTransformerSAM takes no queries beside its patches; LinearHead and DPT take it",
+            "VisionTransformerSAM does not accept queries in addition to its patches; use LinearHead or DPT",
         ),
         (
             {"encoder_name": "tu-test_vit", "num_blocks": 99},
-            "num_blocks is 99, but must be in 1..6, the encoder's blocks",
+            "num_blocks is 99, but must be in 1..6, the number of blocks of the encoder",
         ),
     ],
 )

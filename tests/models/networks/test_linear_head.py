@@ -39,4 +39,4 @@ def test_a_sam_without_its_neck() -> None:
 def test_an_encoder_that_is_none_of_timm() -> None:
     with pytest.raises(ValueError) as error:
         LinearHead("resnet18")
-    assert str(error.value) == "it takes plain transformers of timm, like tu-vit_small_patch16_224"
+    assert str(error.value) == "it needs a plain transformer of timm, like tu-vit_small_patch16_224"

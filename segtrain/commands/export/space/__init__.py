@@ -13,7 +13,7 @@ from segtrain.inference.network import TorchNetwork
 
 GRADIO = "6.31.0"  # what app.py was tried with; Spaces install it by themselves
 REQUIREMENTS = "numpy>=1.26\nonnxruntime>=1.20\npillow>=10.4\n"
-OTHERWISE = "write --to onnx, and prepare them in an app of your own"
+OTHERWISE = "write --to onnx, and prepare the images in your own app"
 
 
 def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
@@ -21,14 +21,14 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     are uploaded."""
     task = network.task
     if options.size is not None:
-        raise ExportError("--to space takes images of any size: take --size out")
+        raise ExportError("--to space accepts images of any size: remove --size")
     if task.channels not in (1, 3) or task.scale is not None or task.bands is not None:
         given = ", ".join(f"{name} {value}" for name, value in task.image_options.items())
         raise ExportError(
-            f"--to space takes grey or RGB images of 8 bits, and this model others ({given}): {OTHERWISE}"
+            f"--to space supports 8-bit grayscale or RGB images, but this model needs others ({given}): {OTHERWISE}"
         )
     if names := list(transform_names(task.transforms)):
-        raise ExportError(f"--to space: its app does not do transforms.val, here {', '.join(names)}: {OTHERWISE}")
+        raise ExportError(f"--to space: the app does not apply transforms.val, here {', '.join(names)}: {OTHERWISE}")
     path.mkdir()
     export_onnx(network, path / "model.onnx", replace(options, labels=True))
     shutil.copyfile(Path(__file__).with_name("app.py"), path / "app.py")
@@ -57,6 +57,6 @@ def write_readme(title: str, names: list[str], licence: str | None) -> str:
 
 Semantic segmentation of images; the classes are {shown}.
 
-Run it here: `pip install gradio=={GRADIO} -r requirements.txt`, then `python app.py`. Put images into a folder
-`examples`, and the page offers them. The model, `model.onnx`, was trained and exported with segtrain.
+Run it here: `pip install gradio=={GRADIO} -r requirements.txt`, then `python app.py`. The page offers the images
+in a folder `examples`. The model, `model.onnx`, was trained and exported with segtrain.
 """

@@ -1,7 +1,8 @@
-"""Gradio app of a Hugging Face Space: an image goes in, its classes come out over it, with their shares of the pixels.
+"""Gradio app for a Hugging Face Space: takes an image and shows its classes over it, with their share of the pixels.
 
-Yours to change. All that differs from model to model lies in model.onnx, beside this file, which segtrain exported with
---labels: images (1, C, H, W) uint8 go in, labels come out, and the metadata names the classes and their colours.
+Edit it as you like. Everything specific to a model is in model.onnx, next to this file, which segtrain exported with
+--labels: it takes images (1, C, H, W) uint8 and returns labels, and its metadata has the names and colors of the
+classes.
 """
 
 import json

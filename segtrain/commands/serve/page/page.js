@@ -30,7 +30,7 @@ async function predict(file) {
   const size = `${Number((file.size / 1e6).toPrecision(2))} MB`;
   element("result").classList.add("old");
   if (file.size > limits.max_bytes) {
-    say(`${file.name} has ${size}; at most ${limits.max_bytes / 1e6} MB are taken.`, "error");
+    say(`${file.name} is ${size}; at most ${limits.max_bytes / 1e6} MB are accepted.`, "error");
     return;
   }
   say(`Predicting ${file.name} (${size})`, "busy");
