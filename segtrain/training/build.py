@@ -92,8 +92,7 @@ def describe_training(
     model, train = run.config.model, run.config.train
     precision = str(state.dtype).removeprefix("torch.")
     run.log.say(f"run      {run.folder}")
-    held_out = count_of(len(loaders.val.dataset), "validation image")
-    run.log.say(f"data     {len(loaders.train.dataset)} training and {held_out}")
+    run.log.say(f"data     {len(loaders.train.dataset)} training and {len(loaders.val.dataset)} validation images")
     run.log.say(f"classes  {statistics.describe()}")
     run.log.say(f"model    {model.title}, {describe_parameters(state.model)}")
     if state.model.origin:
@@ -110,7 +109,7 @@ def describe_training(
     steps = loaders.train.steps_per_epoch
     length = f"{count_of(train.epochs, 'epoch')} of {count_of(steps, 'step')} of "
     length += count_of(loaders.train.batch_size, "image")
-    length += f", at most {count_of(train.max_steps, 'step')}" if train.max_steps else ""
+    length += f", at most {train.max_steps} steps" if train.max_steps else ""
     length += f", at most {train.max_hours:g} hours" if train.max_hours else ""
     devices = f"{state.device.type}, {size()} processes" if is_several() else state.device
     run.log.say(f"train    {length}, {precision} on {devices}")

@@ -23,7 +23,7 @@ def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
     augmentation, padded to one size. Raises ConfigError where there are fewer."""
     few = splits["train"].take(range(min(count, len(splits["train"]))))
     if len(few) < count:
-        raise ConfigError(f"--overfit {count}: the training split has only {count_of(len(few), 'image')}")
+        raise ConfigError(f"--overfit {count}: there are only {len(few)} training images")
     pipeline = build_eval_transform(config.transforms.val)
     sizes = [resized(pipeline, image_size(sample.image)) for sample in few]
     height, width = (max(sides) for sides in zip(*sizes, strict=True))
@@ -50,11 +50,11 @@ def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Con
         if state.best.score >= TARGET:
             break
     run.report(state)
-    learnt = state.best.score >= TARGET
+    learned = state.best.score >= TARGET
     verdict = "the network can learn the data"
-    if not learnt:
+    if not learned:
         verdict = (
             f"not memorized, which takes {TARGET}; look at {run.folder}/predictions: do the masks match their images?"
         )
     print(f"overfit: mIoU {state.best.score:.4f} on {count_of(len(loaders.val.dataset), 'image')}, {verdict}")
-    return 0 if learnt else 1
+    return 0 if learned else 1

@@ -100,7 +100,7 @@ WAYS = {
         ["111100", "1??100", "111100", "000000", "000000"],
     ),
     "no background": (
-        {"classes": ["road", "car"], "unlabelled": "ignore"},
+        {"classes": ["road", "car"], "unlabeled": "ignore"},
         ["0000??", "0110??", "0000??", "??????", "??????"],
     ),
 }
@@ -195,14 +195,14 @@ def test_images_without_a_file(read, root):
         IMAGE.save(root / name)
     (root / "train" / "notes.txt").touch()
     text = (
-        "R/train: 2 images next to annotated ones without a JSON file: R/train/x.png, R/train/y.jpg; write "
+        "R/train: 2 images next to annotated ones have no JSON file: R/train/x.png, R/train/y.jpg; write "
         "data.without_annotation: background if they contain nothing, or skip to leave them out"
     )
     assert error_of(read, root) == text
     splits = read(without_annotation="background")
     assert sorted(splits["train"]) == ["a", "b", "x", "y"] and splits["val"] == {"c": EMPTY, "z": EMPTY}
     assert splits["train"]["x"] == splits["train"]["y"] == EMPTY
-    ignored = read(["road", "car"], without_annotation="background", unlabelled="ignore")
+    ignored = read(["road", "car"], without_annotation="background", unlabeled="ignore")
     assert ignored["val"]["z"] == ["??????"] * 5
 
 

@@ -163,7 +163,7 @@ def test_a_run_keeps_where_its_weights_are_from_and_resumes_without_them(finishe
     assert load_checkpoint(run_folder / "best.pt")["origin"] == origin
 
 
-def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, tmp_path):
+def test_a_few_images_are_learned_by_heart(finished, main, capsys, monkeypatch, tmp_path):
     layers = [*finished.layers, f"runs_dir={tmp_path}", "optimizer.lr=2e-2", "train.ema_decay=0.9"]
     assert main(*layers, overfit=3) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -180,7 +180,7 @@ def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, t
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "--overfit N: needs at least one image"), (99, "--overfit 99: the training split has only 8 images")],
+    [(0, "--overfit N: needs at least one image"), (99, "--overfit 99: there are only 8 training images")],
 )
 def test_a_wrong_number_of_images_to_overfit(finished, main, capsys, count, text):
     assert main(*finished.layers, overfit=count) == 2

@@ -59,7 +59,7 @@ def pair_entries(first: RunEntry, second: RunEntry, measure: Measure) -> EntryPa
     before, after = (measure.of_counts(each).mean(axis=0) for each in counts)
     notes = []
     if alone := len(every) - len(common):
-        notes.append(f"left out: {count_of(alone, 'image')} not in every evaluation")
+        notes.append(f"{count_of(alone, 'image', 'is')} not in every evaluation, so left out")
     true = np.concatenate(counts)[:, :, 1]
     if masks := int((true != true[0]).any(axis=(0, 2)).sum()):
         notes.append(f"the ground truth of {count_of(masks, 'image')} differs between the two")
