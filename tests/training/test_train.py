@@ -167,7 +167,8 @@ def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, t
     layers = [*finished.layers, f"runs_dir={tmp_path}", "optimizer.lr=2e-2", "train.ema_decay=0.9"]
     assert main(*layers, overfit=3) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "data     60 training and 3 validation images"  # the three, for 20 steps
+    assert lines[1] == "data     60 training and 3 validation images"
+    assert lines[6] == "overfit  20 x 3 images in an epoch, until mIoU is 0.95"
     assert re.fullmatch(r"overfit: mIoU 0\.9[5-9]\d\d on 3 images, the network can learn the data", lines[-1])
     table = pandas.read_csv(tmp_path / "street-overfit-1" / "metrics.csv")
     assert table["lr"].nunique() == 1 and len(table) < overfit.MOST_EPOCHS and table["val/miou"].iloc[-1] >= 0.95
