@@ -24,7 +24,7 @@ test: $(TOOLS)
 page: $(TOOLS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/commands/serve/page_in_chromium.py
 
-# What is written for labelling tools and Triton, read by their own code.
+# What is written for labeling tools and Triton, read by their own code.
 others: $(OTHERS)/installed
 	OMP_NUM_THREADS=1 PYTHONPATH=$(OTHERS) $(BIN)/python -m pytest -q tests/commands/predict/others_read.py tests/commands/export/others_read.py
 

@@ -130,7 +130,7 @@ def measure(options: argparse.Namespace, workload: str) -> None:
         contenders = build(options, workload, Path(folder))
         speeds: dict[str, list[float]] = {key: [] for key in contenders}
         for place in range(options.rounds + 1):
-            for key in sorted(contenders, reverse=place % 2 == 0):  # a machine that gets slower favours neither
+            for key in sorted(contenders, reverse=place % 2 == 0):  # a machine that gets slower favors neither
                 started = time.perf_counter()
                 megapixels = contenders[key]()
                 if place:  # the first round warms up

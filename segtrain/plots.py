@@ -201,7 +201,7 @@ def _label(column: str, value: float) -> str:
     return f" {_shorten(name)}  {number}"
 
 
-def _mark_best(rows: "pd.DataFrame", all_axes: Sequence["Axes"], labelled: "Axes") -> None:
+def _mark_best(rows: "pd.DataFrame", all_axes: Sequence["Axes"], labeled: "Axes") -> None:
     """A dotted line at the epoch of the highest val/miou."""
     if "val/miou" not in rows or rows["val/miou"].dropna().empty:
         return
@@ -209,5 +209,5 @@ def _mark_best(rows: "pd.DataFrame", all_axes: Sequence["Axes"], labelled: "Axes
     epoch, miou = int(best["epoch"]), best["val/miou"]
     for axes in all_axes:
         axes.axvline(epoch, color=INK, linestyle=":", linewidth=1.2, zorder=0)
-    labelled.plot([epoch], [miou], marker="*", markersize=14, color=BLUE, zorder=4)
-    labelled.set_title(f"best mIoU {miou:.4f} at epoch {epoch}", loc="right", fontsize=10.5, color=INK)
+    labeled.plot([epoch], [miou], marker="*", markersize=14, color=BLUE, zorder=4)
+    labeled.set_title(f"best mIoU {miou:.4f} at epoch {epoch}", loc="right", fontsize=10.5, color=INK)

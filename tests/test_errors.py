@@ -26,7 +26,7 @@ def allocate(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["python", "numpy", "torch", "cuda", "opencv"])
-def test_out_of_memory_is_recognised_whoever_says_it(kind):
+def test_out_of_memory_is_recognized_whoever_says_it(kind):
     with pytest.raises((MemoryError, RuntimeError, cv2.error)) as error:
         allocate(kind)
     assert is_out_of_memory(error.value)

@@ -69,7 +69,7 @@ def test_models_measures_a_pair(capsys):
     assert out.splitlines()[6:] == [f"pretrained    {name}" for name in weights]
 
 
-def test_models_tells_the_licences_of_weights(capsys):
+def test_models_tells_the_licenses_of_weights(capsys):
     status, out, _ = call(capsys, "models", "FPN", "tu-resnet18.fb_ssl_yfcc100m_ft_in1k", "--size", "32", "32")
     first, *others = [line for line in out.splitlines() if line.startswith("pretrained")]
     assert status == 0

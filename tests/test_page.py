@@ -29,7 +29,7 @@ def test_a_picture_is_in_its_address():
     assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(content)), formats=["JPEG"])) == picture).all()
 
 
-def test_charts_have_the_colours_of_the_pages():
+def test_charts_have_the_colors_of_the_pages():
     light = (PROJECT / "segtrain" / "page.css").read_text().partition("@media")[0]
     colors = dict(re.findall(r"--([\w-]+): (#\w+)", light))
     assert [colors[f"series-{index}"] for index in range(1, 9)] == list(plots.SERIES)

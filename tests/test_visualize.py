@@ -45,7 +45,7 @@ def find_pictures(panel):
 
 
 @pytest.mark.parametrize(("count", "least"), [(8, 45), (24, 30), (150, 13)])
-def test_default_colors_are_far_apart_also_from_black_white_grey_and_the_error_colour(count, least):
+def test_default_colors_are_far_apart_also_from_black_white_gray_and_the_error_color(count, least):
     colors = default_colors(count)
     assert min(distances(colors)) > least
     others = [(0, 0, 0), (255, 255, 255), ERROR_IGNORED_COLOR, ERROR_COLOR]
@@ -87,7 +87,7 @@ def test_overlay_blends_and_spares_ignored_pixels():
         overlay(image, color_mask[:, :1])
 
 
-def test_colours_and_classes_as_text():
+def test_colors_and_classes_as_text():
     assert show_color((255, 0, 10)) == "#ff000a"
     assert class_suffixes(["sky", "road/lane"], "_prob") == ["_prob_0_sky.png", "_prob_1_road_lane.png"]
 

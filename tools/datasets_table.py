@@ -10,7 +10,7 @@ def build_datasets_table() -> str:
     for name in published():
         dataset = load_dataset(name)
         about = dataset.about
-        cells = [f"[{about.title}]({about.home})", count_classes(dataset), show_counts(about.images), about.licence]
+        cells = [f"[{about.title}]({about.home})", count_classes(dataset), show_counts(about.images), about.license]
         rows.append(
             f"| `{name}` | {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} | {show_way(about)} |"
         )

@@ -26,14 +26,14 @@ class ClassStatistics:
     """Statistics of the training masks.
 
     `class_pixels` are the pixels of each class, `image_pixels` those of the images in which each class occurs (without
-    ignored ones), `labelled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which sample
+    ignored ones), `labeled_pixels` all that are not ignored, `ignored_pixels` the others; `presence` says which sample
     has a pixel of which class, bool (samples, classes); `ignored` which samples are known to have only ignored pixels.
     """
 
     names: list[str]
     class_pixels: list[int]
     image_pixels: list[int]
-    labelled_pixels: int
+    labeled_pixels: int
     presence: np.ndarray = field(compare=False, repr=False)
     ignored_pixels: int = 0
     ignored: np.ndarray = field(default_factory=lambda: np.zeros(0, bool), compare=False, repr=False)
@@ -44,8 +44,8 @@ class ClassStatistics:
 
     def describe(self) -> str:
         """Each class and its share of the labeled pixels, in one line; and the share of ignored ones if it is large."""
-        total, ignored = max(self.labelled_pixels, 1), self.ignored_pixels
-        share = ignored / max(self.labelled_pixels + ignored, 1)
+        total, ignored = max(self.labeled_pixels, 1), self.ignored_pixels
+        share = ignored / max(self.labeled_pixels + ignored, 1)
         shares = [f"{name} {pixels / total:.1%}" for name, pixels in zip(self.names, self.class_pixels, strict=True)]
         return ", ".join(shares) + (f"; {share:.1%} of all pixels are ignored" if share > TOLD_IGNORED else "")
 
@@ -89,9 +89,9 @@ def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> Clas
     Raises DataError if masks contain only background and ignored pixels: then the value of the object is most likely
     taken for the ignore index.
     """
-    by_class, labelled = counts[:, :-2], counts[:, -1].astype(np.int64) - counts[:, -2]
+    by_class, labeled = counts[:, :-2], counts[:, -1].astype(np.int64) - counts[:, -2]
     class_pixels, ignored = by_class.sum(axis=0, dtype=np.int64), int(counts[:, -2].sum(dtype=np.int64))
-    image_pixels = ((by_class > 0) * labelled[:, None]).sum(axis=0)
+    image_pixels = ((by_class > 0) * labeled[:, None]).sum(axis=0)
     if (decoder.binary or decoder.multilabel) and ignored and not class_pixels[decoder.binary :].any():
         value, meant = decoder.ignore_index, names[decoder.binary :]
         listed = " or ".join(f"'{name}'" for name in meant)
@@ -104,10 +104,10 @@ def summarize(counts: np.ndarray, decoder: Decoder, *, names: list[str]) -> Clas
         names,
         class_pixels.tolist(),
         image_pixels.tolist(),
-        int(labelled.sum()),
+        int(labeled.sum()),
         by_class > 0,
         ignored_pixels=ignored,
-        ignored=(labelled == 0) & (counts[:, -1] > 0),
+        ignored=(labeled == 0) & (counts[:, -1] > 0),
     )
 
 

@@ -26,7 +26,7 @@ def read(
     annotations: str | dict[str, str],
     images: str | dict[str, str],
     panoptic: str | dict[str, str] | None = None,
-    unlabelled: Literal["background", "ignore"] = "background",
+    unlabeled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
     crowd: Literal["ignore", "class"] | None = None,
     val_fraction: float | None = None,
@@ -44,17 +44,17 @@ def read(
     not); small objects are drawn over large ones. For panoptic files, `panoptic` are the folders of their PNG files.
     `val_fraction` of the single file (0.2 by default), or of train if there is no val, is held out for validation.
 
-    `unlabelled`: whether pixels outside all objects are the class named background (0 in a binary task) or ignored.
+    `unlabeled`: whether pixels outside all objects are the class named background (0 in a binary task) or ignored.
     `other_labels`: what to do with objects that no class claims; by default an error. `crowd`: whether regions with
     iscrowd: 1 are ignored or count as their class; by default they are ignored, with a warning that says how many there
     are (CVAT marks painted regions this way).
 
-    An image without objects is entirely unlabelled; polygons with fewer than three points are skipped. If an image is
+    An image without objects is entirely unlabeled; polygons with fewer than three points are skipped. If an image is
     not at the path in file_name, the only file of that name below `images` is used (for paths of Windows and of Label
     Studio). Raises DataError for boxes without a segmentation, for unknown ids, for images that are missing or have
     another size, and if bbox, area and image size show that most outlines are not in pixels of their images.
     """
-    legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    legend = polygons.read_legend(classes, unlabeled=unlabeled, other_labels=other_labels)
     report = {"notes": notes, "thorough": thorough}
     paths = _by_split(annotations, images, panoptic)
     require_layout(root, [path for split in paths.values() for path in split if path is not None])

@@ -22,7 +22,7 @@ def read(
     images: str | dict[str, str] = "images",
     lines: Literal["error", "skip"] = "error",
     boxes: Literal["error", "draw"] | None = None,
-    unlabelled: Literal["background", "ignore"] = "background",
+    unlabeled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
     val_fraction: float | None = None,
     classes: Sequence[Any],
@@ -38,14 +38,14 @@ def read(
 
     `lines`: whether polylines, points, skeletons and cuboids, which cover no area, are an error or skipped. `boxes`:
     whether rectangles are an error or drawn; by default they are drawn if there are other shapes too, and an error if
-    there are not. `unlabelled`: whether pixels outside all objects are the class named background (0 in a binary task)
+    there are not. `unlabeled`: whether pixels outside all objects are the class named background (0 in a binary task)
     or ignored. `other_labels`: what to do with objects that no class claims.
 
     If an image is not at the path in its name, the only file of that name below `images` is used. Raises DataError for
     a file of another type or version, for images that are missing, duplicated, or have another size, and for invalid
     objects.
     """
-    legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    legend = polygons.read_legend(classes, unlabeled=unlabeled, other_labels=other_labels)
     files = annotations if isinstance(annotations, dict) else {"": annotations}
     folders = images if isinstance(images, dict) else dict.fromkeys(files, images)
     if folders.keys() != files.keys() or ("" not in files and "train" not in files):

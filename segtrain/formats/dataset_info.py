@@ -60,7 +60,7 @@ class About(NamedTuple):
     """Paths below data.root, as published."""
     images: dict[str, int]
     """Split -> number of images, as published."""
-    licence: str
+    license: str
     home: str
     """Address of the page that publishes it."""
     archives: tuple[Archive, ...] = ()

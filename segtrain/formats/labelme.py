@@ -29,7 +29,7 @@ def read(
     annotations: str | dict[str, str] = {"train": "train", "val": "val"},  # noqa: B006 (never changed)
     lines: Literal["error", "skip"] = "error",
     without_annotation: Literal["error", "background", "skip"] = "error",
-    unlabelled: Literal["background", "ignore"] = "background",
+    unlabeled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
     val_fraction: float | None = None,
     classes: Sequence[Any],
@@ -42,13 +42,13 @@ def read(
     Polygons, rectangles, circles and masks are drawn in the order of the file, later ones over earlier ones. `lines`:
     whether lines and points, which cover no area, are an error or skipped. `without_annotation`: whether images without
     a JSON file next to annotated ones are background or left out (labelme writes no file for an image without shapes).
-    `unlabelled`: whether pixels outside all shapes are the class named background (0 in a binary task) or ignored.
+    `unlabeled`: whether pixels outside all shapes are the class named background (0 in a binary task) or ignored.
     `other_labels`: what to do with shapes that no class claims.
 
     Raises DataError for a shape of another type, and for an image that is missing, is in two files, or has another size
     than its file says.
     """
-    legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    legend = polygons.read_legend(classes, unlabeled=unlabeled, other_labels=other_labels)
     folders = {"": annotations} if isinstance(annotations, str) else annotations
     if isinstance(annotations, dict) and "train" not in annotations:
         raise DataError("data.annotations: write a folder, or {train: folder, val: folder}")

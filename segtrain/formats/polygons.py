@@ -30,7 +30,7 @@ class Legend(NamedTuple):
     other: int | None
 
 
-def read_legend(classes: Sequence[Any], *, unlabelled: str, other_labels: str) -> Legend:
+def read_legend(classes: Sequence[Any], *, unlabeled: str, other_labels: str) -> Legend:
     """A class's value is its index in the list, or 1 where it is the only one. Raises DataError where classes are
     values or colors, share a label, or leave no background for what has to be one."""
     binary = len(classes) == 1
@@ -48,17 +48,17 @@ def read_legend(classes: Sequence[Any], *, unlabelled: str, other_labels: str) -
             values[label] = value
     names = [item.name for item in classes]
     background = 0 if binary else names.index("background") if "background" in names else None
-    if background is None and "background" in (unlabelled, other_labels):
-        key = "unlabelled" if unlabelled == "background" else "other_labels"
+    if background is None and "background" in (unlabeled, other_labels):
+        key = "unlabeled" if unlabeled == "background" else "other_labels"
         raise DataError(
             f"data.classes: pixels {_WHERE[key]} would be background, but no class has that name; write classes: "
             f"[background, ...] or data.{key}: ignore"
         )
     kinds = {"background": background, "ignore": IGNORED_RAW, "error": None}
-    return Legend(values, kinds[unlabelled], kinds[other_labels])
+    return Legend(values, kinds[unlabeled], kinds[other_labels])
 
 
-_WHERE = {"unlabelled": "outside all objects", "other_labels": "of other labels"}
+_WHERE = {"unlabeled": "outside all objects", "other_labels": "of other labels"}
 
 
 def refuse_unclaimed(where: Path, labels: Counter[str], legend: Legend) -> None:

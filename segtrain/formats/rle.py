@@ -45,7 +45,7 @@ def read(
     order: Literal["columns", "rows"] = "columns",
     overlaps: Literal["error", "later"] = "error",
     without_row: Literal["error", "background", "skip"] = "error",
-    unlabelled: Literal["background", "ignore"] = "background",
+    unlabeled: Literal["background", "ignore"] = "background",
     other_labels: Literal["error", "background", "ignore"] = "error",
     val_fraction: float | None = None,
     classes: Sequence[Any],
@@ -62,13 +62,13 @@ def read(
     `order`: whether pixels are counted down the columns, as Kaggle says, or along the rows, as in some datasets
     (Sartorius, UW-Madison): `check` shows which. Several rows of a class are merged; pixels of two classes are an error
     or, with `overlaps: later`, belong to the later row. `without_row`: whether images that are not in the table are
-    background or left out. `unlabelled`: whether pixels outside all runs are the class named background (0 in a binary
+    background or left out. `unlabeled`: whether pixels outside all runs are the class named background (0 in a binary
     task) or ignored. `other_labels`: what to do with classes of the table that none of `data.classes` claims.
     `val_fraction` (0.2 by default) of the images is held out for validation, chosen by name and seed.
 
     Raises DataError for missing columns, images that are missing or have no row, and invalid run lengths.
     """
-    legend = polygons.read_legend(classes, unlabelled=unlabelled, other_labels=other_labels)
+    legend = polygons.read_legend(classes, unlabeled=unlabeled, other_labels=other_labels)
     require_layout(root, [images, file])
     path, folder = root / file, root / images
     rows = _with_classes(path, read_table(path, image_column, class_column, runs_column), classes, legend)

@@ -21,7 +21,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # odd tags of GDAL and
 # Tags, from the TIFF 6.0 specification and the GDAL documentation.
 BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, ORIENTATION = 258, 259, 262, 274
 SAMPLES_PER_PIXEL, EXTRA_SAMPLES, SAMPLE_FORMAT, GDAL_NODATA = 277, 338, 339, 42113
-GREY_PHOTOMETRICS, COLOR_PHOTOMETRICS = (0, 1), (2, 6)
+GRAY_PHOTOMETRICS, COLOR_PHOTOMETRICS = (0, 1), (2, 6)
 ON_ITS_SIDE = (5, 6, 7, 8)
 ALPHA = (1, 2)  # of ExtraSamples: associated and not
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow turns RGB into gray
@@ -67,8 +67,8 @@ def fits_pillow(tags: Any) -> bool:
     8 bits, reads signed bytes as unsigned ones, leaves out bands that are not colors, and scrambles the rows of some
     pictures that lie on their side."""
     bits, formats = tags.get(BITS_PER_SAMPLE, (1,)), tags.get(SAMPLE_FORMAT, (1,))
-    grey_bands = tags.get(SAMPLES_PER_PIXEL, 1) - (tags.get(EXTRA_SAMPLES, ())[:1] in [(kind,) for kind in ALPHA])
-    is_stack = tags.get(PHOTOMETRIC) in GREY_PHOTOMETRICS and grey_bands > 1
+    gray_bands = tags.get(SAMPLES_PER_PIXEL, 1) - (tags.get(EXTRA_SAMPLES, ())[:1] in [(kind,) for kind in ALPHA])
+    is_stack = tags.get(PHOTOMETRIC) in GRAY_PHOTOMETRICS and gray_bands > 1
     is_scrambled = tags.get(ORIENTATION, 1) in ON_ITS_SIDE and tags.get(COMPRESSION, 1) == 1
     return max(bits) <= 8 and set(formats) == {1} and not is_stack and not is_scrambled
 
@@ -77,7 +77,7 @@ def holds_numbers(tags: Any) -> bool:
     """True for a gray TIFF of 2 to 8 bits whose values Pillow would change, as is right for a picture: it stretches
     fewer bits than 8, and inverts what is noted as WhiteIsZero."""
     bits, photometric = max(tags.get(BITS_PER_SAMPLE, (1,))), tags.get(PHOTOMETRIC)
-    return photometric in GREY_PHOTOMETRICS and (1 < bits < 8 or (bits == 8 and photometric == 0))
+    return photometric in GRAY_PHOTOMETRICS and (1 < bits < 8 or (bits == 8 and photometric == 0))
 
 
 def is_one_of(pixels: np.ndarray, values: Iterable[float]) -> np.ndarray:
@@ -279,8 +279,8 @@ def _with_channels(pixels: np.ndarray, channels: int, colors: int) -> np.ndarray
     if colors == 3 and channels == 3:
         return pixels[..., :3]
     if colors == 3 and channels == 1:
-        grey = pixels[..., :3].astype(np.float32, copy=False) @ LUMA
-        return (np.rint(grey) if pixels.dtype == np.uint8 else grey).astype(pixels.dtype, copy=False)[..., None]
+        gray = pixels[..., :3].astype(np.float32, copy=False) @ LUMA
+        return (np.rint(gray) if pixels.dtype == np.uint8 else gray).astype(pixels.dtype, copy=False)[..., None]
     return pixels
 
 

@@ -20,7 +20,7 @@ from segtrain.images.reading import read_orientation
 PIXEL_SCALE, TIEPOINT, TRANSFORMATION, GEO_KEYS, RPC = 33550, 33922, 34264, 34735, 50844
 KEY_TAGS = (GEO_KEYS, 34736, 34737)  # and the numbers and texts that the keys point to
 MODEL_TYPE, RASTER_TYPE, GEOGRAPHIC, PROJECTED, LINEAR_UNITS = 1024, 1025, 2048, 3072, 3076  # of the keys
-METRES = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}  # EPSG's codes of the metre, the foot, the US survey foot
+METRES = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}  # EPSG's codes of the meter, the foot, the US survey foot
 USER_DEFINED = 32767
 TOLERANCE_PX = 0.5
 IN_PIXELS = np.eye(2, 3)  # GDAL's matrix of a raster that lies nowhere; programs write it into copies of such rasters

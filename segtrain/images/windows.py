@@ -20,7 +20,7 @@ from segtrain.errors import DataError
 from segtrain.files import Window, container_of, readable, split_window
 
 LARGEST_SEGMENT_BYTES = 2**28  # of a compressed tile or strip, which can only be unpacked as a whole
-_GREY, _RGB, _PALETTE, _YCBCR = (0, 1), 2, 3, 6  # PhotometricInterpretation
+_GRAY, _RGB, _PALETTE, _YCBCR = (0, 1), 2, 3, 6  # PhotometricInterpretation
 _JPEG = 7  # Compression; its codec turns YCbCr into RGB
 _BITS = (1, 8, 16, 32, 64)
 _kept: dict[str, tuple] = {}  # the last file that each function has read as a whole: (key, result)
@@ -150,7 +150,7 @@ def _why_whole(file: tifffile.TiffFile) -> str:
     ycbcr = page.photometric == _YCBCR and page.compression == _JPEG
     if len(file.series[0].pages) > 1 or page.imagedepth > 1:
         return "its bands are in several pages"
-    if page.photometric not in (*_GREY, _RGB, _PALETTE) and not ycbcr:
+    if page.photometric not in (*_GRAY, _RGB, _PALETTE) and not ycbcr:
         return f"its colors are {getattr(page.photometric, 'name', page.photometric)}"
     if page.bitspersample not in _BITS or page.dtype is None or (page.bitspersample == 1 and page.photometric != 1):
         return f"it has {page.bitspersample} bits"

@@ -6,7 +6,7 @@ from typing import Any
 
 LOSSES = {
     "BCEWithLogitsLoss": "pixel",
-    "BoundaryLoss": "neighbours",
+    "BoundaryLoss": "neighbors",
     "CLDiceLoss": "region",
     "CrossEntropyLoss": "pixel",
     "DetailLoss": "edges",
@@ -18,7 +18,7 @@ LOSSES = {
     "LovaszLoss": "lovasz",
     "MCCLoss": "region",
     "MaskMatchingLoss": "matching",
-    "RMILoss": "neighbours",
+    "RMILoss": "neighbors",
     "SELoss": "presence",
     "TverskyLoss": "region",
 }

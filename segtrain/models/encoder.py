@@ -78,8 +78,8 @@ def describe_hub_weights(encoder_name: str, weights: str | bool) -> str:
     if not encoder_name.startswith("tu-"):
         known = smp.encoders.encoders[encoder_name]["pretrained_settings"]
         return known["imagenet" if weights is True else weights]["repo_id"]
-    name, licence = next(iter(list_hub_weights(encoder_name).items()))
-    return f"{name}, license {licence}" if licence else name
+    name, license = next(iter(list_hub_weights(encoder_name).items()))
+    return f"{name}, license {license}" if license else name
 
 
 def take_any_patch(net: smp.DPT) -> smp.DPT:

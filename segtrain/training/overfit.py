@@ -52,11 +52,11 @@ def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Con
         if state.best.score >= TARGET:
             break
     run.report(state)
-    learnt = state.best.score >= TARGET
+    learned = state.best.score >= TARGET
     verdict = "the network can learn the data"
-    if not learnt:
+    if not learned:
         verdict = (
             f"not memorized, which takes {TARGET}; look at {run.folder}/predictions: do the masks match their images?"
         )
     print(f"overfit: mIoU {state.best.score:.4f} on {few} images, {verdict}")
-    return 0 if learnt else 1
+    return 0 if learned else 1

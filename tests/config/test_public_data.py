@@ -44,7 +44,7 @@ def test_a_saved_configuration_says_the_same(load):
     assert load(*dump_yaml(first.model_dump(mode="json")).splitlines()) == first
 
 
-def test_colours_of_classes_that_have_names(load):
+def test_colors_of_classes_that_have_names(load):
     with pytest.raises(ConfigError, match=r"my\.yml:4: data\.classes\.0: colors have no effect in annotations"):
         load("format: labelme", "root: x", "classes: [{name: a, colors: [[1, 2, 3]]}, {name: b, colors: [[1, 2, 4]]}]")
 

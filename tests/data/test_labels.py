@@ -94,7 +94,7 @@ def test_decoding(case, save):
     assert mask.tolist() == expected
 
 
-def test_palette_images_give_their_indices_and_not_their_colours(save):
+def test_palette_images_give_their_indices_and_not_their_colors(save):
     picture = Image.fromarray(u8([0, 1, 2, 255]), mode=None).convert("P")
     picture.putdata([0, 1, 2, 255])
     picture.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200] + [0, 0, 0] * 253)
@@ -104,7 +104,7 @@ def test_palette_images_give_their_indices_and_not_their_colours(save):
     assert read(decoder(), path).tolist() == [[0, 1, 2, 255]]
 
 
-def test_palette_images_give_their_colours_to_classes_that_are_colours(save):
+def test_palette_images_give_their_colors_to_classes_that_are_colors(save):
     picture = Image.fromarray(u8([0, 1, 2]), mode=None).convert("P")
     picture.putdata([0, 1, 2])
     picture.putpalette([255, 0, 0, 0, 0, 255, 128, 64, 128])
@@ -230,7 +230,7 @@ def test_a_class_may_have_the_value_that_is_declared_as_no_data(tmp_path, value)
 
 @pytest.mark.parametrize("bits", [2, 4, 8, 16])
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
-def test_grey_tiffs_are_read_as_stored(tmp_path, bits, photometric):
+def test_gray_tiffs_are_read_as_stored(tmp_path, bits, photometric):
     pixels = np.array([[0, 1, 2, 3]], np.uint16 if bits == 16 else np.uint8)
     packed = {"bitspersample": bits} if bits < 8 else {}
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, **packed)

@@ -262,7 +262,7 @@ def test_evaluation_is_never_mixed(root):
     assert not hasattr(build(root).train_eval.dataset, "mix")
 
 
-def test_images_learnt_by_heart_are_not_mixed(prepare):
+def test_images_learned_by_heart_are_not_mixed(prepare):
     made = prepare("data.mix={CutMix: 1.0}")
     splits = {"train": made.loaders.train.dataset.samples, "val": made.loaders.val.dataset.samples}
     assert made.loaders.train.dataset.mix is not None and narrow(made.config, splits, 2)[0].data.mix is None

@@ -238,7 +238,7 @@ def test_layers_are_cut_too(tmp_path):
     [
         (["data.tile=0"], "should be greater than or equal to 64, not 0"),
         (["data.tile=wide"], "expected an integer, not 'wide'"),
-        (["data.tile=200"], "200 is smaller than the RandomCrop of 320 x 256; write 640, twice its longer side"),
+        (["data.tile=200"], "200 is smaller than RandomCrop of 320 x 256; write 640, twice its side"),
         (["data.tile=512", "data.format=coco"], "format coco has no mask files to cut windows from; remove it"),
     ],
 )

@@ -42,7 +42,7 @@ def test_image_and_mask_move_together_and_what_is_uncovered_is_ignored(name, dty
 
 
 @pytest.mark.parametrize("name", COLORING)
-def test_colours_leave_the_mask_alone(name):
+def test_colors_leave_the_mask_alone(name):
     image, mask = augment({name: COLORING[name]})
     assert np.array_equal(mask, MASK) and not np.array_equal(image, IMAGE)
 

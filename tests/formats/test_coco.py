@@ -72,7 +72,7 @@ WAYS = {
         "0000?1",
     ),
     "no background": (
-        {"classes": ["cat", "dog"], "unlabelled": "ignore"},
+        {"classes": ["cat", "dog"], "unlabeled": "ignore"},
         ["1111??", "1001??", "1111??", "??????", "??????"],
         "????10",
     ),

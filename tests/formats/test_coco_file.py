@@ -54,7 +54,7 @@ def test_panoptic_pictures(read, root):
     write_panoptic(root)
     masks = merged(read(panoptic="panoptic"))
     assert masks == {"a": ["221100"] * 3 + ["??????"] * 2, "b": ["000000"] * 5, "deep/c": ["000000"] * 5}
-    masks = merged(read(["cat", "dog"], panoptic="panoptic", unlabelled="ignore", crowd="class"))
+    masks = merged(read(["cat", "dog"], panoptic="panoptic", unlabeled="ignore", crowd="class"))
     assert masks["a"] == ["0011??"] * 3 + ["000000"] * 2 and masks["b"] == ["??????"] * 5
     splits = read(annotations={"train": "set.json"}, images={"train": "images"}, panoptic={"train": "panoptic"})
     assert splits["train"]["a"][0] == "221100"

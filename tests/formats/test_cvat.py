@@ -57,15 +57,13 @@ DATUMARO = """<?xml version="1.0" encoding="utf-8"?>
     </task>
   </meta>
   <image id="0" name="a.jpg" width="9" height="7">
-    <mask label="cat" occluded="0" outside="0" keyframe="0" rle="11, 4, 5, 1, 1, 2, 5, 4, 29, "
-    "1" left="0" top="0" width="9" height="7" z_order="1">
+    <mask label="cat" occluded="0" outside="0" keyframe="0" rle="11, 4, 5, 1, 1, 2, 5, 4, 29, 1" left="0" top="0" width="9" height="7" z_order="1">
     </mask>
     <polygon label="road" occluded="0" outside="0" keyframe="0" points="0.00,0.00;4.00,0.00;4.00,3.00;0.00,3.00" z_order="0">
     </polygon>
   </image>
   <image id="1" name="b.jpg" width="9" height="7">
-    <mask label="road" occluded="0" outside="0" keyframe="0" rle="0, 1, 3, 7, 1, 1, 1, 1, 1, 2, 4, 3, 1, 5, 2, 2, 2, "
-    "2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1, 4, 1, 5" left="0" top="0" width="9" height="7" z_order="0">
+    <mask label="road" occluded="0" outside="0" keyframe="0" rle="0, 1, 3, 7, 1, 1, 1, 1, 1, 2, 4, 3, 1, 5, 2, 2, 2, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1, 4, 1, 5" left="0" top="0" width="9" height="7" z_order="0">
     </mask>
   </image>
 </annotations>
@@ -98,7 +96,7 @@ def test_masks_and_polygons_in_the_order_of_z(tmp_path):
     write(tmp_path, image(), image("deep/b.png", ""), files=("a.png", "deep/b.png"))
     assert masks(tmp_path) == {"a": MASK, "deep/b": ["000000"] * 5}
     assert masks(tmp_path, ["säule"], other_labels="ignore")["a"][1:3] == ["???11?", "???1??"]
-    assert masks(tmp_path, CLASSES[1:], unlabelled="ignore")["a"][2:4] == ["000100", "??????"]
+    assert masks(tmp_path, CLASSES[1:], unlabeled="ignore")["a"][2:4] == ["000100", "??????"]
     assert cvat.find_labels(tmp_path) == [
         Label("road", 1, (128, 64, 128)),
         Label("säule", 1, (250, 50, 83)),

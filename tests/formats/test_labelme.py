@@ -100,7 +100,7 @@ WAYS = {
         ["111100", "1??100", "111100", "000000", "000000"],
     ),
     "no background": (
-        {"classes": ["road", "car"], "unlabelled": "ignore"},
+        {"classes": ["road", "car"], "unlabeled": "ignore"},
         ["0000??", "0110??", "0000??", "??????", "??????"],
     ),
 }
@@ -202,7 +202,7 @@ def test_images_without_a_file(read, root):
     splits = read(without_annotation="background")
     assert sorted(splits["train"]) == ["a", "b", "x", "y"] and splits["val"] == {"c": EMPTY, "z": EMPTY}
     assert splits["train"]["x"] == splits["train"]["y"] == EMPTY
-    ignored = read(["road", "car"], without_annotation="background", unlabelled="ignore")
+    ignored = read(["road", "car"], without_annotation="background", unlabeled="ignore")
     assert ignored["val"]["z"] == ["??????"] * 5
 
 

@@ -41,8 +41,8 @@ LEGENDS = {
 
 @pytest.mark.parametrize("case", LEGENDS)
 def test_legends(case):
-    given, (unlabelled, other_labels), expected = LEGENDS[case]
-    assert read_legend(given, unlabelled=unlabelled, other_labels=other_labels) == expected
+    given, (unlabeled, other_labels), expected = LEGENDS[case]
+    assert read_legend(given, unlabeled=unlabeled, other_labels=other_labels) == expected
 
 
 OWN_VALUE = (
@@ -62,7 +62,7 @@ LEGEND_MISTAKES = {
         classes("a", "b"),
         ("background", "error"),
         "data.classes: pixels outside all objects would be background, but no class has that name; write classes: "
-        "[background, ...] or data.unlabelled: ignore",
+        "[background, ...] or data.unlabeled: ignore",
     ),
     "no background for others": (
         classes("a", "b"),
@@ -75,9 +75,9 @@ LEGEND_MISTAKES = {
 
 @pytest.mark.parametrize("case", LEGEND_MISTAKES)
 def test_classes_that_are_no_labels(case):
-    given, (unlabelled, other_labels), text = LEGEND_MISTAKES[case]
+    given, (unlabeled, other_labels), text = LEGEND_MISTAKES[case]
     with pytest.raises(DataError) as error:
-        read_legend(given, unlabelled=unlabelled, other_labels=other_labels)
+        read_legend(given, unlabeled=unlabeled, other_labels=other_labels)
     assert str(error.value) == text
 
 

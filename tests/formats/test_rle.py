@@ -73,8 +73,8 @@ def test_other_columns_and_other_meanings(write):
     }
     along_rows = {"a": ["020", "120", "000", "000"], "b": ["?00", *EMPTY[1:]]}
     assert masks(root, other_labels="ignore", order="rows", **columns) == along_rows
-    unlabelled = masks(root, ["cat", "dog"], other_labels="ignore", unlabelled="ignore", **columns)
-    assert unlabelled["a"] == ["?0?", "?11", "???", "???"]
+    unlabeled = masks(root, ["cat", "dog"], other_labels="ignore", unlabeled="ignore", **columns)
+    assert unlabeled["a"] == ["?0?", "?11", "???", "???"]
     keys = {"file": "train.csv", **columns}
     assert rle.find_labels(root, **keys) == [Label("bird", 1), Label("cat", 1), Label("dog", 1)]
 
@@ -175,6 +175,6 @@ def test_tables_that_are_wrong(case, write):
     assert str(error.value).replace(str(root), "R") == message
 
 
-def test_a_class_has_no_colours(write):
+def test_a_class_has_no_colors(write):
     write("ImageId,EncodedPixels", "a,1 1", "b,")
     assert data_config(format="rle", root="x", classes=["crack"]).classes[0].value == 1

@@ -81,7 +81,7 @@ def test_an_array_saved_as_pages_of_its_rows(tmp_path):
     assert image_size(tmp_path / "a.tif") == (20, 30)
 
 
-def test_bands_that_are_no_colours_are_not_left_out(tmp_path):
+def test_bands_that_are_no_colors_are_not_left_out(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", np.zeros((2, 4, 6), np.uint8), planarconfig="separate", photometric="minisblack"
     )
@@ -191,6 +191,8 @@ def test_what_a_tiff_says_is_transparent_holds_no_data(tmp_path, dtype, channels
         image, missing = read_with_nodata(path, channels=wanted, scale=scale)
         assert image.shape == (20, 30, wanted) and np.array_equal(missing, pixels[..., -1] == 0)
         opaque = save(tmp_path / "b.tif", pixels[..., :-1])
-        assert np.abs(image - read_image(opaque, channels=wanted, scale=scale)).max() == 0
+        assert (
+            np.abs(image - read_image(opaque, channels=wanted, scale=scale)).max() < 1e-7
+        )  # other strides, other rounding
     everything = {"channels": channels, "scale": scale, "bands": range(1, channels + 1)}
     assert read_with_nodata(path, **everything)[1] is None

@@ -12,7 +12,7 @@ X, Y = 4e5, 5e6
 
 
 def tags(x=X, y=Y, *, px=0.5, py=None, tie=(0, 0), epsg=32633, point=False, key=3072) -> list:
-    """The tags of a GeoTIFF with pixels of `px` metres whose corner, or `tie` pixel, lies at (x, y)."""
+    """The tags of a GeoTIFF with pixels of `px` meters whose corner, or `tie` pixel, lies at (x, y)."""
     keys = [1, 1, 0, 2, 1025, 0, 1, 2 if point else 1, key, 0, 1, epsg]
     found = [(34735, "H", len(keys), keys, True)] if epsg is not None else []
     scale = (px, py or px, 0.0)
@@ -70,7 +70,7 @@ OTHER = {
     "turned": (tags(), model_tags(turned(5)), "is rotated or mirrored relative to its image"),
     "mirrored": (tags(), model_tags([[0.5, 0, 0, X], [0, 0.5, 0, Y]]), "is rotated or mirrored relative to its image"),
     "another system": (tags(), tags(epsg=25833), "is in EPSG:25833, but its image is in EPSG:32633"),
-    "degrees and metres": (
+    "degrees and meters": (
         tags(),
         tags(13, 52, epsg=4326, key=2048),
         "is in EPSG:4326, but its image is in EPSG:32633",

@@ -33,7 +33,7 @@ def test_a_jpeg_is_close(tmp_path):
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "1", "P", "CMYK"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_mode_is_read_as_grey_or_rgb(tmp_path, mode, channels):
+def test_every_mode_is_read_as_gray_or_rgb(tmp_path, mode, channels):
     picture = Image.fromarray(PIXELS).convert(mode)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     picture.save(path)
@@ -193,10 +193,10 @@ def test_16_bits_keep_their_low_byte(tmp_path, channels, suffix):
     pixels = RNG.integers(0, 65536, (20, 30, channels)).astype(np.uint16)
     path = save(tmp_path / f"a.{suffix}", pixels, alpha=channels in (2, 4))
     full = pixels.astype(np.float32) / np.float32(65535)
-    grey = full[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32) if channels > 2 else full[..., 0]
+    gray = full[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32) if channels > 2 else full[..., 0]
     color = full[..., :3] if channels > 2 else np.repeat(full[..., :1], 3, axis=2)
     assert np.array_equal(read_image(path, scale=65535), color)
-    assert np.abs(read_image(path, channels=1, scale=65535)[..., 0] - grey).max() < 1e-6
+    assert np.abs(read_image(path, channels=1, scale=65535)[..., 0] - gray).max() < 1e-6
     assert np.array_equal(read_image(path, channels=channels, scale=65535, bands=range(1, channels + 1)), full)
     assert image_size(path) == (20, 30)
 
@@ -267,7 +267,7 @@ def test_a_mask_keeps_its_values(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "rgb.png", as_color=True), PIXELS)
 
 
-def test_a_mask_in_16_bit_colours_of_grey(tmp_path):
+def test_a_mask_in_16_bit_colors_of_gray(tmp_path):
     values = np.array([[0, 300, 65535]], np.uint16)
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.repeat(values[..., None], 3, axis=2)))
     assert np.array_equal(read_mask(tmp_path / "a.png", as_color=False), values)

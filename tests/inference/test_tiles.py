@@ -44,7 +44,7 @@ def by_pixel(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([images[:, 0], 255 - images[:, 0]], 1).float() / 255
 
 
-def by_neighbours(images: torch.Tensor) -> torch.Tensor:
+def by_neighbors(images: torch.Tensor) -> torch.Tensor:
     """The mean of 3 x 3 pixels: a receptive field of three."""
     return functional.avg_pool2d(functional.pad(images[:, :1].float(), (1, 1, 1, 1), mode="replicate"), 3, 1)
 
@@ -60,19 +60,19 @@ def test_every_pixel_gets_its_own_prediction(size, tile, overlap, batch_size):
 
 def test_tiles_equal_the_whole_image_as_far_as_the_receptive_field_allows():
     images = torch.randint(0, 256, (1, 1, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    tiled = predict_tiles(images, by_neighbours, tile=(20, 20), overlap=0.25, batch_size=4)
+    tiled = predict_tiles(images, by_neighbors, tile=(20, 20), overlap=0.25, batch_size=4)
     seam = torch.zeros(50, 70, dtype=torch.bool)  # the outermost pixels of tiles, which do not see their neighbors
     for top in tile_starts(50, 20, 0.25):
         for left in tile_starts(70, 20, 0.25):
             edge = torch.ones(20, 20, dtype=torch.bool)
             edge[1 if top else 0 : 19 if top + 20 < 50 else 20, 1 if left else 0 : 19 if left + 20 < 70 else 20] = False
             seam[top : top + 20, left : left + 20] |= edge
-    difference = (tiled - by_neighbours(images))[0, 0].abs()
+    difference = (tiled - by_neighbors(images))[0, 0].abs()
     assert 0.1 < seam.float().mean() < 0.3
     assert difference[~seam].max() < 1e-3
     # At a seam the tile that sees the neighbors weighs more: Gaussian blending keeps most of the difference out.
-    cut = predict_tiles(images, by_neighbours, tile=(20, 20), overlap=0.0, batch_size=4)
-    assert difference[seam].mean() < 0.5 * (cut - by_neighbours(images))[0, 0].abs()[seam].mean()
+    cut = predict_tiles(images, by_neighbors, tile=(20, 20), overlap=0.0, batch_size=4)
+    assert difference[seam].mean() < 0.5 * (cut - by_neighbors(images))[0, 0].abs()[seam].mean()
 
 
 def test_strips_come_in_order_and_hold_one_row_of_tiles():

@@ -79,14 +79,14 @@ def finished(tmp_path_factory) -> SimpleNamespace:
     (folder / "last.pt").write_bytes(b"last weights")
     mask = np.array([[0, 0, 1, 1, 255, 255]] * 4, np.int32)
     street = SimpleNamespace(name="street/a", image=photo, mask=mask, prediction=mask % 2, panel=photo)
-    unlabelled = SimpleNamespace(name="b", image=photo, mask=None, prediction=mask % 2, panel=photo)
+    unlabeled = SimpleNamespace(name="b", image=photo, mask=None, prediction=mask % 2, panel=photo)
 
     log.step(1, {"train/loss": 2.0, "lr": 0.1})
     log.step(2, {"train/loss": 1.0, "lr": 0.1})
     log.histograms(2, {"gradients/head.weight": np.histogram([0.0, 0.5, 1.0], bins=2)})
     scores = {"val/miou": 0.5, "val/iou/sky": 0.25, "val/iou/road": 0.75, "val/dice/sky": 0.4, "train/recall/sky": 0.1}
     log.epoch(1, 2, {"train/loss": 1.5} | scores)
-    log.images(2, [street, unlabelled])
+    log.images(2, [street, unlabeled])
     log.confusion(2, np.array([[3, 1], [0, 4]]), folder / "confusion.png")
     log.checkpoint(folder / "best.pt", "best", {"epoch": 1})
     log.checkpoint(folder / "last.pt", "latest", {"epoch": 1})
@@ -158,12 +158,12 @@ def test_overlay_is_the_photo_with_both_masks_and_class_labels(finished):
     assert (shown["width"], shown["height"], shown["captions"]) == (6, 4, ["street/a", "b"])
     assert np.array_equal(np.asarray(Image.open(files / shown["filenames"][0])), np.full((4, 6, 3), 200, np.uint8))
     expected = {"ground_truth": [0, 0, 1, 1, 2, 2], "prediction": [0, 0, 1, 1, 1, 1]}
-    street, unlabelled = shown["all_masks"]
+    street, unlabeled = shown["all_masks"]
     assert set(street) == set(expected)
     for name, row in expected.items():
         mask = np.asarray(Image.open(files / street[name]["path"]))
         assert np.array_equal(mask, [row] * 4), name
-    assert set(unlabelled) == {"prediction"}
+    assert set(unlabeled) == {"prediction"}
 
 
 def test_the_ground_truth_is_written_once(finished):

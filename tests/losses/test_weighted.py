@@ -261,7 +261,7 @@ def test_a_term_takes_its_own_output_in_training_alone():
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ({"name": "FPN", "aux": 0.4}, "loss.SELoss: needs an output 'presence', which FPN does not have"),
+        ({"name": "FPN", "aux": 0.4}, "loss.SELoss: needs an output 'presence', which FPN lacks"),
         ({"name": "EncNet"}, "loss.SELoss: needs an auxiliary output; write model.aux: 1 or another factor"),
         ({"name": "EncNet", "aux": 1}, None),
     ],

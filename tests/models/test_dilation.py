@@ -53,7 +53,7 @@ def test_logits_are_those_of_torchvision():
         ("mobilenet_v2", 0),
         ("mobileone_s0", 0),
         ("timm-tf_efficientnet_lite0", 0),
-        ("efficientnet-b0", 1),  # TensorFlow's padding: a strided kernel is centred on the next pixel
+        ("efficientnet-b0", 1),  # TensorFlow's padding: a strided kernel is centered on the next pixel
     ],
 )
 def test_features_are_those_of_the_undilated_encoder_at_every_nth_pixel(encoder, shift, stride, monkeypatch):

@@ -87,7 +87,7 @@ def test_bytes_and_floats_are_the_same_image(unet):
         assert torch.equal(unet(images), unet(images.float()))
 
 
-def test_normalisation():
+def test_normalization():
     net = nn.Identity()
     net.encoder = nn.Identity()
     net.encoder.output_stride = 1
@@ -109,7 +109,7 @@ def test_mean_and_std_travel_with_the_weights(unet):
     assert torch.equal(other.mean, unet.mean)
 
 
-def test_a_timm_encoder_is_normalised_as_it_was_pretrained():
+def test_a_timm_encoder_is_normalized_as_it_was_pretrained():
     assert build(encoder="tu-mobilenetv3_small_100.lamb_in1k").mean.flatten()[0] == pytest.approx(0.485 * 255)
     assert build(encoder="tu-tf_mobilenetv3_small_minimal_100.in1k").mean.flatten()[0] == pytest.approx(0.5 * 255)
 

@@ -163,7 +163,7 @@ def test_a_run_keeps_where_its_weights_are_from_and_resumes_without_them(finishe
     assert load_checkpoint(run_folder / "best.pt")["origin"] == origin
 
 
-def test_a_few_images_are_learnt_by_heart(finished, main, capsys, monkeypatch, tmp_path):
+def test_a_few_images_are_learned_by_heart(finished, main, capsys, monkeypatch, tmp_path):
     layers = [*finished.layers, f"runs_dir={tmp_path}", "optimizer.lr=2e-2", "train.ema_decay=0.9"]
     assert main(*layers, overfit=3) == 0
     lines = capsys.readouterr().out.splitlines()

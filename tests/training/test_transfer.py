@@ -72,7 +72,7 @@ def test_one_class_has_one_output(trained):
     assert torch.equal(state[f"{HEAD}.weight"][0], weights[f"{HEAD}.weight"][1]) and "anew" not in said
 
 
-def test_other_channels_and_written_normalisation(trained):
+def test_other_channels_and_written_normalization(trained):
     run, weights = trained
     config = config_of(["sky", "road", "car"], channels=4, weights=str(run), mean=[0.5] * 4)
     state, said, mean = start(config)

@@ -33,7 +33,7 @@ def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
     """Classes without a pixel in a split, or in all of them."""
     if not report.class_pixels.any():
         return
-    names, slips = np.array(report.labelling.names, object), _are_slips(report)
+    names, slips = np.array(report.labeling.names, object), _are_slips(report)
     present = {split: report.class_pixels[indices].sum(axis=0) > 0 for split, indices in report.splits.items()}
     anywhere = np.any([*present.values()], axis=0)
     ignored = find_ignored_class(report)
@@ -41,7 +41,7 @@ def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
         yield ignored
     elif not anywhere.all() and report.config is not None:
         nowhere = names[~anywhere].tolist()
-        fix = None if report.labelling.multilabel or report.is_published else _without(report, nowhere)
+        fix = None if report.labeling.multilabel or report.is_published else _without(report, nowhere)
         yield report.finding(
             "warning",
             f"No mask has a pixel of {name_some(nowhere, _LISTED)}",
@@ -57,7 +57,7 @@ def find_missing_classes(report: DatasetReport) -> Iterator[Finding]:
 
 def _describe_missing(report: DatasetReport, split: str, missing: np.ndarray) -> Finding:
     """Classes, by their indices, that a split lacks and another has."""
-    names, config = [report.labelling.names[index] for index in missing], report.config
+    names, config = [report.labeling.names[index] for index in missing], report.config
     meaning = {"train": "A model cannot learn what validation scores.", "val": "What the model learns is never scored."}
     having = np.flatnonzero((report.class_pixels[:, missing] > 0).any(axis=1))
     unfolded = split in ("train", "val") and (config is None or config.data.folds is None)
@@ -85,29 +85,29 @@ def _without(report: DatasetReport, names: Sequence[str], *, ignore: Sequence[in
 
 def _are_slips(report: DatasetReport) -> np.ndarray:
     """Which classes have a handful of pixels, in one mask or one of a hundred: bool (classes,)."""
-    config, labelling = report.config, report.labelling
+    config, labeling = report.config, report.labeling
     pixels, masks = report.class_pixels.sum(axis=0), (report.class_pixels > 0).sum(axis=0)
     few = (pixels > 0) & (pixels <= max(STRAY_PIXELS, STRAY_SHARE * report.counts.sum()))
-    can_tell = config is not None and not config.data.multilabel and not labelling.binary and len(report.masked) > 1
+    can_tell = config is not None and not config.data.multilabel and not labeling.binary and len(report.masked) > 1
     return few & (masks <= max(1, len(report.masked) // 100)) & can_tell
 
 
 def find_slips(report: DatasetReport) -> Iterator[Finding]:
     """Classes of an experiment with next to no pixels: most likely slips of the annotator."""
-    few, labelling = _are_slips(report), report.labelling
+    few, labeling = _are_slips(report), report.labeling
     if not few.any():
         return
-    names = [labelling.names[index] for index in np.flatnonzero(few)]
+    names = [labeling.names[index] for index in np.flatnonzero(few)]
     pixels = report.class_pixels[:, few]
     masks = np.flatnonzero(pixels.any(axis=1)).tolist()
-    codes = [code for code, index in labelling.claims.items() if index != IGNORED and few[index]]
+    codes = [code for code, index in labeling.claims.items() if index != IGNORED and few[index]]
     shown = [f"{name} {count_of(int(n), 'pixel')}" for name, n in zip(names, pixels.sum(axis=0), strict=True)]
     yield report.finding(
         "warning",
         f"{name_some(names, _LISTED)}: almost no pixels, in {count_of(len(masks), 'mask')}",
         f"{', '.join(shown)} in the entire dataset: a mistake, or too little to learn or score. The lines below "
         f"ignore it.",
-        _without(report, names, ignore=[as_written(code, as_color=labelling.as_color) for code in codes]),
+        _without(report, names, ignore=[as_written(code, as_color=labeling.as_color) for code in codes]),
         masks=masks,
         marked=codes,
     )
@@ -116,8 +116,8 @@ def find_slips(report: DatasetReport) -> Iterator[Finding]:
 def suggest_weights(report: DatasetReport) -> tuple[dict[str, Any], np.ndarray, np.ndarray] | None:
     """The loss for the balance of the training masks, the weights of the classes and their shares of the pixels; None
     where no class is rare."""
-    labelling = report.labelling
-    if labelling.multilabel or _are_slips(report).any():
+    labeling = report.labeling
+    if labeling.multilabel or _are_slips(report).any():
         return None
     counts = report.class_pixels[report.splits.get("train", slice(None))].astype(
         np.float64
@@ -128,7 +128,7 @@ def suggest_weights(report: DatasetReport) -> tuple[dict[str, Any], np.ndarray, 
     image_pixels = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
     weights = compute_class_weights("enet", pixels, image_pixels)
     term = {"CrossEntropyLoss": {"coef": 1.0, "class_weights": "enet"}}
-    if labelling.binary:
+    if labeling.binary:
         term = {"BCEWithLogitsLoss": {"coef": 1.0, "pos_weight": round(float(weights[1] / weights[0]), 1)}}
     return term | {"DiceLoss": 1.0}, weights, pixels / pixels.sum()
 
@@ -145,7 +145,7 @@ def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
             return
     loss, weights, shares = suggested
     rare = [index for index in np.argsort(shares) if shares[index] < RARE]
-    listed = name_some([f"{report.labelling.names[index]} {show_share(shares[index])}" for index in rare], 4)
+    listed = name_some([f"{report.labeling.names[index]} {show_share(shares[index])}" for index in rare], 4)
     yield report.finding(
         "note",
         f"{count_of(len(rare), 'class')} below 1 % of the pixels",
@@ -157,8 +157,8 @@ def find_imbalance(report: DatasetReport) -> Iterator[Finding]:
 
 def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
     """Masks with nothing but ignored pixels, and masks of one class where others have several."""
-    labelling, counts, pixels = report.labelling, report.counts, report.class_pixels
-    if labelling.multilabel:
+    labeling, counts, pixels = report.labeling, report.counts, report.class_pixels
+    if labeling.multilabel:
         return
     read = np.isin(np.arange(len(report.records)), report.masked)
     ignored = read & (counts[:, IGNORED] > 0) & (counts[:, IGNORED] >= MOSTLY_IGNORED * counts.sum(axis=1))
@@ -170,12 +170,12 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
     alone = np.flatnonzero((kinds == 1) & ~ignored).tolist()
     if usual.sum() < FEWEST or not 0 < len(alone) <= max(1, UNUSUAL * usual.sum()):
         return
-    if labelling.binary:
-        level, what = "note", f"all '{labelling.names[1]}' or all background"
+    if labeling.binary:
+        level, what = "note", f"all '{labeling.names[1]}' or all background"
         explanation = "That is correct if the images show it. Look at them."
     elif np.median(kinds[usual]) >= 3:
         level, what = "warning", "of a single class"
-        held = sorted({labelling.names[int(pixels[index].argmax())] for index in alone})
+        held = sorted({labeling.names[int(pixels[index].argmax())] for index in alone})
         explanation = (
             f"All pixels are {' or '.join(held)}, while other masks contain more classes. Did an export fail? If "
             f"they are correct, keep them."
@@ -188,8 +188,8 @@ def find_empty_masks(report: DatasetReport) -> Iterator[Finding]:
 
 def find_inverted(report: DatasetReport) -> Iterator[Finding]:
     """Masks of an object and its background in which the two are exchanged."""
-    labelling, read = report.labelling, report.read
-    if len(labelling.names) != 2 or labelling.as_color or read is None:
+    labeling, read = report.labeling, report.read
+    if len(labeling.names) != 2 or labeling.as_color or read is None:
         return
     seen = {index: _look_at_object(report, index) for index in range(len(report.records))}
     seen = {index: found for index, found in seen.items() if found is not None}
@@ -209,12 +209,12 @@ def find_inverted(report: DatasetReport) -> Iterator[Finding]:
     chosen = np.array([*seen])[odd].tolist()
     if not chosen:
         return
-    codes = [code for code in read.codes.tolist() if labelling.claims.get(code, IGNORED) != IGNORED]
+    codes = [code for code in read.codes.tolist() if labeling.claims.get(code, IGNORED) != IGNORED]
     changes = [Change(file, partial(swap_values, values=codes)) for file in report.masks_of(chosen)]
     yield report.finding(
         "warning",
         f"{count_of(len(chosen), 'mask', 'is')} most likely inverted",
-        f"'{labelling.names[1]}' is where the background is in the other masks: along the frame, and on its colors. "
+        f"'{labeling.names[1]}' is where the background is in the other masks: along the frame, and on its colors. "
         f"Look at them in check.html; this fix swaps the two values.",
         apply_fix("invert-masks", changes) if len(codes) == 2 else None,
         masks=chosen,
@@ -224,10 +224,10 @@ def find_inverted(report: DatasetReport) -> Iterator[Finding]:
 def _look_at_object(report: DatasetReport, index: int) -> tuple[float, float, NDArray] | None:
     """The object's share of the pixels and of the frame, and how its mean color differs from the background's: a
     direction of length 1, or zeros; None where one of the two is missing."""
-    record, labelling = report.records[index], report.labelling
-    if not record.is_pair or (codes := labelling.codes_of(record.mask)) is None:
+    record, labeling = report.records[index], report.labeling
+    if not record.is_pair or (codes := labeling.codes_of(record.mask)) is None:
         return None
-    sides = labelling.indices_of(codes) == [[0], [1]]  # background and object
+    sides = labeling.indices_of(codes) == [[0], [1]]  # background and object
     counts, tones = record.mask.counts, np.nan_to_num(record.mask.tones)
     pixels, _, frame = (sides @ counts).T
     if not pixels.all() or not frame.any():
@@ -238,8 +238,8 @@ def _look_at_object(report: DatasetReport, index: int) -> tuple[float, float, ND
 
 
 def _describe_all_inverted(report: DatasetReport, share: float) -> Iterator[Finding]:
-    name, own = report.labelling.names[1], report.data.classes[-1]
-    if not report.labelling.binary or own.values:
+    name, own = report.labeling.names[1], report.data.classes[-1]
+    if not report.labeling.binary or own.values:
         return
     value = own.value if own.value is not None else 1
     yield report.finding(

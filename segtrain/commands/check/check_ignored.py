@@ -15,25 +15,25 @@ MUCH_IGNORED = 0.3
 def find_ignored_class(report: DatasetReport) -> Finding | None:
     """Masks in which ignore_index fills areas where a class of the experiment has no pixel: an error where it is all
     that there is beside one class."""
-    if report.config is not None and report.labelling.multilabel:
+    if report.config is not None and report.labeling.multilabel:
         return _find_ignored_layers(report)
     if report.config is None or report.read is None or report.read.is_color:
         return None
-    data, read, names = report.config.data, report.read, report.labelling.names
+    data, read, names = report.config.data, report.read, report.labeling.names
     value, pixels = data.ignore_index, report.class_pixels.sum(axis=0)
     absent = [index for index in range(len(names)) if not pixels[index]]
-    known = report.labelling.indices_of(read.codes)
-    if not absent or report.labelling.claims.get(value) != IGNORED or value in (data.ignore_values or []):
+    known = report.labeling.indices_of(read.codes)
+    if not absent or report.labeling.claims.get(value) != IGNORED or value in (data.ignore_values or []):
         return None
     solid = read.codes[find_solid(read)[0]]
     alone = value in solid and len(solid) == 2 and (known[read.codes != value] >= 0).all()
     if not alone and not fills_areas(read):
         return None
     index = next((index for index in absent if index), absent[0])  # of several, not the first
-    background = [ClassConfig(name=names[0], value=value)] if report.labelling.binary and not index else []
+    background = [ClassConfig(name=names[0], value=value)] if report.labeling.binary and not index else []
     classes = background + [
         item.model_copy(update={"value": value, "values": None}) if place == index else item
-        for place, item in enumerate(explicit(data.classes), start=report.labelling.binary)
+        for place, item in enumerate(explicit(data.classes), start=report.labeling.binary)
     ]
     share = read.pixels[read.codes == value].sum() / read.total_pixels
     perhaps = "" if alone else "perhaps "
@@ -83,11 +83,11 @@ def _find_ignored_layers(report: DatasetReport) -> Finding | None:
 
 def find_ignored_areas(report: DatasetReport) -> Iterator[Finding]:
     """Areas of ignore_index beside other classes: perhaps a class; and a large share of ignored pixels at all."""
-    read, data, labelling = report.read, report.data, report.labelling
-    if read is None or labelling.multilabel or report.is_published or find_ignored_class(report):
+    read, data, labeling = report.read, report.data, report.labeling
+    if read is None or labeling.multilabel or report.is_published or find_ignored_class(report):
         return
     total, ignored = report.counts.sum(), report.counts[:, IGNORED].sum()
-    known = labelling.indices_of(read.codes) == IGNORED
+    known = labeling.indices_of(read.codes) == IGNORED
     told = not read.is_color and data.ignore_index in (data.ignore_values or [])
     areas = fills_areas(read) and not told and (known & (read.codes == data.ignore_index)).any()
     if not known.any() or not (areas or ignored > MUCH_IGNORED * total):  # what the files declare has no value here

@@ -12,9 +12,9 @@ from segtrain.commands.check.mask_kinds import find_stretched
 def find_same_class(report: DatasetReport) -> Iterator[Finding]:
     """Values of different masks that are one class, where the experiment does not say so."""
     same, data, read = report.proposal.same, report.data, report.values
-    if not same or report.labelling is None or report.labelling.multilabel or report.labelling.as_color:
+    if not same or report.labeling is None or report.labeling.multilabel or report.labeling.as_color:
         return
-    indices = set(report.labelling.indices_of(np.array(same)).tolist())
+    indices = set(report.labeling.indices_of(np.array(same)).tolist())
     if report.config is not None and (len(indices) == 1 or {*same} & {*(data.ignore_values or [])}):
         return
     classes = list(report.proposal.classes)
@@ -22,9 +22,9 @@ def find_same_class(report: DatasetReport) -> Iterator[Finding]:
         own = max(indices)  # the class of one of the values; IGNORED and UNCLAIMED are below 0
         classes = [
             item.model_copy(update={"value": None, "values": same}) if index == own else item
-            for index, item in enumerate(explicit(data.classes), start=report.labelling.binary)
+            for index, item in enumerate(explicit(data.classes), start=report.labeling.binary)
         ]
-        classes = classes if own >= report.labelling.binary else list(report.proposal.classes)
+        classes = classes if own >= report.labeling.binary else list(report.proposal.classes)
     held = list_values(read, np.searchsorted(read.codes, same))
     yield report.finding(
         "error",
@@ -40,16 +40,16 @@ def find_same_class(report: DatasetReport) -> Iterator[Finding]:
 def find_stretched_classes(report: DatasetReport) -> Iterator[Finding]:
     """Masks of the class indices 1, 2, .. beside masks in which the same are stretched to 255."""
     pairs = find_stretched([report.records[index].mask for index in report.masked])
-    labelling, data = report.labelling, report.data
-    if not pairs or labelling is None or labelling.multilabel or labelling.as_color:
+    labeling, data = report.labeling, report.data
+    if not pairs or labeling is None or labeling.multilabel or labeling.as_color:
         return
-    low, high = (labelling.indices_of(np.array([*values])).tolist() for values in (pairs, pairs.values()))
+    low, high = (labeling.indices_of(np.array([*values])).tolist() for values in (pairs, pairs.values()))
     if report.config is not None and low == high:
         return
     names = {value: f"class_{value}" for value in pairs}
     if report.config is not None:
-        names |= {value: labelling.names[index] for value, index in zip(pairs, low, strict=True) if index >= 0}
-    zero = labelling.names[0] if report.config is not None else "background"
+        names |= {value: labeling.names[index] for value, index in zip(pairs, low, strict=True) if index >= 0}
+    zero = labeling.names[0] if report.config is not None else "background"
     classes = [make_class(zero, "value", [0])] + [make_class(names[k], "value", [k, pairs[k]]) for k in pairs]
     shown = [", ".join(map(str, values)) for values in (pairs, pairs.values())]
     yield report.finding(

@@ -77,8 +77,8 @@ def find_wrong_values(report: DatasetReport) -> Iterator[Finding]:
 
 def find_palettes(report: DatasetReport) -> Iterator[Finding]:
     """Palettes that give a value different colors, where the classes are values, or were proposed."""
-    labelling, proposal = report.labelling, report.proposal
-    if proposal is None or (report.config is not None and (labelling.multilabel or labelling.as_color)):
+    labeling, proposal = report.labeling, report.proposal
+    if proposal is None or (report.config is not None and (labeling.multilabel or labeling.as_color)):
         return
     masks = [report.records[index].mask for index in report.masked]
     pairs = {
@@ -103,7 +103,7 @@ def find_palettes(report: DatasetReport) -> Iterator[Finding]:
 
 def classes_fit(report: DatasetReport) -> bool:
     """Whether the masks hold what the classes mean, but for a few slips: only then their shares say something."""
-    if report.labelling is None or report.counts[:, UNCLAIMED].sum() > FEW * report.counts.sum():
+    if report.labeling is None or report.counts[:, UNCLAIMED].sum() > FEW * report.counts.sum():
         return False
     ignored = find_ignored_class(report)
     return ignored is None or ignored.level != "error"
@@ -182,13 +182,13 @@ def _find_no_data(report: DatasetReport) -> Finding | None:
 
 def _find_smoothed(report: DatasetReport) -> Finding | None:
     """Masks whose values were blended by JPEG or by antialiasing."""
-    proposal, values, labelling = report.proposal, report.values, report.labelling
+    proposal, values, labeling = report.proposal, report.values, report.labeling
     if not proposal.cause:
         return None
     is_color, codes = values.is_color, proposal.codes.tolist()
-    if labelling is not None and labelling.as_color == is_color:
-        claimed = np.array(sorted(labelling.claims), np.int64)
-        meant = (labelling.indices_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
+    if labeling is not None and labeling.as_color == is_color:
+        claimed = np.array(sorted(labeling.claims), np.int64)
+        meant = (labeling.indices_of(claimed) != IGNORED) | is_near(claimed, proposal.codes, is_color=is_color)
         known = [code for code in claimed[meant].tolist() if is_color or 0 <= code <= 255]
         apart = all(is_near(claimed, claimed[meant][[i]], is_color=is_color).sum() == 1 for i in range(meant.sum()))
         codes = known if apart or len(codes) < 2 else codes  # 0 and 1 are one in a JPEG of 0 and 255
@@ -233,7 +233,7 @@ def _describe_strays(report: DatasetReport, codes: Sequence[int], level: Level) 
 def _find_wrong_kind(report: DatasetReport) -> Finding | None:
     """RGB masks where the classes have values, and the other way round."""
     data, proposal = report.data, report.proposal
-    if report.labelling.as_color:
+    if report.labeling.as_color:
         have, want = "images of values", "colors"
         plain = report.where(lambda r: r.mask and not r.mask.is_color and r.mask.palette is None)
         wrong = [index for index in plain if report.counts[index][UNCLAIMED]]
@@ -245,10 +245,10 @@ def _find_wrong_kind(report: DatasetReport) -> Finding | None:
     if not wrong:
         return None
     have = "in the alpha channel" if all(report.records[index].mask.band for index in wrong) else have
-    as_most = report.values.is_color == report.labelling.as_color and proposal.mask_band is None
+    as_most = report.values.is_color == report.labeling.as_color and proposal.mask_band is None
     if as_most or not proposal.classes:
         fix, advice = "set-aside-other-kind", "Export them like the others."
-    elif proposal.mask_band is not None and {*proposal.codes.tolist()} <= report.labelling.claims.keys():
+    elif proposal.mask_band is not None and {*proposal.codes.tolist()} <= report.labeling.claims.keys():
         fix = yaml_fix(data={"mask_band": proposal.mask_band})
         advice = "One of their channels contains the values, the others are empty."
     else:
@@ -273,14 +273,14 @@ def _renamed(own: Sequence[ClassConfig], found: Sequence[ClassConfig]) -> list[C
 
 def _find_unclaimed(report: DatasetReport, *, noisy: bool) -> Iterator[Finding]:
     """Values that no class claims: shifted by one, slips, or a class that was forgotten."""
-    read, labelling = report.read, report.labelling
+    read, labeling = report.read, report.labeling
     if read is None:
         return
     solid = np.ones(len(read.codes), bool)
     if noisy:  # compression moves a color that is meant, too
-        claimed = np.array(sorted(labelling.claims), np.int64)
+        claimed = np.array(sorted(labeling.claims), np.int64)
         solid = find_solid(read)[0] & ~is_near(read.codes, claimed, is_color=read.is_color)
-    unclaimed = (labelling.indices_of(read.codes) == UNCLAIMED) & solid
+    unclaimed = (labeling.indices_of(read.codes) == UNCLAIMED) & solid
     shifted = _find_shifted(report, set(read.codes[solid].tolist())) if unclaimed.any() else None
     if shifted:
         yield shifted
@@ -294,11 +294,11 @@ def _find_unclaimed(report: DatasetReport, *, noisy: bool) -> Iterator[Finding]:
 
 def _find_shifted(report: DatasetReport, found: set[int]) -> Finding | None:
     """Masks that count from 1 where the classes count from 0, or the other way round."""
-    labelling, data = report.labelling, report.config.data
-    if labelling.as_color or any(item.values for item in data.classes) or len(data.classes) < 2:
+    labeling, data = report.labeling, report.config.data
+    if labeling.as_color or any(item.values for item in data.classes) or len(data.classes) < 2:
         return None
-    own = {code for code, index in labelling.claims.items() if index != IGNORED}
-    found = found - (labelling.claims.keys() - own)
+    own = {code for code, index in labeling.claims.items() if index != IGNORED}
+    found = found - (labeling.claims.keys() - own)
     fitting = [step for step in (1, -1) if found <= {code + step for code in own}]
     if not fitting or found <= own or len(found) < 2:
         return None

@@ -24,7 +24,7 @@ from segtrain.commands.check.finding import (
     write_lines,
 )
 from segtrain.commands.check.mask_kinds import find_band, find_same, take_band
-from segtrain.commands.check.mask_values import Labelling, Proposal, Values, labelling_of, merge_values, propose_classes
+from segtrain.commands.check.mask_values import Labeling, Proposal, Values, labeling_of, merge_values, propose_classes
 from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import MOST_LEFT_OUT, Source
 from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors
@@ -43,7 +43,7 @@ class DatasetReport:
 
     `data` has the classes of the experiment, for two folders those of the proposal; None where nothing is proposed.
     `values` are those of the masks as they are, `read` as the labeling reads them (colors or values). `counts` int64
-    (N, classes + 2) are as Labelling.count has them: zeros where a mask was not read, or there are no classes.
+    (N, classes + 2) are as Labeling.count has them: zeros where a mask was not read, or there are no classes.
     """
 
     source: Source
@@ -52,7 +52,7 @@ class DatasetReport:
     values: Values | None
     read: Values | None
     proposal: Proposal | None
-    labelling: Labelling | None
+    labeling: Labeling | None
     counts: NDArray[np.int64]
 
     @property
@@ -109,7 +109,7 @@ class DatasetReport:
 
     def holding(self, codes: Iterable[int]) -> list[int]:
         """The indices of the records whose masks have a pixel of one of these values, as the labeling reads them."""
-        own = [None if r.mask is None else self.labelling.codes_of(r.mask) for r in self.records]
+        own = [None if r.mask is None else self.labeling.codes_of(r.mask) for r in self.records]
         return [index for index, held in enumerate(own) if held is not None and np.isin(held, list(codes)).any()]
 
     def images_of(self, indices: Iterable[int]) -> list[str]:
@@ -172,9 +172,9 @@ class DatasetReport:
 
     def with_new(self, codes: Sequence[int]) -> list[ClassConfig]:
         """The classes and one for each of these values (packed colors); a class that was alone has a background."""
-        is_color, classes = self.labelling.as_color, explicit(self.data.classes)
+        is_color, classes = self.labeling.as_color, explicit(self.data.classes)
         key = "color" if is_color else "value"
-        if self.labelling.binary and 0 not in codes and 0 in self.read.codes:
+        if self.labeling.binary and 0 not in codes and 0 in self.read.codes:
             classes.insert(0, make_class("background", key, [as_written(0, as_color=is_color)]))
         for code in codes:
             name = f"class_{len(classes) + 1 if is_color else code}"
@@ -226,13 +226,13 @@ def gather(source: Source) -> DatasetReport:
         masks = chosen
         if band is not None:
             records = [r if r.mask is None else r._replace(mask=take_band(r.mask, band)) for r in records]
-    labelling = labelling_of(data) if data is not None else None
-    counts = np.zeros((len(records), (0 if labelling is None else len(labelling.names)) + 2), np.int64)
+    labeling = labeling_of(data) if data is not None else None
+    counts = np.zeros((len(records), (0 if labeling is None else len(labeling.names)) + 2), np.int64)
     for row, record in zip(counts, records, strict=True):
-        if labelling is not None and record.mask is not None:
-            row[:] = labelling.count(record.mask)
-    read = None if layered or labelling is None else merge_values(masks, is_color=labelling.as_color)
-    return DatasetReport(source, records, data, values, read, proposal, labelling, counts)
+        if labeling is not None and record.mask is not None:
+            row[:] = labeling.count(record.mask)
+    read = None if layered or labeling is None else merge_values(masks, is_color=labeling.as_color)
+    return DatasetReport(source, records, data, values, read, proposal, labeling, counts)
 
 
 def list_values(values: Values, rows: Iterable[int]) -> str:

@@ -148,7 +148,7 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
     image_error, mask_error, fit = "", "", math.nan
     try:
         picture, pixels = read_shown(data, sample)
-        image, grey = describe_image(picture, pixels)
+        image, gray = describe_image(picture, pixels)
     except (DataError, MemoryError) as error:
         image_error = _one_line(error)
     try:
@@ -158,8 +158,8 @@ def examine(data: DataConfig | None, split: str, sample: Sample) -> Record:
     if image is not None and planes is not None:
         orientation = picture.orientation if picture.orientation != 1 else mask.orientation
         if orientation != 1:
-            fit = compute_fit(grey, planes, orientation)
-        if grey.shape == planes.shape:
+            fit = compute_fit(gray, planes, orientation)
+        if gray.shape == planes.shape:
             mask = mask._replace(tones=compute_tones(pixels, planes, mask.codes))
     record = Record(split, sample, image, mask, image_error, mask_error, fit)
     if not record.is_pair or record.orientation != 1:
@@ -242,8 +242,8 @@ def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageRecord, NDAr
     used_bits = int(np.bitwise_or.reduce(known, axis=None)) if known.dtype.kind in "iu" and known.itemsize > 1 else 0
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     mean, square = _moments(pixels)
-    grey = to_grey(pixels)
-    thumbnail = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    gray = to_gray(pixels)
+    thumbnail = cv2.resize(gray, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     digest.update(pixels.data)
     record = ImageRecord(
@@ -251,7 +251,7 @@ def describe_image(picture: Picture, pixels: NDArray) -> tuple[ImageRecord, NDAr
         orientation=picture.orientation, low=low, high=high, used_bits=used_bits, mean=mean, square=square,
         digest=digest.digest()[:16], hash=compute_hash(thumbnail), thumbnail=thumbnail.tobytes(),
     )  # fmt: skip
-    return record, grey
+    return record, gray
 
 
 def _moments(pixels: NDArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -263,14 +263,14 @@ def _moments(pixels: NDArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(flat.mean(axis=0).tolist()), tuple((flat**2).mean(axis=0).tolist())
 
 
-def to_grey(pixels: NDArray) -> NDArray[np.uint8]:
+def to_gray(pixels: NDArray) -> NDArray[np.uint8]:
     """HWC of any type and number of channels to HW uint8; what is not 8 bit is stretched to its own range."""
     if pixels.dtype == np.uint8:
         is_rgb = pixels.shape[2] == 3
         return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if is_rgb else np.ascontiguousarray(pixels[..., 0])
-    grey = pixels[..., :3].astype(np.float32).mean(axis=2)
-    low, high = grey.min(), grey.max()
-    return ((grey - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    gray = pixels[..., :3].astype(np.float32).mean(axis=2)
+    low, high = gray.min(), gray.max()
+    return ((gray - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
 def compute_hash(thumbnail: NDArray[np.uint8]) -> int:
@@ -387,12 +387,12 @@ def compute_fit(turned: NDArray[np.uint8], planes: NDArray, orientation: int) ->
     return _edge_agreement(stored, planes) / agreement if agreement else math.nan
 
 
-def _edge_agreement(grey: NDArray[np.uint8], planes: NDArray) -> float:
-    if grey.shape != planes.shape:
+def _edge_agreement(gray: NDArray[np.uint8], planes: NDArray) -> float:
+    if gray.shape != planes.shape:
         return math.nan
-    step = max(1, max(grey.shape) // FIT_PX)
-    grey, planes = np.ascontiguousarray(grey[::step, ::step]), planes[::step, ::step]
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1.5).astype(np.float32)
+    step = max(1, max(gray.shape) // FIT_PX)
+    gray, planes = np.ascontiguousarray(gray[::step, ::step]), planes[::step, ::step]
+    smooth = cv2.GaussianBlur(gray, (0, 0), 1.5).astype(np.float32)
     gradient = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
     edges = np.zeros(planes.shape, bool)
     edges[:-1] |= planes[:-1] != planes[1:]

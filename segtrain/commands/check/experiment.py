@@ -203,7 +203,7 @@ def choose_settings(report: DatasetReport, machine: dict[str, Any]) -> dict[str,
         sizes=np.array([(r.image.height, r.image.width) for r in report.records if r.split in ("train", "all")]),
         shares=(pixels.sum(axis=0) / max(int(pixels.sum()), 1)).tolist(),
         image_shares=(pixels > 0).mean(axis=0).tolist(),
-        binary=report.labelling.binary,
+        binary=report.labeling.binary,
         upright=not all(image.file_type == "TIFF" for image in images),  # those are aerial images
         **machine,
     )

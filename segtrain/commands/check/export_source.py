@@ -142,7 +142,7 @@ def _make_class(name: str, labels: Sequence[Label]) -> ClassConfig:
 def describe_classes(report: DatasetReport, found: ExportSource) -> tuple[list[str], list[str]]:
     """The lines for the classes in the data section, with the objects and pixels of each class, and notes. If objects
     cover every pixel, there is no background."""
-    pixels, names = report.class_pixels, report.labelling.names
+    pixels, names = report.class_pixels, report.labeling.names
     comments, total = {}, max(int(pixels.sum()), 1)
     for name, column in zip(names, pixels.T, strict=True):
         objects = [f"{count_of(found.objects[name], 'object')}"] if found.objects.get(name) else []
@@ -153,10 +153,10 @@ def describe_classes(report: DatasetReport, found: ExportSource) -> tuple[list[s
         return lines, []
     outside = int(pixels[:, names.index("background")].sum())
     if not outside and len(names) > 2:
-        labelled = [item for item in found.classes if item.name != "background"]
-        return ["  unlabelled: ignore", *write_classes(labelled, comments=comments)[1:]], []
+        labeled = [item for item in found.classes if item.name != "background"]
+        return ["  unlabeled: ignore", *write_classes(labeled, comments=comments)[1:]], []
     if outside >= _FEW_OUTSIDE * total:
         return lines, []
     share = f"only {show_share(outside / total)} of the pixels are outside all objects"
-    advice = "if everything is labeled, remove background from classes and write unlabelled: ignore"
+    advice = "if everything is labeled, remove background from classes and write unlabeled: ignore"
     return lines, [f"{share}: {advice}"]

@@ -127,7 +127,7 @@ def _merge_palettes(masks: list[MaskRecord], codes: NDArray[np.int64]) -> NDArra
     return colors
 
 
-class Labelling(NamedTuple):
+class Labeling(NamedTuple):
     """Names and colors of the classes (a binary task has two, its background first), and which mask value or packed
     color is which: `claims` gives a class's index, or IGNORED."""
 
@@ -164,7 +164,7 @@ class Labelling(NamedTuple):
         return counts
 
 
-def labelling_of(data: DataConfig) -> Labelling:
+def labeling_of(data: DataConfig) -> Labeling:
     """The classes of an experiment; one class alone has a background before it."""
     classes, binary = data.classes, data.mode == "binary"
     if data.multilabel:
@@ -177,7 +177,7 @@ def labelling_of(data: DataConfig) -> Labelling:
         colors = default_colors(len(classes))
     as_color = are_colors(classes) and not data.multilabel
     claims = {value: index for value, index in claims.items() if as_color or is_in_range(value)}
-    return Labelling(
+    return Labeling(
         data.class_names,
         [*([(0, 0, 0)] if binary else []), *map(tuple, colors)],
         claims,

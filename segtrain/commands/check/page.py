@@ -23,7 +23,7 @@ from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import MaskRecord, examine_mask, read_shown, split_colors
 from segtrain.commands.check.finding import LEVELS, Finding, count_of, write_lines
 from segtrain.commands.check.fixes import pick_pixels
-from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labelling, show_share
+from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labeling, show_share
 from segtrain.errors import DataError
 from segtrain.memory import count_cores
 from segtrain.page import picture_address, write_html
@@ -79,19 +79,19 @@ def _find_position(share: float) -> float:
 
 def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
     """The table of the classes: the share of the pixels in each split, and the number of masks that have each."""
-    labelling, pixels = report.labelling, report.class_pixels
-    if labelling is None or not pixels.any():
+    labeling, pixels = report.labeling, report.class_pixels
+    if labeling is None or not pixels.any():
         return {"classes": []}
     splits = {split: indices for split, indices in report.splits.items() if report.counts[indices].any()}
     sums = [pixels[indices].sum(axis=0) for indices in splits.values()]
-    areas = [_labelled_pixels(report, indices) for indices in splits.values()]
+    areas = [_labeled_pixels(report, indices) for indices in splits.values()]
     shares = np.array([counts / max(area, 1) for counts, area in zip(sums, areas, strict=True)]).T  # (classes, splits)
     suggested = suggest_weights(report)
     return {
         "classes": [
             {"name": name, "color": color, "shares": row.tolist(), "masks": int(masks)}
             for name, color, row, masks in zip(
-                labelling.names, labelling.colors, shares, (pixels > 0).sum(axis=0), strict=True
+                labeling.names, labeling.colors, shares, (pixels > 0).sum(axis=0), strict=True
             )
         ],
         "splits": list(splits),
@@ -100,9 +100,9 @@ def _describe_classes(report: DatasetReport) -> Mapping[str, Any]:
     }
 
 
-def _labelled_pixels(report: DatasetReport, indices: NDArray[np.int64]) -> int:
+def _labeled_pixels(report: DatasetReport, indices: NDArray[np.int64]) -> int:
     """The pixels of these records that are some class's, or could be where classes overlap: what shares are of."""
-    if not report.labelling.multilabel:
+    if not report.labeling.multilabel:
         return int(report.class_pixels[indices].sum())
     masks = [report.records[index].mask for index in indices]
     return sum(m.height * m.width for m in masks if m is not None) - int(report.counts[indices, IGNORED].sum())
@@ -128,7 +128,7 @@ def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
         panels.append(cv2.resize(image, _reduced(image.shape), interpolation=cv2.INTER_AREA))
     with suppress(DataError, MemoryError):
         mask, planes = examine_mask(data, sample)
-        painted, known = paint(planes, mask, report.labelling, marked=marked)
+        painted, known = paint(planes, mask, report.labeling, marked=marked)
         if panels and report.records[index].is_pair:
             height, width = panels[0].shape[:2]
             painted, known = (pick_pixels(array, height, width) for array in (painted, known))
@@ -147,22 +147,22 @@ def _draw(report: DatasetReport, index: int, marked: frozenset[int]) -> str:
 
 
 def paint(
-    planes: NDArray, mask: MaskRecord, labelling: Labelling | None, *, marked: frozenset[int]
+    planes: NDArray, mask: MaskRecord, labeling: Labeling | None, *, marked: frozenset[int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """A mask (HW codes) in the colors of its classes, HWC uint8, and where it is not ignored, HW. What nothing claims
     has the color of errors; without classes every value has a color of its own."""
     codes, index = np.unique(planes, return_inverse=True)
     index = index.reshape(planes.shape)
-    read = None if labelling is None else labelling.codes_of(mask)
+    read = None if labeling is None else labeling.codes_of(mask)
     if read is None:
         colors = split_colors(codes) if mask.is_color else default_colors(len(codes))
         return np.array(colors, np.uint8)[index], np.ones(planes.shape, bool)
-    claims = dict(zip(mask.codes.tolist(), labelling.indices_of(read).tolist(), strict=True))
+    claims = dict(zip(mask.codes.tolist(), labeling.indices_of(read).tolist(), strict=True))
     which = np.array([UNCLAIMED if code in marked else claims.get(code, UNCLAIMED) for code in codes.tolist()])
-    colors = np.array([*labelling.colors, ERROR_COLOR, (0, 0, 0)], np.uint8)
+    colors = np.array([*labeling.colors, ERROR_COLOR, (0, 0, 0)], np.uint8)
     shown = which != IGNORED
-    if labelling.binary or labelling.multilabel:  # the background is shown as it is
-        shown &= which != (0 if labelling.binary else UNCLAIMED)
+    if labeling.binary or labeling.multilabel:  # the background is shown as it is
+        shown &= which != (0 if labeling.binary else UNCLAIMED)
     return colors[which][index], shown[index]
 
 

@@ -49,7 +49,7 @@ def overview(datasets: dict[str, Dataset], *, width: int) -> Iterator[str]:
         line = f"{row[0]:{names}}  {row[1]:>{classes}}  {row[2]:{images}}  {row[3]}"
         yield from wrap(line, width, rest="    ")
         if about:
-            yield from wrap(f"{about.title}. License: {about.licence}", width, first="    ", rest="    ")
+            yield from wrap(f"{about.title}. License: {about.license}", width, first="    ", rest="    ")
             for line in about.layout:
                 yield from wrap(line, width, first="    - ", rest="      ")
     yield ""

@@ -93,7 +93,7 @@ def fetch_dataset(name: str, about: About, root: Path, *, pauses_s: Sequence[flo
 
 def announce(name: str, about: About, missing: Sequence[Archive], root: Path) -> None:
     """Print what is going to be fetched, under which license, and whether it fits on the disk."""
-    print(f"{name}: {about.title}\nlicence: {about.licence}; see {about.home}")
+    print(f"{name}: {about.title}\nlicense: {about.license}; see {about.home}")
     if not missing:
         print(
             f"{root}: all of its {len(about.archives)} file(s) have been downloaded and unpacked already; nothing to do"

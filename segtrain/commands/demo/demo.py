@@ -21,7 +21,7 @@ from segtrain.errors import DataError
 from segtrain.files import workshop
 
 DRAWING = 2  # goes up with every change of what is drawn, so that an older set is not taken for this one
-Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in metres, and what draws it
+Thing = tuple[float, Callable[[Painter], None]]  # how far ahead its far end is, in meters, and what draws it
 
 
 def draw_scene(rng: np.random.Generator, height: int = 192, width: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +44,7 @@ def draw_scene(rng: np.random.Generator, height: int = 192, width: int = 256) ->
 
 
 def cast_shadow(painter: Painter, left: float, right: float, near: float, far: float, height_m: float) -> np.ndarray:
-    """The outline on the ground, (8, 3) in metres, of a box and its shadow."""
+    """The outline on the ground, (8, 3) in meters, of a box and its shadow."""
     foot = np.array([[left, 0, near], [right, 0, near], [right, 0, far], [left, 0, far]])
     return np.concatenate([foot, foot + painter.sun * height_m])
 

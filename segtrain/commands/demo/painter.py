@@ -45,7 +45,7 @@ class Painter:
         self.mask = np.full((self.height, self.width), SKY, np.uint8)
         self.light = LIGHTS[rng.choice(len(LIGHTS), p=[0.38, 0.26, 0.22, 0.14])]
         self.focal_px = self.width * rng.uniform(0.72, 0.92)
-        self.centre = self.width * rng.uniform(0.42, 0.58), self.height * rng.uniform(0.42, 0.54)
+        self.center = self.width * rng.uniform(0.42, 0.58), self.height * rng.uniform(0.42, 0.54)
         self.eye = rng.uniform(0.3, 2.2), rng.uniform(1.4, 2.1)
         self.bend = rng.normal(0, 0.0006)  # of the street, 1 / (2 * radius in meters)
         self.visibility_m = rng.uniform(60, 260)
@@ -57,27 +57,27 @@ class Painter:
         z = np.maximum(points[..., 2], NEAREST_M)
         x = points[..., 0] - self.eye[0] + self.bend * np.minimum(z, FARTHEST_M) ** 2
         scale, pixels = self.focal_px / z, np.empty((*z.shape, 2), np.int32)
-        pixels[..., 0] = x * scale + self.centre[0] + 0.5
-        pixels[..., 1] = (self.eye[1] - points[..., 1]) * scale + self.centre[1] + 0.5
+        pixels[..., 0] = x * scale + self.center[0] + 0.5
+        pixels[..., 1] = (self.eye[1] - points[..., 1]) * scale + self.center[1] + 0.5
         return pixels
 
-    def expose(self, colours: np.ndarray, distance_m: np.ndarray) -> list:
+    def expose(self, colors: np.ndarray, distance_m: np.ndarray) -> list:
         """The RGB that is seen of surfaces at a distance: their color in this light, fading into haze."""
         clear = np.exp(-np.maximum(distance_m, 0) / self.visibility_m)[..., None]
         haze = np.multiply(0.85, self.light.horizon)
-        return np.clip(colours * np.array(self.light.tint) * clear + haze * (1 - clear), 0, 255).tolist()
+        return np.clip(colors * np.array(self.light.tint) * clear + haze * (1 - clear), 0, 255).tolist()
 
-    def fill(self, corners: np.ndarray, colour, label: int) -> None:
+    def fill(self, corners: np.ndarray, color, label: int) -> None:
         """Paint convex polygons in their order, (N, corners, 3), in one color or in N."""
-        colours = self.expose(np.broadcast_to(colour, (len(corners), 3)), corners[..., 2].mean(axis=1))
-        for polygon, seen in zip(self.project(corners), colours, strict=True):
+        colors = self.expose(np.broadcast_to(color, (len(corners), 3)), corners[..., 2].mean(axis=1))
+        for polygon, seen in zip(self.project(corners), colors, strict=True):
             cv2.fillConvexPoly(self.image, polygon, seen)
             cv2.fillConvexPoly(self.mask, polygon, label)
 
-    def hull(self, points: np.ndarray, colour, label: int) -> None:
+    def hull(self, points: np.ndarray, color, label: int) -> None:
         """Paint the outline of a convex body with corners (N, 3)."""
         outline = cv2.convexHull(self.project(points))
-        cv2.fillConvexPoly(self.image, outline, self.expose(np.array(colour), points[:, 2].mean()))
+        cv2.fillConvexPoly(self.image, outline, self.expose(np.array(color), points[:, 2].mean()))
         cv2.fillConvexPoly(self.mask, outline, label)
 
     def rods(self, rods: list[tuple], label: int, *, thinnest_px: int = 2) -> None:
@@ -85,30 +85,30 @@ class Painter:
 
         Each rod is (x, y) of its start, (x, y) of its end, meters ahead, width in meters, color.
         """
-        starts, ends, ahead, widths, colours = (np.array(column, float) for column in zip(*rods, strict=True))
+        starts, ends, ahead, widths, colors = (np.array(column, float) for column in zip(*rods, strict=True))
         lines = self.project(np.stack([np.insert(starts, 2, ahead, axis=1), np.insert(ends, 2, ahead, axis=1)], axis=1))
         thickness = np.maximum(OVERSAMPLING * thinnest_px, np.rint(self.focal_px * widths / ahead)).astype(int)
-        seen = self.expose(colours, ahead)
-        for (start, end), wide, colour in zip(lines.tolist(), thickness.tolist(), seen, strict=True):
-            cv2.line(self.image, start, end, colour, wide)
+        seen = self.expose(colors, ahead)
+        for (start, end), wide, color in zip(lines.tolist(), thickness.tolist(), seen, strict=True):
+            cv2.line(self.image, start, end, color, wide)
             cv2.line(self.mask, start, end, label, wide)
 
-    def discs(self, centres: np.ndarray, radii_m: np.ndarray, colours: np.ndarray, label: int) -> None:
+    def discs(self, centers: np.ndarray, radii_m: np.ndarray, colors: np.ndarray, label: int) -> None:
         """Paint N discs in their order: centers (N, 3), radii (N,), colors (N, 3)."""
-        radii = np.rint(self.focal_px * radii_m / np.maximum(centres[:, 2], NEAREST_M)).astype(int).tolist()
-        for centre, radius, seen in zip(
-            self.project(centres).tolist(), radii, self.expose(colours, centres[:, 2]), strict=True
+        radii = np.rint(self.focal_px * radii_m / np.maximum(centers[:, 2], NEAREST_M)).astype(int).tolist()
+        for center, radius, seen in zip(
+            self.project(centers).tolist(), radii, self.expose(colors, centers[:, 2]), strict=True
         ):
-            cv2.circle(self.image, centre, max(radius, 1), seen, -1)
-            cv2.circle(self.mask, centre, max(radius, 1), label, -1)
+            cv2.circle(self.image, center, max(radius, 1), seen, -1)
+            cv2.circle(self.mask, center, max(radius, 1), label, -1)
 
     def glow(self, point, radius_m: float) -> None:
         """Remember a lamp; it shines where the light asks for lamps, see develop."""
         self.glows.append((self.project(np.array(point, float)).tolist(), round(self.focal_px * radius_m / point[2])))
 
-    def pick(self, colours: list) -> np.ndarray:
+    def pick(self, colors: list) -> np.ndarray:
         """One of the colors, slightly varied."""
-        return np.array(colours[self.rng.integers(len(colours))]) * self.rng.uniform(0.85, 1.12, 3)
+        return np.array(colors[self.rng.integers(len(colors))]) * self.rng.uniform(0.85, 1.12, 3)
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: tuple[int, int]) -> np.ndarray:
@@ -137,7 +137,7 @@ def draw_sky(painter: Painter) -> None:
     height, width = painter.height // 2, painter.width // 2
     rows, columns = np.ogrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     zenith, horizon = np.array(light.zenith, np.float32), np.array(light.horizon, np.float32)
-    down = np.clip(rows * painter.height / painter.centre[1], 0, 1).astype(np.float32)[..., None]
+    down = np.clip(rows * painter.height / painter.center[1], 0, 1).astype(np.float32)[..., None]
     noise = smooth_noise(rng, height, width, (7, 5)) + 0.6 * smooth_noise(rng, height, width, (22, 12))
     noise += 0.35 * smooth_noise(rng, height, width, (60, 40)) + np.float32(rng.uniform(-1.2, 0.8))
     cover = np.clip(noise * 0.9, 0, 0.85)[..., None]
@@ -164,8 +164,8 @@ def develop(painter: Painter) -> tuple[np.ndarray, np.ndarray]:
     if painter.light.lamps:
         shine = np.zeros((height, width, 3), np.float32)
         for (x, y), radius in painter.glows:
-            centre = (x // OVERSAMPLING, y // OVERSAMPLING)
-            cv2.circle(shine, centre, max(radius // OVERSAMPLING, 1), (150, 125, 80), -1)
+            center = (x // OVERSAMPLING, y // OVERSAMPLING)
+            cv2.circle(shine, center, max(radius // OVERSAMPLING, 1), (150, 125, 80), -1)
         image += cv2.GaussianBlur(shine, (0, 0), 2) + cv2.GaussianBlur(shine, (0, 0), 9)
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.55))
     down, right = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]

@@ -64,10 +64,10 @@ def shade_ground(painter: Painter, shadows: list) -> None:
     shadow = np.zeros_like(painter.mask)
     for outline in shadows:
         cv2.fillConvexPoly(shadow, cv2.convexHull(painter.project(outline)), 255)
-    top, step = int(max(painter.centre[1] + 2, 0)), 2  # soft enough for half the resolution
+    top, step = int(max(painter.center[1] + 2, 0)), 2  # soft enough for half the resolution
     rows, columns = np.mgrid[1 : painter.height - top + 1 : step, 0 : painter.width : step].astype(np.float32)
     depth = painter.eye[1] * painter.focal_px / rows
-    texels = 24 * np.stack([(columns - painter.centre[0]) * depth / painter.focal_px, depth], axis=-1)
+    texels = 24 * np.stack([(columns - painter.center[0]) * depth / painter.focal_px, depth], axis=-1)
     tile = smooth_noise(painter.rng, 128, 128, (128, 128)) + smooth_noise(painter.rng, 128, 128, (16, 16))
     rough = cv2.remap(tile, texels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP) * np.exp(-depth / 12)
     rough = cv2.resize(rough, (painter.width, painter.height - top))
@@ -85,7 +85,7 @@ def draw_wall(painter: Painter, start: np.ndarray, end: np.ndarray, height_m: fl
     posts = start + np.linspace(0, 1, bays + 1)[:, None] * (end - start)
     # The side that the shadows point to is the side that the sun falls on.
     sunlit = 1 + painter.light.shadow * (0.25 if start[0] * painter.sun[0] > 0 else -0.45)
-    colour = look["wall"] * sunlit * (1.0 if start[0] == end[0] else 0.8)
+    color = look["wall"] * sunlit * (1.0 if start[0] == end[0] else 0.8)
     step, floor_m = posts[1] - posts[0], height_m / floors
     left = np.tile(posts[:-1] + look["margin"] * step, (floors, 1))
     right = np.tile(posts[1:] - look["margin"] * step, (floors, 1))
@@ -96,16 +96,16 @@ def draw_wall(painter: Painter, start: np.ndarray, end: np.ndarray, height_m: fl
         panes[rng.random(len(panes)) < 0.4] = 470, 380, 240
     frame = 0.12 * step / look["bay_m"]
     layers = [
-        (turn_upright(posts[:-1], posts[1:], 0, height_m), colour * rng.uniform(0.96, 1.04, (bays, 1))),
-        (turn_upright(posts[:-1], posts[1:], height_m - 0.45, height_m), colour * 1.15),
-        (turn_upright(left - frame, right + frame, bottom - 0.15, top + 0.12), colour * look["frame"]),
+        (turn_upright(posts[:-1], posts[1:], 0, height_m), color * rng.uniform(0.96, 1.04, (bays, 1))),
+        (turn_upright(posts[:-1], posts[1:], height_m - 0.45, height_m), color * 1.15),
+        (turn_upright(left - frame, right + frame, bottom - 0.15, top + 0.12), color * look["frame"]),
         (turn_upright(left, right, bottom, top), panes),
     ]
     if look["shop"] is not None:
         layers.append((turn_upright(posts[:-1], posts[1:], 0.5, 2.5), panes[:bays] * 0.8))
         layers.append((turn_upright(posts[:-1], posts[1:], 2.6, 3.3), look["shop"] * sunlit))
-    colours = [np.broadcast_to(tone, (len(quads), 3)) for quads, tone in layers]
-    painter.fill(np.concatenate([quads for quads, _ in layers]), np.concatenate(colours), BUILDING)
+    colors = [np.broadcast_to(tone, (len(quads), 3)) for quads, tone in layers]
+    painter.fill(np.concatenate([quads for quads, _ in layers]), np.concatenate(colors), BUILDING)
 
 
 def draw_building(painter: Painter, side: int, front_m: float, near: float, far: float, height_m: float) -> None:
@@ -143,17 +143,17 @@ def draw_skyline(painter: Painter) -> None:
             draw_crown(painter, np.array([x, 4, z - 10]), np.array([10, 6, 5]), painter.pick(LEAVES), leaves=60)
 
 
-def draw_crown(painter: Painter, centre: np.ndarray, radii_m: np.ndarray, colour: np.ndarray, *, leaves: int) -> None:
+def draw_crown(painter: Painter, center: np.ndarray, radii_m: np.ndarray, color: np.ndarray, *, leaves: int) -> None:
     """Foliage: overlapping discs, dark within and below, light above and towards the sun."""
     rng = painter.rng
     directions = rng.normal(size=(leaves, 3))
     directions *= rng.uniform(0.2, 1, (leaves, 1)) ** 0.7 / np.linalg.norm(directions, axis=1, keepdims=True)
     directions = directions[np.argsort(directions[:, 1] + rng.normal(0, 0.3, leaves))]
     height = 0.75 + 0.4 * directions[:, 1:2] - 0.2 * np.sign(painter.sun[0]) * directions[:, :1]
-    tones = colour * height * rng.uniform(0.8, 1.2, (leaves, 1))
-    centres = centre + directions * radii_m
-    centres[:, 2] = centre[2]
-    painter.discs(centres, radii_m.min() * rng.uniform(0.1, 0.34, leaves), tones, TREE)
+    tones = color * height * rng.uniform(0.8, 1.2, (leaves, 1))
+    centers = center + directions * radii_m
+    centers[:, 2] = center[2]
+    painter.discs(centers, radii_m.min() * rng.uniform(0.1, 0.34, leaves), tones, TREE)
 
 
 def draw_tree(painter: Painter, x: float, z: float, height_m: float) -> None:
@@ -183,8 +183,8 @@ def draw_pole(painter: Painter, x: float, z: float, kind: str) -> None:
     painter.rods(rods, POLE, thinnest_px=4)
     if kind == "light":
         lit = painter.rng.integers(3)
-        for row, colour in enumerate([(40, 220, 110), (250, 180, 40), (240, 50, 40)]):
-            dot = np.array(colour) * (1 if row == lit else 0.3)
+        for row, color in enumerate([(40, 220, 110), (250, 180, 40), (240, 50, 40)]):
+            dot = np.array(color) * (1 if row == lit else 0.3)
             painter.discs(np.array([[x, 2.9 + 0.35 * row, z]]), np.array([0.14]), dot[None], POLE)
     if kind == "sign":
         face = painter.pick([(200, 36, 40), (36, 84, 180), (236, 196, 60)])
@@ -201,9 +201,9 @@ def draw_car(painter: Painter, x: float, z: float, *, oncoming: bool) -> None:
     side = 1 if painter.eye[0] > x else -1
     seen_side, inner = x + side * half_m, x + side * (half_m - 0.16)
 
-    def box(bottom: float, top: float, half_m: float, near: float, far: float, colour) -> None:
+    def box(bottom: float, top: float, half_m: float, near: float, far: float, color) -> None:
         corners = [(x + s * half_m, y, z + w) for s in (-1, 1) for y in (bottom, top) for w in (near, far)]
-        painter.hull(np.array(corners), colour, CAR)
+        painter.hull(np.array(corners), color, CAR)
 
     painter.fill(flat(x - half_m, x + half_m, np.array([z]), np.array([z + length_m])), 18.0, ROAD)
     front, back = 0.18 * length_m, 0.86 * length_m
@@ -268,18 +268,18 @@ def draw_person(painter: Painter, x: float, z: float) -> None:
 
 def draw_bin(painter: Painter, x: float, z: float) -> None:
     """A litter bin: a thing of no class."""
-    colour = painter.pick([(70, 84, 70), (96, 92, 88), (176, 110, 40)])
-    body, lid = ((x, 0.25), (x, 0.75), z, 0.5, colour), ((x, 0.9), (x, 0.95), z, 0.55, colour * 0.6)
+    color = painter.pick([(70, 84, 70), (96, 92, 88), (176, 110, 40)])
+    body, lid = ((x, 0.25), (x, 0.75), z, 0.5, color), ((x, 0.9), (x, 0.95), z, 0.55, color * 0.6)
     painter.rods([body, lid], IGNORED)
 
 
 def draw_bonnet(painter: Painter) -> None:
     """The bonnet of the car that the camera rides in, which a dataset would mask out."""
-    rng, colour = painter.rng, painter.pick(PAINTS) * painter.light.tint
-    centre = (round(painter.width * rng.uniform(0.44, 0.56)), painter.height)
+    rng, color = painter.rng, painter.pick(PAINTS) * painter.light.tint
+    center = (round(painter.width * rng.uniform(0.44, 0.56)), painter.height)
     half_width, rise = painter.width * rng.uniform(0.42, 0.6), painter.height * rng.uniform(0.05, 0.095)
     for share in (1.0, 0.9, 0.75, 0.5):
         axes = (round(half_width * share), round(rise * share))
-        shade = np.clip(colour * (1.35 - 0.5 * share), 0, 255).tolist()
-        cv2.ellipse(painter.image, centre, axes, 0, 180, 360, shade, -1)
-        cv2.ellipse(painter.mask, centre, axes, 0, 180, 360, IGNORED, -1)
+        shade = np.clip(color * (1.35 - 0.5 * share), 0, 255).tolist()
+        cv2.ellipse(painter.image, center, axes, 0, 180, 360, shade, -1)
+        cv2.ellipse(painter.mask, center, axes, 0, 180, 360, IGNORED, -1)

@@ -27,10 +27,10 @@ class Map:
         self.size_m = np.array([width, height]) * PIXEL_M
         angle = rng.uniform(0, np.pi / 2)
         self.axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        self.sun = rng.uniform(0.35, 0.9) * np.array([0.6, -0.8])  # metres of shadow for each metre of height
+        self.sun = rng.uniform(0.35, 0.9) * np.array([0.6, -0.8])  # meters of shadow for each meter of height
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points (N, 2) of the grid, in metres from the center of the image, to (N, 2) int32 pixels."""
+        """Points (N, 2) of the grid, in meters from the center of the image, to (N, 2) int32 pixels."""
         return np.rint((points @ self.axes + self.size_m / 2) * OVERSAMPLING / PIXEL_M).astype(np.int32)
 
     def fill(self, points: np.ndarray, color, label: int) -> None:

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trust", action="store_true", help="also load networks of your own, which can run any code")
     parser.add_argument("--push", metavar="OWNER/NAME", help="with --to hub: also push the folder to this repository")
-    parser.add_argument("--licence", help="with --to hub or space: license of the weights, for README.md")
+    parser.add_argument("--license", help="with --to hub or space: license of the weights, for README.md")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -66,8 +66,8 @@ def main(options: argparse.Namespace) -> int:
         )
     if options.push and options.to != "hub":
         raise ConfigError("--push: needs --to hub")
-    if options.licence and options.to not in ("hub", "space"):
-        raise ConfigError("--licence: needs --to hub or --to space")
+    if options.license and options.to not in ("hub", "space"):
+        raise ConfigError("--license: needs --to hub or --to space")
     if options.size is not None and min(options.size) < 1:
         raise ConfigError(f"--size {options.size[0]} {options.size[1]}: height and width must be at least 1")
     require_libraries(f"--to {options.to}", form.extra, form.libraries)

@@ -37,7 +37,7 @@ def export_run(options: argparse.Namespace, form: Form) -> str:
         size=size,
         calibration=calibration_images(splits["train"] if splits else (), network.task, size),
         push=options.push,
-        licence=options.licence,
+        license=options.license,
     )
     with staged(path) as draft:
         print(f"{path}: writing, then comparing on {len(images)} images", flush=True)

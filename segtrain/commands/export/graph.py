@@ -34,7 +34,7 @@ class ExportOptions:
         calibration: gives up to 128 training images (1, C, H, W) as the network takes them, of `size` where that is
             given, one after the other and each time from the start; for int8.
         push: repository of a model hub that the model card names.
-        licence: of the weights, for model cards.
+        license: of the weights, for model cards.
     """
 
     labels: bool
@@ -42,7 +42,7 @@ class ExportOptions:
     size: tuple[int, int] | None
     calibration: Callable[[], Iterator[Tensor]]
     push: str | None = None
-    licence: str | None = None
+    license: str | None = None
 
     @property
     def output(self) -> Literal["probabilities", "labels"]:

@@ -42,7 +42,7 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
         )
     if options.push is not None:
         _require_token(options.push)
-    card = write_card(network, source=options.push or "path/to/this/folder", licence=options.licence)
+    card = write_card(network, source=options.push or "path/to/this/folder", license=options.license)
     path.mkdir()
     (path / CARD).write_bytes(card.encode())
     try:

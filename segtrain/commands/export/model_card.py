@@ -22,13 +22,13 @@ MEAN_TITLES = {
 }
 
 
-def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> str:
+def write_card(network: TorchNetwork, *, source: str, license: str | None) -> str:
     """The card, Markdown behind a front matter of YAML.
 
     Args:
         network: what is published; what it does not say of its training is left out.
         source: what `from_pretrained` is given: a folder, or OWNER/NAME on the hub.
-        licence: of the weights; None where nobody said.
+        license: of the weights; None where nobody said.
     """
     config, model, trained, about = network.config, network.model, network.trained, _known_set(network.config)
     scores = {key.removeprefix("val/"): value for key, value in trained.get("metrics", {}).items()}
@@ -46,8 +46,8 @@ def write_card(network: TorchNetwork, *, source: str, licence: str | None) -> st
         about=about,
         augmentation=[*transform_names(config.transforms.train), *(name for name, way in config.data.mix or () if way)],
         config=config,
-        front_matter=_front_matter(config, about, scores, licence),
-        licence=licence,
+        front_matter=_front_matter(config, about, scores, license),
+        license=license,
         losses=[f"{term.coef:g} {name}{_in_brackets(term)}" for name, term in config.loss.items()],
         mean=[f"{value / 255:.4g}" for value in model.mean.flatten()],
         means=MEAN_TITLES,
@@ -102,7 +102,7 @@ def _title(about: About) -> str:
     return about.title.partition(":")[0]
 
 
-def _front_matter(config: Config, about: About | None, scores: dict[str, float], licence: str | None) -> str:
+def _front_matter(config: Config, about: About | None, scores: dict[str, float], license: str | None) -> str:
     score = scores.get("miou", math.nan)
     result = EvalResult(
         task_type="image-segmentation",
@@ -117,7 +117,7 @@ def _front_matter(config: Config, about: About | None, scores: dict[str, float],
     data = ModelCardData(
         library_name="segmentation-models-pytorch",
         pipeline_tag="image-segmentation",
-        license=licence,
+        license=license,
         tags=TAGS,
         **known,
     )

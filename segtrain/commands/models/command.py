@@ -106,5 +106,5 @@ def measure_model(network: str, encoder: str | None = None, *, size: tuple[int, 
     print(f"arguments     {', '.join(name for name in arguments if name not in REFUSED_MODEL_ARGUMENTS) or 'none'}")
     if network in NETWORKS:
         print(f"paper         {NETWORKS[network].paper}, {NETWORKS[network].url}")
-    for name, licence in (list_hub_weights(encoder) if encoder else {}).items():
-        print(f"pretrained    {name}{f', license {licence}' if license else ''}")
+    for name, license in (list_hub_weights(encoder) if encoder else {}).items():
+        print(f"pretrained    {name}{f', license {license}' if license else ''}")

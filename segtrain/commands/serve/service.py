@@ -71,7 +71,7 @@ class Service:
                 image = await asyncio.to_thread(read_upload, path, self._predictor, self.limits.max_pixels)
                 labels = await asyncio.wrap_future(self.batcher.submit(image))
                 result = Result(path, UPLOAD_NAME, self._task, image, labels)
-                return await asyncio.to_thread(_summarise if output == "json" else _answer, result, output)
+                return await asyncio.to_thread(_summarize if output == "json" else _answer, result, output)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -113,7 +113,7 @@ def _answer(result: Result, kind: str) -> Response:
     return Response(packed.getvalue(), media_type="application/zip")
 
 
-def _summarise(result: Result, _: str) -> Response:
+def _summarize(result: Result, _: str) -> Response:
     """All that the page shows: size, classes with their shares of the pixels, pictures as data: addresses."""
     height, width = result.size
     shares = zip(list_classes(result.task), result.shares.tolist(), strict=True)

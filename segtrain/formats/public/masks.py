@@ -35,14 +35,14 @@ def read_shadow(mask: str, *, as_color: bool) -> "np.ndarray":
 
     from segtrain.images.reading import read_image
 
-    grey = read_image(mask, channels=1)[..., 0]
-    if grey.max() == 1:
+    gray = read_image(mask, channels=1)[..., 0]
+    if gray.max() == 1:
         raise DataError(
             f"{mask}: contains 0 and 1, but shadow is 255 in SBU's masks; use the published masks, or format folders "
             f"with "
             "data.classes: [{name: shadow, value: 1}]"
         )
-    shadow = np.where(grey > LARGEST_LIT, 255, 0).astype(np.uint8)
+    shadow = np.where(gray > LARGEST_LIT, 255, 0).astype(np.uint8)
     return np.repeat(shadow[..., None], 3, axis=-1) if as_color else shadow
 
 

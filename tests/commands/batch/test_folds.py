@@ -38,9 +38,9 @@ def test_the_out_of_fold_score_is_that_of_scikit_learn(folds, capsys) -> None:
     for each in folds:
         root = each.config.data.root
         predictor = Predictor.load(each.folder, device="cpu")
-        learnt = load_checkpoint(each.folder / "last.pt")["samples"]
+        learned = load_checkpoint(each.folder / "last.pt")["samples"]
         held_out = names_of_fold(each)
-        assert len(held_out) == learnt["validation"][0] == 4 and not seen & held_out
+        assert len(held_out) == learned["validation"][0] == 4 and not seen & held_out
         seen |= held_out
         for name in held_out:
             split, number = name.split("/")

@@ -1,4 +1,4 @@
-"""One set of ten images, as each labelling tool exports it. The layouts follow real exports: CVAT's writers
+"""One set of ten images, as each labeling tool exports it. The layouts follow real exports: CVAT's writers
 (cvat/apps/dataset_manager/formats), datumaro's, Label Studio's and labelme's, Roboflow's and Kaggle's data sets."""
 
 import json

@@ -82,7 +82,7 @@ def banded(band: int, depth: int, dtype: type = np.uint8) -> Save:
     return save
 
 
-def grey_rgb(mask: np.ndarray, file: Path, index: int) -> None:
+def gray_rgb(mask: np.ndarray, file: Path, index: int) -> None:
     pixels = np.dstack([mask] * 3)
     np.save(file, pixels) if file.suffix == ".npy" else tifffile.imwrite(file, pixels.astype(np.uint16) * 999)
 
@@ -146,8 +146,8 @@ SETS: dict[str, tuple[Save, int, str]] = {
     "palettes in other colors": (recolored, 3, ".png"),
     "alpha": (banded(4, 4), 3, ".png"),
     "gray and alpha": (banded(2, 2), 3, ".png"),
-    "gray in RGB of 16 bits": (grey_rgb, 3, ".tif"),
-    "gray in an array of three channels": (grey_rgb, 3, ".npy"),
+    "gray in RGB of 16 bits": (gray_rgb, 3, ".tif"),
+    "gray in an array of three channels": (gray_rgb, 3, ".npy"),
     "npy": (values([0, 1, 2], np.int64), 3, ".npy"),
     "1 in some, 255 in others": (mixed(values([0, 1]), values([0, 255])), 2, ".png"),
     "1 2 in some, 127 255 in others": (mixed(values([0, 1, 2]), values([0, 127, 255])), 3, ".png"),

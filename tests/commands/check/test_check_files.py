@@ -218,7 +218,7 @@ def test_masks_of_other_proportions(root):
 
 
 def georeference(folder, suffix, shift=0.0):
-    """The pictures of a folder as TIFFs with pixels of half a metre, 100 m apart."""
+    """The pictures of a folder as TIFFs with pixels of half a meter, 100 m apart."""
     for index, path in enumerate(sorted(folder.glob("*.png"))):
         place = [
             (33550, "d", 3, (0.5, 0.5, 0.0), True),
@@ -242,7 +242,7 @@ def test_masks_that_are_elsewhere_on_the_map(root, shift, capsys):
     assert "8 masks are elsewhere on the map than the image; " in capsys.readouterr().err
 
 
-def test_images_of_one_colour(root):
+def test_images_of_one_color(root):
     write(root / "train/images/003.png", np.full((64, 80, 3), 9))
     (found,) = look(root)
     assert shown([found]) == [("warning", "1 image is a single color")]

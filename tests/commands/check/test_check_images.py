@@ -16,17 +16,17 @@ from tests.conftest import PROJECT, draw_sample
 def make_deep(root, function):
     """Every image becomes function(gray image as float, 0..255), uint16."""
     for path in sorted(root.glob("*/images/*.png")):
-        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float64)
-        assert cv2.imwrite(str(path), np.rint(function(grey)).astype(np.uint16))
+        gray = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float64)
+        assert cv2.imwrite(str(path), np.rint(function(gray)).astype(np.uint16))
 
 
 # what 8 bits become, the scale to write, and what is said of them
 DEEP = {
-    "12 bits": (lambda grey: grey * 16 + 15, 4095, "They contain 12 bits: no value is above "),
-    "8 bits": (lambda grey: grey, 255, "They contain 8 bits: no value is above "),
-    "stretched": (lambda grey: grey * 257, 65535, "They contain 8 bits, stretched to 16 (each byte twice)"),
-    "moved up": (lambda grey: (grey * 16 + grey % 16) * 16, 65535, "They contain 12 bits, shifted up to 16"),
-    "16 bits": (lambda grey: grey * 256 + 3, 65535, "Their values end at "),
+    "12 bits": (lambda gray: gray * 16 + 15, 4095, "They contain 12 bits: no value is above "),
+    "8 bits": (lambda gray: gray, 255, "They contain 8 bits: no value is above "),
+    "stretched": (lambda gray: gray * 257, 65535, "They contain 8 bits, stretched to 16 (each byte twice)"),
+    "moved up": (lambda gray: (gray * 16 + gray % 16) * 16, 65535, "They contain 12 bits, shifted up to 16"),
+    "16 bits": (lambda gray: gray * 256 + 3, 65535, "Their values end at "),
 }
 
 
@@ -53,7 +53,7 @@ def test_images_of_8_and_16_bits(own, root):
 
 
 def test_a_scale_that_is_too_large(root):
-    make_deep(root, lambda grey: grey * 16)
+    make_deep(root, lambda gray: gray * 16)
     (found,) = look(root, "data.channels=1", "model.mean=[0.5]", "model.std=[0.3]", "data.scale=65535")
     assert found.level == "warning" and found.title.startswith("data.scale is 65535, but the images end at ")
     assert lines(found) == ["data:", "  scale: 4095"]
@@ -72,14 +72,14 @@ def test_the_white_of_floats():
 def test_facts_of_an_image():
     """2 x 2 pixels: red 0, 10, 20, 30; green 5; blue 0 or 255."""
     pixels = np.array([[[0, 5, 0], [10, 5, 255]], [[20, 5, 0], [30, 5, 255]]], np.uint8)
-    record, grey = describe_image(Picture(pixels, "PNG"), pixels)
+    record, gray = describe_image(Picture(pixels, "PNG"), pixels)
     assert (record.height, record.width, record.channels, record.low, record.high) == (2, 2, 3, 0, 255)
     assert record.mean == (15, 5, 127.5)
     assert np.allclose(record.square, (350, 25, 32512.5))
-    assert grey.tolist() == [[3, 35], [9, 41]]  # 0.299 red + 0.587 green + 0.114 blue
+    assert gray.tolist() == [[3, 35], [9, 41]]  # 0.299 red + 0.587 green + 0.114 blue
 
 
-def test_mean_and_std_of_grey_images(root):
+def test_mean_and_std_of_gray_images(root):
     """Half of the pixels 51, half 153: mean 102 and deviation 51, of 255."""
     for path in sorted(root.glob("*/images/*.png")):
         rng = np.random.default_rng(sum(path.parts[-3].encode()) + int(path.stem))

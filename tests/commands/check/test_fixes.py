@@ -76,8 +76,8 @@ def test_values_are_snapped_to_the_nearest(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg.aside", "a.png"]
     colors = np.array([[[250, 9, 0, 255], [3, 240, 9, 255]]], np.uint8)  # RGBA
     assert snap_pixels(colors, np.array([[255, 0, 0], [0, 255, 0]])).tolist() == [[[255, 0, 0], [0, 255, 0]]]
-    grey = np.full((1, 1, 3), 90, np.uint8)  # an RGB picture of values
-    assert snap_pixels(grey, np.array([0, 100])).tolist() == [[100]]
+    gray = np.full((1, 1, 3), 90, np.uint8)  # an RGB picture of values
+    assert snap_pixels(gray, np.array([0, 100])).tolist() == [[100]]
 
 
 def test_a_snapped_mask_overwrites_no_other(tmp_path):

@@ -68,7 +68,7 @@ def decoded(experiment: Path) -> dict[str, np.ndarray]:
     return {f"{split}/{s.name}": decoder.read(s) for split, samples in splits.items() for s in samples}
 
 
-def test_an_index_a_palette_colours_and_values_are_one_data_set(pairs, main, monkeypatch):
+def test_an_index_a_palette_colors_and_values_are_one_data_set(pairs, main, monkeypatch):
     monkeypatch.chdir(PROJECT)
     tables, masks = {}, {}
     for how in ("masks", "palette", "values", "rgb"):
@@ -253,7 +253,7 @@ def test_bands_and_bits(pairs, main):
     assert main(str(experiment), *SMALL, "train.epochs=1", f"runs_dir={pairs / 'runs'}") == 0
 
 
-def test_grey_photographs_among_others_and_floats(pairs):
+def test_gray_photographs_among_others_and_floats(pairs):
     path = pairs / "images/003.png"
     Image.open(path).convert("L").save(path)
     assert run_init(pairs, pairs / "2024.yml") == 0  # a name that YAML would take for a number

@@ -1,4 +1,4 @@
-"""`init EXPORT`: from what a labelling tool exports to an experiment that reads every pixel as it was labelled."""
+"""`init EXPORT`: from what a labeling tool exports to an experiment that reads every pixel as it was labeled."""
 
 import json
 import re

@@ -53,7 +53,7 @@ def test_palettes_that_differ(tmp_path) -> None:
     assert all(any(color in line for line in written) for color in colors) and len(written) == 3
 
 
-def test_palettes_of_unused_colours_may_differ(tmp_path) -> None:
+def test_palettes_of_unused_colors_may_differ(tmp_path) -> None:
     def save(mask, file, index) -> None:
         picture = Image.fromarray(mask)
         picture.putpalette([*COLORS.ravel().tolist(), index, 7, 9])
@@ -139,7 +139,7 @@ def test_a_mask_in_the_alpha_channel(tmp_path) -> None:
     assert proposed(folders)[2:] == ["- class_0", "- class_1", "- class_2", "mask_band: 4"]
 
 
-def test_palette_masks_beside_rgb_ones_are_read_by_their_colours(tmp_path) -> None:
+def test_palette_masks_beside_rgb_ones_are_read_by_their_colors(tmp_path) -> None:
     def save(mask, file, index) -> None:
         save_palette(mask, file, np.arange(3)) if index % 2 else Image.fromarray(COLORS[mask]).save(file)
 

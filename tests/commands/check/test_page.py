@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from segtrain.commands.check.examine import describe_mask
-from segtrain.commands.check.mask_values import labelling_of
+from segtrain.commands.check.mask_values import labeling_of
 from segtrain.commands.check.page import paint, write_page, write_proposal
 from segtrain.commands.check.source import from_experiment, from_folders
 from segtrain.config.data_schema import DataConfig
@@ -169,24 +169,22 @@ def mask_of(planes, *, is_color=False, palette=None):
 
 
 def test_masks_are_painted_in_the_colors_of_their_classes(root):
-    labelling = look_at(from_experiment([f"data.root={root}", *CLEAN]))[0].labelling
+    labeling = look_at(from_experiment([f"data.root={root}", *CLEAN]))[0].labeling
     planes = np.array([[0, 1, 2], [255, 9, 1]])
-    painted, shown = paint(planes, mask_of(planes), labelling, marked=frozenset())
-    sky, road, car = map(list, labelling.colors)
+    painted, shown = paint(planes, mask_of(planes), labeling, marked=frozenset())
+    sky, road, car = map(list, labeling.colors)
     assert painted[0].tolist() == [sky, road, car] and painted[1, 1:].tolist() == [list(ERROR_COLOR), road]
     assert shown.tolist() == [[True, True, True], [False, True, True]]
     packed = np.array([[0x010203, 0xFFFFFF]])
-    painted, _ = paint(packed, mask_of(packed, is_color=True), labelling, marked=frozenset())
+    painted, _ = paint(packed, mask_of(packed, is_color=True), labeling, marked=frozenset())
     assert painted.tolist() == [[[1, 2, 3], [255, 255, 255]]]
 
 
 def test_palettes_are_painted_where_the_classes_have_colors():
-    labelling = labelling_of(
-        DataConfig(root="x", classes=[{"name": f"{red}", "color": [red, 0, 0]} for red in (10, 20)])
-    )
+    labeling = labeling_of(DataConfig(root="x", classes=[{"name": f"{red}", "color": [red, 0, 0]} for red in (10, 20)]))
     planes = np.array([[0, 1]], np.uint8)
     mask = mask_of(planes, palette=np.array([[20, 0, 0], [10, 0, 0]], np.uint8))
-    assert paint(planes, mask, labelling, marked=frozenset())[0].tolist() == [[[20, 0, 0], [10, 0, 0]]]
+    assert paint(planes, mask, labeling, marked=frozenset())[0].tolist() == [[[20, 0, 0], [10, 0, 0]]]
 
 
 def test_broken_files_are_left_out_of_the_pictures(root, tmp_path):

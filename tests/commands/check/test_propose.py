@@ -5,7 +5,7 @@ import pytest
 
 from segtrain.commands.check.examine import count_values, describe_mask, to_codes
 from segtrain.commands.check.finding import write_classes, write_flow
-from segtrain.commands.check.mask_values import labelling_of, merge_values, propose_classes, show_share
+from segtrain.commands.check.mask_values import labeling_of, merge_values, propose_classes, show_share
 from segtrain.config.data_schema import ClassConfig, DataConfig
 from segtrain.config.tree import parse_yaml
 from segtrain.errors import DataError
@@ -106,8 +106,8 @@ def test_the_lines_are_those_of_an_experiment():
         "    - {name: class_9, value: 9}   # 20.0 % of the pixels, in 1 of 2 masks",
     ]
     data = parse_yaml("\n".join(proposal.lines), origin="lines").plain()["data"]
-    labelling = labelling_of(DataConfig(root="x", **data))
-    assert labelling.claims == {0: 0, 4: 1, 9: 2, 255: -1}
+    labeling = labeling_of(DataConfig(root="x", **data))
+    assert labeling.claims == {0: 0, 4: 1, 9: 2, 255: -1}
 
 
 def test_masks_of_colors():

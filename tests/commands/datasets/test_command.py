@@ -27,7 +27,7 @@ about:
     - images/NAME.jpg
     - "masks/{train,val}/NAME.png, and a path that goes on and on until the line is full"
   images: {train: 12, val: 3}
-  licence: free for research, and for whatever else comes to mind on a long evening
+  license: free for research, and for whatever else comes to mind on a long evening
   home: https://set.example/
   archives:
     - {url: LONG, checksum: "md5:0", bytes: 2500000}
@@ -143,7 +143,7 @@ def test_the_table_of_the_readme(only):
 @pytest.mark.parametrize("name", published())
 def test_facts_are_of_the_right_form(name):
     about = load_dataset(name).about
-    assert about.title and about.layout and about.licence and re.match(r"https?://[^ )#]+$", about.home)
+    assert about.title and about.layout and about.license and re.match(r"https?://[^ )#]+$", about.home)
     assert about.archives or about.by_hand
     assert about.images and all(type(count) is int and count > 0 for count in about.images.values())
     names = [file_name(archive.url) for archive in about.archives]

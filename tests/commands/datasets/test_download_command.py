@@ -38,7 +38,7 @@ def about(got):
         title="Drawn: two images",
         layout=("images/NAME.jpg", "masks/NAME.png"),
         images={"train": 2},
-        licence="CC0",
+        license="CC0",
         home="https://set.example/",
         archives=(
             Archive(f"{got.url}/images.zip", checksum, 5_300),
@@ -84,7 +84,7 @@ HINT = "download it by hand to R and run this again; its page is https://set.exa
 def test_everything_is_fetched_checked_and_unpacked(got, call):
     assert call() == [
         "drawn: Drawn: two images",
-        "licence: CC0; see https://set.example/",
+        "license: CC0; see https://set.example/",
         "  URL/images.zip (5.3 kB, sha256)",
         "  URL/masks.tgz (size unknown, no known checksum, into set/)",
         "  URL/list.txt (4 bytes, md5, into set/)",
@@ -106,7 +106,7 @@ def test_a_second_call_does_nothing(got, call):
     before, count = contents(got.folder), len(got.requests)
     assert call() == [
         "drawn: Drawn: two images",
-        "licence: CC0; see https://set.example/",
+        "license: CC0; see https://set.example/",
         "R: all of its 3 file(s) have been downloaded and unpacked already; nothing to do",
     ]
     assert contents(got.folder) == before and len(got.requests) == count
@@ -257,7 +257,7 @@ from segtrain.commands.datasets.download_command import main
 from segtrain.formats import dataset_info
 dataset_info.PUBLIC = Path(sys.argv[3])
 (dataset_info.PUBLIC / "drawn.yml").write_text(
-    "about: {title: Drawn, layout: [], images: {}, licence: CC0, home: 'https://set.example/', "
+    "about: {title: Drawn, layout: [], images: {}, license: CC0, home: 'https://set.example/', "
     f"archives: [{{url: '{sys.argv[1]}'}}]}}\\ndata: {{format: folders}}"
 )
 sys.exit(run_command(main, Namespace(name="drawn", root=Path(sys.argv[2]))))

@@ -232,7 +232,7 @@ def test_values_of_the_data_set_are_not_taken_for_indices(raw):
     assert str(error.value) == f"--against {raw[2]}: {text}; write --numbering data"
 
 
-def test_a_colour_of_no_class(raw):
+def test_a_color_of_no_class(raw):
     write_predictions(raw, lambda mask: COLORS[mask] ^ (mask == 2)[..., None])
     with pytest.raises(DataError, match=r"/a.png: color \[\d+, \d+, \d+\] is not the color of a class$"):
         agreement(raw)

@@ -41,7 +41,7 @@ def variant(trained, tmp_path):
     return variant
 
 
-def learnt(model: Path, count: int, of: int, image: Path, split: str = "val") -> str:
+def learned(model: Path, count: int, of: int, image: Path, split: str = "val") -> str:
     return (
         f"{model}: was trained on {count} of the {of} images of the {split} split, such as {image}, so the score "
         f"would not be on unseen images; use --split test, or combine only models that held out the same images "
@@ -121,7 +121,7 @@ def test_an_ensemble_of_folds_has_seen_each_others_images(variant, street, tmp_p
     assert evaluate(first, again, "-o", tmp_path / "same") == 0
     said = refused(capsys, first, second)
     assert said.startswith(f"{second}: was trained on 3 of the 3 images of the val split, such as {street}/")
-    assert said.endswith(learnt(second, 3, 3, Path("x")).partition(f"{Path('x')}:")[2])
+    assert said.endswith(learned(second, 3, 3, Path("x")).partition(f"{Path('x')}:")[2])
     assert evaluate(first, second, "--split", "test", "-o", tmp_path / "test") == 0
     assert numbers_in(tmp_path / "test")["images"] == 4
 
@@ -141,7 +141,7 @@ def test_so_has_one_of_another_seed(variant, street, capsys):
 def test_a_split_that_was_trained_on_under_another_name(trained, variant, street, capsys):
     swapped = {"train": "val", "val": "train"}
     run = variant("swapped", **{key: {s: f"{swapped[s]}/{key}" for s in swapped} for key in ("images", "masks")})
-    assert refused(capsys, run, "--config", trained) == learnt(run, 4, 4, street / "val/images/000.png")
+    assert refused(capsys, run, "--config", trained) == learned(run, 4, 4, street / "val/images/000.png")
 
 
 def test_a_member_whose_data_are_gone_is_warned_of(trained, variant, street, tmp_path, capsys):

@@ -2,7 +2,7 @@
 `python -m pytest -W ignore tests/commands/export/tensorflow_forms.py`. Not among the tests that need nothing but
 requirements-dev.txt.
 
-`python -m tests.commands.export.tensorflow_forms` writes anew the colours.tflite that
+`python -m tests.commands.export.tensorflow_forms` writes anew the colors.tflite that
 tests/inference/runtimes/test_tflite.py reads.
 """
 
@@ -44,7 +44,7 @@ KINDS = {
 }
 
 
-class Colours(nn.Module):
+class Colors(nn.Module):
     """Logits are the normalized channels: a pixel is of the class of its strongest color."""
 
     def __init__(self):
@@ -56,9 +56,9 @@ class Colours(nn.Module):
         return images
 
 
-def colours() -> TorchNetwork:
+def colors() -> TorchNetwork:
     """The classes red, green and blue."""
-    model = SegmentationModel(Colours(), mean=[0.5] * 3, std=[0.25] * 3)
+    model = SegmentationModel(Colors(), mean=[0.5] * 3, std=[0.25] * 3)
     config = Config.model_validate({"data": {"root": "data", "classes": ["red", "green", "blue"]}})
     return TorchNetwork(model, config, device=CPU, dtype=torch.float32)
 
@@ -141,7 +141,7 @@ def test_what_calibration_raises_goes_through(tmp_path):
 
 @pytest.mark.parametrize(("form", "name"), FORMS)
 def test_what_has_no_translation(tmp_path, form, name):
-    network = colours()
+    network = colors()
     network.model.net.forward = lambda images: torch.fft.fft(images).abs().cummax(-1).values
     with pytest.raises(
         ExportError, match=r"cannot be exported for images of one size: .*; write another --to"
@@ -186,4 +186,4 @@ def test_a_note_of_another_saved_model(saved):
 
 
 if __name__ == "__main__":
-    tflite.export(colours(), PROJECT / "tests/inference/runtimes/colours.tflite", options_of(size=(20, 48)))
+    tflite.export(colors(), PROJECT / "tests/inference/runtimes/colors.tflite", options_of(size=(20, 48)))

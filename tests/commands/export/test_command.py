@@ -149,7 +149,7 @@ def test_a_clone_of_a_model_is_brought_up_to_date(run, capsys):
         (folder / name).write_text("mine")
     card = (folder / "README.md").read_text()
     capsys.readouterr()
-    assert export(run, "--to", "hub", "--licence", "mit") == 0
+    assert export(run, "--to", "hub", "--license", "mit") == 0
     assert "edited" not in capsys.readouterr().out
     assert (folder / ".git/HEAD").read_text() == (folder / ".gitattributes").read_text() == "mine"
     assert Predictor.load(folder, device="cpu").task == Predictor.load(run, device="cpu").task
@@ -192,7 +192,7 @@ def test_wrong_flags(run, capsys, monkeypatch):
     says = "--int8: --to torchscript does not support it; write --to onnx, openvino"
     assert refused(capsys, run, "--to", "torchscript", "--int8").startswith(says)
     assert refused(capsys, run, "--to", "onnx", "--push", "me/model") == "--push: needs --to hub"
-    assert refused(capsys, run, "--to", "onnx", "--licence", "mit") == "--licence: needs --to hub or --to space"
+    assert refused(capsys, run, "--to", "onnx", "--license", "mit") == "--license: needs --to hub or --to space"
     assert refused(capsys, run, "--to", "onnx", "--size", 0, 5) == "--size 0 5: height and width must be at least 1"
     path = run / "model.bin"
     assert refused(capsys, run, "--to", "onnx", "-o", path) == (

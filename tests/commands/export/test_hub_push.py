@@ -20,7 +20,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(run) -> Path:
-    return export(run, run.parent / "hub", licence="cc-by-4.0")
+    return export(run, run.parent / "hub", license="cc-by-4.0")
 
 
 class Hub(BaseHTTPRequestHandler):

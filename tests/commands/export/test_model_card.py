@@ -84,14 +84,14 @@ def test_architectures_with_rules_of_their_own(tmp_path, monkeypatch, name, enco
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "val", "licence"),
+    ("name", "data", "val", "license"),
     [("camvid", CAMVID, [], "cc-by-4.0"), ("layers", LAYERS, [SMALLER], None)],
 )
-def test_the_card(tmp_path, name, data, val, licence):
+def test_the_card(tmp_path, name, data, val, license):
     run = train(tmp_path / "run", data=data, val=val)
     if name == "layers":
         (run / "best.thresholds.json").write_text('{"epoch": 7, "thresholds": {"a|b": 0.25, "c": 0.5}}')
-    card = (export(run, tmp_path / "hub", licence=licence) / "README.md").read_text()
+    card = (export(run, tmp_path / "hub", license=license) / "README.md").read_text()
     assert card == Path(__file__).with_name(f"card_{name}.md").read_text()
 
 
@@ -110,7 +110,7 @@ def test_some_classes_of_a_published_set_are_not_the_set(tmp_path):
         assert claim not in card
 
 
-def test_a_card_without_a_score_or_a_licence(tmp_path):
+def test_a_card_without_a_score_or_a_license(tmp_path):
     run = train(tmp_path / "run", data={"root": "data", "classes": ["a|b", "c"]})
     content = torch.load(run / "best.pt")
     save_checkpoint(run / "best.pt", {key: content[key] for key in ("config", "model")})

@@ -67,10 +67,10 @@ def test_what_a_page_cannot_show(tmp_path, network, options, says):
 
 
 def test_odd_names_in_the_readme():
-    title, licence = 'a: "b" # ü 🚗', "cc-by-4.0"
-    text = space.write_readme(title, ['say "hi"', "Straße", "two\nlines", "🚗"], licence)
+    title, license = 'a: "b" # ü 🚗', "cc-by-4.0"
+    text = space.write_readme(title, ['say "hi"', "Straße", "two\nlines", "🚗"], license)
     _, header, body = text.split("---\n", 2)
     settings = yaml.safe_load(header)
-    assert settings["title"] == title and settings["license"] == licence
+    assert settings["title"] == title and settings["license"] == license
     assert (settings["sdk"], settings["app_file"]) == ("gradio", "app.py")
     assert 'the classes are say "hi", Straße, two lines, 🚗.' in body

@@ -12,7 +12,7 @@ from segtrain.errors import ConfigError
 from tests.commands.export.exporting import options_of, tiny_network
 from tests.conftest import PROJECT
 
-COLOURS = PROJECT / "tests/inference/runtimes/colours.tflite"
+COLORS = PROJECT / "tests/inference/runtimes/colors.tflite"
 NOTE = '{"format":1,"task":{"mode":"binary"}}'
 
 
@@ -47,7 +47,7 @@ def test_files_that_segtrain_wrote_are_replaced(tmp_path, target, module):
 
 def test_tflite_files_that_segtrain_wrote_are_replaced(tmp_path):
     path = tmp_path / "model.tflite"
-    path.write_bytes(COLOURS.read_bytes())
+    path.write_bytes(COLORS.read_bytes())
     assert choose_path(path, path, "tflite") == path
 
 

@@ -76,7 +76,7 @@ def test_help_names_every_kind(capsys):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--save", "index,colour"], "argument --save: 'colour' is not a kind of output; did you mean 'color'?"),
+        (["--save", "index,color"], "argument --save: 'color' is not a kind of output; did you mean 'color'?"),
         (["--save", "prob8,prob16"], "argument --save: prob8 and prob16 have the same file names; write one of them"),
         (["--save", "values,index"], "argument --save: index and values have the same file names; write one of them"),
         (["--min-area", "-3"], "argument --min-area: '-3' is not a number of pixels; write a whole number, like 50"),

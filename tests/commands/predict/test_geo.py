@@ -130,7 +130,7 @@ def test_the_background_of_one_class_is_not_in_the_layer_and_a_layer_may_be_empt
     assert read_vectors(tmp_path / "out" / "b.geojson")[1] == []
 
 
-def test_qgis_finds_the_colours_of_the_classes(tmp_path):
+def test_qgis_finds_the_colors_of_the_classes(tmp_path):
     save(tmp_path / "in" / "a.tif", CLASSES)
     predict(tmp_path, kinds=["geopackage"])
     with sqlite3.connect(tmp_path / "out" / "a.gpkg") as file:

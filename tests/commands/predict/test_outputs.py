@@ -42,7 +42,7 @@ PIXELS = np.random.default_rng(0)
 ARRAYS = {
     "bytes": PIXELS.integers(0, 256, (7, 5), dtype=np.uint8),
     "words": PIXELS.integers(0, 65536, (7, 5), dtype=np.uint16),
-    "colours": PIXELS.integers(0, 256, (7, 5, 3), dtype=np.uint8),
+    "colors": PIXELS.integers(0, 256, (7, 5, 3), dtype=np.uint8),
     "one pixel": np.full((1, 1), 3, np.uint8),
     "not contiguous": PIXELS.integers(0, 256, (5, 7), dtype=np.uint8).T,
 }
@@ -60,7 +60,7 @@ def test_a_png_holds_what_was_put_in(tmp_path, name):
 
 
 @pytest.mark.parametrize("count", [1, 2, 11, 256])
-def test_a_palette_gives_every_reader_the_same_colours(tmp_path, count):
+def test_a_palette_gives_every_reader_the_same_colors(tmp_path, count):
     colors = [tuple(color) for color in PIXELS.integers(0, 256, (count, 3)).tolist()]
     indices = PIXELS.integers(0, count, (9, 13), dtype=np.uint8)
     (tmp_path / "a.png").write_bytes(encode_palette(indices, colors))
@@ -74,7 +74,7 @@ def test_a_palette_gives_every_reader_the_same_colours(tmp_path, count):
 def test_what_is_for_looking_at_is_close_to_what_it_shows():
     rows, columns = np.mgrid[:90, :130]
     smooth = np.dstack([rows * 2, columns * 1.9, 255 - rows - columns]).clip(0, 255).astype(np.uint8)
-    smooth[:, 65:] = (200, 0, 40)  # an edge of colours, which JPEG would smear with fewer pixels for colour
+    smooth[:, 65:] = (200, 0, 40)  # an edge of colors, which JPEG would smear with fewer pixels for color
     picture = Image.open(io.BytesIO(encode_jpeg(smooth)))
     assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (130, 90))
     away = np.abs(np.asarray(picture).astype(int) - smooth)
@@ -87,7 +87,7 @@ def test_an_overlay_longer_than_jpeg_allows_is_reduced():
     assert Image.open(io.BytesIO(encode_jpeg(long[:, :-1]))).size == (JPEG_MOST_PX, 3)
 
 
-def test_colours_and_overlay_are_those_of_visualize(tmp_path):
+def test_colors_and_overlay_are_those_of_visualize(tmp_path):
     red = random_classes(0)
     image = paint(
         tmp_path / "in" / "a.png", red, PIXELS.integers(0, 256, red.shape), PIXELS.integers(0, 256, red.shape)
@@ -214,11 +214,9 @@ def test_predictions_can_be_trained_on(tmp_path, kind):
     paint(tmp_path / "in" / "a.png", random_classes(0, 40, 33))
     paint(tmp_path / "in" / "b.png", random_classes(1, 40, 33))
     file = predicted(tmp_path, [kind]) / f"{kind.replace('-', '_')}.json"
-    settings = {"root": tmp_path, "format": "coco", "classes": ["sky", "road", "car"], "unlabelled": "ignore"}
+    settings = {"root": tmp_path, "format": "coco", "classes": ["sky", "road", "car"], "unlabeled": "ignore"}
     data = DataConfig.model_validate({**settings, "annotations": f"out/{file.name}", "images": "in"})
-    samples = coco.read(
-        tmp_path, annotations=f"out/{file.name}", images="in", unlabelled="ignore", classes=data.classes
-    )
+    samples = coco.read(tmp_path, annotations=f"out/{file.name}", images="in", unlabeled="ignore", classes=data.classes)
     for sample in (*samples["train"], *samples["val"]):
         mask = coco.read_mask(sample.mask, as_color=False)
         assert np.array_equal(mask, random_classes("ab".index(sample.name), 40, 33))

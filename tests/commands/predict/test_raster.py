@@ -75,7 +75,7 @@ def test_a_large_tiff_is_predicted_as_a_small_one(tmp_path, layout):
     assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["a.tif", "a_overlay.jpg"]
 
 
-def test_the_result_has_the_classes_colours_and_lies_where_the_image_lay(tmp_path):
+def test_the_result_has_the_classes_colors_and_lies_where_the_image_lay(tmp_path):
     path = write(tmp_path / "a.tif", PIXELS, extratags=GEO)
     predictor = predictor_of()
     shaping = Shaping(georeferences={path: read_georeference(str(path))})

@@ -16,7 +16,7 @@ def sieved(text: str, area: int) -> str:
     return " ".join("".join(map(str, row)) for row in sieve_labels(mask_of(text).astype(np.uint8), area).tolist())
 
 
-def test_a_region_goes_to_the_neighbour_with_the_longest_border():
+def test_a_region_goes_to_the_neighbor_with_the_longest_border():
     assert sieved("1122 1322 1122", 2) == "1122 1122 1122"  # three of its sides touch 1, one touches 2
     assert sieved("00000 01110 00100 00000", 4) == "00000 01110 00100 00000"  # as many as are wanted
     assert sieved("00000 01110 00100 00000", 5) == "00000 00000 00000 00000"
@@ -39,7 +39,7 @@ def test_the_last_region_stays(shape):
     assert (sieve_labels(np.full(shape, 2, np.uint8), 100) == 2).all()
 
 
-def test_no_data_is_nobodys_neighbour():
+def test_no_data_is_nobodys_neighbor():
     labels = mask_of("1555 5552 5522").astype(np.uint8)
     assert np.array_equal(sieve_labels(labels, 100, nodata=labels == 5), labels)
 

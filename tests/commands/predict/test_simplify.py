@@ -71,8 +71,8 @@ def test_twelve_aerial_tiles():
         labels = (np.abs(turned[0]) < 9).astype(np.uint8)
         labels[(turned[0] % 40 > 18) & (turned[1] % 30 > 9) & (labels == 0)] = 2
         for seed in range(9):
-            centre = np.random.default_rng(100 * tile + seed).random(2) * (128, 160)
-            labels[np.hypot(y - centre[0], x - centre[1]) < 2 + seed / 2] = 3
+            center = np.random.default_rng(100 * tile + seed).random(2) * (128, 160)
+            labels[np.hypot(y - center[0], x - center[1]) < 2 + seed / 2] = 3
         require_sound(labels, 1.5)
         for tolerance in corners:
             regions = trace_regions(labels, {0, 1, 2, 3}, simplify_px=tolerance)

@@ -30,7 +30,7 @@ def run(folder: Path, task: Task = TASK, *, kinds: tuple[str, ...] = ("index",))
 
 
 def png_of(width: int, height: int, content: bytes) -> bytes:
-    """A grey PNG with this header and these bytes of pixels."""
+    """A gray PNG with this header and these bytes of pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

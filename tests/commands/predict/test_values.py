@@ -14,15 +14,15 @@ from tests.commands.predict.predicting import names_in, run
 from tests.painted import TASK, paint, painted, random_classes, read
 
 CLASSES = {
-    "grey": [{"name": "sky", "value": 7}, {"name": "road", "values": [9, 3]}, {"name": "car", "value": 255}],
+    "gray": [{"name": "sky", "value": 7}, {"name": "road", "values": [9, 3]}, {"name": "car", "value": 255}],
     "16 bits": [{"name": "sky", "value": 0}, {"name": "road", "value": 26_001}, {"name": "car", "value": 65_534}],
     "indices": ["sky", "road", "car"],
-    "colours": [
+    "colors": [
         {"name": "sky", "color": [0, 0, 0]},
         {"name": "road", "colors": [[255, 0, 1], [9, 9, 9]]},
         {"name": "car", "color": [1, 0, 255]},
     ],
-    "colours for pictures": [
+    "colors for pictures": [
         {"name": name, "value": 9 - index, "color": [index] * 3} for index, name in enumerate("abc")
     ],
 }
@@ -53,10 +53,10 @@ def test_values_that_are_read_by_hand(tmp_path):
     for kind, classes in CLASSES.items():
         run(tmp_path / "in", tmp_path / "out", painted(Task.of(config_of(classes))), kinds=["values"])
         found[kind] = read(tmp_path / "out" / "a.png")
-    assert found["grey"].tolist() == [[7, 9, 255]] and found["grey"].dtype == np.uint8
+    assert found["gray"].tolist() == [[7, 9, 255]] and found["gray"].dtype == np.uint8
     assert found["16 bits"].tolist() == [[0, 26_001, 65_534]]
-    assert found["colours"].tolist() == [[[0, 0, 0], [255, 0, 1], [1, 0, 255]]]
-    assert found["colours for pictures"].tolist() == [[9, 8, 7]]
+    assert found["colors"].tolist() == [[[0, 0, 0], [255, 0, 1], [1, 0, 255]]]
+    assert found["colors for pictures"].tolist() == [[9, 8, 7]]
 
 
 @pytest.mark.parametrize(

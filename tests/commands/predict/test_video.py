@@ -23,12 +23,12 @@ HEIGHT, WIDTH = 48, 64
 
 
 def shades(count: int) -> list[int]:
-    """The red of each frame: none of two neighbours is close, so that frames can be told apart after compression."""
+    """The red of each frame: none of two neighbors is close, so that frames can be told apart after compression."""
     return [20 + 180 * (place % 2) + 2 * place % 40 for place in range(count)]
 
 
 def write_video(path: Path, count: int, *, fps: float = 12.5, code: str = "mp4v", noise: bool = False) -> Path:
-    """A video of 64 x 48 pixels; its frames are of one colour, or noise."""
+    """A video of 64 x 48 pixels; its frames are of one color, or noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), fps, (WIDTH, HEIGHT))
     rng = np.random.default_rng(0)
@@ -198,11 +198,11 @@ def test_a_model_that_takes_no_pictures(tmp_path, change):
 
 def test_frames_are_what_the_model_takes(tmp_path):
     path = write_video(tmp_path / "clip.mp4", 2)
-    color, grey, scaled = (
+    color, gray, scaled = (
         next(VideoReader(path, BINARY.model_copy(update=change)).sources(Path("clip"))).read()
         for change in ({}, {"channels": 1}, {"scale": 255.0})
     )
-    assert np.array_equal(grey, np.asarray(Image.fromarray(color).convert("L"))[..., None])
+    assert np.array_equal(gray, np.asarray(Image.fromarray(color).convert("L"))[..., None])
     assert scaled.dtype == np.float32 and np.array_equal(scaled, color.astype(np.float32) / np.float32(255))
 
 

@@ -52,7 +52,7 @@ FRAMES = {
 ARCHWAY, VOID, LANE, SKY, ANIMAL = [192, 0, 128], [0, 0, 0], [128, 0, 192], [128, 128, 128], [64, 128, 64]
 
 
-def test_colours_in_the_same_split(tmp_path):
+def test_colors_in_the_same_split(tmp_path):
     for name in FRAMES:
         draw_image(tmp_path / "701_StillsRaw_full" / f"{name}.png", [[0] * 5])
         draw(tmp_path / "LabeledApproved_full" / f"{name}_L.png", [[ARCHWAY, VOID, LANE, SKY, ANIMAL]])

@@ -74,7 +74,7 @@ def test_train_ids(tmp_path):
 
 
 @pytest.mark.parametrize("masks", ["labelIds", "labelTrainIds"])
-def test_the_published_names_and_colours(masks):
+def test_the_published_names_and_colors(masks):
     classes = load_dataset("cityscapes").labels({"masks": masks}).classes
     assert [item.name for item in classes] == [
         "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",

@@ -90,7 +90,7 @@ def test_names_of_both_versions():
         assert len(set(by_id.values())) == 171
 
 
-def test_the_colours_are_those_of_classes_without_any():
+def test_the_colors_are_those_of_classes_without_any():
     assert [item.color for item in load_dataset("coco_stuff").labels().classes] == default_colors(171)
 
 
@@ -172,7 +172,7 @@ def test_annotations_that_are_broken(case, root_10k):
     assert given == f"R/annotations/{SECOND}.mat: {text}"
 
 
-def test_colours_are_no_ids(root_10k):
+def test_colors_are_no_ids(root_10k):
     path = f"{root_10k}/annotations/{FIRST}.mat"
     text = error_of(lambda _: masks.read_coco_stuff(path, as_color=True), root_10k)
     assert text == (

@@ -28,7 +28,7 @@ def root(tmp_path):
     return folder
 
 
-def test_every_colour(root):
+def test_every_color(root):
     splits = decoded(root, "deepscene", val_fraction=0.25)
     assert {split: len(masks) for split, masks in splits.items()} == {"train": 3, "val": 1, "test": 2}
     frames = ("b10-495", "b1-99445", "b102-798", "b60-607")
@@ -43,7 +43,7 @@ def test_trees_as_vegetation_as_the_readme_has_it(root):
     assert splits["test"] == {"b1-09517": [[3, 2]], "b2-1": [[0, 255]]}
 
 
-def test_neighbouring_frames_are_never_parted(tmp_path):
+def test_neighboring_frames_are_never_parted(tmp_path):
     for second in range(8):
         for frame in range(3):
             draw_frame(tmp_path, "train", f"b{second}-{frame}", [[ROAD]], suffix="_mask")

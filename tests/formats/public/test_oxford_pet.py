@@ -85,7 +85,7 @@ def test_the_border_is_a_class_by_default(root):
     assert decode(config, read(root)["trainval"]) == BORDERS["class"]
 
 
-def test_a_trimap_as_colours(root):
+def test_a_trimap_as_colors(root):
     path = f"{root}/annotations/trimaps/american_bulldog_10.png"
     assert masks.read_trimap(path, as_color=True).tolist() == [[[1] * 3, [1] * 3], [[3] * 3, [2] * 3]]
 

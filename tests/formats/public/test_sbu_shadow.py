@@ -79,7 +79,7 @@ def test_masks_of_zeros_and_ones_are_refused(root):
     )
 
 
-def test_a_mask_as_colours(root):
+def test_a_mask_as_colors(root):
     mask = masks.read_shadow(f"{root}/{TRAIN}/ShadowMasks/lssd2.png", as_color=True)
     assert mask.tolist() == [[[0] * 3, [0] * 3, [0] * 3], [[255] * 3, [255] * 3, [255] * 3]]
 

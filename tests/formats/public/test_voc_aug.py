@@ -174,6 +174,6 @@ def test_a_broken_annotation_is_named(sbd_root):
     assert str(error.value) == f"{path}: has no GTcls.Segmentation of SBD; is the file complete?"
 
 
-def test_a_mask_as_colours(sbd_root):
+def test_a_mask_as_colors(sbd_root):
     path = sbd_root / "benchmark_RELEASE/dataset/cls/2008_000008.mat"
     assert masks.read_sbd(str(path), as_color=True).tolist() == [[[13, 13, 13], [15, 15, 15], [0, 0, 0]]]

@@ -20,14 +20,14 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_names_and_colours_are_those_of_the_channels(kind):
+def test_names_and_colors_are_those_of_the_channels(kind):
     task, names = KINDS[kind]
     metadata = options_of().note(task).metadata()
     assert json.loads(metadata["names"]) == names
     assert json.loads(metadata["colors"]) == [list(color) for color in task.colors[-len(names) :]]
 
 
-def test_names_and_colours_are_those_of_the_indices():
+def test_names_and_colors_are_those_of_the_indices():
     binary, layers = (options_of(labels=True).note(KINDS[kind][0]).metadata() for kind in ("binary", "multilabel"))
     assert json.loads(binary["names"]) == ["background", "class 0"]
     assert json.loads(binary["colors"])[0] == list(BACKGROUND_COLOR)

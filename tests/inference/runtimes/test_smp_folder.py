@@ -43,7 +43,7 @@ def test_its_probabilities_are_those_of_smp(network, folder):
     torch.testing.assert_close(predictor.probabilities([IMAGE]), expected)
 
 
-def test_it_normalises_as_its_preprocessing_says(network, folder):
+def test_it_normalizes_as_its_preprocessing_says(network, folder):
     normalize = albumentations.Normalize(mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.1))
     albumentations.Compose([albumentations.Resize(32, 32), normalize]).save_pretrained(folder)
     expected = probabilities(network, mean=[0.5, 0.4, 0.3], std=[0.3, 0.2, 0.1])

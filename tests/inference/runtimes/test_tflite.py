@@ -15,7 +15,7 @@ from tests.commands.export.exporting import CPU, images_of, loaded, options_of, 
 
 # Logits are the channels of a pixel, normalized by mean 0.5 and std 0.25; commands/export/tensorflow_forms.py
 # writes it.
-COLOURS = Path(__file__).parent / "colours.tflite"
+COLORS = Path(__file__).parent / "colors.tflite"
 SIZE = (20, 48)
 ADVICE = "export one with python -m segtrain export RUN"
 
@@ -23,12 +23,12 @@ ADVICE = "export one with python -m segtrain export RUN"
 @pytest.fixture
 def copied(tmp_path) -> Path:
     path = tmp_path / "model.tflite"
-    path.write_bytes(COLOURS.read_bytes())
+    path.write_bytes(COLORS.read_bytes())
     return path
 
 
 def test_probabilities_of_a_file():
-    network = loaded(COLOURS)
+    network = loaded(COLORS)
     images = torch.zeros(1, 3, *SIZE, dtype=torch.uint8)
     images[:, 0, :10], images[:, 1, :10], images[:, 2, :10] = 255, 204, 51  # logits 2, 1.2, -1.2
     given = network.probabilities(images)
@@ -39,10 +39,10 @@ def test_probabilities_of_a_file():
 
 
 def test_what_a_file_says_of_itself():
-    network = loaded(COLOURS)
+    network = loaded(COLORS)
     assert network.task.names == ["red", "green", "blue"] and network.task.mode == "multiclass"
     assert network.input_size == SIZE and network.batch_size == 1 and network.device == CPU
-    with zipfile.ZipFile(COLOURS) as archive:
+    with zipfile.ZipFile(COLORS) as archive:
         assert archive.namelist() == ["segtrain.json", "names.json", "colors.json"]
         assert json.loads(archive.read("names.json")) == ["red", "green", "blue"]
 
@@ -50,7 +50,7 @@ def test_what_a_file_says_of_itself():
 @pytest.mark.parametrize("shape", [(20, 48), (7, 50), (61, 100)])
 def test_images_of_any_size_are_predicted_in_tiles(shape):
     image = images_of(1, *shape)[0].permute(1, 2, 0).numpy()
-    predictor = Predictor([loaded(COLOURS)], InferOptions(flip="d4"))
+    predictor = Predictor([loaded(COLORS)], InferOptions(flip="d4"))
     clear = np.sort(image, axis=2)
     clear = clear[..., 2] > clear[..., 1]
     assert np.array_equal(predictor.predict(image)[clear], image.argmax(2)[clear]) and clear.mean() > 0.9
@@ -58,7 +58,7 @@ def test_images_of_any_size_are_predicted_in_tiles(shape):
 
 def test_a_note_lies_behind_the_model_and_is_found_again(tmp_path):
     path = tmp_path / "model.tflite"
-    content = COLOURS.read_bytes()
+    content = COLORS.read_bytes()
     path.write_bytes(content[: content.index(b"PK\3\4")])
     bare = path.read_bytes()
     note = options_of(size=SIZE).note(tiny_network().task, batch_size=1)
@@ -141,10 +141,8 @@ def test_an_archive_that_cannot_be_read(copied):
 def test_without_the_libraries(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(ConfigError) as error:
-        loaded(COLOURS)
-    assert (
-        str(error.value) == f'{COLOURS} needs ai_edge_litert; in the segtrain folder, run: pip install -e ".[tflite]"'
-    )
+        loaded(COLORS)
+    assert str(error.value) == f'{COLORS} needs ai_edge_litert; in the segtrain folder, run: pip install -e ".[tflite]"'
     monkeypatch.setitem(sys.modules, "litert_torch", None)
     with pytest.raises(ConfigError) as error:
         tflite.export(tiny_network(), tmp_path / "model.tflite", options_of(size=SIZE))
@@ -160,6 +158,6 @@ def test_a_library_that_is_there_and_broken(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "ai_edge_litert", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError) as error:
-        loaded(COLOURS)
+        loaded(COLORS)
     reason = "which cannot be imported: libm.so.9: cannot open shared object file"
-    assert str(error.value) == f"{COLOURS} needs ai_edge_litert, {reason}"
+    assert str(error.value) == f"{COLORS} needs ai_edge_litert, {reason}"

@@ -33,11 +33,11 @@ def export(network: TorchNetwork, path: Path, options: ExportOptions) -> None:
     export_onnx(network, path / "model.onnx", replace(options, labels=True))
     shutil.copyfile(Path(__file__).with_name("app.py"), path / "app.py")
     (path / "requirements.txt").write_text(REQUIREMENTS)
-    text = write_readme(network.config.name, task.names, options.licence)
+    text = write_readme(network.config.name, task.names, options.license)
     (path / "README.md").write_text(text, encoding="utf-8")
 
 
-def write_readme(title: str, names: list[str], licence: str | None) -> str:
+def write_readme(title: str, names: list[str], license: str | None) -> str:
     """README.md of a Space: the settings that the hub reads, as YAML, then a few words.
     See https://huggingface.co/docs/hub/spaces-config-reference."""
     settings = {
@@ -48,7 +48,7 @@ def write_readme(title: str, names: list[str], licence: str | None) -> str:
         "sdk": "gradio",
         "sdk_version": GRADIO,
         "app_file": "app.py",
-        **({"license": licence} if licence else {}),
+        **({"license": license} if license else {}),
     }
     header = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
     shown = ", ".join(" ".join(name.split()) for name in names)

@@ -5,7 +5,7 @@ from scipy.ndimage import distance_transform_edt
 
 from segtrain.errors import ConfigError
 from segtrain.losses import BoundaryLoss, CLDiceLoss, RMILoss
-from segtrain.losses.neighbours import compute_distances, compute_distances_on_device, compute_signed_distances
+from segtrain.losses.neighbors import compute_distances, compute_distances_on_device, compute_signed_distances
 
 
 def draw(*, shape=(2, 3, 19, 23), share=0.2, ignored=0.1):

@@ -164,7 +164,7 @@ def test_segtrain_reads_labelme_again(tmp_path):
     run(tmp_path / "in", tmp_path / "out", kinds=["labelme"])
     settings = {"root": tmp_path, "format": "labelme", "classes": ["sky", "road", "car"]}
     classes = DataConfig.model_validate(settings).classes
-    splits = labelme.read(tmp_path, annotations="out", unlabelled="ignore", classes=classes)
+    splits = labelme.read(tmp_path, annotations="out", unlabeled="ignore", classes=classes)
     samples = {sample.name: sample for split in splits.values() for sample in split}
     for seed in range(3):
         read = labelme.read_mask(samples[str(seed)].mask, as_color=False)

@@ -42,7 +42,7 @@ class RMILoss(SegmentationLoss):
         share = self._pool(valid.float())
         counted = self._points((share > 0).float()).amin(2, keepdim=True)
         pair = (self._pool(layer * valid) / share.clamp_min(1e-6) for layer in (there.float(), probs))
-        true, predicted = (self._centre(self._points(layer).double(), counted.double()) for layer in pair)
+        true, predicted = (self._center(self._points(layer).double(), counted.double()) for layer in pair)
         identity = torch.eye(true.shape[2], dtype=true.dtype, device=true.device) * _ALPHA
         # What check_errors would tell makes the host wait; with the diagonal there is nothing to tell.
         factor = torch.linalg.cholesky_ex(predicted @ predicted.mT + identity).L
@@ -64,7 +64,7 @@ class RMILoss(SegmentationLoss):
         return functional.unfold(layers.flatten(0, 1).unsqueeze(1), self.radius).unflatten(0, (batch, classes))
 
     @staticmethod
-    def _centre(points: Tensor, counted: Tensor) -> Tensor:
+    def _center(points: Tensor, counted: Tensor) -> Tensor:
         mean = (points * counted).sum(3, keepdim=True) / counted.sum(3, keepdim=True).clamp_min(1)
         return (points - mean) * counted
 
