@@ -151,7 +151,7 @@ def test_a_run_keeps_where_its_weights_are_from_and_resumes_without_them(finishe
     torch.save(state, path)
     layers = [*finished.layers, f"runs_dir={tmp_path}", f"model.encoder_weights={path}", "train.epochs=1"]
     assert main(*layers) == 0
-    origin = f"240 tensors of {path}; 4 left: conv_head.weight, conv_head.bias, classifier.weight and 1 more"
+    origin = f"240 tensors of {path}; 4 not used: conv_head.weight, conv_head.bias, classifier.weight and 1 more"
     assert f"\nstart    {origin}\n" in capsys.readouterr().out
     path.unlink()
     run_folder = tmp_path / "street-1"
