@@ -336,7 +336,7 @@ def _find_alone(
     title = f"{len(files):,} of {count_of(len(here), kind)} {has} no {other}"
     if kind == "image":
         advice += " The mask of an image without objects is background everywhere."
-    yield Finding("error", title, f"No file of a matching name is in {where}. {advice}", fix, files)
+    yield Finding("error", title, f"No file with a matching name is in {where}. {advice}", fix, files)
 
 
 def split_by_folder(samples: SampleTable) -> Splits:
