@@ -96,7 +96,8 @@ def _refuse(source: Source, findings: Iterable[Finding]) -> None:
         if finding.level == "error":
             advice = finding.explanation.partition(" This fix ")[0]  # only `check` shows fixes
             hint = f"{source.command} shows how to fix it" if source.arguments else advice
-            raise DataError(f"{source.place}: {finding.title}: {name_some(finding.files)}; {hint}")
+            files = f": {name_some(finding.files)}" if finding.files else ""
+            raise DataError(f"{source.place}: {finding.title}{files}; {hint}")
 
 
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
