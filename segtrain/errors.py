@@ -58,6 +58,14 @@ def name_some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
+def count_of(number: int, thing: str, verb: str = "") -> str:
+    """`1 image`, `2 images`, `1,204 classes`; with a verb, `1 image is`, `2 images are`."""
+    if number != 1:
+        thing = thing + ("es" if thing.endswith("s") else "s")
+        verb = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
+    return f"{number:,} {thing} {verb}".rstrip()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the machine or the GPU ran out of memory.
 

@@ -145,26 +145,6 @@ def test_the_reference_of_the_commands_is_that_of_their_parsers() -> None:
     assert stored == build_reference(), "run: python -m tools.commands_reference > docs/reference/commands.md"
 
 
-def test_three_commands_lead_from_folders_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = next(block for block in blocks("sh") if "segtrain init" in block).splitlines()
-    assert [command.split()[:2] for command in commands] == [
-        ["python", "-m"],
-        ["python", "train.py"],
-        ["python", "predict.py"],
-    ]
-    for index in range(10):
-        draw_sample(tmp_path / "data/mine", f"{index:03d}", seed=index)
-        draw_sample(tmp_path / "some/new", f"{index:03d}", seed=100 + index)
-    (tmp_path / "config.yml").write_text((PROJECT / "config.yml").read_text(encoding="utf-8"), encoding="utf-8")
-    for command, more in zip(commands, ([], [*SMALL, "train.epochs=1"], []), strict=True):
-        _, program, *arguments = command.split()
-        if program == "-m":
-            program = f"-m {arguments.pop(0)}"
-        done = run(program, *arguments, *more, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out").iterdir())) == 31  # three for each image, and manifest.csv
-
-
 @pytest.mark.parametrize("keys", re.findall(r"^\| (`[a-z_]+: .+?) \|", OWN_DATA, re.MULTILINE))
 def test_the_keys_of_data_are_valid(keys: str) -> None:
     for part in re.findall(r"`(\w+): (.+?)`", keys):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from segtrain.errors import DataError, name_some
+from segtrain.errors import DataError, count_of, name_some
 from segtrain.formats import polygons
 from segtrain.formats.sample import (
     IMAGE_SUFFIXES,
@@ -184,8 +184,8 @@ def _without_annotation(splits: Mapping[str, Sequence[_Annotated]]) -> dict[str,
         alone = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and name not in owners]
         if alone and folder in shared:
             raise DataError(
-                f"{folder}: {len(alone)} images have no JSON file, for example {alone[0]}, and the folder belongs to "
-                f"several splits; remove them"
+                f"{folder}: {count_of(len(alone), 'image', 'has')} no JSON file, for example {alone[0]}, and the "
+                "folder belongs to several splits; remove them"
             )
         found[split] += alone
     return found

@@ -12,7 +12,7 @@ from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.statistics import ClassStatistics
 from segtrain.distributed import is_several, rank, size
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, count_of
 from segtrain.losses.build import build_loss
 from segtrain.losses.weighted import WeightedLoss
 from segtrain.models.model import SegmentationModel, build_model, describe_parameters
@@ -107,7 +107,8 @@ def describe_training(
         if any(type(module).__name__.startswith("BatchNorm") for module in state.model.modules()):
             run.log.say("norm     BatchNorm computes its statistics separately in each process")
     steps = loaders.train.steps_per_epoch
-    length = f"{train.epochs} epochs of {steps} steps of {loaders.train.batch_size} images"
+    length = f"{count_of(train.epochs, 'epoch')} of {count_of(steps, 'step')} of "
+    length += count_of(loaders.train.batch_size, "image")
     length += f", at most {train.max_steps} steps" if train.max_steps else ""
     length += f", at most {train.max_hours:g} hours" if train.max_hours else ""
     devices = f"{state.device.type}, {size()} processes" if is_several() else state.device
@@ -118,4 +119,4 @@ def describe_training(
         draw_mixed(run, loaders.train.dataset)
         run.log.say(f"mix      {loaders.train.dataset.mix.share:.0%} of the samples, examples in {run.folder}/mixed")
     if state.total_steps:
-        run.log.say(f"resume   after {state.epoch} epochs and {state.step} steps")
+        run.log.say(f"resume   after {count_of(state.epoch, 'epoch')} and {count_of(state.step, 'step')}")

@@ -5,7 +5,7 @@ import math
 from segtrain.config.schema import Config
 from segtrain.data.loaders import Loaders
 from segtrain.data.transforms import build_eval_transform, resized
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, count_of
 from segtrain.formats.sample import Splits
 from segtrain.images.reading import image_size
 from segtrain.losses.weighted import WeightedLoss
@@ -46,7 +46,9 @@ def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
 def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Config, run: Run) -> int:
     """Train until the images are learned, and say whether they are: the exit status, 0 or 1."""
     few = len(loaders.val.dataset)
-    run.log.say(f"overfit  {len(loaders.train.dataset) // few} x {few} images in an epoch, until mIoU is {TARGET}")
+    run.log.say(
+        f"overfit  {len(loaders.train.dataset) // few} x {count_of(few, 'image')} in an epoch, until mIoU is {TARGET}"
+    )
     for epochs in range(1, MOST_EPOCHS + 1):
         fit(state, loaders, loss, config.train.model_copy(update={"epochs": epochs}), run)
         if state.best.score >= TARGET:
@@ -58,5 +60,5 @@ def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Con
         verdict = (
             f"not memorized, which takes {TARGET}; look at {run.folder}/predictions: do the masks match their images?"
         )
-    print(f"overfit: mIoU {state.best.score:.4f} on {few} images, {verdict}")
+    print(f"overfit: mIoU {state.best.score:.4f} on {count_of(few, 'image')}, {verdict}")
     return 0 if learned else 1

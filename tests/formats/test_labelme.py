@@ -211,7 +211,7 @@ def test_images_without_a_file_in_a_folder_of_two_splits(read, root):
     for name in ("c", "d"):
         IMAGE.save(root / "train" / f"{name}.png")
     text = (
-        "R/train: 1 images have no JSON file, for example R/train/d.png, and the folder belongs to several splits; "
+        "R/train: 1 image has no JSON file, for example R/train/d.png, and the folder belongs to several splits; "
         "remove them"
     )
     assert error_of(read, root, without_annotation="background") == text

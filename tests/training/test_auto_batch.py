@@ -45,7 +45,7 @@ def test_a_run_keeps_the_number(dataset, main, tmp_path, capsys):
     common = [*SMALL, f"data.root={dataset}", f"runs_dir={tmp_path}", "train.device=cpu", "train.epochs=1"]
     assert main(*common, "data.batch_size=auto") == 0
     assert "batch    2 images of 64 x 64 pixels, by estimate, " in (out := capsys.readouterr().out)
-    assert "of memory free (data.batch_size: auto)" in out and "1 epochs of 4 steps of 2 images" in out
+    assert "of memory free (data.batch_size: auto)" in out and "1 epoch of 4 steps of 2 images" in out
     assert load_yaml(tmp_path / "street-1" / "config.yml").plain()["data"]["batch_size"] == 2
     assert main(*common, "data.batch_size=2") == 0
     first, second = (load_checkpoint(tmp_path / f"street-{number}" / "last.pt")["model"] for number in (1, 2))
@@ -54,7 +54,7 @@ def test_a_run_keeps_the_number(dataset, main, tmp_path, capsys):
     for size in ("auto", "8"):  # what the run has counts, unless another number is written
         assert main("train.epochs=1", f"data.batch_size={size}", resume=tmp_path / "street-2") == 0
     out = capsys.readouterr().out
-    assert "batch    2 images as at the start of the run" in out and "1 steps of 8 images" in out
+    assert "batch    2 images as at the start of the run" in out and "1 step of 8 images" in out
 
 
 def test_a_split_can_be_scored_before_there_is_a_number(dataset):

@@ -176,7 +176,7 @@ def test_a_few_images_are_learned_by_heart(finished, main, capsys, monkeypatch, 
     monkeypatch.setattr(overfit, "MOST_EPOCHS", 1)
     assert main(*layers, "optimizer.lr=1e-30", overfit=1) == 1
     line = capsys.readouterr().out.splitlines()[-1]
-    assert "on 1 images, not memorized, which takes 0.95; look at " in line
+    assert "on 1 image, not memorized, which takes 0.95; look at " in line
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_signals_save_and_set_the_exit_status(interrupted):
     epochs = 2 if interrupted.killed_at <= 6 else 3
     assert third == {"epoch": epochs, "step": 0, "total_steps": 6 * epochs}
     assert (ended.returncode, ended.stderr, last) == (0, "", {"epoch": 4, "step": 0, "total_steps": 24})
-    assert "resume   after 1 epochs and 6 steps" in killed.stdout
+    assert "resume   after 1 epoch and 6 steps" in killed.stdout
 
 
 def assert_same(first: object, second: object, where: str) -> None:

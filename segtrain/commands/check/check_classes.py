@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from segtrain.commands.check.check_ignored import find_ignored_class
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import as_written
-from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, count_of, explicit, yaml_fix
+from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, explicit, yaml_fix
 from segtrain.commands.check.fixes import swap_values
 from segtrain.commands.check.mask_values import IGNORED, STRAY_PIXELS, STRAY_SHARE, show_share
 from segtrain.config.data_schema import ClassConfig
-from segtrain.errors import name_some
+from segtrain.errors import count_of, name_some
 from segtrain.losses.build import compute_class_weights
 
 RARE = 0.01  # share of the pixels below which a class is easily never predicted

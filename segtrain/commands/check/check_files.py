@@ -7,8 +7,9 @@ from itertools import product
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import Record
-from segtrain.commands.check.finding import Change, Finding, apply_fix, count_of, yaml_fix
+from segtrain.commands.check.finding import Change, Finding, apply_fix, yaml_fix
 from segtrain.commands.check.fixes import pick_pixels
+from segtrain.errors import count_of
 from segtrain.images.bands import ON_ITS_SIDE, upright
 
 TOO_LARGE = "exceeds limit of"  # in what Pillow says of more than 179 million pixels

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import as_written
-from segtrain.commands.check.finding import Finding, count_of, explicit
+from segtrain.commands.check.finding import Finding, explicit
 from segtrain.commands.check.mask_values import IGNORED, fills_areas, find_solid, show_share
 from segtrain.config.data_schema import ClassConfig
-from segtrain.errors import name_some
+from segtrain.errors import count_of, name_some
 
 MUCH_IGNORED = 0.3
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import ImageRecord
-from segtrain.commands.check.finding import Finding, Fix, count_of, yaml_fix
+from segtrain.commands.check.finding import Finding, Fix, yaml_fix
 from segtrain.data.transforms import TransformItem, apply, build_transform, transform_names
-from segtrain.errors import ConfigError, DataError
+from segtrain.errors import ConfigError, DataError, count_of
 from segtrain.images.bands import WHITES
 from segtrain.images.reading import read_image
 

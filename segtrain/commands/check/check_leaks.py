@@ -13,7 +13,8 @@ from scipy.sparse.csgraph import connected_components
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import ImageRecord, Record
-from segtrain.commands.check.finding import Finding, Fix, Level, count_of, yaml_fix
+from segtrain.commands.check.finding import Finding, Fix, Level, yaml_fix
+from segtrain.errors import count_of
 
 FOLDS, FEWEST_FOLDS = 5, 3
 SOME = 0.02  # share of the images that look like others from which on a split at random is a bad idea

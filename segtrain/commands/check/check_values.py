@@ -16,7 +16,6 @@ from segtrain.commands.check.finding import (
     Fix,
     Level,
     apply_fix,
-    count_of,
     explicit,
     yaml_fix,
 )
@@ -32,6 +31,7 @@ from segtrain.commands.check.mask_values import (
 )
 from segtrain.config.data_schema import LARGEST_VALUE, ClassConfig, is_in_range
 from segtrain.data.statistics import find_other_colors
+from segtrain.errors import count_of
 
 FEW = 0.01  # share of the pixels that may be of no class before nothing can be said about the classes
 

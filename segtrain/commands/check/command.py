@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segtrain.command import parse_output
-from segtrain.commands.check.finding import LEVELS, Finding, count_of
-from segtrain.errors import ConfigError
+from segtrain.commands.check.finding import LEVELS, Finding
+from segtrain.errors import ConfigError, count_of
 
 if TYPE_CHECKING:
     from segtrain.commands.check.dataset_report import DatasetReport

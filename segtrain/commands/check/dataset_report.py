@@ -17,7 +17,6 @@ from segtrain.commands.check.finding import (
     Fix,
     Level,
     apply_fix,
-    count_of,
     explicit,
     make_class,
     write_classes,
@@ -29,7 +28,7 @@ from segtrain.commands.check.pool import examine_all
 from segtrain.commands.check.source import MOST_LEFT_OUT, Source
 from segtrain.config.data_schema import ClassConfig, DataConfig, are_colors
 from segtrain.config.schema import Config
-from segtrain.errors import ConfigError, name_some
+from segtrain.errors import ConfigError, count_of, name_some
 from segtrain.files import split_window
 from segtrain.formats.dataset_info import known_labels, published
 from segtrain.training.build import place_loss

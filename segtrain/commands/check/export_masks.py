@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.commands.check.export import SPLIT_ORDER, Export, has_images, listed, walk_images
-from segtrain.commands.check.finding import count_of, make_class
+from segtrain.commands.check.finding import make_class
 from segtrain.config.data_schema import ClassConfig
-from segtrain.errors import DataError, name_some
+from segtrain.errors import DataError, count_of, name_some
 from segtrain.formats.lists import read_lines, read_names
 from segtrain.formats.polygons import fold_name
 from segtrain.formats.sample import IMAGE_SUFFIXES, SPLIT_NAMES, Sample, SampleTable

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.exports import find_export
-from segtrain.commands.check.finding import count_of, write_classes
+from segtrain.commands.check.finding import write_classes
 from segtrain.commands.check.mask_values import show_share
 from segtrain.commands.check.source import Source, from_folders
 from segtrain.config.data_schema import ClassConfig
@@ -15,7 +15,7 @@ from segtrain.config.mistakes import validate
 from segtrain.config.rules import library_mistakes
 from segtrain.config.schema import Config
 from segtrain.config.tree import dump_yaml, parse_yaml
-from segtrain.errors import DataError, name_some
+from segtrain.errors import DataError, count_of, name_some
 from segtrain.formats import find_ignored_raw, find_labels, read_dataset
 from segtrain.formats.polygons import fold_name
 from segtrain.formats.sample import Label, OneSampleError, SampleTable, Splits

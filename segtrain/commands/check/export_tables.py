@@ -9,8 +9,7 @@ from shlex import quote
 from typing import Any
 
 from segtrain.commands.check.export import Export, files_in, has_images
-from segtrain.commands.check.finding import count_of
-from segtrain.errors import DataError, name_some
+from segtrain.errors import DataError, count_of, name_some
 from segtrain.formats.coco_geometry import lie_along_rows
 from segtrain.formats.csv import open_table
 from segtrain.formats.lists import slashed

@@ -11,8 +11,7 @@ from typing import Any
 from segtrain.commands.check.export import SPLIT_ORDER, Export, files_in, folders_in, split_of, walk_images
 from segtrain.commands.check.export_masks import find_mask_folders, find_roboflow_masks, find_voc_masks
 from segtrain.commands.check.export_tables import find_predicted, find_table
-from segtrain.commands.check.finding import count_of
-from segtrain.errors import DataError, name_some
+from segtrain.errors import DataError, count_of, name_some
 from segtrain.formats import polygons
 from segtrain.formats.coco_file import COCO_FILE, COCO_LISTS
 from segtrain.formats.coco_images import ImageFinder

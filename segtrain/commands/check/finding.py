@@ -81,14 +81,6 @@ def apply_fix(name: str, changes: Iterable[Change]) -> Fix:
     return Fix("run", name=name, changes=list({change.file: change for change in changes}.values()))
 
 
-def count_of(number: int, thing: str, verb: str = "") -> str:
-    """`1 image`, `2 images`, `1,204 classes`; with a verb, `1 image is`, `2 images are`."""
-    if number != 1:
-        thing = thing + ("es" if thing.endswith("s") else "s")
-        verb = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
-    return f"{number:,} {thing} {verb}".rstrip()
-
-
 def write_flow(value: Any) -> str:
     """Any plain value as YAML on one line."""
     text = dump_yaml(value, width=math.inf, default_flow_style=True).removesuffix("\n").removesuffix("\n...")

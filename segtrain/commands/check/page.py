@@ -21,10 +21,10 @@ from segtrain.commands.check.check_classes import suggest_weights
 from segtrain.commands.check.check_images import find_crops
 from segtrain.commands.check.dataset_report import DatasetReport
 from segtrain.commands.check.examine import MaskRecord, examine_mask, read_shown, split_colors
-from segtrain.commands.check.finding import LEVELS, Finding, count_of, write_lines
+from segtrain.commands.check.finding import LEVELS, Finding, write_lines
 from segtrain.commands.check.fixes import pick_pixels
 from segtrain.commands.check.mask_values import IGNORED, UNCLAIMED, Labeling, show_share
-from segtrain.errors import DataError
+from segtrain.errors import DataError, count_of
 from segtrain.memory import count_cores
 from segtrain.page import picture_address, write_html
 from segtrain.visualize import ERROR_COLOR, default_colors, overlay, to_rgb

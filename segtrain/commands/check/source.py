@@ -10,13 +10,13 @@ from glob import escape, iglob
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, count_of, yaml_fix
+from segtrain.commands.check.finding import Change, Finding, Fix, apply_fix, yaml_fix
 from segtrain.config.data_schema import DataConfig
 from segtrain.config.rules import load_config
 from segtrain.config.schema import Config
 from segtrain.data.splits import read_splits
 from segtrain.data.tiling import cut_image
-from segtrain.errors import DataError
+from segtrain.errors import DataError, count_of
 from segtrain.files import is_glob, quoted, split_window
 from segtrain.formats import folders, keys_of, read_dataset
 from segtrain.formats.sample import (

@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 
 from segtrain.commands.compare.row import Measure, RunEntry, RunRow
+from segtrain.errors import count_of
 from segtrain.inference.bootstrap import compare_paired
 
 
@@ -58,10 +59,10 @@ def pair_entries(first: RunEntry, second: RunEntry, measure: Measure) -> EntryPa
     before, after = (measure.of_counts(each).mean(axis=0) for each in counts)
     notes = []
     if alone := len(every) - len(common):
-        notes.append(f"{alone} images are not in every evaluation and are left out")
+        notes.append(f"{count_of(alone, 'image', 'is')} not in every evaluation, so left out")
     true = np.concatenate(counts)[:, :, 1]
     if masks := int((true != true[0]).any(axis=(0, 2)).sum()):
-        notes.append(f"the ground truth of {masks} images differs between the two")
+        notes.append(f"the ground truth of {count_of(masks, 'image')} differs between the two")
     return EntryPair(first, second, measure, difference, low, high, pandas.Series(after - before, images), notes)
 
 

@@ -25,7 +25,7 @@ from segtrain.commands.evaluate.source import (
 )
 from segtrain.commands.evaluate.wandb_entry import PICTURED_IMAGES, find_entry, log_evaluation
 from segtrain.distributed import rank
-from segtrain.errors import ConfigError
+from segtrain.errors import ConfigError, count_of
 from segtrain.files import write_whole
 from segtrain.inference.evaluation import EvaluationInfo
 from segtrain.inference.load import thresholds_path
@@ -124,9 +124,10 @@ def describe_evaluation(info: EvaluationInfo, split: EvaluatedSplit, task: Task,
     data = split.config.data
     what = f"the predictions in {info.predictions}" if info.predictions else " + ".join(info.models)
     if scored < len(split.samples):
-        what += f" (--partial: only {scored} images)"
+        what += f" (--partial: only {count_of(scored, 'image')})"
     roots = " and ".join(map(str, data.roots))
-    lines = [f"{what}, on the {len(split.samples)} images of the {split.name} split of {roots} ({data.format})"]
+    images = count_of(len(split.samples), "image")
+    lines = [f"{what}, on the {images} of the {split.name} split of {roots} ({data.format})"]
     applied = replace(info.options, thresholds=None).describe()
     if any(threshold != 0.5 for threshold in task.thresholds):
         thresholds = ",".join(f"{threshold:g}" for threshold in task.thresholds)

@@ -14,7 +14,7 @@ from segtrain.commands.predict.ranking import Ranking
 from segtrain.commands.predict.result import Result, file_name_of, write_files
 from segtrain.commands.predict.tables import Table
 from segtrain.distributed import from_first, join_lists, rank
-from segtrain.errors import DataError, name_some
+from segtrain.errors import DataError, count_of, name_some
 from segtrain.files import TooLongName, write_whole
 from segtrain.inference.task import Task
 from segtrain.inference.uncertainty import Uncertainty
@@ -39,8 +39,8 @@ class Report:
 
     def summary(self, output: Path, seconds: float) -> str:
         """A line about what was predicted in that time."""
-        counts = [(self.images, "images"), (self.frames, "frames")]
-        done = " and ".join(f"{count} {what}" for count, what in counts if count) or "no images"
+        counts = [(self.images, "image"), (self.frames, "frame")]
+        done = " and ".join(count_of(count, what) for count, what in counts if count) or "no images"
         count = self.images + self.frames
         slow = 0 < count < seconds / 10  # large rasters
         speed = f"{seconds / count:.0f} s per image" if slow else f"{count / max(seconds, 1e-9):.1f} images/s"

@@ -147,7 +147,7 @@ def test_images_that_one_lacks_are_left_out_and_told(tmp_path, capsys):
         names = [str(index) for index in images]
         draw_evaluation(run / "evaluation-val-1", counts[list(images)], images=names)
     said, _ = compare(capsys, tmp_path / "*")
-    assert "b vs. a: 4 images are not in every evaluation and are left out" in said
+    assert "b vs. a: 4 images are not in every evaluation, so left out" in said
     assert beside(said, "a")[-3:] == ["0", "0", "8"]
 
 

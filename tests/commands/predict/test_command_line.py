@@ -37,7 +37,7 @@ def test_predict_py_writes_and_reports(trained, tmp_path, capsys):
     arguments = [str(trained), str(trained / "last.pt"), str(tmp_path / "in"), "-o", str(out), "--save", "index,npz"]
     assert segtrain(["predict", *arguments, "--device", "cpu"], prog="predict.py") == 1
     printed = capsys.readouterr()
-    assert_one_line(printed.out, rf"1 images predicted, written to {out} \(\d+\.\d images/s\)")
+    assert_one_line(printed.out, rf"1 image predicted, written to {out} \(\d+\.\d images/s\)")
     assert printed.err == f"{tmp_path}/in/b.png: is not an image of a supported type; is the file complete?\n"
     ensemble = Predictor.load(trained, trained / "last.pt", device="cpu")
     expected = ensemble.probabilities([read(tmp_path / "in" / "a.png")])
@@ -76,7 +76,7 @@ def test_help_names_every_kind(capsys):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--save", "index,color"], "argument --save: 'color' is not a kind of output; did you mean 'color'?"),
+        (["--save", "index,colour"], "argument --save: 'colour' is not a kind of output; did you mean 'color'?"),
         (["--save", "prob8,prob16"], "argument --save: prob8 and prob16 have the same file names; write one of them"),
         (["--save", "values,index"], "argument --save: index and values have the same file names; write one of them"),
         (["--min-area", "-3"], "argument --min-area: '-3' is not a number of pixels; write a whole number, like 50"),

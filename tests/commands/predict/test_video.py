@@ -98,7 +98,7 @@ def test_images_and_videos_go_together(tmp_path):
     paint(tmp_path / "in" / "a.png", random_classes(0))
     report, out = run(tmp_path / "in")
     assert (report.images, report.frames) == (1, 2)
-    assert report.summary(out, 1.0) == f"1 images and 2 frames predicted, written to {out} (3.0 images/s)"
+    assert report.summary(out, 1.0) == f"1 image and 2 frames predicted, written to {out} (3.0 images/s)"
     assert names_in(out) == ["a.png", "a_color.png", "a_overlay.jpg", "clip_overlay.mp4", "manifest.csv"]
 
 
