@@ -27,7 +27,7 @@ and `predict.py` are `train` and `predict`.
 
 
 def build_reference() -> str:
-    """Markdown: a section with a table of its arguments for each command."""
+    """Markdown: a section for each command, with a table of its arguments and what --help says after them."""
     return "\n".join([INTRODUCTION, *(_section(name) for name in COMMANDS)])
 
 
@@ -40,7 +40,8 @@ def _section(name: str) -> str:
         if action.help is not argparse.SUPPRESS and action.dest != "help"
     ]
     table = "\n".join(["", "| argument | meaning |", "|---|---|", *rows, ""]) if rows else ""
-    return f"## {name}\n\n```text\n{text}\n```\n{table}"
+    more = f"\n```text\n{parser.epilog.strip()}\n```\n" if parser.epilog else ""
+    return f"## {name}\n\n```text\n{text}\n```\n{table}{more}"
 
 
 def _spell(action: argparse.Action) -> str:

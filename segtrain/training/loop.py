@@ -120,7 +120,8 @@ def train_one_epoch(
     state.model.train()
     loss.train()
     started = time.monotonic()
-    with run.log.progress(steps, title=f"epoch {state.epoch + 1}/{config.epochs}", initial=state.step) as progress:
+    title = f"epoch {state.epoch + 1}/{run.config.train.epochs}"
+    with run.log.progress(steps, title=title, initial=state.step) as progress:
         while state.step < steps and state.spent(config) is None:
             asked = time.monotonic()
             if is_several():  # no process has a generator to save

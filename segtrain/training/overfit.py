@@ -45,6 +45,10 @@ def narrow(config: Config, splits: Splits, count: int) -> tuple[Config, Splits]:
 
 def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Config, run: Run) -> int:
     """Train until the images are learned, and say whether they are: the exit status, 0 or 1."""
+    few = len(loaders.val.dataset)
+    run.log.say(
+        f"overfit  {len(loaders.train.dataset) // few} x {count_of(few, 'image')} in an epoch, until mIoU is {TARGET}"
+    )
     for epochs in range(1, MOST_EPOCHS + 1):
         fit(state, loaders, loss, config.train.model_copy(update={"epochs": epochs}), run)
         if state.best.score >= TARGET:
@@ -56,5 +60,5 @@ def fit_few(state: TrainState, loaders: Loaders, loss: WeightedLoss, config: Con
         verdict = (
             f"not memorized, which takes {TARGET}; look at {run.folder}/predictions: do the masks match their images?"
         )
-    print(f"overfit: mIoU {state.best.score:.4f} on {count_of(len(loaders.val.dataset), 'image')}, {verdict}")
+    print(f"overfit: mIoU {state.best.score:.4f} on {count_of(few, 'image')}, {verdict}")
     return 0 if learned else 1

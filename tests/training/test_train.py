@@ -151,7 +151,7 @@ def test_a_run_keeps_where_its_weights_are_from_and_resumes_without_them(finishe
     torch.save(state, path)
     layers = [*finished.layers, f"runs_dir={tmp_path}", f"model.encoder_weights={path}", "train.epochs=1"]
     assert main(*layers) == 0
-    origin = f"240 tensors of {path}; 4 left: conv_head.weight, conv_head.bias, classifier.weight and 1 more"
+    origin = f"240 tensors of {path}; 4 not used: conv_head.weight, conv_head.bias, classifier.weight and 1 more"
     assert f"\nstart    {origin}\n" in capsys.readouterr().out
     path.unlink()
     run_folder = tmp_path / "street-1"
@@ -167,7 +167,8 @@ def test_a_few_images_are_learned_by_heart(finished, main, capsys, monkeypatch, 
     layers = [*finished.layers, f"runs_dir={tmp_path}", "optimizer.lr=2e-2", "train.ema_decay=0.9"]
     assert main(*layers, overfit=3) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "data     60 training and 3 validation images"  # the three, for 20 steps
+    assert lines[1] == "data     60 training and 3 validation images"
+    assert lines[6] == "overfit  20 x 3 images in an epoch, until mIoU is 0.95"
     assert re.fullmatch(r"overfit: mIoU 0\.9[5-9]\d\d on 3 images, the network can learn the data", lines[-1])
     table = pandas.read_csv(tmp_path / "street-overfit-1" / "metrics.csv")
     assert table["lr"].nunique() == 1 and len(table) < overfit.MOST_EPOCHS and table["val/miou"].iloc[-1] >= 0.95

@@ -26,7 +26,7 @@ from segtrain.commands.check.finding import Finding, write_flow, write_lines
 from segtrain.commands.check.source import TILE_PX, Source
 from segtrain.data.tiling import hold_out_block
 from segtrain.devices import resolve_device
-from segtrain.errors import DataError
+from segtrain.errors import DataError, name_some
 from segtrain.files import split_window, write_whole
 from segtrain.formats.sample import OneSampleError, Sample, SampleTable, Splits, split_by_fraction
 from segtrain.memory import choose_batch, read_available_bytes
@@ -69,6 +69,7 @@ def init_experiment(found: ExportSource, given: Sequence[str], output: Path, *, 
         name=re.sub(r"[^\w.-]+", "-", output.stem).strip("-.") or "mine",
         head=[f"Made by {shown}", counted, *notes],
         data_lines=[*data_lines, *class_lines],
+        claims_255=any(255 in (item.value, *(item.values or ())) for item in report.proposal.classes),
         **settings,
     )
     if by_table:
@@ -93,10 +94,10 @@ def _refuse(source: Source, findings: Iterable[Finding]) -> None:
     """Raises DataError for the first of the findings that is an error."""
     for finding in findings:
         if finding.level == "error":
-            files = ", ".join(finding.files[:3])
             advice = finding.explanation.partition(" This fix ")[0]  # only `check` shows fixes
             hint = f"{source.command} shows how to fix it" if source.arguments else advice
-            raise DataError(f"{source.title}: {finding.title}; {files}; {hint}")
+            files = f": {name_some(finding.files)}" if finding.files else ""
+            raise DataError(f"{source.title}: {finding.title}{files}; {hint}")
 
 
 def choose_splits(report: DatasetReport) -> tuple[Splits, list[str]]:
@@ -275,8 +276,8 @@ def write_experiment(**data: Any) -> str:
 
     Args:
         data: what choose_recipe gives; `name`; `head`, comment lines without their sign; `data_lines`, indented as they
-            stand below `data:`; `channels`, `scale`, `mean` and `std` (of images scaled to 0..1), None where the
-            defaults hold.
+            stand below `data:`; `claims_255`, whether a class has the value 255; `channels`, `scale`, `mean` and `std`
+            (of images scaled to 0..1), None where the defaults hold.
     """
     template = Path(__file__).with_name("experiment.yml.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)

@@ -315,8 +315,9 @@ def _planes(codes: NDArray[np.int64], is_color: bool) -> NDArray[np.int64]:
 def recognize(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[str, dict[int, str]]:
     """The published set whose colors these packed ones are, and the class of each, "" where it is ignored.
 
-    Three colors at least must be its classes', and none a stranger, within what compression changes. Of several sets
-    it is the one with the fewest classes.
+    Three colors at least must be its classes', and none a stranger, within what compression changes. Black, white, and
+    full red, green, blue and their sums do not count: many datasets have them. Of several sets it is the one with the
+    fewest classes.
     """
     for title, labels in sorted(known.items(), key=lambda item: len(item[1].classes)):
         palette = dict.fromkeys(
@@ -326,7 +327,9 @@ def recognize(colors: NDArray[np.int64], known: Mapping[str, Labels]) -> tuple[s
         distance = _distance(split_colors(colors), split_colors(np.array([*palette])))
         names = [*palette.values()]
         found = {int(code): names[index] for code, index in zip(colors, distance.argmin(axis=1), strict=True)}
-        if (distance.min(axis=1) <= SHIFTED).all() and len({*found.values()} - {""}) >= 3:
+        corners = [{*color} <= {0, 255} for color in split_colors(colors).tolist()]
+        telling = {found[int(code)] for code, corner in zip(colors, corners, strict=True) if not corner} - {""}
+        if (distance.min(axis=1) <= SHIFTED).all() and len(telling) >= 3:
             return title, found
     return "", {}
 

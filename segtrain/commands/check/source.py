@@ -323,13 +323,15 @@ def _find_alone(
         fix = Fix("run", [f"ls {quoted[0]} | head -3; ls {quoted[1]} | head -3   # how do the names differ?"])
         advice = "Add the missing files or rename them."
     elif not movable or len(files) > max(1, MOST_LEFT_OUT * len(here)):
-        fix, advice = None, "Add the missing files, rename them, or give a glob that leaves them out."
+        fix, advice = None, "Add the missing files, rename them, or move these to another folder."
     else:
         fix = apply_fix("set-aside-unpaired", map(Change, files))
         advice = "Add the missing files; the command below removes these files from the dataset instead."
     has = "has" if len(files) == 1 else "have"
     title = f"{len(files):,} of {count_of(len(here), kind)} {has} no {other}"
-    yield Finding("error", title, f"No file of the same name is in {where}. {advice}", fix, files)
+    if kind == "image":
+        advice += " The mask of an image without objects is background everywhere."
+    yield Finding("error", title, f"No file with a matching name is in {where}. {advice}", fix, files)
 
 
 def split_by_folder(samples: SampleTable) -> Splits:

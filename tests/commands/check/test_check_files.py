@@ -239,7 +239,7 @@ def test_masks_that_are_elsewhere_on_the_map(root, shift, capsys):
     assert shown(found) == [("error", "8 masks are elsewhere on the map than the image")]
     assert found[0].files[0] == f"{root}/train/masks/000.tif: is 4.0 pixels away from its image"
     assert segtrain(["init", f"{root}/train/images", f"{root}/train/masks", "-o", f"{root}/mine.yml"]) == 2
-    assert "8 masks are elsewhere on the map than the image; " in capsys.readouterr().err
+    assert "8 masks are elsewhere on the map than the image: " in capsys.readouterr().err
 
 
 def test_images_of_one_color(root):

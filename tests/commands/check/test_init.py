@@ -219,7 +219,7 @@ def test_an_image_alone_in_one_folder_is_not_set_aside(pairs, capsys):
     folder = mingle(pairs, "p_{:02}.png", "p_{:02}_mask.png")
     (folder / "p_03_mask.png").unlink()
     assert run_init(pairs, pairs / "mine.yml", "d", "d") == 2
-    assert f"{folder}: 1 of 20 images has no mask; {folder}/p_03.png; " in capsys.readouterr().err
+    assert f"{folder}: 1 of 20 images has no mask: {folder}/p_03.png; " in capsys.readouterr().err
     page = ["-o", str(pairs / "check.html")]
     assert segtrain(["check", "--images", str(folder), "--masks", str(folder), *page]) == 1
     assert "set-aside-unpaired" not in capsys.readouterr().out
@@ -287,11 +287,14 @@ def smooth(folder: Path) -> None:
 
 
 MISTAKES = {
-    "a broken mask": (break_mask, "I with M: 1 file cannot be read; M/003.png: cannot be read as an image: .+; HINT"),
-    "smoothed masks": (smooth, "I with M: The values in the masks are blended; M/000.png, M/001.png, M/002.png; HINT"),
+    "a broken mask": (break_mask, "I with M: 1 file cannot be read: M/003.png: cannot be read as an image: .+; HINT"),
+    "smoothed masks": (
+        smooth,
+        "I with M: The values in the masks are blended: M/000.png, M/001.png, M/002.png and 17 more; HINT",
+    ),
     "an image alone": (
         lambda folder: (folder / "masks/003.png").unlink(),
-        "I with M: 1 of 20 images has no mask; I/003.png; HINT",
+        "I with M: 1 of 20 images has no mask: I/003.png; HINT",
     ),
     "no folder": (
         lambda folder: (folder / "masks").rename(folder / "labels"),

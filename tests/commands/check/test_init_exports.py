@@ -138,7 +138,7 @@ MISTAKES = {
         edit(
             drawn.cvat_coco, INSTANCES, content(annotations=lambda all: [item | {"segmentation": "x"} for item in all])
         ),
-        "COCO at D: 10 files cannot be read; D/annotations/instances_default.json: annotation 1 of 00.jpg: its "
+        "COCO at D: 10 files cannot be read: D/annotations/instances_default.json: annotation 1 of 00.jpg: its "
         "segmentation is neither a list of polygons .+",
     ),
     "boxes of PASCAL VOC": (draw_boxes, f"D/a.xml: is an export of bounding boxes .PASCAL VOC.; {NO_MASKS}"),
@@ -162,12 +162,12 @@ MISTAKES = {
     ),
     "another size": (
         edit(drawn.cvat_images, XML, lambda text: text.replace('width="56"', 'width="57"', 1)),
-        "CVAT at D: 1 file cannot be read; D/annotations.xml: says that the image has 57 x 40 pixels, but "
+        "CVAT at D: 1 file cannot be read: D/annotations.xml: says that the image has 57 x 40 pixels, but "
         "D/images/00.jpg has 56 x 40; .+",
     ),
     "an image that is cut off": (
         lambda root: [drawn.cvat_images(root), (root / "images/00.jpg").write_bytes(b"\xff\xd8\xff\xe0")],
-        "CVAT at D: 1 file cannot be read; D/images/00.jpg: is not an image of a supported type; .+; Training stops "
+        "CVAT at D: 1 file cannot be read: D/images/00.jpg: is not an image of a supported type; .+; Training stops "
         "here; the reason follows each name. Export or copy them again.",
     ),
     "one image": (
@@ -203,7 +203,7 @@ MISTAKES = {
     ),
     "runs past the end": (
         edit(drawn.kaggle, "train.csv", lambda text: text.replace("00.jpg,car,", "00.jpg,car,2240 2 ")),
-        "run lengths at D: 1 file cannot be read; D/train.csv: line 3 .car. of 00.jpg: the run 2240 2 ends past the "
+        "run lengths at D: 1 file cannot be read: D/train.csv: line 3 .car. of 00.jpg: the run 2240 2 ends past the "
         "2240 pixels of the image, 56 x 40; .+",
     ),
     "a mask of Roboflow with another value": (

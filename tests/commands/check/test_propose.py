@@ -140,6 +140,13 @@ def test_known_colors():
     assert propose(stranger[stripes([1, 2, 3, 4])], known={"street": STREET}).known == ""
 
 
+def test_pure_colors_name_no_dataset():
+    pure = Labels((KnownClass("hat", (255, 0, 0)), KnownClass("hair", (0, 0, 255)), KnownClass("skin", (0, 255, 0))))
+    colors = np.array([[255, 0, 0], [0, 0, 255], [0, 255, 0]], np.uint8)
+    proposal = propose(colors[stripes([0, 1, 2])], known={"pure": pure})
+    assert proposal.known == "" and [item.name for item in proposal.classes] == ["class_1", "class_2", "class_3"]
+
+
 def test_known_colors_of_a_palette():
     """The palette's order is another than that of the set, and 3 is its void."""
     palette = np.array([[200, 0, 0], [0, 0, 200], [90, 90, 90], [0, 0, 0]], np.uint8)
