@@ -37,7 +37,7 @@ def test_a_recipe_builds_and_is_what_the_table_says(row: tuple[str, ...]) -> Non
     text = path.read_text(encoding="utf-8")
     head = text[: text.index("\nname: ")]
     assert f"Published, not run here: mIoU {score}" in head
-    assert "https://" in head and "# Differences from it" in head
+    assert "https://" in head and "# Differences" in head
     assert f" train.py experiments/{name}.yml data.root={config.data.root}" in head
 
     crop = next(item["RandomCrop"] for item in config.transforms.train if "RandomCrop" in item)
