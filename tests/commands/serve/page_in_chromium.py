@@ -126,7 +126,7 @@ def test_what_goes_wrong_is_said_and_the_next_image_works(page, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
     page.drop_file(400, 300, save(tmp_path / "noise.png", noise))
     page.wait("document.getElementById('message').textContent.startsWith('noise.png')")
-    assert text(page, "message") == "noise.png has 0.03 MB; at most 0.02 MB are accepted."
+    assert text(page, "message") == "noise.png is 0.03 MB; at most 0.02 MB are accepted."
     page.drop_file(400, 300, save(tmp_path / "street.png"))
     page.wait(SHOWN)
     assert not page.run("document.getElementById('result').classList.contains('old')")
