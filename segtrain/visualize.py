@@ -111,7 +111,8 @@ def flatten_layers(layers: NDArray, *, ignore_index: int = 255, like: NDArray | 
         like: layers by whose areas they are ordered; by default their own.
 
     Returns:
-        HW int32: 0 where there is no class, else 1 + the uppermost class, ignore_index where all layers have it.
+        HW int32: 0 for pixels without a class, otherwise 1 + the index of the topmost class; ignore_index where every
+        layer is ignored.
     """
     areas = ((layers if like is None else like) == 1).sum(axis=(1, 2))
     flat = np.where((layers == ignore_index).all(axis=0), ignore_index, 0).astype(np.int32)

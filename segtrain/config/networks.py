@@ -1,7 +1,7 @@
 """Networks that `model.name` may name: where the code of each is, its paper, and what it is good for.
 
 A row without a module is a network of segmentation-models-pytorch. The class of any other has the name of the row and
-lies in segtrain/models/networks/; a row and its module can be deleted together.
+is in segtrain/models/networks/; a row and its module can be deleted together.
 """
 
 from typing import NamedTuple

@@ -290,7 +290,7 @@ def _polygon_runs(polygons: list, height: int, width: int) -> "np.ndarray":
 
 
 def _ellipse_runs(ellipse: Sequence[float], height: int, width: int) -> "np.ndarray":
-    """Pixels whose middle lies in the ellipse."""
+    """Pixels whose center is in the ellipse."""
     import numpy as np
 
     from segtrain.images import rle

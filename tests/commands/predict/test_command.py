@@ -204,15 +204,15 @@ NO_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocato
 
 
 @pytest.mark.parametrize("error", [NO_MEMORY, MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
-@pytest.mark.parametrize(("tile_px", "mend"), [(None, "--tile 512"), (64, "a smaller --tile or --batch-size")])
-def test_where_memory_ends_images_are_computed_alone(tmp_path, error, tile_px, mend):
+@pytest.mark.parametrize(("tile_px", "remedy"), [(None, "--tile 512"), (64, "a smaller --tile or --batch-size")])
+def test_where_memory_ends_images_are_computed_alone(tmp_path, error, tile_px, remedy):
     for place in range(3):
         paint(tmp_path / "in" / f"{place}.png", random_classes(place))
     paint(tmp_path / "in" / "wide.png", random_classes(0, 20, 50))
     predictor = Predictor([Failing(error, most=1)], InferOptions(tile_px=tile_px))
     report = run(tmp_path / "in", tmp_path / "out", predictor, kinds=["index"])
     assert report.images == 3
-    expected = f"{tmp_path}/in/wide.png: there is not enough memory to predict 50 x 20 pixels; write {mend}"
+    expected = f"{tmp_path}/in/wide.png: there is not enough memory to predict 50 x 20 pixels; write {remedy}"
     assert report.failures == [expected]
 
 
